@@ -1,0 +1,501 @@
+"""The engine: a Value records each operation, and backward() applies the chain rule.
+
+Read this file from top to bottom. A Value is a node: a number, its gradient, and how it was made.
+The operators are not written here: ``ops.py`` holds one row for each, and the last section turns
+every row into a method that computes a float and a rule that sends the error back.
+"""
+
+from __future__ import annotations
+
+import gc
+import linecache
+import math
+import numbers
+import operator
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy
+
+from microgradlike import ops
+from microgradlike.ops import ALIASES, OPERATORS, Operator, spell
+
+if TYPE_CHECKING:
+    from microgradlike._signatures import Operations
+else:
+    Operations = object
+
+__all__ = ["Rule", "Value", "detect_anomaly", "no_grad", "topological_order"]
+
+
+# ---- The node ----------------------------------------------------------------------------------
+
+
+class Value(Operations):
+    """One number of a computation, which remembers the operation that made it.
+
+    Args:
+        data: the number, an int or a float; it is kept as a float.
+        label: the name shown in pictures and derivations, if it has one.
+
+    Raises:
+        TypeError: ``data`` is no real number, or ``label`` is no text.
+
+    >>> a, b = Value(2.0, label="a"), Value(-3.0, label="b")
+    >>> c = a * b + 10
+    >>> c.backward()
+    >>> c.data, a.grad, b.grad
+    (4.0, -3.0, 2.0)
+    """
+
+    # `_x` and `_y` are the operands: Values, or floats where the user wrote a number.
+    __slots__ = ("_rule", "_x", "_y", "data", "grad", "label")
+
+    data: float
+    grad: float
+    label: str | None
+    _rule: Rule | None
+    _x: Value | float
+    _y: Value | float | None
+
+    def __init__(self, data: float, label: str | None = None) -> None:
+        if label is not None and not isinstance(label, str):
+            raise TypeError(f"the label of a Value is text, but got {describe(label)}")
+        self.data = number(data, "Value(data)")
+        self.grad = 0.0
+        self.label = label
+        self._rule = self._y = None
+        self._x = 0.0
+
+    @property
+    def op(self) -> str:
+        """The name of the operation that made this Value; "" for one that you made yourself."""
+        return self._rule.operator.name if self._rule else ""
+
+    @property
+    def operands(self) -> tuple[Value | float, ...]:
+        """What the operation was given, in its order: Values, and floats for plain numbers."""
+        if self._rule is None:
+            return ()
+        return (self._x,) if self._y is None else (self._x, self._y)
+
+    @property
+    def parents(self) -> tuple[Value, ...]:
+        """The Values among the operands: those that the error flows back to."""
+        return tuple(v for v in self.operands if isinstance(v, Value))
+
+    # micrograd's names, which the many graph-drawing functions copied from its notebooks read.
+    @property
+    def _op(self) -> str:
+        return self._rule.operator.symbol if self._rule else ""
+
+    @property
+    def _prev(self) -> set[Value]:
+        return set(self.parents)
+
+    def backward(self) -> None:
+        """Fill in ``.grad``, the derivative of this Value, on everything it was computed from.
+
+        The gradients of operations are set afresh; those of leaves (the Values you made) are added
+        to, so that the gradients of several losses sum up until ``zero_grad``.
+
+        Raises:
+            ValueError: the graph contains a cycle; nothing was changed.
+
+        >>> x = Value(3.0)
+        >>> (x * x).backward()
+        >>> x.grad
+        6.0
+        """
+        order, _ = _visit(self)
+        self.grad += 1.0  # the slope of a thing by itself
+        if _mode.created is None:
+            for node in reversed(order):
+                node._rule.send(node)  # type: ignore[union-attr]
+        else:
+            for node in reversed(order):
+                _send_checked(node)
+
+    def zero_grad(self) -> None:
+        """Set the gradient of this Value, and of everything it was computed from, to zero."""
+        self.grad = 0.0
+        for node in topological_order(self):
+            node.grad = 0.0
+            for parent in node.parents:
+                parent.grad = 0.0
+
+    def detach(self) -> Value:
+        """A new leaf with the same number and label: the error does not flow through it."""
+        return Value(self.data, self.label)
+
+    def __repr__(self) -> str:
+        name = f", label={self.label!r}" if self.label is not None else ""
+        return f"Value(data={self.data}, grad={self.grad}{name})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.data, spec) if spec else repr(self)
+
+    def __float__(self) -> float:
+        return self.data
+
+    def __int__(self) -> int:
+        return int(self.data)
+
+    def __bool__(self) -> bool:
+        return self.data != 0
+
+    def __pos__(self) -> Value:
+        return self
+
+    # == compares data, as < does; a Value is still found in a set or dict by its identity.
+    __hash__ = object.__hash__
+
+
+def topological_order(root: Value) -> list[Value]:
+    """Every operation that ``root`` was computed from, each after its parents; ``root`` is last.
+
+    Leaves are not listed: they have nothing to send. The order is that of a depth-first walk, first
+    operand first, so the same graph gives the same order.
+
+    Raises:
+        ValueError: the graph contains a cycle.
+
+    >>> a = Value(2.0)
+    >>> b = a * 3
+    >>> [node.op for node in topological_order(b + b.exp())]
+    ['mul', 'exp', 'add']
+    """
+    order, grads = _visit(root)
+    for node, grad in zip(order, grads, strict=True):
+        node.grad = grad
+    return order
+
+
+def _visit(root: Value) -> tuple[list[Value], list[float]]:
+    """The operations under ``root`` in topological order, and the gradients that they had.
+
+    A visited node is marked by setting its gradient to a zero that no other walk uses: the sweep
+    needs that zero anyway, and asking a node is faster than asking a set of a million nodes.
+    """
+    zero = float("0.0")  # an object of its own, unlike the literal 0.0
+    order: list[Value] = []
+    grads: list[float] = []
+    path: list[Value] = []  # from the root down to where the walk stands: no recursion, any depth
+    longest = 1000
+    node: Any = root
+    while True:
+        rule = node._rule
+        while rule is not None and node.grad is not zero:
+            path.append(node)
+            node = node._x if rule.sends_to_x else node._y
+            rule = node._rule
+            if len(path) > longest:
+                longest *= 2
+                if len(set(path)) < len(path):
+                    _refuse_cycle(order, grads)
+        while path:
+            node = path.pop()
+            if node._rule.sends_to_y:
+                y = node._y
+                if y._rule is not None and y.grad is not zero:
+                    path.append(node)
+                    node = y
+                    break
+            grads.append(node.grad)
+            node.grad = zero
+            order.append(node)
+        else:
+            return order, grads
+
+
+def _refuse_cycle(order: list[Value], grads: list[float]) -> NoReturn:
+    for node, grad in zip(order, grads, strict=True):
+        node.grad = grad
+    raise ValueError(
+        "the graph contains a cycle: a Value was made its own ancestor by changing operands by "
+        "hand, so there is no order in which the error could flow; rebuild it from operations"
+    )
+
+
+class Rule:
+    """What a node needs to send its error back: its row, which operands are Values, how to send."""
+
+    __slots__ = ("name", "operator", "send", "sends_to_x", "sends_to_y", "tie")
+
+    def __init__(self, name: str, row: Operator, sends_to: str, send: Callable[[Value], None]):
+        self.name = name
+        self.operator = row
+        self.sends_to_x = "x" in sends_to
+        self.sends_to_y = "y" in sends_to
+        self.tie = 0.5 if sends_to == "xy" else 0.0
+        self.send = send
+
+    def __reduce__(self) -> tuple[Callable[[str], Rule], tuple[str]]:
+        return RULES.__getitem__, (self.name,)
+
+
+# ---- Bad input ---------------------------------------------------------------------------------
+
+
+def number(value: Any, what: str) -> float:
+    """The float that was meant by ``value``; TypeError or ValueError, naming ``what``, if none."""
+    if type(value) is float:
+        return value
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{what} takes a real number (int or float), but got {describe(value)}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{what} takes a number that a float can hold, up to 1.8e308") from None
+
+
+def describe(value: Any) -> str:
+    """The value in a few words, for an error message."""
+    if value is None:
+        return "None"
+    if isinstance(value, numpy.ndarray):
+        return f"an array of shape {value.shape}; work on its elements, or on an array of Values"
+    kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+    text = repr(value)
+    return f"{text if len(text) <= 40 else text[:37] + '...'} ({kind})"
+
+
+def constant(value: Any, symbol: str) -> Any:
+    """A number beside a Value, as a float; other libraries' types get the chance to answer."""
+    if isinstance(value, numbers.Real) or type(value).__module__ == "builtins":
+        return number(value, f"'{symbol}' between a Value and something else")
+    return NotImplemented
+
+
+# ---- Modes: recording nothing, or watching everything ------------------------------------------
+
+# The number of modes switched on, in all threads. While it is zero an operation pays for one look at
+# it and nothing else; otherwise it asks what its own thread has switched on.
+_watching = 0
+
+
+class _Mode(threading.local):
+    paused = 0
+    created: dict[Value, str] | None = None  # each node, and the line of user code that made it
+
+
+_mode = _Mode()
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Within this block (or function, as a decorator) operations compute but record no graph.
+
+    Each thread has its own: inference in one does not stop the training in another.
+
+    >>> w = Value(2.0)
+    >>> with no_grad():
+    ...     y = w * 3
+    >>> y.data, y.parents
+    (6.0, ())
+    """
+    global _watching
+    _watching += 1
+    _mode.paused += 1
+    try:
+        yield
+    finally:
+        _mode.paused -= 1
+        _watching -= 1
+
+
+@contextmanager
+def detect_anomaly() -> Iterator[None]:
+    """Within this block the first NaN or infinity raises, naming the operation and its line.
+
+    Raises:
+        FloatingPointError: an operation's value, or a gradient it sent back, is not finite.
+
+    >>> with detect_anomaly():
+    ...     Value(0.0).log()
+    Traceback (most recent call last):
+        ...
+    FloatingPointError: log(0.0) gave -inf, at <doctest ...>, line 2: Value(0.0).log()
+    """
+    global _watching
+    outer, _mode.created = _mode.created, {}
+    _watching += 1
+    try:
+        yield
+    finally:
+        _watching -= 1
+        _mode.created = outer
+
+
+def _watched(data: float, rule: Rule, x: Value | float, y: Value | float | None) -> Value:
+    """The result of an operation while some mode is on, perhaps in another thread."""
+    out = Value(data)
+    if _mode.paused:
+        return out
+    out._rule, out._x, out._y = rule, x, y
+    if _mode.created is not None:
+        _mode.created[out] = line = _line_of_user_code()
+        if not math.isfinite(data):
+            raise FloatingPointError(f"{_call(out)} gave {data}, at {line}")
+    return out
+
+
+def _send_checked(node: Value) -> None:
+    assert node._rule is not None
+    node._rule.send(node)
+    for parent in node.parents:
+        if not math.isfinite(parent.grad):
+            line = (_mode.created or {}).get(node, "a line outside of detect_anomaly()")
+            raise FloatingPointError(
+                f"going backward, {_call(node)} with the upstream gradient {node.grad} "
+                f"sent a gradient of {parent.grad} to its operand {parent.data}, at {line}"
+            )
+
+
+def _call(node: Value) -> str:
+    return f"{node.op}({', '.join(str(float(operand)) for operand in node.operands)})"
+
+
+def _line_of_user_code() -> str:
+    frame = sys._getframe(1)
+    while frame.f_back and frame.f_code.co_filename.startswith((_HERE, _GENERATED)):
+        frame = frame.f_back
+    name, line = frame.f_code.co_filename, frame.f_lineno
+    return f"{name}, line {line}: {linecache.getline(name, line).strip()}"
+
+
+_HERE = os.path.dirname(__file__)
+_GENERATED = "<microgradlike operators>"
+
+
+# ---- From a row of the table to a method -------------------------------------------------------
+# Every row becomes a method of Value (which computes and records) and, for each kind of operands, a
+# rule. Both are made as text, as dataclasses makes its methods, because that is the fastest plain
+# Python there is. A traceback shows the generated lines.
+
+_UNARY = """
+def {name}(x):
+    data, rule, y = {value_x}, {name}_x, None
+"""
+
+_BINARY = """
+def {name}(x, y):
+    if isinstance(y, Value):
+        data, rule = {value_xy}, {name}_xy
+    else:
+        if type(y) is not float:
+            y = {number}(y, {symbol!r})
+            if y is NotImplemented:
+                return y
+        data, rule = {value_x}, {name}_x
+"""
+
+_REFLECTED = """
+def reflected_{name}(y, x):
+    if type(x) is not float:
+        x = {number}(x, {symbol!r})
+        if x is NotImplemented:
+            return x
+    data, rule = {value_y}, {name}_y
+"""
+
+_RECORD = """\
+    if _watching:
+        return _watched(data, rule, x, y)
+    out = new(Value)
+    out.data = data
+    out.grad = 0.0
+    out.label = None
+    out._rule = rule
+    out._x = x
+    out._y = y
+    return out
+"""
+
+_SEND = """
+def send_{name}_{to}(out):
+    upstream, x, y = out.grad, out._x, out._y
+"""
+
+#: Every rule by its name, e.g. "mul_xy" (two Values) or "mul_x" (a Value times a number).
+RULES: dict[str, Rule] = {}
+
+#: For each operator of two operands, the method for a number on its left: it gets (y, x) and computes x - y, say.
+REFLECTED: dict[str, Callable[[Value, float], Value]] = {}
+
+
+def _kinds(row: Operator) -> tuple[str, ...]:
+    return ("xy", "x", "y") if len(row.slopes) == 2 else ("x",)
+
+
+def _spelling(to: str) -> Callable[[str], str]:
+    """How a formula on floats spells its names, when the operands in ``to`` are Values."""
+    spelt = {name: f"{name}.data" for name in (*to, "out")}
+    spelt |= {"tie": "0.5" if to == "xy" else "0", "abs": "abs"}
+    return lambda name: spelt.get(name) or (name if name in "xy" else f"ops.{name}")
+
+
+def _write(row: Operator) -> str:
+    """The source of a row's method, of its reflected method, and of its sending functions."""
+    values = {f"value_{to}": spell(row.value, _spelling(to)) for to in _kinds(row)}
+    convert = "constant" if hasattr(float, f"__{row.name}__") else "number"
+    fill = {"name": row.name, "symbol": row.symbol, "number": convert, **values}
+    heads = (_BINARY, _REFLECTED) if len(row.slopes) == 2 else (_UNARY,)
+    source = "".join(head.format(**fill) + _RECORD for head in heads)
+    for to in _kinds(row):
+        source += _SEND.format(name=row.name, to=to)
+        for operand in to:
+            slope = spell(row.slopes["xy".index(operand)], _spelling(to))
+            error = "upstream" if slope == "1" else f"upstream * ({slope})"
+            source += f"    {operand}.grad += {error}\n"
+    return source
+
+
+def _install(namespace: dict[str, Any]) -> None:
+    """Write and compile all rows; give Value its methods."""
+    source = "".join(map(_write, OPERATORS.values()))
+    linecache.cache[_GENERATED] = len(source), None, source.splitlines(True), _GENERATED
+    made: dict[str, Any] = {}
+    exec(compile(source, _GENERATED, "exec"), namespace, made)
+    for row in OPERATORS.values():
+        for to in _kinds(row):
+            name = f"{row.name}_{to}"
+            RULES[name] = namespace[name] = Rule(name, row, to, made[f"send_{name}"])
+        method = made[row.name]
+        method.__doc__ = f"{row.symbol}: {row.rule}. Value {row.value}; slopes {', '.join(row.slopes)}."
+        if len(row.slopes) == 2:
+            REFLECTED[row.name] = made[f"reflected_{row.name}"]
+        if hasattr(float, f"__{row.name}__"):  # an operator of Python itself
+            setattr(Value, f"__{row.name}__", method)
+            if row.name in REFLECTED:
+                setattr(Value, f"__r{row.name}__", REFLECTED[row.name])
+                continue
+        for name in (row.name, *(alias for alias, of in ALIASES.items() if of == row.name)):
+            setattr(Value, name, method)
+
+
+def _comparison(name: str) -> Callable[[Value, object], Any]:
+    compare = getattr(operator, name)
+
+    def method(x: Value, y: object) -> Any:
+        if isinstance(y, Value):
+            return compare(x.data, y.data)
+        return compare(x.data, y) if isinstance(y, numbers.Real) else NotImplemented
+
+    return method
+
+
+new = object.__new__
+_install(globals())
+
+# A graph has no reference cycles, yet Python's cycle collector walks all of it each time it has grown
+# by a quarter. Ten times fewer full collections keep the cost of a node flat up to a million nodes.
+_young, _middle, _old = gc.get_threshold()
+gc.set_threshold(_young, _middle, max(_old, 100))
+
+for _name in ("__lt__", "__le__", "__eq__", "__ne__", "__ge__", "__gt__"):
+    setattr(Value, _name, _comparison(_name))

@@ -1,0 +1,290 @@
+"""Every operator as a function of numbers or Values, and what is composed of them.
+
+``tanh(x)`` of a Value is a Value that remembers; of a number it is a float. The functions of the
+operator table are made from its rows; what follows them needs no derivative of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy
+
+from microgradlike import ops
+from microgradlike.engine import REFLECTED, Value, number
+from microgradlike.ops import ALIASES, OPERATORS, Operator
+
+Number = Value | float
+
+
+# ---- One function for each row of the table ----------------------------------------------------
+
+
+def _function(row: Operator) -> Callable[..., Any]:
+    method = getattr(Value, f"__{row.name}__" if hasattr(float, f"__{row.name}__") else row.name)
+    on_floats = ops.formula(row.value, vars(ops))
+
+    def unary(x: Any) -> Any:
+        if isinstance(x, Value):
+            return method(x)
+        return float(on_floats(number(x, row.name), 0.0, 0.0, 0.0))
+
+    def binary(x: Any, y: Any) -> Any:
+        if isinstance(x, Value):
+            return method(x, y if isinstance(y, Value) else number(y, row.name))
+        if isinstance(y, Value):
+            return REFLECTED[row.name](y, number(x, row.name))
+        return float(on_floats(number(x, row.name), number(y, row.name), 0.0, 0.0))
+
+    function = unary if len(row.slopes) == 1 else binary
+    function.__name__ = function.__qualname__ = row.name
+    function.__doc__ = method.__doc__
+    return function
+
+
+FUNCTIONS = {row.name: _function(row) for row in OPERATORS.values()}
+FUNCTIONS |= {alias: FUNCTIONS[name] for alias, name in ALIASES.items()}
+globals().update(FUNCTIONS)
+
+
+# ---- Choosing ----------------------------------------------------------------------------------
+
+_take_where = Value.where  # type: ignore[attr-defined]
+
+
+def where(condition: object, x: Any, y: Any) -> Any:
+    """``x`` if the condition holds, else ``y``; the branch not taken gets no gradient at all.
+
+    So ``where(x > 0, sqrt(x), 0)`` has slope 0 at x = 0, where multiplying by zero would give NaN.
+
+    >>> x = Value(0.0)
+    >>> where(x > 0, x.sqrt(), 0 * x).backward()
+    >>> x.grad
+    0.0
+    """
+    taken = x if condition else y
+    return _take_where(taken) if isinstance(taken, Value) else number(taken, "where")
+
+
+def clip(x: Any, low: Any = None, high: Any = None) -> Any:
+    """``x`` kept between ``low`` and ``high``; None leaves that side open.
+
+    >>> clip(1.5, 0, 1), clip(-2, None, 1)
+    (1.0, -2.0)
+    """
+    if low is not None:
+        x = maximum(x, low)
+    return x if high is None else minimum(x, high)
+
+
+# ---- Powers, angles, activations ---------------------------------------------------------------
+
+
+def reciprocal(x: Any) -> Any:
+    """1 / x.
+
+    >>> reciprocal(4.0)
+    0.25
+    """
+    return truediv(1.0, x)
+
+
+def square(x: Any) -> Any:
+    """x * x.
+
+    >>> square(-3.0)
+    9.0
+    """
+    return mul(x, x)
+
+
+def deg2rad(x: Any) -> Any:
+    """An angle in degrees, in radians.
+
+    >>> deg2rad(180.0) == math.pi
+    True
+    """
+    return mul(x, math.pi / 180)
+
+
+def rad2deg(x: Any) -> Any:
+    """An angle in radians, in degrees.
+
+    >>> rad2deg(math.pi)
+    180.0
+    """
+    return mul(x, 180 / math.pi)
+
+
+radians, degrees = deg2rad, rad2deg
+
+
+def sinc(x: Any) -> Any:
+    """sin(pi x) / (pi x), and 1 at zero.
+
+    Near zero it is the Taylor polynomial of sin(z) / z, exact in every derivative: the quotient
+    would lose all digits there.
+
+    >>> sinc(0.0), sinc(0.5) == 2 / math.pi
+    (1.0, True)
+    """
+    z = mul(x, math.pi)
+    if not -1 < z < 1:
+        return truediv(sin(z), z)
+    total: Any = 0.0
+    for k in range(10, -1, -1):
+        total = add(mul(total, mul(z, z)), (-1) ** k / math.factorial(2 * k + 1))
+    return total
+
+
+def silu(x: Any) -> Any:
+    """x * sigmoid(x), also called swish.
+
+    >>> silu(0.0)
+    0.0
+    """
+    return mul(x, sigmoid(x))
+
+
+def gelu(x: Any) -> Any:
+    """x times the normal distribution function at x: the exact form, with erf.
+
+    Source: Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016. Written with erfc, so that
+    far below zero no digits are lost.
+
+    >>> gelu(0.0)
+    0.0
+    """
+    return mul(mul(x, 0.5), erfc(mul(x, -math.sqrt(0.5))))
+
+
+def leaky_relu(x: Any, slope: Any = 0.01) -> Any:
+    """x above zero, ``slope`` times x below; the slope may be a Value, to be learned.
+
+    >>> leaky_relu(-2.0)
+    -0.02
+    """
+    return FUNCTIONS["leaky_relu"](x, slope)
+
+
+def elu(x: Any, alpha: Any = 1.0) -> Any:
+    """x above zero, ``alpha * (exp(x) - 1)`` below.
+
+    >>> elu(2.0), elu(-1000.0)
+    (2.0, -1.0)
+    """
+    return FUNCTIONS["elu"](x, alpha)
+
+
+# ---- Of many operands --------------------------------------------------------------------------
+
+
+def _operands(values: Iterable[Any], name: str) -> list[Any]:
+    if isinstance(values, Value) or not isinstance(values, Iterable) or isinstance(values, str):
+        raise TypeError(f"{name} takes a list of numbers or Values, but got {values!r}")
+    return list(values.ravel()) if isinstance(values, numpy.ndarray) else list(values)
+
+
+def sum(values: Iterable[Any]) -> Any:
+    """The sum of numbers or Values; 0.0 of none.
+
+    >>> sum([1, 2, 3.5])
+    6.5
+    """
+    total, *others = _operands(values, "sum") or [0.0]
+    total = total if isinstance(total, Value) else number(total, "sum")
+    for value in others:
+        total = add(total, value)
+    return total
+
+
+def prod(values: Iterable[Any]) -> Any:
+    """The product of numbers or Values; 1.0 of none.
+
+    >>> prod([1, 2, 3.5])
+    7.0
+    """
+    total, *others = _operands(values, "prod") or [1.0]
+    total = total if isinstance(total, Value) else number(total, "prod")
+    for value in others:
+        total = mul(total, value)
+    return total
+
+
+def mean(values: Iterable[Any]) -> Any:
+    """The mean of numbers or Values.
+
+    Raises:
+        ValueError: there are none.
+
+    >>> mean([1, 2, 6])
+    3.0
+    """
+    values = _operands(values, "mean")
+    if not values:
+        raise ValueError("mean of no values is not defined; give it at least one")
+    return truediv(sum(values), len(values))
+
+
+def dot(x: Iterable[Any], y: Iterable[Any]) -> Any:
+    """x[0] * y[0] + x[1] * y[1] + ...
+
+    Raises:
+        ValueError: the lengths differ.
+
+    >>> dot([1, 2], [3, 4])
+    11.0
+    """
+    x, y = _operands(x, "dot"), _operands(y, "dot")
+    if len(x) != len(y):
+        raise ValueError(f"dot takes two lists of one length, but got {len(x)} and {len(y)} values")
+    return sum(map(mul, x, y))
+
+
+def logsumexp(values: Iterable[Any]) -> Any:
+    """log(exp(v0) + exp(v1) + ...), for values of any size.
+
+    Raises:
+        ValueError: there are none.
+
+    >>> logsumexp([1000.0, 1000.0]) == 1000 + math.log(2)
+    True
+    """
+    total, *others = _operands(values, "logsumexp") or [None]
+    if total is None:
+        raise ValueError("logsumexp of no values is not defined; give it at least one")
+    total = total if isinstance(total, Value) else number(total, "logsumexp")
+    for value in others:
+        total = logaddexp(total, value)
+    return total
+
+
+def softmax(values: Sequence[Any]) -> list[Any]:
+    """exp(v) / sum of all exp(v), one for each value: positive, and 1 in sum.
+
+    Raises:
+        ValueError: there are none.
+
+    >>> softmax([1000.0, 1000.0])
+    [0.5, 0.5]
+    """
+    values = _operands(values, "softmax")
+    total = logsumexp(values)
+    return [exp(sub(value, total)) for value in values]
+
+
+# ---- Every function by its name, and as a method where that reads well --------------------------
+
+_UNARY = (reciprocal, square, deg2rad, rad2deg, sinc, silu, gelu, leaky_relu, elu, clip)
+_OTHERS = (where, sum, prod, mean, dot, logsumexp, softmax)
+
+FUNCTIONS |= {function.__name__: function for function in _UNARY + _OTHERS}
+FUNCTIONS |= {"radians": radians, "degrees": degrees}
+__all__ = sorted(FUNCTIONS)
+
+for _function_ in _UNARY:
+    setattr(Value, _function_.__name__, _function_)
+Value.radians, Value.degrees = radians, degrees  # type: ignore[attr-defined]
+del Value.where  # type: ignore[attr-defined]

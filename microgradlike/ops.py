@@ -1,0 +1,286 @@
+"""The operator table: the ONLY place where a derivative is written.
+
+A row gives an operator's value and its slopes (local derivatives) as formulas in Python's own syntax;
+``x`` and ``y`` are the operands, ``out`` is the value just computed. One text serves every reader,
+told apart only by the names it is evaluated with: floats (the eager methods and the backward sweep),
+Values (so the gradient of a graph is a graph again), native kernels, printed symbols, documentation.
+
+Adding an operator is adding one row here and its hand derivation in ``tests/derivations.py``.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import math
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy
+
+inf, nan, pi = math.inf, math.nan, math.pi
+LN2, LN10, TWO_OVER_SQRT_PI = math.log(2), math.log(10), 2 / math.sqrt(pi)
+
+Float = Callable[..., float]
+
+
+# ---- IEEE 754 arithmetic -----------------------------------------------------------------------
+# Python's math raises where IEEE 754 has an answer: 1/0 = inf, log(0) = -inf, exp(1000) = inf,
+# (-2)**0.5 = nan. The fast function is tried first; NumPy answers where it raises.
+
+
+def ieee(fast: Float, exact: Float) -> Float:
+    """The function ``fast``, answering as ``exact`` does wherever ``fast`` would raise."""
+
+    def function(*operands: float) -> float:
+        try:
+            return float(fast(*operands))
+        except (ValueError, OverflowError, ZeroDivisionError):
+            with numpy.errstate(all="ignore"):
+                return float(exact(*map(numpy.float64, operands)))
+
+    return function
+
+
+def divide(x: float, y: float) -> float:
+    try:
+        return x / y
+    except ZeroDivisionError:
+        return nan if x == 0 or x != x else math.copysign(inf, x) * math.copysign(1.0, y)
+
+
+def exp(x: float) -> float:
+    try:
+        return math.exp(x)
+    except OverflowError:
+        return inf
+
+
+def log(x: float) -> float:
+    try:
+        return math.log(x)
+    except ValueError:
+        return -inf if x == 0 else nan
+
+
+def power(x: float, y: float) -> float:
+    try:
+        return math.pow(x, y)
+    except (ValueError, OverflowError):
+        with numpy.errstate(all="ignore"):
+            return float(numpy.power(x, y))
+
+
+def sqrt(x: float) -> float:
+    return math.sqrt(x) if x >= 0 else nan
+
+
+remainder = ieee(operator.mod, numpy.remainder)
+log1p, log2, log10 = (ieee(getattr(math, f), getattr(numpy, f)) for f in ("log1p", "log2", "log10"))
+expm1, sinh, cosh = (ieee(getattr(math, f), getattr(numpy, f)) for f in ("expm1", "sinh", "cosh"))
+sin, cos, tan = (ieee(getattr(math, f), getattr(numpy, f)) for f in ("sin", "cos", "tan"))
+asin, acos = ieee(math.asin, numpy.arcsin), ieee(math.acos, numpy.arccos)
+acosh, atanh = ieee(math.acosh, numpy.arccosh), ieee(math.atanh, numpy.arctanh)
+atan, asinh, tanh, atan2 = math.atan, math.asinh, math.tanh, math.atan2
+erf, erfc = math.erf, math.erfc
+hypot = ieee(math.hypot, numpy.hypot)
+exp2 = ieee(functools.partial(math.pow, 2.0), numpy.exp2)
+
+
+def cbrt(x: float) -> float:
+    return float(numpy.cbrt(x))  # math.cbrt is missing from Python 3.10
+
+
+def sigmoid(x: float) -> float:
+    if x >= 0:
+        return 1 / (1 + math.exp(-x))
+    e = math.exp(x)  # exp of a negative number cannot overflow
+    return e / (1 + e)
+
+
+def softplus(x: float) -> float:
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x))) if x == x else nan
+
+
+def logaddexp(x: float, y: float) -> float:
+    return x + LN2 if x == y else max(x, y) + math.log1p(math.exp(-abs(x - y))) if x == x else nan
+
+
+def maximum(x: float, y: float) -> float:
+    return x if x >= y else y if y > x else nan
+
+
+def minimum(x: float, y: float) -> float:
+    return x if x <= y else y if y < x else nan
+
+
+def sign(x: float) -> float:
+    return 1.0 if x > 0 else -1.0 if x < 0 else x
+
+
+# Python's floor, ceil and round give integers; copysign keeps the zero of ceil(-0.5) negative.
+def floor(x: float) -> float:
+    return math.copysign(math.floor(x), x) if math.isfinite(x) else x
+
+
+def ceil(x: float) -> float:
+    return math.copysign(math.ceil(x), x) if math.isfinite(x) else x
+
+
+def rint(x: float) -> float:
+    return math.copysign(round(x), x) if math.isfinite(x) else x
+
+
+# ---- The table ---------------------------------------------------------------------------------
+# A second line belongs to the second operand, y. Conventions at the special points (all of them are
+# listed in docs/edge_cases.md, and a test reads that page): a slope at a kink is the smallest in
+# size; NaN in gives NaN out, in the value and in the slope; `tie` is what each side of a tie gets:
+# half between two Values, nothing against a constant, so that relu(x) and maximum(x, 0) agree.
+
+_TABLE = """
+# name       | value                         | slope                                          | rule
+  add +      | x + y                         | 1                                              | both sides get the error unchanged
+             |                               | 1
+  sub -      | x - y                         | 1                                              | the right side gets the error negated
+             |                               | -1
+  mul *      | x * y                         | y                                              | each side gets the other's value
+             |                               | x
+  truediv /  | x / y                         | 1 / y                                          | a large divisor shrinks the error
+             |                               | -out / y
+  pow **     | x ** y                        | y * x ** (y - 1) if y != 0 or abs(x) > 0 else 0 | the exponent comes down, less one
+             |                               | 0 if x == 0 and y >= 0 else out * log(x)
+  mod %      | x % y                         | 1                                              | the divisor's share counts the wraps
+             |                               | rint((out - x) / y)
+  neg -      | -x                            | -1                                             | the error changes sign
+  abs        | abs(x)                        | sign(x)                                        | the sign of x decides
+  exp        | exp(x)                        | out                                            | its own slope
+  exp2       | exp2(x)                       | out * LN2                                      | its own slope, times log 2
+  expm1      | expm1(x)                      | exp(x)                                         | the slope of exp
+  log        | log(x)                        | 1 / x                                          | small numbers get large errors
+  log1p      | log1p(x)                      | 1 / (1 + x)                                    | the slope of log, shifted by one
+  log2       | log2(x)                       | 1 / (x * LN2)                                  | the slope of log, in bits
+  log10      | log10(x)                      | 1 / (x * LN10)                                 | the slope of log, in digits
+  sqrt       | sqrt(x)                       | 0.5 / out                                      | steep near zero
+  cbrt       | cbrt(x)                       | 1 / (3 * out * out)                            | steep near zero
+  sin        | sin(x)                        | cos(x)                                         | a quarter turn ahead
+  cos        | cos(x)                        | -sin(x)                                        | a quarter turn ahead
+  tan        | tan(x)                        | 1 + out * out                                  | steep near its poles
+  asin       | asin(x)                       | 1 / sqrt((1 - x) * (1 + x))                    | steep near both ends
+  acos       | acos(x)                       | -1 / sqrt((1 - x) * (1 + x))                   | steep near both ends, falling
+  atan       | atan(x)                       | 1 / (1 + x * x)                                | flat far from zero
+  atan2      | atan2(x, y)                   | 0 if hypot(x, y) == 0 else y / hypot(x, y) / hypot(x, y)  | far points turn little
+             |                               | 0 if hypot(x, y) == 0 else -x / hypot(x, y) / hypot(x, y)
+  sinh       | sinh(x)                       | cosh(x)                                        | steep far from zero
+  cosh       | cosh(x)                       | sinh(x)                                        | steep far from zero
+  tanh       | tanh(x)                       | 1 - out * out                                  | flat far from zero
+  asinh      | asinh(x)                      | 1 / hypot(1, x)                                | flat far from zero
+  acosh      | acosh(x)                      | 1 / (sqrt(x - 1) * sqrt(x + 1))                | steep near one
+  atanh      | atanh(x)                      | 1 / ((1 - x) * (1 + x))                        | steep near both ends
+  erf        | erf(x)                        | TWO_OVER_SQRT_PI * exp(-x * x)                 | a bell curve
+  erfc       | erfc(x)                       | -TWO_OVER_SQRT_PI * exp(-x * x)                | a bell curve, negated
+  sigmoid    | sigmoid(x)                    | out * (1 - out)                                | steepest at zero, flat far away
+  softplus   | softplus(x)                   | sigmoid(x)                                     | a gate that opens smoothly
+  softsign   | x / (1 + abs(x))              | 1 / (1 + abs(x)) ** 2                          | flat far from zero
+  relu       | 0.0 if x <= 0 else x          | 1 if x > 0 else 0 if x <= 0 else nan           | open above zero, shut below
+  leaky_relu | x if x > 0 else y * x         | 1 if x > 0 else y if x <= 0 else nan           | open above zero, a leak below
+             |                               | 0 if x > 0 else x
+  elu        | x if x > 0 else y * expm1(x)  | 1 if x > 0 else y * exp(x)                     | open above zero, fading below
+             |                               | 0 if x > 0 else expm1(x)
+  maximum    | maximum(x, y)                 | 1 if x > y else 0 if x < y else tie if x == y else nan    | the larger side gets all
+             |                               | 1 if x < y else 0 if x > y else tie if x == y else nan
+  minimum    | minimum(x, y)                 | 1 if x < y else 0 if x > y else tie if x == y else nan    | the smaller side gets all
+             |                               | 1 if x > y else 0 if x < y else tie if x == y else nan
+  hypot      | hypot(x, y)                   | 0 if out == 0 else x / out                     | each side gets its share of the length
+             |                               | 0 if out == 0 else y / out
+  logaddexp  | logaddexp(x, y)               | 0.5 if x == y and abs(x) == inf else sigmoid(x - y)       | shared by size, as in softmax
+             |                               | 0.5 if x == y and abs(x) == inf else sigmoid(y - x)
+  where      | x                             | 1                                              | the branch taken gets all
+  sign       | sign(x)                       | 0                                              | flat: nothing passes
+  floor      | floor(x)                      | 0                                              | flat: nothing passes
+  ceil       | ceil(x)                       | 0                                              | flat: nothing passes
+  round      | rint(x)                       | 0                                              | flat: nothing passes
+"""  # noqa: E501
+
+#: The other names under which NumPy knows these operators.
+ALIASES: Mapping[str, str] = {
+    **{"subtract": "sub", "multiply": "mul", "divide": "truediv", "true_divide": "truediv"},
+    **{"power": "pow", "remainder": "mod", "negative": "neg", "absolute": "abs", "fabs": "abs"},
+    **{"arcsin": "asin", "arccos": "acos", "arctan": "atan", "arctan2": "atan2"},
+    **{"arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "rint": "round"},
+}
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One row of the table: the formulas are text, and there is one slope for each operand."""
+
+    name: str
+    symbol: str
+    value: str
+    slopes: tuple[str, ...]
+    rule: str
+
+
+def _read(table: str) -> dict[str, Operator]:
+    rows: dict[str, Operator] = {}
+    for line in table.strip().splitlines()[1:]:
+        name, value, slope, *rule = (cell.strip() for cell in line.split("|"))
+        if name:
+            name, _, symbol = name.partition(" ")
+            rows[name] = Operator(name, symbol or name, value, (slope,), *rule)
+        else:
+            name, row = rows.popitem()
+            rows[name] = replace(row, slopes=(*row.slopes, slope))
+    return rows
+
+
+OPERATORS: Mapping[str, Operator] = _read(_TABLE)
+
+
+# ---- Reading a formula -------------------------------------------------------------------------
+
+
+class _Spell(ast.NodeTransformer):
+    """Spells ``/ ** %`` as calls, which know IEEE 754, and gives names their new spelling."""
+
+    CALLS: Mapping[type[ast.operator], str] = {
+        ast.Div: "divide",
+        ast.Pow: "power",
+        ast.Mod: "remainder",
+    }
+
+    def __init__(self, spelling: Callable[[str], str]) -> None:
+        self.spelling = spelling
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.parse(self.spelling(node.id), mode="eval").body
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        left, right = self.visit(node.left), self.visit(node.right)
+        if type(node.op) in self.CALLS:
+            function = self.visit(ast.Name(self.CALLS[type(node.op)]))
+            return ast.Call(function, [left, right], [])
+        return ast.BinOp(left, node.op, right)
+
+
+def spell(formula: str, spelling: Callable[[str], str]) -> str:
+    """The formula as Python source in which each name is spelt as the reader needs it.
+
+    >>> spell("-out / y", {"out": "out.data", "y": "y.data", "divide": "ops.divide"}.__getitem__)
+    'ops.divide(-out.data, y.data)'
+    """
+    return ast.unparse(_Spell(spelling).visit(ast.parse(formula, mode="eval")))
+
+
+def formula(text: str, names: Mapping[str, Any]) -> Callable[..., Any]:
+    """A formula as a function of x, y, out and tie; ``names`` gives its functions their meaning.
+
+    >>> formula("1 - out * out", globals())(0.0, None, 0.5, 0)
+    0.75
+    """
+    return cast(
+        "Callable[..., Any]",
+        eval(f"lambda x, y, out, tie: {spell(text, lambda name: name)}", dict(names)),
+    )
