@@ -48,10 +48,12 @@ FUNCTIONS = {row.name: _function(row) for row in OPERATORS.values()}
 FUNCTIONS |= {alias: FUNCTIONS[name] for alias, name in ALIASES.items()}
 globals().update(FUNCTIONS)
 
+# These three rows get friendlier signatures below.
+_where, _leaky_relu, _elu = (FUNCTIONS[name] for name in ("where", "leaky_relu", "elu"))
+
 
 # ---- Choosing ----------------------------------------------------------------------------------
 
-_take_where = Value.where  # type: ignore[attr-defined]
 
 
 def where(condition: object, x: Any, y: Any) -> Any:
@@ -65,7 +67,7 @@ def where(condition: object, x: Any, y: Any) -> Any:
     0.0
     """
     taken = x if condition else y
-    return _take_where(taken) if isinstance(taken, Value) else number(taken, "where")
+    return _where(taken) if isinstance(taken, Value) else number(taken, "where")
 
 
 def clip(x: Any, low: Any = None, high: Any = None) -> Any:
@@ -166,7 +168,7 @@ def leaky_relu(x: Any, slope: Any = 0.01) -> Any:
     >>> leaky_relu(-2.0)
     -0.02
     """
-    return FUNCTIONS["leaky_relu"](x, slope)
+    return _leaky_relu(x, slope)
 
 
 def elu(x: Any, alpha: Any = 1.0) -> Any:
@@ -175,7 +177,7 @@ def elu(x: Any, alpha: Any = 1.0) -> Any:
     >>> elu(2.0), elu(-1000.0)
     (2.0, -1.0)
     """
-    return FUNCTIONS["elu"](x, alpha)
+    return _elu(x, alpha)
 
 
 # ---- Of many operands --------------------------------------------------------------------------
@@ -271,8 +273,12 @@ def softmax(values: Sequence[Any]) -> list[Any]:
     [0.5, 0.5]
     """
     values = _operands(values, "softmax")
-    total = logsumexp(values)
-    return [exp(sub(value, total)) for value in values]
+    if not values:
+        raise ValueError("softmax of no values is not defined; give it at least one")
+    largest = max(map(float, values))  # any constant would do: softmax does not change with it
+    weights = [exp(sub(value, largest)) for value in values]
+    total = sum(weights)
+    return [truediv(weight, total) for weight in weights]
 
 
 # ---- Every function by its name, and as a method where that reads well --------------------------
