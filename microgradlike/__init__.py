@@ -1,4 +1,19 @@
 """A scalar autograd engine to read, to look at, and to keep."""
 
+from microgradlike import functions, losses, nn, optim
 from microgradlike.engine import Value, detect_anomaly, no_grad
 from microgradlike.functions import *  # noqa: F403
+from microgradlike.training import History, evaluate, fit
+
+__all__ = [
+    "History",
+    "Value",
+    "detect_anomaly",
+    "evaluate",
+    "fit",
+    "losses",
+    "nn",
+    "no_grad",
+    "optim",
+    *functions.__all__,
+]

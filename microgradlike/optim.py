@@ -1,0 +1,315 @@
+"""Optimisers: from a gradient to the next parameters. All their arithmetic is on flat arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
+import numpy
+import numpy.typing
+
+from microgradlike.engine import Value, describe, number
+
+Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
+Schedule: TypeAlias = Callable[[int], float]
+
+
+class Optimizer:
+    """What all optimisers share: the parameters, the learning rate, and taking a step.
+
+    Args:
+        parameters: the Values to change.
+        lr: the learning rate, or a schedule: a function of the number of steps taken.
+
+    Raises:
+        TypeError: a parameter is no Value, or the learning rate no number.
+        ValueError: there are no parameters, or a number is out of range.
+    """
+
+    def __init__(self, parameters: Iterable[Value], lr: float | Schedule) -> None:
+        self.parameters = list(parameters)
+        if not self.parameters:
+            raise ValueError("an optimiser needs parameters, but the list of them is empty")
+        for parameter in self.parameters:
+            if not isinstance(parameter, Value):
+                raise TypeError(f"a parameter is a Value, but got {describe(parameter)}")
+        self.schedule = lr if callable(lr) else constant(lr)
+        self.steps = 0
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next step."""
+        return self.schedule(self.steps)
+
+    def zero_grad(self) -> None:
+        """Set the gradient of every parameter to zero."""
+        for parameter in self.parameters:
+            parameter.grad = 0.0
+
+    def step(self) -> None:
+        """Change the parameters by their gradients. An interrupt leaves no step half taken."""
+        theta = numpy.array([parameter.data for parameter in self.parameters])
+        gradient = numpy.array([parameter.grad for parameter in self.parameters])
+        data = self.update(theta, gradient).tolist()
+        try:
+            self._assign(data)
+        except KeyboardInterrupt:
+            self._assign(data)
+            raise
+
+    def _assign(self, data: list[float]) -> None:
+        for parameter, number_ in zip(self.parameters, data, strict=True):
+            parameter.data = number_
+
+    def update(self, theta: Array, gradient: Array) -> Array:
+        """The parameters after one step, from those before it and their gradient."""
+        lr = self.lr
+        self.steps += 1
+        return theta - lr * self.direction(theta, gradient)
+
+    def direction(self, theta: Array, gradient: Array) -> Array:
+        """What to subtract, before the learning rate; each optimiser is one such rule."""
+        raise TypeError("Optimizer is the common part; use SGD, Adam, AdamW or RMSprop")
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent: lr x gradient, with momentum if asked for.
+
+    Args:
+        parameters, lr: as for every optimiser.
+        momentum: how much of the last direction is kept, from 0 to 1.
+        nesterov: look ahead along the new direction (Nesterov, 1983).
+        weight_decay: adds weight_decay x parameter to the gradient.
+
+    >>> w = Value(1.0)
+    >>> optimizer = SGD([w], lr=0.1)
+    >>> (w * w).backward()
+    >>> optimizer.step()
+    >>> w.data
+    0.8
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Value],
+        lr: float | Schedule = 0.01,
+        *,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(parameters, lr)
+        self.momentum = _within("momentum", momentum, 0, 1)
+        self.weight_decay = _within("weight_decay", weight_decay, 0, math.inf)
+        if nesterov and not momentum:
+            raise ValueError("nesterov looks ahead along the momentum, so give a momentum above 0")
+        self.nesterov = nesterov
+        self.velocity: Array | None = None
+
+    def direction(self, theta: Array, gradient: Array) -> Array:
+        gradient = gradient + self.weight_decay * theta
+        if not self.momentum:
+            return gradient
+        last = self.velocity
+        self.velocity = gradient if last is None else self.momentum * last + gradient
+        return gradient + self.momentum * self.velocity if self.nesterov else self.velocity
+
+
+class Adam(Optimizer):
+    """Each parameter at its own pace: mean of the gradients over the root of their mean square.
+
+    Args:
+        parameters, lr: as for every optimiser.
+        betas: how much is kept of the mean and of the mean square at each step.
+        eps: keeps the quotient finite.
+        weight_decay: adds weight_decay x parameter to the gradient (see ``AdamW``).
+
+    Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015.
+
+    >>> w = Value(1.0)
+    >>> optimizer = Adam([w], lr=0.1)
+    >>> (w * w).backward()
+    >>> optimizer.step()
+    >>> round(w.data, 6)
+    0.9
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Value],
+        lr: float | Schedule = 1e-3,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(parameters, lr)
+        self.betas = _within("betas[0]", betas[0], 0, 1), _within("betas[1]", betas[1], 0, 1)
+        self.eps = _within("eps", eps, 0, math.inf)
+        self.weight_decay = _within("weight_decay", weight_decay, 0, math.inf)
+        self.mean: Array | float = 0.0
+        self.square: Array | float = 0.0
+
+    def direction(self, theta: Array, gradient: Array) -> Array:
+        return self._adam(gradient + self.weight_decay * theta)
+
+    def _adam(self, gradient: Array) -> Array:
+        keep, keep_square = self.betas
+        self.mean = keep * self.mean + (1 - keep) * gradient
+        self.square = keep_square * self.square + (1 - keep_square) * gradient**2
+        mean = self.mean / (1 - keep**self.steps)  # both started at zero: undo that bias
+        square = self.square / (1 - keep_square**self.steps)
+        return mean / (numpy.sqrt(square) + self.eps)
+
+
+class AdamW(Adam):
+    """Adam with weight decay kept out of the gradient: the weights shrink by lr x weight_decay.
+
+    Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019.
+
+    >>> AdamW([Value(1.0)]).weight_decay
+    0.01
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Value],
+        lr: float | Schedule = 1e-3,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+    def direction(self, theta: Array, gradient: Array) -> Array:
+        return self._adam(gradient) + self.weight_decay * theta
+
+
+class RMSprop(Optimizer):
+    """The gradient over the root of its running mean square.
+
+    Args:
+        parameters, lr: as for every optimiser.
+        alpha: how much of the mean square is kept at each step.
+        eps: keeps the quotient finite.
+
+    Source: Hinton, "Neural Networks for Machine Learning", lecture 6, 2012.
+
+    >>> w = Value(1.0)
+    >>> optimizer = RMSprop([w], lr=0.1, alpha=0.75)
+    >>> (w * w).backward()
+    >>> optimizer.step()
+    >>> round(w.data, 6)
+    0.8
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Value],
+        lr: float | Schedule = 0.01,
+        *,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(parameters, lr)
+        self.alpha = _within("alpha", alpha, 0, 1)
+        self.eps = _within("eps", eps, 0, math.inf)
+        self.square: Array | float = 0.0
+
+    def direction(self, theta: Array, gradient: Array) -> Array:
+        self.square = self.alpha * self.square + (1 - self.alpha) * gradient**2
+        return gradient / (numpy.sqrt(self.square) + self.eps)
+
+
+# ---- Schedules: the learning rate as a function of the steps taken -----------------------------
+
+
+def constant(lr: float) -> Schedule:
+    """The same learning rate at every step.
+
+    >>> constant(0.1)(1000)
+    0.1
+    """
+    lr = _within("the learning rate", lr, 0, math.inf)
+    return lambda step: lr
+
+
+def step_decay(lr: float, every: int, factor: float = 0.1) -> Schedule:
+    """The learning rate times ``factor`` after each ``every`` steps.
+
+    >>> schedule = step_decay(1.0, every=10, factor=0.5)
+    >>> schedule(9), schedule(10), schedule(25)
+    (1.0, 0.5, 0.25)
+    """
+    lr = _within("the learning rate", lr, 0, math.inf)
+    every = int(_within("every", every, 1, math.inf))
+    return lambda step: lr * factor ** (step // every)
+
+
+def cosine(lr: float, steps: int, floor: float = 0.0) -> Schedule:
+    """From ``lr`` down to ``floor`` within ``steps`` steps, along half a cosine wave.
+
+    Source: Loshchilov and Hutter, "SGDR", 2017.
+
+    >>> schedule = cosine(1.0, steps=100)
+    >>> schedule(0), round(schedule(50), 6), schedule(200)
+    (1.0, 0.5, 0.0)
+    """
+    lr = _within("the learning rate", lr, 0, math.inf)
+    steps = int(_within("steps", steps, 1, math.inf))
+
+    def schedule(step: int) -> float:
+        return floor + (lr - floor) * (1 + math.cos(math.pi * min(step / steps, 1))) / 2
+
+    return schedule
+
+
+def warm_up(lr: float | Schedule, steps: int) -> Schedule:
+    """Up to ``lr`` (a number, or a schedule that starts then) in equal parts within ``steps`` steps.
+
+    >>> schedule = warm_up(1.0, steps=4)
+    >>> schedule(0), schedule(3), schedule(100)
+    (0.25, 1.0, 1.0)
+    """
+    after = lr if callable(lr) else constant(lr)
+    steps = int(_within("steps", steps, 1, math.inf))
+
+    def schedule(step: int) -> float:
+        return after(0) * (step + 1) / steps if step < steps else after(step - steps)
+
+    return schedule
+
+
+# ---- Gradient clipping -------------------------------------------------------------------------
+
+
+def clip_grad_norm(parameters: Iterable[Value], max_norm: float) -> float:
+    """Shrink all gradients together so that their Euclidean norm is at most ``max_norm``.
+
+    Returns:
+        The norm before.
+
+    >>> a, b = Value(0.0), Value(0.0)
+    >>> a.grad, b.grad = 3.0, 4.0
+    >>> clip_grad_norm([a, b], 1.0)
+    5.0
+    >>> round(a.grad, 6), round(b.grad, 6)
+    (0.6, 0.8)
+    """
+    max_norm = _within("max_norm", max_norm, 0, math.inf)
+    parameters = list(parameters)
+    norm = math.hypot(*(parameter.grad for parameter in parameters))
+    if norm > max_norm:
+        for parameter in parameters:
+            parameter.grad *= max_norm / norm
+    return norm
+
+
+def _within(name: str, value: Any, low: float, high: float) -> float:
+    value = number(value, name)
+    if not low <= value <= high:
+        upper = f" to {high}" if math.isfinite(high) else " up"
+        raise ValueError(f"{name} is a number from {low}{upper}, but got {value}")
+    return value
