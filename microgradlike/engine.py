@@ -1,8 +1,8 @@
 """The engine: a Value records each operation, and backward() applies the chain rule.
 
 Read this file from top to bottom. A Value is a node: a number, its gradient, and how it was made.
-The operators are not written here: ``ops.py`` holds one row for each, and the last section turns
-every row into a method that computes a float and a rule that sends the error back.
+The operators are not written here: ``ops.py`` holds one row for each, and ``recording.py`` turns every
+row into a method that computes a float and records, and a rule that sends the error back.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import numpy
-
-from microgradlike import ops
-from microgradlike.ops import ALIASES, OPERATORS, Operator, spell
+from microgradlike import ops  # noqa: F401  (the generated methods call it)
+from microgradlike.inputs import constant, describe, number  # noqa: F401  (constant: likewise)
+from microgradlike.ops import ALIASES, OPERATORS, Operator
+from microgradlike.recording import FILENAME, compile_operators, kinds
 
 if TYPE_CHECKING:
     from microgradlike._signatures import Operations
@@ -151,8 +151,32 @@ class Value(Operations):
     def __pos__(self) -> Value:
         return self
 
-    # == compares data, as < does; a Value is still found in a set or dict by its identity.
+    # Comparisons compare data; a Value is still found in a set or dict by its identity.
+    def __eq__(self, other: object) -> bool:
+        return _compare(operator.eq, self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return _compare(operator.ne, self, other)
+
+    def __lt__(self, other: Value | float) -> bool:
+        return _compare(operator.lt, self, other)
+
+    def __le__(self, other: Value | float) -> bool:
+        return _compare(operator.le, self, other)
+
+    def __gt__(self, other: Value | float) -> bool:
+        return _compare(operator.gt, self, other)
+
+    def __ge__(self, other: Value | float) -> bool:
+        return _compare(operator.ge, self, other)
+
     __hash__ = object.__hash__
+
+
+def _compare(comparison: Callable[[float, Any], Any], x: Value, y: Any) -> Any:
+    if isinstance(y, Value):
+        return comparison(x.data, y.data)
+    return comparison(x.data, y) if isinstance(y, numbers.Real) else NotImplemented
 
 
 def topological_order(root: Value) -> list[Value]:
@@ -236,39 +260,6 @@ class Rule:
 
     def __reduce__(self) -> tuple[Callable[[str], Rule], tuple[str]]:
         return RULES.__getitem__, (self.name,)
-
-
-# ---- Bad input ---------------------------------------------------------------------------------
-
-
-def number(value: Any, what: str) -> float:
-    """The float that was meant by ``value``; TypeError or ValueError, naming ``what``, if none."""
-    if type(value) is float:
-        return value
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{what} takes a real number (int or float), but got {describe(value)}")
-    try:
-        return float(value)
-    except OverflowError:
-        raise ValueError(f"{what} takes a number that a float can hold, up to 1.8e308") from None
-
-
-def describe(value: Any) -> str:
-    """The value in a few words, for an error message."""
-    if value is None:
-        return "None"
-    if isinstance(value, numpy.ndarray):
-        return f"an array of shape {value.shape}; work on its elements, or on an array of Values"
-    kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
-    text = repr(value)
-    return f"{text if len(text) <= 40 else text[:37] + '...'} ({kind})"
-
-
-def constant(value: Any, symbol: str) -> Any:
-    """A number beside a Value, as a float; other libraries' types get the chance to answer."""
-    if isinstance(value, numbers.Real) or type(value).__module__ == "builtins":
-        return number(value, f"'{symbol}' between a Value and something else")
-    return NotImplemented
 
 
 # ---- Modes: recording nothing, or watching everything ------------------------------------------
@@ -362,131 +353,39 @@ def _call(node: Value) -> str:
 
 def _line_of_user_code() -> str:
     frame = sys._getframe(1)
-    while frame.f_back and frame.f_code.co_filename.startswith((_HERE, _GENERATED)):
+    while frame.f_back and frame.f_code.co_filename.startswith((_HERE, FILENAME)):
         frame = frame.f_back
     name, line = frame.f_code.co_filename, frame.f_lineno
     return f"{name}, line {line}: {linecache.getline(name, line).strip()}"
 
 
 _HERE = os.path.dirname(__file__)
-_GENERATED = "<microgradlike operators>"
 
 
-# ---- From a row of the table to a method -------------------------------------------------------
-# Every row becomes a method of Value (which computes and records) and, for each kind of operands, a
-# rule. Both are made as text, as dataclasses makes its methods, because that is the fastest plain
-# Python there is. A traceback shows the generated lines.
-
-_UNARY = """
-def {name}(x):
-    data, rule, y = {value_x}, {name}_x, None
-"""
-
-_BINARY = """
-def {name}(x, y):
-    if isinstance(y, Value):
-        data, rule = {value_xy}, {name}_xy
-    else:
-        if type(y) is not float:
-            y = {number}(y, {symbol!r})
-            if y is NotImplemented:
-                return y
-        data, rule = {value_x}, {name}_x
-"""
-
-_REFLECTED = """
-def reflected_{name}(y, x):
-    if type(x) is not float:
-        x = {number}(x, {symbol!r})
-        if x is NotImplemented:
-            return x
-    data, rule = {value_y}, {name}_y
-"""
-
-_RECORD = """\
-    if _watching:
-        return _watched(data, rule, x, y)
-    out = new(Value)
-    out.data = data
-    out.grad = 0.0
-    out.label = None
-    out._rule = rule
-    out._x = x
-    out._y = y
-    return out
-"""
-
-_SEND = """
-def send_{name}_{to}(out):
-    upstream, x, y = out.grad, out._x, out._y
-"""
+# ---- Every row of the table becomes methods and rules ------------------------------------------
 
 #: Every rule by its name, e.g. "mul_xy" (two Values) or "mul_x" (a Value times a number).
 RULES: dict[str, Rule] = {}
 
-#: For each operator of two operands, the method for a number on its left: it gets (y, x) and computes x - y, say.
+#: The method for a number on the left of an operator, e.g. of "sub": it gets (y, x) for x - y.
 REFLECTED: dict[str, Callable[[Value, float], Value]] = {}
 
 
-def _kinds(row: Operator) -> tuple[str, ...]:
-    return ("xy", "x", "y") if len(row.slopes) == 2 else ("x",)
-
-
-def _spelling(to: str) -> Callable[[str], str]:
-    """How a formula on floats spells its names, when the operands in ``to`` are Values."""
-    spelt = {name: f"{name}.data" for name in (*to, "out")}
-    spelt |= {"tie": "0.5" if to == "xy" else "0", "abs": "abs"}
-    return lambda name: spelt.get(name) or (name if name in "xy" else f"ops.{name}")
-
-
-def _write(row: Operator) -> str:
-    """The source of a row's method, of its reflected method, and of its sending functions."""
-    values = {f"value_{to}": spell(row.value, _spelling(to)) for to in _kinds(row)}
-    convert = "constant" if hasattr(float, f"__{row.name}__") else "number"
-    fill = {"name": row.name, "symbol": row.symbol, "number": convert, **values}
-    heads = (_BINARY, _REFLECTED) if len(row.slopes) == 2 else (_UNARY,)
-    source = "".join(head.format(**fill) + _RECORD for head in heads)
-    for to in _kinds(row):
-        source += _SEND.format(name=row.name, to=to)
-        for operand in to:
-            slope = spell(row.slopes["xy".index(operand)], _spelling(to))
-            error = "upstream" if slope == "1" else f"upstream * ({slope})"
-            source += f"    {operand}.grad += {error}\n"
-    return source
-
-
 def _install(namespace: dict[str, Any]) -> None:
-    """Write and compile all rows; give Value its methods."""
-    source = "".join(map(_write, OPERATORS.values()))
-    linecache.cache[_GENERATED] = len(source), None, source.splitlines(True), _GENERATED
-    made: dict[str, Any] = {}
-    exec(compile(source, _GENERATED, "exec"), namespace, made)
+    made = compile_operators(namespace)
     for row in OPERATORS.values():
-        for to in _kinds(row):
+        for to in kinds(row):
             name = f"{row.name}_{to}"
             RULES[name] = namespace[name] = Rule(name, row, to, made[f"send_{name}"])
-        method = made[row.name]
-        method.__doc__ = f"{row.symbol}: {row.rule}. Value {row.value}; slopes {', '.join(row.slopes)}."
         if len(row.slopes) == 2:
             REFLECTED[row.name] = made[f"reflected_{row.name}"]
         if hasattr(float, f"__{row.name}__"):  # an operator of Python itself
-            setattr(Value, f"__{row.name}__", method)
-            if row.name in REFLECTED:
-                setattr(Value, f"__r{row.name}__", REFLECTED[row.name])
-                continue
-        for name in (row.name, *(alias for alias, of in ALIASES.items() if of == row.name)):
-            setattr(Value, name, method)
-
-
-def _comparison(name: str) -> Callable[[Value, object], Any]:
-    compare = getattr(operator, name)
-
-    def method(x: Value, y: object) -> Any:
-        if isinstance(y, Value):
-            return compare(x.data, y.data)
-        return compare(x.data, y) if isinstance(y, numbers.Real) else NotImplemented
-
-    return method
+            setattr(Value, f"__{row.name}__", made[row.name])
+        if hasattr(float, f"__r{row.name}__"):
+            setattr(Value, f"__r{row.name}__", REFLECTED[row.name])
+        else:
+            for name in (row.name, *(alias for alias, of in ALIASES.items() if of == row.name)):
+                setattr(Value, name, made[row.name])
 
 
 new = object.__new__
@@ -496,6 +395,3 @@ _install(globals())
 # by a quarter. Ten times fewer full collections keep the cost of a node flat up to a million nodes.
 _young, _middle, _old = gc.get_threshold()
 gc.set_threshold(_young, _middle, max(_old, 100))
-
-for _name in ("__lt__", "__le__", "__eq__", "__ne__", "__ge__", "__gt__"):
-    setattr(Value, _name, _comparison(_name))

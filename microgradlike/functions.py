@@ -55,7 +55,6 @@ _where, _leaky_relu, _elu = (FUNCTIONS[name] for name in ("where", "leaky_relu",
 # ---- Choosing ----------------------------------------------------------------------------------
 
 
-
 def where(condition: object, x: Any, y: Any) -> Any:
     """``x`` if the condition holds, else ``y``; the branch not taken gets no gradient at all.
 

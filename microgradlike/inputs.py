@@ -1,0 +1,38 @@
+"""Bad input: what is a number, and how to say what was given instead."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import numpy
+
+
+def number(value: Any, what: str) -> float:
+    """The float that was meant by ``value``; TypeError or ValueError, naming ``what``, if none."""
+    if type(value) is float:
+        return value
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{what} takes a real number (int or float), but got {describe(value)}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{what} takes a number that a float can hold, up to 1.8e308") from None
+
+
+def describe(value: Any) -> str:
+    """The value in a few words, for an error message."""
+    if value is None:
+        return "None"
+    if isinstance(value, numpy.ndarray):
+        return f"an array of shape {value.shape}; work on its elements, or on an array of Values"
+    kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+    text = repr(value)
+    return f"{text if len(text) <= 40 else text[:37] + '...'} ({kind})"
+
+
+def constant(value: Any, symbol: str) -> Any:
+    """A number beside a Value, as a float; other libraries' types get the chance to answer."""
+    if isinstance(value, numbers.Real) or type(value).__module__ == "builtins":
+        return number(value, f"'{symbol}' between a Value and something else")
+    return NotImplemented
