@@ -13,8 +13,9 @@ import numpy
 
 from microgradlike import functions, ops
 from microgradlike.checking import Comparison, Report, numeric_derivative, read_formula
-from microgradlike.engine import Value, describe, no_grad, number, topological_order
+from microgradlike.engine import Value, no_grad, topological_order
 from microgradlike.flow import slopes
+from microgradlike.inputs import describe, number
 
 # ---- grad --------------------------------------------------------------------------------------
 
@@ -48,7 +49,7 @@ def grad(f: Callable[..., Any]) -> Callable[..., Any]:
             raise TypeError("grad(f) takes the arguments of f, but got none")
         found = list(_leaves(arguments))
         nested = any(isinstance(leaf, Value) for leaf in found)
-        # A Value is given to f as a copy, so that what f closes over does not count as its argument.
+        # f gets a copy of a Value: where it closes over the same one, that is not its argument.
         inputs = [v * 1.0 if isinstance(v, Value) else Value(number(v, "grad(f)")) for v in found]
         out = f(*_rebuild(arguments, iter(inputs)))
         if nested:
@@ -67,7 +68,7 @@ def _sweep(
     slopes: Callable[[Value], Iterable[tuple[Value, Any]]],
     kind: Callable[[float], Any],
 ) -> list[Any]:
-    """The derivatives of ``out`` by ``inputs``, as floats or (to be differentiated again) Values."""
+    """The derivatives of ``out`` by ``inputs``: floats, or Values to be differentiated again."""
     if not isinstance(out, Value):  # a constant
         return [kind(0.0) for _ in inputs]
     upstream: dict[Value, Any] = {out: kind(1.0)}
@@ -80,7 +81,7 @@ def _sweep(
 
 
 def _slopes_as_values(node: Value) -> Iterator[tuple[Value, Any]]:
-    """As ``flow.slopes``, but the local derivatives are Values that remember where they came from."""
+    """As ``flow.slopes``, but each local derivative is a Value that remembers its origin."""
     rule = node._rule
     assert rule is not None
     x, y = (*node.operands, 0.0)[:2]
@@ -138,7 +139,7 @@ def check_gradients(f: Callable[..., Any], at: Any) -> Report:
     def along(index: int) -> Callable[[float], float]:
         def value(moved: float) -> float:
             with no_grad():
-                moved_to = [Value(v) for v in point[:index] + [moved] + point[index + 1 :]]
+                moved_to = [Value(v) for v in [*point[:index], moved, *point[index + 1 :]]]
                 return float(f(*_rebuild(arguments, iter(moved_to))))
 
         return value
@@ -156,7 +157,7 @@ def check_gradients(f: Callable[..., Any], at: Any) -> Report:
 
 
 def _by_backward(out: Value, inputs: Sequence[Value]) -> list[float]:
-    """The gradients that ``backward`` gives to the inputs; those of other leaves stay as they are."""
+    """The gradients that ``backward`` gives to the inputs; other leaves keep theirs."""
     parents = (parent for node in topological_order(out) for parent in node.parents)
     before = {leaf: leaf.grad for leaf in parents if not leaf.op}
     out.backward()
@@ -174,7 +175,7 @@ def _alone(node: Value) -> Iterator[Comparison]:
     operands = [Value(v.data) if isinstance(v, Value) else v for v in node.operands]
     copy = Value(node.data)
     copy._rule, copy.grad = rule, 1.0
-    copy._x, copy._y = (*operands, None)[:2]
+    copy._x, copy._y = operands[0], operands[1] if len(operands) == 2 else None
     rule.send(copy)
     forward = ops.formula(rule.operator.value, vars(ops))
     for index, operand in enumerate(operands):
@@ -208,7 +209,7 @@ def _names(f: Callable[..., Any], arguments: tuple[Any, ...]) -> list[str]:
 
 
 def _parameters(f: Callable[..., Any], count: int) -> list[str]:
-    """The names of the parameters of ``f``; where Python does not know them, argument0 and so on."""
+    """The names of the parameters of ``f``; argument0 and so on where Python knows none."""
     try:
         names = list(inspect.signature(f).parameters)
     except (TypeError, ValueError):
@@ -242,7 +243,7 @@ def assert_derivation(
         domain: the lowest and the highest number to try; for several arguments one pair for all, or
             a list with a pair for each.
         order: 1 for the first derivative, 2 for the second (by the same argument), and so on.
-        tolerance: how far the two may differ, relative to the larger one (and absolutely below 1e-3).
+        tolerance: how far the two may differ, relative to the larger one (or to 1e-3).
         seed: of the random points.
 
     Raises:

@@ -167,7 +167,7 @@ def read_formula(text: str, names: Sequence[str]) -> Callable[..., Any]:
                 return FUNCTIONS[name](*map(value, arguments))
         raise ValueError(
             f"the derivation {text!r} contains {ast.unparse(node)!r}, which is none of the names "
-            f"{', '.join(names)}, a number, + - * / ** %, a comparison, or a function of microgradlike"
+            f"{', '.join(names)}, a number, + - * / ** %, comparison or function of microgradlike"
         )
 
     evaluate(tree, dict.fromkeys(names, 0.5))  # complain now about what cannot be read

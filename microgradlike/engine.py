@@ -1,8 +1,8 @@
 """The engine: a Value records each operation, and backward() applies the chain rule.
 
 Read this file from top to bottom. A Value is a node: a number, its gradient, and how it was made.
-The operators are not written here: ``ops.py`` holds one row for each, and ``recording.py`` turns every
-row into a method that computes a float and records, and a rule that sends the error back.
+The operators are not written here: ``ops.py`` holds one row for each, and ``recording.py`` turns
+every row into a method that computes a float and records, and a rule that sends the error back.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from microgradlike import ops  # noqa: F401  (the generated methods call it)
 from microgradlike.inputs import constant, describe, number  # noqa: F401  (constant: likewise)
@@ -173,10 +173,12 @@ class Value(Operations):
     __hash__ = object.__hash__
 
 
-def _compare(comparison: Callable[[float, Any], Any], x: Value, y: Any) -> Any:
+def _compare(comparison: Callable[[float, Any], bool], x: Value, y: Any) -> bool:
     if isinstance(y, Value):
         return comparison(x.data, y.data)
-    return comparison(x.data, y) if isinstance(y, numbers.Real) else NotImplemented
+    if isinstance(y, numbers.Real):
+        return comparison(x.data, y)
+    return cast("bool", NotImplemented)
 
 
 def topological_order(root: Value) -> list[Value]:
@@ -264,8 +266,8 @@ class Rule:
 
 # ---- Modes: recording nothing, or watching everything ------------------------------------------
 
-# The number of modes switched on, in all threads. While it is zero an operation pays for one look at
-# it and nothing else; otherwise it asks what its own thread has switched on.
+# The number of modes switched on, in all threads. While it is zero an operation pays for one look
+# at it and nothing else; otherwise it asks what its own thread has switched on.
 _watching = 0
 
 
@@ -391,7 +393,7 @@ def _install(namespace: dict[str, Any]) -> None:
 new = object.__new__
 _install(globals())
 
-# A graph has no reference cycles, yet Python's cycle collector walks all of it each time it has grown
-# by a quarter. Ten times fewer full collections keep the cost of a node flat up to a million nodes.
+# A graph has no reference cycles, yet Python's cycle collector walks all of it each time it has
+# grown by a quarter. Ten times fewer of these walks keep the cost of a node flat to a million nodes.
 _young, _middle, _old = gc.get_threshold()
 gc.set_threshold(_young, _middle, max(_old, 100))

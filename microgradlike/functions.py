@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
 
 from microgradlike import ops
-from microgradlike.engine import REFLECTED, Value, number
+from microgradlike.engine import REFLECTED, Value
+from microgradlike.inputs import number
 from microgradlike.ops import ALIASES, OPERATORS, Operator
 
-Number = Value | float
+if TYPE_CHECKING:
+    from microgradlike._signatures import *  # noqa: F403
 
 
 # ---- One function for each row of the table ----------------------------------------------------
@@ -48,8 +50,9 @@ FUNCTIONS = {row.name: _function(row) for row in OPERATORS.values()}
 FUNCTIONS |= {alias: FUNCTIONS[name] for alias, name in ALIASES.items()}
 globals().update(FUNCTIONS)
 
-# These three rows get friendlier signatures below.
-_where, _leaky_relu, _elu = (FUNCTIONS[name] for name in ("where", "leaky_relu", "elu"))
+#: These rows get friendlier signatures below.
+FRIENDLIER = ("where", "leaky_relu", "elu")
+_where, _leaky_relu, _elu = (FUNCTIONS[name] for name in FRIENDLIER)
 
 
 # ---- Choosing ----------------------------------------------------------------------------------
@@ -291,5 +294,5 @@ __all__ = sorted(FUNCTIONS)
 
 for _function_ in _UNARY:
     setattr(Value, _function_.__name__, _function_)
-Value.radians, Value.degrees = radians, degrees  # type: ignore[attr-defined]
+Value.radians, Value.degrees = radians, degrees  # type: ignore[method-assign,assignment]
 del Value.where  # type: ignore[attr-defined]

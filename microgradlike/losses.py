@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from microgradlike import functions as f
-from microgradlike.engine import Value, describe, number
+from microgradlike.engine import Value
+from microgradlike.inputs import describe, number
 
 
 def _elementwise(name: str, loss: Callable[[Any, Any], Any], output: Any, target: Any) -> Any:

@@ -15,8 +15,9 @@ from typing import Any
 import numpy
 
 from microgradlike import files
-from microgradlike.engine import Value, describe, number
+from microgradlike.engine import Value
 from microgradlike.functions import FUNCTIONS
+from microgradlike.inputs import describe, number
 
 _FORMAT = "microgradlike parameters 1"
 _RELU_LIKE = ("relu", "leaky_relu", "elu", "gelu", "silu")
@@ -336,8 +337,8 @@ class MLP(Module):
             _size(size, "an MLP", "inputs and neurons")
         draw = _generator(seed)
         self.layers = [
-            Layer(*shape, activation=function, init=init, seed=draw, name=f"layers.{i}")
-            for i, (*shape, function) in enumerate(
+            Layer(n, m, activation=function, init=init, seed=draw, name=f"layers.{i}")
+            for i, (n, m, function) in enumerate(
                 zip(sizes[:-1], sizes[1:], activation, strict=True)
             )
         ]

@@ -1,9 +1,9 @@
 """The operator table: the ONLY place where a derivative is written.
 
-A row gives an operator's value and its slopes (local derivatives) as formulas in Python's own syntax;
-``x`` and ``y`` are the operands, ``out`` is the value just computed. One text serves every reader,
-told apart only by the names it is evaluated with: floats (the eager methods and the backward sweep),
-Values (so the gradient of a graph is a graph again), native kernels, printed symbols, documentation.
+A row gives an operator's value and its slopes (local derivatives) as formulas in Python's own
+syntax; ``x`` and ``y`` are the operands, ``out`` is the value just computed. One text serves every
+reader, told apart only by the names it is evaluated with: floats (the eager methods and the
+backward sweep), Values (so the gradient of a graph is a graph again), and the documentation.
 
 Adding an operator is adding one row here and its hand derivation in ``tests/derivations.py``.
 """

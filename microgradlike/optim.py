@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 import numpy
 import numpy.typing
 
-from microgradlike.engine import Value, describe, number
+from microgradlike.engine import Value
+from microgradlike.inputs import describe, number
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 Schedule: TypeAlias = Callable[[int], float]
@@ -267,7 +268,7 @@ def cosine(lr: float, steps: int, floor: float = 0.0) -> Schedule:
 
 
 def warm_up(lr: float | Schedule, steps: int) -> Schedule:
-    """Up to ``lr`` (a number, or a schedule that starts then) in equal parts within ``steps`` steps.
+    """Up to ``lr`` (a number, or a schedule that starts then) in ``steps`` equal steps.
 
     >>> schedule = warm_up(1.0, steps=4)
     >>> schedule(0), schedule(3), schedule(100)
@@ -308,8 +309,8 @@ def clip_grad_norm(parameters: Iterable[Value], max_norm: float) -> float:
 
 
 def _within(name: str, value: Any, low: float, high: float) -> float:
-    value = number(value, name)
-    if not low <= value <= high:
+    within = number(value, name)
+    if not low <= within <= high:
         upper = f" to {high}" if math.isfinite(high) else " up"
-        raise ValueError(f"{name} is a number from {low}{upper}, but got {value}")
-    return value
+        raise ValueError(f"{name} is a number from {low}{upper}, but got {within}")
+    return within

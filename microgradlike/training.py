@@ -12,7 +12,8 @@ import numpy
 import numpy.typing
 
 from microgradlike import losses, optim
-from microgradlike.engine import Value, describe, no_grad
+from microgradlike.engine import Value, no_grad
+from microgradlike.inputs import describe
 from microgradlike.nn import Module
 
 Loss: TypeAlias = Callable[[Any, Any], Any]
@@ -181,8 +182,8 @@ def _learn(
         sums[0] += error.data * len(batch)
     if not math.isfinite(sums[0]):
         raise FloatingPointError(
-            f"the loss of a batch is {sums[0]}; lower the learning rate, set clip_norm, or find the "
-            "operation with detect_anomaly()"
+            f"the loss of a batch is {sums[0]}; lower the learning rate, set clip_norm, or find "
+            "the operation with detect_anomaly()"
         )
     if clip_norm is not None:
         optim.clip_grad_norm(optimizer.parameters, clip_norm)
@@ -190,7 +191,7 @@ def _learn(
     return sums
 
 
-def _record(history: History, prefix: str, means: Sequence[float]) -> None:
+def _record(history: History, prefix: str, means: Any) -> None:
     getattr(history, f"{prefix}loss").append(float(means[0]))
     if history.metric_name:
         getattr(history, f"{prefix}metric").append(float(means[1]))
@@ -231,7 +232,7 @@ def _sign_accuracy(output: Any, target: Any) -> float:
     """The share of scores on the right side of zero, for targets -1 / +1 or 0 / 1."""
     outputs, targets = (v if isinstance(v, list) else [v] for v in (output, target))
     right = [(o > 0) == (t > 0.5) for o, t in zip(outputs, targets, strict=True)]
-    return sum(right) / len(right)
+    return float(sum(right) / len(right))
 
 
 def _argmax_accuracy(output: Any, target: Any) -> float:
@@ -259,7 +260,7 @@ def _examples(X: Any, y: Any) -> tuple[list[Any], list[Any]]:
             array = numpy.asarray(None)
         if array.dtype.kind not in "iuf":
             raise TypeError(
-                f"{name} is an array (or lists of equal length) of numbers, but got {describe(data)}"
+                f"{name} is an array (or equally long lists) of numbers, but got {describe(data)}"
             )
         if not numpy.isfinite(array).all():
             raise ValueError(f"{name} contains NaN or infinity; remove or replace those examples")

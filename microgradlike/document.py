@@ -1,0 +1,94 @@
+"""Writes what people and type checkers read of the operator table: run it after changing a row.
+
+``python -m microgradlike.document`` writes docs/operators.md and microgradlike/_signatures.pyi.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from microgradlike import files
+from microgradlike.functions import FRIENDLIER
+from microgradlike.ops import ALIASES, OPERATORS, Operator
+
+_ROOT = Path(__file__).parent.parent
+
+_TABLE_HEAD = """\
+# The operators
+
+Written from the operator table in `microgradlike/ops.py`, the only place where a derivative stands.
+`x` and `y` are the operands, `out` is the value just computed; `/`, `**` and `%` follow IEEE 754.
+`tie` is 0.5 between two Values and 0 against a constant.
+
+| operator | also | value | slope by x | slope by y | in words |
+|---|---|---|---|---|---|
+"""
+
+_STUB_HEAD = """\
+# Written by `python -m microgradlike.document` from the operator table, for type checkers.
+from typing import overload
+
+from microgradlike.engine import Value
+
+class Operations:
+    def clip(self, low: Value | float | None = ..., high: Value | float | None = ...) -> Value: ...
+    def leaky_relu(self, slope: Value | float = ...) -> Value: ...
+    def elu(self, alpha: Value | float = ...) -> Value: ...
+    def reciprocal(self) -> Value: ...
+    def square(self) -> Value: ...
+    def deg2rad(self) -> Value: ...
+    def radians(self) -> Value: ...
+    def rad2deg(self) -> Value: ...
+    def degrees(self) -> Value: ...
+    def sinc(self) -> Value: ...
+    def silu(self) -> Value: ...
+    def gelu(self) -> Value: ...
+"""
+
+
+def table() -> str:
+    """The operator table as a page of Markdown."""
+    rows = []
+    for row in OPERATORS.values():
+        formulas = [f"`{text}`" for text in (row.value, *row.slopes)] + [""] * (2 - len(row.slopes))
+        also = ", ".join(f"`{alias}`" for alias in _aliases(row))
+        rows.append(f"| `{row.name}` | {also} | {' | '.join(formulas)} | {row.rule} |\n")
+    return _TABLE_HEAD + "".join(rows)
+
+
+def signatures() -> str:
+    """The signatures of all methods and functions of the table, as a stub file."""
+    methods, functions = [], []
+    for row in OPERATORS.values():
+        if row.name in FRIENDLIER:
+            continue
+        other = ", other: Value | float" if len(row.slopes) == 2 else ""
+        reflected = hasattr(float, f"__r{row.name}__")
+        names = [f"__{row.name}__"] if hasattr(float, f"__{row.name}__") else []
+        names += [f"__r{row.name}__"] if reflected else [row.name, *_aliases(row)]
+        methods += [f"    def {name}(self{other}) -> Value: ...\n" for name in names]
+        for name in (row.name, *_aliases(row)):
+            arguments = ("x",) if len(row.slopes) == 1 else ("x", "y")
+            functions += _overloads(name, arguments)
+    return _STUB_HEAD + "".join(methods) + "\n" + "".join(functions)
+
+
+def _overloads(name: str, arguments: tuple[str, ...]) -> list[str]:
+    kinds: list[tuple[str, ...]] = [("float",), ("Value",)]
+    if len(arguments) == 2:
+        kinds = [("float", "float"), ("Value", "Value | float"), ("float", "Value")]
+    lines = []
+    for kind in kinds:
+        typed = ", ".join(f"{a}: {k}" for a, k in zip(arguments, kind, strict=True))
+        result = "Value" if any("Value" in k for k in kind) else "float"
+        lines.append(f"@overload\ndef {name}({typed}) -> {result}: ...\n")
+    return lines
+
+
+def _aliases(row: Operator) -> list[str]:
+    return [alias for alias, name in ALIASES.items() if name == row.name]
+
+
+if __name__ == "__main__":
+    print(files.write(_ROOT / "docs" / "operators.md", table().encode()))
+    print(files.write(_ROOT / "microgradlike" / "_signatures.pyi", signatures().encode()))
