@@ -263,6 +263,11 @@ def assert_derivation(
         [derivation] if isinstance(derivation, str) or callable(derivation) else derivation
     )
     names = _parameters(f, len(derivations))
+    if len(derivations) != len(_required(f, names)):
+        raise ValueError(
+            f"f takes {len(_required(f, names))} arguments, but there are {len(derivations)} "
+            "derivations; give a list with the derivative by each argument"
+        )
     if isinstance(order, bool) or not isinstance(order, int) or order < 1:
         raise ValueError(f"order is an integer of at least 1, but got {describe(order)}")
     for index, by_hand in enumerate(derivations):
@@ -277,7 +282,7 @@ def assert_derivation(
                 differing.append((math.inf if math.isnan(gap) else gap, point, expected, found))
         if differing:
             _, point, expected, found = max(differing)
-            where = ", ".join(f"{name} = {v}" for name, v in zip(names, point, strict=True))
+            where = _place(names, point)
             raise AssertionError(
                 f"the derivation {by_hand!r} differs at {len(differing)} of {len(tried)} points, "
                 f"most at {where}:\n  by hand     {expected!r}\n  the engine  {found!r}"
@@ -296,6 +301,21 @@ def _partial(f: Callable[..., Any], index: int, point: Sequence[float], order: i
     return float(derivative(point[index]))
 
 
+def _required(f: Callable[..., Any], otherwise: list[str]) -> list[str]:
+    """The parameters of ``f`` that have no default."""
+    try:
+        parameters = inspect.signature(f).parameters.values()
+    except (TypeError, ValueError):
+        return otherwise
+    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
+        return otherwise
+    return [parameter.name for parameter in parameters if parameter.default is parameter.empty]
+
+
+def _place(names: Sequence[str], point: Sequence[float]) -> str:
+    return ", ".join(f"{name} = {v}" for name, v in zip(names, point, strict=True))
+
+
 def _points(
     f: Callable[..., Any], points: Any, domain: Sequence[Any], names: list[str], seed: int
 ) -> Iterator[tuple[float, ...]]:
@@ -308,7 +328,9 @@ def _points(
     for _ in range(points):
         point = tuple(draw.uniform(*pair) for pair in pairs)
         if not math.isfinite(float(f(*map(Value, point)))):
-            raise ValueError(f"f is not finite at {point}; choose a domain where it is defined")
+            raise ValueError(
+                f"f is not finite at {_place(names, point)}; choose a domain where it is"
+            )
         yield point
 
 

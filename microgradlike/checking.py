@@ -66,7 +66,7 @@ class Comparison:
     @property
     def agrees(self) -> bool:
         gap = abs(self.engine - self.numeric.slope)
-        return gap <= 3 * self.numeric.error + 1e-7 * max(1e-3, abs(self.numeric.slope))
+        return gap <= 3 * self.numeric.error + 1e-7 * abs(self.numeric.slope)
 
     @property
     def verdict(self) -> str:
@@ -107,8 +107,14 @@ class Report:
             lines += ["", "operator, by operand"]
             lines += map(str, wrong)
         elif not self:
-            lines += ["", "Every operator's own slope agrees, so the contributions to an operand"]
-            lines += ["that is used more than once are not summed up as they should be."]
+            names = ", ".join(row.name for row in self.operands if not row.agrees)
+            lines += [
+                "",
+                "Every operator's own slope agrees, so it is the accumulation that is wrong:",
+            ]
+            lines += [
+                f"the contributions of several operations are not summed up to that of {names}."
+            ]
         return "\n".join(lines)
 
 

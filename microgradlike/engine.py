@@ -394,6 +394,6 @@ new = object.__new__
 _install(globals())
 
 # A graph has no reference cycles, yet Python's cycle collector walks all of it each time it has
-# grown by a quarter. Ten times fewer of these walks keep the cost of a node flat to a million nodes.
+# grown by a quarter. Ten times fewer walks keep the cost of a node flat up to a million nodes.
 _young, _middle, _old = gc.get_threshold()
 gc.set_threshold(_young, _middle, max(_old, 100))
