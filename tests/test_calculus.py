@@ -1,0 +1,270 @@
+"""grad, check_gradients and assert_derivation: what they must accept, and what they must refuse."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy
+import pytest
+
+import microgradlike as mg
+from microgradlike import Value, assert_derivation, check_gradients, engine, grad, ops
+
+
+@contextmanager
+def sabotaged(rule: str, send: Callable[[Value], None]) -> Iterator[None]:
+    """The engine, with another sending function in place of the one the table gave."""
+    right = engine.RULES[rule].send
+    engine.RULES[rule].send = send
+    try:
+        yield
+    finally:
+        engine.RULES[rule].send = right
+
+
+# ---- grad --------------------------------------------------------------------------------------
+
+
+def test_grad_of_one_argument_is_the_derivative_alone() -> None:
+    assert grad(lambda x: x**3)(2.0) == 12.0
+    assert isinstance(grad(lambda x: x**3)(2), float)
+
+
+def test_grad_keeps_the_structure_of_the_arguments() -> None:
+    def f(w: Any, options: Any, x: Any) -> Any:
+        return mg.dot(w, x) * options["scale"][0] + options["shift"]
+
+    w, options, x = grad(f)([1.0, 2.0], {"scale": (3.0,), "shift": 4.0}, numpy.array([5.0, 6.0]))
+    assert w == [15.0, 18.0]
+    assert options == {"scale": (17.0,), "shift": 1.0}
+    assert isinstance(x, numpy.ndarray)
+    assert x.dtype == float
+    assert x.tolist() == [3.0, 6.0]
+
+
+def test_grad_of_a_matrix() -> None:
+    matrix = numpy.arange(6.0).reshape(2, 3)
+    slopes = grad(lambda m: (m @ numpy.ones(3)).sum() ** 2)(matrix)
+    assert slopes.shape == (2, 3)
+    assert (slopes == 2 * matrix.sum()).all()
+
+
+@pytest.mark.parametrize("order", range(1, 8))
+def test_grad_nests_to_any_order(order: int) -> None:
+    derivative: Any = lambda x: x**6  # noqa: E731
+    for _ in range(order):
+        derivative = grad(derivative)
+    expected = math.perm(6, order) * 1.5 ** (6 - order) if order <= 6 else 0.0
+    assert derivative(1.5) == pytest.approx(expected, rel=1e-13)
+
+
+def test_values_in_values_out_so_that_backward_goes_on() -> None:
+    x = Value(2.0)
+    slope = grad(lambda v: v**3)(x)
+    slope.backward()
+    assert (slope.data, x.grad) == (12.0, 12.0)
+
+
+def test_an_inner_argument_is_not_confused_with_an_outer_one() -> None:
+    # d/dx [x * d/dy (x + y) at y = x] = d/dx [x * 1] = 1; confusing y with x would give 2.
+    assert grad(lambda x: x * grad(lambda y: x + y)(x))(2.0) == 1.0
+
+
+def test_grad_changes_no_gradient() -> None:
+    w = Value(3.0)
+    w.grad = 7.0
+    assert grad(lambda x: w * x)(2.0) == 3.0
+    assert w.grad == 7.0
+
+
+def test_grad_of_a_constant_or_an_unused_argument_is_zero() -> None:
+    assert grad(lambda x: 3.0)(1.0) == 0.0
+    assert grad(lambda x, y: x)(1.0, 2.0) == (1.0, 0.0)
+
+
+def test_grad_of_the_argument_itself() -> None:
+    assert grad(lambda x: x)(5.0) == 1.0
+
+
+def test_grad_of_a_long_chain_needs_no_recursion() -> None:
+    def chain(x: Any) -> Any:
+        for _ in range(20_000):
+            x = x + 1.0
+        return x
+
+    assert grad(chain)(1.0) == 1.0
+
+
+def test_where_sends_nothing_to_the_other_branch_in_any_order() -> None:
+    def f(x: Any) -> Any:
+        return mg.where(x > 0, mg.sqrt(x), 2 * x)
+
+    assert grad(f)(0.0) == 2.0
+    assert grad(grad(f))(0.0) == 0.0
+    assert grad(grad(mg.sinc))(0.0) == pytest.approx(-(math.pi**2) / 3, rel=1e-14)
+
+
+@pytest.mark.parametrize("argument", ["text", None, 1j, True, [1.0, "x"], {"a": None}])
+def test_grad_refuses_what_is_no_number(argument: Any) -> None:
+    with pytest.raises(TypeError, match="takes a real number"):
+        grad(lambda x: x)(argument)
+
+
+def test_grad_refuses_a_function_of_many_results() -> None:
+    with pytest.raises(TypeError, match="must return one Value"):
+        grad(lambda x: [x, x])(1.0)
+
+
+# ---- check_gradients ---------------------------------------------------------------------------
+
+
+def f(x: Any, y: Any) -> Any:
+    return (x * y + x.sin()) * x
+
+
+def test_check_gradients_accepts_the_engine() -> None:
+    report = check_gradients(f, (1.3, -0.7))
+    assert report
+    assert [row.name for row in report.operands] == ["x", "y"]
+    assert "agrees" in str(report)
+
+
+def test_check_gradients_names_every_number_of_a_structure() -> None:
+    def g(w: Any, p: Any) -> Any:
+        return mg.dot(w, w) * p["a"]
+
+    report = check_gradients(g, (numpy.array([1.0, 2.0]), {"a": 3.0}))
+    assert [row.name for row in report.operands] == ["w[0]", "w[1]", "p['a']"]
+
+
+def test_check_gradients_finds_a_slope_wrong_by_a_factor() -> None:
+    def doubled(out: Value) -> None:
+        out._x.grad += out.grad * 2 * ops.cos(out._x.data)  # type: ignore[union-attr]
+
+    with sabotaged("sin_x", doubled), pytest.raises(AssertionError) as failure:
+        check_gradients(f, (1.3, -0.7))
+    message = str(failure.value)
+    assert "sin(1.3) by x" in message
+    assert "by a factor of 2" in message
+    assert message.count("DISAGREES") == 2  # the operand x and the operator sin, nothing else
+
+
+def test_check_gradients_finds_a_wrong_sign() -> None:
+    def negated(out: Value) -> None:
+        out._x.grad -= out.grad * ops.cos(out._x.data)  # type: ignore[union-attr]
+
+    with sabotaged("sin_x", negated), pytest.raises(AssertionError, match="in its sign"):
+        check_gradients(f, (1.3, -0.7))
+
+
+def test_check_gradients_finds_a_missing_accumulation() -> None:
+    def forgetful(out: Value) -> None:
+        x, y = out._x, out._y
+        x.grad, y.grad = out.grad * y.data, out.grad * x.data  # type: ignore[union-attr]
+
+    with sabotaged("mul_xy", forgetful), pytest.raises(AssertionError) as failure:
+        check_gradients(f, (1.3, -0.7))
+    assert "not summed up to that of x." in str(failure.value)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_check_gradients_is_as_strict_for_small_numbers_as_for_large(scale: float) -> None:
+    def slightly_wrong(out: Value) -> None:
+        out._x.grad += out.grad * out._y * 1.00001  # type: ignore[union-attr,operator]
+
+    check_gradients(lambda x: x * scale, 3.0)
+    with sabotaged("mul_x", slightly_wrong), pytest.raises(AssertionError):
+        check_gradients(lambda x: x * scale, 3.0)
+
+
+def test_check_gradients_says_where_there_is_a_kink() -> None:
+    with pytest.raises(AssertionError, match="KINK \\(slope 0 below, 1 above"):
+        check_gradients(lambda x: x.relu(), 0.0)
+
+
+def test_check_gradients_stays_within_the_domain() -> None:
+    assert check_gradients(lambda x: x.log(), 1e-5)
+    assert check_gradients(lambda x: x.asin(), 1 - 1e-6)
+
+
+def test_check_gradients_leaves_other_gradients_alone() -> None:
+    w = Value(3.0)
+    w.grad = 7.0
+    assert check_gradients(lambda x: w * x, 2.0)
+    assert w.grad == 7.0
+
+
+def test_check_gradients_refuses_bad_input() -> None:
+    with pytest.raises(TypeError, match="takes a real number"):
+        check_gradients(lambda x: x, "text")
+    with pytest.raises(TypeError, match="must return one Value"):
+        check_gradients(lambda x: [x], 1.0)
+
+
+# ---- assert_derivation -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("function", "derivation"),
+    [
+        (lambda x: mg.sin(x**2), "2*x*cos(x**2)"),
+        (lambda x: mg.exp(x) / (1 + mg.exp(x)), "exp(x) / (1 + exp(x))**2"),
+        (lambda x: mg.tanh(x), "1 - tanh(x)**2"),
+        (lambda x: mg.relu(x), "1 if x > 0 else 0"),
+        (lambda x: mg.arctan(3 * x), "3 / (1 + 9*x*x)"),
+        (lambda x: x * mg.deg2rad(1), "pi / 180"),
+        (lambda x: mg.sin(x), math.cos),
+    ],
+)
+def test_assert_derivation_accepts_what_is_right(function: Any, derivation: Any) -> None:
+    assert_derivation(function, derivation)
+
+
+def test_assert_derivation_by_several_arguments() -> None:
+    assert_derivation(lambda x, y: x * y**2, ["y**2", lambda x, y: 2 * x * y])
+    assert_derivation(lambda x, y: x**y, ["y*x**(y-1)", "x**y*log(x)"], domain=(0.1, 3))
+    assert_derivation(lambda x, y: x / y, ["1/y", "-x/y**2"], domain=[(-1, 1), (1, 2)])
+
+
+def test_assert_derivation_of_higher_order() -> None:
+    assert_derivation(lambda x: mg.exp(x) * mg.sin(x), "2*exp(x)*cos(x)", order=2)
+    assert_derivation(lambda x: x**5, "60*x**2", order=3)
+
+
+@pytest.mark.parametrize("wrong", ["2*cos(x**2)", "-2*x*cos(x**2)", "2.000001*x*cos(x**2)", "0"])
+def test_assert_derivation_must_refuse(wrong: str) -> None:
+    with pytest.raises(AssertionError) as failure:
+        assert_derivation(lambda x: mg.sin(x**2), wrong)
+    assert "by hand" in str(failure.value)
+    assert "the engine" in str(failure.value)
+
+
+def test_assert_derivation_shows_the_worst_point() -> None:
+    with pytest.raises(AssertionError, match=r"at 1 of 3 points, most at x = 2.0:"):
+        assert_derivation(lambda x: x * x, "2*x if x < 2 else 0", points=[0.0, 1.0, 2.0])
+
+
+def test_a_derivation_that_is_nan_where_the_engine_is_not_is_refused() -> None:
+    with pytest.raises(AssertionError):
+        assert_derivation(lambda x: x * x, "2*x + 0*log(-1-x*x)")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["__import__('os')", "x.__class__", "x^2", "lambda: 0", "[x]", "True", "y", "2*", "sin", "f(x)"],
+)
+def test_text_is_parsed_and_never_evaluated(text: str) -> None:
+    with pytest.raises(ValueError, match="the derivation"):
+        assert_derivation(lambda x: x, text)
+
+
+def test_assert_derivation_refuses_bad_input() -> None:
+    with pytest.raises(ValueError, match="f is not finite at x = "):
+        assert_derivation(lambda x: x.log(), "1/x")
+    with pytest.raises(ValueError, match="f takes 2 arguments, but there are 1 derivations"):
+        assert_derivation(lambda x, y: x * y, "y")
+    with pytest.raises(ValueError, match="order is an integer of at least 1"):
+        assert_derivation(lambda x: x, "1", order=0)
