@@ -357,9 +357,9 @@ class MLP(Module):
 # ---- Bad input ---------------------------------------------------------------------------------
 
 
-def _generator(seed: int | random.Random | None) -> Any:
-    if seed is None:
-        return random
+def _generator(seed: Any) -> Any:
+    if seed is None or seed is random:
+        return random  # the module itself draws, so that random.seed() counts
     return seed if isinstance(seed, random.Random) else random.Random(seed)
 
 

@@ -254,7 +254,18 @@ def test_a_derivation_that_is_nan_where_the_engine_is_not_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["__import__('os')", "x.__class__", "x^2", "lambda: 0", "[x]", "True", "y", "2*", "sin", "f(x)"],
+    [
+        "__import__('os')",
+        "x.__class__",
+        "x^2",
+        "lambda: 0",
+        "[x]",
+        "True",
+        "y",
+        "2*",
+        "sin",
+        "f(x)",
+    ],
 )
 def test_text_is_parsed_and_never_evaluated(text: str) -> None:
     with pytest.raises(ValueError, match="the derivation"):

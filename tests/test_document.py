@@ -1,0 +1,33 @@
+"""What is written from the operator table is in step with it; the package is what it says."""
+
+from __future__ import annotations
+
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import microgradlike
+from microgradlike import document
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_operators_page_and_the_signatures_are_in_step_with_the_table() -> None:
+    advice = "run python -m microgradlike.document"
+    assert (ROOT / "docs" / "operators.md").read_text() == document.table(), advice
+    stub = ROOT / "microgradlike" / "_signatures.pyi"
+    assert stub.read_text() == document.signatures(), advice
+
+
+def test_everything_public_exists() -> None:
+    assert [name for name in microgradlike.__all__ if not hasattr(microgradlike, name)] == []
+
+
+def test_importing_the_engine_imports_no_pictures() -> None:
+    modules = [m.name for m in pkgutil.iter_modules(microgradlike.__path__, "microgradlike.")]
+    program = f"import sys, {', '.join(modules)}; print([m for m in sys.modules if m[:3] == 'viz'])"
+    found = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert found.stdout.strip() == "[]"
