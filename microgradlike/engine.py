@@ -7,7 +7,6 @@ every row into a method that computes a float and records, and a rule that sends
 
 from __future__ import annotations
 
-import gc
 import linecache
 import math
 import numbers
@@ -392,8 +391,3 @@ def _install(namespace: dict[str, Any]) -> None:
 
 new = object.__new__
 _install(globals())
-
-# A graph has no reference cycles, yet Python's cycle collector walks all of it each time it has
-# grown by a quarter. Ten times fewer walks keep the cost of a node flat up to a million nodes.
-_young, _middle, _old = gc.get_threshold()
-gc.set_threshold(_young, _middle, max(_old, 100))
