@@ -1,17 +1,21 @@
-"""The eager engine beside micrograd, in one run: ``python -m tests.benchmarks.engine``.
+"""The eager engine beside its peers, in one run: ``python -m tests.benchmarks.engine``.
 
-Both run the same code, in turn, so that a machine whose speed drifts slows both; what counts is the
-ratio of the medians. Needs the extra: ``pip install ".[bench]"``.
+All run the same code, in turn, so that a machine whose speed drifts slows all; what counts is the
+ratio of the medians. Needs the extra: ``pip install ".[bench]"``. PyTorch is measured where it is
+installed, as scalars of float64 on one thread.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import gc
 import platform
 import statistics
 import sys
 import time
 import tracemalloc
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -22,8 +26,20 @@ import numpy
 import microgradlike.engine
 import microgradlike.nn
 
-OURS, THEIRS = microgradlike, micrograd
+OURS, THEIRS = microgradlike.engine, micrograd.engine
 NODES = 2000
+
+
+def peers() -> dict[str, Any]:
+    """What has a ``Value``, by the name for the table."""
+    found: dict[str, Any] = {"microgradlike": OURS, "micrograd 0.1.0": THEIRS}
+    with contextlib.suppress(ImportError):
+        import torch
+
+        torch.set_num_threads(1)
+        scalar = functools.partial(torch.tensor, dtype=torch.float64, requires_grad=True)
+        found[f"PyTorch {torch.__version__}"] = types.SimpleNamespace(Value=scalar)
+    return found
 
 
 # ---- The work, written once for both -----------------------------------------------------------
@@ -55,7 +71,7 @@ def squares(engine: Any, nodes: int = NODES) -> Any:
 
 
 def moons_step(package: Any) -> Callable[[], None]:
-    """One step of training in micrograd's demo: 100 points, MLP 2-16-16-1, hinge and L2."""
+    """One step of the training in micrograd's demo: 100 points, MLP 2-16-16-1, hinge and L2."""
     Value = package.engine.Value
     model = package.nn.MLP(2, [16, 16, 1])
     draw = numpy.random.default_rng(0)
@@ -79,28 +95,28 @@ def moons_step(package: Any) -> Callable[[], None]:
 # ---- Measuring ---------------------------------------------------------------------------------
 
 
-def forward_and_backward(build: Callable[..., Any], package: Any) -> Callable[[], None]:
-    return lambda: build(package.engine).backward()
-
-
-def compare(ours: Callable[[], None], theirs: Callable[[], None], runs: int) -> tuple[float, float]:
+def compare(works: list[Callable[[], object]], runs: int) -> list[float]:
     """The median seconds of each, run in turn."""
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for run in range(runs + 1):
-        for work, kept in zip((ours, theirs), seconds, strict=True):
+    seconds: list[list[float]] = [[] for _ in works]
+    for _ in range(runs):
+        for work, kept in zip(works, seconds, strict=True):
             gc.collect()
+            work()  # the one before has filled the caches with its own
             start = time.perf_counter()
             work()
-            if run:  # the first is for warming up
-                kept.append(time.perf_counter() - start)
-    return statistics.median(seconds[0]), statistics.median(seconds[1])
+            kept.append(time.perf_counter() - start)
+    return [statistics.median(kept) for kept in seconds]
 
 
-def bytes_per_node(build: Callable[..., Any], package: Any, nodes: int = NODES) -> float:
+def forward_and_backward(build: Callable[..., Any], engine: Any) -> Callable[[], object]:
+    return lambda: build(engine).backward()
+
+
+def bytes_per_node(build: Callable[..., Any], engine: Any, nodes: int = NODES) -> float:
     """What a graph keeps in memory after its backward pass."""
     gc.collect()
     tracemalloc.start()
-    root = build(package.engine, nodes)
+    root = build(engine, nodes)
     root.backward()
     size = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
@@ -108,37 +124,46 @@ def bytes_per_node(build: Callable[..., Any], package: Any, nodes: int = NODES) 
     return size / nodes
 
 
+def row(work: str, figures: list[float], unit: str) -> str:
+    """A line of the table: our figure, then each peer's and how many times ours it is."""
+    ours, *theirs = figures
+    cells = [f"{ours:,.0f} {unit}", *(f"{x:,.0f} {unit} ({x / ours:.1f} x)" for x in theirs)]
+    return f"| {work} | {' | '.join(cells)} |"
+
+
 def main() -> None:
     sys.setrecursionlimit(20_000)  # micrograd's backward() recurses
+    engines = peers()
     print(f"{platform.python_implementation()} {platform.python_version()}, {platform.machine()}")
-    print("\n| work | microgradlike | micrograd 0.1.0 | ratio |\n|---|---|---|---|")
+    print(f"\n| work | {' | '.join(engines)} |\n|{'---|' * (len(engines) + 1)}")
     for build in (chain, chain_with_numbers, squares):
-        seconds = compare(*(forward_and_backward(build, p) for p in (OURS, THEIRS)), runs=101)
-        ours, theirs = (1e9 * s / NODES for s in seconds)
+        works = [forward_and_backward(build, engine) for engine in engines.values()]
+        each = [1e9 * seconds / NODES for seconds in compare(works, runs=51)]
         name = build.__name__.replace("_", " ")
-        print(
-            f"| {name}, {NODES:,} operations, forward + backward, each "
-            f"| {ours:,.0f} ns | {theirs:,.0f} ns | 1/{theirs / ours:.1f} |"
-        )
-    ours, theirs = compare(moons_step(OURS), moons_step(THEIRS), runs=7)
-    print(
-        f"| moons step, MLP 2-16-16-1, 100 points "
-        f"| {1e3 * ours:,.0f} ms | {1e3 * theirs:,.0f} ms | 1/{theirs / ours:.1f} |"
-    )
+        print(row(f"{name}, {NODES:,} operations: forward and backward of each", each, "ns"))
+    steps = compare([moons_step(microgradlike), moons_step(micrograd)], runs=7)
+    print(row("moons step, MLP 2-16-16-1, 100 points", [1e3 * s for s in steps], "ms"))
     for build in (chain, chain_with_numbers, squares):
-        ours, theirs = (bytes_per_node(build, p) for p in (OURS, THEIRS))
-        name = build.__name__.replace("_", " ")
-        print(f"| {name}, each | {ours:,.0f} bytes | {theirs:,.0f} bytes | 1/{theirs / ours:.1f} |")
+        sizes = [bytes_per_node(build, engine) for engine in (OURS, THEIRS)]
+        print(row(f"{build.__name__.replace('_', ' ')}: memory of each", sizes, "bytes"))
 
-    print("\n| nodes in the chain | time per node | memory per node |\n|---|---|---|")
+    print("\n| nodes in the chain | time of each | cycle collector off | memory of each |")
+    print("|---|---|---|---|")
     for nodes in (1_000, 10_000, 100_000, 1_000_000):
-        seconds = []
-        for _ in range(max(3, 200_000 // nodes)):
-            start = time.perf_counter()
-            chain(OURS.engine, nodes).backward()
-            seconds.append(time.perf_counter() - start)
-        each = 1e9 * statistics.median(seconds) / nodes
-        print(f"| {nodes:,} | {each:,.0f} ns | {bytes_per_node(chain, OURS, nodes):,.0f} bytes |")
+        works = [
+            functools.partial(chain_and_back, nodes, collecting) for collecting in (True, False)
+        ]
+        each = [1e9 * seconds / nodes for seconds in compare(works, runs=max(3, 200_000 // nodes))]
+        size = bytes_per_node(chain, OURS, nodes)
+        print(f"| {nodes:,} | {each[0]:,.0f} ns | {each[1]:,.0f} ns | {size:,.0f} bytes |")
+
+
+def chain_and_back(nodes: int, collecting: bool) -> None:
+    """A long chain; Python's cycle collector walks it again each time it has grown by a quarter."""
+    if not collecting:
+        gc.disable()
+    chain(OURS, nodes).backward()
+    gc.enable()
 
 
 if __name__ == "__main__":
