@@ -150,6 +150,10 @@ class Value(Operations):
     def __pos__(self) -> Value:
         return self
 
+    def conjugate(self) -> Value:
+        """This Value itself: NumPy asks for it when it computes a variance."""
+        return self
+
     # Comparisons compare data; a Value is still found in a set or dict by its identity.
     def __eq__(self, other: object) -> bool:
         return _compare(operator.eq, self, other)
@@ -260,7 +264,11 @@ class Rule:
         self.send = send
 
     def __reduce__(self) -> tuple[Callable[[str], Rule], tuple[str]]:
-        return RULES.__getitem__, (self.name,)
+        return _rule, (self.name,)  # a pickled graph finds the rules of its new process
+
+
+def _rule(name: str) -> Rule:
+    return RULES[name]
 
 
 # ---- Modes: recording nothing, or watching everything ------------------------------------------
