@@ -1,0 +1,268 @@
+"""A scene as DOT text: shapes tell the roles, arrows tell the error, a legend tells the rest."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import graphviz
+
+from viz import style
+from viz.scene import Arrow, Box, Scene
+from viz.style import Scale
+
+#: The shape of each role and its name in the legend; the outlines differ, not only the fills.
+SHAPES: dict[str, tuple[str, dict[str, str]]] = {
+    "input": ("ellipse", {"shape": "ellipse", "fillcolor": style.LEAF, "margin": "0,0"}),
+    "parameter": ("hexagon", {"shape": "hexagon", "fillcolor": style.LEAF, "margin": "0,0"}),
+    "constant": ("bare number", {"shape": "plain", "fillcolor": "none"}),
+    "operation": ("rounded box", {"shape": "box", "style": "rounded,filled"}),
+    "folded part": ("folder", {"shape": "folder", "fillcolor": style.LEAF}),
+    "layer": ("bold name", {"shape": "plain", "fillcolor": "none"}),
+    "result": ("double box", {"shape": "box", "peripheries": "2", "color": style.INK}),
+}
+
+#: With more arrows than this the numbers of a folded picture would cover it: tooltips hold them.
+MOST_NUMBERED_ARROWS = 120
+
+
+@dataclass(frozen=True)
+class Look:
+    """What all boxes and arrows of one picture have in common: scales, and directions."""
+
+    widths: Scale
+    colours: Scale
+    numbered: bool
+    downward: bool
+
+    @classmethod
+    def of(cls, scene: Scene, rankdir: str) -> Look:
+        """The look that suits a scene."""
+        return cls(
+            Scale.of(arrow.contribution or 0.0 for arrow in scene.arrows),
+            Scale.of(box.grad or 0.0 for box in scene.boxes),
+            not scene.folded or len(scene.arrows) <= MOST_NUMBERED_ARROWS,
+            rankdir == "TB",
+        )
+
+    @property
+    def back(self) -> str:
+        """The sign for the way that the error takes."""
+        return "▲" if self.downward else "◄"
+
+    @property
+    def forth(self) -> str:
+        """The sign for the way that data takes."""
+        return "▼" if self.downward else "►"
+
+    def space(self, folded: bool) -> dict[str, str]:
+        """How far apart the ranks stand; lines without numbers run straight, side to side."""
+        if self.numbered:
+            return {"ranksep": "0.8" if folded else "0.35"}
+        return {"ranksep": "2", "splines": "line"}
+
+    def sides(self) -> dict[str, str]:
+        """Where an arrow touches its two boxes, if that is not left to the layout."""
+        if self.numbered:
+            return {}
+        return dict(zip(("tailport", "headport"), "sn" if self.downward else "ew", strict=True))
+
+
+def digraph(scene: Scene, rankdir: str) -> graphviz.Digraph:
+    """The scene as a graph for the layout program; the same scene gives the same text."""
+    look = Look.of(scene, rankdir)
+    dot = graphviz.Digraph("microgradlike")
+    dot.attr(rankdir=rankdir, bgcolor="transparent", outputorder="edgesfirst", nodesep="0.2")
+    dot.attr(fontname=style.FONT, fontsize="10", fontcolor=style.MUTED, labelloc="b")
+    dot.attr(labeljust="l", label=legend(scene, look), **look.space(scene.folded))
+    dot.attr("node", fontname=style.FONT, fontsize="11", fontcolor=style.INK, style="filled")
+    dot.attr("node", fillcolor=style.SURFACE, color=style.BORDER, margin="0.08,0.04", height="0.2")
+    dot.attr("edge", fontname=style.FONT, fontsize="10", color=style.MUTED, arrowsize="0.6")
+    for box in scene.boxes:
+        dot.node(box.name, **_shape(box), label=f"<{_table(box, look.colours)}>")
+    _add_columns(dot, scene.boxes)
+    layers = {box.name for box in scene.boxes if box.kind == "layer"}
+    for place, arrow in enumerate(scene.arrows):
+        # The arrow to a heading must not pull it away from its layer.
+        weight = {"weight": "0"} if arrow.tail in layers else {}
+        line = _line(arrow, look) | look.sides() | weight
+        dot.edge(arrow.tail, arrow.head, id=f"e{place}", **line)
+    return dot
+
+
+def _add_columns(dot: graphviz.Digraph, boxes: list[Box]) -> None:
+    """Invisible arrows keep the neurons of a layer above each other, in their order."""
+    columns: dict[str, list[str]] = {}
+    for box in boxes:
+        columns.setdefault(box.column, []).append(box.name)
+    for column, names in columns.items():
+        if column:
+            rank = graphviz.Digraph(graph_attr={"rank": "same"}, edge_attr={"style": "invis"})
+            for upper, lower in zip(names, names[1:], strict=False):
+                rank.edge(upper, lower)
+            dot.subgraph(rank)
+
+
+def _shape(box: Box) -> dict[str, str]:
+    shape = {"class": box.kind.replace(" ", "-")} | SHAPES[box.kind][1]
+    if box.ordered:
+        shape["ordering"] = "in"
+    if not all(math.isfinite(x) for x in (box.data, box.grad) if x is not None):
+        solid = shape.get("style", "filled")
+        shape |= {"style": f"{solid},dashed", "color": style.INK, "penwidth": "2.5"}
+    return shape
+
+
+# ---- Text, which Graphviz reads as a kind of HTML ----------------------------------------------
+
+
+def escape(text: str) -> str:
+    """The text spelt so that an HTML-like label shows it as it is."""
+    for character, spelt in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
+        text = text.replace(character, spelt)
+    return text.replace("\\", "\\\\")
+
+
+def _font(text: str, size: int = 10, colour: str = style.INK, bold: bool = False) -> str:
+    inside = f"<B>{escape(text)}</B>" if bold else escape(text)
+    return f'<FONT POINT-SIZE="{size}" COLOR="{colour}">{inside}</FONT>'
+
+
+def _table(box: Box, colours: Scale) -> str:
+    """What stands in a box: its name and operator, lines of words, its data and its gradient."""
+    bold = box.kind != "constant"
+    name = _font(style.shortened(box.heading), 12, bold=bold) if box.heading else ""
+    how = _font(box.symbol, 12, style.MUTED if box.heading else style.INK) if box.symbol else ""
+    rows = [" ".join(filter(None, (name, how)))]
+    rows += [_font(line, 9, style.MUTED) for line in box.lines]
+    numbers = []
+    if box.data is not None:
+        numbers.append(_number("data", box.data, style.INK))
+    if box.grad is not None:
+        numbers.append(_number("grad", box.grad, *colours.paint(box.grad)))
+    if numbers:
+        # A folded picture is tall: its boxes are low.
+        between = "" if box.kind == "folded part" else "</TR><TR>"
+        rows.append(f"{_TABLE}<TR>{between.join(numbers)}</TR></TABLE>")
+    return _TABLE + "".join(f"<TR><TD>{row}</TD></TR>" for row in rows if row) + "</TABLE>"
+
+
+_TABLE = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="2">'
+
+
+def _number(name: str, value: float, ink: str, fill: str = "") -> str:
+    paint = f' BGCOLOR="{fill}"' if fill else ""
+    return (
+        f'<TD ALIGN="LEFT">{_font(name, 9, style.MUTED)}</TD>'
+        f'<TD ALIGN="RIGHT" WIDTH="42"{paint}>{_font(style.number(value), 11, ink)}</TD>'
+    )
+
+
+# ---- Arrows ------------------------------------------------------------------------------------
+
+
+def _line(arrow: Arrow, look: Look) -> dict[str, str]:
+    """An arrow points to where the error goes; where none goes, data alone flows forward."""
+    error = arrow.contribution
+    if error is None:
+        return {"class": "constant", "color": style.BORDER, "penwidth": "0.8"}
+    line = {"class": "error", "dir": "back", "color": style.hue(error)}
+    line["penwidth"] = f"{look.widths.width(error):g}"
+    if error == 0:
+        line = {"class": "no-error", "style": "dashed", "penwidth": "1"}
+    elif not math.isfinite(error):
+        line["style"] = "dashed"
+    if look.numbered:
+        line["label"] = f"<{_numbers(arrow.slope, error, look)}>"
+    return line
+
+
+def _numbers(slope: float | None, error: float, look: Look) -> str:
+    """The numbers of an arrow, in an empty frame that keeps them off its line."""
+    words = f"{look.back} {style.signed(error)}" if error else style.number(error)
+    rows = [] if slope is None else [_font(f"× {style.number(slope)}", 9, style.MUTED)]
+    rows.append(_font(words, 10, style.text_hue(error), bold=True))
+    cells = "".join(f"<TR><TD>{row}</TD></TR>" for row in rows)
+    frame = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING='
+    if look.downward:
+        return f'{frame}"4">{cells}</TABLE>'
+    return f'{frame}"0">{cells}<TR><TD HEIGHT="5"></TD></TR></TABLE>'
+
+
+# ---- The legend, which explains everything that is on the picture ------------------------------
+
+
+def legend(scene: Scene, look: Look) -> str:
+    """The legend as the label of the whole graph, so that every layout puts it below."""
+    errors = [arrow.contribution for arrow in scene.arrows if arrow.contribution is not None]
+    rows = ['<TR><TD HEIGHT="8"></TD></TR>', _key("shape", _words(_shapes_present(scene)))]
+    if scene.ran and errors:
+        rows += _explain_arrows(errors, look)
+    if any(error == 0 for error in errors):
+        rows.append(_key(f"dashed {look.forth}", _words("data goes forward, no error comes back")))
+    if any(arrow.contribution is None for arrow in scene.arrows):
+        rows.append(_key(f"thin {look.forth}", _words("data of a constant, which takes no error")))
+    if errors:
+        rows.append(_key("numbers", _words(_explain_numbers(scene.folded, look))))
+    if scene.ran:
+        rows.append(_key("grad", _swatches(look.colours)))
+    else:
+        rows.append(_key("", _words("backward() has not been run: no error to show")))
+    rows += [_key("", _words(note)) for note in scene.notes]
+    table = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="2">'
+    return f"<{table}{''.join(rows)}</TABLE>>"
+
+
+def _shapes_present(scene: Scene) -> str:
+    kinds = {box.kind for box in scene.boxes}
+    return "   ".join(f"{SHAPES[kind][0]}: {kind}" for kind in SHAPES if kind in kinds)
+
+
+def _explain_arrows(errors: list[float], look: Look) -> list[str]:
+    rows = []
+    if any(0 < error < math.inf for error in errors):
+        words = _words("error going back: if this number rises, so does the result", 8)
+        rows.append(_key(f"{look.back} +", _bar(6, style.POSITIVE) + words))
+    if any(-math.inf < error < 0 for error in errors):
+        words = _words("error going back: if this number rises, the result falls", 8)
+        rows.append(_key(f"{look.back} −", _bar(6, style.NEGATIVE) + words))
+    if not all(map(math.isfinite, errors)):
+        words = _words("the error is infinite, or not a number", 8)
+        rows.append(_key(f"dashed {look.back}", _bar(6, style.INK) + words))
+    samples = [look.widths.largest * share for share in (0.01, 0.25, 1)]
+    bars = [_bar(look.widths.width(x), style.MUTED) + _words(style.number(x), 1) for x in samples]
+    return [*rows, _key("width", "".join(bars) + _words("size of the error", 3))]
+
+
+def _explain_numbers(folded: bool, look: Look) -> str:
+    words = f"× slope (local derivative)   {look.back} contribution = slope × upstream gradient"
+    if folded:
+        words = (
+            f"{look.back} contribution to the gradient there, the sum of what an arrow stands for"
+        )
+    return words if look.numbered else f"in the tooltips: {words}"
+
+
+def _swatches(colours: Scale) -> str:
+    cells = zip(style.STEPS, colours.ticks(), map(style.on_step, range(9)), strict=True)
+    return "".join(
+        f'<TD BGCOLOR="{fill}" WIDTH="46">{_font(style.number(tick), 9, ink)}</TD>'
+        for fill, tick, ink in cells
+    )
+
+
+def _key(name: str, cells: str) -> str:
+    """A line of the legend: what is seen, and in nine columns what it means."""
+    return f'<TR><TD ALIGN="RIGHT">{_font(name, 9) if name else ""}</TD>{cells}</TR>'
+
+
+def _words(text: str, columns: int = 9) -> str:
+    return f'<TD ALIGN="LEFT" COLSPAN="{columns}">{_font(text, 9, style.MUTED)}</TD>'
+
+
+def _bar(width: float, colour: str) -> str:
+    size = f'FIXEDSIZE="TRUE" WIDTH="30" HEIGHT="{max(1, round(width))}"'
+    return (
+        '<TD><TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0">'
+        f'<TR><TD {size} BGCOLOR="{colour}"></TD></TR></TABLE></TD>'
+    )

@@ -1,0 +1,178 @@
+"""The picture of a computation: values going forward, and the error flowing back.
+
+An arrow points to where the error goes. Its width is the size of the contribution that the error
+makes there, its hue the sign; the boxes stay quiet, so that the eye finds the big errors first.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import graphviz
+
+from microgradlike.engine import Value
+from microgradlike.files import write
+from viz.dot import digraph
+from viz.fold import folded
+from viz.render import FORMATS, Engine, finish, layout
+from viz.scene import Graph, Scene, whole
+
+#: A graph of more nodes than this is drawn folded, unless the caller wants all of it.
+MOST_NODES = 500
+
+
+class Picture:
+    """A drawn graph: shown in a notebook as it is, or written to a file with ``save``.
+
+    Attributes:
+        source: the picture as DOT text.
+    """
+
+    def __init__(self, scene: Scene, rankdir: str, engine: Engine | None) -> None:
+        self.source = str(digraph(scene, rankdir).source)
+        self._title = "\n".join((scene.title, *scene.notes))
+        self._titles = {box.name: box.title for box in scene.boxes}
+        self._titles |= {f"e{place}": arrow.title for place, arrow in enumerate(scene.arrows)}
+        self._engine = engine
+
+    def svg(self) -> str:
+        """The picture as SVG: with words for every node and edge, for light and dark pages.
+
+        Raises:
+            RenderError: no layout program is installed.
+        """
+        return finish(layout(self.source, "svg", self._engine), self._title, self._titles)
+
+    def pipe(self, format: str = "svg") -> bytes:
+        """The picture as the bytes of a file in the format "svg", "png", "pdf", "json" or "dot".
+
+        Raises:
+            ValueError: there is no such format.
+            RenderError: no layout program that can make it is installed.
+        """
+        if format == "svg":
+            return self.svg().encode()
+        return layout(self.source, format, self._engine)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the picture to a file, whose suffix tells the format; it is written whole or not.
+
+        Raises:
+            ValueError: the suffix is none of .svg, .png, .pdf, .json, .dot.
+            RenderError: no layout program that can make it is installed.
+            OSError: the file cannot be written.
+        """
+        suffix = Path(path).suffix.lower()
+        if suffix[1:] not in FORMATS:
+            known = ", ".join(f".{format}" for format in FORMATS)
+            raise ValueError(f"{path} ends in no picture's suffix; give it one of {known}")
+        write(path, self.pipe(suffix[1:]))
+
+    def __repr__(self) -> str:
+        return f"<Picture: {self._title}>"
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return {"image/svg+xml": self.svg(), "text/plain": repr(self)}
+
+
+def draw(
+    root: Value,
+    *,
+    fold: bool | None = None,
+    names: Mapping[str, Any] | None = None,
+    rankdir: str = "LR",
+    engine: Engine | None = None,
+) -> Picture:
+    """Draw the graph that computed ``root``, and the error flowing back through it.
+
+    Run ``root.backward()`` first. Drawing changes neither numbers nor gradients.
+
+    Args:
+        root: the result, such as a loss.
+        fold: draw each neuron as one node and each layer as one frame; by default this is done for
+            graphs of more than 500 nodes.
+        names: names for Values that have no label; ``locals()`` will do.
+        rankdir: the direction in which the data flows: "LR", to the right, or "TB", down.
+        engine: the layout program, "graphviz-pure" (the default) or "dot".
+
+    Returns:
+        A Picture: shown by a notebook, and written to a file by its ``save``.
+
+    Raises:
+        TypeError: ``root`` is no Value.
+        ValueError: ``rankdir`` is neither "LR" nor "TB".
+
+    >>> a, b = Value(2.0, label="a"), Value(-3.0, label="b")
+    >>> c = a * b
+    >>> c.backward()
+    >>> draw(c)
+    <Picture: How the error flows back from the result: 3 nodes, 2 ways back, result −6>
+    """
+    if rankdir not in ("LR", "TB"):
+        raise ValueError(f"rankdir is 'LR' (left to right) or 'TB' (top down), not {rankdir!r}")
+    graph = Graph.of(root, names)
+    if fold is None:
+        fold = len(graph.nodes) > MOST_NODES
+    return Picture(folded(graph) if fold else whole(graph), rankdir, engine)
+
+
+def draw_dot(root: Value, format: str = "svg", rankdir: str = "LR") -> graphviz.Digraph:
+    """Draw the graph that computed ``root`` as a ``graphviz.Digraph``, as micrograd's notebooks do.
+
+    The picture is that of ``draw``. It is rendered without an installed Graphviz where possible.
+
+    Args:
+        root: the result, such as a loss.
+        format: the format of the rendered file, "svg", "png" or "pdf".
+        rankdir: the direction in which the data flows: "LR", to the right, or "TB", down.
+
+    Returns:
+        The Digraph: shown by a notebook, written by its ``render``, open to more lines.
+
+    Raises:
+        TypeError: ``root`` is no Value.
+        ValueError: ``rankdir`` is neither "LR" nor "TB".
+
+    >>> x = Value(3.0, label="x")
+    >>> print(draw_dot(x * x).source[:23])
+    digraph microgradlike {
+    """
+    picture = draw(root, rankdir=rankdir)
+    dot = _Dot("microgradlike", format=format)
+    dot.picture = picture
+    # The same lines, between the braces that a Digraph puts around its body.
+    dot.body = picture.source.splitlines(keepends=True)[1:-1]
+    return dot
+
+
+class _Dot(graphviz.Digraph):  # type: ignore[misc]  # graphviz is not typed
+    """A Digraph that is rendered as ``draw`` does it, with or without an installed Graphviz."""
+
+    picture: Picture
+
+    def pipe(self, format: str | None = None, *options: Any, **more: Any) -> Any:
+        """The rendered file: bytes, or text if an encoding is given."""
+        encoding = more.pop("encoding", None)
+        format = format or self.format
+        if options or any(more.values()) or format not in FORMATS:
+            return super().pipe(format, *options, encoding=encoding, **more)
+        if self.source == self.picture.source:
+            content = self.picture.pipe(format)
+        else:  # the caller has added lines to it
+            content = layout(self.source, format)
+        return content.decode(encoding) if encoding else content
+
+    def render(self, filename: Any = None, directory: Any = None, **options: Any) -> str:
+        """Write the DOT text and the rendered file beside it; return the path of the latter."""
+        if options.keys() - {"format", "cleanup"}:
+            return str(super().render(filename, directory=directory, **options))
+        source = self.save(filename, directory=directory)
+        format = options.get("format") or self.format
+        target = f"{source}.{format}"
+        write(target, self.pipe(format))
+        if options.get("cleanup"):
+            os.remove(source)
+        return target

@@ -1,0 +1,153 @@
+"""From DOT text to a finished picture: the layout program, and the SVG for the reader.
+
+The layout program comes with the installed package graphviz-pure. The system's ``dot`` serves on
+request, for PDF, and where graphviz-pure has no build.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+import subprocess
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from viz.style import stylesheet
+
+Engine = Literal["graphviz-pure", "dot"]
+
+FORMATS = ("svg", "png", "pdf", "json", "dot")
+
+_SVG = "http://www.w3.org/2000/svg"
+ElementTree.register_namespace("", _SVG)
+
+
+class RenderError(RuntimeError):
+    """A picture could not be made; the message says what to do about it."""
+
+
+# ---- The layout program ------------------------------------------------------------------------
+
+
+def layout(source: str, format: str = "svg", engine: Engine | None = None) -> bytes:
+    """The DOT text, laid out and drawn by the layout program.
+
+    Args:
+        source: DOT text.
+        format: "svg", "png", "pdf", "json", or "dot" for the text itself.
+        engine: which program lays out; by default graphviz-pure, and ``dot`` where that cannot.
+
+    Raises:
+        ValueError: the format or the engine is none of those above.
+        RenderError: no program is installed that can, or it failed.
+
+    >>> layout("digraph { a -> b }")[:5]
+    b'<?xml'
+    """
+    if format not in FORMATS:
+        raise ValueError(f"no picture format {format!r}; choose one of {', '.join(FORMATS)}")
+    if format == "dot":
+        return source.encode()
+    command = [_program(format, engine), f"-T{format}"]
+    if format == "png":
+        # A PNG has one resolution and is seen on any page: twice the pixels, on white.
+        command += ["-Gdpi=192", "-Gbgcolor=white"]
+    return _run(command, source)
+
+
+def _program(format: str, engine: Engine | None) -> str:
+    if engine not in (None, "graphviz-pure", "dot"):
+        raise ValueError(f"no engine {engine!r}; choose 'graphviz-pure' or 'dot'")
+    bundled = None if engine == "dot" or format == "pdf" else _bundled()
+    system = None if engine == "graphviz-pure" and format != "pdf" else shutil.which("dot")
+    program = bundled or system
+    if program is None:
+        wanted = "Graphviz (https://graphviz.org/download), whose dot makes PDF"
+        if format != "pdf":
+            wanted = "graphviz-pure (pip install graphviz-pure) or Graphviz (its program dot)"
+        raise RenderError(
+            f"no program was found that draws {format}: install {wanted}, "
+            "or save the picture with the suffix .dot, which needs no program"
+        )
+    return program
+
+
+def _bundled() -> str | None:
+    """The program that the package graphviz-pure put somewhere, not always on the PATH."""
+    try:
+        files = importlib.metadata.files("graphviz-pure") or []
+    except importlib.metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.stem == "graphviz-pure" and file.suffix in ("", ".exe"):
+            path = Path(str(file.locate()))
+            if path.is_file():
+                return str(path.resolve())
+    return shutil.which("graphviz-pure")
+
+
+def _run(command: list[str], source: str) -> bytes:
+    try:
+        done = subprocess.run(command, input=source.encode(), capture_output=True, check=True)
+    except OSError as error:
+        raise RenderError(f"{command[0]} could not be started: {error.strerror}") from error
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace").strip() or f"exit status {error.returncode}"
+        raise RenderError(f"{command[0]} could not draw this graph: {said}") from error
+    return done.stdout
+
+
+# ---- The SVG that a reader gets ----------------------------------------------------------------
+
+
+def finish(svg: bytes, title: str, titles: Mapping[str, str]) -> str:
+    """The layout program's SVG with words, with colours for light and dark, and with no fixed size.
+
+    Args:
+        svg: what the layout program made.
+        title: what the picture shows, in a sentence.
+        titles: for the DOT name of each node ("v1"), and the id of each edge ("e1"), its words.
+
+    Returns:
+        SVG text that fills the width it is given, up to its natural size, on a transparent ground.
+    """
+    root = ElementTree.fromstring(svg)
+    _free_size(root)
+    root.set("class", "microgradlike")
+    root.set("role", "img")
+    root.set("aria-label", title)
+    for group in root.iter(f"{{{_SVG}}}g"):
+        _name(group, titles)
+    for text in root.iter(f"{{{_SVG}}}text"):
+        del text.attrib["font-family"]
+    heading = ElementTree.Element(f"{{{_SVG}}}title")
+    heading.text = title
+    style = ElementTree.Element(f"{{{_SVG}}}style")
+    style.text = stylesheet()
+    root[:0] = [heading, style]
+    return ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _free_size(root: ElementTree.Element) -> None:
+    """Let the picture shrink with its page, and never grow beyond its natural size."""
+    width, height = (float(root.attrib[side].removesuffix("pt")) for side in ("width", "height"))
+    pixels = 4 / 3  # of CSS to one of Graphviz's points
+    root.set("width", f"{width * pixels:.0f}")
+    root.set("height", f"{height * pixels:.0f}")
+    root.set("style", "max-width:100%;height:auto")
+
+
+def _name(group: ElementTree.Element, titles: Mapping[str, str]) -> None:
+    """Give a node or an edge its words; its id becomes data, for a page may show two pictures."""
+    element = group.attrib.pop("id", "")
+    title = group.find(f"{{{_SVG}}}title")
+    if title is None:
+        return
+    name = element if element in titles else title.text or ""
+    if name in titles:
+        group.set("data-name", name)
+        title.text = titles[name]
+    else:
+        group.remove(title)

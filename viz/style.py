@@ -1,0 +1,193 @@
+"""How every picture looks: the palette, the type, the numbers. The one place for all of them.
+
+Hue means one thing only: the sign of an error. Size is told by width (arrows) or by one of nine
+steps (gradients), and each sign is also written as + or −, so that nothing depends on colour alone.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+#: The layout measures with Arial; the reader's machine may use any font with the same widths.
+FONT = "Arial"
+FONT_FAMILY = 'Arial, Helvetica, "Liberation Sans", sans-serif'
+
+# Every role has a light colour of its own, because the dark theme finds an element by that colour.
+INK, MUTED, BORDER = "#111111", "#595959", "#767676"
+SURFACE, LEAF = "#fefefe", "#f0f0f0"
+POSITIVE, NEGATIVE = "#d55e00", "#0072b2"
+POSITIVE_TEXT, NEGATIVE_TEXT = "#a63604", "#08519d"
+#: Gradients from very negative to very positive, readable with every kind of colour vision.
+STEPS = (
+    *("#08519c", "#4292c6", "#6baed6", "#c6dbef", "#f7f7f7"),
+    *("#fee6ce", "#fdae6b", "#e6550d", "#a63603"),
+)
+ON_END, ON_MIDDLE, ON_STEP = "#ffffff", "#111112", "#111113"
+
+#: What each light colour turns into on a dark page.
+DARK = {
+    **{INK: "#e8eaed", MUTED: "#9aa0a6", BORDER: "#7d858e", SURFACE: "#161c23", LEAF: "#262d36"},
+    **{POSITIVE: "#e69f00", NEGATIVE: "#56b4e9"},
+    **{POSITIVE_TEXT: "#fdd0a2", NEGATIVE_TEXT: "#9ecae1"},
+    **{ON_END: "#111111", ON_MIDDLE: "#ffffff", ON_STEP: "#111113"},
+    **dict(
+        zip(
+            STEPS,
+            ("#9ecae1", "#6baed6", "#4292c6", "#2c5d85", "#2a2f36")
+            + ("#85481c", "#e6772e", "#fdae6b", "#fdd0a2"),
+            strict=True,
+        )
+    ),
+}
+
+
+def stylesheet() -> str:
+    """The CSS of a picture: its type, and its colours on a light and on a dark page.
+
+    A page that has a theme of its own sets the same variables on ``.microgradlike``.
+    """
+    names = {colour: f"--c{colour[1:]}" for colour in DARK}
+    light = ";".join(f"{names[colour]}:{colour}" for colour in DARK)
+    dark = ";".join(f"{names[colour]}:{shade}" for colour, shade in DARK.items())
+    paint = "\n".join(
+        f'.microgradlike [{what}="{colour}"]{{{what}:var({name})}}'
+        for colour, name in names.items()
+        for what in ("fill", "stroke")
+    )
+    return (
+        f".microgradlike{{{light}}}\n"
+        f"@media (prefers-color-scheme:dark){{.microgradlike{{{dark}}}}}\n"
+        f".microgradlike text{{font-family:{FONT_FAMILY};font-variant-numeric:tabular-nums}}\n"
+        f"{paint}\n"
+        f".microgradlike .edge text{{paint-order:stroke;stroke:var({names[SURFACE]});"
+        "stroke-width:2.5px;stroke-linejoin:round}\n"
+    )
+
+
+def number(value: float) -> str:
+    """The number with four significant digits and a real minus sign.
+
+    >>> number(-0.123456), number(2.0), number(-0.0), number(1.5e-7), number(float("nan"))
+    ('−0.1235', '2', '0', '1.5e−7', 'NaN')
+    """
+    if math.isnan(value):
+        return "NaN"
+    mantissa, _, exponent = f"{value + 0.0:.4g}".partition("e")
+    return (f"{mantissa}e{int(exponent)}" if exponent else mantissa).replace("-", "−")
+
+
+def signed(value: float) -> str:
+    """The number with its sign in front, a plus as well as a minus.
+
+    >>> signed(2.0), signed(-2.0), signed(0.0)
+    ('+2', '−2', '0')
+    """
+    return f"+{number(value)}" if value > 0 else number(value)
+
+
+def symbol(operator: str) -> str:
+    """The operator as it is typeset.
+
+    >>> symbol("*"), symbol("-"), symbol("tanh")
+    ('×', '−', 'tanh')
+    """
+    return {"*": "×", "-": "−", "/": "÷"}.get(operator, operator)
+
+
+def literal(text: str) -> str:
+    r"""The text with characters that cannot be seen, or may not stand in a file, written out.
+
+    >>> literal("two\nlines")
+    'two\\nlines'
+    """
+    return "".join(c if _is_visible(c) else ascii(c)[1:-1] for c in text)
+
+
+def _is_visible(character: str) -> bool:
+    if character in "\ufffe\uffff":
+        return False
+    joins_an_emoji = character == "\u200d"
+    unseen = unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    return joins_an_emoji or not unseen
+
+
+def shortened(text: str, longest: int = 26) -> str:
+    """The text, or its beginning and end if it is too long for a box.
+
+    >>> shortened("a" * 30 + "b" * 30)
+    'aaaaaaaaaaaaaaaa…bbbbbbbbb'
+    """
+    return text if len(text) <= longest else f"{text[: longest - 10]}…{text[-9:]}"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How the sizes of one picture become widths and colours: the same for all it shows."""
+
+    largest: float
+    middle: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Scale:
+        """The scale of these values, by the largest and the median size of those not zero."""
+        sizes = [abs(value) for value in values if value and math.isfinite(value)]
+        if not sizes:
+            return cls(1.0, 1.0)
+        # A median that is nothing beside the maximum would leave no number between them.
+        return cls(max(sizes), max(statistics.median_high(sizes), max(sizes) * 1e-12))
+
+    def width(self, value: float) -> float:
+        """The width of an arrow in pixels, 1 to 6; its area, so to speak, grows with the error.
+
+        >>> Scale(4.0, 1.0).width(1.0), Scale(4.0, 1.0).width(-4.0)
+        (3.5, 6.0)
+        """
+        if not math.isfinite(value):
+            return 6.0
+        return round(1 + 5 * math.sqrt(min(abs(value) / self.largest, 1)), 2)
+
+    def step(self, value: float) -> int:
+        """Which of the nine colours shows the value; only zero gets the one in the middle.
+
+        >>> [Scale(4.0, 1.0).step(value) for value in (-4.0, 0.0, 0.001, 1.0, 4.0)]
+        [0, 4, 5, 6, 8]
+        """
+        if not value:
+            return 4
+        share = min(math.asinh(abs(value) / self.middle) / self._reach, 1.0)
+        return 4 + int(math.copysign(max(round(4 * share), 1), value))
+
+    def paint(self, value: float) -> tuple[str, str]:
+        """The colours of the letters and of the ground on which the value is written."""
+        if not math.isfinite(value):
+            return SURFACE, INK
+        return on_step(self.step(value)), STEPS[self.step(value)]
+
+    def ticks(self) -> list[float]:
+        """The nine values that the nine colours stand for."""
+        return [self.middle * math.sinh(k / 4 * self._reach) for k in range(-4, 5)]
+
+    @property
+    def _reach(self) -> float:
+        return math.asinh(self.largest / self.middle)
+
+
+def hue(value: float) -> str:
+    """The colour of an arrow that carries this error."""
+    if not math.isfinite(value):
+        return INK
+    return POSITIVE if value > 0 else NEGATIVE if value < 0 else MUTED
+
+
+def text_hue(value: float) -> str:
+    """The same, dark enough for small letters."""
+    return {POSITIVE: POSITIVE_TEXT, NEGATIVE: NEGATIVE_TEXT}.get(hue(value), hue(value))
+
+
+def on_step(step: int) -> str:
+    """The colour of letters on one of the nine colours."""
+    return ON_END if step in (0, 8) else ON_MIDDLE if step in (3, 4, 5) else ON_STEP
