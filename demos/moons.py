@@ -45,8 +45,10 @@ def main() -> None:
     loss, accuracy = evaluate(model, X, y, losses.hinge)
     print(f"trained in {seconds:.1f} s: loss {loss:.4f}, training accuracy {accuracy:.0%}")
 
-    viz.save(viz.plot_loss(history), chosen.out / "moons_loss.svg")
-    viz.save(viz.plot_decision_boundary(model, X, y), chosen.out / "moons_boundary.png")
+    written = [
+        viz.save(viz.plot_loss(history), chosen.out / "moons_loss.svg"),
+        viz.save(viz.plot_decision_boundary(model, X, y), chosen.out / "moons_boundary.png"),
+    ]
 
     # Of 1,000 points it has never seen, the one it judges worst: who is to blame for that error?
     new_X, new_y = make_moons(n_samples=1000, noise=0.1, random_state=chosen.seed + 1)
@@ -60,16 +62,16 @@ def main() -> None:
     error = losses.hinge(model([x0, x1]), new_y[worst])
     error.label = "loss"
     error.backward()
-    viz.draw(error).save(chosen.out / "moons_graph.svg")
+    written.append(viz.draw(error).save(chosen.out / "moons_graph.svg"))
 
-    model.save(chosen.out / "moons_model.npz")
+    written.append(model.save(chosen.out / "moons_model.npz"))
     restored = MLP(2, [16, 16, 1], activation="relu")
-    restored.load(chosen.out / "moons_model.npz")
+    restored.load(written[-1])
     with no_grad():
         score = restored([0.0, 1.0]).data
     print(f"the saved model, loaded: the score of (0, 1) is {score:+.3f}, class {score > 0:d}")
-    for name in ("moons_loss.svg", "moons_boundary.png", "moons_graph.svg", "moons_model.npz"):
-        print("wrote", chosen.out / name)
+    for path in written:
+        print("wrote", path)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -98,7 +99,7 @@ def _add_columns(dot: graphviz.Digraph, boxes: list[Box]) -> None:
     for column, names in columns.items():
         if column:
             rank = graphviz.Digraph(graph_attr={"rank": "same"}, edge_attr={"style": "invis"})
-            for upper, lower in zip(names, names[1:], strict=False):
+            for upper, lower in itertools.pairwise(names):
                 rank.edge(upper, lower)
             dot.subgraph(rank)
 
@@ -170,6 +171,8 @@ def _line(arrow: Arrow, look: Look) -> dict[str, str]:
     line["penwidth"] = f"{look.widths.width(error):g}"
     if error == 0:
         line = {"class": "no-error", "style": "dashed", "penwidth": "1"}
+        if not look.numbered:  # hundreds of them must not drown the error
+            line |= {"penwidth": "0.4", "color": style.BORDER, "arrowsize": "0.3"}
     elif not math.isfinite(error):
         line["style"] = "dashed"
     if look.numbered:

@@ -57,8 +57,11 @@ class Picture:
             return self.svg().encode()
         return layout(self.source, format, self._engine)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture to a file, whose suffix tells the format; it is written whole or not.
+
+        Returns:
+            The path.
 
         Raises:
             ValueError: the suffix is none of .svg, .png, .pdf, .json, .dot.
@@ -69,7 +72,7 @@ class Picture:
         if suffix[1:] not in FORMATS:
             known = ", ".join(f".{format}" for format in FORMATS)
             raise ValueError(f"{path} ends in no picture's suffix; give it one of {known}")
-        write(path, self.pipe(suffix[1:]))
+        return write(path, self.pipe(suffix[1:]))
 
     def __repr__(self) -> str:
         return f"<Picture: {self._title}>"

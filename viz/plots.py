@@ -137,8 +137,11 @@ def _scores(model: Callable[[list[float]], Any], point: Sequence[float]) -> list
     return [float(score) for score in (scores if isinstance(scores, list | tuple) else [scores])]
 
 
-def save(figure: Figure, path: str | os.PathLike[str]) -> None:
+def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Write a figure to a file, whole or not at all; the same figure gives the same bytes.
+
+    Returns:
+        The path.
 
     Raises:
         ValueError: the suffix is none of .svg, .png, .pdf.
@@ -157,7 +160,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     file = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "microgradlike"}):
         figure.savefig(file, format=format, metadata=undated[format], dpi=160)
-    write(path, file.getvalue())
+    return write(path, file.getvalue())
 
 
 def _figure(width: float, height: float) -> Figure:

@@ -18,7 +18,7 @@ FONT_FAMILY = 'Arial, Helvetica, "Liberation Sans", sans-serif'
 
 # Every role has a light colour of its own, because the dark theme finds an element by that colour.
 INK, MUTED, BORDER = "#111111", "#595959", "#767676"
-SURFACE, LEAF = "#fefefe", "#f0f0f0"
+PAGE, SURFACE, LEAF = "#ffffff", "#fefefe", "#f0f0f0"
 POSITIVE, NEGATIVE = "#d55e00", "#0072b2"
 POSITIVE_TEXT, NEGATIVE_TEXT = "#a63604", "#08519d"
 #: Gradients from very negative to very positive, readable with every kind of colour vision.
@@ -26,19 +26,22 @@ STEPS = (
     *("#08519c", "#4292c6", "#6baed6", "#c6dbef", "#f7f7f7"),
     *("#fee6ce", "#fdae6b", "#e6550d", "#a63603"),
 )
-ON_END, ON_MIDDLE, ON_STEP = "#ffffff", "#111112", "#111113"
+ON_END, ON_MIDDLE, ON_STEP = "#fffffe", "#111112", "#111113"
 
 #: What each light colour turns into on a dark page.
 DARK = {
-    **{INK: "#e8eaed", MUTED: "#9aa0a6", BORDER: "#7d858e", SURFACE: "#161c23", LEAF: "#262d36"},
+    **{INK: "#e8eaed", MUTED: "#9aa0a6", BORDER: "#7d858e"},
+    **{PAGE: "#0f1419", SURFACE: "#161c23", LEAF: "#262d36"},
     **{POSITIVE: "#e69f00", NEGATIVE: "#56b4e9"},
     **{POSITIVE_TEXT: "#fdd0a2", NEGATIVE_TEXT: "#9ecae1"},
     **{ON_END: "#111111", ON_MIDDLE: "#ffffff", ON_STEP: "#111113"},
     **dict(
         zip(
             STEPS,
-            ("#9ecae1", "#6baed6", "#4292c6", "#2c5d85", "#2a2f36")
-            + ("#85481c", "#e6772e", "#fdae6b", "#fdd0a2"),
+            (
+                *("#9ecae1", "#6baed6", "#4292c6", "#2c5d85", "#2a2f36"),
+                *("#85481c", "#e6772e", "#fdae6b", "#fdd0a2"),
+            ),
             strict=True,
         )
     ),
@@ -59,7 +62,7 @@ def stylesheet() -> str:
         for what in ("fill", "stroke")
     )
     return (
-        f".microgradlike{{{light}}}\n"
+        f".microgradlike{{{light};background:var({names[PAGE]})}}\n"
         f"@media (prefers-color-scheme:dark){{.microgradlike{{{dark}}}}}\n"
         f".microgradlike text{{font-family:{FONT_FAMILY};font-variant-numeric:tabular-nums}}\n"
         f"{paint}\n"
