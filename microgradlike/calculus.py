@@ -13,7 +13,7 @@ import numpy
 
 from microgradlike import functions, ops
 from microgradlike.checking import Comparison, Report, numeric_derivative, read_formula
-from microgradlike.engine import Value, no_grad, topological_order
+from microgradlike.engine import Value, no_grad, recording, topological_order
 from microgradlike.flow import slopes
 from microgradlike.inputs import describe, number
 
@@ -51,11 +51,12 @@ def grad(f: Callable[..., Any]) -> Callable[..., Any]:
         nested = any(isinstance(leaf, Value) for leaf in found)
         # f gets a copy of a Value: where it closes over the same one, that is not its argument.
         inputs = [v * 1.0 if isinstance(v, Value) else Value(number(v, "grad(f)")) for v in found]
-        out = f(*_rebuild(arguments, iter(inputs)))
-        if nested:
-            derivatives = _sweep(_scalar(out), inputs, _slopes_as_values, Value)
-        else:
-            derivatives = _sweep(_scalar(out), inputs, slopes, float)
+        with recording():
+            out = _scalar(f(*_rebuild(arguments, iter(inputs))))
+            if nested:
+                derivatives = _sweep(out, inputs, _slopes_as_values, Value)
+            else:
+                derivatives = _sweep(out, inputs, slopes, float)
         result = _rebuild(arguments, iter(derivatives))
         return result if len(arguments) > 1 else result[0]
 
@@ -132,7 +133,8 @@ def check_gradients(f: Callable[..., Any], at: Any) -> Report:
     arguments = at if isinstance(at, tuple) else (at,)
     point = [number(v, "check_gradients") for v in _leaves(arguments)]
     inputs = [Value(v) for v in point]
-    out = f(*_rebuild(arguments, iter(inputs)))
+    with recording():
+        out = f(*_rebuild(arguments, iter(inputs)))
     if not isinstance(out, Value):
         raise TypeError(f"f must return one Value to be checked, but returned {describe(out)}")
 

@@ -104,12 +104,19 @@ class Value(Operations):
 
         Raises:
             ValueError: the graph contains a cycle; nothing was changed.
+            RuntimeError: this is the result of a computation within the ``no_grad`` block that it
+                is called in, so there is no graph.
 
         >>> x = Value(3.0)
         >>> (x * x).backward()
         >>> x.grad
         6.0
         """
+        if _mode.paused and self._rule is None:
+            raise RuntimeError(
+                "backward() within no_grad: no operation was recorded that the error could flow "
+                "back through; compute the result outside of the no_grad block"
+            )
         order, _ = _visit(self)
         self.grad += 1.0  # the slope of a thing by itself
         if _mode.created is None:
@@ -306,6 +313,16 @@ def no_grad() -> Iterator[None]:
     finally:
         _mode.paused -= 1
         _watching -= 1
+
+
+@contextmanager
+def recording() -> Iterator[None]:
+    """Within this block operations record, even inside of ``no_grad``: ``grad`` needs its graph."""
+    paused, _mode.paused = _mode.paused, 0
+    try:
+        yield
+    finally:
+        _mode.paused = paused
 
 
 @contextmanager

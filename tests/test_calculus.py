@@ -80,6 +80,15 @@ def test_grad_changes_no_gradient() -> None:
     assert w.grad == 7.0
 
 
+def test_grad_works_within_no_grad() -> None:
+    with mg.no_grad():
+        assert grad(lambda x: x**3)(2.0) == 12.0
+        assert grad(grad(lambda x: x**3))(2.0) == 12.0
+        assert check_gradients(lambda x: x**3, 2.0)
+        with pytest.raises(RuntimeError, match="within no_grad"):
+            (Value(2.0) * 3).backward()
+
+
 def test_grad_of_a_constant_or_an_unused_argument_is_zero() -> None:
     assert grad(lambda x: 3.0)(1.0) == 0.0
     assert grad(lambda x, y: x)(1.0, 2.0) == (1.0, 0.0)
