@@ -19,5 +19,5 @@ __all__ = [
     "nn",
     "no_grad",
     "optim",
-    *functions.__all__,
+    *sorted(functions.FUNCTIONS),
 ]

@@ -290,7 +290,8 @@ _OTHERS = (where, sum, prod, mean, dot, logsumexp, softmax)
 
 FUNCTIONS |= {function.__name__: function for function in _UNARY + _OTHERS}
 FUNCTIONS |= {"radians": radians, "degrees": degrees}
-__all__ = sorted(FUNCTIONS)
+if not TYPE_CHECKING:  # a type checker cannot compute a list of names, and needs none here
+    __all__ = sorted(FUNCTIONS)
 
 for _function_ in _UNARY:
     setattr(Value, _function_.__name__, _function_)
