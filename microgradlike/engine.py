@@ -128,11 +128,10 @@ class Value(Operations):
 
     def zero_grad(self) -> None:
         """Set the gradient of this Value, and of everything it was computed from, to zero."""
-        self.grad = 0.0
         for node in topological_order(self):
-            node.grad = 0.0
             for parent in node.parents:
                 parent.grad = 0.0
+        self.grad = 0.0
 
     def detach(self) -> Value:
         """A new leaf with the same number and label: the error does not flow through it."""
@@ -285,12 +284,22 @@ def _rule(name: str) -> Rule:
 _watching = 0
 
 
+_lock = threading.Lock()
+
+
 class _Mode(threading.local):
     paused = 0
+    checked = 0
     created: dict[Value, str] | None = None  # each node, and the line of user code that made it
 
 
 _mode = _Mode()
+
+
+def _watch(change: int) -> None:
+    global _watching
+    with _lock:
+        _watching += change
 
 
 @contextmanager
@@ -305,14 +314,13 @@ def no_grad() -> Iterator[None]:
     >>> y.data, y.parents
     (6.0, ())
     """
-    global _watching
-    _watching += 1
+    _watch(+1)
     _mode.paused += 1
     try:
         yield
     finally:
         _mode.paused -= 1
-        _watching -= 1
+        _watch(-1)
 
 
 @contextmanager
@@ -329,6 +337,8 @@ def recording() -> Iterator[None]:
 def detect_anomaly() -> Iterator[None]:
     """Within this block the first NaN or infinity raises, naming the operation and its line.
 
+    To know the lines, it keeps every node made in the block until the block ends.
+
     Raises:
         FloatingPointError: an operation's value, or a gradient it sent back, is not finite.
 
@@ -338,14 +348,17 @@ def detect_anomaly() -> Iterator[None]:
         ...
     FloatingPointError: log(0.0) gave -inf, at <doctest ...>, line 2: Value(0.0).log()
     """
-    global _watching
-    outer, _mode.created = _mode.created, {}
-    _watching += 1
+    _watch(+1)
+    _mode.checked += 1
+    if _mode.created is None:
+        _mode.created = {}
     try:
         yield
     finally:
-        _watching -= 1
-        _mode.created = outer
+        _mode.checked -= 1
+        if not _mode.checked:
+            _mode.created = None
+        _watch(-1)
 
 
 def _watched(data: float, rule: Rule, x: Value | float, y: Value | float | None) -> Value:

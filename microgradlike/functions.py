@@ -277,6 +277,7 @@ def softmax(values: Sequence[Any]) -> list[Any]:
     values = _operands(values, "softmax")
     if not values:
         raise ValueError("softmax of no values is not defined; give it at least one")
+    values = [v if isinstance(v, Value) else number(v, "softmax") for v in values]
     largest = max(map(float, values))  # any constant would do: softmax does not change with it
     weights = [exp(sub(value, largest)) for value in values]
     total = sum(weights)

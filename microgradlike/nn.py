@@ -10,14 +10,17 @@ import random
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy
+import numpy.typing
 
 from microgradlike import files
 from microgradlike.engine import Value
 from microgradlike.functions import FUNCTIONS
 from microgradlike.inputs import describe, number
+
+Inputs: TypeAlias = "Sequence[Any] | numpy.typing.NDArray[Any]"
 
 _FORMAT = "microgradlike parameters 1"
 _RELU_LIKE = ("relu", "leaky_relu", "elu", "gelu", "silu")
@@ -214,7 +217,7 @@ class Neuron(Module):
         self.activation = _activation(activation) if self.nonlin else "linear"
         self.name = name
 
-    def __call__(self, x: Sequence[Any]) -> Value:
+    def __call__(self, x: Inputs) -> Value:
         """The output for one example.
 
         Raises:
@@ -283,7 +286,7 @@ class Layer(Module):
             for i in range(nout)
         ]
 
-    def __call__(self, x: Sequence[Any]) -> Any:
+    def __call__(self, x: Inputs) -> Any:
         """The outputs for one example: a list of Values, or the Value alone if there is one."""
         x = _inputs(x, len(self.neurons[0].w), self)
         out = [neuron(x) for neuron in self.neurons]
@@ -343,7 +346,7 @@ class MLP(Module):
             )
         ]
 
-    def __call__(self, x: Sequence[Any]) -> Any:
+    def __call__(self, x: Inputs) -> Any:
         """The outputs for one example: a list of Values, or the Value alone if there is one."""
         for layer in self.layers[:-1]:
             x = layer(x)

@@ -182,7 +182,7 @@ _TABLE = """
   erfc       | erfc(x)                       | -TWO_OVER_SQRT_PI * exp(-x * x)                | a bell curve, negated
   sigmoid    | sigmoid(x)                    | out * (1 - out)                                | steepest at zero, flat far away
   softplus   | softplus(x)                   | sigmoid(x)                                     | a gate that opens smoothly
-  softsign   | x / (1 + abs(x))              | 1 / (1 + abs(x)) ** 2                          | flat far from zero
+  softsign   | x / (1 + abs(x)) if abs(x) < inf else sign(x) | 1 / (1 + abs(x)) ** 2         | flat far from zero
   relu       | 0.0 if x <= 0 else x          | 1 if x > 0 else 0 if x <= 0 else nan           | open above zero, shut below
   leaky_relu | x if x > 0 else y * x         | 1 if x > 0 else y if x <= 0 else nan           | open above zero, a leak below
              |                               | 0 if x > 0 else x

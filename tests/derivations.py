@@ -283,7 +283,7 @@ COMPOSED: Mapping[str, Derivation] = {
         (within(-100, 100),) * 3,
         call=lambda *v: FUNCTIONS["logsumexp"](v),
     ),
-    # The first of three. Its slopes are differences of shares, which lose digits as a share nears 1.
+    # The first of three. Its slopes are differences of shares: fewer digits as a share nears 1.
     "softmax": D(
         lambda x, y, z: mp.exp(x) / exponential_sum(x, y, z),
         (

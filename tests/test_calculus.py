@@ -151,7 +151,7 @@ def test_check_gradients_names_every_number_of_a_structure() -> None:
 
 def test_check_gradients_finds_a_slope_wrong_by_a_factor() -> None:
     def doubled(out: Value) -> None:
-        out._x.grad += out.grad * 2 * ops.cos(out._x.data)  # type: ignore[union-attr]
+        out._x.grad += out.grad * 2 * ops.cos(out._x.data)  # type: ignore[union-attr,operator]
 
     with sabotaged("sin_x", doubled), pytest.raises(AssertionError) as failure:
         check_gradients(f, (1.3, -0.7))
@@ -163,7 +163,7 @@ def test_check_gradients_finds_a_slope_wrong_by_a_factor() -> None:
 
 def test_check_gradients_finds_a_wrong_sign() -> None:
     def negated(out: Value) -> None:
-        out._x.grad -= out.grad * ops.cos(out._x.data)  # type: ignore[union-attr]
+        out._x.grad -= out.grad * ops.cos(out._x.data)  # type: ignore[union-attr,operator]
 
     with sabotaged("sin_x", negated), pytest.raises(AssertionError, match="in its sign"):
         check_gradients(f, (1.3, -0.7))

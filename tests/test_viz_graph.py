@@ -354,7 +354,7 @@ def test_lines_can_be_added_to_a_digraph() -> None:
 def test_what_is_no_value_is_refused(root: object) -> None:
     for function in (draw, draw_dot):
         with pytest.raises(TypeError, match="a picture is drawn of a Value"):
-            function(root)  # type: ignore[arg-type]
+            function(root)
 
 
 def test_an_unknown_direction_is_refused() -> None:

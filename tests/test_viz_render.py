@@ -130,11 +130,11 @@ def test_without_the_package_the_system_program_serves(monkeypatch: pytest.Monke
 
 def test_an_unknown_engine_is_refused(picture: Picture) -> None:
     with pytest.raises(ValueError, match="choose 'graphviz-pure' or 'dot'"):
-        draw(Value(1.0), engine="neato").svg()  # type: ignore[arg-type]
+        draw(Value(1.0), engine="neato").svg()
 
 
 def test_a_program_that_fails_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(RenderError, match="could not draw this graph: .*syntax error"):
+    with pytest.raises(RenderError, match=r"could not draw this graph: .*syntax error"):
         render.layout("digraph {")
     monkeypatch.setattr(render, "_bundled", lambda: "/no/such/program")
     with pytest.raises(RenderError, match="could not be started: No such file"):
