@@ -249,7 +249,9 @@ def tied_far_away() -> tuple[Value, list[Value]]:
     [tied_to_itself, tied_by_the_second_operand, tied_far_away],
     ids=lambda f: str(f.__name__),
 )
-@pytest.mark.parametrize("walk", [Value.backward, Value.zero_grad, topological_order], ids=lambda f: str(f.__name__))
+@pytest.mark.parametrize(
+    "walk", [Value.backward, Value.zero_grad, topological_order], ids=lambda f: str(f.__name__)
+)
 def test_a_cycle_is_refused_and_nothing_changed(
     tie: Callable[[], tuple[Value, list[Value]]], walk: Callable[[Value], Any]
 ) -> None:
