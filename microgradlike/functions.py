@@ -6,6 +6,7 @@ operator table are made from its rows; what follows them needs no derivative of 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import numpy
 
 from microgradlike import ops
 from microgradlike.engine import REFLECTED, Value
-from microgradlike.inputs import number
+from microgradlike.inputs import describe, number
 from microgradlike.ops import ALIASES, OPERATORS, Operator
 
 if TYPE_CHECKING:
@@ -187,8 +188,16 @@ def elu(x: Any, alpha: Any = 1.0) -> Any:
 
 def _operands(values: Iterable[Any], name: str) -> list[Any]:
     if isinstance(values, Value) or not isinstance(values, Iterable) or isinstance(values, str):
-        raise TypeError(f"{name} takes a list of numbers or Values, but got {values!r}")
-    return list(values.ravel()) if isinstance(values, numpy.ndarray) else list(values)
+        raise TypeError(f"{name} takes a list of numbers or Values, but got {describe(values)}")
+    flat = values.ravel() if isinstance(values, numpy.ndarray) else values
+    return [v if isinstance(v, Value) else number(v, name) for v in flat]
+
+
+def _some(values: Iterable[Any], name: str) -> list[Any]:
+    operands = _operands(values, name)
+    if not operands:
+        raise ValueError(f"{name} of no values is not defined; give it at least one")
+    return operands
 
 
 def sum(values: Iterable[Any]) -> Any:
@@ -197,11 +206,7 @@ def sum(values: Iterable[Any]) -> Any:
     >>> sum([1, 2, 3.5])
     6.5
     """
-    total, *others = _operands(values, "sum") or [0.0]
-    total = total if isinstance(total, Value) else number(total, "sum")
-    for value in others:
-        total = add(total, value)
-    return total
+    return functools.reduce(add, _operands(values, "sum") or [0.0])
 
 
 def prod(values: Iterable[Any]) -> Any:
@@ -210,11 +215,7 @@ def prod(values: Iterable[Any]) -> Any:
     >>> prod([1, 2, 3.5])
     7.0
     """
-    total, *others = _operands(values, "prod") or [1.0]
-    total = total if isinstance(total, Value) else number(total, "prod")
-    for value in others:
-        total = mul(total, value)
-    return total
+    return functools.reduce(mul, _operands(values, "prod") or [1.0])
 
 
 def mean(values: Iterable[Any]) -> Any:
@@ -226,9 +227,7 @@ def mean(values: Iterable[Any]) -> Any:
     >>> mean([1, 2, 6])
     3.0
     """
-    values = _operands(values, "mean")
-    if not values:
-        raise ValueError("mean of no values is not defined; give it at least one")
+    values = _some(values, "mean")
     return truediv(sum(values), len(values))
 
 
@@ -256,13 +255,7 @@ def logsumexp(values: Iterable[Any]) -> Any:
     >>> logsumexp([1000.0, 1000.0]) == 1000 + math.log(2)
     True
     """
-    total, *others = _operands(values, "logsumexp") or [None]
-    if total is None:
-        raise ValueError("logsumexp of no values is not defined; give it at least one")
-    total = total if isinstance(total, Value) else number(total, "logsumexp")
-    for value in others:
-        total = logaddexp(total, value)
-    return total
+    return functools.reduce(logaddexp, _some(values, "logsumexp"))
 
 
 def softmax(values: Sequence[Any]) -> list[Any]:
@@ -274,10 +267,7 @@ def softmax(values: Sequence[Any]) -> list[Any]:
     >>> softmax([1000.0, 1000.0])
     [0.5, 0.5]
     """
-    values = _operands(values, "softmax")
-    if not values:
-        raise ValueError("softmax of no values is not defined; give it at least one")
-    values = [v if isinstance(v, Value) else number(v, "softmax") for v in values]
+    values = _some(values, "softmax")
     largest = max(map(float, values))  # any constant would do: softmax does not change with it
     weights = [exp(sub(value, largest)) for value in values]
     total = sum(weights)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import microgradlike
-from microgradlike import document
+from microgradlike import Value, document, engine
 
 ROOT = Path(__file__).parent.parent
 
@@ -18,6 +20,13 @@ def test_the_operators_page_and_the_signatures_are_in_step_with_the_table() -> N
     assert (ROOT / "docs" / "operators.md").read_text() == document.table(), advice
     stub = ROOT / "microgradlike" / "_signatures.pyi"
     assert stub.read_text() == document.signatures(), advice
+
+
+def test_the_signatures_have_every_method() -> None:
+    written = set(re.findall(r"^    def (\w+)", document.signatures(), re.MULTILINE))
+    own = set(re.findall(r"^    def (\w+)", Path(engine.__file__).read_text(), re.MULTILINE))
+    methods = {name for name, method in vars(Value).items() if inspect.isfunction(method)}
+    assert written <= methods <= written | own
 
 
 def test_everything_public_exists() -> None:
