@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import random
@@ -513,3 +514,17 @@ def test_scales_survive_extreme_numbers() -> None:
         assert all(1 <= scale.width(value) <= 6 for value in values)
         assert all(0 <= scale.step(value) <= 8 for value in values if math.isfinite(value))
         assert len(scale.ticks()) == 9
+
+
+@pytest.mark.parametrize("rankdir", ["LR", "TB"])
+def test_each_layer_is_a_frame_with_its_neurons_in_order(rankdir: str) -> None:
+    out = MLP(2, [5, 12, 1], seed=0)([0.5, -1.0])
+    objects = json.loads(draw(out, fold=True, rankdir=rankdir).pipe("json"))["objects"]
+    frames = [frame for frame in objects if frame["name"].startswith("cluster_")]
+    assert [len(frame["nodes"]) for frame in frames] == [1 + 5, 1 + 12, 1 + 1]
+    for frame in frames:
+        boxes = [objects[index] for index in frame["nodes"]]
+        boxes.sort(key=lambda box: (box["name"][0] != "l", int(box["name"][1:])))
+        places = [tuple(map(float, box["pos"].split(","))) for box in boxes]
+        along = [-y if rankdir == "LR" else x for x, y in places]
+        assert along == sorted(along)

@@ -19,7 +19,7 @@ SHAPES: dict[str, tuple[str, dict[str, str]]] = {
     "constant": ("bare number", {"shape": "plain", "fillcolor": "none"}),
     "operation": ("rounded box", {"shape": "box", "style": "rounded,filled"}),
     "folded part": ("folder", {"shape": "folder", "fillcolor": style.LEAF}),
-    "layer": ("bold name", {"shape": "plain", "fillcolor": "none"}),
+    "layer": ("frame", {"shape": "plain", "fillcolor": "none"}),
     "result": ("double box", {"shape": "box", "peripheries": "2", "color": style.INK}),
 }
 
@@ -81,7 +81,7 @@ def digraph(scene: Scene, rankdir: str) -> graphviz.Digraph:
     dot.attr("edge", fontname=style.FONT, fontsize="10", color=style.MUTED, arrowsize="0.6")
     for box in scene.boxes:
         dot.node(box.name, **_shape(box), label=f"<{_table(box, look.colours)}>")
-    _add_columns(dot, scene.boxes)
+    _add_columns(dot, scene.boxes, look)
     layers = {box.name for box in scene.boxes if box.kind == "layer"}
     for place, arrow in enumerate(scene.arrows):
         # The arrow to a heading must not pull it away from its layer.
@@ -91,17 +91,25 @@ def digraph(scene: Scene, rankdir: str) -> graphviz.Digraph:
     return dot
 
 
-def _add_columns(dot: graphviz.Digraph, boxes: list[Box]) -> None:
-    """Invisible arrows keep the neurons of a layer above each other, in their order."""
+def _add_columns(dot: graphviz.Digraph, boxes: list[Box], look: Look) -> None:
+    """A frame around each layer, in which invisible arrows keep the neurons in their order."""
     columns: dict[str, list[str]] = {}
     for box in boxes:
         columns.setdefault(box.column, []).append(box.name)
-    for column, names in columns.items():
+    if columns.keys() == {""}:
+        return
+    # Only without its second try does the layout keep an order within frames: from left to right,
+    # or from the bottom to the top.
+    dot.attr(remincross="false")
+    for place, (column, names) in enumerate(columns.items()):
         if column:
+            frame = graphviz.Digraph(f"cluster_{place}")
+            frame.attr(label="", style="rounded", color=style.BORDER)
             rank = graphviz.Digraph(graph_attr={"rank": "same"}, edge_attr={"style": "invis"})
-            for upper, lower in itertools.pairwise(names):
-                rank.edge(upper, lower)
-            dot.subgraph(rank)
+            for pair in itertools.pairwise(names if look.downward else reversed(names)):
+                rank.edge(*pair)
+            frame.subgraph(rank)
+            dot.subgraph(frame)
 
 
 def _shape(box: Box) -> dict[str, str]:
