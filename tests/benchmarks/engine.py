@@ -142,10 +142,12 @@ def main() -> None:
         name = build.__name__.replace("_", " ")
         print(row(f"{name}, {NODES:,} operations: forward and backward of each", each, "ns"))
     steps = compare([moons_step(microgradlike), moons_step(micrograd)], runs=7)
-    print(row("moons step, MLP 2-16-16-1, 100 points", [1e3 * s for s in steps], "ms"))
+    step = row("moons step, MLP 2-16-16-1, 100 points", [1e3 * s for s in steps], "ms")
+    print(step + " |" * (len(engines) - 2))
     for build in (chain, chain_with_numbers, squares):
         sizes = [bytes_per_node(build, engine) for engine in (OURS, THEIRS)]
-        print(row(f"{build.__name__.replace('_', ' ')}: memory of each", sizes, "bytes"))
+        memory = row(f"{build.__name__.replace('_', ' ')}: memory of each", sizes, "bytes")
+        print(memory + " |" * (len(engines) - 2))
 
     print("\n| nodes in the chain | time of each | cycle collector off | memory of each |")
     print("|---|---|---|---|")
