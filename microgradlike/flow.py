@@ -1,43 +1,96 @@
-"""The backward sweep as data: who sends how much error to whom. The pictures read this."""
+"""The backward sweep as data: who sends how much error to whom, along which paths, and why.
+
+The pictures and pages read this; nothing else tells them a derivative. Gradients start from zero
+here and ``.grad`` stays as it was, so the sweep can be watched before, after or without
+``backward()``.
+"""
 
 from __future__ import annotations
 
+import ast
 import functools
-from collections.abc import Callable, Iterator
+import heapq
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from microgradlike import ops
+import numpy
+import numpy.typing
+
+from microgradlike import losses, ops, typeset
 from microgradlike.engine import Value, topological_order
+from microgradlike.inputs import describe
+from microgradlike.ops import OPERATORS
+from microgradlike.typeset import Tree, literal
+
+Array = numpy.typing.NDArray[numpy.float64]
+
+# ---- Steps -------------------------------------------------------------------------------------
 
 
 class Step(NamedTuple):
     """One operation sends one operand its share of the error."""
 
     node: Value
+    """The operation that sends."""
     parent: Value
+    """The operand that receives."""
     upstream: float
     """The gradient that has arrived at ``node``."""
     slope: float
     """The local derivative of ``node`` by ``parent``."""
     contribution: float
     """slope x upstream: what ``node`` adds to the gradient of ``parent``."""
+    before: float
+    """The gradient of ``parent`` before this step."""
+    after: float
+    """The gradient of ``parent`` after it: before + contribution."""
+    place: int
+    """Which operand of ``node`` it is, 0 or 1: in ``x * x`` both are ``x``."""
 
 
-def contributions(root: Value) -> Iterator[Step]:
-    """Every way that the error takes back from ``root``, in the order of the sweep.
+def backward_steps(root: Value, seed: float = 1.0) -> Iterator[Step]:
+    """The backward sweep from ``root``, step by step, in the order and with the numbers of the
+    engine.
 
-    The upstream gradients are those found in ``.grad``: run ``root.backward()`` first. No gradient
-    is changed.
+    Args:
+        root: the result, such as a loss.
+        seed: the gradient of ``root`` to start with: the slope of a thing by itself is 1.
+
+    Yields:
+        One step for each Value among the operands of each operation; no ``.grad`` is changed.
+
+    Raises:
+        ValueError: the graph contains a cycle.
+
+    >>> a = Value(3.0)
+    >>> for step in backward_steps(a * a):
+    ...     print(step.upstream, step.slope, step.contribution, step.before, step.after)
+    1.0 3.0 3.0 0.0 3.0
+    1.0 3.0 3.0 3.0 6.0
+    """
+    _check_root(root)
+    gradients = {root: float(seed)}
+    for node in reversed(topological_order(root)):
+        upstream = gradients[node]
+        places = (p for p, operand in enumerate(node.operands) if isinstance(operand, Value))
+        for place, (parent, slope) in zip(places, slopes(node), strict=True):
+            before = gradients.get(parent, 0.0)
+            contribution = slope * upstream
+            gradients[parent] = after = before + contribution
+            yield Step(node, parent, upstream, slope, contribution, before, after, place)
+
+
+def gradients(root: Value) -> dict[Value, float]:
+    """The gradient of everything that ``root`` was computed from; no ``.grad`` is changed.
 
     >>> a, b = Value(2.0), Value(-3.0)
-    >>> c = a * b
-    >>> c.backward()
-    >>> [(step.slope, step.contribution) for step in contributions(c)]
-    [(-3.0, -3.0), (2.0, 2.0)]
+    >>> gradients(a * b)[a]
+    -3.0
     """
-    for node in reversed(topological_order(root)):
-        for parent, slope in slopes(node):
-            yield Step(node, parent, node.grad, slope, slope * node.grad)
+    return {root: 1.0} | {step.parent: step.after for step in backward_steps(root)}
 
 
 def slopes(node: Value) -> Iterator[tuple[Value, float]]:
@@ -54,3 +107,495 @@ def slopes(node: Value) -> Iterator[tuple[Value, float]]:
 @functools.cache
 def _on_floats(slope: str) -> Callable[..., Any]:
     return ops.formula(slope, vars(ops))
+
+
+# ---- Names -------------------------------------------------------------------------------------
+
+
+def nodes(root: Value) -> list[Value]:
+    """Every Value that ``root`` was computed from, each after its operands; ``root`` is last."""
+    order = topological_order(root)
+    found = dict.fromkeys(node for user in order for node in (*user.parents, user))
+    return list(found or [root])
+
+
+def named(root: Value, names: Mapping[str, Any] | None = None) -> dict[Value, str]:
+    """A name of its own for every node of a graph.
+
+    Args:
+        root: the result.
+        names: names for the Values that have no label; ``locals()`` will do.
+
+    Returns:
+        The label of each Value, or else its name in ``names``, or else ``v`` and its number in
+        topological order, which is also put behind a name that another node has already.
+
+    >>> x = Value(2.0, label="x")
+    >>> y = x * Value(3.0)
+    >>> list(named(y * y, {"y": y}).values())
+    ['x', 'v1', 'y', 'v3']
+    """
+    given: dict[Value, str] = {}
+    for name, value in (names or {}).items():
+        if isinstance(value, Value):
+            given.setdefault(value, name)
+    taken: set[str] = set()
+    result: dict[Value, str] = {}
+    for place, node in enumerate(nodes(root)):
+        name = literal(node.label or given.get(node, "")) or f"v{place}"
+        while name in taken:
+            name = f"{name}_v{place}"
+        taken.add(name)
+        result[node] = name
+    return result
+
+
+# ---- Paths -------------------------------------------------------------------------------------
+
+
+class Path(NamedTuple):
+    """One way of the error, from the leaf up to the result."""
+
+    nodes: tuple[Value, ...]
+    slopes: tuple[float, ...]
+    """The slope of each step, in the order of the nodes."""
+    product: float
+    """The product of the slopes: what this path adds to the gradient of the leaf."""
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The largest paths from a leaf to the result, and what all the others add up to."""
+
+    largest: list[Path]
+    count: int
+    """How many paths there are, shown or not."""
+    total: float
+    """The gradient of the leaf: the sum over all paths."""
+    remainder: float
+    """What the paths that are not among the largest add up to."""
+
+
+def paths(root: Value, leaf: Value, most: int = 12) -> Paths:
+    """The paths on which the error reaches a leaf: its gradient is the sum of their products.
+
+    Their number can grow exponentially with the graph, so they are counted and ranked while walking
+    from the leaf to the root once, never enumerated.
+
+    Args:
+        root: the result, such as a loss.
+        leaf: a Value that it was computed from.
+        most: how many of the largest paths to give.
+
+    Returns:
+        The largest paths in size, the largest first; the number of all; their sum, which is the
+        gradient; and the part of it that the others make up.
+
+    Raises:
+        ValueError: ``root`` was not computed from ``leaf``.
+
+    >>> x = Value(3.0)
+    >>> found = paths(x * x + x, x)
+    >>> [path.product for path in found.largest], found.count, found.total, found.remainder
+    ([3.0, 3.0, 1.0], 3, 7.0, 0.0)
+    """
+    _check_root(root)
+    if most < 1:
+        raise ValueError(f"paths shows at least one path, but got most={most!r}")
+    order = topological_order(root)
+    waiting = Counter(parent for node in order for parent in node.parents)
+    # For each node between: how many paths come up from the leaf, and the largest of them, each as
+    # its size, its product, and the chain of (node, slope) that it came by. What all users of a
+    # node have seen is forgotten: these numbers can have a million digits.
+    reached: dict[Value, tuple[int, list[_Trail]]] = {leaf: (1, [_Trail(1.0, leaf, None, 1.0)])}
+    for node in order:
+        count, trails = 0, []
+        for parent, slope in slopes(node):
+            if parent in reached:
+                below, largest = reached[parent]
+                count += below
+                trails += [_Trail(t.product * slope, node, t, slope) for t in largest]
+                if waiting[parent] == 1 and parent is not leaf:
+                    del reached[parent]
+            waiting[parent] -= 1
+        if count:
+            reached[node] = count, heapq.nlargest(most, trails, key=_Trail.size)
+    if root not in reached:
+        raise ValueError("the result was not computed from this leaf, so no path leads to it")
+    count, trails = reached[root]
+    total = gradients(root)[leaf]
+    shown = [trail.path() for trail in trails]
+    others = total - math.fsum(path.product for path in shown) if count > len(shown) else 0.0
+    return Paths(shown, count, total, others)
+
+
+class _Trail(NamedTuple):
+    """The end of a path that is being followed up from the leaf."""
+
+    product: float
+    node: Value
+    below: _Trail | None
+    slope: float
+
+    def size(self) -> float:
+        return math.inf if math.isnan(self.product) else abs(self.product)
+
+    def path(self) -> Path:
+        nodes, slopes = [self.node], []
+        trail = self
+        while trail.below is not None:
+            slopes.append(trail.slope)
+            trail = trail.below
+            nodes.append(trail.node)
+        return Path(tuple(reversed(nodes)), tuple(reversed(slopes)), self.product)
+
+
+# ---- The derivation by hand --------------------------------------------------------------------
+
+
+class Line(NamedTuple):
+    """An equation of a derivation: sides that are equal, from the name to the number."""
+
+    sides: list[Tree]
+    words: str = ""
+
+    def written(self, style: typeset.Plain) -> str:
+        """The equation in a style."""
+        return style.line(self.sides)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The derivative of a result by a leaf, as one derives it by hand; ``print`` shows it."""
+
+    result: str
+    """The name of the result."""
+    leaf: str
+    """The name of what it is derived by."""
+    gradient: float
+    forward: list[Line]
+    """What each operation computed."""
+    backward: list[Line]
+    """The chain rule, from the result down to the leaf."""
+    formula: str | None
+    """The whole derivative in the names of the leaves, as Python; None where it is very long."""
+
+    @property
+    def words(self) -> str:
+        """The way of the error, in sentences."""
+        title = f"How {self.result} changes with {self.leaf}:"
+        return "\n".join([title, *(line.words for line in self.backward), self._conclusion])
+
+    @property
+    def symbols(self) -> str:
+        """The equations in plain text: symbols, then numbers, then the result."""
+        return self._in(typeset.Plain())
+
+    @property
+    def latex(self) -> str:
+        """The equations in LaTeX."""
+        return self._in(typeset.Latex())
+
+    @property
+    def mathml(self) -> str:
+        """The equations in MathML, which a browser shows as it is."""
+        return self._in(typeset.MathML())
+
+    def _in(self, style: typeset.Plain) -> str:
+        return style.lines([line.written(style) for line in (*self.forward, *self.backward)])
+
+    @property
+    def _conclusion(self) -> str:
+        if self.gradient == 0:
+            return f"So a small change of {self.leaf} does not change {self.result} at all."
+        if not math.isfinite(self.gradient):
+            return f"So the derivative is {typeset.number(self.gradient)}: no number."
+        way = "rises" if self.gradient > 0 else "falls"
+        size = typeset.number(abs(self.gradient))
+        return f"So when {self.leaf} rises by a little, {self.result} {way} by {size} times that."
+
+    def __str__(self) -> str:
+        whole = [f"In one formula: {self.formula}"] if self.formula else []
+        return "\n".join([self.words, "", self.symbols, *whole])
+
+
+def explain(root: Value, leaf: Value, names: Mapping[str, Any] | None = None) -> Explanation:
+    """The derivative of a result by one leaf, derived step by step as one does it by hand.
+
+    Args:
+        root: the result, such as a loss.
+        leaf: a Value that it was computed from.
+        names: names for the Values that have no label; ``locals()`` will do. What has no name is
+            called ``v`` and its number in topological order.
+
+    Returns:
+        An Explanation: ``.words``, ``.symbols`` (with the numbers put in), ``.latex``, ``.mathml``
+        and ``.formula``, which ``assert_derivation`` can read. No ``.grad`` is changed.
+
+    Raises:
+        ValueError: ``root`` was not computed from ``leaf``.
+
+    >>> x, w = Value(3.0), Value(-2.0)
+    >>> y = (w * x + 1).tanh()
+    >>> print(explain(y, w, locals()).symbols)
+    v2 = w * x = (-2) * 3 = -6
+    v3 = v2 + 1 = -6 + 1 = -5
+    y = tanh(v3) = tanh(-5) = -0.9999
+    dy/dv3 = 1 - y * y = 1 - (-0.9999) * (-0.9999) = 0.0001816
+    dy/dv2 = dy/dv3 = 0.0001816
+    dy/dw = dy/dv2 * x = 0.0001816 * 3 = 0.0005447
+    >>> explain(y, w, locals()).formula
+    '(1 - tanh(w * x + 1) * tanh(w * x + 1)) * x'
+    """
+    _check_root(root)
+    name = named(root, names)
+    order = topological_order(root)
+    between = {leaf}
+    for node in order:
+        if not between.isdisjoint(node.parents):
+            between.add(node)
+    if root not in between:
+        raise ValueError("the result was not computed from this leaf: no derivative leads to it")
+
+    def slope_by(node: Value) -> Tree:
+        return ast.Constant(1) if node is root else typeset.derivative(name[root], name[node])
+
+    numbers = {text: node.data for node, text in name.items()}
+    arriving: dict[Value, list[Step]] = {}
+    for step in backward_steps(root):
+        if step.parent in between:
+            arriving.setdefault(step.parent, []).append(step)
+            numbers[typeset.plain(slope_by(step.parent))] = step.after
+
+    def equation(left: Tree, right: Tree, value: float) -> list[Tree]:
+        return [left, right, typeset.evaluated(right, numbers), ast.Constant(value)]
+
+    symbols: dict[Value, Tree] = {node: ast.Name(text) for node, text in name.items()}
+    forward = [Line(equation(symbols[node], _value(node, symbols), node.data)) for node in order]
+    backward = []
+    for node in [*(n for n in reversed(order) if n in between - {root, leaf}), leaf]:
+        steps = arriving.get(node, [])
+        terms = [_times(slope_by(step.node), slope_formula(step, symbols)) for step in steps]
+        right = typeset.total(terms) if terms else ast.Constant(1)
+        sides = equation(typeset.derivative(name[root], name[node]), right, _after(steps))
+        backward.append(Line(sides, "\n".join(_sentences(steps, name, symbols))))
+    return Explanation(
+        name[root],
+        name[leaf],
+        _after(arriving.get(leaf, [])),
+        forward,
+        backward,
+        _formula(root, leaf, order, arriving, name),
+    )
+
+
+def slope_formula(step: Step, trees: Mapping[Value, Tree]) -> Tree:
+    """The slope of a step as a formula, with these trees for its node and its operands."""
+    node, row = step.node, OPERATORS[step.node.op]
+    assert node._rule is not None
+    x, y = (*map(float, node.operands), 0.0)[:2]
+    numbers = {"x": x, "y": y, "out": node.data, "tie": node._rule.tie}
+    known = {"out": trees[node], "tie": ast.Constant(node._rule.tie)}
+    known |= zip("xy", _operands(node, trees), strict=False)
+    return typeset.filled(row.slopes[step.place], known, numbers)
+
+
+def _value(node: Value, trees: Mapping[Value, Tree]) -> Tree:
+    """What a node computes, as it is written."""
+    operands = _operands(node, trees)
+    return operands[0] if node.op == "where" else typeset.operation(node.op, operands)
+
+
+def _operands(node: Value, trees: Mapping[Value, Tree]) -> list[Tree]:
+    return [trees[x] if isinstance(x, Value) else ast.Constant(x) for x in node.operands]
+
+
+def _times(upstream: Tree, slope: Tree) -> Tree:
+    return typeset.simplified(typeset.product(upstream, slope))
+
+
+def _after(steps: list[Step]) -> float:
+    return steps[-1].after if steps else 1.0  # only the result receives nothing: it starts with 1
+
+
+def _sentences(
+    steps: list[Step], name: Mapping[Value, str], symbols: Mapping[Value, Tree]
+) -> Iterator[str]:
+    """What one node receives, in words."""
+    for step in steps:
+        how = typeset.plain(_value(step.node, symbols))
+        slope, local = typeset.plain(slope_formula(step, symbols)), typeset.number(step.slope)
+        yield (
+            f"{name[step.node]} = {how} sends {name[step.parent]} its error, "
+            f"{typeset.number(step.upstream)}, times its slope there, "
+            f"{slope if slope == local else f'{slope} = {local}'}: "
+            f"{typeset.number(step.contribution)} ({OPERATORS[step.node.op].rule})."
+        )
+    if len(steps) > 1:
+        terms = " + ".join(typeset.number(step.contribution) for step in steps)
+        yield (
+            f"{name[steps[0].parent]} was used {len(steps)} times, so these add up: "
+            f"{terms} = {typeset.number(steps[-1].after)}."
+        )
+
+
+#: A formula with more parts than this is not written in one line.
+LONGEST_FORMULA = 200
+
+
+def _formula(
+    root: Value,
+    leaf: Value,
+    order: list[Value],
+    arriving: Mapping[Value, list[Step]],
+    name: Mapping[Value, str],
+) -> str | None:
+    """The derivative in the names of the leaves alone, unless that is very long."""
+    trees: dict[Value, Tree] = {}
+    size: dict[Value, int] = {}
+    for place, (node, text) in enumerate(name.items()):
+        size[node] = 1 + sum(size[parent] for parent in node.parents)
+        if not node.op or node is leaf:
+            trees[node] = ast.Name(text if text.isidentifier() else f"v{place}")
+        elif size[node] <= LONGEST_FORMULA:
+            trees[node] = _value(node, trees)
+    slopes: dict[Value, Tree] = {root: ast.Constant(1)}
+    length = {root: 1}
+    for node in [*(n for n in reversed(order) if n in arriving and n is not leaf), leaf]:
+        terms = []
+        for step in arriving.get(node, []):
+            length[node] = length.get(node, 0) + length[step.node] + size[step.node]
+            if length[node] > LONGEST_FORMULA:
+                return None
+            terms.append(_times(slopes[step.node], slope_formula(step, trees)))
+        if terms:
+            slopes[node] = typeset.total(terms)
+    return typeset.Exact().write(slopes[leaf]).text
+
+
+# ---- The errors of the layers ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LayerError:
+    """How wrong one layer was, and why: the equations of backpropagation, in arrays.
+
+    ``delta`` and ``weight_gradient`` are the engine's; the two equations give them again::
+
+        delta = weights_part * slope_part
+        weight_gradient = delta x activation_in      (an outer product)
+    """
+
+    name: str
+    activation: str
+    delta: Array
+    """The slope of the cost by each neuron's weighted sum, shape (neurons,)."""
+    weights_part: Array
+    """The next layer's delta, sent back through its weights; the cost's slope in the last layer."""
+    slope_part: Array
+    """The slope of the activation where each neuron stands."""
+    activation_in: Array
+    """What the layer was given, shape (inputs,)."""
+    weight_gradient: Array
+    """The cost's slope by each weight, shape (neurons, inputs)."""
+    bias_gradient: Array
+    """The cost's slope by each bias, shape (neurons,)."""
+
+    def __str__(self) -> str:
+        def row(values: Array) -> str:
+            return " ".join(f"{value:11.5g}" for value in values)
+
+        return "\n".join(
+            [
+                f"{self.name}, {self.activation}",
+                f"  delta, by the engine    {row(self.delta)}",
+                f"  = from the next layer   {row(self.weights_part)}",
+                f"    x slope of {self.activation:<12.12} {row(self.slope_part)}",
+                f"  = by the equation       {row(self.weights_part * self.slope_part)}",
+            ]
+        )
+
+
+def layer_errors(
+    model: Any, x: Any, y: Any, loss: Callable[[Any, Any], Any] = losses.mse
+) -> list[LayerError]:
+    """The error of each layer of a network, from the equations of backpropagation.
+
+    With the cost C, the weights W and the activation f, layer by layer from the last one::
+
+        delta_l = (W_{l+1}^T delta_{l+1}) * f'(z_l)        dC/dW_l = delta_l x a_{l-1}
+
+    Args:
+        model: an ``MLP``, or another module with a list of ``layers``.
+        x: one example, as many numbers as the model has inputs.
+        y: its target, as ``loss`` wants it.
+        loss: a function of the output and the target.
+
+    Returns:
+        One entry for each layer, the first layer first. No ``.grad`` is changed.
+
+    Raises:
+        TypeError, ValueError: the model has no layers, or does not fit ``x``.
+
+    Source: Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors",
+    1986.
+
+    >>> from microgradlike.nn import MLP
+    >>> hidden, output = layer_errors(MLP(2, [3, 1], activation="tanh", seed=0), [1.0, -1.0], 0.5)
+    >>> numpy.allclose(hidden.delta, hidden.weights_part * hidden.slope_part)
+    True
+    >>> numpy.allclose(hidden.weight_gradient, numpy.outer(hidden.delta, hidden.activation_in))
+    True
+    """
+    layers = getattr(model, "layers", None)
+    if not layers:
+        raise TypeError(f"layer_errors takes a model with layers, but got {describe(model)}")
+    runs = []
+    for layer in layers:
+        neurons = layer.neurons
+        sums = [neuron.weighted_sum(x) for neuron in neurons]
+        outputs = [neuron.activated(z) for neuron, z in zip(neurons, sums, strict=True)]
+        runs.append((layer, _floats(x), sums))
+        x = outputs
+    gradient = gradients(loss(x[0] if len(x) == 1 else x, y))
+
+    def of(values: Any) -> Array:
+        return numpy.array([gradient.get(value, 0.0) for value in values])
+
+    errors: list[LayerError] = []
+    weights_part = of(x)
+    for place in reversed(range(len(runs))):
+        layer, activation_in, sums = runs[place]
+        errors.insert(
+            0,
+            LayerError(
+                f"layers.{place}",
+                layer.neurons[0].activation,
+                of(sums),
+                weights_part,
+                numpy.array([_slope(n, z) for n, z in zip(layer.neurons, sums, strict=True)]),
+                activation_in,
+                numpy.array([of(neuron.w) for neuron in layer.neurons]),
+                of([neuron.b for neuron in layer.neurons]),
+            ),
+        )
+        weights = numpy.array([_floats(neuron.w) for neuron in layer.neurons])
+        weights_part = weights.T @ errors[0].delta
+    return errors
+
+
+def _slope(neuron: Any, weighted_sum: Value) -> float:
+    z = Value(weighted_sum.data)
+    return gradients(neuron.activated(z)).get(z, 0.0)
+
+
+def _floats(values: Any) -> Array:
+    return numpy.array([float(value) for value in values])
+
+
+def _check_root(root: Any) -> None:
+    if not isinstance(root, Value):
+        raise TypeError(
+            "the error flows back from a Value to all it was computed from, but got "
+            f"{describe(root)}; pass the result of a computation, such as the loss"
+        )

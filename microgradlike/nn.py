@@ -224,14 +224,21 @@ class Neuron(Module):
             ValueError: ``x`` has another number of inputs.
             TypeError: ``x`` is no list of numbers or Values.
         """
-        out = self.b
-        for w, value in zip(self.w, _inputs(x, len(self.w), self), strict=True):
-            out = out + w * value
-        if self.nonlin:
-            out = FUNCTIONS[self.activation](out)
+        out = self.activated(self.weighted_sum(x))
         if self.name:
             out.label = self.name
         return out
+
+    def weighted_sum(self, x: Inputs) -> Value:
+        """w[0] * x[0] + w[1] * x[1] + ... + b, which the activation is given."""
+        out = self.b
+        for w, value in zip(self.w, _inputs(x, len(self.w), self), strict=True):
+            out = out + w * value
+        return out
+
+    def activated(self, weighted_sum: Value) -> Value:
+        """The activation of a weighted sum."""
+        return FUNCTIONS[self.activation](weighted_sum) if self.nonlin else weighted_sum
 
     def __repr__(self) -> str:
         kind = {"relu": "ReLU", "linear": "Linear"}.get(self.activation, self.activation.title())

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from microgradlike import Value, grad
-from microgradlike.flow import contributions
+from microgradlike.flow import backward_steps
 from microgradlike.functions import FUNCTIONS
 
 PAGE = Path(__file__).parent.parent / "docs" / "edge_cases.md"
@@ -129,7 +129,7 @@ def test_the_steps_of_the_sweep(row: Row) -> None:
     if isinstance(out, Value):
         out.backward()
         arrived = dict.fromkeys(given, 0.0)
-        for step in contributions(out):
+        for step in backward_steps(out):
             if step.parent in arrived:
                 arrived[step.parent] += step.contribution
         arrived[out] = 1.0  # where out is the operand itself

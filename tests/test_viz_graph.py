@@ -19,8 +19,9 @@ import graphviz
 import pytest
 
 from microgradlike import Value
-from microgradlike.flow import contributions
+from microgradlike.flow import backward_steps
 from microgradlike.nn import MLP, Layer, Neuron
+from microgradlike.typeset import literal
 from viz import draw, draw_dot, style
 from viz.fold import folded
 from viz.scene import Graph, Scene, whole
@@ -73,7 +74,7 @@ def test_every_edge_shows_slope_times_upstream(seed: int) -> None:
     root = random_graph(seed)
     root.backward()
     arrows = [arrow for arrow in whole(Graph.of(root)).arrows if arrow.slope is not None]
-    steps = list(contributions(root))
+    steps = list(backward_steps(root))
     assert len(arrows) == len(steps)
     shown = sorted((a.slope, a.contribution) for a in arrows if a.contribution is not None)
     assert shown == sorted((step.slope, step.slope * step.upstream) for step in steps)
@@ -239,10 +240,10 @@ def test_labels_are_shown_literally(engine: Any) -> None:
         root.label = label
         svg = ElementTree.fromstring(draw(root, engine=engine).svg())
         texts = ["".join(text.itertext()) for text in svg.iter(f"{SVG}text")]
-        shown = style.literal(label).replace(" ", "\u00a0")
+        shown = literal(label).replace(" ", "\u00a0")
         assert sum(text.replace(" ", "\u00a0") == shown for text in texts) >= 3, label
         words = [title.text or "" for title in svg.iter(f"{SVG}title")]
-        assert any(style.literal(label) in text for text in words)
+        assert any(literal(label) in text for text in words)
         assert not list(svg.iter("script")) and not list(svg.iter(f"{SVG}script"))
 
 
@@ -438,7 +439,7 @@ def test_folded_labels_are_shown_literally(prefix: str) -> None:
     out.label = f"{prefix}.layers.0.neurons.0"
     svg = ElementTree.fromstring(draw(out + 1, fold=True).svg())
     words = [title.text or "" for title in svg.iter(f"{SVG}title")]
-    assert any(style.literal(prefix) in text for text in words)
+    assert any(literal(prefix) in text for text in words)
 
 
 def test_a_wide_network_is_folded_by_layer() -> None:

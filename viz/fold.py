@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from microgradlike.engine import Value
+from microgradlike.typeset import literal
 from viz import style
 from viz.scene import Arrow, Box, Graph, Scene
 
@@ -148,7 +149,7 @@ def _scene(graph: Graph, parts: Mapping[Value, Part]) -> Scene:
     }
     layers = dict.fromkeys(part.column for part in boxes if part.column)
     headings = {
-        layer: Box(f"l{place}", "layer", style.literal(layer), style.literal(layer), column=layer)
+        layer: Box(f"l{place}", "layer", literal(layer), literal(layer), column=layer)
         for place, layer in enumerate(layers)
     }
     return Scene(
@@ -199,7 +200,7 @@ def _box(graph: Graph, name: str, part: Part, nodes: list[Value]) -> Box:
         graph.kind(nodes[0]) if len(nodes) == 1 else "folded part",
         heading,
         "\n".join(
-            (style.literal(part.name) if len(nodes) > 1 else heading, *lines)
+            (literal(part.name) if len(nodes) > 1 else heading, *lines)
             + ((f"data {shown.data!r}", f"grad {shown.grad!r}") if shown is not None else ())
         ),
         symbol=style.symbol(nodes[0]._op) if len(nodes) == 1 else "",
@@ -213,7 +214,7 @@ def _box(graph: Graph, name: str, part: Part, nodes: list[Value]) -> Box:
 def _describe(graph: Graph, part: Part, nodes: list[Value]) -> tuple[str, tuple[str, ...]]:
     """The heading of a part, and its lines of words."""
     if len(nodes) == 1:
-        return style.literal(graph.name(nodes[0])), ()
+        return literal(graph.name(nodes[0])), ()
     operations = Counter(style.symbol(node._op) for node in nodes if node.op)
     if not operations:
         return _count(len(nodes), part.name.removesuffix("s")), ()
@@ -228,7 +229,7 @@ def _describe(graph: Graph, part: Part, nodes: list[Value]) -> tuple[str, tuple[
     counts = _count(operations.total(), "operation")
     if weights:
         neurons = len({node.label for node in nodes if _is_output(node)})
-        return style.literal(part.name), (
+        return literal(part.name), (
             _count(neurons, "neuron"),
             _count(weights, "parameter"),
             counts,

@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from microgradlike.engine import Value, topological_order
-from microgradlike.flow import Step, contributions
+from microgradlike.engine import Value
+from microgradlike.flow import Step, backward_steps, nodes
 from microgradlike.inputs import describe
 from microgradlike.ops import OPERATORS
+from microgradlike.typeset import literal
 from viz import style
 
 #: A module names its parameters by their path: "layers.0.neurons.3.w.1", "layers.0.neurons.3.b".
@@ -104,14 +105,14 @@ class Graph:
         for name, value in (names or {}).items():
             if isinstance(value, Value):
                 given.setdefault(value, name)
-        nodes = _nodes(root)
-        lone_neuron = any(node.label == "w.0" for node in nodes)
-        return cls(root, nodes, list(contributions(root)), given, lone_neuron)
+        found = nodes(root)
+        lone_neuron = any(node.label == "w.0" for node in found)
+        return cls(root, found, list(backward_steps(root, root.grad)), given, lone_neuron)
 
     @property
     def ran(self) -> bool:
         """Whether backward() has been run: after it, the result's own gradient is not zero."""
-        return bool(self.root.grad) or any(step.contribution for step in self.steps)
+        return bool(self.root.grad)
 
     def name(self, node: Value) -> str:
         """The label of a node, or the name that the caller has for it, or nothing."""
@@ -133,20 +134,12 @@ class Graph:
 
     def heading(self, size: str) -> str:
         """One sentence on the whole graph."""
-        name = style.literal(self.name(self.root)) or "the result"
+        name = literal(self.name(self.root)) or "the result"
         error = "" if self.ran else "; backward() has not been run: no error to show"
         return (
             f"How the error flows back from {name}: {size}, "
             f"result {style.number(self.root.data)}{error}"
         )
-
-
-def _nodes(root: Value) -> list[Value]:
-    """Every Value, operands before the operation that uses them; the root is last."""
-    nodes = dict.fromkeys(
-        node for user in topological_order(root) for node in (*user.parents, user)
-    )
-    return list(nodes or [root])
 
 
 def whole(graph: Graph) -> Scene:
@@ -176,7 +169,7 @@ def whole(graph: Graph) -> Scene:
 
 
 def _box(graph: Graph, node: Value, name: str, boxes: Mapping[Value, Box], earlier: float) -> Box:
-    kind, heading = graph.kind(node), style.literal(graph.name(node))
+    kind, heading = graph.kind(node), literal(graph.name(node))
     symbol = how = ""
     if node.op:
         known = [

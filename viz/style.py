@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import statistics
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from microgradlike import typeset
 
 #: The layout measures with Arial; the reader's machine may use any font with the same widths.
 FONT = "Arial"
@@ -74,13 +75,10 @@ def stylesheet() -> str:
 def number(value: float) -> str:
     """The number with four significant digits and a real minus sign.
 
-    >>> number(-0.123456), number(2.0), number(-0.0), number(1.5e-7), number(float("nan"))
-    ('−0.1235', '2', '0', '1.5e−7', 'NaN')
+    >>> number(-0.123456), number(1.5e-7)
+    ('−0.1235', '1.5e−7')
     """
-    if math.isnan(value):
-        return "NaN"
-    mantissa, _, exponent = f"{value + 0.0:.4g}".partition("e")
-    return (f"{mantissa}e{int(exponent)}" if exponent else mantissa).replace("-", "−")
+    return typeset.number(value).replace("-", "−")
 
 
 def signed(value: float) -> str:
@@ -99,23 +97,6 @@ def symbol(operator: str) -> str:
     ('×', '−', 'tanh')
     """
     return {"*": "×", "-": "−", "/": "÷"}.get(operator, operator)
-
-
-def literal(text: str) -> str:
-    r"""The text with characters that cannot be seen, or may not stand in a file, written out.
-
-    >>> literal("two\nlines")
-    'two\\nlines'
-    """
-    return "".join(c if _is_visible(c) else ascii(c)[1:-1] for c in text)
-
-
-def _is_visible(character: str) -> bool:
-    if character in "\ufffe\uffff":
-        return False
-    joins_an_emoji = character == "\u200d"
-    unseen = unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
-    return joins_an_emoji or not unseen
 
 
 def shortened(text: str, longest: int = 26) -> str:

@@ -1,0 +1,524 @@
+"""Formulas to be read: as plain text, as LaTeX, and as MathML, from one tree each.
+
+A formula is a tree of Python's own ``ast``, as ``ops`` has them; the name of a node may be any text
+that its user gave as a label. It is simplified as one does on paper, and then written in a style.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import math
+import unicodedata
+import xml.sax.saxutils
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeGuard, cast
+
+from microgradlike import ops
+
+Tree = ast.expr
+
+#: How these operations are written; every other one is a function by its name.
+INFIX: Mapping[str, type[ast.operator]] = {
+    "add": ast.Add,
+    "sub": ast.Sub,
+    "mul": ast.Mult,
+    "truediv": ast.Div,
+    "pow": ast.Pow,
+    "mod": ast.Mod,
+}
+
+
+# ---- Making trees ------------------------------------------------------------------------------
+
+
+def number(value: float, digits: int = 4) -> str:
+    """The number with four significant digits.
+
+    >>> number(-0.123456), number(2.0), number(-0.0), number(1.5e-7), number(float("nan"))
+    ('-0.1235', '2', '0', '1.5e-7', 'NaN')
+    """
+    if math.isnan(value):
+        return "NaN"
+    mantissa, _, exponent = f"{value + 0.0:.{digits}g}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
+
+
+def literal(text: str) -> str:
+    r"""The text with characters that cannot be seen, or may not stand in a file, written out.
+
+    >>> literal("two\nlines")
+    'two\\nlines'
+    """
+    return "".join(c if _is_visible(c) else ascii(c)[1:-1] for c in text)
+
+
+def _is_visible(character: str) -> bool:
+    if character in "\ufffe\uffff":
+        return False
+    joins_an_emoji = character == "\u200d"
+    unseen = unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    return joins_an_emoji or not unseen
+
+
+def operation(operator: str, operands: list[Tree]) -> Tree:
+    """The operation as it is written: ``a * b``, ``-a``, ``tanh(a)``."""
+    if operator == "neg":
+        return ast.UnaryOp(ast.USub(), operands[0])
+    if operator in INFIX:
+        return ast.BinOp(operands[0], INFIX[operator](), operands[1])
+    return ast.Call(ast.Name(operator), operands, [])
+
+
+def derivative(of: str, by: str) -> Tree:
+    """The name of a derivative, which each style has a sign for."""
+    return ast.Call(ast.Name("d"), [ast.Name(of), ast.Name(by)], [])
+
+
+def product(left: Tree, right: Tree) -> Tree:
+    """left * right."""
+    return ast.BinOp(left, ast.Mult(), right)
+
+
+def total(terms: list[Tree]) -> Tree:
+    """The sum of one or more terms, simplified."""
+    tree, *rest = terms
+    for term in rest:
+        tree = simplified(ast.BinOp(tree, ast.Add(), term))
+    return tree
+
+
+def filled(formula: str, trees: Mapping[str, Tree], numbers: Mapping[str, Any]) -> Tree:
+    """A formula of the operator table with trees for its operands, and simplified.
+
+    Of ``a if x > y else b`` it is the side that these ``numbers`` take.
+
+    >>> x, y = ast.Name("c"), ast.Constant(2.0)
+    >>> plain(filled("y * x ** (y - 1) if y != 0 else 0", {"x": x, "y": y}, {"y": 2.0}))
+    '2 * c'
+    """
+    tree = ast.parse(formula, mode="eval").body
+    return simplified(_Fill({**_CONSTANTS, **trees}, {**vars(ops), **numbers}).visit(tree))
+
+
+_CONSTANTS = {
+    name: ast.parse(text, mode="eval").body
+    for name, text in (
+        ("LN2", "log(2)"),
+        ("LN10", "log(10)"),
+        ("TWO_OVER_SQRT_PI", "2 / sqrt(pi)"),
+    )
+}
+
+
+class _Fill(ast.NodeTransformer):
+    def __init__(self, trees: Mapping[str, Tree], numbers: Mapping[str, Any]) -> None:
+        self.trees = trees
+        self.numbers = numbers
+
+    def visit_IfExp(self, node: ast.IfExp) -> Any:
+        test = ops.formula(ast.unparse(node.test), self.numbers)
+        taken = test(*(self.numbers.get(name) for name in ("x", "y", "out", "tie")))
+        return self.visit(node.body if taken else node.orelse)
+
+    def visit_Name(self, node: ast.Name) -> Tree:
+        return self.trees.get(node.id, node)
+
+    def visit_Call(self, node: ast.Call) -> Tree:
+        return ast.Call(node.func, [self.visit(argument) for argument in node.args], [])
+
+
+def evaluated(tree: Tree, numbers: Mapping[str, float]) -> Tree:
+    """The tree with numbers put in for names; those of derivatives are named ``dy/dx``.
+
+    >>> plain(evaluated(product(derivative("y", "v"), ast.Name("x")), {"dy/dv": 2.0, "x": -3.0}))
+    '2 * (-3)'
+    """
+    return cast("Tree", _Evaluate(numbers).visit(copy.deepcopy(tree)))
+
+
+class _Evaluate(ast.NodeTransformer):
+    def __init__(self, numbers: Mapping[str, float]) -> None:
+        self.numbers = numbers
+
+    def visit_Name(self, node: ast.Name) -> Tree:
+        return ast.Constant(self.numbers[node.id]) if node.id in self.numbers else node
+
+    def visit_Call(self, node: ast.Call) -> Tree:
+        name = plain(node)
+        if name in self.numbers:
+            return ast.Constant(self.numbers[name])
+        return ast.Call(node.func, [self.visit(argument) for argument in node.args], [])
+
+
+# ---- Simplifying, as one does on paper ---------------------------------------------------------
+
+
+def simplified(tree: Tree) -> Tree:
+    """The same value with less to read: no factor 1, no term 0, no double minus.
+
+    >>> plain(simplified(ast.parse("1 * (x ** (2 - 1)) - -y * 1", mode="eval").body))
+    'x + y'
+    """
+    if isinstance(tree, ast.UnaryOp):
+        return _negated(simplified(tree.operand))
+    if isinstance(tree, ast.Call):
+        return ast.Call(tree.func, [simplified(argument) for argument in tree.args], [])
+    if not isinstance(tree, ast.BinOp):
+        return tree
+    left, right = simplified(tree.left), simplified(tree.right)
+    if isinstance(tree.op, ast.Mod):
+        return ast.BinOp(left, tree.op, right)
+    return _SIMPLER[type(tree.op)](left, right)
+
+
+def _add(left: Tree, right: Tree) -> Tree:
+    if _is(left, 0):
+        return right
+    if _is(right, 0):
+        return left
+    if isinstance(right, ast.UnaryOp):
+        return _subtract(left, right.operand)
+    return _whole(left, right, lambda x, y: x + y) or ast.BinOp(left, ast.Add(), right)
+
+
+def _subtract(left: Tree, right: Tree) -> Tree:
+    if _is(right, 0):
+        return left
+    if _is(left, 0):
+        return _negated(right)
+    if isinstance(right, ast.UnaryOp):
+        return _add(left, right.operand)
+    return _whole(left, right, lambda x, y: x - y) or ast.BinOp(left, ast.Sub(), right)
+
+
+def _multiply(left: Tree, right: Tree) -> Tree:
+    derived = isinstance(left, ast.Call) and isinstance(left.func, ast.Name) and left.func.id == "d"
+    if _is(left, 0) or (_is(right, 0) and not derived):  # "dy/dv * 0" says that the error is lost
+        return ast.Constant(0)
+    if _is(left, 1):
+        return right
+    if _is(right, 1):
+        return left
+    for one, other in (left, right), (right, left):
+        if isinstance(one, ast.UnaryOp):
+            pair = (one.operand, other) if one is left else (other, one.operand)
+            return _negated(_multiply(*pair))
+        if _is(one, -1):
+            return _negated(other)
+    if _is_fraction(right) and _is(right.left, 1) and not derived:
+        return _divide(left, right.right)
+    return _whole(left, right, lambda x, y: x * y) or ast.BinOp(left, ast.Mult(), right)
+
+
+def _divide(left: Tree, right: Tree) -> Tree:
+    if _is(right, 1):
+        return left
+    if isinstance(left, ast.UnaryOp):
+        return _negated(_divide(left.operand, right))
+    return ast.BinOp(left, ast.Div(), right)
+
+
+def _raise(left: Tree, right: Tree) -> Tree:
+    if _is(right, 1):
+        return left
+    return ast.BinOp(left, ast.Pow(), right)
+
+
+_SIMPLER: dict[type[ast.operator], Callable[[Tree, Tree], Tree]] = {
+    ast.Add: _add,
+    ast.Sub: _subtract,
+    ast.Mult: _multiply,
+    ast.Div: _divide,
+    ast.Pow: _raise,
+}
+
+
+def _negated(tree: Tree) -> Tree:
+    if isinstance(tree, ast.UnaryOp):
+        return tree.operand
+    if isinstance(tree, ast.Constant):
+        return ast.Constant(-_number(tree))
+    return ast.UnaryOp(ast.USub(), tree)
+
+
+def _number(tree: ast.Constant) -> Any:
+    return tree.value
+
+
+def _is_fraction(tree: Tree) -> TypeGuard[ast.BinOp]:
+    return isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Div)
+
+
+def _is(tree: Tree, value: int) -> bool:
+    return isinstance(tree, ast.Constant) and tree.value == value
+
+
+def _whole(left: Tree, right: Tree, compute: Callable[[Any, Any], Any]) -> Tree | None:
+    """The result of whole numbers, which one writes at once; 2 / 3 and 0.1 * 3 stay as they are."""
+    if isinstance(left, ast.Constant) and isinstance(right, ast.Constant):
+        result = compute(_number(left), _number(right))
+        if all(float(v).is_integer() for v in (_number(left), _number(right), result)):
+            return ast.Constant(result)
+    return None
+
+
+# ---- Writing trees in a style ------------------------------------------------------------------
+
+# How tightly a formula holds together: what is looser than its place allows gets parentheses.
+SUM, PRODUCT, POWER, ATOM = range(1, 5)
+
+
+class Written(NamedTuple):
+    """A formula, or part of one, and how tightly it holds together."""
+
+    text: str
+    binding: int = ATOM
+
+
+class Plain:
+    """Python's own syntax, and ``dy/dx`` for a derivative."""
+
+    exact = False
+
+    def write(self, tree: Tree) -> Written:
+        """The tree in this style."""
+        match tree:
+            case ast.Name(id=name):
+                return Written(self.name(name))
+            case ast.Constant():
+                text = repr(tree.value) if self.exact else number(_number(tree))
+                return self.number(text.removesuffix(".0"))
+            case ast.UnaryOp(operand=operand):
+                return Written(f"{self.minus}{self.within(operand, PRODUCT)}", SUM)
+            case ast.Call(ast.Name(id="d"), [ast.Name(id=of), ast.Name(id=by)]):
+                return self.derivative(of, by)
+            case ast.Call(ast.Name(id=name), arguments):
+                return self.call(name, [self.write(argument).text for argument in arguments])
+            case ast.BinOp(left, ast.Div(), right):
+                return self.fraction(left, right)
+            case ast.BinOp(left, ast.Pow(), right):
+                return self.power(left, right)
+            case ast.BinOp(left, op, right):
+                binding = SUM if isinstance(op, ast.Add | ast.Sub) else PRODUCT
+                loose = isinstance(op, ast.Add | ast.Mult) and not _is_negative(right)
+                tight = binding + (not loose or _is_fraction(right))
+                sign = self.signs[type(op)]
+                text = f"{self.within(left, binding)}{sign}{self.within(right, tight)}"
+                return Written(text, binding)
+        raise TypeError(f"{ast.dump(tree)} is no part of a formula")
+
+    def within(self, tree: Tree, binding: int) -> str:
+        """The tree in a place that needs it to hold together so tightly."""
+        written = self.write(tree)
+        return written.text if written.binding >= binding else self.parentheses(written.text)
+
+    minus = "-"
+    signs: Mapping[type[ast.operator], str] = {
+        ast.Add: " + ",
+        ast.Sub: " - ",
+        ast.Mult: " * ",
+        ast.Mod: " % ",
+    }
+
+    def parentheses(self, text: str) -> str:
+        return f"({text})"
+
+    def name(self, name: str) -> str:
+        return name
+
+    def number(self, text: str) -> Written:
+        return Written(text, SUM if text.startswith("-") else ATOM)
+
+    def derivative(self, of: str, by: str) -> Written:
+        of, by = (v if v.isidentifier() else f"({v})" for v in (of, by))
+        return Written(f"d{of}/d{by}")
+
+    def call(self, name: str, arguments: list[str]) -> Written:
+        return Written(f"{name}({', '.join(arguments)})")
+
+    def fraction(self, top: Tree, bottom: Tree) -> Written:
+        return Written(f"{self.within(top, PRODUCT)} / {self.within(bottom, POWER)}", PRODUCT)
+
+    def power(self, base: Tree, exponent: Tree) -> Written:
+        return Written(f"{self.within(base, ATOM)}**{self.within(exponent, ATOM)}", POWER)
+
+    def parts(self, trees: list[Tree]) -> list[str]:
+        """The sides of an equation, without those that repeat the one before."""
+        texts = [self.write(tree).text for tree in trees]
+        return [text for text, last in zip(texts, [None, *texts], strict=False) if text != last]
+
+    def line(self, trees: list[Tree]) -> str:
+        """An equation: the trees with ``=`` between them."""
+        return " = ".join(self.parts(trees))
+
+    def lines(self, lines: list[str]) -> str:
+        """Equations below each other."""
+        return "\n".join(lines)
+
+
+class Exact(Plain):
+    """As Plain, with every digit: Python that computes the same."""
+
+    exact = True
+
+
+def _is_negative(tree: Tree) -> bool:
+    return isinstance(tree, ast.UnaryOp) or (isinstance(tree, ast.Constant) and _number(tree) < 0)
+
+
+_GREEK = (
+    *("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"),
+    *("lambda", "mu", "nu", "xi", "pi", "rho", "sigma", "tau", "phi", "chi", "psi", "omega"),
+)
+_STEMS = dict(zip(_GREEK, "αβγδεζηθικλμνξπρστφχψω", strict=True))
+
+
+def _stem_and_index(name: str) -> tuple[str, str]:
+    """``w1`` and ``w_1`` as w with the index 1; any other name as it is."""
+    stem = name.rstrip("0123456789")
+    index = name[len(stem) :]
+    stem = stem.removesuffix("_") if index else stem
+    if stem.isalpha() and stem.isascii() and (len(stem) == 1 or stem in _STEMS):
+        return stem, index
+    return name, ""
+
+
+class Latex(Plain):
+    """LaTeX, for a document or for MathJax."""
+
+    signs: Mapping[type[ast.operator], str] = {
+        ast.Add: " + ",
+        ast.Sub: " - ",
+        ast.Mult: r" \cdot ",
+        ast.Mod: r" \bmod ",
+    }
+    functions: Mapping[str, str] = {
+        **{name: rf"\{name}" for name in ("exp", "sin", "cos", "tan", "sinh", "cosh", "tanh")},
+        **{"asin": r"\arcsin", "acos": r"\arccos", "atan": r"\arctan", "log": r"\ln"},
+        **{"maximum": r"\max", "minimum": r"\min", "log2": r"\log_2", "log10": r"\log_{10}"},
+    }
+    _escapes: Mapping[str, str] = {
+        **{c: rf"\{c}" for c in "#$%&_{}"},
+        **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+    }
+
+    def parentheses(self, text: str) -> str:
+        return rf"\left({text}\right)"
+
+    def name(self, name: str) -> str:
+        stem, index = _stem_and_index(name)
+        if stem != name or len(stem) == 1:
+            letter = rf"\{stem}" if stem in _STEMS else stem
+            return f"{letter}_{{{index}}}" if index else letter
+        if name in _STEMS:
+            return rf"\{name}"
+        return rf"\text{{{''.join(self._escapes.get(c, c) for c in name)}}}"
+
+    def number(self, text: str) -> Written:
+        if text.lstrip("-") in ("inf", "NaN"):
+            return Written(text.replace("inf", r"\infty").replace("NaN", r"\text{NaN}"), SUM)
+        mantissa, _, exponent = text.partition("e")
+        if exponent:
+            return Written(rf"{mantissa} \cdot 10^{{{exponent}}}", SUM)
+        return super().number(text)
+
+    def derivative(self, of: str, by: str) -> Written:
+        return Written(rf"\frac{{\partial {self.name(of)}}}{{\partial {self.name(by)}}}")
+
+    def call(self, name: str, arguments: list[str]) -> Written:
+        inside = ", ".join(arguments)
+        if name == "sqrt":
+            return Written(rf"\sqrt{{{inside}}}")
+        if name == "abs":
+            return Written(rf"\left|{inside}\right|")
+        function = self.functions.get(name) or rf"\operatorname{{{self._words(name)}}}"
+        return Written(f"{function}{self.parentheses(inside)}")
+
+    @staticmethod
+    def _words(name: str) -> str:
+        return name.replace("_", r"\_")
+
+    def fraction(self, top: Tree, bottom: Tree) -> Written:
+        return Written(rf"\frac{{{self.write(top).text}}}{{{self.write(bottom).text}}}", POWER)
+
+    def power(self, base: Tree, exponent: Tree) -> Written:
+        return Written(f"{self.within(base, ATOM)}^{{{self.write(exponent).text}}}", POWER)
+
+    def line(self, trees: list[Tree]) -> str:
+        first, *rest = self.parts(trees)
+        return " ".join([f"{first} &", *(f"= {part}" for part in rest)])
+
+    def lines(self, lines: list[str]) -> str:
+        rows = " \\\\\n".join(lines)
+        return f"\\begin{{aligned}}\n{rows}\n\\end{{aligned}}"
+
+
+class MathML(Plain):
+    """MathML, which browsers show without any library."""
+
+    minus = '<mo form="prefix">−</mo>'
+    signs: Mapping[type[ast.operator], str] = {
+        ast.Add: "<mo>+</mo>",
+        ast.Sub: "<mo>−</mo>",
+        ast.Mult: "<mo>·</mo>",
+        ast.Mod: "<mo>mod</mo>",
+    }
+
+    def parentheses(self, text: str) -> str:
+        return f"<mrow><mo>(</mo>{text}<mo>)</mo></mrow>"
+
+    def name(self, name: str) -> str:
+        stem, index = _stem_and_index(name)
+        letter = f"<mi>{xml.sax.saxutils.escape(_STEMS.get(stem, stem))}</mi>"
+        return f"<msub>{letter}<mn>{index}</mn></msub>" if index else letter
+
+    def number(self, text: str) -> Written:
+        if text.startswith("-"):
+            return Written(f"{self.minus}{self.number(text[1:]).text}", SUM)
+        if text == "inf":
+            return Written("<mi>∞</mi>")
+        mantissa, _, exponent = text.partition("e")
+        if exponent:
+            power = f"<msup><mn>10</mn><mrow>{self.number(exponent).text}</mrow></msup>"
+            return Written(f"<mn>{mantissa}</mn><mo>·</mo>{power}", SUM)
+        return Written(f"<mn>{text}</mn>")
+
+    def derivative(self, of: str, by: str) -> Written:
+        top, bottom = (f"<mrow><mo>∂</mo>{self.name(name)}</mrow>" for name in (of, by))
+        return Written(f"<mfrac>{top}{bottom}</mfrac>")
+
+    def call(self, name: str, arguments: list[str]) -> Written:
+        inside = "<mo>,</mo>".join(arguments)
+        if name == "sqrt":
+            return Written(f"<msqrt>{inside}</msqrt>")
+        if name == "abs":
+            return Written(f"<mrow><mo>|</mo>{inside}<mo>|</mo></mrow>")
+        return Written(f"<mrow><mi>{name}</mi>{self.parentheses(inside)}</mrow>")
+
+    def fraction(self, top: Tree, bottom: Tree) -> Written:
+        parts = (f"<mrow>{self.write(part).text}</mrow>" for part in (top, bottom))
+        return Written(f"<mfrac>{''.join(parts)}</mfrac>", POWER)
+
+    def power(self, base: Tree, exponent: Tree) -> Written:
+        below = f"<mrow>{self.within(base, ATOM)}</mrow>"
+        return Written(f"<msup>{below}<mrow>{self.write(exponent).text}</mrow></msup>", POWER)
+
+    def line(self, trees: list[Tree]) -> str:
+        first, *rest = self.parts(trees)
+        equals = "".join(f"<mo>=</mo>{part}" for part in rest)
+        right, left = (f'<mtd style="text-align:{side}">' for side in ("right", "left"))
+        cells = f"{right}<mrow>{first}</mrow></mtd>{left}<mrow>{equals}</mrow></mtd>"
+        return f"<mtr>{cells}</mtr>"
+
+    def lines(self, lines: list[str]) -> str:
+        rows = "\n".join(lines)
+        return (
+            '<math xmlns="http://www.w3.org/1998/Math/MathML" display="block">'
+            f'<mtable displaystyle="true">\n{rows}\n</mtable></math>'
+        )
+
+
+def plain(tree: Tree) -> str:
+    """The tree as plain text."""
+    return Plain().write(tree).text
