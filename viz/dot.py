@@ -41,7 +41,7 @@ class Look:
         """The look that suits a scene."""
         return cls(
             Scale.of(arrow.contribution or 0.0 for arrow in scene.arrows),
-            Scale.of(box.grad or 0.0 for box in scene.boxes),
+            Scale.of(grad for box in scene.boxes for grad in (*box.run, box.grad or 0.0)),
             not scene.folded or len(scene.arrows) <= MOST_NUMBERED_ARROWS,
             rankdir == "TB",
         )
@@ -147,8 +147,8 @@ def _table(box: Box, colours: Scale) -> str:
     numbers = []
     if box.data is not None:
         numbers.append(_number("data", box.data, style.INK))
-    if box.grad is not None:
-        numbers.append(_number("grad", box.grad, *colours.paint(box.grad)))
+    if box.grad is not None or box.run:
+        numbers.append(_gradient(box, colours))
     if numbers:
         # A folded picture is tall: its boxes are low.
         between = "" if box.kind == "folded part" else "</TR><TR>"
@@ -159,11 +159,24 @@ def _table(box: Box, colours: Scale) -> str:
 _TABLE = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="2">'
 
 
-def _number(name: str, value: float, ink: str, fill: str = "") -> str:
+def _number(name: str, value: float, ink: str) -> str:
+    return _cells(name, style.number(value), ink)
+
+
+def _gradient(box: Box, colours: Scale) -> str:
+    """The gradient, in a cell that has room for every one that the sweep will bring."""
+    widest = max((style.width(style.number(grad), 11) for grad in box.run), default=0)
+    room = max(42, math.ceil(widest) + 6)
+    if box.grad is None:
+        return _cells("grad", style.NOT_YET, style.MUTED, style.SURFACE, room)
+    return _cells("grad", style.number(box.grad), *colours.paint(box.grad), room)
+
+
+def _cells(name: str, number: str, ink: str, fill: str = "", room: int = 42) -> str:
     paint = f' BGCOLOR="{fill}"' if fill else ""
     return (
         f'<TD ALIGN="LEFT">{_font(name, 9, style.MUTED)}</TD>'
-        f'<TD ALIGN="RIGHT" WIDTH="42"{paint}>{_font(style.number(value), 11, ink)}</TD>'
+        f'<TD ALIGN="RIGHT" WIDTH="{room}"{paint}>{_font(number, 11, ink)}</TD>'
     )
 
 
@@ -175,6 +188,8 @@ def _line(arrow: Arrow, look: Look) -> dict[str, str]:
     error = arrow.contribution
     if error is None:
         return {"class": "constant", "color": style.BORDER, "penwidth": "0.8"}
+    if not arrow.crossed:
+        return _not_yet(arrow, error, look)
     line = {"class": "error", "dir": "back", "color": style.hue(error)}
     line["penwidth"] = f"{look.widths.width(error):g}"
     if error == 0:
@@ -188,12 +203,21 @@ def _line(arrow: Arrow, look: Look) -> dict[str, str]:
     return line
 
 
-def _numbers(slope: float | None, error: float, look: Look) -> str:
+def _not_yet(arrow: Arrow, error: float, look: Look) -> dict[str, str]:
+    """An arrow that the error has still to cross: a thin line, with room for its number."""
+    line = {"class": "waiting", "color": style.BORDER, "penwidth": "1", "arrowsize": "0.4"}
+    if look.numbered:
+        line["label"] = f"<{_numbers(arrow.slope, error, look, hidden=True)}>"
+    return line
+
+
+def _numbers(slope: float | None, error: float, look: Look, hidden: bool = False) -> str:
     """The numbers of an arrow, in an empty frame that keeps them off its line."""
     words = f"{look.back} {style.signed(error)}" if error else style.number(error)
     rows = [] if slope is None else [_font(f"× {style.number(slope)}", 9, style.MUTED)]
-    rows.append(_font(words, 10, style.text_hue(error), bold=True))
-    cells = "".join(f"<TR><TD>{row}</TD></TR>" for row in rows)
+    room = math.ceil(style.width(words, 10, bold=True))
+    rows.append(_font(" " if hidden else words, 10, style.text_hue(error), bold=True))
+    cells = "".join(f'<TR><TD WIDTH="{room}">{row}</TD></TR>' for row in rows)
     frame = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING='
     if look.downward:
         return f'{frame}"4">{cells}</TABLE>'

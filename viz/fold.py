@@ -13,9 +13,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from microgradlike.engine import Value
+from microgradlike.flow import Step
 from microgradlike.typeset import literal
 from viz import style
-from viz.scene import Arrow, Box, Graph, Scene
+from viz.scene import Arrow, Box, Graph, Move, Scene
 
 #: A neuron is known by the label of its output; its layer is the path before it.
 NEURON = re.compile(r"(?:(.+)\.)?neurons\.\d+")
@@ -147,68 +148,113 @@ def _scene(graph: Graph, parts: Mapping[Value, Part]) -> Scene:
         part: _box(graph, f"p{place}", part, nodes)
         for place, (part, nodes) in enumerate(members.items())
     }
+    shown = {_shown(part, nodes): boxes[part].name for part, nodes in members.items()}
     layers = dict.fromkeys(part.column for part in boxes if part.column)
     headings = {
         layer: Box(f"l{place}", "layer", literal(layer), literal(layer), column=layer)
         for place, layer in enumerate(layers)
     }
+    ways = _ways(graph, parts, boxes, headings)
     return Scene(
         graph.heading(f"{len(graph.nodes):,} nodes"),
         graph.ran,
         [*headings.values(), *boxes.values()],
-        _arrows(graph, parts, boxes, headings),
+        [_arrow(*ends, steps) for ends, steps in ways.items()],
         [f"folded: {len(graph.nodes):,} nodes as {len(boxes):,}; draw(root, fold=False) shows all"],
+        _moves(graph, parts, boxes, ways, shown),
     )
 
 
-def _arrows(
+Ways = dict[tuple[Box, Box], list[Step]]
+
+
+def _ways(
     graph: Graph,
     parts: Mapping[Value, Part],
     boxes: Mapping[Part, Box],
     headings: Mapping[str, Box],
-) -> list[Arrow]:
-    """One arrow for each pair of parts; a penalty on all weights has one for each layer."""
-    sums: dict[tuple[Box, Box], float] = {}
-    ways: Counter[tuple[Box, Box]] = Counter()
+) -> Ways:
+    """The steps from each part to each other, as one; a penalty on all weights: to each layer."""
+    ways: Ways = {}
     for step in reversed(graph.steps):
         operand, user = parts[step.parent], parts[step.node]
-        if operand == user:
-            continue
-        to_layer = user == PENALTY and operand.column
-        tail = headings[operand.column] if to_layer else boxes[operand]
-        ends = tail, boxes[user]
-        sums[ends] = sums.get(ends, 0.0) + step.contribution
-        ways[ends] += 1
-    return [_arrow(*ends, total, ways[ends]) for ends, total in sums.items()]
+        if operand != user:
+            to_layer = user == PENALTY and operand.column
+            tail = headings[operand.column] if to_layer else boxes[operand]
+            ways.setdefault((tail, boxes[user]), []).append(step)
+    return ways
 
 
-def _arrow(tail: Box, head: Box, total: float, ways: int) -> Arrow:
+def _arrow(tail: Box, head: Box, steps: list[Step]) -> Arrow:
+    total = 0.0
+    for step in steps:
+        total += step.contribution
     title = (
         f"error from {head.heading or head.name} back to {tail.heading or tail.name}\n"
-        f"contribution {total!r}, the sum over {_count(ways, 'way')} back"
+        f"contribution {total!r}, the sum over {_count(len(steps), 'way')} back"
     )
     return Arrow(tail.name, head.name, title, contribution=total)
+
+
+def _moves(
+    graph: Graph,
+    parts: Mapping[Value, Part],
+    boxes: Mapping[Part, Box],
+    ways: Ways,
+    shown: Mapping[Value | None, str],
+) -> list[Move]:
+    """One move for each part that sends, in the order in which they have all they send."""
+    last = {parts[step.node]: place for place, step in enumerate(graph.steps)}
+    sent: dict[Box, list[int]] = {}
+    for place, (_, head) in enumerate(ways):
+        sent.setdefault(head, []).append(place)
+    every = list(ways.values())
+    waiting = Counter(step.parent for step in graph.steps if step.parent in shown)
+    final = {step.parent: step.after for step in graph.steps if step.parent in shown}
+    so_far = dict.fromkeys(final, 0.0)
+    moves = []
+    for part in sorted(last, key=last.__getitem__):
+        if arrows := sent.get(boxes[part]):
+            steps = tuple(step for place in arrows for step in reversed(every[place]))
+            grads = {}
+            for step in steps:
+                if (node := step.parent) in shown:
+                    so_far[node] += step.contribution
+                    waiting[node] -= 1
+                    # Parts may send in another order than their nodes: the sum ends with the same.
+                    grads[shown[node]] = so_far[node] if waiting[node] else final[node]
+            moves.append(Move(tuple(arrows), grads, steps))
+    return moves
 
 
 def _box(graph: Graph, name: str, part: Part, nodes: list[Value]) -> Box:
     """A part of one node is shown as that node, a neuron by its output, the others by counts."""
     heading, lines = _describe(graph, part, nodes)
-    outputs = [node for node in nodes if node.label == part.name] if part.column else nodes
-    shown = outputs[0] if len(outputs) == 1 else None
+    shown = _shown(part, nodes)
     return Box(
         name,
         graph.kind(nodes[0]) if len(nodes) == 1 else "folded part",
         heading,
         "\n".join(
             (literal(part.name) if len(nodes) > 1 else heading, *lines)
-            + ((f"data {shown.data!r}", f"grad {shown.grad!r}") if shown is not None else ())
+            + (
+                (f"data {shown.data!r}", f"grad {graph.grads[shown]!r}")
+                if shown is not None
+                else ()
+            )
         ),
         symbol=style.symbol(nodes[0]._op) if len(nodes) == 1 else "",
         data=shown.data if shown is not None else None,
-        grad=shown.grad if shown is not None else None,
+        grad=graph.grads[shown] if shown is not None else None,
         lines=lines,
         column=part.column,
     )
+
+
+def _shown(part: Part, nodes: list[Value]) -> Value | None:
+    """The node whose numbers stand for the part, if there is only one that could."""
+    outputs = [node for node in nodes if node.label == part.name] if part.column else nodes
+    return outputs[0] if len(outputs) == 1 else None
 
 
 def _describe(graph: Graph, part: Part, nodes: list[Value]) -> tuple[str, tuple[str, ...]]:

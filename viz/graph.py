@@ -16,6 +16,7 @@ import graphviz
 from microgradlike.engine import Value
 from microgradlike.files import write
 from viz.dot import digraph
+from viz.film import at
 from viz.fold import folded
 from viz.render import FORMATS, Engine, finish, layout
 from viz.scene import Graph, Scene, whole
@@ -84,6 +85,7 @@ class Picture:
 def draw(
     root: Value,
     *,
+    step: int | None = None,
     fold: bool | None = None,
     names: Mapping[str, Any] | None = None,
     rankdir: str = "LR",
@@ -91,10 +93,13 @@ def draw(
 ) -> Picture:
     """Draw the graph that computed ``root``, and the error flowing back through it.
 
-    Run ``root.backward()`` first. Drawing changes neither numbers nor gradients.
+    Run ``root.backward()`` first, or ask for a ``step``. Drawing changes neither numbers nor
+    gradients.
 
     Args:
         root: the result, such as a loss.
+        step: the picture after so many steps of a sweep of its own, whatever ``.grad`` holds: 0
+            for the result's own gradient alone. Nothing moves between the pictures of two steps.
         fold: draw each neuron as one node and each layer as one frame; by default this is done for
             graphs of more than 500 nodes.
         names: names for Values that have no label; ``locals()`` will do.
@@ -106,7 +111,7 @@ def draw(
 
     Raises:
         TypeError: ``root`` is no Value.
-        ValueError: ``rankdir`` is neither "LR" nor "TB".
+        ValueError: ``rankdir`` is neither "LR" nor "TB", or there is no such step.
 
     >>> a, b = Value(2.0, label="a"), Value(-3.0, label="b")
     >>> c = a * b
@@ -114,12 +119,25 @@ def draw(
     >>> draw(c)
     <Picture: How the error flows back from the result: 3 nodes, 2 ways back, result −6>
     """
+    scene = read_scene(root, names, fold, rankdir, afresh=step is not None)
+    return Picture(scene if step is None else at(scene, step), rankdir, engine)
+
+
+def read_scene(
+    root: Value,
+    names: Mapping[str, Any] | None,
+    fold: bool | None,
+    rankdir: str,
+    *,
+    afresh: bool,
+) -> Scene:
+    """The scene that ``draw`` shows for these arguments, which it checks."""
     if rankdir not in ("LR", "TB"):
         raise ValueError(f"rankdir is 'LR' (left to right) or 'TB' (top down), not {rankdir!r}")
-    graph = Graph.of(root, names)
+    graph = Graph.of(root, names, afresh=afresh)
     if fold is None:
         fold = len(graph.nodes) > MOST_NODES
-    return Picture(folded(graph) if fold else whole(graph), rankdir, engine)
+    return folded(graph) if fold else whole(graph)
 
 
 def draw_dot(root: Value, format: str = "svg", rankdir: str = "LR") -> graphviz.Digraph:

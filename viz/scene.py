@@ -47,6 +47,8 @@ class Box:
     lines: tuple[str, ...] = ()
     column: str = ""
     ordered: bool = False
+    run: tuple[float, ...] = ()
+    """All the gradients that it has while the sweep is watched; ``grad`` is None before them."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,20 @@ class Arrow:
     title: str
     slope: float | None = None
     contribution: float | None = None
+    crossed: bool = True
+    """Whether the error has come this way already."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """One moment of the sweep: the error crosses some arrows, and gradients change."""
+
+    arrows: tuple[int, ...]
+    """Which arrows of the scene: one, or all those by which a folded part sends."""
+    grads: Mapping[str, float]
+    """The new gradients, by the names of their boxes."""
+    steps: tuple[Step, ...]
+    """The steps that this moment is made of."""
 
 
 @dataclass
@@ -72,6 +88,7 @@ class Scene:
     boxes: list[Box] = field(default_factory=list)
     arrows: list[Arrow] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list)
 
     @property
     def folded(self) -> bool:
@@ -88,10 +105,16 @@ class Graph:
     steps: list[Step]
     names: Mapping[Value, str]
     lone_neuron: bool
+    grads: Mapping[Value, float]
 
     @classmethod
-    def of(cls, root: Value, names: Mapping[str, Any] | None = None) -> Graph:
+    def of(
+        cls, root: Value, names: Mapping[str, Any] | None = None, *, afresh: bool = False
+    ) -> Graph:
         """Read the graph under ``root``; ``names`` names Values that have no label.
+
+        Its gradients are those that ``backward()`` left in ``.grad``; ``afresh``, they are those of
+        a sweep of its own, and ``.grad`` does not matter.
 
         Raises:
             TypeError: ``root`` is no Value.
@@ -107,12 +130,16 @@ class Graph:
                 given.setdefault(value, name)
         found = nodes(root)
         lone_neuron = any(node.label == "w.0" for node in found)
-        return cls(root, found, list(backward_steps(root, root.grad)), given, lone_neuron)
+        steps = list(backward_steps(root, 1.0 if afresh else root.grad))
+        grads = {root: 1.0} if afresh else {node: node.grad for node in found}
+        if afresh:
+            grads |= {step.parent: step.after for step in steps}
+        return cls(root, found, steps, given, lone_neuron, grads)
 
     @property
     def ran(self) -> bool:
         """Whether backward() has been run: after it, the result's own gradient is not zero."""
-        return bool(self.root.grad)
+        return bool(self.grads[self.root])
 
     def name(self, node: Value) -> str:
         """The label of a node, or the name that the caller has for it, or nothing."""
@@ -149,23 +176,30 @@ def whole(graph: Graph) -> Scene:
     arrows: list[Arrow] = []
     ways: dict[Value, list[Step]] = {}
     arrived: dict[Value, float] = {}
+    places: dict[Step, int] = {}
     for step in graph.steps:
         ways.setdefault(step.node, []).append(step)
-        arrived[step.parent] = arrived.get(step.parent, 0.0) + step.contribution
+        arrived[step.parent] = step.after
     for node in graph.nodes:
-        earlier = 0.0 if node.op else node.grad - arrived.get(node, node.grad)
+        earlier = graph.grads[node] - arrived.get(node, graph.grads[node])
         box = boxes[node] = _box(graph, node, f"v{len(boxes)}", boxes, earlier)
         steps = iter(ways.get(node, ()))
         for place, operand in enumerate(node.operands):
             if isinstance(operand, Value):
-                arrows.append(_arrow(next(steps), boxes[operand], box))
+                step = next(steps)
+                places[step] = len(arrows)
+                arrows.append(_arrow(step, boxes[operand], box))
             else:
                 constant = _constant(operand, f"{box.name}c{place}", box)
                 shown.append(constant)
                 arrows.append(Arrow(constant.name, box.name, constant.title))
         shown.append(box)
     size = f"{len(boxes):,} nodes, {len(graph.steps):,} ways back"
-    return Scene(graph.heading(size), graph.ran, shown, arrows)
+    moves = [
+        Move((places[step],), {boxes[step.parent].name: step.after}, (step,))
+        for step in graph.steps
+    ]
+    return Scene(graph.heading(size), graph.ran, shown, arrows, moves=moves)
 
 
 def _box(graph: Graph, node: Value, name: str, boxes: Mapping[Value, Box], earlier: float) -> Box:
@@ -183,21 +217,21 @@ def _box(graph: Graph, node: Value, name: str, boxes: Mapping[Value, Box], earli
         name,
         kind,
         heading,
-        f"{kind} {heading or name}{how}\ndata {node.data!r}\ngrad {node.grad!r}",
+        f"{kind} {heading or name}{how}\ndata {node.data!r}\ngrad {graph.grads[node]!r}",
         symbol=symbol,
         data=node.data,
-        grad=node.grad,
-        lines=tuple(_remarks(node, earlier)),
+        grad=graph.grads[node],
+        lines=tuple(_remarks(node, graph.grads[node], earlier)),
         ordered=len(node.operands) == 2 and node.op not in COMMUTATIVE,
     )
 
 
-def _remarks(node: Value, earlier: float) -> Iterator[str]:
+def _remarks(node: Value, grad: float, earlier: float) -> Iterator[str]:
     """What a reader should be told about a node: a number that broke, a gradient not reset."""
     if not math.isfinite(node.data) and all(map(math.isfinite, map(float, node.operands))):
         yield f"{style.number(node.data)} begins here"
-    if abs(earlier) > 1e-9 * abs(node.grad - earlier) and math.isfinite(earlier):
-        yield f"{style.signed(earlier)} was there before"
+    if abs(earlier) > 1e-9 * abs(grad - earlier) and math.isfinite(earlier):
+        yield f"{style.signed(earlier)} {'came another way' if node.op else 'was there before'}"
 
 
 def _formula(node: Value, words: list[str]) -> str:

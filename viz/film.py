@@ -1,0 +1,42 @@
+"""The sweep as moments of one scene: after each move, what has been crossed and what has arrived.
+
+Nothing moves between two moments: every cell has room for all the numbers it will ever show, and
+the scales of widths and colours are those of the whole sweep.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from viz.scene import Scene
+
+
+def at(scene: Scene, step: int) -> Scene:
+    """The scene after so many moves; the last moment shows what the scene itself shows.
+
+    Raises:
+        ValueError: there are not so many moves.
+    """
+    last = len(scene.moves)
+    if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step <= last:
+        raise ValueError(f"step is an integer from 0 to {last}, the whole sweep, but got {step!r}")
+    runs: dict[str, list[float]] = {}
+    for move in scene.moves:
+        for name, grad in move.grads.items():
+            runs.setdefault(name, []).append(grad)
+    reached = {name: grad for move in scene.moves[:step] for name, grad in move.grads.items()}
+    crossed = {place for move in scene.moves[:step] for place in move.arrows}
+    return replace(
+        scene,
+        title=f"Step {step} of {last}. {scene.title}",
+        boxes=[
+            replace(box, grad=reached.get(box.name), run=tuple(runs[box.name]))
+            if box.name in runs
+            else box
+            for box in scene.boxes
+        ],
+        arrows=[
+            arrow if arrow.contribution is None else replace(arrow, crossed=place in crossed)
+            for place, arrow in enumerate(scene.arrows)
+        ],
+    )
