@@ -7,6 +7,7 @@ makes there, its hue the sign; the boxes stay quiet, so that the eye finds the b
 from __future__ import annotations
 
 import os
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from microgradlike.files import write
 from viz.dot import digraph
 from viz.film import at
 from viz.fold import folded
-from viz.render import FORMATS, Engine, finish, layout
+from viz.render import FORMATS, Engine, finish, layout, text
 from viz.scene import Graph, Scene, whole
 
 #: A graph of more nodes than this is drawn folded, unless the caller wants all of it.
@@ -45,6 +46,10 @@ class Picture:
         Raises:
             RenderError: no layout program is installed.
         """
+        return text(self.element())
+
+    def element(self) -> ElementTree.Element:
+        """The same as an element that can be changed, with the name of each group in its data."""
         return finish(layout(self.source, "svg", self._engine), self._title, self._titles)
 
     def pipe(self, format: str = "svg") -> bytes:

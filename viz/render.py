@@ -20,8 +20,9 @@ Engine = Literal["graphviz-pure", "dot"]
 
 FORMATS = ("svg", "png", "pdf", "json", "dot")
 
-_SVG = "http://www.w3.org/2000/svg"
-ElementTree.register_namespace("", _SVG)
+#: What the names of SVG elements begin with.
+SVG = "{http://www.w3.org/2000/svg}"
+ElementTree.register_namespace("", SVG[1:-1])
 
 
 class RenderError(RuntimeError):
@@ -102,7 +103,7 @@ def _run(command: list[str], source: str) -> bytes:
 # ---- The SVG that a reader gets ----------------------------------------------------------------
 
 
-def finish(svg: bytes, title: str, titles: Mapping[str, str]) -> str:
+def finish(svg: bytes, title: str, titles: Mapping[str, str]) -> ElementTree.Element:
     """The layout program's SVG with words, with colours for light and dark, and with no fixed size.
 
     Args:
@@ -111,23 +112,29 @@ def finish(svg: bytes, title: str, titles: Mapping[str, str]) -> str:
         titles: for the DOT name of each node ("v1"), and the id of each edge ("e1"), its words.
 
     Returns:
-        SVG text that fills the width it is given, up to its natural size, on a transparent ground.
+        An SVG element that fills the width it is given, up to its natural size. Each group of a
+        node or an edge has its name as ``data-name``.
     """
     root = ElementTree.fromstring(svg)
     _free_size(root)
     root.set("class", "microgradlike")
     root.set("role", "img")
     root.set("aria-label", title)
-    for group in root.iter(f"{{{_SVG}}}g"):
+    for group in root.iter(f"{SVG}g"):
         _name(group, titles)
-    for text in root.iter(f"{{{_SVG}}}text"):
-        del text.attrib["font-family"]
-    heading = ElementTree.Element(f"{{{_SVG}}}title")
+    for letters in root.iter(f"{SVG}text"):
+        del letters.attrib["font-family"]
+    heading = ElementTree.Element(f"{SVG}title")
     heading.text = title
-    style = ElementTree.Element(f"{{{_SVG}}}style")
+    style = ElementTree.Element(f"{SVG}style")
     style.text = stylesheet()
     root[:0] = [heading, style]
-    return ElementTree.tostring(root, encoding="unicode") + "\n"
+    return root
+
+
+def text(svg: ElementTree.Element) -> str:
+    """The element as the text of a file."""
+    return ElementTree.tostring(svg, encoding="unicode") + "\n"
 
 
 def _free_size(root: ElementTree.Element) -> None:
@@ -142,7 +149,7 @@ def _free_size(root: ElementTree.Element) -> None:
 def _name(group: ElementTree.Element, titles: Mapping[str, str]) -> None:
     """Give a node or an edge its words; its id becomes data, for a page may show two pictures."""
     element = group.attrib.pop("id", "")
-    title = group.find(f"{{{_SVG}}}title")
+    title = group.find(f"{SVG}title")
     if title is None:
         return
     name = element if element in titles else title.text or ""

@@ -22,6 +22,8 @@ INK, MUTED, BORDER = "#111111", "#595959", "#767676"
 PAGE, SURFACE, LEAF = "#ffffff", "#fefefe", "#f0f0f0"
 POSITIVE, NEGATIVE = "#d55e00", "#0072b2"
 POSITIVE_TEXT, NEGATIVE_TEXT = "#a63604", "#08519d"
+#: What is happening just now.
+ACTIVE = "#7a0177"
 #: Gradients from very negative to very positive, readable with every kind of colour vision.
 STEPS = (
     *("#08519c", "#4292c6", "#6baed6", "#c6dbef", "#f7f7f7"),
@@ -33,7 +35,7 @@ ON_END, ON_MIDDLE, ON_STEP = "#fffffe", "#111112", "#111113"
 DARK = {
     **{INK: "#e8eaed", MUTED: "#9aa0a6", BORDER: "#7d858e"},
     **{PAGE: "#0f1419", SURFACE: "#161c23", LEAF: "#262d36"},
-    **{POSITIVE: "#e69f00", NEGATIVE: "#56b4e9"},
+    **{POSITIVE: "#e69f00", NEGATIVE: "#56b4e9", ACTIVE: "#cc79a7"},
     **{POSITIVE_TEXT: "#fdd0a2", NEGATIVE_TEXT: "#9ecae1"},
     **{ON_END: "#111111", ON_MIDDLE: "#ffffff", ON_STEP: "#111113"},
     **dict(

@@ -1,0 +1,242 @@
+"""The error on its way, in motion: one SVG that plays the sweep, or one picture for each step.
+
+The SVG is the finished picture, with a little CSS that lets each part of it appear when its step
+comes. It has no script, plays once, and stands still for readers who want no motion.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import itertools
+import math
+import os
+import warnings
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from microgradlike.engine import Value
+from microgradlike.files import write
+from viz import style
+from viz.dot import Look
+from viz.film import at
+from viz.graph import Picture, read_scene
+from viz.render import SVG, Engine, text
+from viz.scene import Scene
+
+#: No more pictures than this are written of one sweep.
+MOST_FRAMES = 200
+
+#: A step takes this many seconds, or less where the whole sweep would take more than the third.
+SLOWEST, FASTEST, LONGEST = 0.9, 0.1, 20.0
+
+
+# ---- One SVG that plays ------------------------------------------------------------------------
+
+
+def animate(
+    root: Value,
+    path: str | os.PathLike[str],
+    *,
+    fold: bool | None = None,
+    names: Mapping[str, Any] | None = None,
+    rankdir: str = "LR",
+    engine: Engine | None = None,
+) -> Path:
+    """Write one SVG that plays the backward sweep once and then stands still.
+
+    It is drawn of a sweep of its own: ``backward()`` need not have been run, and no gradient
+    changes. Where the reader's system asks for reduced motion, it shows the end at once.
+
+    Args:
+        root: the result, such as a loss.
+        path: where to write it; the name ends in ``.svg``.
+        fold, names, rankdir, engine: as for ``draw``.
+
+    Returns:
+        The path.
+
+    Raises:
+        TypeError: ``root`` is no Value.
+        ValueError: the name does not end in ``.svg``, or ``rankdir`` is unknown.
+        OSError: the file cannot be written.
+
+    >>> a, b = Value(2.0, label="a"), Value(-3.0, label="b")
+    >>> animate(a * b + a, getfixture("tmp_path") / "flow.svg").name
+    'flow.svg'
+    """
+    if Path(path).suffix.lower() != ".svg":
+        raise ValueError(f"an animation is an .svg file, but got {os.fspath(path)!r}")
+    scene = read_scene(root, names, fold, rankdir, afresh=True)
+    final = at(scene, len(scene.moves))
+    svg = Picture(final, rankdir, engine).element()
+    groups = {group.get("data-name"): group for group in svg.iter(f"{SVG}g")}
+    senders: dict[str, list[int]] = {}
+    for k, move in enumerate(scene.moves, start=1):
+        for place in move.arrows:
+            _cross(groups[f"e{place}"], k, numbered=Look.of(final, rankdir).numbered)
+            senders.setdefault(final.arrows[place].head, []).append(k)
+    for box, moments in _moments(scene).items():
+        _arrive(groups[box], moments, Look.of(final, rankdir))
+    for box, steps in senders.items():
+        _light(groups[box], min(steps), max(steps) + 1)
+    beat = min(max(LONGEST / max(len(scene.moves), 1), FASTEST), SLOWEST)
+    sheet = svg.find(f"{SVG}style")
+    assert sheet is not None
+    sheet.text = f"{sheet.text}.microgradlike{{--beat:{beat:.3g}s}}\n{_MOTION}"
+    return write(path, text(svg).encode())
+
+
+def _moments(scene: Scene) -> dict[str, list[tuple[int, float]]]:
+    """For each box, the steps at which its gradient changes, and to what."""
+    moments: dict[str, list[tuple[int, float]]] = {}
+    for k, move in enumerate(scene.moves, start=1):
+        for box, grad in move.grads.items():
+            moments.setdefault(box, []).append((k, grad))
+    return moments
+
+
+_MOTION = f"""\
+.moment,.pulse,.sender{{opacity:0}}
+.pulse{{stroke:var(--c{style.SURFACE[1:]});stroke-width:2px;\
+stroke-dasharray:1 9;stroke-linecap:round}}
+.sender{{fill:none;stroke:var(--c{style.ACTIVE[1:]});stroke-width:3px}}
+@keyframes appear{{from{{opacity:0}}}}
+@keyframes point{{from{{opacity:.2}}}}
+@keyframes cross{{from{{stroke:var(--c{style.BORDER[1:]});stroke-width:1px}}}}
+@keyframes hold{{from,to{{opacity:1}}}}
+@keyframes run{{from{{opacity:1;stroke-dashoffset:0}}to{{opacity:1;stroke-dashoffset:40}}}}
+@media (prefers-reduced-motion:no-preference){{
+.line{{animation:cross .3s backwards;animation-delay:calc(var(--k)*var(--beat))}}
+.news{{animation:appear .3s backwards;animation-delay:calc(var(--k)*var(--beat))}}
+.head{{animation:point .3s backwards;animation-delay:calc(var(--k)*var(--beat))}}
+.pulse{{animation:run var(--beat) linear;animation-delay:calc(var(--k)*var(--beat))}}
+.moment,.sender{{animation:hold calc((var(--until) - var(--k))*var(--beat));\
+animation-delay:calc(var(--k)*var(--beat))}}
+}}
+"""
+
+
+def _cross(group: ElementTree.Element, k: int, numbered: bool) -> None:
+    """Let an arrow wait as a thin line until its step."""
+    line = group.find(f".//{SVG}path")
+    assert line is not None
+    pulse = copy.deepcopy(line)
+    _mark(line, "line", k)
+    for head in group.iter(f"{SVG}polygon"):
+        _mark(head, "head", k)
+    if numbered:
+        _mark(list(group.iter(f"{SVG}text"))[-1], "news", k)
+    _mark(pulse, "pulse", k)
+    group.append(pulse)
+
+
+def _arrive(group: ElementTree.Element, moments: list[tuple[int, float]], look: Look) -> None:
+    """Let each gradient of a node show until the next one; the last one stays."""
+    number = list(group.iter(f"{SVG}text"))[-1]
+    ground = list(group.iter(f"{SVG}polygon"))[-1]
+    right = max(float(point.split(",")[0]) for point in ground.attrib["points"].split())
+    shown = [(0, style.NOT_YET, style.MUTED, style.SURFACE)]
+    shown += [(k, style.number(grad), *look.colours.paint(grad)) for k, grad in moments]
+    for (k, words, ink, fill), (until, *_) in itertools.pairwise(shown):
+        swatch, letters = copy.deepcopy(ground), copy.deepcopy(number)
+        swatch.set("fill", fill)
+        letters.attrib |= {"x": f"{right - 2:g}", "text-anchor": "end", "fill": ink}
+        letters.text = words
+        for part in (swatch, letters):
+            _mark(part, "moment", k, until)
+            group.append(part)
+    for part in (number, ground):
+        _mark(part, "news", moments[-1][0])
+
+
+def _light(group: ElementTree.Element, k: int, until: int) -> None:
+    """Let the outline of a node light up while it sends."""
+    outlines = ("polygon", "ellipse", "path")
+    outline = next(part for part in group.iter() if part.tag.removeprefix(SVG) in outlines)
+    light = copy.deepcopy(outline)
+    for name in ("fill", "stroke", "stroke-width", "stroke-dasharray"):
+        light.attrib.pop(name, None)
+    _mark(light, "sender", k, until)
+    group.append(light)
+
+
+def _mark(part: ElementTree.Element, kind: str, k: int, until: int | None = None) -> None:
+    part.set("class", kind)
+    part.set("style", f"--k:{k}" + ("" if until is None else f";--until:{until}"))
+
+
+# ---- One picture for each step -----------------------------------------------------------------
+
+
+def frames(
+    root: Value,
+    directory: str | os.PathLike[str],
+    format: str = "svg",
+    *,
+    fold: bool | None = None,
+    names: Mapping[str, Any] | None = None,
+    rankdir: str = "LR",
+    engine: Engine | None = None,
+) -> list[Path]:
+    """Write a picture of every step of the backward sweep, all of one size.
+
+    Args:
+        root: the result, such as a loss.
+        directory: the folder to write into; it is made if it does not exist.
+        format: "svg" or "png" for a file each, ``step_000.svg`` and so on; "gif" for one
+            ``flow.gif`` that plays them (needs Pillow).
+        fold, names, rankdir, engine: as for ``draw``.
+
+    Returns:
+        The paths. Of a sweep of more than 200 steps, 200 are written, evenly spread, and a
+        warning says so.
+
+    Raises:
+        TypeError: ``root`` is no Value.
+        ValueError: there is no such format.
+        OSError: the files cannot be written.
+
+    >>> x = Value(3.0, label="x")
+    >>> [path.name for path in frames(x * x, getfixture("tmp_path"))]
+    ['step_000.svg', 'step_001.svg', 'step_002.svg']
+    """
+    if format not in ("svg", "png", "gif"):
+        raise ValueError(f'frames are "svg", "png" or one "gif", but got {format!r}')
+    scene = read_scene(root, names, fold, rankdir, afresh=True)
+    steps = list(_chosen(len(scene.moves)))
+    pictures = (Picture(at(scene, k), rankdir, engine) for k in steps)
+    folder = Path(directory)
+    folder.mkdir(parents=True, exist_ok=True)
+    if format == "gif":
+        return [write(folder / "flow.gif", _gif(picture.pipe("png") for picture in pictures))]
+    digits = max(3, len(str(steps[-1])))
+    return [
+        write(folder / f"step_{k:0{digits}}.{format}", picture.pipe(format))
+        for k, picture in zip(steps, pictures, strict=True)
+    ]
+
+
+def _chosen(last: int) -> Iterable[int]:
+    if last < MOST_FRAMES:
+        return range(last + 1)
+    warnings.warn(
+        f"the sweep has {last:,} steps: {MOST_FRAMES} of them are written, evenly spread; "
+        "animate() shows all of them in one file",
+        stacklevel=3,
+    )
+    return [round(k * last / (MOST_FRAMES - 1)) for k in range(MOST_FRAMES)]
+
+
+def _gif(pictures: Iterable[bytes]) -> bytes:
+    try:
+        from PIL import Image
+    except ImportError:
+        raise ImportError('a GIF needs Pillow: pip install "microgradlike[demos]"') from None
+    first, *others = (Image.open(io.BytesIO(picture)).convert("P") for picture in pictures)
+    content = io.BytesIO()
+    waits = [math.floor(1000 * SLOWEST)] * len(others) + [4000]
+    first.save(content, "GIF", save_all=True, append_images=others, duration=waits, loop=0)
+    return content.getvalue()
