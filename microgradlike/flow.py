@@ -109,6 +109,24 @@ def _on_floats(slope: str) -> Callable[..., Any]:
     return ops.formula(slope, vars(ops))
 
 
+def forward(root: Value, changed: Mapping[Value, float]) -> dict[Value, float]:
+    """The numbers of a graph if some of its leaves had other ones; nothing is changed.
+
+    Where an operation chose a branch (``where``), it is the branch that was taken before.
+
+    >>> w, x = Value(2.0), Value(3.0)
+    >>> y = w * x + 1
+    >>> forward(y, {w: 10.0})[y]
+    31.0
+    """
+    data = {node: changed.get(node, node.data) for node in nodes(root)}
+    for node in topological_order(root):
+        operands = [data[x] if isinstance(x, Value) else x for x in node.operands]
+        x, y = (*operands, 0.0)[:2]
+        data[node] = float(_on_floats(OPERATORS[node.op].value)(x, y, 0.0, 0.0))
+    return data
+
+
 # ---- Names -------------------------------------------------------------------------------------
 
 
@@ -371,7 +389,9 @@ def explain(root: Value, leaf: Value, names: Mapping[str, Any] | None = None) ->
         return [left, right, typeset.evaluated(right, numbers), ast.Constant(value)]
 
     symbols: dict[Value, Tree] = {node: ast.Name(text) for node, text in name.items()}
-    forward = [Line(equation(symbols[node], _value(node, symbols), node.data)) for node in order]
+    forward = [
+        Line(equation(symbols[node], value_formula(node, symbols), node.data)) for node in order
+    ]
     backward = []
     for node in [*(n for n in reversed(order) if n in between - {root, leaf}), leaf]:
         steps = arriving.get(node, [])
@@ -400,7 +420,7 @@ def slope_formula(step: Step, trees: Mapping[Value, Tree]) -> Tree:
     return typeset.filled(row.slopes[step.place], known, numbers)
 
 
-def _value(node: Value, trees: Mapping[Value, Tree]) -> Tree:
+def value_formula(node: Value, trees: Mapping[Value, Tree]) -> Tree:
     """What a node computes, as it is written."""
     operands = _operands(node, trees)
     return operands[0] if node.op == "where" else typeset.operation(node.op, operands)
@@ -423,7 +443,7 @@ def _sentences(
 ) -> Iterator[str]:
     """What one node receives, in words."""
     for step in steps:
-        how = typeset.plain(_value(step.node, symbols))
+        how = typeset.plain(value_formula(step.node, symbols))
         slope, local = typeset.plain(slope_formula(step, symbols)), typeset.number(step.slope)
         yield (
             f"{name[step.node]} = {how} sends {name[step.parent]} its error, "
@@ -458,7 +478,7 @@ def _formula(
         if not node.op or node is leaf:
             trees[node] = ast.Name(text if text.isidentifier() else f"v{place}")
         elif size[node] <= LONGEST_FORMULA:
-            trees[node] = _value(node, trees)
+            trees[node] = value_formula(node, trees)
     slopes: dict[Value, Tree] = {root: ast.Constant(1)}
     length = {root: 1}
     for node in [*(n for n in reversed(order) if n in arriving and n is not leaf), leaf]:

@@ -17,6 +17,7 @@ from microgradlike import Value, assert_derivation, functions, losses
 from microgradlike.flow import (
     backward_steps,
     explain,
+    forward,
     gradients,
     layer_errors,
     named,
@@ -94,6 +95,22 @@ def test_a_root_without_a_graph_takes_no_step() -> None:
 def test_another_seed_scales_the_sweep() -> None:
     x = Value(3.0)
     assert [step.after for step in backward_steps(x * x, seed=-2.0)] == [-6.0, -12.0]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_forward_computes_what_the_engine_computed(seed: int) -> None:
+    root, leaves = random_graph(seed)
+    assert forward(root, {}) == {node: node.data for node in nodes(root)}
+    changed = {leaf: leaf.data + 0.5 for leaf in leaves}
+    moved = forward(root, changed)
+    again, others = random_graph(seed)
+    for leaf in others:
+        leaf.data += 0.5
+    fresh = dict(zip(nodes(again), moved.values(), strict=True))
+    for node in nodes(again):
+        if not node.op and node in set(others):
+            assert fresh[node] == node.data
+    assert {node: node.data for node in nodes(root)} == forward(root, {})
 
 
 # ---- Names -------------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ def animate(
     for k, move in enumerate(scene.moves, start=1):
         for place in move.arrows:
             _cross(groups[f"e{place}"], k, numbered=Look.of(final, rankdir).numbered)
-            senders.setdefault(final.arrows[place].head, []).append(k)
+        senders.setdefault(move.sender, []).append(k)
     for box, moments in _moments(scene).items():
         _arrive(groups[box], moments, Look.of(final, rankdir))
     for box, steps in senders.items():

@@ -18,6 +18,10 @@ SHAPES: dict[str, tuple[str, dict[str, str]]] = {
     "parameter": ("hexagon", {"shape": "hexagon", "fillcolor": style.LEAF, "margin": "0,0"}),
     "constant": ("bare number", {"shape": "plain", "fillcolor": "none"}),
     "operation": ("rounded box", {"shape": "box", "style": "rounded,filled"}),
+    "elsewhere": (
+        "dashed ellipse",
+        {"shape": "ellipse", "style": "filled,dashed", "fillcolor": "none", "margin": "0,0"},
+    ),
     "folded part": ("folder", {"shape": "folder", "fillcolor": style.LEAF}),
     "layer": ("frame", {"shape": "plain", "fillcolor": "none"}),
     "result": ("double box", {"shape": "box", "peripheries": "2", "color": style.INK}),
@@ -41,7 +45,8 @@ class Look:
         """The look that suits a scene."""
         return cls(
             Scale.of(arrow.contribution or 0.0 for arrow in scene.arrows),
-            Scale.of(grad for box in scene.boxes for grad in (*box.run, box.grad or 0.0)),
+            scene.colours
+            or Scale.of(grad for box in scene.boxes for grad in (*box.run, box.grad or 0.0)),
             not scene.folded or len(scene.arrows) <= MOST_NUMBERED_ARROWS,
             rankdir == "TB",
         )
@@ -146,7 +151,7 @@ def _table(box: Box, colours: Scale) -> str:
     rows += [_font(line, 9, style.MUTED) for line in box.lines]
     numbers = []
     if box.data is not None:
-        numbers.append(_number("data", box.data, style.INK))
+        numbers.append(_value(box))
     if box.grad is not None or box.run:
         numbers.append(_gradient(box, colours))
     if numbers:
@@ -159,14 +164,20 @@ def _table(box: Box, colours: Scale) -> str:
 _TABLE = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="2">'
 
 
-def _number(name: str, value: float, ink: str) -> str:
-    return _cells(name, style.number(value), ink)
+def _value(box: Box) -> str:
+    """The number, in a cell that has room for every one that a page will show there."""
+    ground = SHAPES[box.kind][1].get("fillcolor", style.SURFACE) if box.values else ""
+    return _cells("data", style.number(box.data or 0.0), style.INK, ground, _room(box.values))
+
+
+def _room(numbers: tuple[float, ...]) -> int:
+    widest = max((style.width(style.number(number), 11) for number in numbers), default=0)
+    return max(42, math.ceil(widest) + 6)
 
 
 def _gradient(box: Box, colours: Scale) -> str:
     """The gradient, in a cell that has room for every one that the sweep will bring."""
-    widest = max((style.width(style.number(grad), 11) for grad in box.run), default=0)
-    room = max(42, math.ceil(widest) + 6)
+    room = _room(box.run)
     if box.grad is None:
         return _cells("grad", style.NOT_YET, style.MUTED, style.SURFACE, room)
     return _cells("grad", style.number(box.grad), *colours.paint(box.grad), room)

@@ -162,6 +162,8 @@ def _scene(graph: Graph, parts: Mapping[Value, Part]) -> Scene:
         [_arrow(*ends, steps) for ends, steps in ways.items()],
         [f"folded: {len(graph.nodes):,} nodes as {len(boxes):,}; draw(root, fold=False) shows all"],
         _moves(graph, parts, boxes, ways, shown),
+        {boxes[part].name: nodes for part, nodes in members.items()},
+        {box: node for node, box in shown.items() if node is not None},
     )
 
 
@@ -203,7 +205,10 @@ def _moves(
     ways: Ways,
     shown: Mapping[Value | None, str],
 ) -> list[Move]:
-    """One move for each part that sends, in the order in which they have all they send."""
+    """One move for each part, in the order in which they are done with what they send.
+
+    A part may send to none but its own nodes, such as the weights of a neuron.
+    """
     last = {parts[step.node]: place for place, step in enumerate(graph.steps)}
     sent: dict[Box, list[int]] = {}
     for place, (_, head) in enumerate(ways):
@@ -214,16 +219,16 @@ def _moves(
     so_far = dict.fromkeys(final, 0.0)
     moves = []
     for part in sorted(last, key=last.__getitem__):
-        if arrows := sent.get(boxes[part]):
-            steps = tuple(step for place in arrows for step in reversed(every[place]))
-            grads = {}
-            for step in steps:
-                if (node := step.parent) in shown:
-                    so_far[node] += step.contribution
-                    waiting[node] -= 1
-                    # Parts may send in another order than their nodes: the sum ends with the same.
-                    grads[shown[node]] = so_far[node] if waiting[node] else final[node]
-            moves.append(Move(tuple(arrows), grads, steps))
+        arrows = sent.get(boxes[part], [])
+        steps = tuple(step for place in arrows for step in reversed(every[place]))
+        grads = {}
+        for step in steps:
+            if (node := step.parent) in shown:
+                so_far[node] += step.contribution
+                waiting[node] -= 1
+                # Parts may send in another order than their nodes: the sum ends with the same.
+                grads[shown[node]] = so_far[node] if waiting[node] else final[node]
+        moves.append(Move(boxes[part].name, tuple(arrows), grads, steps))
     return moves
 
 

@@ -6,10 +6,12 @@ is changed, and no derivative is computed here.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import statistics
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from microgradlike.engine import Value
@@ -25,6 +27,13 @@ PARAMETER = re.compile(r"(.+\.)?w\.\d+|.+\.b")
 
 #: A longer formula is shown by its operator alone.
 LONGEST_FORMULA = 12
+
+#: An activation passes less than this share of the error where it is saturated.
+FLAT = 0.01
+FLATTENING = {"tanh", "sigmoid", "erf", "softsign", "relu"}
+
+#: A gradient has vanished below this share of the largest, and explodes above so many medians.
+VANISHED, EXPLODING = 1e-6, 1e3
 
 COMMUTATIVE = {"add", "mul", "maximum", "minimum", "hypot", "logaddexp"}
 
@@ -49,6 +58,8 @@ class Box:
     ordered: bool = False
     run: tuple[float, ...] = ()
     """All the gradients that it has while the sweep is watched; ``grad`` is None before them."""
+    values: tuple[float, ...] = ()
+    """All the numbers that ``data`` is while a page is watched."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,8 @@ class Arrow:
 class Move:
     """One moment of the sweep: the error crosses some arrows, and gradients change."""
 
+    sender: str
+    """The box that sends."""
     arrows: tuple[int, ...]
     """Which arrows of the scene: one, or all those by which a folded part sends."""
     grads: Mapping[str, float]
@@ -89,6 +102,12 @@ class Scene:
     arrows: list[Arrow] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
+    members: Mapping[str, list[Value]] = field(default_factory=dict)
+    """The nodes that each box stands for."""
+    shown: Mapping[str, Value] = field(default_factory=dict)
+    """The node whose numbers a box shows."""
+    colours: style.Scale | None = None
+    """The scale of gradients, where it is not that of this scene alone."""
 
     @property
     def folded(self) -> bool:
@@ -96,7 +115,7 @@ class Scene:
         return not any(arrow.slope is not None for arrow in self.arrows)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Graph:
     """A graph and its backward sweep, read once: every scene is made from this."""
 
@@ -141,6 +160,34 @@ class Graph:
         """Whether backward() has been run: after it, the result's own gradient is not zero."""
         return bool(self.grads[self.root])
 
+    @functools.cached_property
+    def origin(self) -> Value | None:
+        """Where the first NaN or infinity was born: in a value, or else on the way of the error."""
+        for node in self.nodes:
+            if not math.isfinite(node.data):
+                return node
+        for step in self.steps:
+            if math.isfinite(step.upstream + step.before) and not math.isfinite(step.after):
+                return step.node
+        return None
+
+    @functools.cached_property
+    def flags(self) -> Mapping[Value, list[str]]:
+        """Where the error gets lost or grows without measure, in a word or two for each place."""
+        flags: dict[Value, list[str]] = {}
+        for step in self.steps:
+            if step.node.op in FLATTENING and abs(step.slope) < FLAT:
+                flags.setdefault(step.node, []).append("dead" if step.slope == 0 else "saturated")
+        sizes = [abs(grad) for grad in self.grads.values() if grad and math.isfinite(grad)]
+        if sizes:
+            largest, median = max(sizes), statistics.median(sizes)
+            for node, grad in self.grads.items():
+                if 0 < abs(grad) < VANISHED * largest:
+                    flags.setdefault(node, []).append("vanished")
+                elif EXPLODING * median < abs(grad) < math.inf:
+                    flags.setdefault(node, []).append("exploding")
+        return flags
+
     def name(self, node: Value) -> str:
         """The label of a node, or the name that the caller has for it, or nothing."""
         return node.label or self.names.get(node, "")
@@ -169,8 +216,13 @@ class Graph:
         )
 
 
-def whole(graph: Graph) -> Scene:
-    """The scene that shows every node and every edge."""
+def whole(graph: Graph, part: Collection[Value] | None = None) -> Scene:
+    """The scene that shows every node and every edge.
+
+    Args:
+        graph: the graph.
+        part: show only these nodes; their operands elsewhere are hinted at.
+    """
     boxes: dict[Value, Box] = {}
     shown: list[Box] = []
     arrows: list[Arrow] = []
@@ -180,9 +232,15 @@ def whole(graph: Graph) -> Scene:
     for step in graph.steps:
         ways.setdefault(step.node, []).append(step)
         arrived[step.parent] = step.after
-    for node in graph.nodes:
+    origin = graph.origin
+    hinted = {} if part is None else {x for node in part for x in node.parents}
+    for number, node in enumerate(graph.nodes):
         earlier = graph.grads[node] - arrived.get(node, graph.grads[node])
-        box = boxes[node] = _box(graph, node, f"v{len(boxes)}", boxes, earlier)
+        box = boxes[node] = _box(graph, node, f"v{number}", boxes, earlier, origin)
+        if part is not None and node not in part:
+            if node in hinted:
+                shown.append(replace(box, kind="elsewhere", lines=()))
+            continue
         steps = iter(ways.get(node, ()))
         for place, operand in enumerate(node.operands):
             if isinstance(operand, Value):
@@ -196,13 +254,29 @@ def whole(graph: Graph) -> Scene:
         shown.append(box)
     size = f"{len(boxes):,} nodes, {len(graph.steps):,} ways back"
     moves = [
-        Move((places[step],), {boxes[step.parent].name: step.after}, (step,))
+        Move(boxes[step.node].name, (places[step],), {boxes[step.parent].name: step.after}, (step,))
         for step in graph.steps
+        if step in places
     ]
-    return Scene(graph.heading(size), graph.ran, shown, arrows, moves=moves)
+    return Scene(
+        graph.heading(size),
+        graph.ran,
+        shown,
+        arrows,
+        moves=moves,
+        members={box.name: [node] for node, box in boxes.items()},
+        shown={box.name: node for node, box in boxes.items()},
+    )
 
 
-def _box(graph: Graph, node: Value, name: str, boxes: Mapping[Value, Box], earlier: float) -> Box:
+def _box(
+    graph: Graph,
+    node: Value,
+    name: str,
+    boxes: Mapping[Value, Box],
+    earlier: float,
+    origin: Value | None,
+) -> Box:
     kind, heading = graph.kind(node), literal(graph.name(node))
     symbol = how = ""
     if node.op:
@@ -221,15 +295,20 @@ def _box(graph: Graph, node: Value, name: str, boxes: Mapping[Value, Box], earli
         symbol=symbol,
         data=node.data,
         grad=graph.grads[node],
-        lines=tuple(_remarks(node, graph.grads[node], earlier)),
+        lines=tuple(_remarks(graph, node, earlier, origin)),
         ordered=len(node.operands) == 2 and node.op not in COMMUTATIVE,
     )
 
 
-def _remarks(node: Value, grad: float, earlier: float) -> Iterator[str]:
-    """What a reader should be told about a node: a number that broke, a gradient not reset."""
+def _remarks(graph: Graph, node: Value, earlier: float, origin: Value | None) -> Iterator[str]:
+    """What a reader should be told about a node: where the error is lost, or a number broke."""
+    grad = graph.grads[node]
     if not math.isfinite(node.data) and all(map(math.isfinite, map(float, node.operands))):
         yield f"{style.number(node.data)} begins here"
+    elif node is origin:
+        yield "the error breaks here"
+    if graph.ran:
+        yield from graph.flags.get(node, ())
     if abs(earlier) > 1e-9 * abs(grad - earlier) and math.isfinite(earlier):
         yield f"{style.signed(earlier)} {'came another way' if node.op else 'was there before'}"
 

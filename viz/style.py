@@ -51,27 +51,44 @@ DARK = {
 }
 
 
-def stylesheet() -> str:
-    """The CSS of a picture: its type, and its colours on a light and on a dark page.
+#: What the sheets of pages call the colours.
+ROLES = {
+    **{"ink": INK, "muted": MUTED, "border": BORDER, "page": PAGE, "surface": SURFACE},
+    **{"leaf": LEAF, "positive": POSITIVE_TEXT, "negative": NEGATIVE_TEXT, "active": ACTIVE},
+}
 
-    A page that has a theme of its own sets the same variables on ``.microgradlike``.
-    """
-    names = {colour: f"--c{colour[1:]}" for colour in DARK}
-    light = ";".join(f"{names[colour]}:{colour}" for colour in DARK)
-    dark = ";".join(f"{names[colour]}:{shade}" for colour, shade in DARK.items())
-    paint = "\n".join(
+
+def stylesheet() -> str:
+    """The CSS of a picture: its type, and its colours on a light and on a dark page."""
+    return (
+        f".microgradlike{{{_LIGHT};background:var({_NAMES[PAGE]})}}\n"
+        f"@media (prefers-color-scheme:dark){{.microgradlike{{{_DARK}}}}}\n{_PAINT}"
+    )
+
+
+def page_stylesheet() -> str:
+    """The same for a page of pictures, whose reader may choose light or dark: ``data-theme``."""
+    roles = ";".join(f"--{role}:var({_NAMES[colour]})" for role, colour in ROLES.items())
+    return (
+        f":root{{{_LIGHT};{roles}}}\n"
+        f"@media (prefers-color-scheme:dark){{:root:not([data-theme=light]){{{_DARK}}}}}\n"
+        f":root[data-theme=dark]{{{_DARK}}}\n{_PAINT}"
+    )
+
+
+_NAMES = {colour: f"--c{colour[1:]}" for colour in DARK}
+_LIGHT = ";".join(f"{_NAMES[colour]}:{colour}" for colour in DARK)
+_DARK = ";".join(f"{_NAMES[colour]}:{shade}" for colour, shade in DARK.items())
+_PAINT = (
+    "\n".join(
         f'.microgradlike [{what}="{colour}"]{{{what}:var({name})}}'
-        for colour, name in names.items()
+        for colour, name in _NAMES.items()
         for what in ("fill", "stroke")
     )
-    return (
-        f".microgradlike{{{light};background:var({names[PAGE]})}}\n"
-        f"@media (prefers-color-scheme:dark){{.microgradlike{{{dark}}}}}\n"
-        f".microgradlike text{{font-family:{FONT_FAMILY};font-variant-numeric:tabular-nums}}\n"
-        f"{paint}\n"
-        f".microgradlike .edge text{{paint-order:stroke;stroke:var({names[SURFACE]});"
-        "stroke-width:2.5px;stroke-linejoin:round}\n"
-    )
+    + f"\n.microgradlike text{{font-family:{FONT_FAMILY};font-variant-numeric:tabular-nums}}\n"
+    f".microgradlike .edge text{{paint-order:stroke;stroke:var({_NAMES[SURFACE]});"
+    "stroke-width:2.5px;stroke-linejoin:round}\n"
+)
 
 
 def number(value: float) -> str:

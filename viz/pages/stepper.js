@@ -1,0 +1,376 @@
+"use strict";
+
+// One page, one story. A moment is shown by asking each node and each edge what it looks like then,
+// so that every way of getting to a moment ends with the same page.
+function start(root) {
+  const one = (selector, within = root) => within.querySelector(selector);
+  const all = (selector, within = root) => [...within.querySelectorAll(selector)];
+  const story = JSON.parse(one(".story").textContent);
+  const last = story.moments.length - 1;
+  let now = 0;
+  let revealed = true;
+  let timer = 0;
+  let chosen = "";
+  let opened = "";
+  let zoom = 0;
+
+  const nodes = all("[data-node], [data-shows]").map((element) => ({
+    element,
+    own: Boolean(element.dataset.node),
+    drawn: element.matches(".node"),
+    title: one("title", element),
+    value: one(".value", element),
+    grad: one(".grad", element),
+    ground: one(".grad-ground", element),
+    words: one("title", element)?.textContent.split("\ndata ")[0],
+    ...story.nodes[element.dataset.node || element.dataset.shows],
+  }));
+  const edges = all("[data-at]").map((group) => ({
+    group,
+    at: Number(group.dataset.at),
+    contribution: group.dataset.contribution,
+  }));
+  const boxes = all(".node[data-node], .node[data-box]");
+
+  // ---- Showing a moment -------------------------------------------------------------------------
+
+  const surface = "#fefefe";
+  const muted = "#595959";
+
+  function set(element, name, value) {
+    if (element.getAttribute(name) === value) return;
+    if (value === null) element.removeAttribute(name);
+    else element.setAttribute(name, value);
+  }
+
+  function write(element, text) {
+    if (element.textContent !== text) element.textContent = text;
+  }
+
+  function latest(changes, moment) {
+    let found = null;
+    for (const change of changes) {
+      if (change[0] > moment) break;
+      found = change;
+    }
+    return found;
+  }
+
+  function show(moment) {
+    now = Math.min(Math.max(moment, 0), last);
+    const asked = !revealed;
+    const told = story.moments[now];
+    for (const node of nodes) {
+      const value = latest(node.values, now);
+      const grad = latest(node.grads, now);
+      if (node.own) {
+        set(node.element, "data-value", value === null ? null : value[1]);
+        set(node.element, "data-grad", grad === null ? null : grad[1]);
+      }
+      if (!node.drawn) continue;
+      const hides = (change) => asked && change !== null && change[0] === now && now > 0;
+      write(node.value, value === null ? "–" : hides(value) ? "?" : value[2]);
+      write(node.grad, grad === null ? "–" : hides(grad) ? "?" : grad[2]);
+      const painted = grad !== null && !hides(grad);
+      set(node.grad, "fill", painted ? grad[3] : muted);
+      set(node.ground, "fill", painted ? grad[4] : surface);
+      const numbers = `data ${node.value.textContent}, grad ${node.grad.textContent}`;
+      write(node.title, `${node.words}\n${numbers}`);
+      const { name, kind } = node.element.dataset;
+      set(node.element, "aria-label", `${name}, ${kind}, ${numbers}`);
+    }
+    for (const { group, at, contribution } of edges) {
+      const crossed = now >= at && !(asked && now === at);
+      group.classList.toggle("waiting", !crossed);
+      group.classList.toggle("current", now === at && crossed);
+      set(group, "data-contribution", now >= at ? contribution : null);
+    }
+    for (const box of boxes) {
+      box.classList.toggle("active", (box.dataset.box || box.dataset.node) === told.active);
+    }
+    follow();
+    say(told, asked);
+    set(root, "data-step", String(now));
+    const scrubber = one(".scrubber");
+    scrubber.value = String(now);
+    set(scrubber, "aria-valuetext", `Step ${now} of ${last}, ${told.kind}: ${told.sentence}`);
+    one(".first").disabled = one(".back").disabled = now === 0;
+    one(".next").disabled = one(".last").disabled = now === last && !asked;
+    remember();
+  }
+
+  // Where the graph is larger than its frame, the frame follows what is happening.
+  function follow() {
+    const frame = one(".views");
+    const active = one(".view:not([hidden]) .active");
+    if (!active) return;
+    const [inner, outer] = [active.getBoundingClientRect(), frame.getBoundingClientRect()];
+    if (inner.left < outer.left || inner.right > outer.right) {
+      frame.scrollLeft += (inner.left + inner.right - outer.left - outer.right) / 2;
+    }
+    if (inner.top < outer.top || inner.bottom > outer.bottom) {
+      frame.scrollTop += (inner.top + inner.bottom - outer.top - outer.bottom) / 2;
+    }
+  }
+
+  function say(told, asked) {
+    write(one(".count"), `Step ${now} of ${last} · ${told.kind}`);
+    write(one(".sentence"), asked ? told.question : told.sentence);
+    const equations = asked ? told.equations.slice(0, 1) : told.equations;
+    const shown = asked && told.kind !== "backward" ? "" : equations.join("");
+    if (one(".equations").dataset.shown !== `${now}${asked}`) {
+      one(".equations").innerHTML = shown; // made by this page's author, names escaped
+      one(".equations").dataset.shown = `${now}${asked}`;
+    }
+    write(one(".sum"), asked ? "" : told.sum);
+    write(one(".rule"), asked && told.kind !== "backward" ? "" : told.rule);
+    write(one(".flag"), asked || !told.flag ? "" : `⚠ ${told.flag}`);
+  }
+
+  // ---- Going from moment to moment --------------------------------------------------------------
+
+  const quiz = () => one(".quiz").checked;
+
+  function forward() {
+    if (!revealed) {
+      revealed = true;
+      show(now);
+    } else if (now < last) {
+      revealed = !(quiz() && story.moments[now + 1].question);
+      show(now + 1);
+    }
+  }
+
+  function go(moment) {
+    revealed = true;
+    show(moment);
+  }
+
+  function play(wanted) {
+    clearInterval(timer);
+    timer = 0;
+    if (wanted) {
+      if (now === last) go(0);
+      timer = setInterval(() => {
+        forward();
+        if (now === last && revealed) play(false);
+      }, Number(one(".speed").value));
+    }
+    write(one(".play"), timer ? "Pause" : "Play");
+    set(one(".play"), "aria-label", timer ? "Pause" : "Play");
+    root.classList.toggle("playing", Boolean(timer));
+    set(one(".told"), "aria-live", timer ? "off" : "polite");
+  }
+
+  function by_hand(action) {
+    if (timer) play(false);
+    action();
+  }
+
+  const moves = {
+    first: () => go(0),
+    back: () => go(now - 1),
+    next: forward,
+    last: () => go(last),
+  };
+  for (const [name, move] of Object.entries(moves)) {
+    one(`.${name}`).addEventListener("click", () => by_hand(move));
+  }
+  one(".play").addEventListener("click", () => play(!timer));
+  one(".speed").addEventListener("change", () => timer && play(true));
+  one(".scrubber").max = String(last);
+  one(".scrubber").addEventListener("input", (event) => {
+    by_hand(() => go(Number(event.target.value)));
+  });
+  one(".quiz").addEventListener("change", () => {
+    if (!quiz()) go(now);
+  });
+
+  const keys = {
+    ArrowLeft: moves.back,
+    ArrowRight: moves.next,
+    Home: moves.first,
+    End: moves.last,
+  };
+  const only = document.querySelectorAll(".stepper").length === 1;
+  (only ? document : root).addEventListener("keydown", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    const target = event.target;
+    if (target.closest("select, .scrubber")) return;
+    if (target.closest(".node") && walk(event.key, target.closest(".node"))) {
+      event.preventDefault();
+    } else if (keys[event.key]) {
+      by_hand(keys[event.key]);
+      event.preventDefault();
+    } else if (event.key === " " && !target.closest("button, input, summary")) {
+      play(!timer);
+      event.preventDefault();
+    } else if (event.key === "Escape") {
+      choose("");
+    } else if ("+-0".includes(event.key)) {
+      resize({ "+": zoom + 1, "-": zoom - 1, 0: 0 }[event.key]);
+    }
+  });
+
+  // ---- Choosing a node: its numbers, its paths ---------------------------------------------------
+
+  const name_of = (group) => group.dataset.node || group.dataset.box || group.dataset.shows;
+  const stops = () => all(".view:not([hidden]) .node[role=button]");
+
+  function choose(id) {
+    chosen = id;
+    const group = boxes.find((box) => name_of(box) === id);
+    const place = one(".chosen");
+    place.replaceChildren();
+    for (const box of all(".node")) box.classList.toggle("chosen-node", id !== "" && box === group);
+    trace([]);
+    remember();
+    if (!group) return;
+    const heading = place.appendChild(document.createElement("h2"));
+    heading.textContent = group.dataset.name;
+    const words = place.appendChild(document.createElement("p"));
+    words.textContent = one("title", group).textContent.split("\ndata ")[0];
+    const inside = all(".view[data-part]").find((view) => view.dataset.part === id);
+    if (inside) {
+      const open = place.appendChild(document.createElement("button"));
+      open.type = "button";
+      open.className = "open";
+      open.textContent = "Look inside";
+      open.addEventListener("click", () => look(id));
+    }
+    if (story.paths[id]) list(place, story.paths[id]);
+  }
+
+  function list(place, paths) {
+    const intro = place.appendChild(document.createElement("p"));
+    const many = paths.ways.length > 1 || paths.rest;
+    intro.textContent = many
+      ? "The error reaches it on these paths; its gradient is their sum:"
+      : "The error reaches it on one path; its gradient is the product of the slopes:";
+    const ways = place.appendChild(document.createElement("ol"));
+    for (const path of paths.ways) {
+      const item = ways.appendChild(document.createElement("li"));
+      item.dataset.product = path.product;
+      const way = item.appendChild(document.createElement("span"));
+      way.className = "way";
+      way.textContent = path.way;
+      item.append(document.createElement("br"), `${path.slopes || "1"} = ${path.text}`);
+      item.addEventListener("pointerenter", () => trace(path.nodes));
+      item.addEventListener("pointerleave", () => trace([]));
+    }
+    const total = place.appendChild(document.createElement("p"));
+    total.textContent = `${paths.rest ? `${paths.rest}. ` : ""}Sum: ${paths.total}, its gradient.`;
+  }
+
+  function trace(path) {
+    root.classList.toggle("tracing", path.length > 0);
+    const on_path = new Set(path);
+    const steps = new Set(path.slice(1).map((id, place) => `${path[place]}->${id}`));
+    for (const node of all(".node[data-node]")) {
+      node.classList.toggle("traced", on_path.has(node.dataset.node));
+    }
+    for (const edge of all("[data-edge]")) {
+      edge.classList.toggle("traced", steps.has(edge.dataset.edge));
+    }
+  }
+
+  for (const group of all(".node[role=button]")) {
+    group.addEventListener("click", () => choose(name_of(group)));
+    group.addEventListener("dblclick", () => look(name_of(group)));
+  }
+
+  // The graph is one stop of the Tab key; inside it the arrow keys follow the edges.
+  function walk(key, group) {
+    const ends = all(".view:not([hidden]) [data-edge], .view:not([hidden]) [data-flow]").map((edge) =>
+      (edge.dataset.edge || edge.dataset.flow).split("->"),
+    );
+    const here = group.dataset.box || group.dataset.node || group.dataset.shows;
+    const order = stops();
+    const place = order.indexOf(group);
+    const next = {
+      ArrowLeft: () => ends.find(([, head]) => head === here)?.[0],
+      ArrowRight: () => ends.find(([tail]) => tail === here)?.[1],
+      ArrowUp: () => order[place - 1] && name_of(order[place - 1]),
+      ArrowDown: () => order[place + 1] && name_of(order[place + 1]),
+    }[key];
+    if (next) {
+      const to = order.find((node) => name_of(node) === next());
+      if (to) land(to).focus();
+      return true;
+    }
+    if (key === "Enter") {
+      if (chosen === here) look(here);
+      else choose(name_of(group));
+      return true;
+    }
+    return false;
+  }
+
+  function land(group) {
+    for (const node of stops()) set(node, "tabindex", node === group ? "0" : "-1");
+    return group;
+  }
+
+  // ---- Looking inside a part, and at all of it larger --------------------------------------------
+
+  function look(part) {
+    const views = all(".view");
+    const view = views.find((candidate) => candidate.dataset.part === part);
+    if (part && !view) return;
+    opened = part;
+    for (const candidate of views) candidate.hidden = candidate !== (view || views[0]);
+    one(".where").hidden = !part;
+    write(one(".opened"), view ? view.dataset.title : "");
+    if (stops().length) land(stops()[0]);
+    remember();
+  }
+
+  function resize(wanted) {
+    zoom = Math.min(Math.max(wanted, -3), 6);
+    root.classList.toggle("zoomed", zoom !== 0);
+    for (const svg of all(".view > svg")) {
+      svg.style.width = zoom ? `${Number(svg.getAttribute("width")) * 1.3 ** zoom}px` : "";
+    }
+  }
+
+  one(".close").addEventListener("click", () => look(""));
+  one(".smaller").addEventListener("click", () => resize(zoom - 1));
+  one(".larger").addEventListener("click", () => resize(zoom + 1));
+  one(".fit").addEventListener("click", () => resize(0));
+
+  const themes = ["", "light", "dark"];
+  one(".theme").addEventListener("click", (event) => {
+    const page = document.documentElement;
+    const theme = themes[(themes.indexOf(page.dataset.theme || "") + 1) % themes.length];
+    page.dataset.theme = theme;
+    set(event.currentTarget, "aria-label", `Colours: ${theme || "as the system"}`);
+  });
+
+  // ---- The address says where we are: #step=12&node=v7 -------------------------------------------
+
+  function remember() {
+    const place = new URLSearchParams({ step: String(now) });
+    if (chosen) place.set("node", chosen);
+    if (opened) place.set("view", opened);
+    try {
+      history.replaceState(null, "", `#${place}`);
+    } catch {
+      // Inside a notebook's frame there is no address to write to.
+    }
+  }
+
+  function recall() {
+    const place = new URLSearchParams(location.hash.slice(1));
+    const [node, view] = [place.get("node") || "", place.get("view") || ""];
+    go(Number.parseInt(place.get("step") || "0", 10) || 0);
+    look(view);
+    choose(node);
+  }
+
+  window.addEventListener("hashchange", recall);
+  root.classList.remove("still");
+  one(".table").open = false;
+  recall();
+}
+
+for (const root of document.querySelectorAll(".stepper")) start(root);

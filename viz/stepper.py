@@ -1,0 +1,307 @@
+"""One page that plays the whole pass: values going forward, then the error flowing back.
+
+The page is one self-contained file. Python lays out the picture, and writes down what each moment
+changes and what there is to say about it; the script in ``pages/stepper.js`` only shows it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import os
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from microgradlike import flow
+from microgradlike.engine import Value
+from microgradlike.files import write
+from microgradlike.inputs import number
+from viz import style
+from viz.dot import Look
+from viz.fold import folded
+from viz.graph import Picture
+from viz.render import SVG, Engine, text
+from viz.scene import Box, Graph, Scene, whole
+from viz.story import Story
+
+#: A graph of more nodes than this is shown folded.
+MOST_NODES = 150
+
+_PAGES = Path(__file__).parent / "pages"
+
+
+def save_stepper(
+    root: Value,
+    path: str | os.PathLike[str],
+    *,
+    lr: float | None = None,
+    fold: bool | None = None,
+    names: Mapping[str, Any] | None = None,
+    rankdir: str = "LR",
+    engine: Engine | None = None,
+) -> Path:
+    """Write one HTML page that plays the forward and the backward pass, step by step.
+
+    It needs no network, no server and no library, and shows the picture and a table even without
+    JavaScript. The sweep is one of its own: no gradient changes.
+
+    Args:
+        root: the result, such as a loss.
+        path: where to write it.
+        lr: the learning rate of an update step at the end, ``w - lr * grad``; None for no update.
+        fold: show each neuron as one part and each layer as one frame; by default this is done for
+            graphs of more than 150 nodes. The parts can be opened in the page.
+        names: names for Values that have no label; ``locals()`` will do.
+        rankdir: the direction in which the data flows: "LR", to the right, or "TB", down.
+        engine: the layout program, "graphviz-pure" (the default) or "dot".
+
+    Returns:
+        The path.
+
+    Raises:
+        TypeError: ``root`` is no Value, or ``lr`` no number.
+        ValueError: ``rankdir`` is neither "LR" nor "TB".
+        OSError: the file cannot be written.
+
+    >>> a, b = Value(2.0, label="a"), Value(-3.0, label="b")
+    >>> save_stepper(a * b + a, getfixture("tmp_path") / "backprop.html").name
+    'backprop.html'
+    """
+    page = Stepper(root, lr=lr, fold=fold, names=names, rankdir=rankdir, engine=engine)
+    return page.save(path)
+
+
+class Stepper:
+    """The page of ``save_stepper``, which a notebook shows as it is.
+
+    Args:
+        root, lr, fold, names, rankdir, engine: as for ``save_stepper``.
+
+    >>> x = Value(3.0, label="x")
+    >>> Stepper(x * x).html()[:15]
+    '<!doctype html>'
+    """
+
+    def __init__(
+        self,
+        root: Value,
+        *,
+        lr: float | None = None,
+        fold: bool | None = None,
+        names: Mapping[str, Any] | None = None,
+        rankdir: str = "LR",
+        engine: Engine | None = None,
+    ) -> None:
+        if rankdir not in ("LR", "TB"):
+            raise ValueError(f"rankdir is 'LR' (left to right) or 'TB' (top down), not {rankdir!r}")
+        rate = None if lr is None else number(lr, "lr, the learning rate,")
+        graph = Graph.of(root, names, afresh=True)
+        fold = len(graph.nodes) > MOST_NODES if fold is None else fold
+        told = replace(graph, names=flow.named(root, names))  # the sentences name every node
+        story = Story(graph, folded(graph) if fold else whole(told), names, rate)
+        views = [_view(story, story.scene, rankdir, engine)]
+        if fold and story.detailed:
+            for name, nodes in story.scene.members.items():
+                if 1 < len(nodes) <= MOST_NODES:
+                    inside = whole(told, set(nodes))
+                    views.append(_view(story, inside, rankdir, engine, opened=name))
+        self._html = _page(story, views)
+
+    def html(self) -> str:
+        """The page as text."""
+        return self._html
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the page to a file, whole or not at all.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        return write(path, self._html.encode())
+
+    def _repr_html_(self) -> str:
+        document = html.escape(self._html)
+        return (
+            f'<iframe srcdoc="{document}" title="backpropagation, step by step" '
+            'style="width:100%;height:760px;border:0"></iframe>'
+        )
+
+
+# ---- Views: pictures whose parts the script can find --------------------------------------------
+
+
+def _view(story: Story, scene: Scene, rankdir: str, engine: Engine | None, opened: str = "") -> str:
+    """A picture with everything marked that the script changes."""
+    boxes = [_with_room(story, scene, box) for box in scene.boxes]
+    roomy = replace(scene, boxes=boxes, colours=story.colours)
+    svg = Picture(roomy, rankdir, engine).element()
+    del svg.attrib["style"]
+    svg.set("role", "group")
+    for sheet in svg.findall(f"{SVG}style"):
+        svg.remove(sheet)
+    description = ElementTree.Element(f"{SVG}desc")
+    description.text = "Each node has a value and a gradient; the table below has the same numbers."
+    svg.insert(1, description)
+    groups = {group.attrib.pop("data-name", ""): group for group in svg.iter(f"{SVG}g")}
+    for box in roomy.boxes:
+        if box.name in scene.members:
+            _mark_node(story, scene, box, groups[box.name])
+    numbered = Look.of(roomy, rankdir).numbered
+    steps = {move.arrows[0]: move.steps[0] for move in scene.moves if move.arrows}
+    for place, arrow in enumerate(scene.arrows):
+        if arrow.contribution is None:
+            continue
+        group = groups[f"e{place}"]
+        if scene.folded:
+            marks = {"data-flow": f"{arrow.tail}->{arrow.head}", "data-at": story.crossed[place]}
+        else:
+            step = steps[place]
+            marks = {
+                "data-edge": f"{arrow.tail}->{arrow.head}",
+                "data-slope": repr(step.slope),
+                "data-at": story.moment_of(step),
+            }
+        _mark_edge(group, marks, repr(arrow.contribution), numbered)
+    for letters in svg.iter(f"{SVG}text"):  # what is the default needs no saying a thousand times
+        letters.attrib.pop("{http://www.w3.org/XML/1998/namespace}space", None)
+        letters.set("font-size", f"{float(letters.attrib['font-size']):g}")
+        if letters.get("text-anchor") == "start":
+            del letters.attrib["text-anchor"]
+    title = html.escape(story.title(opened)) if opened else ""
+    hidden = f' data-part="{opened}" data-title="{title}" hidden' if opened else ""
+    return f'<div class="view"{hidden}>{text(svg)}</div>'
+
+
+def _with_room(story: Story, scene: Scene, box: Box) -> Box:
+    """The box with room for every number that it will show."""
+    node = scene.shown.get(box.name)
+    if node is None:
+        return box
+    values = tuple(value for _, value in story.values[node])
+    return replace(box, values=values, run=tuple(grad for _, grad in story.grads.get(node, ())))
+
+
+def _mark_node(story: Story, scene: Scene, box: Box, group: ElementTree.Element) -> None:
+    """Tell the script what a group is, and where its numbers and its outline are."""
+    nodes, node = scene.members[box.name], scene.shown.get(box.name)
+    if box.kind == "elsewhere" or len(nodes) > 1:
+        if len(nodes) > 1:
+            group.set("data-box", box.name)
+        if node is not None:
+            group.set("data-shows", story.ids[node])
+    else:
+        group.set("data-node", story.ids[nodes[0]])
+        group.set("data-label", nodes[0].label or "")
+        group.set("data-op", nodes[0].op)
+        if nodes[0] is story.graph.origin:
+            group.set("data-origin", "")
+    group.set("data-name", story.title(box.name))
+    group.set("data-kind", box.kind)
+    group.set("role", "button")
+    group.set("tabindex", "-1")
+    shapes = ("polygon", "ellipse", "path")
+    next(part for part in group.iter() if part.tag.removeprefix(SVG) in shapes).set(
+        "class", "outline"
+    )
+    if node is None:
+        return
+    texts, grounds = (list(group.iter(f"{SVG}{tag}")) for tag in ("text", "polygon"))
+    for kind, letters, ground in zip(
+        ("value", "grad"), (texts[-3], texts[-1]), grounds[-2:], strict=True
+    ):
+        right = max(float(point.split(",")[0]) for point in ground.attrib["points"].split())
+        letters.attrib |= {"x": f"{right - 2:g}", "text-anchor": "end", "class": kind}
+        ground.set("class", f"{kind}-ground")
+    texts[-3].text = style.number(story.values[node][-1][1])
+    if "data-node" in group.attrib:
+        group.set("data-value", repr(story.values[node][-1][1]))
+        if node in story.grads:
+            group.set("data-grad", repr(story.grads[node][-1][1]))
+
+
+def _mark_edge(
+    group: ElementTree.Element, marks: Mapping[str, Any], contribution: str, numbered: bool
+) -> None:
+    for name, value in marks.items():
+        group.set(name, str(value))
+    group.set("data-contribution", contribution)
+    if numbered:
+        list(group.iter(f"{SVG}text"))[-1].set("class", "news")
+
+
+# ---- The page ----------------------------------------------------------------------------------
+
+
+def _page(story: Story, views: list[str]) -> str:
+    sheet = style.page_stylesheet() + (_PAGES / "stepper.css").read_text(encoding="utf-8")
+    script = (_PAGES / "stepper.js").read_text(encoding="utf-8")
+    policy = (
+        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(sheet)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    title = html.escape(f"{story.name}: backpropagation, step by step")
+    data = json.dumps(story.data(), ensure_ascii=False, separators=(",", ":"))
+    body = (_PAGES / "stepper.html").read_text(encoding="utf-8")
+    slots = {
+        "policy": policy,
+        "sheet": sheet,
+        "title": title,
+        "heading": html.escape(story.heading),
+        "steps": str(story.last),
+        "views": "".join(views),
+        "table": _table(story, shown=set(re.findall(r'data-node="(\w+)"', "".join(views)))),
+        "story": data.replace("<", "\\u003c"),  # a label may be </script>
+        "script": script,
+    }
+    return re.sub(r"\{\{(\w+)\}\}", lambda slot: slots[slot[1]], body)
+
+
+def _hash(source: str) -> str:
+    """How a Content-Security-Policy names the one script, or sheet, that it allows."""
+    digest = hashlib.sha256(source.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def _table(story: Story, shown: set[str]) -> str:
+    """All numbers at the end of the sweep, as the rows of a table.
+
+    A node that no picture shows has its row as the element that scripts may rely on.
+    """
+    rows = []
+    for node in story.told:
+        grads = story.grads.get(node, [(0, 0.0)])
+        cells = [
+            html.escape(story.names[node]),
+            html.escape(node.op or "given"),
+            style.number(story.values[node][0][1]),
+            style.number(grads[-1][1]),
+            str(grads[-1][0]),
+        ]
+        mark = "" if story.ids[node] in shown else _row_marks(story, node)
+        rows.append(
+            f'<tr{mark}><th scope="row">{cells[0]}</th>'
+            + "".join(f"<td>{cell}</td>" for cell in cells[1:])
+            + "</tr>"
+        )
+    return "\n".join(rows)
+
+
+def _row_marks(story: Story, node: Value) -> str:
+    marks = {
+        "data-node": story.ids[node],
+        "data-label": node.label or "",
+        "data-op": node.op,
+        "data-value": repr(story.values[node][-1][1]),
+        "data-grad": repr(story.grads[node][-1][1]) if node in story.grads else None,
+    }
+    if node is story.graph.origin:
+        marks["data-origin"] = ""
+    return "".join(
+        f' {name}="{html.escape(value)}"' for name, value in marks.items() if value is not None
+    )

@@ -1,0 +1,361 @@
+"""The whole pass as moments: what each one changes, and what there is to say about it.
+
+First the numbers are computed, then the result gets the gradient 1, then the error flows back, and
+at the end the parameters may be updated. Every sentence and formula is read from ``flow``.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from microgradlike import flow, typeset
+from microgradlike.engine import Value
+from microgradlike.flow import Step
+from microgradlike.ops import OPERATORS
+from viz import style
+from viz.scene import Graph, Move, Scene
+
+#: Of a graph of more nodes than this only the parts are told of.
+MOST_DETAILED = 2000
+
+#: Paths are listed for the leaves of a graph of at most so many nodes.
+MOST_TRACED = 150
+
+
+class Moment(NamedTuple):
+    """What there is to say at one step of the page."""
+
+    kind: str
+    sentence: str
+    question: str = ""
+    """What a reader who wants to be asked is asked instead."""
+    equations: tuple[str, ...] = ()
+    """In MathML: symbols, numbers, results."""
+    rule: str = ""
+    sum: str = ""
+    """The accumulation, where a node receives more than once."""
+    flag: str = ""
+    """Where the error is lost, or grows without measure."""
+    active: str = ""
+    """The box that is at work."""
+
+
+class Story:
+    """The moments of the pass, and the number that every node shows from each of them on.
+
+    Attributes:
+        values, grads: for each node that is told of, the pairs (moment, number).
+        crossed: for each arrow of the scene, the moment at which the error crosses it.
+    """
+
+    def __init__(
+        self, graph: Graph, scene: Scene, names: Mapping[str, Any] | None, lr: float | None
+    ) -> None:
+        self.graph, self.scene = graph, scene
+        self.detailed = len(graph.nodes) <= MOST_DETAILED
+        self.told = graph.nodes if self.detailed else list(scene.shown.values())
+        self.ids = {node: f"v{place}" for place, node in enumerate(graph.nodes)}
+        self.names = flow.named(graph.root, names)
+        self.name = self.names[graph.root]
+        self.values: dict[Value, list[tuple[int, float]]] = {}
+        self.grads: dict[Value, list[tuple[int, float]]] = {}
+        self.crossed: dict[int, int] = {}
+        self._boxes = {box.name: box for box in scene.boxes}
+        self._home = {node: box for box, nodes in scene.members.items() for node in nodes}
+        self._sent: dict[str, int] = {}
+        self._sent_singly: dict[tuple[Value, int], int] = {}
+        self._numbers = {self.names[node]: node.data for node in self.told}
+        operations = sum(bool(node.op) for node in graph.nodes)
+        given = len(graph.nodes) - operations
+        self.moments = [
+            Moment(
+                "start",
+                f"Given: {_count(given, 'number')}. First {_count(operations, 'operation')} "
+                f"compute {self.name} from them, then the error flows back.",
+            )
+        ]
+        self._go_forward()
+        self._seed()
+        self._go_backward()
+        if lr is not None:
+            self._update(lr)
+        self.heading = (
+            f"{self.name} = {style.number(graph.root.data)}, "
+            f"{_count(len(graph.nodes), 'node')}, {_count(self.last, 'step')}"
+        )
+        if scene.folded and scene.notes:
+            self.heading += f", folded: {len(graph.nodes):,} nodes as {len(scene.members):,}"
+
+    @property
+    def colours(self) -> style.Scale:
+        """The scale of all gradients of the pass, for every picture of it."""
+        return style.Scale.of(grad for changes in self.grads.values() for _, grad in changes)
+
+    @property
+    def last(self) -> int:
+        """The number of the last moment."""
+        return len(self.moments) - 1
+
+    def moment_of(self, step: Step) -> int:
+        """The moment at which a step is taken."""
+        return self._sent_singly.get((step.node, step.place)) or self._sent[self._home[step.node]]
+
+    def title(self, box: str) -> str:
+        """What a box is called in a sentence."""
+        nodes = self.scene.members.get(box)
+        if nodes is None:
+            return self._boxes[box].heading if box in self._boxes else self._elsewhere(box)
+        if len(nodes) == 1:
+            return self.names[nodes[0]]
+        found = self._boxes[box]
+        return f"{found.heading} of {found.column}" if found.column else found.heading
+
+    def _elsewhere(self, box: str) -> str:
+        """A node of a part that is opened: its box has the name of the node's place."""
+        return self.names[self.graph.nodes[int(box[1:])]]
+
+    # ---- Forward -------------------------------------------------------------------------------
+
+    def _go_forward(self) -> None:
+        told = set(self.told)
+        last: dict[str, int] = {}
+        for place, node in enumerate(self.graph.nodes):
+            if node.op:
+                last[self._home[node]] = place
+            elif node in told:
+                self.values[node] = [(0, node.data)]
+        for box in sorted(last, key=last.__getitem__):
+            nodes = [node for node in self.scene.members[box] if node.op]
+            for node in nodes:
+                if node in told:
+                    self.values[node] = [(len(self.moments), node.data)]
+            self.moments.append(
+                self._computed_one(box, nodes[0])
+                if len(self.scene.members[box]) == 1
+                else self._computed_part(box, nodes)
+            )
+
+    def _computed_one(self, box: str, node: Value) -> Moment:
+        name = self.names[node]
+        how = flow.value_formula(node, self._symbols(node))
+        text = typeset.plain(how)
+        broken = "" if node is not self.graph.origin else f"{style.number(node.data)} begins here"
+        return Moment(
+            "forward",
+            f"{name} = {text} is computed: {style.number(node.data)}.",
+            f"{name} = {text}: what is it?",
+            _equation(ast.Name(name), how, self._filled(how), ast.Constant(node.data)),
+            flag=broken,
+            active=box,
+        )
+
+    def _computed_part(self, box: str, nodes: list[Value]) -> Moment:
+        title, data = self.title(box), self._boxes[box].data
+        work = f"{title} does {_count(len(nodes), 'operation')}"
+        result = "" if data is None else f" and gives {style.number(data)}"
+        return Moment("forward", f"{work}{result}.", f"{work}: what comes out?", active=box)
+
+    # ---- Backward ------------------------------------------------------------------------------
+
+    def _seed(self) -> None:
+        root = self.graph.root
+        self.grads[root] = [(len(self.moments), 1.0)]
+        self.moments.append(
+            Moment(
+                "seed",
+                f"The error starts at {self.name}: the slope of a thing by itself is 1.",
+                f"What is the slope of {self.name} by itself?",
+                _equation(typeset.derivative(self.name, self.name), ast.Constant(1)),
+                active=self._home[root],
+            )
+        )
+
+    def _go_backward(self) -> None:
+        sent: dict[str, list[Step]] = {}
+        if self.detailed and self.scene.folded:
+            for step in self.graph.steps:
+                sent.setdefault(self._home[step.node], []).append(step)
+        waiting = Counter(step.parent for step in self.graph.steps) if sent else Counter()
+        received: dict[Value, float] = {}
+        for move in self.scene.moves:
+            now = len(self.moments)
+            self.crossed.update(dict.fromkeys(move.arrows, now))
+            if not self.scene.folded:
+                (step,) = move.steps
+                self._sent_singly[step.node, step.place] = now
+                self._receive(step.parent, now, step.after)
+                self.moments.append(self._crossed(step, move.sender))
+                continue
+            self._sent[move.sender] = now
+            for step in sent.get(move.sender, ()):
+                node = step.parent
+                received[node] = received.get(node, 0.0) + step.contribution
+                waiting[node] -= 1
+                # Parts may send in another order than their nodes: the sum ends with the same.
+                self._receive(
+                    node, now, received[node] if waiting[node] else self.graph.grads[node]
+                )
+            if not sent:
+                for box, grad in move.grads.items():
+                    self._receive(self.scene.shown[box], now, grad)
+            self.moments.append(self._sent_by_part(move))
+
+    def _receive(self, node: Value, now: int, grad: float) -> None:
+        changes = self.grads.setdefault(node, [])
+        if changes and changes[-1][0] == now:
+            changes.pop()
+        changes.append((now, grad))
+
+    def _crossed(self, step: Step, box: str) -> Moment:
+        """One operation sends one operand its share."""
+        node, parent = self.names[step.node], self.names[step.parent]
+        symbols = self._symbols(step.node)
+        slope = flow.slope_formula(step, symbols)
+        local, upstream = typeset.derivative(node, parent), typeset.derivative(self.name, node)
+        chain = typeset.product(upstream, local)
+        numbers = typeset.product(ast.Constant(step.upstream), ast.Constant(step.slope))
+        written = typeset.MathML()
+        arriving = written.write(typeset.derivative(self.name, parent)).text
+        total = ""
+        if len(self.grads[step.parent]) > 1:
+            terms = f"{style.number(step.before)} + {_in_sum(step.contribution)}"
+            total = f"{parent} has received before: {terms} = {style.number(step.after)}"
+        what = typeset.plain(flow.value_formula(step.node, symbols))
+        flags = [f"{node} is {flag}" for flag in self.graph.flags.get(step.node, ())]
+        if step.node is self.graph.origin:
+            flags.append("the first number that is not finite comes from here")
+        return Moment(
+            "backward",
+            f"{node} = {what} sends {style.signed(step.contribution)} back to {parent}.",
+            f"{node} = {what}: what does it send back to {parent}? Which sign, which size?",
+            (
+                _math(f"{arriving}<mo>+=</mo>{written.write(chain).text}"),
+                *_equation(local, slope, self._filled(slope)),
+                *_equation(chain, numbers, ast.Constant(step.contribution)),
+            ),
+            f"{step.node.op}: {OPERATORS[step.node.op].rule}",
+            total,
+            "; ".join(flags),
+            box,
+        )
+
+    def _sent_by_part(self, move: Move) -> Moment:
+        """One part sends to all the parts that feed it."""
+        arrows = sorted(
+            (self.scene.arrows[place] for place in move.arrows),
+            key=lambda arrow: -abs(arrow.contribution or 0.0),
+        )
+        shares = [
+            f"{style.signed(arrow.contribution or 0.0)} to {self.title(arrow.tail)}"
+            for arrow in arrows[:6]
+        ]
+        if len(arrows) > 6:
+            shares.append(f"and to {len(arrows) - 6} more")
+        title = self.title(move.sender)
+        sends = f"sends its error back: {', '.join(shares) or 'to its own parameters'}"
+        if not any(step.contribution for step in move.steps):
+            sends = "sends no error back"
+        return Moment(
+            "backward",
+            f"{title} {sends}.",
+            f"{title} sends its error back: to whom does most of it go?",
+            rule=f"each share is a sum: there are {_count(len(move.steps), 'way')} in all",
+            active=move.sender,
+        )
+
+    # ---- The update ----------------------------------------------------------------------------
+
+    def _update(self, lr: float) -> None:
+        """Every parameter moves against its gradient, and the result is computed again."""
+        leaves = [node for node in self.graph.nodes if not node.op]
+        moved = [leaf for leaf in leaves if self.graph.is_parameter(leaf)] or leaves
+        changed = {leaf: leaf.data - lr * self.graph.grads[leaf] for leaf in moved}
+        root, data = self.graph.root, flow.forward(self.graph.root, changed)
+        for node in self.told:
+            if data[node] != node.data:
+                self.values[node].append((len(self.moments), data[node]))
+        lines = [
+            f"{self.names[leaf]} = {style.number(leaf.data)} − {style.number(lr)} × "
+            f"{style.number(self.graph.grads[leaf])} = {style.number(changed[leaf])}"
+            for leaf in moved[:8]
+        ]
+        if len(moved) > 8:
+            lines.append(f"and {len(moved) - 8} more")
+        what = "parameter" if self.graph.is_parameter(moved[0]) else "number"
+        self.moments.append(
+            Moment(
+                "update",
+                f"The update: {_count(len(moved), what)} moved against the gradient. {self.name} "
+                f"was {style.number(root.data)} and is now {style.number(data[root])}.",
+                f"The update: each {what} moves against its gradient. Does {self.name} fall?",
+                rule="; ".join(lines),
+            )
+        )
+
+    # ---- For the page --------------------------------------------------------------------------
+
+    def data(self) -> dict[str, Any]:
+        """All of it, as the script reads it."""
+        colours = style.Scale.of(grad for changes in self.grads.values() for _, grad in changes)
+        colours = self.colours
+        return {
+            "moments": [moment._asdict() for moment in self.moments],
+            "nodes": {
+                self.ids[node]: {
+                    "values": [[k, repr(v), style.number(v)] for k, v in self.values[node]],
+                    "grads": [
+                        [k, repr(g), style.number(g), *colours.paint(g)]
+                        for k, g in self.grads.get(node, ())
+                    ],
+                }
+                for node in self.told
+            },
+            "paths": {self.ids[leaf]: self._paths(leaf) for leaf in self._traced()},
+        }
+
+    def _traced(self) -> list[Value]:
+        if len(self.graph.nodes) > MOST_TRACED:
+            return []
+        return [node for node in self.graph.nodes if not node.op and node in self.grads]
+
+    def _paths(self, leaf: Value) -> dict[str, Any]:
+        found = flow.paths(self.graph.root, leaf)
+        ways = [
+            {
+                "nodes": [self.ids[node] for node in path.nodes],
+                "way": " → ".join(self.names[node] for node in path.nodes),
+                "slopes": " × ".join(map(_in_sum, path.slopes)),
+                "product": repr(path.product),
+                "text": style.number(path.product),
+            }
+            for path in found.largest
+        ]
+        others = found.count - len(ways)
+        rest = f"{others:,} more, together {style.number(found.remainder)}" if others else ""
+        return {"ways": ways, "rest": rest, "total": style.number(found.total)}
+
+    def _symbols(self, node: Value) -> dict[Value, typeset.Tree]:
+        return {v: ast.Name(self.names[v]) for v in (node, *node.parents)}
+
+    def _filled(self, tree: typeset.Tree) -> typeset.Tree:
+        return typeset.evaluated(tree, self._numbers)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("s" if number != 1 else "")
+
+
+def _in_sum(value: float) -> str:
+    """A number inside a formula: a negative one in parentheses."""
+    return f"({style.number(value)})" if value < 0 else style.number(value)
+
+
+def _math(inside: str) -> str:
+    return f'<math displaystyle="true"><mrow>{inside}</mrow></math>'
+
+
+def _equation(*sides: typeset.Tree) -> tuple[str, ...]:
+    return (_math("<mo>=</mo>".join(typeset.MathML().parts(list(sides)))),)
