@@ -96,6 +96,10 @@ class Value(Operations):
     def _prev(self) -> set[Value]:
         return set(self.parents)
 
+    @property
+    def _backward(self) -> Callable[[], None]:
+        return lambda: self._rule.send(self) if self._rule else None
+
     def backward(self) -> None:
         """Fill in ``.grad``, the derivative of this Value, on everything it was computed from.
 
@@ -204,14 +208,26 @@ def topological_order(root: Value) -> list[Value]:
     >>> [node.op for node in topological_order(b + b.exp())]
     ['mul', 'exp', 'add']
     """
-    order, grads = _visit(root)
-    for node, grad in zip(order, grads, strict=True):
-        node.grad = grad
-    return order
+    order: dict[Value, None] = {}
+    opened: set[Value] = set()
+    path = [root] if root._rule else []  # no recursion: a graph of any depth
+    while path:
+        node = path[-1]
+        if node in order:
+            path.pop()
+        elif node in opened:  # all below it has been listed
+            order[path.pop()] = None
+        else:
+            opened.add(node)
+            waiting = [x for x in node.parents if x._rule and x not in order]
+            if not opened.isdisjoint(waiting):
+                raise ValueError(_CYCLE)
+            path += reversed(waiting)
+    return list(order)
 
 
 def _visit(root: Value) -> tuple[list[Value], list[float]]:
-    """The operations under ``root`` in topological order, and the gradients that they had.
+    """The same order and the gradients that the operations had, which are now zero.
 
     A visited node is marked by setting its gradient to a zero that no other walk uses: the sweep
     needs that zero anyway, and asking a node is faster than asking a set of a million nodes.
@@ -250,10 +266,13 @@ def _visit(root: Value) -> tuple[list[Value], list[float]]:
 def _refuse_cycle(order: list[Value], grads: list[float]) -> NoReturn:
     for node, grad in zip(order, grads, strict=True):
         node.grad = grad
-    raise ValueError(
-        "the graph contains a cycle: a Value was made its own ancestor by changing operands by "
-        "hand, so there is no order in which the error could flow; rebuild it from operations"
-    )
+    raise ValueError(_CYCLE)
+
+
+_CYCLE = (
+    "the graph contains a cycle: a Value was made its own ancestor by changing operands by hand, "
+    "so there is no order in which the error could flow; rebuild it from operations"
+)
 
 
 class Rule:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gc
 import math
+import random
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +14,7 @@ from typing import Any
 import pytest
 
 from microgradlike import Value, functions
-from microgradlike.engine import topological_order
+from microgradlike.engine import _visit, topological_order
 
 
 def live_values() -> int:
@@ -263,3 +266,49 @@ def test_a_cycle_is_refused_and_nothing_changed(
     with pytest.raises(ValueError, match="cycle"):
         walk(root)
     assert [node.grad for node in nodes] == before
+
+
+def test_reading_a_graph_from_two_threads_changes_no_gradient() -> None:
+    x = Value(1.0)
+    y = x
+    for _ in range(300):
+        y = (y * 0.5 + x).tanh()
+    y.backward()
+    before = [node.grad for node in topological_order(y)]
+    orders: list[int] = []
+
+    def read() -> None:
+        orders.extend(len(topological_order(y)) for _ in range(20))
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=read) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert set(orders) == {900}
+    assert [node.grad for node in topological_order(y)] == before
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_sweep_and_the_listing_have_one_order(seed: int) -> None:
+    choose = random.Random(seed)
+    pool = [Value(choose.uniform(-1, 1)) for _ in range(3)]
+    for _ in range(40):
+        a, b = choose.choice(pool), choose.choice(pool)
+        pool.append(choose.choice([a * b, a + b, a - 1, 2 * b, a.tanh()]))
+    root = sum(pool[-4:], Value(0.0))
+    assert list(map(id, topological_order(root))) == list(map(id, _visit(root)[0]))
+
+
+def test_a_node_can_be_asked_to_send_by_hand() -> None:
+    a, b = Value(2.0), Value(-3.0)
+    c = a * b
+    c.grad = 1.0
+    c._backward()
+    a._backward()
+    assert (a.grad, b.grad) == (-3.0, 2.0)

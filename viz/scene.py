@@ -303,7 +303,9 @@ def _box(
 def _remarks(graph: Graph, node: Value, earlier: float, origin: Value | None) -> Iterator[str]:
     """What a reader should be told about a node: where the error is lost, or a number broke."""
     grad = graph.grads[node]
-    if not math.isfinite(node.data) and all(map(math.isfinite, map(float, node.operands))):
+    operands = [float(operand) for operand in node.operands]
+    nan_is_born = math.isnan(node.data) and not any(map(math.isnan, operands))
+    if nan_is_born or (not math.isfinite(node.data) and all(map(math.isfinite, operands))):
         yield f"{style.number(node.data)} begins here"
     elif node is origin:
         yield "the error breaks here"

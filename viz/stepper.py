@@ -143,8 +143,7 @@ def _view(story: Story, scene: Scene, rankdir: str, engine: Engine | None, opene
     svg = Picture(roomy, rankdir, engine).element()
     del svg.attrib["style"]
     svg.set("role", "group")
-    for sheet in svg.findall(f"{SVG}style"):
-        svg.remove(sheet)
+    _drop(svg, "style")
     description = ElementTree.Element(f"{SVG}desc")
     description.text = "Each node has a value and a gradient; the table below has the same numbers."
     svg.insert(1, description)
@@ -168,6 +167,8 @@ def _view(story: Story, scene: Scene, rankdir: str, engine: Engine | None, opene
                 "data-at": story.moment_of(step),
             }
         _mark_edge(group, marks, repr(arrow.contribution), numbered)
+        if numbered:  # its numbers stand beside it, and the panel tells the rest
+            _drop(group, "title")
     for letters in svg.iter(f"{SVG}text"):  # what is the default needs no saying a thousand times
         letters.attrib.pop("{http://www.w3.org/XML/1998/namespace}space", None)
         letters.set("font-size", f"{float(letters.attrib['font-size']):g}")
@@ -176,6 +177,11 @@ def _view(story: Story, scene: Scene, rankdir: str, engine: Engine | None, opene
     title = html.escape(story.title(opened)) if opened else ""
     hidden = f' data-part="{opened}" data-title="{title}" hidden' if opened else ""
     return f'<div class="view"{hidden}>{text(svg)}</div>'
+
+
+def _drop(parent: ElementTree.Element, tag: str) -> None:
+    for child in parent.findall(f"{SVG}{tag}"):
+        parent.remove(child)
 
 
 def _with_room(story: Story, scene: Scene, box: Box) -> Box:
@@ -203,8 +209,9 @@ def _mark_node(story: Story, scene: Scene, box: Box, group: ElementTree.Element)
             group.set("data-origin", "")
     group.set("data-name", story.title(box.name))
     group.set("data-kind", box.kind)
-    group.set("role", "button")
-    group.set("tabindex", "-1")
+    title = group.find(f".//{SVG}title")
+    assert title is not None
+    title.text = (title.text or "").partition("\ndata ")[0]  # the script adds what it has become
     shapes = ("polygon", "ellipse", "path")
     next(part for part in group.iter() if part.tag.removeprefix(SVG) in shapes).set(
         "class", "outline"

@@ -22,7 +22,7 @@ function start(root) {
     value: one(".value", element),
     grad: one(".grad", element),
     ground: one(".grad-ground", element),
-    words: one("title", element)?.textContent.split("\ndata ")[0],
+    words: one("title", element)?.textContent,
     ...story.nodes[element.dataset.node || element.dataset.shows],
   }));
   const edges = all("[data-at]").map((group) => ({
@@ -274,7 +274,9 @@ function start(root) {
     }
   }
 
-  for (const group of all(".node[role=button]")) {
+  for (const group of all(".node[data-name]")) {
+    set(group, "role", "button");
+    set(group, "tabindex", "-1");
     group.addEventListener("click", () => choose(name_of(group)));
     group.addEventListener("dblclick", () => look(name_of(group)));
   }
