@@ -1,13 +1,15 @@
-"""Pictures of a computation graph and of a training."""
+"""Pictures and pages of a computation graph, of its backward sweep, and of a training."""
 
 from viz.animation import animate, frames
 from viz.graph import Picture, draw, draw_dot
 from viz.plots import plot_decision_boundary, plot_loss, save
 from viz.render import RenderError
+from viz.stepper import Stepper, save_stepper
 
 __all__ = [
     "Picture",
     "RenderError",
+    "Stepper",
     "animate",
     "draw",
     "draw_dot",
@@ -15,4 +17,5 @@ __all__ = [
     "plot_decision_boundary",
     "plot_loss",
     "save",
+    "save_stepper",
 ]

@@ -82,7 +82,7 @@ def digraph(scene: Scene, rankdir: str) -> graphviz.Digraph:
     dot.attr(fontname=style.FONT, fontsize="10", fontcolor=style.MUTED, labelloc="b")
     dot.attr(labeljust="l", label=legend(scene, look), **look.space(scene.folded))
     dot.attr("node", fontname=style.FONT, fontsize="11", fontcolor=style.INK, style="filled")
-    dot.attr("node", fillcolor=style.SURFACE, color=style.BORDER, margin="0.08,0.04", height="0.2")
+    dot.attr("node", fillcolor=style.SURFACE, color=style.BORDER, margin="0.12,0.04", height="0.2")
     dot.attr("edge", fontname=style.FONT, fontsize="10", color=style.MUTED, arrowsize="0.6")
     for box in scene.boxes:
         dot.node(box.name, **_shape(box), label=f"<{_table(box, look.colours)}>")

@@ -169,14 +169,29 @@ def _view(story: Story, scene: Scene, rankdir: str, engine: Engine | None, opene
         _mark_edge(group, marks, repr(arrow.contribution), numbered)
         if numbered:  # its numbers stand beside it, and the panel tells the rest
             _drop(group, "title")
-    for letters in svg.iter(f"{SVG}text"):  # what is the default needs no saying a thousand times
-        letters.attrib.pop("{http://www.w3.org/XML/1998/namespace}space", None)
-        letters.set("font-size", f"{float(letters.attrib['font-size']):g}")
-        if letters.get("text-anchor") == "start":
-            del letters.attrib["text-anchor"]
+    _slim(svg)
     title = html.escape(story.title(opened)) if opened else ""
     hidden = f' data-part="{opened}" data-title="{title}" hidden' if opened else ""
     return f'<div class="view"{hidden}>{text(svg)}</div>'
+
+
+def _slim(svg: ElementTree.Element) -> None:
+    """Leave out what is the default, and digits that nobody sees: a page has thousands of these."""
+    for part in svg.iter():
+        part.attrib.pop("{http://www.w3.org/XML/1998/namespace}space", None)
+        if part.get("text-anchor") == "start":
+            del part.attrib["text-anchor"]
+        if "font-size" in part.attrib:
+            part.set("font-size", f"{float(part.attrib['font-size']):g}")
+        if part.tag == f"{SVG}text" and (part.get("fill"), part.get("font-size")) == _SMALL:
+            del part.attrib["fill"], part.attrib["font-size"]
+        for place in ("points", "d", "x", "y"):
+            if place in part.attrib:
+                part.set(place, re.sub(r"(\.\d)\d+", r"\1", part.attrib[place]))
+
+
+#: Most words of a picture look like this: the sheet of the page says so.
+_SMALL = (style.MUTED, "9")
 
 
 def _drop(parent: ElementTree.Element, tag: str) -> None:

@@ -56,7 +56,7 @@ function start(root) {
     return found;
   }
 
-  function show(moment) {
+  function show(moment, remembered = true) {
     now = Math.min(Math.max(moment, 0), last);
     const asked = !revealed;
     const told = story.moments[now];
@@ -96,7 +96,7 @@ function start(root) {
     set(scrubber, "aria-valuetext", `Step ${now} of ${last}, ${told.kind}: ${told.sentence}`);
     one(".first").disabled = one(".back").disabled = now === 0;
     one(".next").disabled = one(".last").disabled = now === last && !asked;
-    remember();
+    if (remembered) remember();
   }
 
   // Where the graph is larger than its frame, the frame follows what is happening.
@@ -324,6 +324,10 @@ function start(root) {
     one(".where").hidden = !part;
     write(one(".opened"), view ? view.dataset.title : "");
     if (stops().length) land(stops()[0]);
+    const svg = one(".view:not([hidden]) > svg");
+    const tiny = one(".views").clientWidth < 0.45 * Number(svg.getAttribute("width"));
+    resize(tiny ? -1 : 0); // too wide to be read whole: begin with a part
+    follow();
     remember();
   }
 
@@ -372,6 +376,7 @@ function start(root) {
   window.addEventListener("hashchange", recall);
   root.classList.remove("still");
   one(".table").open = false;
+  show(0, false);
   recall();
 }
 

@@ -1,0 +1,679 @@
+"""The page that plays the pass, in a real browser: what it shows, and who can use it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from microgradlike import Value, losses, sin
+from microgradlike.flow import backward_steps, gradients, nodes, paths
+from microgradlike.nn import MLP
+from viz import Stepper, save_stepper
+
+#: Where this variable is set, a missing browser is a failure.
+NEEDED = "MICROGRADLIKE_NEEDS_BROWSER"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        message = "no Chromium was found: the page is not tested in a browser"
+        pytest.fail(message) if NEEDED in os.environ else pytest.skip(message)
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+class Tab:
+    """A page of the browser, what it asked of the network, and what it complained about."""
+
+    def __init__(self, browser: Any, path: Path, fragment: str = "", **options: Any) -> None:
+        self.context = browser.new_context(
+            **({"viewport": {"width": 1280, "height": 720}} | options)
+        )
+        self.context.set_offline(True)
+        self.page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(f"{path.as_uri()}{fragment}")
+
+    def attribute(self, name: str) -> str:
+        return str(self.page.get_attribute(".stepper", name))
+
+    @property
+    def step(self) -> int:
+        return int(self.attribute("data-step"))
+
+    def press(self, key: str, times: int = 1) -> None:
+        for _ in range(times):
+            self.page.keyboard.press(key)
+
+    def each(self, selector: str, *names: str) -> list[dict[str, str | None]]:
+        """The attributes of all the elements that match."""
+        script = """([selector, names]) => [...document.querySelectorAll(selector)].map(
+            (e) => Object.fromEntries(names.map((name) => [name, e.getAttribute(name)])))"""
+        found: list[dict[str, str | None]] = self.page.evaluate(script, [selector, list(names)])
+        return found
+
+    def until(self, condition: str) -> None:
+        """Wait until something holds (the page forbids what Playwright does for this)."""
+        for _ in range(200):
+            if self.page.evaluate(condition):
+                return
+            self.page.wait_for_timeout(50)
+        raise AssertionError(f"in ten seconds it was not the case that {condition}")
+
+    def dom(self) -> str:
+        return str(self.page.evaluate("document.querySelector('.stepper').outerHTML"))
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Callable[..., Tab]]:
+    tabs: list[Tab] = []
+
+    def open_tab(path: Path, fragment: str = "", **options: Any) -> Tab:
+        tabs.append(Tab(browser, path, fragment, **options))
+        return tabs[-1]
+
+    yield open_tab
+    for tab in tabs:
+        tab.context.close()
+
+
+# ---- Graphs to show ----------------------------------------------------------------------------
+
+
+def expression() -> Value:
+    a, b, c, d = (Value(v, label) for v, label in zip((1.5, -2, 0.5, 3), "abcd", strict=True))
+    y = sin(a * b) + c**2 / d * a
+    y.label = "y"
+    return y
+
+
+def random_graph(seed: int) -> Value:
+    choose = random.Random(seed)
+    pool = [Value(choose.uniform(-2, 2), label=f"x{i}") for i in range(3)]
+    for _ in range(choose.randint(1, 15)):
+        a, b = choose.choice(pool), choose.choice(pool)
+        pool.append(choose.choice((a * b, a + b, a - b, a.tanh(), a / 7, a * a, a.relu(), 2**a)))
+    root: Value = sum(pool[-3:], Value(0.0))
+    return root
+
+
+def big_network() -> Value:
+    """Some 980 nodes."""
+    model = MLP(2, [16, 16, 1], seed=0)
+    loss = losses.hinge(model([Value(1.0, "x0"), Value(-0.5, "x1")]), -1)
+    loss.label = "loss"
+    return loss
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    folder = tmp_path_factory.mktemp("pages")
+    graphs: dict[str, Callable[[], Value]] = {"small": expression, "big": big_network}
+
+    def path(name: str) -> Path:
+        file = folder / f"{name}.html"
+        if not file.exists():
+            save_stepper(graphs[name](), file, lr=0.1 if name == "big" else None)
+        return file
+
+    return path
+
+
+Saved = Callable[[str], Path]
+Visit = Callable[..., Tab]
+VIEWS = [
+    {"viewport": {"width": width, "height": 740}, "color_scheme": scheme}
+    for width in (1280, 360)
+    for scheme in ("light", "dark")
+]
+every_view = pytest.mark.parametrize(
+    "view", VIEWS, ids=lambda view: f"{view['viewport']['width']}-{view['color_scheme']}"
+)
+
+
+# ---- 1: it stands alone ------------------------------------------------------------------------
+
+
+@every_view
+@pytest.mark.parametrize("name", ["small", "big"])
+def test_it_asks_nothing_of_the_network_and_complains_of_nothing(
+    visit: Visit, saved: Saved, name: str, view: dict[str, Any]
+) -> None:
+    tab = visit(saved(name), **view)
+    tab.press("End")
+    tab.page.click(".quiz")
+    tab.page.click(".theme")
+    assert tab.requests == [saved(name).as_uri()]
+    assert tab.complaints == []
+
+
+def test_a_strict_policy_and_no_eval() -> None:
+    page = Stepper(expression()).html()
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy
+    assert not re.search(r"\beval\(|new Function|style=\"|\son\w+=\"", page)
+
+
+# ---- 2, 3, 4: the numbers are the engine's -----------------------------------------------------
+
+
+def check_numbers(tab: Tab, root: Value) -> None:
+    order = nodes(root)
+    engine = gradients(root)
+    assert tab.step == 0
+    tab.press("End")
+    assert tab.step == int(tab.attribute("data-steps"))
+    shown = {
+        node["data-node"]: node
+        for node in tab.each("[data-node]", "data-node", "data-value", "data-grad", "data-op")
+    }
+    assert shown.keys() == {f"v{place}" for place in range(len(order))}
+    for place, node in enumerate(order):
+        found = shown[f"v{place}"]
+        assert found["data-op"] == node.op
+        assert found["data-value"] == repr(node.data)
+        assert found["data-grad"] == (repr(engine[node]) if node in engine else None)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_end_shows_the_gradients_of_the_engine(visit: Visit, tmp_path: Path, seed: int) -> None:
+    root = random_graph(seed)
+    check_numbers(visit(save_stepper(root, tmp_path / "page.html")), root)
+
+
+def test_the_end_of_a_folded_page_too(visit: Visit, tmp_path: Path) -> None:
+    root = big_network() + 0.1 * sum(Value(v) ** 2 for v in range(3))
+    check_numbers(visit(save_stepper(root, tmp_path / "page.html")), root)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_step_multiplies_and_every_sum_adds_up(
+    visit: Visit, tmp_path: Path, seed: int
+) -> None:
+    root = random_graph(seed)
+    order = nodes(root)
+    ids = {node: f"v{place}" for place, node in enumerate(order)}
+    tab = visit(save_stepper(root, tmp_path / "page.html"))
+    operations = sum(bool(node.op) for node in order)
+    tab.press("ArrowRight", operations + 1)
+    grads = {}
+    for step in backward_steps(root):
+        tab.press("ArrowRight")
+        crossed = [
+            (edge["data-edge"], float(edge["data-slope"] or ""), float(edge["data-contribution"]))
+            for edge in tab.each("[data-edge]", "data-edge", "data-slope", "data-contribution")
+            if edge["data-contribution"] is not None
+        ]
+        edge = f"{ids[step.parent]}->{ids[step.node]}"
+        assert (edge, step.slope, step.upstream * step.slope) in crossed
+        grads = {
+            str(node["data-node"]): node["data-grad"]
+            for node in tab.each("[data-node]", "data-node", "data-grad")
+        }
+        assert grads[ids[step.parent]] == repr(step.after)
+        assert grads[ids[step.node]] == repr(step.upstream)
+    arrived: dict[str, float] = {}
+    for found in tab.each("[data-edge]", "data-edge", "data-contribution"):
+        tail = str(found["data-edge"]).split("->")[0]
+        arrived[tail] = arrived.get(tail, 0.0) + float(found["data-contribution"] or "nan")
+    for node, total in arrived.items():
+        assert total == pytest.approx(float(grads[node] or "nan"), rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_paths_of_a_leaf_add_up_to_its_gradient(
+    visit: Visit, tmp_path: Path, seed: int
+) -> None:
+    root = random_graph(seed)
+    tab = visit(save_stepper(root, tmp_path / "page.html"), "#step=999")
+    leaves = [node for node in gradients(root) if not node.op]
+    for leaf in leaves:
+        place = next(i for i, node in enumerate(nodes(root)) if node is leaf)
+        tab.page.evaluate(
+            f"document.querySelector('[data-node=v{place}]').dispatchEvent("
+            "new MouseEvent('click', {bubbles: true}))"
+        )
+        found = paths(root, leaf)
+        products = [float(p["data-product"] or "") for p in tab.each(".chosen li", "data-product")]
+        assert len(products) == min(found.count, 12)
+        if found.count <= 12:
+            assert math.fsum(products) == pytest.approx(gradients(root)[leaf], rel=1e-9, abs=1e-12)
+        else:
+            assert f"{found.count - 12:,} more" in tab.page.inner_text(".chosen")
+
+
+def test_the_panel_tells_a_step_in_all_ways(visit: Visit, saved: Saved) -> None:
+    tab = visit(saved("small"), "#step=16")
+    panel = tab.page.inner_text(".panel")
+    assert "v2 = a * b sends +1.98 back to a" in panel or "back to a" in panel
+    assert tab.page.locator(".equations math").count() == 3
+    assert "mul: each side gets the other's value" in panel
+    assert "a has received before: 0.08333 + 1.98 = 2.063" in panel
+
+
+def test_the_update_moves_against_the_gradient(visit: Visit, tmp_path: Path) -> None:
+    w, x = Value(3.0, label="w"), Value(2.0, label="x")
+    loss = (w * x - 1) ** 2
+    tab = visit(save_stepper(loss, tmp_path / "page.html", lr=0.01), "#step=999")
+    value = {
+        n["data-node"]: n["data-value"] for n in tab.each("[data-node]", "data-node", "data-value")
+    }
+    assert value["v0"] == repr(3.0 - 0.01 * 20.0) and value["v1"] == repr(2.0 - 0.01 * 30.0)
+    assert float(value["v4"] or "") == ((3.0 - 0.2) * (2.0 - 0.3) - 1) ** 2
+    assert "was 25 and is now 14.14" in tab.page.inner_text(".sentence")
+
+
+# ---- 5, 6: one page for each step, and nothing moves -------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["small", "big"])
+def test_all_ways_to_a_step_lead_to_the_same_page(visit: Visit, saved: Saved, name: str) -> None:
+    tab, other, third = visit(saved(name)), visit(saved(name)), visit(saved(name), "#step=9")
+    tab.press("ArrowRight", 9)
+    other.page.evaluate("""() => {
+        const scrubber = document.querySelector('.scrubber');
+        scrubber.value = 9;
+        scrubber.dispatchEvent(new Event('input', {bubbles: true}));
+    }""")
+    assert tab.dom() == other.dom() == third.dom()
+    tab.press("ArrowRight")
+    assert tab.step == 10 and tab.dom() != third.dom()
+    tab.press("ArrowLeft")
+    assert tab.dom() == third.dom()
+    tab.press("Home")
+    assert tab.step == 0
+    tab.page.evaluate("location.hash = '#step=9'")
+    tab.until("document.querySelector('.stepper').dataset.step === '9'")
+    assert tab.dom() == third.dom()
+
+
+def test_nothing_moves(visit: Visit, saved: Saved) -> None:
+    tab = visit(saved("small"))
+    places = """() => [...document.querySelectorAll('.view svg, .view svg *')].map((e) =>
+        ['viewBox', 'transform', 'd', 'points', 'cx', 'cy', 'rx', 'x', 'y', 'width', 'text-anchor']
+            .map((name) => e.getAttribute(name)).join('|'))"""
+    first = tab.page.evaluate(places)
+    for _ in range(int(tab.attribute("data-steps"))):
+        tab.press("ArrowRight")
+        assert tab.page.evaluate(places) == first
+
+
+# ---- 7: the text fits --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("font", ["Arial", "Helvetica", "Liberation Sans", "DejaVu Sans"])
+def test_numbers_fit_into_their_nodes(
+    visit: Visit, saved: Saved, tmp_path: Path, font: str
+) -> None:
+    """In fonts of Arial's widths with room to spare; in the wider DejaVu they still stay inside."""
+    tab = visit(saved("small"))
+    tab.page.evaluate(
+        """(font) => document.querySelectorAll('.view text').forEach(
+            (e) => e.style.setProperty('font-family', font, 'important'))""",
+        font,
+    )
+    widest = """() => Math.max(...[...document.querySelectorAll('.node')].flatMap((node) => {
+        const outline = node.querySelector('.outline');
+        if (!outline) return [];
+        const room = outline.getBBox();
+        const texts = [...node.querySelectorAll('text')].filter((t) => t.textContent.trim());
+        return texts.map((text) => {
+            const box = text.getBBox();
+            const far = Math.max(room.x - box.x, box.x + box.width - room.x - room.width);
+            return (room.width + 2 * Math.max(far, 0)) / room.width;
+        });
+    }))"""
+    for _ in range(int(tab.attribute("data-steps")) + 1):
+        assert tab.page.evaluate(widest) <= 1.0
+        tab.press("ArrowRight")
+
+
+# ---- 8: everyone can use it --------------------------------------------------------------------
+
+
+def test_everything_has_a_name(visit: Visit, saved: Saved) -> None:
+    tab = visit(saved("small"))
+    nameless = tab.page.evaluate("""() => [...document.querySelectorAll(
+        'button, input, select, summary')].filter((e) => !(
+            e.getAttribute('aria-label') || e.textContent.trim() || e.closest('label'))).length""")
+    assert nameless == 0
+    svg = tab.page.locator(".view svg").first
+    assert svg.get_attribute("role") and svg.locator("> title, > desc").count() == 2
+    tab.press("ArrowRight", 7)
+    scrubber = tab.page.locator(".scrubber")
+    assert str(scrubber.get_attribute("aria-valuetext")).startswith("Step 7 of 17, ")
+    labels = [n["aria-label"] for n in tab.each(".node[data-node]", "aria-label")]
+    assert all(label and "data" in label and "grad" in label for label in labels)
+
+
+def test_the_tab_key_goes_round_and_is_seen(visit: Visit, saved: Saved) -> None:
+    tab = visit(saved("small"), "#step=5")
+    seen = []
+    for _ in range(40):
+        tab.press("Tab")
+        seen.append(
+            tab.page.evaluate("""() => {
+                const e = document.activeElement;
+                if (e === document.body) return ['', ''];
+                const outline = e.querySelector('.outline') || e;
+                const style = getComputedStyle(outline);
+                return [e.className.baseVal ?? e.className,
+                        style.outlineStyle !== 'none' || style.strokeWidth === '3px'];
+            }""")
+        )
+    names = [name for name, _ in seen]
+    assert "" in names, "focus leaves the page"
+    once = seen[: names.index("")]
+    assert len(once) <= 16 and all(visible for _, visible in once)
+    assert sum(name.startswith("node") for name, _ in once) == 1
+
+
+def test_arrows_inside_the_graph_follow_the_edges(visit: Visit, saved: Saved) -> None:
+    tab = visit(saved("small"))
+    tab.page.focus("[data-node=v2]")
+    active = "document.activeElement.dataset.node"
+    tab.press("ArrowRight")
+    assert tab.page.evaluate(active) == "v3" and tab.step == 0
+    tab.press("ArrowLeft")
+    assert tab.page.evaluate(active) == "v2"
+    tab.press("ArrowLeft")
+    assert tab.page.evaluate(active) == "v0"
+    tab.press("Enter")
+    assert tab.page.inner_text(".chosen h2") == "a"
+    tab.press("Escape")
+    assert tab.page.inner_text(".chosen") == ""
+
+
+def test_each_step_is_announced_once_and_none_while_it_plays(visit: Visit, saved: Saved) -> None:
+    tab = visit(saved("small"))
+    tab.page.evaluate("""() => {
+        window.changes = 0;
+        new MutationObserver(() => window.changes++).observe(
+            document.querySelector('.told .sentence'), {childList: true, characterData: true});
+    }""")
+    tab.press("ArrowRight", 3)
+    assert tab.page.evaluate("window.changes") == 3
+    assert tab.page.get_attribute(".told", "aria-live") == "polite"
+    tab.page.click(".play")
+    assert tab.page.get_attribute(".told", "aria-live") == "off"
+    tab.page.click(".play")
+    assert tab.page.get_attribute(".told", "aria-live") == "polite"
+
+
+# ---- 9: motion ---------------------------------------------------------------------------------
+
+
+def test_it_plays_to_the_end_and_stops_also_without_motion(visit: Visit, tmp_path: Path) -> None:
+    x = Value(3.0, label="x")
+    tab = visit(save_stepper(x * x, tmp_path / "page.html"), reduced_motion="reduce")
+    tab.page.select_option(".speed", "400")
+    tab.page.click(".play")
+    tab.until("Number(document.querySelector('.stepper').dataset.step) >= 3")
+    assert tab.page.evaluate("document.getAnimations().length") == 0
+    tab.until("document.querySelector('.play').textContent === 'Play'")
+    assert tab.step == int(tab.attribute("data-steps")) == 4
+
+
+# ---- 10, 11: light and dark, and without colour ------------------------------------------------
+
+CONTRAST = """() => {
+    const rgb = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
+    const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
+        .map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+    const ratio = (a, b) => {
+        const [x, y] = [light(a), light(b)].sort((p, q) => q - p);
+        return (x + 0.05) / (y + 0.05);
+    };
+    const page = rgb(getComputedStyle(document.body).backgroundColor);
+    const results = [];
+    for (const text of document.querySelectorAll('.view text')) {
+        if (!text.textContent.trim() || getComputedStyle(text).visibility === 'hidden') continue;
+        const box = text.getBBox();
+        const middle = [box.x + box.width / 2, box.y + box.height / 2];
+        let ground = page;
+        const group = text.parentElement;
+        for (const shape of group.querySelectorAll('polygon, ellipse, path')) {
+            const fill = getComputedStyle(shape).fill;
+            const room = shape.getBBox();
+            const inside = room.x <= middle[0] && middle[0] <= room.x + room.width
+                && room.y <= middle[1] && middle[1] <= room.y + room.height;
+            if (fill !== 'none' && inside && !group.classList.contains('edge')
+                && shape.compareDocumentPosition(text) & Node.DOCUMENT_POSITION_FOLLOWING) {
+                ground = rgb(fill);
+            }
+        }
+        results.push([ratio(rgb(getComputedStyle(text).fill), ground), 4.5, text.textContent]);
+    }
+    for (const line of document.querySelectorAll('.edge path, .node .outline')) {
+        const stroke = getComputedStyle(line).stroke;
+        if (stroke !== 'none') results.push([ratio(rgb(stroke), page), 3, 'line']);
+    }
+    for (const words of document.querySelectorAll('p, button, h1, h2, label, caption, th, td')) {
+        const style = getComputedStyle(words);
+        const own = rgb(style.backgroundColor);
+        const ground = own.length === 4 && own[3] === 0 ? page : own;
+        results.push([ratio(rgb(style.color), ground), 4.5, words.textContent.slice(0, 20)]);
+    }
+    return results.filter(([found, wanted]) => found < wanted - 0.01);
+}"""
+
+
+@every_view
+def test_everything_can_be_read_in_light_and_dark(
+    visit: Visit, saved: Saved, view: dict[str, Any]
+) -> None:
+    tab = visit(saved("small"), **view)
+    for step in (0, 8, 14, 17):
+        tab.page.evaluate(f"location.hash = '#step={step}'")
+        tab.until(f"document.querySelector('.stepper').dataset.step === '{step}'")
+        assert tab.page.evaluate(CONTRAST) == []
+
+
+def test_the_reader_may_choose_light_or_dark(visit: Visit, saved: Saved) -> None:
+    tab = visit(saved("small"), color_scheme="light")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    white = tab.page.evaluate(ground)
+    tab.page.click(".theme")
+    assert tab.page.evaluate(ground) == white
+    tab.page.click(".theme")
+    assert tab.page.evaluate(ground) != white
+    assert tab.page.evaluate(CONTRAST) == []
+
+
+def test_signs_are_written_not_only_coloured(visit: Visit, saved: Saved) -> None:
+    tab = visit(saved("small"), "#step=17")
+    texts = tab.page.evaluate("""() => [...document.querySelectorAll('[data-edge]')].map((e) =>
+        [e.dataset.contribution, e.querySelector('.news').textContent])""")
+    assert len(texts) == 10
+    for contribution, shown in texts:
+        assert shown.startswith("◄ +" if float(contribution) > 0 else "◄ −")
+
+
+# ---- 12: on a phone ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["small", "big"])
+def test_a_phone_shows_it_without_scrolling_sideways(visit: Visit, saved: Saved, name: str) -> None:
+    tab = visit(saved(name), "#step=12", viewport={"width": 360, "height": 740})
+    assert tab.page.evaluate("document.documentElement.scrollWidth") <= 360
+    tab.page.click("summary")
+    assert tab.page.evaluate("document.documentElement.scrollWidth") <= 360
+    small = tab.page.evaluate("""() => [...document.querySelectorAll('button, select, summary')]
+        .map((e) => e.getBoundingClientRect())
+        .filter((box) => box.width && box.height < 24).length""")
+    assert small == 0
+
+
+# ---- 13: big graphs ----------------------------------------------------------------------------
+
+
+def test_a_page_of_980_nodes_is_small_and_quick(visit: Visit, saved: Saved) -> None:
+    assert saved("big").stat().st_size < 3_000_000
+    tab = visit(saved("big"))
+    assert "folded: 982 nodes as" in tab.page.inner_text(".heading")
+    views = tab.page.locator(".view")
+    assert views.count() > 30
+    assert tab.page.locator(".view:not([hidden])").count() == 1
+
+
+def test_a_part_can_be_opened_and_left_again(visit: Visit, saved: Saved) -> None:
+    tab = visit(saved("big"), "#step=40")
+    part = tab.page.locator(".view:not([hidden]) .node[data-box]").nth(3)
+    name = part.get_attribute("data-name")
+    part.click()
+    assert tab.page.inner_text(".chosen h2") == name
+    tab.page.click(".open")
+    assert tab.page.inner_text(".opened") == name
+    assert "view=" in tab.page.url
+    assert tab.page.locator(".view:not([hidden]) [data-node]").count() > 3
+    tab.page.click(".close")
+    assert not tab.page.locator(".where").is_visible()
+
+
+def test_a_graph_too_big_to_open_is_told_by_its_parts(visit: Visit, tmp_path: Path) -> None:
+    model = MLP(8, [20, 20, 2], activation="tanh", seed=0)
+    out = model([0.1 * i for i in range(8)])
+    loss = losses.mse(out, [1.0, 0.0]) + 0.1 * sum(p * p for p in model.parameters())
+    path = save_stepper(loss, tmp_path / "page.html")
+    assert path.stat().st_size < 3_000_000
+    tab = visit(path)
+    tab.press("End")
+    result = tab.each("[data-kind=result]", "data-value", "data-grad")
+    assert result == [{"data-value": repr(loss.data), "data-grad": "1.0"}]
+    assert tab.complaints == []
+
+
+# ---- 14: any label -----------------------------------------------------------------------------
+
+LABELS = ["</script>", '"><b>', "🎉 party", "x" * 200, "two\nlines", "same", "same", "{{script}}"]
+
+
+def test_labels_are_shown_as_they_are(visit: Visit, tmp_path: Path) -> None:
+    leaves = [Value(i + 1.0, label=label) for i, label in enumerate(LABELS)]
+    root = leaves[0]
+    for leaf in leaves[1:]:
+        root = root * leaf
+    tab = visit(save_stepper(root, tmp_path / "page.html"), "#step=999")
+    shown = {node["data-label"] for node in tab.each("[data-node]", "data-label")}
+    assert shown == {*LABELS, ""}
+    assert tab.complaints == [] and tab.page.locator("b").count() == 0
+    rows = tab.page.evaluate("[...document.querySelectorAll('tbody th')].map((e) => e.textContent)")
+    assert {"</script>", '"><b>', "🎉 party", "x" * 200, "two\\nlines", "{{script}}"} <= set(rows)
+
+
+# ---- 15, 16: without JavaScript, and in a notebook ---------------------------------------------
+
+
+def test_without_javascript_the_end_and_the_table_are_shown(visit: Visit, saved: Saved) -> None:
+    tab = visit(saved("small"), java_script_enabled=False)
+    assert tab.page.locator(".view svg").is_visible()
+    assert tab.page.locator("table").is_visible()
+    assert not tab.page.locator(".transport").is_visible()
+    assert tab.page.locator("tbody tr").count() == 10
+    assert "2.063" in tab.page.inner_text("tbody")
+    assert float(tab.page.get_attribute("[data-node=v0]", "data-grad")) == pytest.approx(
+        2.0633, 1e-4
+    )
+
+
+def test_two_in_one_notebook_do_not_meet(visit: Visit, tmp_path: Path) -> None:
+    frames = "".join(Stepper(graph())._repr_html_() for graph in (expression, expression))
+    path = tmp_path / "notebook.html"
+    path.write_text(f"<!doctype html><meta charset=utf-8>{frames}", encoding="utf-8")
+    tab = visit(path)
+    first, second = tab.page.frames[1:3]
+    ids = [
+        frame.evaluate("[...document.querySelectorAll('[id]')].map((e) => e.id)")
+        for frame in (None, first, second)[1:]
+    ]
+    assert not set(ids[0]) & set(ids[1])
+    first.locator(".next").click()
+    first.locator(".heading").click()
+    tab.press("ArrowRight", 2)
+    assert first.get_attribute(".stepper", "data-step") == "3"
+    assert second.get_attribute(".stepper", "data-step") == "0"
+
+
+# ---- 17, 18, and bad input ---------------------------------------------------------------------
+
+
+def test_the_first_nan_is_marked(visit: Visit, tmp_path: Path) -> None:
+    x, y = Value(-1.0, label="x"), Value(2.0, label="y")
+    broken = (x * y).log() * y + x
+    tab = visit(save_stepper(broken.exp() + broken, tmp_path / "page.html"), "#step=999")
+    (origin,) = tab.each("[data-origin]", "data-op", "data-value")
+    assert origin == {"data-op": "log", "data-value": "nan"}
+
+
+def test_the_place_where_the_error_breaks_is_marked(visit: Visit, tmp_path: Path) -> None:
+    x = Value(0.0, label="x")
+    tab = visit(save_stepper(x.sqrt() * 2 + 1, tmp_path / "page.html"), "#step=999")
+    (origin,) = tab.each("[data-origin]", "data-op")
+    assert origin == {"data-op": "sqrt"}
+
+
+def test_places_where_the_error_is_lost_are_flagged(visit: Visit, tmp_path: Path) -> None:
+    x = Value(5.0, label="x")
+    tab = visit(save_stepper(x.tanh() * (-x).relu(), tmp_path / "page.html"), "#step=999")
+    words = tab.page.inner_text(".views")
+    assert "saturated" in words and "dead" in words
+
+
+def test_a_reader_can_be_asked_first(visit: Visit, saved: Saved) -> None:
+    tab = visit(saved("small"), "#step=8")
+    tab.page.click(".quiz")
+    tab.page.click(".next")
+    assert tab.step == 9
+    question = tab.page.inner_text(".sentence")
+    assert question.endswith("?")
+    assert "?" in [t.strip() for t in tab.page.locator(".node .grad").all_text_contents()]
+    tab.page.click(".next")
+    assert tab.step == 9 and tab.page.inner_text(".sentence") != question
+    assert "?" not in [t.strip() for t in tab.page.locator(".node .grad").all_text_contents()]
+
+
+def test_the_same_graph_gives_the_same_bytes(tmp_path: Path) -> None:
+    one, two = (save_stepper(expression(), tmp_path / name, lr=0.1) for name in ("a", "b"))
+    assert one.read_bytes() == two.read_bytes()
+    assert json.loads(re.findall(r'class="story">(.*?)</script>', one.read_text())[0])["moments"]
+
+
+def test_a_page_needs_no_backward_and_changes_no_gradient() -> None:
+    y = expression()
+    before = Stepper(y).html()
+    assert all(node.grad == 0.0 for node in nodes(y))
+    y.backward()
+    assert Stepper(y).html() == before
+
+
+def test_bad_input_writes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="a picture is drawn of a Value"):
+        save_stepper(2.0, tmp_path / "page.html")
+    with pytest.raises(TypeError, match="lr, the learning rate, takes a real number"):
+        save_stepper(expression(), tmp_path / "page.html", lr="fast")
+    with pytest.raises(ValueError, match="rankdir is 'LR'"):
+        save_stepper(expression(), tmp_path / "page.html", rankdir="up")
+    with pytest.raises(OSError, match="cannot write"):
+        save_stepper(expression(), tmp_path / "missing" / "page.html")
+    assert list(tmp_path.iterdir()) == []
+    assert "Step 0" not in Stepper(Value(2.0, label="x")).html()
