@@ -118,7 +118,7 @@ def random_graph(seed: int) -> Value:
 def big_network() -> Value:
     """Some 980 nodes."""
     model = MLP(2, [16, 16, 1], seed=0)
-    loss = losses.hinge(model([Value(1.0, "x0"), Value(-0.5, "x1")]), -1)
+    loss: Value = losses.hinge(model([Value(1.0, "x0"), Value(-0.5, "x1")]), -1)
     loss.label = "loss"
     return loss
 

@@ -63,6 +63,8 @@ function start(root) {
     for (const node of nodes) {
       const value = latest(node.values, now);
       const grad = latest(node.grads, now);
+      if (value === node.shown?.value && grad === node.shown?.grad && !node.shown?.asked) continue;
+      node.shown = { value, grad, asked };
       if (node.own) {
         set(node.element, "data-value", value === null ? null : value[1]);
         set(node.element, "data-grad", grad === null ? null : grad[1]);
@@ -100,9 +102,18 @@ function start(root) {
   }
 
   // Where the graph is larger than its frame, the frame follows what is happening.
+  let overflows = false;
+
+  function measure() {
+    const frame = one(".views");
+    const slack = 2;
+    overflows =
+      frame.scrollWidth > frame.clientWidth + slack || frame.scrollHeight > frame.clientHeight + slack;
+  }
+
   function follow() {
     const frame = one(".views");
-    const active = one(".view:not([hidden]) .active");
+    const active = overflows && one(".view:not([hidden]) .active");
     if (!active) return;
     const [inner, outer] = [active.getBoundingClientRect(), frame.getBoundingClientRect()];
     if (inner.left < outer.left || inner.right > outer.right) {
@@ -327,7 +338,6 @@ function start(root) {
     const svg = one(".view:not([hidden]) > svg");
     const tiny = one(".views").clientWidth < 0.45 * Number(svg.getAttribute("width"));
     resize(tiny ? -1 : 0); // too wide to be read whole: begin with a part
-    follow();
     remember();
   }
 
@@ -337,6 +347,8 @@ function start(root) {
     for (const svg of all(".view > svg")) {
       svg.style.width = zoom ? `${Number(svg.getAttribute("width")) * 1.3 ** zoom}px` : "";
     }
+    measure();
+    follow();
   }
 
   one(".close").addEventListener("click", () => look(""));
@@ -374,6 +386,7 @@ function start(root) {
   }
 
   window.addEventListener("hashchange", recall);
+  window.addEventListener("resize", measure);
   root.classList.remove("still");
   one(".table").open = false;
   show(0, false);
