@@ -1,7 +1,8 @@
 """Pictures and pages of a computation graph, of its backward sweep, and of a training."""
 
 from viz.animation import animate, frames
-from viz.graph import Picture, draw, draw_dot
+from viz.graph import draw, draw_dot
+from viz.picture import Picture
 from viz.plots import plot_decision_boundary, plot_loss, save
 from viz.render import RenderError
 from viz.stepper import Stepper, save_stepper

@@ -22,7 +22,7 @@ from microgradlike.files import write
 from viz import style
 from viz.dot import Look
 from viz.film import at
-from viz.graph import Picture, read_scene
+from viz.graph import picture, read_scene
 from viz.render import SVG, Engine, text
 from viz.scene import Scene
 
@@ -71,7 +71,7 @@ def animate(
         raise ValueError(f"an animation is an .svg file, but got {os.fspath(path)!r}")
     scene = read_scene(root, names, fold, rankdir, afresh=True)
     final = at(scene, len(scene.moves))
-    svg = Picture(final, rankdir, engine).element()
+    svg = picture(final, rankdir, engine).element()
     groups = {group.get("data-name"): group for group in svg.iter(f"{SVG}g")}
     senders: dict[str, list[int]] = {}
     for k, move in enumerate(scene.moves, start=1):
@@ -207,15 +207,15 @@ def frames(
         raise ValueError(f'frames are "svg", "png" or one "gif", but got {format!r}')
     scene = read_scene(root, names, fold, rankdir, afresh=True)
     steps = list(_chosen(len(scene.moves)))
-    pictures = (Picture(at(scene, k), rankdir, engine) for k in steps)
+    pictures = (picture(at(scene, k), rankdir, engine) for k in steps)
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     if format == "gif":
-        return [write(folder / "flow.gif", _gif(picture.pipe("png") for picture in pictures))]
+        return [write(folder / "flow.gif", _gif(shown.pipe("png") for shown in pictures))]
     digits = max(3, len(str(steps[-1])))
     return [
-        write(folder / f"step_{k:0{digits}}.{format}", picture.pipe(format))
-        for k, picture in zip(steps, pictures, strict=True)
+        write(folder / f"step_{k:0{digits}}.{format}", shown.pipe(format))
+        for k, shown in zip(steps, pictures, strict=True)
     ]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import graphviz
 
-from viz import style
+from viz import labels, style
 from viz.scene import Arrow, Box, Scene
 from viz.style import Scale
 
@@ -127,28 +127,18 @@ def _shape(box: Box) -> dict[str, str]:
     return shape
 
 
-# ---- Text, which Graphviz reads as a kind of HTML ----------------------------------------------
-
-
-def escape(text: str) -> str:
-    """The text spelt so that an HTML-like label shows it as it is."""
-    for character, spelt in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
-        text = text.replace(character, spelt)
-    return text.replace("\\", "\\\\")
-
-
-def _font(text: str, size: int = 10, colour: str = style.INK, bold: bool = False) -> str:
-    inside = f"<B>{escape(text)}</B>" if bold else escape(text)
-    return f'<FONT POINT-SIZE="{size}" COLOR="{colour}">{inside}</FONT>'
+# ---- What stands in a box ----------------------------------------------------------------------
 
 
 def _table(box: Box, colours: Scale) -> str:
     """What stands in a box: its name and operator, lines of words, its data and its gradient."""
     bold = box.kind != "constant"
-    name = _font(style.shortened(box.heading), 12, bold=bold) if box.heading else ""
-    how = _font(box.symbol, 12, style.MUTED if box.heading else style.INK) if box.symbol else ""
+    name = labels.font(style.shortened(box.heading), 12, bold=bold) if box.heading else ""
+    how = (
+        labels.font(box.symbol, 12, style.MUTED if box.heading else style.INK) if box.symbol else ""
+    )
     rows = [" ".join(filter(None, (name, how)))]
-    rows += [_font(line, 9, style.MUTED) for line in box.lines]
+    rows += [labels.font(line, 9, style.MUTED) for line in box.lines]
     numbers = []
     if box.data is not None:
         numbers.append(_value(box))
@@ -157,11 +147,8 @@ def _table(box: Box, colours: Scale) -> str:
     if numbers:
         # A folded picture is tall: its boxes are low.
         between = "" if box.kind == "folded part" else "</TR><TR>"
-        rows.append(f"{_TABLE}<TR>{between.join(numbers)}</TR></TABLE>")
-    return _TABLE + "".join(f"<TR><TD>{row}</TD></TR>" for row in rows if row) + "</TABLE>"
-
-
-_TABLE = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="2">'
+        rows.append(f"{labels.TABLE}<TR>{between.join(numbers)}</TR></TABLE>")
+    return labels.TABLE + "".join(f"<TR><TD>{row}</TD></TR>" for row in rows if row) + "</TABLE>"
 
 
 def _value(box: Box) -> str:
@@ -186,8 +173,8 @@ def _gradient(box: Box, colours: Scale) -> str:
 def _cells(name: str, number: str, ink: str, fill: str = "", room: int = 42) -> str:
     paint = f' BGCOLOR="{fill}"' if fill else ""
     return (
-        f'<TD ALIGN="LEFT">{_font(name, 9, style.MUTED)}</TD>'
-        f'<TD ALIGN="RIGHT" WIDTH="{room}"{paint}>{_font(number, 11, ink)}</TD>'
+        f'<TD ALIGN="LEFT">{labels.font(name, 9, style.MUTED)}</TD>'
+        f'<TD ALIGN="RIGHT" WIDTH="{room}"{paint}>{labels.font(number, 11, ink)}</TD>'
     )
 
 
@@ -225,9 +212,9 @@ def _not_yet(arrow: Arrow, error: float, look: Look) -> dict[str, str]:
 def _numbers(slope: float | None, error: float, look: Look, hidden: bool = False) -> str:
     """The numbers of an arrow, in an empty frame that keeps them off its line."""
     words = f"{look.back} {style.signed(error)}" if error else style.number(error)
-    rows = [] if slope is None else [_font(f"× {style.number(slope)}", 9, style.MUTED)]
+    rows = [] if slope is None else [labels.font(f"× {style.number(slope)}", 9, style.MUTED)]
     room = math.ceil(style.width(words, 10, bold=True))
-    rows.append(_font(" " if hidden else words, 10, style.text_hue(error), bold=True))
+    rows.append(labels.font(" " if hidden else words, 10, style.text_hue(error), bold=True))
     cells = "".join(f'<TR><TD WIDTH="{room}">{row}</TD></TR>' for row in rows)
     frame = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING='
     if look.downward:
@@ -241,22 +228,29 @@ def _numbers(slope: float | None, error: float, look: Look, hidden: bool = False
 def legend(scene: Scene, look: Look) -> str:
     """The legend as the label of the whole graph, so that every layout puts it below."""
     errors = [arrow.contribution for arrow in scene.arrows if arrow.contribution is not None]
-    rows = ['<TR><TD HEIGHT="8"></TD></TR>', _key("shape", _words(_shapes_present(scene)))]
+    rows = [labels.key("shape", labels.words(_shapes_present(scene)))]
     if scene.ran and errors:
         rows += _explain_arrows(errors, look)
     if any(error == 0 for error in errors):
-        rows.append(_key(f"dashed {look.forth}", _words("data goes forward, no error comes back")))
+        rows.append(
+            labels.key(
+                f"dashed {look.forth}", labels.words("data goes forward, no error comes back")
+            )
+        )
     if any(arrow.contribution is None for arrow in scene.arrows):
-        rows.append(_key(f"thin {look.forth}", _words("data of a constant, which takes no error")))
+        rows.append(
+            labels.key(
+                f"thin {look.forth}", labels.words("data of a constant, which takes no error")
+            )
+        )
     if errors:
-        rows.append(_key("numbers", _words(_explain_numbers(scene.folded, look))))
+        rows.append(labels.key("numbers", labels.words(_explain_numbers(scene.folded, look))))
     if scene.ran:
-        rows.append(_key("grad", _swatches(look.colours)))
+        rows.append(labels.key("grad", labels.swatches(look.colours)))
     else:
-        rows.append(_key("", _words("backward() has not been run: no error to show")))
-    rows += [_key("", _words(note)) for note in scene.notes]
-    table = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="2">'
-    return f"<{table}{''.join(rows)}</TABLE>>"
+        rows.append(labels.key("", labels.words("backward() has not been run: no error to show")))
+    rows += [labels.key("", labels.words(note)) for note in scene.notes]
+    return labels.legend(rows)
 
 
 def _shapes_present(scene: Scene) -> str:
@@ -267,17 +261,20 @@ def _shapes_present(scene: Scene) -> str:
 def _explain_arrows(errors: list[float], look: Look) -> list[str]:
     rows = []
     if any(0 < error < math.inf for error in errors):
-        words = _words("error going back: if this number rises, so does the result", 8)
-        rows.append(_key(f"{look.back} +", _bar(6, style.POSITIVE) + words))
+        words = labels.words("error going back: if this number rises, so does the result", 8)
+        rows.append(labels.key(f"{look.back} +", labels.bar(6, style.POSITIVE) + words))
     if any(-math.inf < error < 0 for error in errors):
-        words = _words("error going back: if this number rises, the result falls", 8)
-        rows.append(_key(f"{look.back} −", _bar(6, style.NEGATIVE) + words))
+        words = labels.words("error going back: if this number rises, the result falls", 8)
+        rows.append(labels.key(f"{look.back} −", labels.bar(6, style.NEGATIVE) + words))
     if not all(map(math.isfinite, errors)):
-        words = _words("the error is infinite, or not a number", 8)
-        rows.append(_key(f"dashed {look.back}", _bar(6, style.INK) + words))
+        words = labels.words("the error is infinite, or not a number", 8)
+        rows.append(labels.key(f"dashed {look.back}", labels.bar(6, style.INK) + words))
     samples = [look.widths.largest * share for share in (0.01, 0.25, 1)]
-    bars = [_bar(look.widths.width(x), style.MUTED) + _words(style.number(x), 1) for x in samples]
-    return [*rows, _key("width", "".join(bars) + _words("size of the error", 3))]
+    bars = [
+        labels.bar(look.widths.width(x), style.MUTED) + labels.words(style.number(x), 1)
+        for x in samples
+    ]
+    return [*rows, labels.key("width", "".join(bars) + labels.words("size of the error", 3))]
 
 
 def _explain_numbers(folded: bool, look: Look) -> str:
@@ -287,28 +284,3 @@ def _explain_numbers(folded: bool, look: Look) -> str:
             f"{look.back} contribution to the gradient there, the sum of what an arrow stands for"
         )
     return words if look.numbered else f"in the tooltips: {words}"
-
-
-def _swatches(colours: Scale) -> str:
-    cells = zip(style.STEPS, colours.ticks(), map(style.on_step, range(9)), strict=True)
-    return "".join(
-        f'<TD BGCOLOR="{fill}" WIDTH="46">{_font(style.number(tick), 9, ink)}</TD>'
-        for fill, tick, ink in cells
-    )
-
-
-def _key(name: str, cells: str) -> str:
-    """A line of the legend: what is seen, and in nine columns what it means."""
-    return f'<TR><TD ALIGN="RIGHT">{_font(name, 9) if name else ""}</TD>{cells}</TR>'
-
-
-def _words(text: str, columns: int = 9) -> str:
-    return f'<TD ALIGN="LEFT" COLSPAN="{columns}">{_font(text, 9, style.MUTED)}</TD>'
-
-
-def _bar(width: float, colour: str) -> str:
-    size = f'FIXEDSIZE="TRUE" WIDTH="30" HEIGHT="{max(1, round(width))}"'
-    return (
-        '<TD><TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0">'
-        f'<TR><TD {size} BGCOLOR="{colour}"></TD></TR></TABLE></TD>'
-    )

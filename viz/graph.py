@@ -7,9 +7,7 @@ makes there, its hue the sign; the boxes stay quiet, so that the eye finds the b
 from __future__ import annotations
 
 import os
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import graphviz
@@ -19,72 +17,12 @@ from microgradlike.files import write
 from viz.dot import digraph
 from viz.film import at
 from viz.fold import folded
-from viz.render import FORMATS, Engine, finish, layout, text
+from viz.picture import Picture
+from viz.render import FORMATS, Engine, layout
 from viz.scene import Graph, Scene, whole
 
 #: A graph of more nodes than this is drawn folded, unless the caller wants all of it.
 MOST_NODES = 500
-
-
-class Picture:
-    """A drawn graph: shown in a notebook as it is, or written to a file with ``save``.
-
-    Attributes:
-        source: the picture as DOT text.
-    """
-
-    def __init__(self, scene: Scene, rankdir: str, engine: Engine | None) -> None:
-        self.source = str(digraph(scene, rankdir).source)
-        self._title = "\n".join((scene.title, *scene.notes))
-        self._titles = {box.name: box.title for box in scene.boxes}
-        self._titles |= {f"e{place}": arrow.title for place, arrow in enumerate(scene.arrows)}
-        self._engine = engine
-
-    def svg(self) -> str:
-        """The picture as SVG: with words for every node and edge, for light and dark pages.
-
-        Raises:
-            RenderError: no layout program is installed.
-        """
-        return text(self.element())
-
-    def element(self) -> ElementTree.Element:
-        """The same as an element that can be changed, with the name of each group in its data."""
-        return finish(layout(self.source, "svg", self._engine), self._title, self._titles)
-
-    def pipe(self, format: str = "svg") -> bytes:
-        """The picture as the bytes of a file in the format "svg", "png", "pdf", "json" or "dot".
-
-        Raises:
-            ValueError: there is no such format.
-            RenderError: no layout program that can make it is installed.
-        """
-        if format == "svg":
-            return self.svg().encode()
-        return layout(self.source, format, self._engine)
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the picture to a file, whose suffix tells the format; it is written whole or not.
-
-        Returns:
-            The path.
-
-        Raises:
-            ValueError: the suffix is none of .svg, .png, .pdf, .json, .dot.
-            RenderError: no layout program that can make it is installed.
-            OSError: the file cannot be written.
-        """
-        suffix = Path(path).suffix.lower()
-        if suffix[1:] not in FORMATS:
-            known = ", ".join(f".{format}" for format in FORMATS)
-            raise ValueError(f"{path} ends in no picture's suffix; give it one of {known}")
-        return write(path, self.pipe(suffix[1:]))
-
-    def __repr__(self) -> str:
-        return f"<Picture: {self._title}>"
-
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        return {"image/svg+xml": self.svg(), "text/plain": repr(self)}
 
 
 def draw(
@@ -125,7 +63,15 @@ def draw(
     <Picture: How the error flows back from the result: 3 nodes, 2 ways back, result −6>
     """
     scene = read_scene(root, names, fold, rankdir, afresh=step is not None)
-    return Picture(scene if step is None else at(scene, step), rankdir, engine)
+    return picture(scene if step is None else at(scene, step), rankdir, engine)
+
+
+def picture(scene: Scene, rankdir: str, engine: Engine | None) -> Picture:
+    """A scene as a picture."""
+    titles = {box.name: box.title for box in scene.boxes}
+    titles |= {f"e{place}": arrow.title for place, arrow in enumerate(scene.arrows)}
+    title = "\n".join((scene.title, *scene.notes))
+    return Picture(str(digraph(scene, rankdir).source), title, titles, engine)
 
 
 def read_scene(
@@ -166,11 +112,10 @@ def draw_dot(root: Value, format: str = "svg", rankdir: str = "LR") -> graphviz.
     >>> print(draw_dot(x * x).source[:23])
     digraph microgradlike {
     """
-    picture = draw(root, rankdir=rankdir)
     dot = _Dot("microgradlike", format=format)
-    dot.picture = picture
+    dot.picture = draw(root, rankdir=rankdir)
     # The same lines, between the braces that a Digraph puts around its body.
-    dot.body = picture.source.splitlines(keepends=True)[1:-1]
+    dot.body = dot.picture.source.splitlines(keepends=True)[1:-1]
     return dot
 
 

@@ -25,7 +25,7 @@ from microgradlike.inputs import number
 from viz import style
 from viz.dot import Look
 from viz.fold import folded
-from viz.graph import Picture
+from viz.graph import picture
 from viz.render import SVG, Engine, text
 from viz.scene import Box, Graph, Scene, whole
 from viz.story import Story
@@ -140,7 +140,7 @@ def _view(story: Story, scene: Scene, rankdir: str, engine: Engine | None, opene
     """A picture with everything marked that the script changes."""
     boxes = [_with_room(story, scene, box) for box in scene.boxes]
     roomy = replace(scene, boxes=boxes, colours=story.colours)
-    svg = Picture(roomy, rankdir, engine).element()
+    svg = picture(roomy, rankdir, engine).element()
     del svg.attrib["style"]
     svg.set("role", "group")
     _drop(svg, "style")

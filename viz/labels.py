@@ -1,0 +1,59 @@
+"""Labels of pictures: text and small tables, which Graphviz reads as a kind of HTML."""
+
+from __future__ import annotations
+
+from viz import style
+from viz.style import Scale
+
+
+def escape(text: str) -> str:
+    """The text spelt so that an HTML-like label shows it as it is."""
+    for character, spelt in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
+        text = text.replace(character, spelt)
+    return text.replace("\\", "\\\\")
+
+
+def font(text: str, size: int = 10, colour: str = style.INK, bold: bool = False) -> str:
+    """The text in a size in points and a colour."""
+    inside = f"<B>{escape(text)}</B>" if bold else escape(text)
+    return f'<FONT POINT-SIZE="{size}" COLOR="{colour}">{inside}</FONT>'
+
+
+TABLE = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="2">'
+
+
+# ---- Lines of a legend -------------------------------------------------------------------------
+
+
+def legend(rows: list[str]) -> str:
+    """The lines as the label of a whole graph, so that every layout puts them below."""
+    gap = '<TR><TD HEIGHT="8"></TD></TR>'
+    return f"<{TABLE}{gap}{''.join(rows)}</TABLE>>"
+
+
+def key(name: str, cells: str) -> str:
+    """A line of the legend: what is seen, and in nine columns what it means."""
+    return f'<TR><TD ALIGN="RIGHT">{font(name, 9) if name else ""}</TD>{cells}</TR>'
+
+
+def words(text: str, columns: int = 9) -> str:
+    """A cell of words, so many columns wide."""
+    return f'<TD ALIGN="LEFT" COLSPAN="{columns}">{font(text, 9, style.MUTED)}</TD>'
+
+
+def bar(width: float, colour: str) -> str:
+    """A cell that shows a line of this width, in pixels."""
+    size = f'FIXEDSIZE="TRUE" WIDTH="30" HEIGHT="{max(1, round(width))}"'
+    return (
+        '<TD><TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0">'
+        f'<TR><TD {size} BGCOLOR="{colour}"></TD></TR></TABLE></TD>'
+    )
+
+
+def swatches(colours: Scale) -> str:
+    """Nine cells: the colours of a scale, each with the number that it stands for."""
+    cells = zip(style.STEPS, colours.ticks(), map(style.on_step, range(9)), strict=True)
+    return "".join(
+        f'<TD BGCOLOR="{fill}" WIDTH="46">{font(style.number(tick), 9, ink)}</TD>'
+        for fill, tick, ink in cells
+    )
