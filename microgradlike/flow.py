@@ -516,6 +516,8 @@ class LayerError:
     """The slope of the activation where each neuron stands."""
     activation_in: Array
     """What the layer was given, shape (inputs,)."""
+    activation_out: Array
+    """What it made of that, shape (neurons,)."""
     weight_gradient: Array
     """The cost's slope by each weight, shape (neurons, inputs)."""
     bias_gradient: Array
@@ -575,7 +577,7 @@ def layer_errors(
         neurons = layer.neurons
         sums = [neuron.weighted_sum(x) for neuron in neurons]
         outputs = [neuron.activated(z) for neuron, z in zip(neurons, sums, strict=True)]
-        runs.append((layer, _floats(x), sums))
+        runs.append((layer, _floats(x), _floats(outputs), sums))
         x = outputs
     gradient = gradients(loss(x[0] if len(x) == 1 else x, y))
 
@@ -585,7 +587,7 @@ def layer_errors(
     errors: list[LayerError] = []
     weights_part = of(x)
     for place in reversed(range(len(runs))):
-        layer, activation_in, sums = runs[place]
+        layer, activation_in, activation_out, sums = runs[place]
         errors.insert(
             0,
             LayerError(
@@ -595,6 +597,7 @@ def layer_errors(
                 weights_part,
                 numpy.array([_slope(n, z) for n, z in zip(layer.neurons, sums, strict=True)]),
                 activation_in,
+                activation_out,
                 numpy.array([of(neuron.w) for neuron in layer.neurons]),
                 of([neuron.b for neuron in layer.neurons]),
             ),

@@ -147,8 +147,8 @@ def _table(box: Box, colours: Scale) -> str:
     if numbers:
         # A folded picture is tall: its boxes are low.
         between = "" if box.kind == "folded part" else "</TR><TR>"
-        rows.append(f"{labels.TABLE}<TR>{between.join(numbers)}</TR></TABLE>")
-    return labels.TABLE + "".join(f"<TR><TD>{row}</TD></TR>" for row in rows if row) + "</TABLE>"
+        rows.append(labels.table(between.join(numbers)))
+    return labels.table(*(f"<TD>{row}</TD>" for row in rows if row))
 
 
 def _value(box: Box) -> str:
@@ -215,11 +215,10 @@ def _numbers(slope: float | None, error: float, look: Look, hidden: bool = False
     rows = [] if slope is None else [labels.font(f"× {style.number(slope)}", 9, style.MUTED)]
     room = math.ceil(style.width(words, 10, bold=True))
     rows.append(labels.font(" " if hidden else words, 10, style.text_hue(error), bold=True))
-    cells = "".join(f'<TR><TD WIDTH="{room}">{row}</TD></TR>' for row in rows)
-    frame = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING='
+    cells = [f'<TD WIDTH="{room}">{row}</TD>' for row in rows]
     if look.downward:
-        return f'{frame}"4">{cells}</TABLE>'
-    return f'{frame}"0">{cells}<TR><TD HEIGHT="5"></TD></TR></TABLE>'
+        return labels.table(*cells, padding=4)
+    return labels.table(*cells, '<TD HEIGHT="5"></TD>', padding=0)
 
 
 # ---- The legend, which explains everything that is on the picture ------------------------------

@@ -19,7 +19,12 @@ def font(text: str, size: int = 10, colour: str = style.INK, bold: bool = False)
     return f'<FONT POINT-SIZE="{size}" COLOR="{colour}">{inside}</FONT>'
 
 
-TABLE = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="2">'
+def table(*rows: str, padding: int = 2, ground: str = "") -> str:
+    """Rows of cells below each other, on a colour or on none."""
+    fill = f' BGCOLOR="{ground}"' if ground else ""
+    cells = "".join(f"<TR>{row}</TR>" for row in rows)
+    frame = f'BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="{padding}"'
+    return f"<TABLE{fill} {frame}>{cells}</TABLE>"
 
 
 # ---- Lines of a legend -------------------------------------------------------------------------
@@ -27,13 +32,13 @@ TABLE = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="2">'
 
 def legend(rows: list[str]) -> str:
     """The lines as the label of a whole graph, so that every layout puts them below."""
-    gap = '<TR><TD HEIGHT="8"></TD></TR>'
-    return f"<{TABLE}{gap}{''.join(rows)}</TABLE>>"
+    gap = '<TD HEIGHT="8"></TD>'
+    return f"<{table(gap, *rows)}>"
 
 
 def key(name: str, cells: str) -> str:
     """A line of the legend: what is seen, and in nine columns what it means."""
-    return f'<TR><TD ALIGN="RIGHT">{font(name, 9) if name else ""}</TD>{cells}</TR>'
+    return f'<TD ALIGN="RIGHT">{font(name, 9) if name else ""}</TD>{cells}'
 
 
 def words(text: str, columns: int = 9) -> str:
@@ -44,10 +49,8 @@ def words(text: str, columns: int = 9) -> str:
 def bar(width: float, colour: str) -> str:
     """A cell that shows a line of this width, in pixels."""
     size = f'FIXEDSIZE="TRUE" WIDTH="30" HEIGHT="{max(1, round(width))}"'
-    return (
-        '<TD><TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0">'
-        f'<TR><TD {size} BGCOLOR="{colour}"></TD></TR></TABLE></TD>'
-    )
+    line = f'<TD {size} BGCOLOR="{colour}"></TD>'
+    return f"<TD>{table(line, padding=0)}</TD>"
 
 
 def swatches(colours: Scale) -> str:

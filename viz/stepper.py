@@ -34,6 +34,7 @@ from viz.story import Story
 MOST_NODES = 150
 
 _PAGES = Path(__file__).parent / "pages"
+_SCRIPTS = ("transport.js", "stepper.js")
 
 
 def save_stepper(
@@ -262,7 +263,7 @@ def _mark_edge(
 
 def _page(story: Story, views: list[str]) -> str:
     sheet = style.page_stylesheet() + (_PAGES / "stepper.css").read_text(encoding="utf-8")
-    script = (_PAGES / "stepper.js").read_text(encoding="utf-8")
+    script = "\n".join((_PAGES / name).read_text(encoding="utf-8") for name in _SCRIPTS)
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(sheet)}; "
         "base-uri 'none'; form-action 'none'"

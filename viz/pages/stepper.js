@@ -1,20 +1,14 @@
-"use strict";
-
 // One page, one story. A moment is shown by asking each node and each edge what it looks like then,
 // so that every way of getting to a moment ends with the same page.
 function start(root) {
-  const one = (selector, within = root) => within.querySelector(selector);
-  const all = (selector, within = root) => [...within.querySelectorAll(selector)];
-  const story = JSON.parse(one(".story").textContent);
+  const story = JSON.parse(one(".story", root).textContent);
   const last = story.moments.length - 1;
-  let now = 0;
   let revealed = true;
-  let timer = 0;
   let chosen = "";
   let opened = "";
   let zoom = 0;
 
-  const nodes = all("[data-node], [data-shows]").map((element) => ({
+  const nodes = all("[data-node], [data-shows]", root).map((element) => ({
     element,
     own: Boolean(element.dataset.node),
     drawn: element.matches(".node"),
@@ -25,27 +19,17 @@ function start(root) {
     words: one("title", element)?.textContent,
     ...story.nodes[element.dataset.node || element.dataset.shows],
   }));
-  const edges = all("[data-at]").map((group) => ({
+  const edges = all("[data-at]", root).map((group) => ({
     group,
     at: Number(group.dataset.at),
     contribution: group.dataset.contribution,
   }));
-  const boxes = all(".node[data-node], .node[data-box]");
+  const boxes = all(".node[data-node], .node[data-box]", root);
 
   // ---- Showing a moment -------------------------------------------------------------------------
 
   const surface = "#fefefe";
   const muted = "#595959";
-
-  function set(element, name, value) {
-    if (element.getAttribute(name) === value) return;
-    if (value === null) element.removeAttribute(name);
-    else element.setAttribute(name, value);
-  }
-
-  function write(element, text) {
-    if (element.textContent !== text) element.textContent = text;
-  }
 
   function latest(changes, moment) {
     let found = null;
@@ -56,8 +40,7 @@ function start(root) {
     return found;
   }
 
-  function show(moment, remembered = true) {
-    now = Math.min(Math.max(moment, 0), last);
+  function show(now) {
     const asked = !revealed;
     const told = story.moments[now];
     for (const node of nodes) {
@@ -91,29 +74,23 @@ function start(root) {
       box.classList.toggle("active", (box.dataset.box || box.dataset.node) === told.active);
     }
     follow();
-    say(told, asked);
-    set(root, "data-step", String(now));
-    const scrubber = one(".scrubber");
-    scrubber.value = String(now);
-    set(scrubber, "aria-valuetext", `Step ${now} of ${last}, ${told.kind}: ${told.sentence}`);
-    one(".first").disabled = one(".back").disabled = now === 0;
-    one(".next").disabled = one(".last").disabled = now === last && !asked;
-    if (remembered) remember();
+    say(now, told, asked);
+    return `${told.kind}: ${asked ? told.question : told.sentence}`;
   }
 
   // Where the graph is larger than its frame, the frame follows what is happening.
   let overflows = false;
 
   function measure() {
-    const frame = one(".views");
+    const frame = one(".views", root);
     const slack = 2;
     overflows =
       frame.scrollWidth > frame.clientWidth + slack || frame.scrollHeight > frame.clientHeight + slack;
   }
 
   function follow() {
-    const frame = one(".views");
-    const active = overflows && one(".view:not([hidden]) .active");
+    const frame = one(".views", root);
+    const active = overflows && one(".view:not([hidden]) .active", root);
     if (!active) return;
     const [inner, outer] = [active.getBoundingClientRect(), frame.getBoundingClientRect()];
     if (inner.left < outer.left || inner.right > outer.right) {
@@ -124,124 +101,70 @@ function start(root) {
     }
   }
 
-  function say(told, asked) {
-    write(one(".count"), `Step ${now} of ${last} · ${told.kind}`);
-    write(one(".sentence"), asked ? told.question : told.sentence);
+  function say(now, told, asked) {
+    write(one(".count", root), `Step ${now} of ${last} · ${told.kind}`);
+    write(one(".sentence", root), asked ? told.question : told.sentence);
     const equations = asked ? told.equations.slice(0, 1) : told.equations;
     const shown = asked && told.kind !== "backward" ? "" : equations.join("");
-    if (one(".equations").dataset.shown !== `${now}${asked}`) {
-      one(".equations").innerHTML = shown; // made by this page's author, names escaped
-      one(".equations").dataset.shown = `${now}${asked}`;
+    if (one(".equations", root).dataset.shown !== `${now}${asked}`) {
+      one(".equations", root).innerHTML = shown; // made by this page's author, names escaped
+      one(".equations", root).dataset.shown = `${now}${asked}`;
     }
-    write(one(".sum"), asked ? "" : told.sum);
-    write(one(".rule"), asked && told.kind !== "backward" ? "" : told.rule);
-    write(one(".flag"), asked || !told.flag ? "" : `⚠ ${told.flag}`);
+    write(one(".sum", root), asked ? "" : told.sum);
+    write(one(".rule", root), asked && told.kind !== "backward" ? "" : told.rule);
+    write(one(".flag", root), asked || !told.flag ? "" : `⚠ ${told.flag}`);
   }
 
-  // ---- Going from moment to moment --------------------------------------------------------------
+  // ---- Being asked first ------------------------------------------------------------------------
 
-  const quiz = () => one(".quiz").checked;
+  const quiz = () => one(".quiz", root).checked;
 
-  function forward() {
+  // Next reveals the answer first, and then asks for the one after it.
+  function ahead(now) {
     if (!revealed) {
       revealed = true;
-      show(now);
-    } else if (now < last) {
-      revealed = !(quiz() && story.moments[now + 1].question);
-      show(now + 1);
+      return false;
     }
+    revealed = now === last || !(quiz() && story.moments[now + 1].question);
+    return true;
   }
 
-  function go(moment) {
+  function leave() {
     revealed = true;
-    show(moment);
   }
 
-  function play(wanted) {
-    clearInterval(timer);
-    timer = 0;
-    if (wanted) {
-      if (now === last) go(0);
-      timer = setInterval(() => {
-        forward();
-        if (now === last && revealed) play(false);
-      }, Number(one(".speed").value));
-    }
-    write(one(".play"), timer ? "Pause" : "Play");
-    set(one(".play"), "aria-label", timer ? "Pause" : "Play");
-    root.classList.toggle("playing", Boolean(timer));
-    set(one(".told"), "aria-live", timer ? "off" : "polite");
-  }
-
-  function by_hand(action) {
-    if (timer) play(false);
-    action();
-  }
-
-  const moves = {
-    first: () => go(0),
-    back: () => go(now - 1),
-    next: forward,
-    last: () => go(last),
-  };
-  for (const [name, move] of Object.entries(moves)) {
-    one(`.${name}`).addEventListener("click", () => by_hand(move));
-  }
-  one(".play").addEventListener("click", () => play(!timer));
-  one(".speed").addEventListener("change", () => timer && play(true));
-  one(".scrubber").max = String(last);
-  one(".scrubber").addEventListener("input", (event) => {
-    by_hand(() => go(Number(event.target.value)));
-  });
-  one(".quiz").addEventListener("change", () => {
-    if (!quiz()) go(now);
+  one(".quiz", root).addEventListener("change", () => {
+    if (!quiz()) steps.go();
   });
 
-  const keys = {
-    ArrowLeft: moves.back,
-    ArrowRight: moves.next,
-    Home: moves.first,
-    End: moves.last,
-  };
-  const only = document.querySelectorAll(".stepper").length === 1;
-  (only ? document : root).addEventListener("keydown", (event) => {
-    if (event.altKey || event.ctrlKey || event.metaKey) return;
-    const target = event.target;
-    if (target.closest("select, .scrubber")) return;
-    if (target.closest(".node") && walk(event.key, target.closest(".node"))) {
-      event.preventDefault();
-    } else if (keys[event.key]) {
-      by_hand(keys[event.key]);
-      event.preventDefault();
-    } else if (event.key === " " && !target.closest("button, input, summary")) {
-      play(!timer);
-      event.preventDefault();
-    } else if (event.key === "Escape") {
-      choose("");
-    } else if ("+-0".includes(event.key)) {
-      resize({ "+": zoom + 1, "-": zoom - 1, 0: 0 }[event.key]);
-    }
-  });
+  function key(event) {
+    const node = event.target.closest(".node");
+    if (node && walk(event.key, node)) return true;
+    if (event.key === "Escape") choose("");
+    else if ("+-0".includes(event.key)) resize({ "+": zoom + 1, "-": zoom - 1, 0: 0 }[event.key]);
+    else return false;
+    return true;
+  }
 
   // ---- Choosing a node: its numbers, its paths ---------------------------------------------------
 
   const name_of = (group) => group.dataset.node || group.dataset.box || group.dataset.shows;
-  const stops = () => all(".view:not([hidden]) .node[role=button]");
+  const stops = () => all(".view:not([hidden]) .node[role=button]", root);
 
   function choose(id) {
     chosen = id;
     const group = boxes.find((box) => name_of(box) === id);
-    const place = one(".chosen");
+    const place = one(".chosen", root);
     place.replaceChildren();
-    for (const box of all(".node")) box.classList.toggle("chosen-node", id !== "" && box === group);
+    for (const box of all(".node", root)) box.classList.toggle("chosen-node", id !== "" && box === group);
     trace([]);
-    remember();
+    steps.remember();
     if (!group) return;
     const heading = place.appendChild(document.createElement("h2"));
     heading.textContent = group.dataset.name;
     const words = place.appendChild(document.createElement("p"));
     words.textContent = one("title", group).textContent.split("\ndata ")[0];
-    const inside = all(".view[data-part]").find((view) => view.dataset.part === id);
+    const inside = all(".view[data-part]", root).find((view) => view.dataset.part === id);
     if (inside) {
       const open = place.appendChild(document.createElement("button"));
       open.type = "button";
@@ -277,15 +200,15 @@ function start(root) {
     root.classList.toggle("tracing", path.length > 0);
     const on_path = new Set(path);
     const steps = new Set(path.slice(1).map((id, place) => `${path[place]}->${id}`));
-    for (const node of all(".node[data-node]")) {
+    for (const node of all(".node[data-node]", root)) {
       node.classList.toggle("traced", on_path.has(node.dataset.node));
     }
-    for (const edge of all("[data-edge]")) {
+    for (const edge of all("[data-edge]", root)) {
       edge.classList.toggle("traced", steps.has(edge.dataset.edge));
     }
   }
 
-  for (const group of all(".node[data-name]")) {
+  for (const group of all(".node[data-name]", root)) {
     set(group, "role", "button");
     set(group, "tabindex", "-1");
     group.addEventListener("click", () => choose(name_of(group)));
@@ -294,7 +217,7 @@ function start(root) {
 
   // The graph is one stop of the Tab key; inside it the arrow keys follow the edges.
   function walk(key, group) {
-    const ends = all(".view:not([hidden]) [data-edge], .view:not([hidden]) [data-flow]").map((edge) =>
+    const ends = all(".view:not([hidden]) [data-edge], .view:not([hidden]) [data-flow]", root).map((edge) =>
       (edge.dataset.edge || edge.dataset.flow).split("->"),
     );
     const here = group.dataset.box || group.dataset.node || group.dataset.shows;
@@ -327,70 +250,51 @@ function start(root) {
   // ---- Looking inside a part, and at all of it larger --------------------------------------------
 
   function look(part) {
-    const views = all(".view");
+    const views = all(".view", root);
     const view = views.find((candidate) => candidate.dataset.part === part);
     if (part && !view) return;
     opened = part;
     for (const candidate of views) candidate.hidden = candidate !== (view || views[0]);
-    one(".where").hidden = !part;
-    write(one(".opened"), view ? view.dataset.title : "");
+    one(".where", root).hidden = !part;
+    write(one(".opened", root), view ? view.dataset.title : "");
     if (stops().length) land(stops()[0]);
-    const svg = one(".view:not([hidden]) > svg");
-    const tiny = one(".views").clientWidth < 0.45 * Number(svg.getAttribute("width"));
+    const svg = one(".view:not([hidden]) > svg", root);
+    const tiny = one(".views", root).clientWidth < 0.45 * Number(svg.getAttribute("width"));
     resize(tiny ? -1 : 0); // too wide to be read whole: begin with a part
-    remember();
+    steps.remember();
   }
 
   function resize(wanted) {
     zoom = Math.min(Math.max(wanted, -3), 6);
     root.classList.toggle("zoomed", zoom !== 0);
-    for (const svg of all(".view > svg")) {
+    for (const svg of all(".view > svg", root)) {
       svg.style.width = zoom ? `${Number(svg.getAttribute("width")) * 1.3 ** zoom}px` : "";
     }
     measure();
     follow();
   }
 
-  one(".close").addEventListener("click", () => look(""));
-  one(".smaller").addEventListener("click", () => resize(zoom - 1));
-  one(".larger").addEventListener("click", () => resize(zoom + 1));
-  one(".fit").addEventListener("click", () => resize(0));
+  one(".close", root).addEventListener("click", () => look(""));
+  one(".smaller", root).addEventListener("click", () => resize(zoom - 1));
+  one(".larger", root).addEventListener("click", () => resize(zoom + 1));
+  one(".fit", root).addEventListener("click", () => resize(0));
 
-  const themes = ["", "light", "dark"];
-  one(".theme").addEventListener("click", (event) => {
-    const page = document.documentElement;
-    const theme = themes[(themes.indexOf(page.dataset.theme || "") + 1) % themes.length];
-    page.dataset.theme = theme;
-    set(event.currentTarget, "aria-label", `Colours: ${theme || "as the system"}`);
-  });
+  // ---- Beginning --------------------------------------------------------------------------------
 
-  // ---- The address says where we are: #step=12&node=v7 -------------------------------------------
-
-  function remember() {
-    const place = new URLSearchParams({ step: String(now) });
-    if (chosen) place.set("node", chosen);
-    if (opened) place.set("view", opened);
-    try {
-      history.replaceState(null, "", `#${place}`);
-    } catch {
-      // Inside a notebook's frame there is no address to write to.
-    }
+  function place() {
+    return { ...(chosen && { node: chosen }), ...(opened && { view: opened }) };
   }
 
-  function recall() {
-    const place = new URLSearchParams(location.hash.slice(1));
-    const [node, view] = [place.get("node") || "", place.get("view") || ""];
-    go(Number.parseInt(place.get("step") || "0", 10) || 0);
-    look(view);
-    choose(node);
+  function restore(from) {
+    look(from.get("view") || "");
+    choose(from.get("node") || "");
   }
 
-  window.addEventListener("hashchange", recall);
   window.addEventListener("resize", measure);
-  root.classList.remove("still");
-  one(".table").open = false;
-  show(0, false);
-  recall();
+  one(".table", root).open = false;
+  const waits = () => !revealed;
+  const steps = transport(root, { last, show, ahead, leave, waits, key, place, restore });
+  steps.recall();
 }
 
 for (const root of document.querySelectorAll(".stepper")) start(root);

@@ -1,0 +1,421 @@
+"""The picture of a network: who listens to whom, how much, and how wrong each one was.
+
+Neurons are circles in columns, and each weight is an arrow as wide as the weight is large. With an
+example and its target, every neuron shows its value and its delta: the slope of the cost by what it
+was told in sum. Both are read from ``flow.layer_errors``.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import graphviz
+import numpy
+import numpy.typing
+
+from microgradlike import losses
+from microgradlike.engine import no_grad
+from microgradlike.flow import layer_errors
+from microgradlike.inputs import describe
+from microgradlike.typeset import literal
+from viz import labels, style
+from viz.picture import Picture
+from viz.render import Engine
+from viz.style import Scale
+
+Array = numpy.typing.NDArray[numpy.float64]
+Hue = Literal["weight", "error"]
+
+#: A column of more neurons shows the first ones, the last ones, and how many are between.
+MOST_ROWS, FIRST_ROWS, LAST_ROWS = 16, 8, 2
+
+#: With more arrows than this, tooltips hold the weights instead of numbers.
+MOST_NUMBERED_ARROWS = 30
+
+# In inches; tall columns stand farther apart, so that their arrows do not become too steep.
+CIRCLE, ROW, COLUMN, SLANT = 0.86, 1.06, 2.7, 0.32
+
+#: Numbers stand apart by this share of a row, if they can.
+ENOUGH = 0.22
+
+#: Where there are no numbers on the arrows there are many of them, and they are thinner.
+MANY = 0.5
+
+
+@dataclass(frozen=True)
+class Network:
+    """What one picture of a network shows, and what the script of a movie changes in it."""
+
+    names: list[list[str]]
+    headings: list[str]
+    weights: list[Array]
+    """Of each layer, shape (neurons, inputs)."""
+    values: list[Array]
+    """Of each column, the inputs first; empty without an example."""
+    deltas: list[Array]
+    """Of each layer; empty without a target."""
+    outcome: list[str]
+    """What stands beside each output: what was expected there."""
+    cost: float | None
+
+    @property
+    def rows(self) -> list[list[int | None]]:
+        """The neurons that are shown of each column; None is the gap."""
+        return [_shown(len(names)) for names in self.names]
+
+    def sent_back(self, layer: int) -> Array:
+        """The error that goes back over each weight of a layer: delta times weight."""
+        if not self.deltas:
+            return numpy.zeros_like(self.weights[layer])
+        back: Array = self.deltas[layer][:, None] * self.weights[layer]
+        return back
+
+
+def draw_network(
+    model: Any,
+    x: Any = None,
+    y: Any = None,
+    *,
+    loss: Callable[[Any, Any], Any] = losses.mse,
+    hue: Hue = "weight",
+    names: Sequence[Sequence[str]] | None = None,
+    engine: Engine | None = None,
+) -> Picture:
+    """Draw a network as neurons and arrows: the wider an arrow, the larger the weight.
+
+    Args:
+        model: an ``MLP``, or another module with a list of ``layers``.
+        x: one example; every neuron then shows its value.
+        y: its target; every neuron then shows its delta, as number and colour.
+        loss: a function of the output and the target.
+        hue: what the colour of an arrow tells: "weight", the sign of the weight; or "error", the
+            sign of the error that goes back over it, delta times weight.
+        names: the names of the inputs and of the neurons of each layer, a list for each.
+        engine: the layout program, "graphviz-pure" (the default) or "dot".
+
+    Returns:
+        A Picture. No parameter and no gradient is changed.
+
+    Raises:
+        TypeError, ValueError: the model has no layers, or ``x``, ``y``, ``hue`` or ``names`` do not
+            fit.
+
+    >>> from microgradlike.nn import MLP
+    >>> draw_network(MLP(2, [3, 1], activation="tanh", seed=0), [1.0, -1.0], 0.5)
+    <Picture: A network of 2-3-1 neurons, cost 0.299: expected 0.5, so the error is +0.5468>
+    """
+    if hue not in ("weight", "error"):
+        raise ValueError(f'hue is "weight" or "error", but got {describe(hue)}')
+    if hue == "error" and y is None:
+        raise ValueError('hue="error" needs an example x and its target y: there is no error yet')
+    network = read_network(model, x, y, loss=loss, names=names)
+    source, titles = _digraph(network, hue, Look.of([network]))
+    return Picture(source, title_of(network), titles, engine)
+
+
+# ---- Reading a model ---------------------------------------------------------------------------
+
+
+def read_network(
+    model: Any,
+    x: Any,
+    y: Any,
+    *,
+    loss: Callable[[Any, Any], Any],
+    names: Sequence[Sequence[str]] | None,
+) -> Network:
+    """The weights of a model and, with an example, its values and errors."""
+    layers = getattr(model, "layers", None)
+    if not layers:
+        raise TypeError(f"a network is drawn of a model with layers, but got {describe(model)}")
+    if x is None and y is not None:
+        raise ValueError("y is the target of an example: give x as well")
+    weights = [
+        numpy.array([[w.data for w in neuron.w] for neuron in layer.neurons]) for layer in layers
+    ]
+    values: list[Array] = []
+    deltas: list[Array] = []
+    outcome: list[str] = []
+    cost = None
+    if y is not None:
+        errors = layer_errors(model, x, y, loss=loss)
+        values = [errors[0].activation_in, *(error.activation_out for error in errors)]
+        deltas = [error.delta for error in errors]
+        cost, outcome = _cost(loss, values[-1], y)
+    elif x is not None:
+        values = _forward(layers, x)
+    sizes = [weights[0].shape[1], *(len(layer) for layer in weights)]
+    headings = ["inputs"] + [
+        f"layers.{place}, {layer.neurons[0].activation}" for place, layer in enumerate(layers)
+    ]
+    return Network(_names(names, sizes), headings, weights, values, deltas, outcome, cost)
+
+
+def _forward(layers: Sequence[Any], x: Any) -> list[Array]:
+    values = [numpy.array([float(v) for v in x])]
+    with no_grad():
+        for layer in layers:
+            x = [neuron(x) for neuron in layer.neurons]
+            values.append(numpy.array([float(v) for v in x]))
+    return values
+
+
+def _cost(loss: Callable[[Any, Any], Any], out: Array, y: Any) -> tuple[float, list[str]]:
+    """The cost of an output and, where the target is of the same kind, what was expected."""
+    outputs = out.tolist()
+    cost = float(loss(outputs if len(outputs) > 1 else outputs[0], y))
+    targets = list(y) if hasattr(y, "__len__") else [y]
+    if len(targets) != len(outputs):
+        return cost, [f"class {y}"] + [""] * (len(outputs) - 1)
+    return cost, [
+        f"expected {style.number(float(target))}\nerror {style.signed(float(target) - output)}"
+        for target, output in zip(targets, outputs, strict=True)
+    ]
+
+
+def _names(names: Sequence[Sequence[str]] | None, sizes: list[int]) -> list[list[str]]:
+    if names is None:
+        inputs = [f"x{place}" for place in range(sizes[0])]
+        return [inputs, *([str(place) for place in range(size)] for size in sizes[1:])]
+    given = [list(column) for column in names]
+    if [len(column) for column in given] != sizes:
+        raise ValueError(
+            f"names has a list for each column, of {', '.join(map(str, sizes))} names, but got "
+            f"{', '.join(str(len(column)) for column in given)}"
+        )
+    return [[literal(str(name)) for name in column] for column in given]
+
+
+def title_of(network: Network) -> str:
+    """One sentence on the network."""
+    sizes = "-".join(str(len(column)) for column in network.names)
+    cost = "" if network.cost is None else f", cost {style.number(network.cost)}"
+    beside = "; ".join(filter(None, network.outcome)).replace("\nerror ", ", so the error is ")
+    return f"A network of {sizes} neurons{cost}" + (f": {beside}" if beside else "")
+
+
+def _shown(size: int) -> list[int | None]:
+    if size <= MOST_ROWS:
+        return list(range(size))
+    return [*range(FIRST_ROWS), None, *range(size - LAST_ROWS, size)]
+
+
+# ---- Drawing -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Look:
+    """The scales of widths and colours, the same for all the pictures of a training."""
+
+    widths: Scale
+    colours: Scale
+    thinner: float
+
+    @classmethod
+    def of(cls, networks: Sequence[Network]) -> Look:
+        """The scales that suit these networks, which are of one shape."""
+        return cls(
+            Scale.of(w for network in networks for layer in network.weights for w in layer.flat),
+            Scale.of(d for network in networks for layer in network.deltas for d in layer.flat),
+            1.0 if len(arrows(networks[0])) <= MOST_NUMBERED_ARROWS else MANY,
+        )
+
+    def width(self, weight: float) -> float:
+        """The width of an arrow, in pixels."""
+        return round(self.widths.width(weight) * self.thinner, 2)
+
+
+def arrows(network: Network) -> list[tuple[int, int, int]]:
+    """The weights that are shown: the layer, the neuron, and the input that it listens to."""
+    rows = network.rows
+    return [
+        (layer, neuron, source)
+        for layer in range(len(network.weights))
+        for neuron in rows[layer + 1]
+        for source in rows[layer]
+        if neuron is not None and source is not None
+    ]
+
+
+def circles(network: Network) -> list[tuple[int, int]]:
+    """The neurons that are shown: the column and the place in it."""
+    rows = enumerate(network.rows)
+    return [(column, row) for column, shown in rows for row in shown if row is not None]
+
+
+def _digraph(network: Network, hue: Hue, look: Look) -> tuple[str, dict[str, str]]:
+    """The network as DOT text in which every neuron has its place, and the words for its parts."""
+    dot = graphviz.Digraph("network")
+    dot.attr(layout="neato", splines="line", bgcolor="transparent", outputorder="edgesfirst")
+    dot.attr(fontname=style.FONT, fontsize="10", fontcolor=style.MUTED, labelloc="b")
+    dot.attr(labeljust="l", label=_legend(network, hue, look))
+    dot.attr("node", fontname=style.FONT, fontcolor=style.INK, color=style.BORDER, style="filled")
+    dot.attr("edge", fontname=style.FONT, arrowsize="0.7")
+    titles = {}
+    places = _places(network)
+    for column, row in circles(network):
+        name = f"n{column}_{row}"
+        titles[name] = _about(network, column, row)
+        dot.node(name, pos=_at(*places[column, row]), **_circle(network, column, row, look))
+    for number, (layer, neuron, source) in enumerate(arrows(network)):
+        titles[f"e{number}"] = _about_weight(network, layer, neuron, source)
+        line = _line(network, layer, neuron, source, hue, look)
+        dot.edge(f"n{layer}_{source}", f"n{layer + 1}_{neuron}", id=f"e{number}", **line)
+    for name, place, text, size in _texts(network, places):
+        dot.node(name, pos=_at(*place), shape="plain", fillcolor="none", label=_lines(text, size))
+    return str(dot.source), titles
+
+
+def _places(network: Network) -> dict[tuple[int, int | None], tuple[float, float]]:
+    """Where each neuron stands, and each gap: columns side by side, their middles level."""
+    between = max(COLUMN, SLANT * ROW * max(map(len, network.rows)))
+    return {
+        (column, row): (column * between, ((len(rows) - 1) / 2 - level) * ROW)
+        for column, rows in enumerate(network.rows)
+        for level, row in enumerate(rows)
+    }
+
+
+def _at(x: float, y: float) -> str:
+    return f"{x:.3f},{y:.3f}!"
+
+
+def _circle(network: Network, column: int, row: int, look: Look) -> dict[str, str]:
+    lines = [labels.font(style.shortened(network.names[column][row], 12), 9, style.INK, True)]
+    fill, ink = style.LEAF, style.INK
+    if network.deltas and column:
+        ink, fill = look.colours.paint(float(network.deltas[column - 1][row]))
+        lines = [labels.font(style.shortened(network.names[column][row], 12), 9, ink, True)]
+    if network.values:
+        lines.append(labels.font(style.number(float(network.values[column][row])), 11, ink))
+    if network.deltas and column:
+        delta = style.signed(float(network.deltas[column - 1][row]))
+        lines.append(labels.font(f"δ {delta}", 9, ink))
+    return {
+        "shape": "circle",
+        "fixedsize": "true",
+        "width": str(CIRCLE),
+        "fillcolor": fill,
+        "class": "neuron" if column else "input",
+        "label": f"<{labels.table(*(f'<TD>{line}</TD>' for line in lines), padding=0)}>",
+    }
+
+
+def _line(
+    network: Network, layer: int, neuron: int, source: int, hue: Hue, look: Look
+) -> dict[str, str]:
+    weight = float(network.weights[layer][neuron, source])
+    told = weight if hue == "weight" else float(network.sent_back(layer)[neuron, source])
+    end = "dot" if told < 0 else "normal"
+    line = {"penwidth": f"{look.width(weight):g}", "color": style.hue(told)}
+    if told == 0:
+        line |= {"style": "dashed", "penwidth": "1"}
+    if hue == "error":
+        return line | {"dir": "back", "arrowtail": end}
+    return line | {"arrowhead": end}
+
+
+def _texts(
+    network: Network, places: dict[tuple[int, int | None], tuple[float, float]]
+) -> list[tuple[str, tuple[float, float], str, int]]:
+    """The words beside the circles: headings, gaps, weights, and what was expected."""
+    texts = []
+    top = max(y for _, y in places.values()) + ROW * 0.85
+    middle = {column: x for (column, _), (x, _) in places.items()}
+    for column, heading in enumerate(network.headings):
+        texts.append((f"h{column}", (middle[column], top), literal(heading), 10))
+    for (column, row), place in places.items():
+        if row is None:
+            between = len(network.names[column]) - FIRST_ROWS - LAST_ROWS
+            texts.append((f"g{column}", place, f"…\n{between:,} more", 10))
+    last = len(network.names) - 1
+    for row, words in enumerate(network.outcome):
+        if words and (last, row) in places:
+            x, y = places[last, row]
+            texts.append((f"o{row}", (x + CIRCLE + 0.35, y), words, 10))
+    shown = arrows(network)
+    if len(shown) <= MOST_NUMBERED_ARROWS:
+        for number, (layer, neuron, source) in enumerate(shown):
+            start, end = places[layer, source], places[layer + 1, neuron]
+            share = _share(network, layer)
+            x, y = (a + share * (b - a) for a, b in zip(start, end, strict=True))
+            weight = style.signed(float(network.weights[layer][neuron, source]))
+            texts.append((f"w{number}", (x, y), weight, 9))
+    return texts
+
+
+def _share(network: Network, layer: int) -> float:
+    """How far along their arrows the numbers of a layer stand, so that none covers another."""
+    starts, ends = (len(network.rows[column]) for column in (layer, layer + 1))
+
+    def gap(share: float) -> float:
+        heights = sorted(
+            (1 - share) * (a - (starts - 1) / 2) + share * (b - (ends - 1) / 2)
+            for a in range(starts)
+            for b in range(ends)
+        )
+        return min((b - a for a, b in itertools.pairwise(heights)), default=1.0)
+
+    shares = sorted((k / 40 for k in range(10, 31)), key=lambda share: abs(share - 0.5))
+    return next((s for s in shares if gap(s) >= ENOUGH), max(shares, key=gap))
+
+
+def _lines(text: str, size: int) -> str:
+    rows = (f"<TD>{labels.font(line, size, style.MUTED)}</TD>" for line in text.split("\n"))
+    # Arrows run behind the words.
+    return f"<{labels.table(*rows, padding=0, ground=style.PAGE)}>"
+
+
+# ---- Words -------------------------------------------------------------------------------------
+
+
+def _about(network: Network, column: int, row: int) -> str:
+    words = [f"{network.names[column][row]}, {network.headings[column]}"]
+    if network.values:
+        words.append(f"value {float(network.values[column][row])!r}")
+    if network.deltas and column:
+        words.append(f"delta {float(network.deltas[column - 1][row])!r}")
+    return "\n".join(words)
+
+
+def _about_weight(network: Network, layer: int, neuron: int, source: int) -> str:
+    listener, speaker = network.names[layer + 1][neuron], network.names[layer][source]
+    weight = float(network.weights[layer][neuron, source])
+    words = [f"{listener} listens to {speaker} with the weight {weight!r}"]
+    if network.deltas:
+        back = float(network.sent_back(layer)[neuron, source])
+        slope = float(network.deltas[layer][neuron] * network.values[layer][source])
+        words.append(f"error going back: delta × weight = {back!r}")
+        words.append(f"slope of the cost by this weight: delta × value = {slope!r}")
+    return "\n".join(words)
+
+
+def _legend(network: Network, hue: Hue, look: Look) -> str:
+    samples = [look.widths.largest * share for share in (0.01, 0.25, 1)]
+    bars = [
+        labels.bar(look.width(sample), style.MUTED) + labels.words(style.number(sample), 1)
+        for sample in samples
+    ]
+    rows = [labels.key("width", "".join(bars) + labels.words("size of the weight", 3))]
+    meaning = {
+        "weight": ("positive weight: passed on as it is", "negative weight: passed on reversed"),
+        "error": (
+            "error going back: if this neuron said more, the cost would rise",
+            "error going back: if this neuron said more, the cost would fall",
+        ),
+    }[hue]
+    tips = ("◄ +", "● −") if hue == "error" else ("► +", "● −")
+    for tip, colour, words in zip(tips, (style.POSITIVE, style.NEGATIVE), meaning, strict=True):
+        rows.append(labels.key(tip, labels.bar(6, colour) + labels.words(words, 8)))
+    if network.deltas:
+        rows.append(labels.key("δ", labels.swatches(look.colours)))
+        rows.append(
+            labels.key("", labels.words("δ: slope of the cost by what the neuron is told in sum"))
+        )
+    folded = sum(len(names) for names in network.names) - len(circles(network))
+    if folded:
+        rows.append(labels.key("", labels.words(f"folded: {folded:,} neurons are not shown")))
+    return labels.legend(rows)

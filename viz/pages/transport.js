@@ -1,0 +1,135 @@
+"use strict";
+
+// What every page of steps has: buttons, a scrubber, keys, an address, and a choice of colours.
+// The page itself gives: last, show(step, words => ...), and where it wants them ahead() (false: stay,
+// there is something to reveal first), key(event) (true: it was for the page), place() and
+// restore(place) for what else the address should hold.
+
+const one = (selector, within = document) => within.querySelector(selector);
+const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+
+function set(element, name, value) {
+  if (element.getAttribute(name) === value) return;
+  if (value === null) element.removeAttribute(name);
+  else element.setAttribute(name, value);
+}
+
+function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function transport(root, page) {
+  const last = page.last;
+  let now = 0;
+  let timer = 0;
+
+  function show(step) {
+    now = Math.min(Math.max(step, 0), last);
+    const words = page.show(now);
+    set(root, "data-step", String(now));
+    const scrubber = one(".scrubber", root);
+    scrubber.value = String(now);
+    set(scrubber, "aria-valuetext", `Step ${now} of ${last}, ${words}`);
+    one(".first", root).disabled = one(".back", root).disabled = now === 0;
+    one(".next", root).disabled = one(".last", root).disabled = now === last && !page.waits?.();
+  }
+
+  function go(step) {
+    page.leave?.();
+    show(step);
+    remember();
+  }
+
+  function forward() {
+    if (page.ahead && !page.ahead(now)) show(now);
+    else if (now < last) show(now + 1);
+    remember();
+  }
+
+  function play(wanted) {
+    clearInterval(timer);
+    timer = 0;
+    if (wanted) {
+      if (now === last) go(0);
+      timer = setInterval(() => {
+        forward();
+        if (now === last && !page.waits?.()) play(false);
+      }, Number(one(".speed", root).value));
+    }
+    write(one(".play", root), timer ? "Pause" : "Play");
+    root.classList.toggle("playing", Boolean(timer));
+    set(one(".told", root), "aria-live", timer ? "off" : "polite");
+  }
+
+  function by_hand(action) {
+    if (timer) play(false);
+    action();
+  }
+
+  const moves = {
+    first: () => go(0),
+    back: () => go(now - 1),
+    next: forward,
+    last: () => go(last),
+  };
+  for (const [name, move] of Object.entries(moves)) {
+    one(`.${name}`, root).addEventListener("click", () => by_hand(move));
+  }
+  one(".play", root).addEventListener("click", () => play(!timer));
+  one(".speed", root).addEventListener("change", () => timer && play(true));
+  one(".scrubber", root).max = String(last);
+  one(".scrubber", root).addEventListener("input", (event) => {
+    by_hand(() => go(Number(event.target.value)));
+  });
+
+  const keys = {
+    ArrowLeft: moves.back,
+    ArrowRight: moves.next,
+    Home: moves.first,
+    End: moves.last,
+  };
+  const alone = all(".stepper").length === 1;
+  (alone ? document : root).addEventListener("keydown", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    if (event.target.closest("select, .scrubber")) return;
+    if (page.key?.(event)) {
+      event.preventDefault();
+    } else if (keys[event.key]) {
+      by_hand(keys[event.key]);
+      event.preventDefault();
+    } else if (event.key === " " && !event.target.closest("button, input, summary")) {
+      play(!timer);
+      event.preventDefault();
+    }
+  });
+
+  const themes = ["", "light", "dark"];
+  one(".theme", root).addEventListener("click", (event) => {
+    const style = document.documentElement.dataset;
+    style.theme = themes[(themes.indexOf(style.theme || "") + 1) % themes.length];
+    set(event.currentTarget, "aria-label", `Colours: ${style.theme || "as the system"}`);
+  });
+
+  // The address says where we are: #step=12
+  function remember() {
+    const place = new URLSearchParams({ step: String(now), ...page.place?.() });
+    try {
+      history.replaceState(null, "", `#${place}`);
+    } catch {
+      // Inside a notebook's frame there is no address to write to.
+    }
+  }
+
+  function recall() {
+    const place = new URLSearchParams(location.hash.slice(1));
+    page.leave?.();
+    show(Number.parseInt(place.get("step") || "0", 10) || 0);
+    page.restore?.(place);
+    remember();
+  }
+
+  window.addEventListener("hashchange", recall);
+  root.classList.remove("still");
+  show(0); // whatever the address says: so all ways to a step have one beginning
+  return { recall, remember, show: () => show(now), go: () => go(now) };
+}
