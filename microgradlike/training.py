@@ -20,12 +20,21 @@ Loss: TypeAlias = Callable[[Any, Any], Any]
 Metric: TypeAlias = Callable[[Any, Any], float]
 
 
+@dataclass(frozen=True)
+class Record:
+    """The parameters of a model after an epoch; after epoch 0 they are those it began with."""
+
+    epoch: int
+    state: dict[str, float]
+
+
 @dataclass
 class History:
     """What happened in each epoch.
 
     ``loss`` and ``metric`` are means over the training examples, as they were met during the epoch;
     those named ``validation_...`` were measured after it. ``stopped`` says why the training ended.
+    ``records`` are those that ``fit(..., record=...)`` kept, of ``model``.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -34,6 +43,8 @@ class History:
     validation_metric: list[float] = field(default_factory=list)
     metric_name: str = ""
     stopped: str = "all epochs done"
+    model: Any = None
+    records: list[Record] = field(default_factory=list)
 
 
 def fit(
@@ -51,6 +62,7 @@ def fit(
     clip_norm: float | None = None,
     validation: tuple[Any, Any] | None = None,
     patience: int | None = None,
+    record: int | None = None,
     progress: bool = True,
 ) -> History:
     """Train a model: epoch after epoch, batch after batch, against the gradient of its loss.
@@ -71,6 +83,7 @@ def fit(
         validation: a pair (X, y) to measure after each epoch, never to learn from.
         patience: stop after this many epochs without a better loss (of the validation, if there is
             one), and go back to the best parameters.
+        record: keep the parameters every so many epochs, for ``viz.save_movie``.
         progress: show a progress bar (needs tqdm).
 
     Returns:
@@ -92,7 +105,12 @@ def fit(
     """
     X, y = _examples(X, y)
     held_out = None if validation is None else _examples(*validation)
-    for name, count in ("epochs", epochs), ("batch_size", batch_size), ("patience", patience):
+    for name, count in (
+        ("epochs", epochs),
+        ("batch_size", batch_size),
+        ("patience", patience),
+        ("record", record),
+    ):
         if count is not None and (isinstance(count, bool) or int(count) != count or count < 1):
             raise ValueError(f"{name} is an integer of at least 1, but got {describe(count)}")
     optimizer = optimizer or optim.Adam(model.parameters(), lr=3e-3)
@@ -100,6 +118,9 @@ def fit(
     history = History(metric_name="" if metric is None else metric.__name__)
     _rehearse(model, X[0], y[0], loss, metric)
 
+    if record is not None:
+        history.model = model
+        history.records.append(Record(0, model.state_dict()))
     shuffle = numpy.random.default_rng(seed)
     best, best_loss, waited = _state(optimizer), math.inf, 0
     if isinstance(model, Module):
@@ -118,6 +139,8 @@ def fit(
                     _record(history, "validation_", evaluate(model, *held_out, loss, metric))
                     watched = history.validation_loss
                 show(history)
+                if record is not None and len(history.loss) % record == 0:
+                    history.records.append(Record(len(history.loss), model.state_dict()))
                 if watched[-1] < best_loss:
                     best, best_loss, waited = _state(optimizer), watched[-1], 0
                 else:

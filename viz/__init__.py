@@ -2,6 +2,8 @@
 
 from viz.animation import animate, frames
 from viz.graph import draw, draw_dot
+from viz.movie import save_movie
+from viz.network import draw_network
 from viz.picture import Picture
 from viz.plots import plot_decision_boundary, plot_loss, save
 from viz.render import RenderError
@@ -14,9 +16,11 @@ __all__ = [
     "animate",
     "draw",
     "draw_dot",
+    "draw_network",
     "frames",
     "plot_decision_boundary",
     "plot_loss",
     "save",
+    "save_movie",
     "save_stepper",
 ]

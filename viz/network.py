@@ -36,7 +36,7 @@ MOST_ROWS, FIRST_ROWS, LAST_ROWS = 16, 8, 2
 MOST_NUMBERED_ARROWS = 30
 
 # In inches; tall columns stand farther apart, so that their arrows do not become too steep.
-CIRCLE, ROW, COLUMN, SLANT = 0.86, 1.06, 2.7, 0.32
+CIRCLE, ROW, COLUMN, SLANT = 1.0, 1.2, 2.8, 0.32
 
 #: Numbers stand apart by this share of a row, if they can.
 ENOUGH = 0.22
@@ -65,6 +65,11 @@ class Network:
     def rows(self) -> list[list[int | None]]:
         """The neurons that are shown of each column; None is the gap."""
         return [_shown(len(names)) for names in self.names]
+
+    def title(self, column: int, row: int) -> str:
+        """What a neuron is called in a sentence."""
+        name = self.names[column][row]
+        return f"neuron {name} of {self.headings[column].split(',')[0]}" if name.isdigit() else name
 
     def sent_back(self, layer: int) -> Array:
         """The error that goes back over each weight of a layer: delta times weight."""
@@ -112,8 +117,7 @@ def draw_network(
     if hue == "error" and y is None:
         raise ValueError('hue="error" needs an example x and its target y: there is no error yet')
     network = read_network(model, x, y, loss=loss, names=names)
-    source, titles = _digraph(network, hue, Look.of([network]))
-    return Picture(source, title_of(network), titles, engine)
+    return network_picture(network, hue, Look.of([network]), engine)
 
 
 # ---- Reading a model ---------------------------------------------------------------------------
@@ -189,7 +193,7 @@ def _names(names: Sequence[Sequence[str]] | None, sizes: list[int]) -> list[list
     return [[literal(str(name)) for name in column] for column in given]
 
 
-def title_of(network: Network) -> str:
+def _heading(network: Network) -> str:
     """One sentence on the network."""
     sizes = "-".join(str(len(column)) for column in network.names)
     cost = "" if network.cost is None else f", cost {style.number(network.cost)}"
@@ -246,8 +250,10 @@ def circles(network: Network) -> list[tuple[int, int]]:
     return [(column, row) for column, shown in rows for row in shown if row is not None]
 
 
-def _digraph(network: Network, hue: Hue, look: Look) -> tuple[str, dict[str, str]]:
-    """The network as DOT text in which every neuron has its place, and the words for its parts."""
+def network_picture(
+    network: Network, hue: Hue, look: Look, engine: Engine | None, room: int = 0
+) -> Picture:
+    """The network with every neuron in its place; the numbers on arrows have this much room."""
     dot = graphviz.Digraph("network")
     dot.attr(layout="neato", splines="line", bgcolor="transparent", outputorder="edgesfirst")
     dot.attr(fontname=style.FONT, fontsize="10", fontcolor=style.MUTED, labelloc="b")
@@ -264,9 +270,11 @@ def _digraph(network: Network, hue: Hue, look: Look) -> tuple[str, dict[str, str
         titles[f"e{number}"] = _about_weight(network, layer, neuron, source)
         line = _line(network, layer, neuron, source, hue, look)
         dot.edge(f"n{layer}_{source}", f"n{layer + 1}_{neuron}", id=f"e{number}", **line)
+        titles[f"w{number}"] = titles[f"e{number}"]
     for name, place, text, size in _texts(network, places):
-        dot.node(name, pos=_at(*place), shape="plain", fillcolor="none", label=_lines(text, size))
-    return str(dot.source), titles
+        label = _lines(text, size, room if name in titles else 0)
+        dot.node(name, pos=_at(*place), shape="plain", fillcolor="none", label=label)
+    return Picture(str(dot.source), _heading(network), titles, engine)
 
 
 def _places(network: Network) -> dict[tuple[int, int | None], tuple[float, float]]:
@@ -309,13 +317,13 @@ def _line(
 ) -> dict[str, str]:
     weight = float(network.weights[layer][neuron, source])
     told = weight if hue == "weight" else float(network.sent_back(layer)[neuron, source])
-    end = "dot" if told < 0 else "normal"
-    line = {"penwidth": f"{look.width(weight):g}", "color": style.hue(told)}
-    if told == 0:
-        line |= {"style": "dashed", "penwidth": "1"}
-    if hue == "error":
-        return line | {"dir": "back", "arrowtail": end}
-    return line | {"arrowhead": end}
+    return {
+        "penwidth": f"{look.width(weight):g}",
+        "color": style.hue(told),
+        # The sign is told by more than the colour.
+        "style": "solid" if told > 0 else "dashed" if told < 0 else "dotted",
+        "dir": "back" if hue == "error" else "forward",
+    }
 
 
 def _texts(
@@ -363,8 +371,11 @@ def _share(network: Network, layer: int) -> float:
     return next((s for s in shares if gap(s) >= ENOUGH), max(shares, key=gap))
 
 
-def _lines(text: str, size: int) -> str:
-    rows = (f"<TD>{labels.font(line, size, style.MUTED)}</TD>" for line in text.split("\n"))
+def _lines(text: str, size: int, room: int) -> str:
+    rows = (
+        f'<TD WIDTH="{room}">{labels.font(line, size, style.MUTED)}</TD>'
+        for line in text.split("\n")
+    )
     # Arrows run behind the words.
     return f"<{labels.table(*rows, padding=0, ground=style.PAGE)}>"
 
@@ -407,7 +418,8 @@ def _legend(network: Network, hue: Hue, look: Look) -> str:
             "error going back: if this neuron said more, the cost would fall",
         ),
     }[hue]
-    tips = ("◄ +", "● −") if hue == "error" else ("► +", "● −")
+    way = "◄" if hue == "error" else "►"
+    tips = (f"solid {way} +", f"dashed {way} −")
     for tip, colour, words in zip(tips, (style.POSITIVE, style.NEGATIVE), meaning, strict=True):
         rows.append(labels.key(tip, labels.bar(6, colour) + labels.words(words, 8)))
     if network.deltas:

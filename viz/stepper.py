@@ -6,10 +6,7 @@ changes and what there is to say about it; the script in ``pages/stepper.js`` on
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import html
-import json
 import os
 import re
 import xml.etree.ElementTree as ElementTree
@@ -26,15 +23,13 @@ from viz import style
 from viz.dot import Look
 from viz.fold import folded
 from viz.graph import picture
+from viz.page import frame, page
 from viz.render import SVG, Engine, text
 from viz.scene import Box, Graph, Scene, whole
 from viz.story import Story
 
 #: A graph of more nodes than this is shown folded.
 MOST_NODES = 150
-
-_PAGES = Path(__file__).parent / "pages"
-_SCRIPTS = ("transport.js", "stepper.js")
 
 
 def save_stepper(
@@ -127,11 +122,7 @@ class Stepper:
         return write(path, self._html.encode())
 
     def _repr_html_(self) -> str:
-        document = html.escape(self._html)
-        return (
-            f'<iframe srcdoc="{document}" title="backpropagation, step by step" '
-            'style="width:100%;height:760px;border:0"></iframe>'
-        )
+        return frame(self._html, "backpropagation, step by step")
 
 
 # ---- Views: pictures whose parts the script can find --------------------------------------------
@@ -262,33 +253,16 @@ def _mark_edge(
 
 
 def _page(story: Story, views: list[str]) -> str:
-    sheet = style.page_stylesheet() + (_PAGES / "stepper.css").read_text(encoding="utf-8")
-    script = "\n".join((_PAGES / name).read_text(encoding="utf-8") for name in _SCRIPTS)
-    policy = (
-        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(sheet)}; "
-        "base-uri 'none'; form-action 'none'"
+    shown = set(re.findall(r'data-node="(\w+)"', "".join(views)))
+    return page(
+        "stepper",
+        headline="Backpropagation, step by step",
+        heading=story.heading,
+        last=story.last,
+        data=story.data(),
+        slots={"views": "".join(views), "table": _table(story, shown)},
+        choices='<label><input type="checkbox" class="quiz"> Ask me first</label>\n',
     )
-    title = html.escape(f"{story.name}: backpropagation, step by step")
-    data = json.dumps(story.data(), ensure_ascii=False, separators=(",", ":"))
-    body = (_PAGES / "stepper.html").read_text(encoding="utf-8")
-    slots = {
-        "policy": policy,
-        "sheet": sheet,
-        "title": title,
-        "heading": html.escape(story.heading),
-        "steps": str(story.last),
-        "views": "".join(views),
-        "table": _table(story, shown=set(re.findall(r'data-node="(\w+)"', "".join(views)))),
-        "story": data.replace("<", "\\u003c"),  # a label may be </script>
-        "script": script,
-    }
-    return re.sub(r"\{\{(\w+)\}\}", lambda slot: slots[slot[1]], body)
-
-
-def _hash(source: str) -> str:
-    """How a Content-Security-Policy names the one script, or sheet, that it allows."""
-    digest = hashlib.sha256(source.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
 def _table(story: Story, shown: set[str]) -> str:

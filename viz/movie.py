@@ -1,0 +1,222 @@
+"""A training over time: arrows thicken and thin as each neuron readjusts whom it listens to."""
+
+from __future__ import annotations
+
+import copy
+import html
+import math
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from microgradlike import losses
+from microgradlike.files import write
+from microgradlike.inputs import describe
+from microgradlike.training import History
+from viz import style
+from viz.network import Look, Network, arrows, circles, network_picture, read_network
+from viz.page import page
+from viz.render import SVG, Engine, text
+
+#: No more records than this are shown of one training.
+MOST_RECORDS = 200
+
+# Of the loss curve, in pixels.
+WIDTH, HEIGHT, LEFT, BOTTOM = 380, 200, 68, 24
+
+
+def save_movie(
+    history: History,
+    path: str | os.PathLike[str],
+    *,
+    x: Any = None,
+    y: Any = None,
+    loss: Callable[[Any, Any], Any] = losses.mse,
+    names: Sequence[Sequence[str]] | None = None,
+    engine: Engine | None = None,
+) -> Path:
+    """Write one HTML page that plays a training: the weights of each record, and the loss.
+
+    Args:
+        history: what ``fit(..., record=1)`` returned.
+        path: where to write it.
+        x, y: an example and its target; every neuron then shows its value and its delta for it.
+        loss: a function of the output and the target of the example.
+        names: the names of the inputs and of the neurons of each layer, a list for each.
+        engine: the layout program, "graphviz-pure" (the default) or "dot".
+
+    Returns:
+        The path. Of more than 200 records, 200 are shown, evenly spread.
+
+    Raises:
+        ValueError: the history holds no records, or ``x``, ``y`` or ``names`` do not fit the model.
+        OSError: the file cannot be written.
+
+    >>> from microgradlike import fit
+    >>> from microgradlike.nn import MLP
+    >>> history = fit(MLP(1, [1], seed=0), [[0.0], [1.0]], [1.0, 3.0], loss=losses.mse, epochs=3,
+    ...               progress=False, record=1)
+    >>> save_movie(history, getfixture("tmp_path") / "training.html").name
+    'training.html'
+    """
+    if not isinstance(history, History):
+        raise TypeError(
+            f"a movie is made of the history that fit returned, not {describe(history)}"
+        )
+    if not history.records:
+        raise ValueError("the history holds no records of the weights: use fit(..., record=1)")
+    chosen = _spread(len(history.records))
+    epochs = [history.records[k].epoch for k in chosen]
+    model = copy.deepcopy(history.model)
+    networks = []
+    for k in chosen:
+        model.load_state_dict(history.records[k].state)
+        networks.append(read_network(model, x, y, loss=loss, names=names))
+    look = Look.of(networks)
+    document = page(
+        "movie",
+        headline="A training, step by step",
+        heading=f"{epochs[-1]} epochs, the loss ends at {style.number(history.loss[-1])}",
+        last=len(networks) - 1,
+        data={
+            "frames": [
+                _frame(networks, k, epochs, history.loss, look) for k in range(len(networks))
+            ]
+        },
+        slots={
+            "network": _network(networks, look, engine),
+            "curve": _curve(history.loss, epochs[-1]),
+        },
+    )
+    return write(path, document.encode())
+
+
+def _spread(count: int) -> list[int]:
+    if count <= MOST_RECORDS:
+        return list(range(count))
+    return [round(k * (count - 1) / (MOST_RECORDS - 1)) for k in range(MOST_RECORDS)]
+
+
+# ---- What each record shows --------------------------------------------------------------------
+
+
+def _frame(
+    networks: Sequence[Network], k: int, epochs: Sequence[int], curve: Sequence[float], look: Look
+) -> dict[str, Any]:
+    network, epoch = networks[k], epochs[k]
+    loss = f", loss {style.number(curve[epoch - 1])}" if epoch else ", before the training"
+    at = _point(curve, epoch, epochs[-1]) if epoch else None
+    return {
+        "count": f"Epoch {epoch} of {epochs[-1]}{loss}",
+        "sentence": _most_moved(networks, k),
+        "point": at,
+        "weights": [
+            [style.signed(weight), repr(weight), look.width(weight), style.hue(weight)]
+            for weight in (float(network.weights[i][j, source]) for i, j, source in arrows(network))
+        ],
+        "neurons": [_neuron(network, *place, look) for place in circles(network)],
+    }
+
+
+def _neuron(network: Network, column: int, row: int, look: Look) -> list[str]:
+    """The numbers of one circle, and its colours."""
+    if not network.values:
+        return ["", "", style.INK, style.LEAF]
+    value = style.number(float(network.values[column][row]))
+    if not network.deltas or not column:
+        return [value, "", style.INK, style.LEAF]
+    delta = float(network.deltas[column - 1][row])
+    return [value, f"δ {style.signed(delta)}", *look.colours.paint(delta)]
+
+
+def _most_moved(networks: Sequence[Network], k: int) -> str:
+    """Which neuron changed most how much it listens to whom, since the record before."""
+    if not k:
+        return "The weights are still those that were drawn at random."
+    before, after = networks[k - 1], networks[k]
+    moves = [
+        (abs(float(after.weights[layer][to, source] - before.weights[layer][to, source])), place)
+        for place, (layer, to, source) in enumerate(arrows(after))
+    ]
+    size, place = max(moves, key=lambda move: (move[0], -move[1]))
+    if size == 0:
+        return "No weight moved."
+    layer, to, source = arrows(after)[place]
+    old, new = (float(network.weights[layer][to, source]) for network in (before, after))
+    more = "more" if abs(new) > abs(old) else "less"
+    return (
+        f"{after.title(layer + 1, to)} now gives {more} weight to {after.title(layer, source)}: "
+        f"{style.signed(old)} became {style.signed(new)}, the largest change."
+    )
+
+
+# ---- The two pictures --------------------------------------------------------------------------
+
+
+def _network(networks: Sequence[Network], look: Look, engine: Engine | None) -> str:
+    """The last record as a picture, with everything marked that the script changes."""
+    network = networks[-1]
+    widest = max(
+        style.width(style.signed(float(weight)), 9)
+        for shown in networks
+        for layer in shown.weights
+        for weight in layer.flat
+    )
+    svg = network_picture(network, "weight", look, engine, room=math.ceil(widest)).element()
+    del svg.attrib["style"]
+    svg.set("role", "group")
+    for sheet in svg.findall(f"{SVG}style"):
+        svg.remove(sheet)
+    groups = {group.attrib.pop("data-name", ""): group for group in svg.iter(f"{SVG}g")}
+    for place, (column, row) in enumerate(circles(network)):
+        group = groups[f"n{column}_{row}"]
+        group.set("data-neuron", str(place))
+        outline = group.find(f".//{SVG}ellipse")
+        assert outline is not None
+        outline.set("class", "outline")
+        kinds = ("name", "value", "delta")
+        for kind, words in zip(kinds, group.iter(f"{SVG}text"), strict=False):
+            words.attrib |= {"class": kind, "text-anchor": "middle", "x": outline.attrib["cx"]}
+    for place in range(len(arrows(network))):
+        groups[f"e{place}"].set("data-weight", str(place))
+        if number := groups.get(f"w{place}"):
+            number.set("data-number", str(place))
+            (ground,), (words,) = (list(number.iter(f"{SVG}{tag}")) for tag in ("polygon", "text"))
+            sides = [float(point.split(",")[0]) for point in ground.attrib["points"].split()]
+            middle = (min(sides) + max(sides)) / 2
+            words.attrib |= {"text-anchor": "middle", "x": f"{middle:g}"}
+    return text(svg)
+
+
+def _point(curve: Sequence[float], epoch: int, last: int) -> list[float]:
+    """Where an epoch stands on the loss curve, in pixels."""
+    finite = [loss for loss in curve if math.isfinite(loss)]
+    low, high = min(finite), max(finite)
+    share = (curve[epoch - 1] - low) / (high - low) if high > low else 0.5
+    across = (epoch - 1) / (last - 1) if last > 1 else 0.5
+    room = WIDTH - LEFT - 10, HEIGHT - BOTTOM - 10
+    return [round(LEFT + across * room[0], 1), round(10 + (1 - share) * room[1], 1)]
+
+
+def _curve(curve: Sequence[float], last: int) -> str:
+    """The loss of all epochs, and a point for the one that is shown."""
+    points = " ".join(f"{x},{y}" for x, y in (_point(curve, k + 1, last) for k in range(last)))
+    low, high = min(curve), max(curve)
+    axis = HEIGHT - BOTTOM
+    words = (
+        (LEFT - 6, 18, "end", style.number(high)),
+        (LEFT - 6, axis, "end", style.number(low)),
+        (LEFT, HEIGHT - 6, "start", "epoch 1"),
+        (WIDTH - 10, HEIGHT - 6, "end", f"epoch {last}"),
+    )
+    texts = "".join(
+        f'<text x="{x}" y="{y}" text-anchor="{anchor}" font-size="11">{html.escape(label)}</text>'
+        for x, y, anchor, label in words
+    )
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" class="microgradlike" role="img" '
+        f'aria-label="The loss, from {style.number(curve[0])} to {style.number(curve[-1])}">'
+        f'<path class="axis" d="M{LEFT},6V{axis}H{WIDTH - 6}"/>'
+        f'<polyline class="loss" points="{points}"/><circle class="now" r="5"/>{texts}</svg>'
+    )

@@ -1,0 +1,87 @@
+"""Pages of one file each: no request, no library, a policy that allows only their own script."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from viz import style
+
+_PAGES = Path(__file__).parent / "pages"
+
+
+def page(
+    kind: Literal["stepper", "movie"],
+    *,
+    headline: str,
+    heading: str,
+    last: int,
+    data: Any,
+    slots: Mapping[str, str],
+    choices: str = "",
+) -> str:
+    """A page of steps, made of ``pages/page.html`` and the parts of its kind.
+
+    Args:
+        kind: which stage and which script it has.
+        headline: its first words, which are also its title.
+        heading: what it is about.
+        last: the number of its last step.
+        data: what its script reads.
+        slots: what fills the ``{{slots}}`` of its stage: HTML.
+        choices: more controls beside the choice of colours: HTML.
+    """
+    sheet = style.page_stylesheet() + _read("page.css")
+    script = "\n".join(_read(name) for name in ("transport.js", f"{kind}.js"))
+    policy = (
+        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(sheet)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    stage, after = _filled(_read(f"{kind}.html"), slots).split("<!-- after -->\n")
+    written = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return _filled(
+        _read("page.html"),
+        {
+            "kind": kind,
+            "policy": policy,
+            "sheet": sheet,
+            "title": html.escape(f"{headline}: {heading}"),
+            "headline": html.escape(headline),
+            "heading": html.escape(heading),
+            "choices": choices,
+            "steps": str(last),
+            "stage": stage,
+            "after": after,
+            "data": written.replace("<", "\\u003c"),  # a label may be </script>
+            "script": script,
+        },
+    )
+
+
+def frame(document: str, title: str) -> str:
+    """A page inside a notebook: a frame of its own, so that two of them do not meet."""
+    return (
+        f'<iframe srcdoc="{html.escape(document)}" title="{html.escape(title)}" '
+        'style="width:100%;height:760px;border:0"></iframe>'
+    )
+
+
+def _read(name: str) -> str:
+    return (_PAGES / name).read_text(encoding="utf-8")
+
+
+def _filled(template: str, slots: Mapping[str, str]) -> str:
+    """The template with its slots filled; what fills them is not looked at again."""
+    return re.sub(r"\{\{(\w+)\}\}", lambda slot: slots[slot[1]], template)
+
+
+def _hash(source: str) -> str:
+    """How a Content-Security-Policy names the one script, or sheet, that it allows."""
+    digest = hashlib.sha256(source.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"

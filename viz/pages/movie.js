@@ -1,0 +1,64 @@
+// Each record of the training says how wide its arrows are, and what its neurons show.
+function start(root) {
+  const { frames } = JSON.parse(one(".story", root).textContent);
+  const weights = all("[data-weight]", root).map((group) => ({
+    place: Number(group.dataset.weight),
+    group,
+    title: one("title", group),
+    words: one("title", group).textContent.split(" with the weight ")[0],
+    line: one("path", group),
+    head: one("polygon", group),
+  }));
+  const numbers = all("[data-number]", root).map((group) => ({
+    place: Number(group.dataset.number),
+    text: one("text", group),
+  }));
+  const neurons = all("[data-neuron]", root).map((group) => ({
+    place: Number(group.dataset.neuron),
+    group,
+    title: one("title", group),
+    words: one("title", group).textContent.split("\n")[0],
+    name: one(".name", group),
+    value: one(".value", group),
+    delta: one(".delta", group),
+    outline: one(".outline", group),
+  }));
+
+  function show(now) {
+    const frame = frames[now];
+    for (const { place, group, title, words, line, head } of weights) {
+      const [shown, exact, width, colour] = frame.weights[place];
+      set(line, "stroke", colour);
+      set(line, "stroke-width", String(width));
+      set(line, "stroke-dasharray", exact < 0 ? "6 4" : exact > 0 ? null : "1 3");
+      set(head, "stroke", colour);
+      set(head, "fill", colour);
+      set(group, "data-value", exact);
+      write(title, `${words} with the weight ${shown}`);
+    }
+    for (const { place, text } of numbers) write(text, frame.weights[place][0]);
+    for (const { place, group, title, words, name, value, delta, outline } of neurons) {
+      const [shown, error, ink, fill] = frame.neurons[place];
+      set(outline, "fill", fill);
+      for (const text of [name, value, delta]) if (text) set(text, "fill", ink);
+      if (value) write(value, shown);
+      if (delta) write(delta, error);
+      const numbers_in_words = [shown && `value ${shown}`, error].filter(Boolean).join(", ");
+      write(title, [words, numbers_in_words].filter(Boolean).join("\n"));
+      set(group, "aria-label", title.textContent);
+    }
+    const point = one(".now", root);
+    point.classList.toggle("absent", !frame.point);
+    if (frame.point) {
+      set(point, "cx", String(frame.point[0]));
+      set(point, "cy", String(frame.point[1]));
+    }
+    write(one(".count", root), frame.count);
+    write(one(".sentence", root), frame.sentence);
+    return frame.count;
+  }
+
+  transport(root, { last: frames.length - 1, show }).recall();
+}
+
+for (const root of all(".stepper")) start(root);
