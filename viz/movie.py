@@ -182,7 +182,7 @@ def _network(networks: Sequence[Network], look: Look, engine: Engine | None) -> 
         groups[f"e{place}"].set("data-weight", str(place))
         if number := groups.get(f"w{place}"):
             number.set("data-number", str(place))
-            (ground,), (words,) = (list(number.iter(f"{SVG}{tag}")) for tag in ("polygon", "text"))
+            ground, words = ([*number.iter(f"{SVG}{tag}")][-1] for tag in ("polygon", "text"))
             sides = [float(point.split(",")[0]) for point in ground.attrib["points"].split()]
             middle = (min(sides) + max(sides)) / 2
             words.attrib |= {"text-anchor": "middle", "x": f"{middle:g}"}
