@@ -43,7 +43,10 @@ def main() -> None:
     )
     seconds = time.perf_counter() - start
     loss, accuracy = evaluate(model, X, y, losses.hinge)
-    print(f"trained in {seconds:.1f} s: loss {loss:.4f}, training accuracy {accuracy:.0%}")
+    print(
+        f"trained in {seconds:.1f} s: hinge loss {loss:.4f} "
+        f"({history.loss[-1]:.4f} with the penalty), training accuracy {accuracy:.0%}"
+    )
 
     written = [
         viz.save(viz.plot_loss(history), chosen.out / "moons_loss.svg"),
@@ -69,7 +72,8 @@ def main() -> None:
     restored.load(written[-1])
     with no_grad():
         score = restored([0.0, 1.0]).data
-    print(f"the saved model, loaded: the score of (0, 1) is {score:+.3f}, class {score > 0:d}")
+    label = 1 if score > 0 else -1
+    print(f"the saved model, loaded: the score of (0, 1) is {score:+.3f}, label {label:+d}")
     for path in written:
         print("wrote", path)
 

@@ -88,19 +88,24 @@ def hinge(score: Any, label: Any) -> Any:
 def binary_cross_entropy(logit: Any, target: Any) -> Any:
     """-log of the probability that sigmoid(logit) gives to the target, a number from 0 to 1.
 
-    Written as softplus(logit) - target * logit, which no logit overflows.
+    It is softplus(-logit) for the target 1 and softplus(logit) for the target 0: no logit overflows
+    and, unlike in softplus(logit) - target * logit, no digits cancel.
 
     Raises:
         ValueError: a target lies outside of 0 and 1.
 
     >>> round(binary_cross_entropy(0.0, 1), 6)
     0.693147
+    >>> binary_cross_entropy(40.0, 1) == binary_cross_entropy(-40.0, 0) > 0
+    True
     """
 
     def loss(z: Any, t: Any) -> Any:
         if not 0 <= t <= 1:
             raise ValueError(f"binary_cross_entropy takes targets from 0 to 1, but got {t}")
-        return f.sub(f.softplus(z), f.mul(t, z))
+        if t in (0, 1) and not isinstance(t, Value):
+            return f.softplus(z if t == 0 else f.neg(z))
+        return f.add(f.mul(t, f.softplus(f.neg(z))), f.mul(f.sub(1.0, t), f.softplus(z)))
 
     return _elementwise("binary_cross_entropy", loss, logit, target)
 
@@ -124,7 +129,7 @@ def cross_entropy(logits: Sequence[Any], label: Any) -> Any:
             "cross_entropy takes a list with one logit for each class; "
             "for a single logit use binary_cross_entropy"
         )
-    if isinstance(label, bool) or int(number(label, "the label of cross_entropy")) != label:
+    if isinstance(label, bool) or not number(label, "the label of cross_entropy").is_integer():
         raise TypeError(f"the label of cross_entropy is an integer, but got {describe(label)}")
     if not 0 <= label < len(logits):
         raise ValueError(f"cross_entropy has {len(logits)} logits, but the label is {label}")

@@ -7,20 +7,16 @@ import json
 import math
 import os
 import random
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy
-import numpy.typing
 
 from microgradlike import files
 from microgradlike.engine import Value
 from microgradlike.functions import FUNCTIONS
 from microgradlike.inputs import describe, number
-
-Inputs: TypeAlias = "Sequence[Any] | numpy.typing.NDArray[Any]"
 
 _FORMAT = "microgradlike parameters 1"
 _RELU_LIKE = ("relu", "leaky_relu", "elu", "gelu", "silu")
@@ -28,6 +24,8 @@ _RELU_LIKE = ("relu", "leaky_relu", "elu", "gelu", "silu")
 
 class Module:
     """Anything with parameters: the leaf Values among its attributes, and those of its parts.
+
+    It finds them in lists, tuples, dicts and NumPy arrays too (not in sets, which have no order).
 
     >>> class Line(Module):
     ...     def __init__(self):
@@ -39,11 +37,20 @@ class Module:
     training = True
 
     def named_parameters(self) -> Iterator[tuple[str, Value]]:
-        """Each parameter once, with its name, e.g. ``layers.0.neurons.3.w.1``."""
-        seen: set[Value] = set()
-        for name, part in _walk(vars(self)):
-            if isinstance(part, Value) and not part.op and part not in seen:
-                seen.add(part)
+        """Each parameter once, with its name, e.g. ``layers.0.neurons.3.w.1``.
+
+        Raises:
+            ValueError: two parameters have one name, such as those of the dict keys 1 and "1".
+        """
+        names: set[str] = set()
+        for name, part in _walk(self):
+            if isinstance(part, Value) and not part.op:
+                if name in names:
+                    raise ValueError(
+                        f"two parameters have the name {name!r}, so a saved file could keep only "
+                        "one of them; rename a key or attribute that leads there"
+                    )
+                names.add(name)
                 yield name, part
 
     def parameters(self) -> list[Value]:
@@ -57,8 +64,7 @@ class Module:
 
     def train(self, mode: bool = True) -> None:
         """Tell this module and its parts, in ``.training``, that they are being trained."""
-        self.training = mode
-        for _, part in _walk(vars(self)):
+        for _, part in _walk(self):
             if isinstance(part, Module):
                 part.training = mode
 
@@ -78,9 +84,12 @@ class Module:
         """Set all parameters to the numbers in ``state``.
 
         Raises:
-            ValueError: a name is missing or unknown; nothing was changed.
-            TypeError: ``state`` holds something that is no number; nothing was changed.
+            ValueError: a name is missing or unknown, or a number is NaN or infinite; nothing was
+                changed.
+            TypeError: ``state`` is no dict of numbers; nothing was changed.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"a state is a dict of numbers by name, but got {describe(state)}")
         named = dict(self.named_parameters())
         for what, names in (
             ("lacks", named.keys() - state.keys()),
@@ -89,10 +98,11 @@ class Module:
             if names:
                 who = "the state" if what == "lacks" else "the model"
                 raise ValueError(
-                    f"{who} {what} {len(names)} of the names, such as {min(names)!r}; "
+                    f"{who} {what} {len(names)} of the names, such as {min(map(str, names))!r}; "
                     "load a state that was saved from a model of the same shape"
                 )
         data = {name: number(state[name], f"the parameter {name}") for name in named}
+        _refuse_infinite(data)
         for name, parameter in named.items():
             parameter.data = data[name]
 
@@ -103,10 +113,14 @@ class Module:
             The path.
 
         Raises:
-            ValueError: the name ends in neither.
-            OSError: the file cannot be written; an older one is left as it was.
+            ValueError: the name ends in neither, or a parameter is NaN or infinite: what was saved
+                before a training diverged is worth more.
+            OSError: the file cannot be written.
+
+        Whatever it raises, an older file is left as it was.
         """
         state = self.state_dict()
+        _refuse_infinite(state)
         if _suffix(path) == ".json":
             text = json.dumps({"format": _FORMAT, "parameters": state}, indent=0)
             return files.write(path, text.encode())
@@ -114,7 +128,7 @@ class Module:
         numpy.savez_compressed(
             content,
             format=_FORMAT,
-            names=numpy.frombuffer("\n".join(state).encode(), dtype=numpy.uint8),
+            names=numpy.frombuffer(json.dumps(list(state)).encode(), dtype=numpy.uint8),
             data=numpy.array(list(state.values()), dtype=float),
         )
         return files.write(path, content.getvalue())
@@ -123,36 +137,54 @@ class Module:
         """Set all parameters to those in a file that ``save`` wrote.
 
         Raises:
-            ValueError: the file is damaged or not of this kind, or of a model of another shape;
-                nothing was changed.
+            ValueError: the file is damaged or not of this kind, of a model of another shape, or it
+                holds NaN or infinity; nothing was changed.
             OSError: there is no such file, or it cannot be read.
         """
-        suffix = _suffix(path)
+        read = _read_json if _suffix(path) == ".json" else _read_npz
+        content = Path(path).read_bytes()
         try:
-            content = Path(path).read_bytes()
-            state = _read_json(content) if suffix == ".json" else _read_npz(content)
-        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            state = read(content)
+        except Exception:
+            # Decoders have a dozen ways to say that bytes are damaged; some recommend pickle.
             raise ValueError(
-                f"{os.fspath(path)!r} holds no parameters saved by microgradlike, or is damaged "
-                f"({error}); save the model again"
-            ) from error
+                f"{os.fspath(path)!r} holds no parameters saved by microgradlike, or is damaged; "
+                "save the model again"
+            ) from None
         self.load_state_dict(state)
 
 
-def _walk(parts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The Values and Modules in attributes, lists, tuples and dicts, each by its dotted name."""
-    for name, part in parts.items():
-        yield name, part
-        if isinstance(part, Module):
-            inner: Mapping[str, Any] = vars(part)
-        elif isinstance(part, list | tuple):
-            inner = {str(index): element for index, element in enumerate(part)}
-        elif isinstance(part, dict):
-            inner = {str(key): element for key, element in part.items()}
-        else:
-            continue
-        for rest, element in _walk(inner):
-            yield f"{name}.{rest}", element
+def _walk(module: Module) -> Iterator[tuple[str, Any]]:
+    """The module and all that it holds, each once, by the dotted name where it is met first."""
+    seen: dict[int, Any] = {}  # holds what it has seen, so that no id is given out again
+    waiting: list[tuple[str, Any]] = [("", module)]
+    while waiting:
+        name, part = waiting.pop()
+        if id(part) not in seen:
+            seen[id(part)] = part
+            yield name, part
+            prefix = f"{name}." if name else ""
+            waiting += [(f"{prefix}{key}", inner) for key, inner in reversed(_parts(part))]
+
+
+def _parts(whole: Any) -> list[tuple[Any, Any]]:
+    """What a Module, dict, list, tuple or array of objects holds, each part after its key."""
+    if isinstance(whole, Module):
+        return list(vars(whole).items())
+    if isinstance(whole, dict):
+        return list(whole.items())
+    if isinstance(whole, numpy.ndarray) and whole.dtype == object:
+        whole = list(numpy.atleast_1d(whole))  # the rows of a matrix are arrays again
+    return list(enumerate(whole)) if isinstance(whole, list | tuple) else []
+
+
+def _refuse_infinite(state: Mapping[str, float]) -> None:
+    for name, data in state.items():
+        if not math.isfinite(data):
+            raise ValueError(
+                f"the parameter {name} is {data}, which is neither saved nor loaded; "
+                "go back to a state of before the training diverged"
+            )
 
 
 def _suffix(path: str | os.PathLike[str]) -> str:
@@ -164,17 +196,19 @@ def _suffix(path: str | os.PathLike[str]) -> str:
 
 def _read_json(content: bytes) -> dict[str, float]:
     saved = json.loads(content)
-    if saved["format"] != _FORMAT:
-        raise ValueError(f"its format is {saved['format']!r}, not {_FORMAT!r}")
-    return dict(saved["parameters"])
+    return _state(saved["format"], saved["parameters"].items())
 
 
 def _read_npz(content: bytes) -> dict[str, float]:
     with numpy.load(io.BytesIO(content), allow_pickle=False) as saved:
-        if str(saved["format"]) != _FORMAT:
-            raise ValueError(f"its format is {saved['format']}, not {_FORMAT!r}")
-        names = saved["names"].tobytes().decode().split("\n")
-        return dict(zip(names, saved["data"].tolist(), strict=True))
+        names = json.loads(saved["names"].tobytes())
+        return _state(str(saved["format"]), zip(names, saved["data"].tolist(), strict=True))
+
+
+def _state(found: str, parameters: Iterable[tuple[str, Any]]) -> dict[str, float]:
+    if found != _FORMAT:
+        raise ValueError("another format")
+    return {name: number(data, name) for name, data in parameters}
 
 
 # ---- Neuron, layer, network --------------------------------------------------------------------
@@ -190,6 +224,10 @@ class Neuron(Module):
         scale: weights are drawn uniformly from -scale to scale; the bias starts at zero.
         seed: of the weights; None draws them from the global ``random``.
         name: prefixes the labels of the parameters, and labels the output.
+
+    Raises:
+        TypeError: ``nin`` or ``seed`` is no int.
+        ValueError: ``nin`` is below one, or ``activation`` no function of one number.
 
     >>> neuron = Neuron(2, activation="tanh", seed=0)
     >>> neuron
@@ -213,11 +251,11 @@ class Neuron(Module):
         size = _size(nin, "a neuron", "inputs")
         self.w = [Value(draw.uniform(-scale, scale), f"{prefix}w.{i}") for i in range(size)]
         self.b = Value(0.0, f"{prefix}b")
-        self.nonlin = nonlin and activation != "linear"
-        self.activation = _activation(activation) if self.nonlin else "linear"
+        self.activation = _activation(activation) if nonlin else "linear"
+        self.nonlin = self.activation != "linear"
         self.name = name
 
-    def __call__(self, x: Inputs) -> Value:
+    def __call__(self, x: Iterable[Any]) -> Value:
         """The output for one example.
 
         Raises:
@@ -229,7 +267,7 @@ class Neuron(Module):
             out.label = self.name
         return out
 
-    def weighted_sum(self, x: Inputs) -> Value:
+    def weighted_sum(self, x: Iterable[Any]) -> Value:
         """w[0] * x[0] + w[1] * x[1] + ... + b, which the activation is given."""
         out = self.b
         for w, value in zip(self.w, _inputs(x, len(self.w), self), strict=True):
@@ -277,7 +315,7 @@ class Layer(Module):
         _size(nin, "a layer", "inputs"), _size(nout, "a layer", "neurons")
         if init not in ("he", "glorot", None):
             raise ValueError(f'init is "he", "glorot" or None, but got {describe(init)}')
-        relu_like = nonlin and activation in _RELU_LIKE
+        relu_like = nonlin and _activation(activation) in _RELU_LIKE
         init = init or ("he" if relu_like else "glorot")
         variance = 2 / nin if init == "he" else 2 / (nin + nout)
         draw = _generator(seed)
@@ -293,7 +331,7 @@ class Layer(Module):
             for i in range(nout)
         ]
 
-    def __call__(self, x: Inputs) -> Any:
+    def __call__(self, x: Iterable[Any]) -> Any:
         """The outputs for one example: a list of Values, or the Value alone if there is one."""
         x = _inputs(x, len(self.neurons[0].w), self)
         out = [neuron(x) for neuron in self.neurons]
@@ -308,14 +346,16 @@ class MLP(Module):
 
     Args:
         nin: the number of inputs.
-        nouts: the number of neurons of each layer.
+        nouts: the number of neurons of each layer, a list.
         activation: of all layers but the last, which is linear; or a list with one name for each
             layer ("linear" for none).
         init: "he", "glorot", or None for whichever fits each activation.
         seed: of the weights; None draws them from the global ``random``.
 
     Raises:
-        ValueError: a size is below one, there are no layers, or a name is unknown.
+        TypeError: a size or ``seed`` is no int, or ``nouts`` no list.
+        ValueError: a size is below one, there are no layers, or ``activation`` has too few or too
+            many names, or one that is no function of one number.
 
     >>> model = MLP(2, [16, 16, 1], activation="relu", seed=0)
     >>> len(model.parameters())
@@ -327,24 +367,29 @@ class MLP(Module):
     def __init__(
         self,
         nin: int,
-        nouts: Sequence[int],
+        nouts: Iterable[int],
         *,
         activation: str | Sequence[str] = "relu",
         init: str | None = None,
         seed: int | random.Random | None = None,
     ) -> None:
-        sizes = [nin, *nouts]
-        if len(sizes) < 2:
+        if not isinstance(nouts, Iterable):
+            raise TypeError(
+                "nouts is a list with the number of neurons of each layer, such as [16, 1], "
+                f"but got {describe(nouts)}"
+            )
+        sizes = [_size(size, "an MLP", "inputs and neurons") for size in (nin, *nouts)]
+        count = len(sizes) - 1
+        if not count:
             raise ValueError("an MLP needs at least one layer, but the list of layers is empty")
-        if isinstance(activation, str):
-            activation = [activation] * (len(nouts) - 1) + ["linear"]
-        if len(activation) != len(nouts):
+        if isinstance(activation, str) or not isinstance(activation, Iterable):
+            activation = [_activation(activation)] * (count - 1) + ["linear"]
+        activation = list(activation)
+        if len(activation) != count:
             raise ValueError(
-                f"activation has {len(activation)} names for {len(nouts)} layers; "
+                f"activation has {len(activation)} names for {count} layers; "
                 "give one for each layer, or a single one for all but the last"
             )
-        for size in sizes:
-            _size(size, "an MLP", "inputs and neurons")
         draw = _generator(seed)
         self.layers = [
             Layer(n, m, activation=function, init=init, seed=draw, name=f"layers.{i}")
@@ -353,7 +398,7 @@ class MLP(Module):
             )
         ]
 
-    def __call__(self, x: Inputs) -> Any:
+    def __call__(self, x: Iterable[Any]) -> Any:
         """The outputs for one example: a list of Values, or the Value alone if there is one."""
         for layer in self.layers[:-1]:
             x = layer(x)
@@ -370,7 +415,11 @@ class MLP(Module):
 def _generator(seed: Any) -> Any:
     if seed is None or seed is random:
         return random  # the module itself draws, so that random.seed() counts
-    return seed if isinstance(seed, random.Random) else random.Random(seed)
+    if isinstance(seed, random.Random):
+        return seed
+    if isinstance(seed, bool) or not isinstance(seed, int | numpy.integer):
+        raise TypeError(f"seed is an int, a random.Random or None, but got {describe(seed)}")
+    return random.Random(int(seed))
 
 
 def _size(size: Any, whose: str, what: str) -> int:
@@ -382,21 +431,24 @@ def _size(size: Any, whose: str, what: str) -> int:
 
 
 def _activation(name: Any) -> str:
-    if name not in FUNCTIONS:
+    try:
+        if str(name) != "linear":
+            FUNCTIONS[name](1.0)
+    except (KeyError, TypeError):  # there is none, or it takes several numbers
         raise ValueError(
-            f"the activation {describe(name)} is unknown; "
-            'use "relu", "tanh", "sigmoid", "linear" or another function of one number'
-        )
+            'an activation is "linear" or the name of a function of one number, such as "relu", '
+            f'"tanh" or "sigmoid", but got {describe(name)}'
+        ) from None
     return str(name)
 
 
 def _inputs(x: Any, count: int, whose: Module) -> list[Any]:
     try:
-        found = len(x)
+        x = list(x)
     except TypeError:
         raise TypeError(
             f"a {type(whose).__name__} takes a list of {count} inputs, but got {describe(x)}"
         ) from None
-    if found != count:
-        raise ValueError(f"this {type(whose).__name__} takes {count} inputs, but got {found}")
+    if len(x) != count:
+        raise ValueError(f"this {type(whose).__name__} takes {count} inputs, but got {len(x)}")
     return [v if isinstance(v, Value) else number(v, f"a {type(whose).__name__}") for v in x]

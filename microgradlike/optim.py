@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy
@@ -29,6 +29,11 @@ class Optimizer:
     """
 
     def __init__(self, parameters: Iterable[Value], lr: float | Schedule) -> None:
+        if not isinstance(parameters, Iterable):
+            raise TypeError(
+                "an optimiser takes a list of parameters, such as model.parameters(), "
+                f"but got {describe(parameters)}"
+            )
         self.parameters = list(parameters)
         if not self.parameters:
             raise ValueError("an optimiser needs parameters, but the list of them is empty")
@@ -40,8 +45,13 @@ class Optimizer:
 
     @property
     def lr(self) -> float:
-        """The learning rate of the next step."""
-        return self.schedule(self.steps)
+        """The learning rate of the next step.
+
+        Raises:
+            TypeError, ValueError: the schedule gives no number, or none from 0 up.
+        """
+        name = f"the learning rate that the schedule gives at step {self.steps}"
+        return _within(name, self.schedule(self.steps), 0, math.inf)
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to zero."""
@@ -49,10 +59,25 @@ class Optimizer:
             parameter.grad = 0.0
 
     def step(self) -> None:
-        """Change the parameters by their gradients. An interrupt leaves no step half taken."""
+        """Change the parameters by their gradients. An interrupt leaves no step half taken.
+
+        Raises:
+            FloatingPointError: a gradient is NaN or infinite, or the step leads to such a number;
+                nothing was changed.
+        """
+        _refuse_infinite(self.parameters)
         theta = numpy.array([parameter.data for parameter in self.parameters])
         gradient = numpy.array([parameter.grad for parameter in self.parameters])
-        data = self.update(theta, gradient).tolist()
+        before = vars(self).copy()  # a rule replaces its arrays, and changes none in place
+        try:
+            with numpy.errstate(over="raise", divide="raise", invalid="raise"):
+                data = self.update(theta, gradient).tolist()
+        except FloatingPointError as error:
+            vars(self).update(before)
+            raise FloatingPointError(
+                f"this step cannot be computed ({error}); lower the learning rate, "
+                "or shrink the gradient with clip_grad_norm"
+            ) from error
         try:
             self._assign(data)
         except KeyboardInterrupt:
@@ -79,7 +104,7 @@ class SGD(Optimizer):
 
     Args:
         parameters, lr: as for every optimiser.
-        momentum: how much of the last direction is kept, from 0 to 1.
+        momentum: how much of the last direction is kept, from 0 to below 1.
         nesterov: look ahead along the new direction (Nesterov, 1983).
         weight_decay: adds weight_decay x parameter to the gradient.
 
@@ -122,8 +147,8 @@ class Adam(Optimizer):
 
     Args:
         parameters, lr: as for every optimiser.
-        betas: how much is kept of the mean and of the mean square at each step.
-        eps: keeps the quotient finite.
+        betas: how much is kept of the mean and of the mean square at each step, from 0 to below 1.
+        eps: keeps the quotient finite, so it is above 0.
         weight_decay: adds weight_decay x parameter to the gradient (see ``AdamW``).
 
     Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015.
@@ -146,8 +171,10 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(parameters, lr)
+        if not isinstance(betas, Sequence) or len(betas) != 2:
+            raise TypeError(f"betas is a pair, such as (0.9, 0.999), but got {describe(betas)}")
         self.betas = _within("betas[0]", betas[0], 0, 1), _within("betas[1]", betas[1], 0, 1)
-        self.eps = _within("eps", eps, 0, math.inf)
+        self.eps = _above_zero("eps", eps)
         self.weight_decay = _within("weight_decay", weight_decay, 0, math.inf)
         self.mean: Array | float = 0.0
         self.square: Array | float = 0.0
@@ -193,8 +220,8 @@ class RMSprop(Optimizer):
 
     Args:
         parameters, lr: as for every optimiser.
-        alpha: how much of the mean square is kept at each step.
-        eps: keeps the quotient finite.
+        alpha: how much of the mean square is kept at each step, from 0 to below 1.
+        eps: keeps the quotient finite, so it is above 0.
 
     Source: Hinton, "Neural Networks for Machine Learning", lecture 6, 2012.
 
@@ -216,7 +243,7 @@ class RMSprop(Optimizer):
     ) -> None:
         super().__init__(parameters, lr)
         self.alpha = _within("alpha", alpha, 0, 1)
-        self.eps = _within("eps", eps, 0, math.inf)
+        self.eps = _above_zero("eps", eps)
         self.square: Array | float = 0.0
 
     def direction(self, theta: Array, gradient: Array) -> Array:
@@ -246,6 +273,7 @@ def step_decay(lr: float, every: int, factor: float = 0.1) -> Schedule:
     """
     lr = _within("the learning rate", lr, 0, math.inf)
     every = int(_within("every", every, 1, math.inf))
+    factor = _within("factor", factor, 0, math.inf)
     return lambda step: lr * factor ** (step // every)
 
 
@@ -260,6 +288,7 @@ def cosine(lr: float, steps: int, floor: float = 0.0) -> Schedule:
     """
     lr = _within("the learning rate", lr, 0, math.inf)
     steps = int(_within("steps", steps, 1, math.inf))
+    floor = _within("floor", floor, 0, math.inf)
 
     def schedule(step: int) -> float:
         return floor + (lr - floor) * (1 + math.cos(math.pi * min(step / steps, 1))) / 2
@@ -292,6 +321,10 @@ def clip_grad_norm(parameters: Iterable[Value], max_norm: float) -> float:
     Returns:
         The norm before.
 
+    Raises:
+        TypeError, ValueError: ``max_norm`` is no number from 0 up.
+        FloatingPointError: a gradient, or their norm, is NaN or infinite; nothing was changed.
+
     >>> a, b = Value(0.0), Value(0.0)
     >>> a.grad, b.grad = 3.0, 4.0
     >>> clip_grad_norm([a, b], 1.0)
@@ -299,18 +332,43 @@ def clip_grad_norm(parameters: Iterable[Value], max_norm: float) -> float:
     >>> round(a.grad, 6), round(b.grad, 6)
     (0.6, 0.8)
     """
-    max_norm = _within("max_norm", max_norm, 0, math.inf)
+    if not number(max_norm, "max_norm") >= 0:
+        raise ValueError(f"max_norm is a number from 0 up, but got {max_norm}")
     parameters = list(parameters)
+    _refuse_infinite(parameters)
     norm = math.hypot(*(parameter.grad for parameter in parameters))
+    if math.isinf(norm):
+        raise FloatingPointError(
+            "the norm of the gradient is more than a float can hold; lower the learning rate, "
+            "or scale the loss down"
+        )
     if norm > max_norm:
         for parameter in parameters:
             parameter.grad *= max_norm / norm
     return norm
 
 
+# ---- Bad input ---------------------------------------------------------------------------------
+
+
+def _refuse_infinite(parameters: list[Value]) -> None:
+    for place, parameter in enumerate(parameters):
+        if not math.isfinite(parameter.grad):
+            raise FloatingPointError(
+                f"the gradient of the parameter {parameter.label or f'number {place}'} is "
+                f"{parameter.grad}; find the operation that sent it with detect_anomaly()"
+            )
+
+
 def _within(name: str, value: Any, low: float, high: float) -> float:
     within = number(value, name)
-    if not low <= within <= high:
-        upper = f" to {high}" if math.isfinite(high) else " up"
-        raise ValueError(f"{name} is a number from {low}{upper}, but got {within}")
+    if not low <= within < high:
+        upper = f"to below {high}" if math.isfinite(high) else "up, and finite"
+        raise ValueError(f"{name} is a number from {low} {upper}, but got {within}")
     return within
+
+
+def _above_zero(name: str, value: Any) -> float:
+    if _within(name, value, 0, math.inf) == 0:
+        raise ValueError(f"{name} is a number above 0, but got {value}")
+    return float(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -32,9 +32,10 @@ class Record:
 class History:
     """What happened in each epoch.
 
-    ``loss`` and ``metric`` are means over the training examples, as they were met during the epoch;
-    those named ``validation_...`` were measured after it. ``stopped`` says why the training ended.
-    ``records`` are those that ``fit(..., record=...)`` kept, of ``model``.
+    ``loss`` and ``metric`` are means over the training examples, as they were met during the epoch,
+    and ``loss`` includes the penalty; those named ``validation_...`` were measured after the epoch,
+    without it. ``stopped`` says why the training ended. ``records`` are those of ``model`` that
+    ``fit(..., record=...)`` kept.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -70,9 +71,10 @@ def fit(
     Args:
         model: a ``Module`` that takes one example (a list of floats) and gives a Value or a list.
         X: the examples, shape (examples, inputs).
-        y: a target or class label for each example, or a list of targets for each.
+        y: a target or class label for each example, or a list of targets for each; True and False
+            are 1 and 0.
         loss: a function of one output and one target, e.g. ``losses.cross_entropy``.
-        optimizer: default ``Adam(model.parameters(), lr=3e-3)``.
+        optimizer: of the model's parameters; default ``Adam(model.parameters(), lr=3e-3)``.
         epochs: how often all examples are shown.
         batch_size: the number of examples before each step of the optimiser.
         seed: of the order in which examples are shown; None keeps them in their order.
@@ -87,13 +89,17 @@ def fit(
         progress: show a progress bar (needs tqdm).
 
     Returns:
-        The history. An interrupt from the keyboard ends the training early, at the last whole step.
+        The history. An interrupt from the keyboard ends the training early, at the last whole step
+        or, with ``patience``, at the best parameters.
 
     Raises:
-        TypeError, ValueError: bad input, found before anything is changed.
-        FloatingPointError: the loss became NaN or infinite; the parameters are those of the last
-            whole step.
+        TypeError, ValueError: bad input, found before anything is changed: one output is held
+            against every target first.
+        FloatingPointError: the loss or a gradient became NaN or infinite; the parameters are those
+            of the last whole step or, with ``patience``, the best ones.
         ImportError: ``progress`` without tqdm.
+
+    However the training ends, a ``Module`` is left as one to be used: ``eval()``.
 
     >>> from microgradlike.nn import MLP
     >>> history = fit(
@@ -104,29 +110,33 @@ def fit(
     True
     """
     X, y = _examples(X, y)
-    held_out = None if validation is None else _examples(*validation)
-    for name, count in (
-        ("epochs", epochs),
-        ("batch_size", batch_size),
-        ("patience", patience),
-        ("record", record),
-    ):
-        if count is not None and (isinstance(count, bool) or int(count) != count or count < 1):
-            raise ValueError(f"{name} is an integer of at least 1, but got {describe(count)}")
-    optimizer = optimizer or optim.Adam(model.parameters(), lr=3e-3)
-    metric = metric or _ACCURACY.get(loss)
-    history = History(metric_name="" if metric is None else metric.__name__)
-    _rehearse(model, X[0], y[0], loss, metric)
-
+    held_out = None if validation is None else _examples(*_pair(validation), "validation ")
+    parts = [(X, y)] if held_out is None else [(X, y), held_out]
+    _check_functions(model=model, loss=loss, metric=metric, penalty=penalty)
+    _check_count("epochs", epochs)
+    _check_count("batch_size", batch_size)
+    if patience is not None:
+        _check_count("patience", patience)
     if record is not None:
-        history.model = model
-        history.records.append(Record(0, model.state_dict()))
+        _check_count("record", record)
+        if not isinstance(model, Module):
+            raise TypeError(f"record keeps the parameters of a Module, but got {describe(model)}")
+    if seed is not None:
+        _check_count("seed", seed, least=0)
+    if clip_norm is not None:
+        optim.clip_grad_norm((), clip_norm)  # nothing to clip: it only refuses a bad norm
+    optimizer = _optimizer(model, optimizer)
+    metric = metric or _accuracy(loss)
+    history = History(metric_name=getattr(metric, "__name__", "metric") if metric else "")
+
     shuffle = numpy.random.default_rng(seed)
     best, best_loss, waited = _state(optimizer), math.inf, 0
-    if isinstance(model, Module):
-        model.train()
     try:
-        with _bar(epochs, progress) as show:
+        _rehearse(model, parts, loss, metric, penalty)
+        if record is not None:
+            history.model = model
+            history.records.append(Record(0, model.state_dict()))
+        with _bar(epochs, progress) as show, _mode(model, training=True):
             for _ in range(epochs):
                 order = range(len(X)) if seed is None else shuffle.permutation(len(X)).tolist()
                 sums = numpy.zeros(2)
@@ -136,7 +146,8 @@ def fit(
                 _record(history, "", sums / len(X))
                 watched = history.loss
                 if held_out is not None:
-                    _record(history, "validation_", evaluate(model, *held_out, loss, metric))
+                    with _mode(model, training=False):
+                        _record(history, "validation_", evaluate(model, *held_out, loss, metric))
                     watched = history.validation_loss
                 show(history)
                 if record is not None and len(history.loss) % record == 0:
@@ -150,10 +161,9 @@ def fit(
                     break
     except KeyboardInterrupt:
         history.stopped = "interrupted from the keyboard"
-    if patience is not None:
-        optimizer._assign(best)
-    if isinstance(model, Module):
-        model.eval()
+    finally:
+        if patience is not None:
+            optimizer._assign(best)
     return history
 
 
@@ -168,16 +178,21 @@ def evaluate(
     Returns:
         The two means; the metric is NaN where there is none.
 
+    Raises:
+        TypeError, ValueError: bad input, or a loss or metric that is no number.
+
     >>> evaluate(lambda x: Value(x[0]), [[1.0], [-2.0]], [1, 1], losses.hinge)
     (1.5, 0.5)
     """
     X, y = _examples(X, y)
-    metric = metric or _ACCURACY.get(loss)
+    _check_functions(model=model, loss=loss, metric=metric)
+    metric = metric or _accuracy(loss)
     sums = numpy.zeros(2)
     with no_grad():
         for x, target in zip(X, y, strict=True):
             output = model(x)
-            sums += float(loss(output, target)), metric(output, target) if metric else math.nan
+            error = _float("the loss of one example", loss(output, target))
+            sums += error, _measure(metric, output, target)
     mean_loss, mean_metric = (sums / len(X)).tolist()
     return mean_loss, mean_metric
 
@@ -196,11 +211,11 @@ def _learn(
     sums = numpy.zeros(2)
     for x, target in batch:
         output = model(x)
-        error = loss(output, target)
+        error = _value("the loss of one example", loss(output, target))
         (error / len(batch)).backward()  # one example's graph at a time: leaves accumulate
-        sums += error.data, metric(output, target) if metric else math.nan
+        sums += error.data, _measure(metric, output, target)
     if penalty is not None:
-        error = penalty()
+        error = _value("the penalty", penalty())
         error.backward()
         sums[0] += error.data * len(batch)
     if not math.isfinite(sums[0]):
@@ -214,6 +229,10 @@ def _learn(
     return sums
 
 
+def _measure(metric: Metric | None, output: Any, target: Any) -> float:
+    return _float("the metric of one example", metric(output, target)) if metric else math.nan
+
+
 def _record(history: History, prefix: str, means: Any) -> None:
     getattr(history, f"{prefix}loss").append(float(means[0]))
     if history.metric_name:
@@ -222,6 +241,19 @@ def _record(history: History, prefix: str, means: Any) -> None:
 
 def _state(optimizer: optim.Optimizer) -> list[float]:
     return [parameter.data for parameter in optimizer.parameters]
+
+
+@contextlib.contextmanager
+def _mode(model: Any, *, training: bool) -> Iterator[None]:
+    """Within this block a Module is told that it is trained, or used; after it, the opposite."""
+    if not isinstance(model, Module):
+        yield
+        return
+    model.train(training)
+    try:
+        yield
+    finally:
+        model.train(not training)
 
 
 @contextlib.contextmanager
@@ -270,43 +302,123 @@ _ACCURACY: dict[Loss, Metric] = {
 }
 
 
+def _accuracy(loss: Loss) -> Metric | None:
+    # Not every callable can be looked up in a dict: a dataclass has no hash.
+    return next((metric for known, metric in _ACCURACY.items() if known is loss), None)
+
+
 # ---- Bad input ---------------------------------------------------------------------------------
 
 
-def _examples(X: Any, y: Any) -> tuple[list[Any], list[Any]]:
+def _examples(X: Any, y: Any, prefix: str = "") -> tuple[list[Any], list[Any]]:
     """X and y as lists of one length, checked to be finite numbers."""
-    arrays = []
-    for name, data in ("X", X), ("y", y):
-        try:
-            array = numpy.asarray(data)
-        except ValueError:
-            array = numpy.asarray(None)
-        if array.dtype.kind not in "iuf":
-            raise TypeError(
-                f"{name} is an array (or equally long lists) of numbers, but got {describe(data)}"
-            )
-        if not numpy.isfinite(array).all():
-            raise ValueError(f"{name} contains NaN or infinity; remove or replace those examples")
-        arrays.append(array)
-    X, y = arrays
+    X = _array(X, f"{prefix}X", "turn categories into numbers")
+    y = _array(y, f"{prefix}y", "number the classes: numpy.unique(y, return_inverse=True)[1]")
     if X.ndim != 2 or y.ndim not in (1, 2):
         raise ValueError(
-            f"X has the shape (examples, inputs) and y (examples,) or (examples, outputs), "
+            f"{prefix}X has the shape (examples, inputs) and y (examples,) or (examples, outputs), "
             f"but got {X.shape} and {y.shape}"
         )
     if len(X) != len(y):
-        raise ValueError(f"X and y have one entry for each example, but got {len(X)} and {len(y)}")
+        raise ValueError(
+            f"{prefix}X and y have one entry for each example, but got {len(X)} and {len(y)}"
+        )
     if not X.size:
-        raise ValueError(f"there is nothing to learn from: X has the shape {X.shape}")
+        raise ValueError(f"there is nothing to learn from: {prefix}X has the shape {X.shape}")
     return X.astype(float).tolist(), y.tolist()
 
 
-def _rehearse(model: Any, x: Any, target: Any, loss: Loss, metric: Metric | None) -> None:
-    """Run one example, so that whatever does not fit together is found before training."""
+def _array(data: Any, name: str, otherwise: str) -> Any:
+    try:
+        array = numpy.asarray(data)
+    except ValueError:
+        raise TypeError(f"{name} is an array of numbers, but its lists differ in length") from None
+    if array.dtype == bool:
+        array = array.astype(int)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(
+            f"{name} is an array (or equally long lists) of numbers, but its dtype is "
+            f"{array.dtype}; {otherwise}"
+        )
+    if not numpy.isfinite(array).all():
+        raise ValueError(f"{name} contains NaN or infinity; remove or replace those examples")
+    return array
+
+
+def _pair(validation: Any) -> tuple[Any, Any]:
+    if isinstance(validation, tuple | list) and len(validation) == 2:
+        return validation[0], validation[1]
+    length = f" of length {len(validation)}" if isinstance(validation, Sized) else ""
+    raise TypeError(
+        f"validation is a pair of arrays, (X, y), but got {type(validation).__name__}{length}"
+    )
+
+
+def _check_functions(**functions: Any) -> None:
+    for name, function in functions.items():
+        if not callable(function) and not (function is None and name in ("metric", "penalty")):
+            raise TypeError(
+                f"{name} is a function, or an object that can be called, "
+                f"but got {describe(function)}; pass the function itself"
+            )
+
+
+def _check_count(name: str, count: Any, least: int = 1) -> None:
+    is_integer = isinstance(count, int | numpy.integer) and not isinstance(count, bool)
+    if not is_integer or count < least:
+        raise ValueError(f"{name} is an integer of at least {least}, but got {describe(count)}")
+
+
+def _optimizer(model: Any, optimizer: Any) -> optim.Optimizer:
+    """The optimiser that was given, checked to be one of this model, or else the default."""
+    if optimizer is None:
+        if not hasattr(model, "parameters"):
+            raise TypeError(
+                "the model has no parameters() for the default optimizer to train; "
+                "give an optimizer of the Values that it is to change"
+            )
+        return optim.Adam(model.parameters(), lr=3e-3)
+    if not isinstance(optimizer, optim.Optimizer):
+        raise TypeError(
+            "optimizer is an optimiser such as optim.SGD(model.parameters(), lr=0.1), "
+            f"but got {describe(optimizer)}"
+        )
+    if isinstance(model, Module) and set(model.parameters()).isdisjoint(optimizer.parameters):
+        raise ValueError(
+            "none of the optimizer's parameters belongs to the model; "
+            "make it from model.parameters() of the model that is trained"
+        )
+    return optimizer
+
+
+def _value(what: str, value: Any) -> Value:
+    if not isinstance(value, Value):
+        raise TypeError(
+            f"{what} is a Value, so that there is a slope to follow, but got {describe(value)}"
+        )
+    return value
+
+
+def _float(what: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{what} is a number, but got {describe(value)}") from None
+
+
+def _rehearse(
+    model: Any,
+    parts: Sequence[tuple[list[Any], list[Any]]],
+    loss: Loss,
+    metric: Metric | None,
+    penalty: Callable[[], Value] | None,
+) -> None:
+    """Try an output against every target, so that what does not fit is found before training."""
     with no_grad():
-        output = model(x)
-        error = loss(output, target)
-        if metric is not None:
-            metric(output, target)
-    if not isinstance(error, Value):
-        raise TypeError(f"the loss of one example is a Value, but got {describe(error)}")
+        for X, y in parts:
+            output = model(X[0])
+            for target in numpy.unique(y, axis=0).tolist():
+                _value("the loss of one example", loss(output, target))
+                _measure(metric, output, target)
+        if penalty is not None:
+            _value("the penalty", penalty())

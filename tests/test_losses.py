@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy
 import pytest
+from mpmath import mp, mpf
 
 from microgradlike import Value, check_gradients, losses
 
@@ -37,6 +38,29 @@ def test_values_and_slopes_by_hand(
     assert error.data == pytest.approx(value, rel=1e-15)
     assert out.grad == pytest.approx(slope, rel=1e-15)
     assert loss(output, target) == error.data
+
+
+@pytest.mark.parametrize("target", [0, 1, 0.25, 0.5, 0.999])
+@pytest.mark.parametrize("logit", [-700.0, -40.0, -3.0, -1e-9, 0.0, 0.3, 5.0, 40.0, 700.0])
+def test_binary_cross_entropy_keeps_its_digits(logit: float, target: float) -> None:
+    out = Value(logit)
+    error = losses.binary_cross_entropy(out, target)
+    error.backward()
+    with mp.workdps(400):
+        right = 1 / (1 + mp.exp(-mpf(logit)))
+        wrong = 1 / (1 + mp.exp(mpf(logit)))
+        value = -target * mp.log(right) - (1 - mpf(target)) * mp.log(wrong)
+        slope = (1 - mpf(target)) * right - target * wrong
+    assert error.data == pytest.approx(float(value), rel=1e-14, abs=0)
+    # Between the labels two slopes of opposite sign meet, and the rounding of each remains.
+    assert out.grad == pytest.approx(float(slope), rel=1e-14, abs=0 if target in (0, 1) else 1e-16)
+    assert losses.binary_cross_entropy(logit, target) == error.data
+
+
+def test_a_target_that_is_a_value_gets_a_slope() -> None:
+    target = Value(1.0)
+    losses.binary_cross_entropy(Value(2.0), target).backward()
+    assert target.grad == pytest.approx(-2.0, rel=1e-14)
 
 
 def test_cross_entropy_slopes_are_softmax_minus_one_hot() -> None:
@@ -80,6 +104,8 @@ def test_penalties() -> None:
         (lambda: losses.cross_entropy([1.0, 2.0], 2), ValueError, "2 logits, but the label is 2"),
         (lambda: losses.cross_entropy([1.0, 2.0], 0.5), TypeError, "is an integer"),
         (lambda: losses.cross_entropy([1.0, 2.0], True), TypeError, "is an integer"),
+        (lambda: losses.cross_entropy([1.0, 2.0], math.inf), TypeError, "is an integer"),
+        (lambda: losses.cross_entropy([1.0, 2.0], math.nan), TypeError, "is an integer"),
         (lambda: losses.cross_entropy([1.0, 2.0], "a"), TypeError, "takes a real number"),
     ],
 )

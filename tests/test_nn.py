@@ -13,7 +13,7 @@ from typing import Any
 import numpy
 import pytest
 
-from microgradlike import Value, no_grad
+from microgradlike import Value, no_grad, tanh
 from microgradlike.nn import MLP, Layer, Module, Neuron
 
 # ---- Arithmetic --------------------------------------------------------------------------------
@@ -68,6 +68,8 @@ def test_inputs_may_be_values_arrays_tuples_and_numbers_of_any_kind() -> None:
     x = Value(1.0)
     for inputs in ([x, 2], (1, 2.0), numpy.array([1, 2]), numpy.array([x, 2.0], dtype=object)):
         assert model(inputs).data == expected
+    for part in (model, model.layers[0], Neuron(2, seed=0)):
+        assert str(part(v for v in (1, 2))) == str(part([1, 2]))
     model([x, 2]).backward()
     assert x.grad != 0
 
@@ -132,6 +134,45 @@ def test_a_module_finds_parameters_wherever_they_are() -> None:
     assert names == ["line.slope", "parts.0.w.0", "parts.0.b", "parts.1.0"]
 
 
+def test_arrays_of_values_are_parameters() -> None:
+    class Linear(Module):
+        def __init__(self) -> None:
+            self.W = numpy.array([[Value(1.0), Value(2.0)], [Value(3.0), Value(4.0)]])
+            self.b = numpy.array([Value(5.0), Value(6.0)])
+            self.scale = numpy.array(Value(7.0))
+            self.inputs = numpy.zeros(3)
+
+    state = Linear().state_dict()
+    assert list(state) == ["W.0.0", "W.0.1", "W.1.0", "W.1.1", "b.0", "b.1", "scale.0"]
+    assert list(state.values()) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_two_parameters_of_one_name_are_refused() -> None:
+    class Pair(Module):
+        def __init__(self) -> None:
+            self.line = {1: Value(1.0), "1": Value(2.0)}
+
+    with pytest.raises(ValueError, match=r"two parameters have the name 'line\.1'"):
+        Pair().parameters()
+
+
+def test_each_part_is_visited_once_however_the_parts_refer_to_each_other() -> None:
+    class Part(Module):
+        def __init__(self, whole: Module | None) -> None:
+            self.whole = whole or self
+            self.w = Value(1.0)
+            self.loop: list[Any] = []
+            self.loop.append(self.loop)
+
+    part = chain = Part(None)
+    for _ in range(2000):  # deeper than Python's stack
+        chain = Part(chain)
+    assert [name for name, _ in part.named_parameters()] == ["w"]
+    assert len(chain.parameters()) == 2001
+    chain.eval()
+    assert not part.training
+
+
 def test_zero_grad_train_and_eval_reach_every_part() -> None:
     model = MLP(2, [3, 1], seed=0)
     model([1, 2]).backward()
@@ -164,6 +205,7 @@ def test_initial_weights_have_the_variance_of_their_kind(
 
 def test_the_same_seed_gives_the_same_weights() -> None:
     assert MLP(2, [3], seed=5).state_dict() == MLP(2, [3], seed=5).state_dict()
+    assert MLP(2, [3], seed=5).state_dict() == MLP(2, [3], seed=numpy.int64(5)).state_dict()
     assert MLP(2, [3], seed=5).state_dict() != MLP(2, [3], seed=6).state_dict()
 
 
@@ -186,13 +228,74 @@ def test_a_model_survives_being_saved_and_loaded(tmp_path: Path, suffix: str) ->
     assert os.listdir(tmp_path) == [path.name]
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".json"])
+@pytest.mark.parametrize("keys", [[], ["two\nlines"], ["", "é", "\ud800", "a.b", '"']])
+def test_names_of_every_kind_survive(tmp_path: Path, suffix: str, keys: list[str]) -> None:
+    class Named(Module):
+        def __init__(self) -> None:
+            self.parts = {key: Value(0.0) for key in keys}
+
+    model, other = Named(), Named()
+    for i, parameter in enumerate(model.parameters(), start=1):
+        parameter.data = float(i)
+    other.load(model.save(tmp_path / f"model{suffix}"))
+    assert other.state_dict() == model.state_dict()
+    assert len(model.state_dict()) == len(keys)
+
+
+def test_a_file_with_any_byte_damaged_is_refused_or_read_rightly(tmp_path: Path) -> None:
+    saved, model = MLP(2, [3, 1], seed=1), MLP(2, [3, 1], seed=0)
+    before = model.state_dict()
+    path = saved.save(tmp_path / "model.npz")
+    content = path.read_bytes()
+    refused = 0
+    for place in range(len(content)):
+        for flip in (0x01, 0xFF):
+            damaged = bytearray(content)
+            damaged[place] ^= flip
+            path.write_bytes(damaged)
+            try:
+                model.load(path)
+            except ValueError as error:
+                refused += 1
+                assert model.state_dict() == before
+                assert "pickle" not in str(error)
+            else:
+                assert model.state_dict() == saved.state_dict()
+                model.load_state_dict(before)
+    assert refused > len(content)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".json"])
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_numbers_that_are_not_finite_are_neither_saved_nor_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, bad: float
+) -> None:
+    model, diverged = MLP(2, [3, 1], seed=0), MLP(2, [3, 1], seed=1)
+    before = model.state_dict()
+    path = model.save(tmp_path / f"model{suffix}")
+    content = path.read_bytes()
+    diverged.layers[1].neurons[0].b.data = bad
+    with pytest.raises(ValueError, match=f"layers.1.neurons.0.b is {bad}, which is neither saved"):
+        diverged.save(path)
+    assert path.read_bytes() == content
+    with monkeypatch.context() as patch:
+        patch.setattr("microgradlike.nn._refuse_infinite", lambda state: None)
+        diverged.save(path)
+    with pytest.raises(ValueError, match="neither saved nor loaded"):
+        model.load(path)
+    assert model.state_dict() == before
+
+
 def test_the_same_model_gives_the_same_json(tmp_path: Path) -> None:
     paths = [MLP(2, [3], seed=0).save(tmp_path / name) for name in ("a.json", "b.json")]
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".json"])
-@pytest.mark.parametrize("damage", ["empty", "half", "text", "foreign", "pickle"])
+@pytest.mark.parametrize(
+    "damage", ["empty", "half", "text", "foreign", "pickle", "deep", "format", "list"]
+)
 def test_a_damaged_or_foreign_file_changes_nothing(
     tmp_path: Path, suffix: str, damage: str
 ) -> None:
@@ -205,10 +308,21 @@ def test_a_damaged_or_foreign_file_changes_nothing(
     elif damage == "pickle" and suffix == ".npz":
         numpy.savez(path, format=numpy.array([{}], dtype=object), names=[1], data=[1.0])
     else:
-        texts = {"empty": b"", "half": content[: len(content) // 2], "text": b"hello"}
+        texts = {
+            "empty": b"",
+            "half": content[: len(content) // 2],
+            "text": b"hello",
+            "deep": b"[" * 100_000,
+            "format": content.replace(b"parameters 1", b"parameters 9"),
+            "list": b'{"format": "microgradlike parameters 1", "parameters": [1, 2]}',
+        }
         path.write_bytes(texts.get(damage, b'{"weights": [1, 2]}'))
-    with pytest.raises(ValueError, match="holds no parameters saved by microgradlike"):
+        if damage == "format" and suffix == ".npz":
+            numpy.savez(path, format="microgradlike parameters 9", names=[], data=[])
+    with pytest.raises(ValueError, match="holds no parameters saved by microgradlike") as refusal:
         model.load(path)
+    assert "pickle" not in str(refusal.value)
+    assert refusal.value.__suppress_context__  # NumPy's advice there is to unpickle it
     assert model.state_dict() == before
 
 
@@ -222,8 +336,16 @@ def test_a_file_of_another_shape_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "text.json"
     state = dict.fromkeys(before, "x")
     path.write_text(json.dumps({"format": "microgradlike parameters 1", "parameters": state}))
-    with pytest.raises(TypeError, match="takes a real number"):
+    with pytest.raises(ValueError, match="holds no parameters"):
         model.load(path)
+    with pytest.raises(TypeError, match="takes a real number"):
+        model.load_state_dict(state)
+    with pytest.raises(TypeError, match="a state is a dict of numbers by name"):
+        model.load_state_dict(list(before.items()))
+    with pytest.raises(ValueError, match="does not know 1 of the names, such as '1'"):
+        model.load_state_dict({**before, 1: 0.0})  # type: ignore[dict-item]
+    with pytest.raises(ValueError, match="neither saved nor loaded"):
+        model.load_state_dict(dict.fromkeys(before, math.nan))
     assert model.state_dict() == before
 
 
@@ -273,7 +395,18 @@ def test_a_model_can_be_copied() -> None:
         (lambda: MLP(2.5, [1]), TypeError, "is an int"),
         (lambda: MLP(2, [True]), TypeError, "is an int"),
         (lambda: Neuron("2"), TypeError, "is an int"),
-        (lambda: MLP(2, [1, 1], activation="rleu"), ValueError, "'rleu' .* is unknown"),
+        (lambda: MLP(2, [1, 1], activation="rleu"), ValueError, "one number.*, but got 'rleu'"),
+        (lambda: MLP(2, [1], activation="rleu"), ValueError, "one number.*, but got 'rleu'"),
+        (lambda: MLP(2, [1, 1], activation="softmax"), ValueError, "but got 'softmax'"),
+        (lambda: MLP(2, [1, 1], activation="maximum"), ValueError, "but got 'maximum'"),
+        (lambda: MLP(2, [1, 1], activation=["dot", "tanh"]), ValueError, "but got 'dot'"),
+        (lambda: MLP(2, [1, 1], activation=tanh), ValueError, "an activation is .* the name of"),
+        (lambda: MLP(2, [1, 1], activation=None), ValueError, "but got None"),
+        (lambda: Neuron(2, activation=["tanh"]), ValueError, "an activation is .* the name of"),
+        (lambda: Layer(2, 2, activation={}), ValueError, "an activation is .* the name of"),
+        (lambda: MLP(2, 3), TypeError, "nouts is a list .* but got 3"),
+        (lambda: MLP(2, [3], seed="a"), TypeError, "seed is an int"),
+        (lambda: MLP(2, [3], seed=1.5), TypeError, "seed is an int"),
         (lambda: MLP(2, [1, 1], activation=["relu"]), ValueError, "1 names for 2 layers"),
         (lambda: MLP(2, [1], init="zero"), ValueError, 'init is "he"'),
         (lambda: MLP(2, [1])([1, 2, 3]), ValueError, "takes 2 inputs, but got 3"),

@@ -152,6 +152,63 @@ def test_an_interrupt_leaves_no_step_half_taken(monkeypatch: pytest.MonkeyPatch)
     assert [p.data for p in parameters] == [i - 1.0 for i in range(10)]
 
 
+@pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])
+def test_a_gradient_that_is_not_finite_changes_nothing(bad: float) -> None:
+    a, b = Value(1.0), Value(2.0, label="b")
+    optimizer = SGD([a, b], lr=0.1, momentum=0.9)
+    a.grad, b.grad = 1.0, bad
+    for call in optimizer.step, lambda: clip_grad_norm([a, b], 1.0):
+        with pytest.raises(FloatingPointError, match="gradient of the parameter b is"):
+            call()
+    assert (a.data, b.data, a.grad) == (1.0, 2.0, 1.0)
+    assert (optimizer.steps, optimizer.velocity) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("make", "gradient"),
+    [(lambda p: SGD(p, lr=1e200), 1e200), (Adam, 1e200), (RMSprop, 1e200)],
+)
+def test_a_step_that_no_float_can_hold_changes_nothing(make: Any, gradient: float) -> None:
+    w = Value(1.0)
+    optimizer = make([w])
+    before = vars(optimizer).copy()
+    w.grad = gradient
+    with pytest.raises(FloatingPointError, match="lower the learning rate"):
+        optimizer.step()
+    assert w.data == 1.0
+    assert vars(optimizer) == before
+
+
+def test_a_norm_that_no_float_can_hold_is_refused() -> None:
+    a, b = Value(0.0), Value(0.0)
+    a.grad = b.grad = 1.5e308
+    with pytest.raises(FloatingPointError, match="norm of the gradient"):
+        clip_grad_norm([a, b], 1.0)
+    assert a.grad == b.grad == 1.5e308
+    a.grad = b.grad = 3.0
+    assert clip_grad_norm([a, b], math.inf) == math.hypot(3.0, 3.0)  # only measures
+
+
+@pytest.mark.parametrize(
+    ("rate", "error", "message"),
+    [
+        (math.nan, ValueError, "schedule gives at step 0 is a number from 0 up.* got nan"),
+        (-0.1, ValueError, "got -0.1"),
+        (math.inf, ValueError, "got inf"),
+        (None, TypeError, "takes a real number"),
+    ],
+)
+def test_a_schedule_that_gives_no_rate_changes_nothing(
+    rate: Any, error: type, message: str
+) -> None:
+    w = Value(1.0)
+    w.grad = 1.0
+    optimizer = SGD([w], lr=lambda step: rate)
+    with pytest.raises(error, match=message):
+        optimizer.step()
+    assert (w.data, optimizer.steps) == (1.0, 0)
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
@@ -160,12 +217,24 @@ def test_an_interrupt_leaves_no_step_half_taken(monkeypatch: pytest.MonkeyPatch)
         (lambda: SGD([Value(1)], lr=-1), ValueError, "the learning rate is a number from 0 up"),
         (lambda: SGD([Value(1)], lr=math.nan), ValueError, "the learning rate"),
         (lambda: SGD([Value(1)], lr="fast"), TypeError, "takes a real number"),
-        (lambda: SGD([Value(1)], momentum=2), ValueError, "momentum is a number from 0 to 1"),
+        (lambda: SGD([Value(1)], momentum=2), ValueError, "momentum is a number from 0 to below 1"),
+        (lambda: SGD([Value(1)], momentum=1), ValueError, "to below 1, but got 1.0"),
+        (lambda: SGD([Value(1)], lr=math.inf), ValueError, "the learning rate .* finite"),
+        (lambda: SGD(Value(1)), TypeError, "such as model.parameters\\(\\)"),
+        (lambda: Adam([Value(1)], betas=(1, 1)), ValueError, "betas\\[0\\]"),
+        (lambda: Adam([Value(1)], betas=0.9), TypeError, "betas is a pair"),
+        (lambda: Adam([Value(1)], eps=0), ValueError, "eps is a number above 0"),
+        (lambda: RMSprop([Value(1)], eps=0), ValueError, "eps is a number above 0"),
+        (lambda: RMSprop([Value(1)], alpha=1), ValueError, "alpha is a number from 0 to below 1"),
         (lambda: SGD([Value(1)], nesterov=True), ValueError, "give a momentum above 0"),
         (lambda: Adam([Value(1)], betas=(0.9, 1.5)), ValueError, "betas\\[1\\]"),
         (lambda: Optimizer([Value(1)], 0.1).step(), TypeError, "use SGD"),
+        (lambda: cosine(0.1, steps=math.inf), ValueError, "steps is a number from 1 up"),
+        (lambda: cosine(0.1, steps=9, floor=-1), ValueError, "floor is a number from 0 up"),
+        (lambda: step_decay(0.1, 9, factor="half"), TypeError, "factor takes a real number"),
         (lambda: cosine(0.1, steps=0), ValueError, "steps is a number from 1 up"),
         (lambda: clip_grad_norm([Value(1)], -1), ValueError, "max_norm"),
+        (lambda: clip_grad_norm([Value(1)], math.nan), ValueError, "max_norm"),
     ],
 )
 def test_bad_input_gets_one_clear_sentence(make: Any, error: type, message: str) -> None:

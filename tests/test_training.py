@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import builtins
+import functools
+from dataclasses import dataclass
 from typing import Any
 
 import numpy
 import pytest
 
-from microgradlike import Value, evaluate, fit, losses, no_grad, optim
-from microgradlike.nn import MLP
+from microgradlike import Value, evaluate, fit, losses, no_grad, optim, sqrt
+from microgradlike.nn import MLP, Module
 
 X = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
 XOR = [-1, 1, 1, -1]
 
 
-def train(model: MLP, **options: Any) -> Any:
+def train(model: Any, **options: Any) -> Any:
     options = {"loss": losses.hinge, "epochs": 60, "batch_size": 4, "progress": False} | options
-    options.setdefault("optimizer", optim.Adam(model.parameters(), lr=0.05))
+    if "optimizer" not in options:
+        options["optimizer"] = optim.Adam(model.parameters(), lr=0.05)
     return fit(model, X, XOR, **options)
 
 
@@ -96,12 +99,40 @@ def test_an_interrupt_leaves_a_usable_model() -> None:
     history = train(model, loss=impatient, batch_size=2)
     assert history.stopped == "interrupted from the keyboard"
     reference = MLP(2, [4, 1], seed=0)
-    train(
-        reference, batch_size=2, epochs=2
-    )  # 1 rehearsal + 2 epochs of 4 = 9 calls; 10, 11 are lost
+    train(reference, batch_size=2, epochs=2)  # 2 labels rehearsed, 2 epochs of 4; call 11 is lost
     assert model.state_dict() == reference.state_dict()
     with no_grad():
         assert isinstance(model(X[0]), Value)
+
+
+def test_an_interrupt_of_the_rehearsal_changes_nothing() -> None:
+    model = MLP(2, [4, 1], seed=0)
+    before = model.state_dict()
+
+    def impatient(output: Any, target: Any) -> Any:
+        raise KeyboardInterrupt
+
+    history = train(model, loss=impatient)
+    assert history.stopped == "interrupted from the keyboard"
+    assert history.loss == []
+    assert model.state_dict() == before
+
+
+def test_a_module_knows_whether_it_is_trained() -> None:
+    class Watched(Module):
+        def __init__(self) -> None:
+            self.w = Value(0.5)
+            self.modes: list[bool] = []
+
+        def __call__(self, x: list[float]) -> Value:
+            self.modes.append(self.training)
+            return self.w * x[0]
+
+    model = Watched()
+    model.eval()
+    train(model, epochs=1, validation=(X, XOR))
+    assert model.modes == [False] * 2 + [True] * 4 + [False] * 4  # rehearsed, trained, validated
+    assert not model.training
 
 
 def test_a_loss_that_becomes_nan_stops_the_training_before_it_harms() -> None:
@@ -109,6 +140,47 @@ def test_a_loss_that_becomes_nan_stops_the_training_before_it_harms() -> None:
     with pytest.raises(FloatingPointError, match="lower the learning rate"):
         train(model, loss=losses.mse, optimizer=optim.SGD(model.parameters(), lr=1e200))
     assert all(numpy.isfinite(p.data) for p in model.parameters())
+
+
+@pytest.mark.parametrize("clip_norm", [None, 1.0])
+def test_an_infinite_gradient_stops_the_training_before_it_harms(clip_norm: float | None) -> None:
+    model = MLP(1, [1], seed=0)
+    before = model.state_dict()
+    sgd = optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(FloatingPointError, match=r"gradient of the parameter layers\.0\.neurons"):
+        fit(model, [[0.0]], [1.0], loss=lambda o, t: sqrt(abs(o)), epochs=1, optimizer=sgd,
+            clip_norm=clip_norm, progress=False)  # fmt: skip
+    assert model.state_dict() == before
+    assert not model.training
+
+
+def test_a_step_too_far_in_the_last_batch_is_not_taken() -> None:
+    model = MLP(2, [4, 1], seed=0)
+    before = model.state_dict()
+    sgd = optim.SGD(model.parameters(), lr=1e308)
+    with pytest.raises(FloatingPointError, match="this step cannot be computed"):
+        train(model, loss=lambda o, t: 100 * losses.mse(o, t), epochs=1, optimizer=sgd)
+    assert model.state_dict() == before
+
+
+def test_with_patience_the_best_parameters_are_back_after_an_error_too() -> None:
+    model = MLP(2, [4, 1], seed=0)
+    best = model.state_dict()
+    calls = 0
+
+    def worse(output: Any, target: Any) -> Any:
+        nonlocal best, calls
+        calls += 1
+        if calls == 3 + 2 * 4:  # two targets were rehearsed, two epochs of four examples done
+            raise FloatingPointError("enough")
+        if calls == 3 + 4:
+            best = model.state_dict()
+        return losses.hinge(output, target) + calls  # every epoch is worse than the one before
+
+    with pytest.raises(FloatingPointError, match="enough"):
+        train(model, loss=worse, patience=5)
+    assert model.state_dict() == best
+    assert not model.training
 
 
 def test_clipping_keeps_steps_small() -> None:
@@ -141,6 +213,74 @@ def test_without_tqdm_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch)
         train(MLP(2, [2, 1], seed=0), progress=True)
 
 
+def test_labels_may_be_true_and_false() -> None:
+    for loss, outputs in (losses.binary_cross_entropy, 1), (losses.cross_entropy, 2):
+        models = [MLP(2, [3, outputs], seed=0) for _ in range(2)]
+        for model, labels in zip(models, ([False, True, True, False], [0, 1, 1, 0]), strict=True):
+            fit(model, X, labels, loss=loss, epochs=2, progress=False)
+        assert models[0].state_dict() == models[1].state_dict()
+    assert evaluate(lambda x: Value(1.0), X, numpy.ones(4, bool), losses.binary_cross_entropy)[1]
+
+
+def test_a_metric_is_whatever_can_be_called_and_gives_a_number() -> None:
+    class Right:
+        def __call__(self, output: Any, target: Any) -> bool:
+            return bool((output > 0) == (target > 0))
+
+    right = [Right(), functools.partial(lambda o, t, edge: (o > edge) == (t > edge), edge=0)]
+    histories = [train(MLP(2, [3, 1], seed=0), epochs=3, metric=metric) for metric in right]
+    expected = train(MLP(2, [3, 1], seed=0), epochs=3)
+    for history in histories:
+        assert history.metric_name == "metric"
+        assert history.metric == expected.metric
+    history = train(MLP(2, [3, 1], seed=0), epochs=3, metric=losses.hinge)  # it gives a Value
+    assert history.metric == history.loss
+
+
+def test_a_loss_is_whatever_can_be_called() -> None:
+    @dataclass
+    class Scaled:  # a dataclass has no hash
+        factor: float
+
+        def __call__(self, output: Any, target: Any) -> Any:
+            return self.factor * losses.hinge(output, target)
+
+    assert len(train(MLP(2, [3, 1], seed=0), epochs=3, loss=Scaled(2.0)).loss) == 3
+
+
+def test_a_loss_that_gives_a_plain_number_later_is_one_sentence() -> None:
+    model = MLP(2, [3, 1], seed=0)
+    late = iter([losses.hinge] * 5 + [lambda output, target: 0.0])
+    with pytest.raises(TypeError, match=r"the loss of one example is a Value, .* got 0\.0"):
+        train(model, loss=lambda output, target: next(late)(output, target))
+    assert not model.training
+
+
+@pytest.mark.parametrize(
+    ("loss", "metric", "message"),
+    [
+        (lambda o, t: None, None, "the loss of one example is a number, but got None"),
+        (losses.mse, lambda o, t: None, "the metric of one example is a number, but got None"),
+        ("mse", None, "loss is a function, .* but got 'mse'"),
+    ],
+)
+def test_evaluate_says_what_gave_no_number(loss: Any, metric: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        evaluate(lambda x: Value(1.0), X, XOR, loss, metric)
+
+
+def test_a_model_that_is_a_function_needs_an_optimizer() -> None:
+    w = Value(0.5)
+    with pytest.raises(TypeError, match=r"the model has no parameters\(\)"):
+        train(lambda x: w * x[0], optimizer=None)
+    train(lambda x: w * x[0], loss=losses.mse, optimizer=optim.SGD([w]), epochs=1)
+    assert w.data != 0.5
+
+
+ROWS = [[float(i), 1.0] for i in range(10)]
+SIGNS = [1, -1] * 5
+
+
 @pytest.mark.parametrize(
     ("X", "y", "options", "error", "message"),
     [
@@ -148,7 +288,9 @@ def test_without_tqdm_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch)
         ([], [], {}, ValueError, "but got \\(0,\\)"),
         (numpy.zeros((0, 2)), [], {}, ValueError, "nothing to learn from"),
         ([[1, 2], [3]], [1, 1], {}, TypeError, "X is an array"),
-        ([["a", "b"]], [1], {}, TypeError, "X is an array"),
+        ([["a", "b"]], [1], {}, TypeError, "X .* its dtype is <U1; turn categories into numbers"),
+        (X, ["a", "b", "b", "a"], {}, TypeError, "y .* its dtype is <U1; number the classes"),
+        (X, [None] * 4, {}, TypeError, "y .* its dtype is object"),
         (None, [1], {}, TypeError, "X is an array"),
         ([[1.0, float("nan")]], [1], {}, ValueError, "X contains NaN"),
         ([[1.0, 2.0]], [float("inf")], {}, ValueError, "y contains NaN or infinity"),
@@ -156,6 +298,36 @@ def test_without_tqdm_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch)
         (X, [0, 1, 1, 0], {}, ValueError, "turn 0 and 1 into 2 \\* y - 1"),
         (X, XOR, {"epochs": 0}, ValueError, "epochs is an integer of at least 1"),
         (X, XOR, {"batch_size": 2.5}, ValueError, "batch_size is an integer"),
+        *(
+            (X, XOR, {name: count}, ValueError, f"{name} is an integer of at least 1, but got")
+            for name in ("epochs", "batch_size", "patience")
+            for count in (2.0, float("nan"), float("inf"), [1], "1", True, numpy.ones(2))
+        ),
+        (X, XOR, {"epochs": None}, ValueError, "epochs is an integer of at least 1, but got None"),
+        (X, XOR, {"seed": -1}, ValueError, "seed is an integer of at least 0, but got -1"),
+        (X, XOR, {"seed": "a"}, ValueError, "seed is an integer of at least 0"),
+        (X, XOR, {"clip_norm": -1.0}, ValueError, "max_norm is a number from 0 up"),
+        (X, XOR, {"loss": "hinge"}, TypeError, "loss is a function, .* but got 'hinge'"),
+        (X, XOR, {"metric": "accuracy"}, TypeError, "metric is a function"),
+        (X, XOR, {"metric": lambda o, t: None}, TypeError, "the metric of one example is a num"),
+        (X, XOR, {"penalty": lambda: 0.0}, TypeError, "the penalty is a Value, .* but got 0.0"),
+        (X, XOR, {"penalty": 0.1}, TypeError, "penalty is a function"),
+        (X, XOR, {"optimizer": optim.Adam}, TypeError, "optimizer is an optimiser such as"),
+        (X, XOR, {"optimizer": optim.SGD([Value(1.0)])}, ValueError, "none of the optimizer's"),
+        (
+            ROWS,
+            [*SIGNS[:7], 0, 1, 1],
+            {"batch_size": 2},
+            ValueError,
+            "hinge takes the labels -1 and \\+1",
+        ),
+        (ROWS, [*SIGNS[:7], [1], 1, 1], {}, TypeError, "y is an array of numbers, but its lists"),
+        (X, XOR, {"validation": (ROWS, [*SIGNS[:9], 0])}, ValueError, "hinge takes the labels"),
+        (X, XOR, {"validation": ([[1.0]], [1])}, ValueError, "takes 2 inputs, but got 1"),
+        (X, XOR, {"validation": X}, TypeError, r"validation is a pair .* got list of length 4"),
+        (X, XOR, {"validation": 0.2}, TypeError, r"validation is a pair .* but got float"),
+        (X, XOR, {"validation": (X, [0.5, "a"])}, TypeError, "validation y .* its dtype is"),
+        (X, XOR, {"validation": X[:2]}, ValueError, "validation X has the shape"),
         (X, XOR, {"loss": lambda o, t: None}, TypeError, "the loss of one example is a Value"),
         (X, XOR, {"loss": lambda o, t: 1.0}, TypeError, "the loss of one example is a Value"),
         (X, XOR, {"validation": (X, [1])}, ValueError, "one entry for each example"),
@@ -170,3 +342,41 @@ def test_bad_input_is_found_before_anything_changes(
     with pytest.raises(error, match=message):
         fit(model, X, y, **options)
     assert model.state_dict() == before
+    assert model.training
+
+
+def test_every_class_label_is_held_against_the_logits_first() -> None:
+    model = MLP(2, [3], seed=0)
+    before = model.state_dict()
+    labels = [0, 1, 2, 0, 1, 2, 0, 3, 1, 2]
+    with pytest.raises(ValueError, match="3 logits, but the label is 3"):
+        fit(model, ROWS, labels, loss=losses.cross_entropy, batch_size=2, progress=False)
+    assert model.state_dict() == before
+    assert model.training
+
+
+# ---- Records -----------------------------------------------------------------------------------
+
+
+def test_records_are_the_parameters_after_each_epoch() -> None:
+    model = MLP(1, [2, 1], activation="tanh", seed=0)
+    first = model.state_dict()
+    history = fit(
+        model, [[0.0], [1.0]], [0.0, 1.0], loss=losses.mse, epochs=7, record=3, progress=False
+    )
+    assert [record.epoch for record in history.records] == [0, 3, 6]
+    assert history.records[0].state == first
+    assert history.model is model
+    shorter = MLP(1, [2, 1], activation="tanh", seed=0)
+    fit(shorter, [[0.0], [1.0]], [0.0, 1.0], loss=losses.mse, epochs=3, progress=False)
+    assert history.records[1].state == shorter.state_dict()
+
+
+def test_records_need_a_module() -> None:
+    w = Value(1.0)
+    with pytest.raises(TypeError, match="record keeps the parameters of a Module, but got"):
+        fit(
+            lambda x: w * x[0], [[1.0]], [1.0], loss=losses.mse, record=1, progress=False,
+            optimizer=optim.SGD([w], lr=0.1),
+        )  # fmt: skip
+    assert w.data == 1.0

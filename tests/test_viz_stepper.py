@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import random
 import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,83 +15,8 @@ import pytest
 from microgradlike import Value, losses, sin
 from microgradlike.flow import backward_steps, gradients, nodes, paths
 from microgradlike.nn import MLP
+from tests.browser import CONTRAST, Tab, Visit, every_view
 from viz import Stepper, save_stepper
-
-#: Where this variable is set, a missing browser is a failure.
-NEEDED = "MICROGRADLIKE_NEEDS_BROWSER"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        message = "no Chromium was found: the page is not tested in a browser"
-        pytest.fail(message) if NEEDED in os.environ else pytest.skip(message)
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-class Tab:
-    """A page of the browser, what it asked of the network, and what it complained about."""
-
-    def __init__(self, browser: Any, path: Path, fragment: str = "", **options: Any) -> None:
-        self.context = browser.new_context(
-            **({"viewport": {"width": 1280, "height": 720}} | options)
-        )
-        self.context.set_offline(True)
-        self.page = self.context.new_page()
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(f"{path.as_uri()}{fragment}")
-
-    def attribute(self, name: str) -> str:
-        return str(self.page.get_attribute(".stepper", name))
-
-    @property
-    def step(self) -> int:
-        return int(self.attribute("data-step"))
-
-    def press(self, key: str, times: int = 1) -> None:
-        for _ in range(times):
-            self.page.keyboard.press(key)
-
-    def each(self, selector: str, *names: str) -> list[dict[str, str | None]]:
-        """The attributes of all the elements that match."""
-        script = """([selector, names]) => [...document.querySelectorAll(selector)].map(
-            (e) => Object.fromEntries(names.map((name) => [name, e.getAttribute(name)])))"""
-        found: list[dict[str, str | None]] = self.page.evaluate(script, [selector, list(names)])
-        return found
-
-    def until(self, condition: str) -> None:
-        """Wait until something holds (the page forbids what Playwright does for this)."""
-        for _ in range(200):
-            if self.page.evaluate(condition):
-                return
-            self.page.wait_for_timeout(50)
-        raise AssertionError(f"in ten seconds it was not the case that {condition}")
-
-    def dom(self) -> str:
-        return str(self.page.evaluate("document.querySelector('.stepper').outerHTML"))
-
-
-@pytest.fixture
-def visit(browser: Any) -> Iterator[Callable[..., Tab]]:
-    tabs: list[Tab] = []
-
-    def open_tab(path: Path, fragment: str = "", **options: Any) -> Tab:
-        tabs.append(Tab(browser, path, fragment, **options))
-        return tabs[-1]
-
-    yield open_tab
-    for tab in tabs:
-        tab.context.close()
-
 
 # ---- Graphs to show ----------------------------------------------------------------------------
 
@@ -138,17 +61,6 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 Saved = Callable[[str], Path]
-Visit = Callable[..., Tab]
-VIEWS = [
-    {"viewport": {"width": width, "height": 740}, "color_scheme": scheme}
-    for width in (1280, 360)
-    for scheme in ("light", "dark")
-]
-every_view = pytest.mark.parametrize(
-    "view", VIEWS, ids=lambda view: f"{view['viewport']['width']}-{view['color_scheme']}"
-)
-
-
 # ---- 1: it stands alone ------------------------------------------------------------------------
 
 
@@ -434,48 +346,6 @@ def test_it_plays_to_the_end_and_stops_also_without_motion(visit: Visit, tmp_pat
 
 
 # ---- 10, 11: light and dark, and without colour ------------------------------------------------
-
-CONTRAST = """() => {
-    const rgb = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
-    const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
-        .map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-        .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-    const ratio = (a, b) => {
-        const [x, y] = [light(a), light(b)].sort((p, q) => q - p);
-        return (x + 0.05) / (y + 0.05);
-    };
-    const page = rgb(getComputedStyle(document.body).backgroundColor);
-    const results = [];
-    for (const text of document.querySelectorAll('.view text')) {
-        if (!text.textContent.trim() || getComputedStyle(text).visibility === 'hidden') continue;
-        const box = text.getBBox();
-        const middle = [box.x + box.width / 2, box.y + box.height / 2];
-        let ground = page;
-        const group = text.parentElement;
-        for (const shape of group.querySelectorAll('polygon, ellipse, path')) {
-            const fill = getComputedStyle(shape).fill;
-            const room = shape.getBBox();
-            const inside = room.x <= middle[0] && middle[0] <= room.x + room.width
-                && room.y <= middle[1] && middle[1] <= room.y + room.height;
-            if (fill !== 'none' && inside && !group.classList.contains('edge')
-                && shape.compareDocumentPosition(text) & Node.DOCUMENT_POSITION_FOLLOWING) {
-                ground = rgb(fill);
-            }
-        }
-        results.push([ratio(rgb(getComputedStyle(text).fill), ground), 4.5, text.textContent]);
-    }
-    for (const line of document.querySelectorAll('.edge path, .node .outline')) {
-        const stroke = getComputedStyle(line).stroke;
-        if (stroke !== 'none') results.push([ratio(rgb(stroke), page), 3, 'line']);
-    }
-    for (const words of document.querySelectorAll('p, button, h1, h2, label, caption, th, td')) {
-        const style = getComputedStyle(words);
-        const own = rgb(style.backgroundColor);
-        const ground = own.length === 4 && own[3] === 0 ? page : own;
-        results.push([ratio(rgb(style.color), ground), 4.5, words.textContent.slice(0, 20)]);
-    }
-    return results.filter(([found, wanted]) => found < wanted - 0.01);
-}"""
 
 
 @every_view

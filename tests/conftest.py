@@ -1,0 +1,42 @@
+"""The browser, which several tests share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser import Tab
+
+#: Where this variable is set, a missing browser is a failure.
+NEEDED = "MICROGRADLIKE_NEEDS_BROWSER"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        message = "no Chromium was found: the page is not tested in a browser"
+        pytest.fail(message) if NEEDED in os.environ else pytest.skip(message)
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Callable[..., Tab]]:
+    tabs: list[Tab] = []
+
+    def open_tab(path: Path, fragment: str = "", **options: Any) -> Tab:
+        tabs.append(Tab(browser, path, fragment, **options))
+        return tabs[-1]
+
+    yield open_tab
+    for tab in tabs:
+        tab.context.close()

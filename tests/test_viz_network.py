@@ -1,0 +1,252 @@
+"""The picture of a network, and the page that plays its training."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from microgradlike import History, Value, fit, losses, optim
+from microgradlike.flow import layer_errors
+from microgradlike.nn import MLP
+from tests.browser import CONTRAST, Visit, every_view
+from viz import draw_network, save_movie
+from viz.network import MOST_ROWS, arrows, circles, read_network
+
+SVG = "{http://www.w3.org/2000/svg}"
+PEOPLE = [["Ann", "Bob"], ["Cleo", "Dan", "Eve"], ["Zoe"]]
+
+
+def company() -> MLP:
+    return MLP(2, [3, 1], activation="tanh", seed=3)
+
+
+def parts(svg: str, kind: str) -> dict[str, ElementTree.Element]:
+    root = ElementTree.fromstring(svg)
+    groups = {str(group.get("data-name")): group for group in root.iter(f"{SVG}g")}
+    return {name: group for name, group in groups.items() if name.startswith(kind)}
+
+
+def words(group: ElementTree.Element) -> list[str]:
+    return [text.text or "" for text in group.iter(f"{SVG}text")]
+
+
+# ---- The picture -------------------------------------------------------------------------------
+
+
+def test_every_neuron_shows_its_value_and_its_delta() -> None:
+    model = company()
+    errors = layer_errors(model, [1.0, -0.5], 0.8)
+    shown = parts(draw_network(model, [1.0, -0.5], 0.8, names=PEOPLE).svg(), "n")
+    assert words(shown["n0_0"]) == ["Ann", "1"]
+    for layer, error in enumerate(errors):
+        for row, (value, delta) in enumerate(zip(error.activation_out, error.delta, strict=True)):
+            name, number, change = words(shown[f"n{layer + 1}_{row}"])
+            assert name == PEOPLE[layer + 1][row]
+            assert float(number.replace("−", "-")) == pytest.approx(value, rel=1e-3)
+            assert float(change[2:].replace("−", "-")) == pytest.approx(delta, rel=1e-3)
+            assert change[2] in "+−"
+
+
+def test_the_wider_the_arrow_the_larger_the_weight() -> None:
+    model = company()
+    network = read_network(model, None, None, loss=losses.mse, names=None)
+    lines = parts(draw_network(model).svg(), "e")
+    found = []
+    for place, (layer, neuron, source) in enumerate(arrows(network)):
+        line = lines[f"e{place}"].find(f".//{SVG}path")
+        assert line is not None
+        weight = float(network.weights[layer][neuron, source])
+        found.append((abs(weight), float(line.get("stroke-width", "1"))))
+        colour = line.get("stroke")
+        assert colour == ("#d55e00" if weight > 0 else "#0072b2")
+        assert (line.get("stroke-dasharray") is None) == (weight > 0)
+    widths = [width for _, width in sorted(found)]
+    assert widths == sorted(widths) and widths[-1] == 6 > widths[0]
+
+
+def test_the_hue_of_the_error_is_the_sign_of_delta_times_weight() -> None:
+    model = company()
+    network = read_network(model, [1.0, -0.5], 0.8, loss=losses.mse, names=None)
+    lines = parts(draw_network(model, [1.0, -0.5], 0.8, hue="error").svg(), "e")
+    for place, (layer, neuron, source) in enumerate(arrows(network)):
+        line = lines[f"e{place}"].find(f".//{SVG}path")
+        assert line is not None
+        back = network.deltas[layer][neuron] * network.weights[layer][neuron, source]
+        assert line.get("stroke") == ("#d55e00" if back > 0 else "#0072b2")
+
+
+def test_the_tooltip_has_the_slope_of_the_cost_by_the_weight() -> None:
+    model = company()
+    svg = draw_network(model, [1.0, -0.5], 0.8, names=PEOPLE).svg()
+    losses.mse(model([1.0, -0.5]), 0.8).backward()
+    for layer, neuron, source in arrows(
+        read_network(model, None, None, loss=losses.mse, names=None)
+    ):
+        weight = model.layers[layer].neurons[neuron].w[source]
+        who = f"{PEOPLE[layer + 1][neuron]} listens to {PEOPLE[layer][source]}"
+        about = svg[svg.index(f"{who} with the weight {weight.data!r}") :]
+        slope = float(re.findall(r"delta × value = (\S+?)<", about)[0])
+        assert slope == pytest.approx(weight.grad, rel=1e-12)
+
+
+def test_error_is_expectation_minus_reality() -> None:
+    model = company()
+    out = model([1.0, -0.5]).data
+    svg = draw_network(model, [1.0, -0.5], 0.8).svg()
+    (error,) = re.findall(r">error ([+−][\d.]+)<", svg)
+    assert float(error.replace("−", "-")) == pytest.approx(0.8 - out, rel=1e-3)
+
+
+def test_wide_layers_are_folded_and_counted() -> None:
+    model = MLP(40, [100, 3], seed=0)
+    network = read_network(model, None, None, loss=losses.mse, names=None)
+    assert [len(rows) for rows in network.rows] == [11, 11, 3]
+    assert all(len(rows) <= MOST_ROWS for rows in network.rows)
+    svg = draw_network(model).svg()
+    assert "30 more" in svg and "90 more" in svg
+    assert f"folded: {143 - len(circles(network))} neurons are not shown" in svg
+
+
+@pytest.mark.parametrize("hue", ["weight", "error"])
+def test_drawing_changes_nothing(hue: Any) -> None:
+    model = company()
+    before = [(p.data, p.grad) for p in model.parameters()]
+    one = draw_network(model, [1.0, 2.0], 1.0, hue=hue).svg()
+    assert draw_network(model, [1.0, 2.0], 1.0, hue=hue).svg() == one
+    assert [(p.data, p.grad) for p in model.parameters()] == before
+
+
+def test_class_labels_and_special_numbers() -> None:
+    model = MLP(2, [3], seed=0)
+    svg = draw_network(model, [1.0, 2.0], 2, loss=losses.cross_entropy).svg()
+    assert "class 2" in svg
+    model.layers[0].neurons[0].w[0].data = math.nan
+    assert "NaN" in draw_network(model, [1.0, 2.0], [0.0, 0.0, 0.0]).svg()
+
+
+def test_any_name_is_shown_as_it_is() -> None:
+    svg = draw_network(MLP(1, [1], seed=0), names=[["</title>"], ['"><b>\n']]).svg()
+    root = ElementTree.fromstring(svg)
+    texts = [text.text for text in root.iter(f"{SVG}text")]
+    assert "</title>" in texts and '"><b>\\n' in texts
+
+
+def test_bad_input() -> None:
+    model = company()
+    with pytest.raises(TypeError, match="a network is drawn of a model with layers, but got 3"):
+        draw_network(3)
+    with pytest.raises(ValueError, match="takes 2 inputs, but got 1"):
+        draw_network(model, [1.0], 1.0)
+    with pytest.raises(ValueError, match="y is the target of an example: give x as well"):
+        draw_network(model, None, 1.0)
+    with pytest.raises(ValueError, match='hue="error" needs an example'):
+        draw_network(model, hue="error")
+    with pytest.raises(ValueError, match='hue is "weight" or "error", but got'):
+        draw_network(model, hue="red")
+    with pytest.raises(ValueError, match="names has a list for each column, of 2, 3, 1 names"):
+        draw_network(model, names=[["a"], ["b"], ["c"]])
+
+
+# ---- The movie ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained() -> tuple[MLP, History]:
+    model = company()
+    X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    history = fit(
+        model,
+        X,
+        y,
+        loss=losses.mse,
+        optimizer=optim.Adam(model.parameters(), lr=0.05),
+        epochs=40,
+        batch_size=4,
+        record=4,
+        progress=False,
+    )
+    return model, history
+
+
+@pytest.fixture
+def movie(trained: tuple[MLP, History], tmp_path: Path) -> Path:
+    _, history = trained
+    return save_movie(history, tmp_path / "training.html", x=[1.0, 0.0], y=1.0, names=PEOPLE)
+
+
+def test_every_record_shows_its_weights(
+    visit: Visit, movie: Path, trained: tuple[MLP, History]
+) -> None:
+    model, history = trained
+    tab = visit(movie)
+    assert int(tab.attribute("data-steps")) == len(history.records) - 1 == 10
+    for record in history.records:
+        copied = copy.deepcopy(model)
+        copied.load_state_dict(record.state)
+        network = read_network(copied, None, None, loss=losses.mse, names=None)
+        expected = [
+            repr(float(network.weights[layer][neuron, source]))
+            for layer, neuron, source in arrows(network)
+        ]
+        shown = {
+            w["data-weight"]: w["data-value"]
+            for w in tab.each("[data-weight]", "data-weight", "data-value")
+        }
+        assert [shown[str(place)] for place in range(len(expected))] == expected
+        assert f"Epoch {record.epoch} of 40" in tab.page.inner_text(".count")
+        tab.press("ArrowRight")
+
+
+@every_view
+def test_the_movie_follows_the_rules_of_pages(
+    visit: Visit, movie: Path, view: dict[str, Any]
+) -> None:
+    tab = visit(movie, "#step=3", **view)
+    assert tab.step == 3
+    assert tab.page.evaluate(CONTRAST) == []
+    tab.press("End")
+    tab.press("ArrowLeft")
+    other = visit(movie, "#step=9", **view)
+    assert tab.dom() == other.dom()
+    assert tab.page.evaluate("document.documentElement.scrollWidth") <= view["viewport"]["width"]
+    assert tab.requests == [movie.as_uri()] and tab.complaints == []
+
+
+def test_the_movie_without_javascript(visit: Visit, movie: Path) -> None:
+    tab = visit(movie, java_script_enabled=False)
+    assert tab.page.locator(".views svg").is_visible()
+    assert not tab.page.locator(".transport").is_visible()
+
+
+def test_the_movie_says_which_weight_moved_most(movie: Path, trained: tuple[MLP, History]) -> None:
+    frames = json.loads(re.findall(r'class="story">(.*?)</script>', movie.read_text())[0])["frames"]
+    assert frames[0]["sentence"] == "The weights are still those that were drawn at random."
+    assert all("the largest change" in frame["sentence"] for frame in frames[1:])
+    assert frames[0]["point"] is None and all(frame["point"] for frame in frames[1:])
+
+
+def test_the_same_training_gives_the_same_bytes(
+    trained: tuple[MLP, History], tmp_path: Path
+) -> None:
+    _, history = trained
+    before = [p.data for p in history.model.parameters()]
+    one, two = (save_movie(history, tmp_path / name) for name in ("a.html", "b.html"))
+    assert one.read_bytes() == two.read_bytes()
+    assert [p.data for p in history.model.parameters()] == before
+
+
+def test_a_movie_needs_records(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"the history holds no records .* fit\(\.\.\., record=1\)"
+    ):
+        save_movie(History(loss=[1.0]), tmp_path / "training.html")
+    with pytest.raises(TypeError, match="a movie is made of the history that fit returned"):
+        save_movie(Value(1.0), tmp_path / "training.html")
+    assert list(tmp_path.iterdir()) == []
