@@ -85,7 +85,9 @@ class Value(Operations):
     @property
     def parents(self) -> tuple[Value, ...]:
         """The Values among the operands: those that the error flows back to."""
-        return tuple(v for v in self.operands if isinstance(v, Value))
+        if self._rule is None:
+            return ()
+        return self._rule.parents(self)
 
     # micrograd's names, which the many graph-drawing functions copied from its notebooks read.
     @property
@@ -219,10 +221,11 @@ def topological_order(root: Value) -> list[Value]:
             order[path.pop()] = None
         else:
             opened.add(node)
-            waiting = [x for x in node.parents if x._rule and x not in order]
-            if not opened.isdisjoint(waiting):
-                raise ValueError(_CYCLE)
-            path += reversed(waiting)
+            for parent in reversed(node._rule.parents(node)):  # type: ignore[union-attr]
+                if parent._rule is not None and parent not in order:
+                    if parent in opened:
+                        raise ValueError(_CYCLE)
+                    path.append(parent)
     return list(order)
 
 
@@ -275,10 +278,17 @@ _CYCLE = (
 )
 
 
+_PARENTS: dict[str, Callable[[Any], tuple[Value, ...]]] = {
+    "xy": operator.attrgetter("_x", "_y"),
+    "x": lambda node: (node._x,),
+    "y": lambda node: (node._y,),
+}
+
+
 class Rule:
     """What a node needs to send its error back: its row, which operands are Values, how to send."""
 
-    __slots__ = ("name", "operator", "send", "sends_to_x", "sends_to_y", "tie")
+    __slots__ = ("name", "operator", "parents", "send", "sends_to_x", "sends_to_y", "tie")
 
     def __init__(self, name: str, row: Operator, sends_to: str, send: Callable[[Value], None]):
         self.name = name
@@ -286,6 +296,7 @@ class Rule:
         self.sends_to_x = "x" in sends_to
         self.sends_to_y = "y" in sends_to
         self.tie = 0.5 if sends_to == "xy" else 0.0
+        self.parents = _PARENTS[sends_to]
         self.send = send
 
     def __reduce__(self) -> tuple[Callable[[str], Rule], tuple[str]]:

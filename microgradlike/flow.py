@@ -20,7 +20,7 @@ import numpy
 import numpy.typing
 
 from microgradlike import losses, ops, typeset
-from microgradlike.engine import Value, topological_order
+from microgradlike.engine import Rule, Value, topological_order
 from microgradlike.inputs import describe
 from microgradlike.ops import OPERATORS
 from microgradlike.typeset import Tree, literal
@@ -74,9 +74,8 @@ def backward_steps(root: Value, seed: float = 1.0) -> Iterator[Step]:
     _check_root(root)
     gradients = {root: float(seed)}
     for node in reversed(topological_order(root)):
-        upstream = gradients[node]
-        places = (p for p, operand in enumerate(node.operands) if isinstance(operand, Value))
-        for place, (parent, slope) in zip(places, slopes(node), strict=True):
+        upstream = gradients.pop(node)  # all its users have sent
+        for place, parent, slope in _sent_to(node):
             before = gradients.get(parent, 0.0)
             contribution = slope * upstream
             gradients[parent] = after = before + contribution
@@ -95,18 +94,35 @@ def gradients(root: Value) -> dict[Value, float]:
 
 def slopes(node: Value) -> Iterator[tuple[Value, float]]:
     """The parents of a node, each with the local derivative by it."""
+    for _, parent, slope in _sent_to(node):
+        yield parent, slope
+
+
+def _sent_to(node: Value) -> Iterator[tuple[int, Value, float]]:
+    """Which operands a node sends to, and with which slope."""
     rule = node._rule
     if rule is None:
         return
-    x, y = (*map(float, node.operands), 0.0)[:2]
-    for operand, slope in zip(node.operands, rule.operator.slopes, strict=True):
-        if isinstance(operand, Value):
-            yield operand, float(_on_floats(slope)(x, y, node.data, rule.tie))
+    x: Any = node._x
+    y: Any = node._y
+    x_data = x.data if rule.sends_to_x else x
+    y_data = y.data if rule.sends_to_y else y
+    by_x, by_y = _slopes_on_floats(rule)
+    if rule.sends_to_x:
+        yield 0, x, float(by_x(x_data, y_data, node.data, rule.tie))
+    if rule.sends_to_y:
+        yield 1, y, float(by_y(x_data, y_data, node.data, rule.tie))
 
 
 @functools.cache
-def _on_floats(slope: str) -> Callable[..., Any]:
-    return ops.formula(slope, vars(ops))
+def _slopes_on_floats(rule: Rule) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    first, *second = map(_on_floats, rule.operator.slopes)
+    return first, second[0] if second else first
+
+
+@functools.cache
+def _on_floats(formula: str) -> Callable[..., Any]:
+    return ops.formula(formula, vars(ops))
 
 
 def forward(root: Value, changed: Mapping[Value, float]) -> dict[Value, float]:
