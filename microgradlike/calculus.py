@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import numbers
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy
@@ -14,7 +15,7 @@ import numpy
 from microgradlike import functions, ops
 from microgradlike.checking import Comparison, Report, numeric_derivative, read_formula
 from microgradlike.engine import Value, no_grad, recording, topological_order
-from microgradlike.flow import slopes
+from microgradlike.flow import gradients, slopes
 from microgradlike.inputs import describe, number
 
 # ---- grad --------------------------------------------------------------------------------------
@@ -25,15 +26,16 @@ def grad(f: Callable[..., Any]) -> Callable[..., Any]:
 
     Args:
         f: a function of numbers, or of lists, tuples, dicts and arrays of them, that returns one
-            Value.
+            Value. An array of shape () is one number to NumPy, so ``f`` gets its Value alone.
 
     Returns:
-        A function of the same arguments. It returns the derivatives in their structure: those by
-        the only argument alone, those by several as a tuple. Numbers in, numbers out; Values in,
-        Values out, so it nests. No ``.grad`` is changed.
+        A function of the same arguments, by position. It returns the derivatives in their
+        structure: those by the only argument alone, those by several as a tuple. Numbers in,
+        numbers out; Values in, Values out, so it nests. No ``.grad`` is changed.
 
     Raises:
-        TypeError: an argument holds something that is no number, or ``f`` returns no Value.
+        TypeError: an argument holds something that is no number or is given by its name, or ``f``
+            returns no Value.
 
     >>> grad(lambda x: x**3)(2.0)
     12.0
@@ -44,7 +46,12 @@ def grad(f: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @functools.wraps(f)
-    def derivative(*arguments: Any) -> Any:
+    def derivative(*arguments: Any, **named: Any) -> Any:
+        if named:
+            raise TypeError(
+                f"grad(f) takes the arguments of f by position, but got {next(iter(named))}=...; "
+                "leave out the name, or fix that argument with a lambda"
+            )
         if not arguments:
             raise TypeError("grad(f) takes the arguments of f, but got none")
         found = list(_leaves(arguments))
@@ -52,7 +59,7 @@ def grad(f: Callable[..., Any]) -> Callable[..., Any]:
         # f gets a copy of a Value: where it closes over the same one, that is not its argument.
         inputs = [v * 1.0 if isinstance(v, Value) else Value(number(v, "grad(f)")) for v in found]
         with recording():
-            out = _scalar(f(*_rebuild(arguments, iter(inputs))))
+            out = _scalar(f(*_handed(arguments, iter(inputs))))
             if nested:
                 derivatives = _sweep(out, inputs, _slopes_as_values, Value)
             else:
@@ -121,9 +128,12 @@ def check_gradients(f: Callable[..., Any], at: Any) -> Report:
         A report with one row for each operand.
 
     Raises:
-        AssertionError: some operand disagrees. The message is the report; it names the operands and
-            the operators at fault, and says so where the point sits on a kink.
+        AssertionError: some operand disagrees, or cannot be judged: ``f`` jumps there, or is not
+            finite, or is different each time. The message is the report; it names the operands and
+            the operators at fault, and says so where the point sits on a kink or where ``f``
+            depends on an operand without recording it.
         TypeError: ``at`` holds something that is no number, or ``f`` returns no Value.
+        ValueError: ``at`` holds no number at all.
 
     >>> print(check_gradients(lambda x, y: x * y.exp(), (2.0, 0.0)))
     operand                  engine             central differences...
@@ -132,27 +142,37 @@ def check_gradients(f: Callable[..., Any], at: Any) -> Report:
     """
     arguments = at if isinstance(at, tuple) else (at,)
     point = [number(v, "check_gradients") for v in _leaves(arguments)]
+    if not point:
+        raise ValueError("check_gradients got no number to check; give it the point as at=...")
     inputs = [Value(v) for v in point]
     with recording():
-        out = f(*_rebuild(arguments, iter(inputs)))
-    if not isinstance(out, Value):
-        raise TypeError(f"f must return one Value to be checked, but returned {describe(out)}")
+        out = f(*_handed(arguments, iter(inputs)))
+        if not isinstance(out, Value):
+            raise TypeError(f"f must return one Value to be checked, but returned {describe(out)}")
+        by_engine = _by_backward(out, inputs)
 
     def along(index: int) -> Callable[[float], float]:
         def value(moved: float) -> float:
             with no_grad():
                 moved_to = [Value(v) for v in [*point[:index], moved, *point[index + 1 :]]]
-                return float(f(*_rebuild(arguments, iter(moved_to))))
+                return float(f(*_handed(arguments, iter(moved_to))))
 
         return value
 
+    names = _names(f, arguments)
+    rounding = 2.2e-16 * _sensitivity(out)
     operands = [
-        Comparison(name, slope, numeric_derivative(along(index), point[index]))
-        for index, (name, slope) in enumerate(
-            zip(_names(f, arguments), _by_backward(out, inputs), strict=True)
-        )
+        Comparison(name, slope, numeric_derivative(along(index), point[index], rounding))
+        for index, (name, slope) in enumerate(zip(names, by_engine, strict=True))
     ]
-    report = Report(operands, [row for node in topological_order(out) for row in _alone(node)])
+    summed = gradients(out)
+    unsummed = frozenset(
+        name
+        for name, slope, v in zip(names, by_engine, inputs, strict=True)
+        if not math.isclose(slope, summed.get(v, 0.0), rel_tol=1e-9)
+    )
+    operators = [row for node in topological_order(out) for row in _alone(node)]
+    report = Report(operands, operators, unsummed)
     if not report:
         raise AssertionError(f"the gradient disagrees with central differences\n{report}")
     return report
@@ -167,6 +187,17 @@ def _by_backward(out: Value, inputs: Sequence[Value]) -> list[float]:
     for leaf, gradient in before.items():
         leaf.grad = gradient
     return slopes
+
+
+def _sensitivity(root: Value, sizes: Mapping[Value, float] | None = None) -> float:
+    """How far ``root`` would move if each intermediate result changed by as much as its own size;
+    the leaves of ``sizes`` by the size given there.
+    """
+    total = 0.0
+    for node, slope in gradients(root).items():
+        size = abs(node.data) if node.op else (sizes or {}).get(node, 0.0)
+        total += abs(slope) * size if math.isfinite(slope * size) else 0.0
+    return total
 
 
 def _alone(node: Value) -> Iterator[Comparison]:
@@ -228,7 +259,7 @@ Derivation = str | Callable[..., Any]
 def assert_derivation(
     f: Callable[..., Any],
     derivation: Derivation | Sequence[Derivation],
-    points: int | Sequence[Any] = 100,
+    points: int | Iterable[Any] = 100,
     domain: Sequence[Any] = (-2.0, 2.0),
     order: int = 1,
     tolerance: float = 1e-9,
@@ -240,17 +271,21 @@ def assert_derivation(
         f: a function of one or more numbers.
         derivation: its derivative, as a function of the same arguments or as text, such as
             ``"2*x*cos(x**2)"``; for several arguments a list, the derivative by each.
-        points: how many random points to try, or the points themselves (numbers; for several
-            arguments tuples of numbers).
+        points: how many random points to try, or the points themselves: numbers, or for several
+            arguments tuples of numbers or an array with a row for each point.
         domain: the lowest and the highest number to try; for several arguments one pair for all, or
             a list with a pair for each.
-        order: 1 for the first derivative, 2 for the second (by the same argument), and so on.
-        tolerance: how far the two may differ, relative to the larger one (or to 1e-3).
+        order: 1 for the first derivative, 2 for the second, and so on, each time by the same
+            argument. A mixed one is the derivative of a derivative, see the last example.
+        tolerance: how far the two may differ, relative to the larger one. Where terms cancel that
+            is next to nothing, so a thousandth of it, relative to those terms, is let pass too.
         seed: of the random points.
 
     Raises:
         AssertionError: they differ; the message shows both at the point where they differ most.
-        ValueError: the text cannot be read, or ``f`` is not finite somewhere in the domain.
+        TypeError: an argument is not of the kind above.
+        ValueError: the text cannot be read, ``f`` is not finite somewhere in the domain, or there
+            is no point to try.
 
     >>> assert_derivation(lambda x: (x**2).sin(), "2*x*cos(x**2)")
     >>> assert_derivation(lambda x, y: x * y**2, ["y**2", "2*x*y"])
@@ -260,47 +295,121 @@ def assert_derivation(
     AssertionError: the derivation '1 + tanh(x)**2' differs at 1 of 2 points, most at x = 1.0:
       by hand     1.58002565838...
       the engine  0.41997434161...
+
+    With ``order=2`` come the pure second derivatives, by x twice and by y twice. The mixed ones,
+    by x and then by x and by y:
+
+    >>> def f(x, y):
+    ...     return x**2 * y**3
+    >>> assert_derivation(f, ["2*y**3", "6*x**2*y"], order=2)
+    >>> assert_derivation(lambda x, y: grad(f)(x, y)[0], ["2*y**3", "6*x*y**2"])
     """
-    derivations = (
-        [derivation] if isinstance(derivation, str) or callable(derivation) else derivation
-    )
+    derivations = _derivations(f, derivation)
     names = _parameters(f, len(derivations))
-    if len(derivations) != len(_required(f, names)):
-        raise ValueError(
-            f"f takes {len(_required(f, names))} arguments, but there are {len(derivations)} "
-            "derivations; give a list with the derivative by each argument"
-        )
     if isinstance(order, bool) or not isinstance(order, int) or order < 1:
         raise ValueError(f"order is an integer of at least 1, but got {describe(order)}")
-    for index, by_hand in enumerate(derivations):
-        hand = read_formula(by_hand, names) if isinstance(by_hand, str) else by_hand
-        differing = []
-        tried = list(_points(f, points, domain, names, seed))
-        for point in tried:
-            expected, found = float(hand(*point)), _partial(f, index, point, order)
-            gap = abs(expected - found) / max(1e-3, abs(expected), abs(found))
-            same = expected == found or (math.isnan(expected) and math.isnan(found))
-            if not same and not gap <= tolerance:
-                differing.append((math.inf if math.isnan(gap) else gap, point, expected, found))
-        if differing:
-            _, point, expected, found = max(differing)
-            where = _place(names, point)
-            raise AssertionError(
-                f"the derivation {by_hand!r} differs at {len(differing)} of {len(tried)} points, "
-                f"most at {where}:\n  by hand     {expected!r}\n  the engine  {found!r}"
+    if not 0 <= number(tolerance, "tolerance") < 1:
+        raise ValueError(f"tolerance is at least 0 and less than 1, but got {describe(tolerance)}")
+    with recording():
+        tried = _points(f, points, domain, names, seed)
+        # The last digits of x count as those of the largest x: at 0 it would have none.
+        widths = [max(map(abs, column)) or 1.0 for column in zip(*tried, strict=True)]
+        for index, by_hand in enumerate(derivations):
+            hand = _by_hand(by_hand, names)
+            differing = []
+            for point in tried:
+                expected, terms_expected = _of_values(hand, point, widths)
+                found, terms_found = _of_values(_partial(f, index, order), point, widths)
+                terms = max(terms_expected, terms_found)
+                gap = ops.divide(
+                    abs(expected - found), max(abs(expected), abs(found), 1e-3 * terms)
+                )
+                same = expected == found or (math.isnan(expected) and math.isnan(found))
+                if not same and not gap <= tolerance:
+                    differing.append((math.inf if math.isnan(gap) else gap, point, expected, found))
+            if differing:
+                _, point, expected, found = max(differing)
+                where = _place(names, point)
+                raise AssertionError(
+                    f"the derivation {by_hand!r} differs at {len(differing)} of {len(tried)} "
+                    f"points, most at {where}:\n"
+                    f"  by hand     {expected!r}\n  the engine  {found!r}"
+                )
+
+
+def _of_values(
+    f: Callable[..., Any], point: Sequence[float], widths: Sequence[float]
+) -> tuple[float, float]:
+    """The result of ``f``, and how large the terms are that it is made of."""
+    inputs = [Value(v) for v in point]
+    out = f(*inputs)
+    if isinstance(out, Value):
+        return out.data, _sensitivity(out, dict(zip(inputs, widths, strict=True)))
+    return out, abs(out)
+
+
+def _partial(f: Callable[..., Any], index: int, order: int) -> Callable[..., Any]:
+    """The derivative of that order by one argument, as a function of Values."""
+
+    def derivative(*inputs: Value) -> Any:
+        def along(v: Any) -> Any:
+            return f(*inputs[:index], v, *inputs[index + 1 :])
+
+        of_order: Callable[..., Any] = along
+        for _ in range(order):
+            of_order = grad(of_order)
+        return of_order(inputs[index])
+
+    return derivative
+
+
+def _derivations(
+    f: Callable[..., Any], derivation: Derivation | Sequence[Derivation]
+) -> list[Derivation]:
+    """One derivation for each argument of ``f``."""
+    single = isinstance(derivation, str) or callable(derivation)
+    derivations: list[Any] = [derivation] if single else _listed(derivation, "derivation")
+    for by_hand in derivations:
+        if not (isinstance(by_hand, str) or callable(by_hand)):
+            raise TypeError(
+                "a derivation is a text such as '2*x' or a function, and for several arguments of "
+                f"f a list of these, but got {describe(by_hand)}"
             )
+    count = len(_required(f, _parameters(f, len(derivations))))
+    if len(derivations) != count or not count:
+        raise ValueError(
+            f"f takes {_counted(count, 'argument')}, but there "
+            f"{'is' if len(derivations) == 1 else 'are'} {_counted(len(derivations), 'derivation')}"
+            "; give a list with the derivative by each argument"
+        )
+    return derivations
 
 
-def _partial(f: Callable[..., Any], index: int, point: Sequence[float], order: int) -> float:
-    """The derivative of that order by one argument."""
+def _by_hand(derivation: Derivation, names: list[str]) -> Callable[..., Any]:
+    """A derivation as a function of Values: a text sees them as they are, a function as floats."""
+    if isinstance(derivation, str):
+        return read_formula(derivation, names)
+    try:
+        inspect.signature(derivation).bind(*names)
+    except TypeError:
+        raise TypeError(
+            f"the derivation {derivation!r} does not take the arguments of f, "
+            f"{', '.join(names)}; let it take the same"
+        ) from None
+    except ValueError:  # Python does not know the signature
+        pass
 
-    def along(v: Any) -> Any:
-        return f(*point[:index], v, *point[index + 1 :])
+    def on_floats(*inputs: Value) -> float:
+        result = derivation(*(v.data for v in inputs))
+        try:
+            return float(result)
+        except (TypeError, ValueError, OverflowError):
+            raise TypeError(
+                f"the derivation {derivation!r} must return one number, but returned "
+                f"{describe(result)}"
+            ) from None
 
-    derivative: Callable[..., Any] = along
-    for _ in range(order):
-        derivative = grad(derivative)
-    return float(derivative(point[index]))
+    return on_floats
 
 
 def _required(f: Callable[..., Any], otherwise: list[str]) -> list[str]:
@@ -318,22 +427,72 @@ def _place(names: Sequence[str], point: Sequence[float]) -> str:
     return ", ".join(f"{name} = {v}" for name, v in zip(names, point, strict=True))
 
 
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _listed(given: Any, what: str) -> list[Any]:
+    """The items of what was given; TypeError if it is a text or has none."""
+    try:
+        if isinstance(given, str | bytes):
+            raise TypeError
+        return list(given)
+    except TypeError:
+        raise TypeError(f"{what} cannot be {describe(given)}; give a list instead") from None
+
+
 def _points(
-    f: Callable[..., Any], points: Any, domain: Sequence[Any], names: list[str], seed: int
-) -> Iterator[tuple[float, ...]]:
-    if not isinstance(points, int):
-        for point in points:
-            yield tuple(float(v) for v in (point if isinstance(point, tuple | list) else (point,)))
-        return
-    pairs = list(domain) if hasattr(domain[0], "__len__") else [domain] * len(names)
+    f: Callable[..., Any], points: Any, domain: Any, names: list[str], seed: int
+) -> list[tuple[float, ...]]:
+    if isinstance(points, bool) or not isinstance(points, numbers.Integral):
+        return _given_points(points, names)
+    if points < 1:
+        raise ValueError(f"points is how many points to try, at least 1, but got {points}")
+    pairs = _pairs(domain, names)
     draw = random.Random(seed)
-    for _ in range(points):
-        point = tuple(draw.uniform(*pair) for pair in pairs)
+    drawn = []
+    for _ in range(int(points)):
+        point = tuple(draw.uniform(low, high) for low, high in pairs)
         if not math.isfinite(float(f(*map(Value, point)))):
             raise ValueError(
                 f"f is not finite at {_place(names, point)}; choose a domain where it is"
             )
-        yield point
+        drawn.append(point)
+    return drawn
+
+
+def _given_points(points: Any, names: list[str]) -> list[tuple[float, ...]]:
+    listed = _listed(points, "points")
+    if not listed:
+        raise ValueError("points is an empty list, so nothing would be tried; give at least one")
+    result = []
+    for point in listed:
+        several = isinstance(point, tuple | list | numpy.ndarray)
+        numbers = tuple(number(v, "a point") for v in (point if several else (point,)))
+        if len(numbers) != len(names):
+            raise ValueError(
+                f"f takes {_counted(len(names), 'argument')}, but the point {point!r} is "
+                f"{_counted(len(numbers), 'number')}; give as many for each point"
+            )
+        result.append(numbers)
+    return result
+
+
+def _pairs(domain: Any, names: list[str]) -> list[tuple[float, float]]:
+    """The lowest and the highest number for each argument."""
+    try:
+        nested = [list(pair) if hasattr(pair, "__len__") else pair for pair in domain]
+        if not any(isinstance(pair, list) for pair in nested):
+            nested = [nested] * len(names)
+        pairs = [(number(low, "domain"), number(high, "domain")) for low, high in nested]
+    except (TypeError, ValueError):
+        pairs = []
+    if len(pairs) != len(names) or not all(-math.inf < lo <= hi < math.inf for lo, hi in pairs):
+        raise ValueError(
+            "domain is the lowest and the highest number to try, such as (-2, 2), or a list with "
+            f"such a pair for each argument of f ({', '.join(names)}), but got {describe(domain)}"
+        )
+    return pairs
 
 
 # ---- Arguments: numbers in lists, tuples, dicts and arrays -------------------------------------
@@ -350,6 +509,14 @@ def _leaves(tree: Any) -> Iterator[Any]:
         return
     for branch in tree:
         yield from _leaves(branch)
+
+
+def _handed(arguments: tuple[Any, ...], leaves: Iterator[Any]) -> Any:
+    """The same arguments with other leaves, for ``f``: to NumPy an array of shape () is a number,
+    and would be one after the first operation.
+    """
+    given = (0.0 if isinstance(v, numpy.ndarray) and v.ndim == 0 else v for v in arguments)
+    return _rebuild(tuple(given), leaves)
 
 
 def _rebuild(tree: Any, leaves: Iterator[Any]) -> Any:

@@ -5,13 +5,23 @@ from __future__ import annotations
 import ast
 import math
 import operator
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from microgradlike.functions import FUNCTIONS
+from microgradlike.inputs import number
 
 # ---- Central differences -----------------------------------------------------------------------
+
+_NOT_FINITE = "the values nearby are not finite: choose another point"
+_CHANGING = "f gives another value each time it is called: give its random numbers a fixed seed"
+_JUMP = "f jumps here: choose another point"
+_ROUGH = "the values of f are too rough around here to show a slope: choose another point"
+
+#: From one step to the next, smaller one. Irrational, so that no wave has a period that several
+#: steps are multiples of: to these it would look flat.
+_RATIO = math.pi / 2
 
 
 @dataclass(frozen=True)
@@ -24,35 +34,103 @@ class Numeric:
     left: float
     right: float
     """The slopes on either side: where they differ there is a kink."""
+    fault: str = ""
+    """Why ``slope`` cannot be trusted, if so."""
 
 
-def numeric_derivative(f: Callable[[float], float], x: float) -> Numeric:
+def numeric_derivative(f: Callable[[float], float], x: float, rounding: float = 0.0) -> Numeric:
     """The derivative of ``f`` at ``x`` by central differences, extrapolated to a step of zero.
+
+    How far ``f`` must be followed to see its slope is not known, so all sizes of steps are tried,
+    from a third down to the last digits of ``x``. The smallest steps see the slope blurred by
+    rounding, but at the right place: of the larger ones, those count that agree with the smaller.
+
+    Args:
+        f: a function of a number.
+        x: the point.
+        rounding: how far the last digits of intermediate results may move the value of ``f``.
+
+    Returns:
+        The slope, its error estimate, and why it cannot be trusted where that is so.
 
     Source: Ridders, "Accurate computation of F'(x) and F'(x)F''(x)", 1982.
 
     >>> round(numeric_derivative(math.sin, 0.0).slope, 12)
     1.0
+    >>> round(numeric_derivative(lambda x: 1 / x, 1e-8).slope * 1e-16, 7)
+    -1.0
     """
-    step = 0.01 * max(1.0, abs(x))
-    while step > 1e-9 and not (math.isfinite(f(x + step)) and math.isfinite(f(x - step))):
-        step /= 8  # back into the domain of f
     here = f(x)
-    best, error, tiny = math.nan, math.inf, step
+    if not (math.isfinite(x) and math.isfinite(here)):
+        return Numeric(math.nan, math.inf, math.nan, math.nan, _NOT_FINITE)
+    if any(f(x) != here for _ in range(8)):
+        return Numeric(math.nan, math.inf, math.nan, math.nan, _CHANGING)
+    samples = [(step, f(x - step), f(x + step)) for step in _steps(x)]
+    samples = [sample for sample in samples if all(map(math.isfinite, sample))]
+    found = _extrapolated(samples, here, rounding)
+    if not found:
+        return Numeric(math.nan, math.inf, math.nan, math.nan, _NOT_FINITE)
+    # A kink is as wide at every step; what only bends is narrow at one of them.
+    narrowest = min(found, key=lambda row: abs(row.left - row.right) + row.error)
+    best, steepest = found[-1], 0.0
+    for row in reversed(found):
+        # The last digits of the slope: next to a summit they are those of the slopes around it.
+        steepest = max(steepest, abs(row.left), abs(row.right))
+        error = row.error + 1e-15 * steepest
+        if error < best.error and abs(row.slope - best.slope) <= 3 * best.error:
+            best = replace(row, error=error)
+    best = replace(best, left=narrowest.left, right=narrowest.right)
+    _, below, above = samples[-1]
+    _, below_far, above_far = samples[-min(11, len(samples))]
+    noise = 4e-14 * max(map(abs, (below, above, here))) + 100 * rounding
+    if abs(above - below) > max(noise, abs(above_far - below_far) / 2):
+        return replace(best, fault=_JUMP)
+    # A slope that hardly changes f counts as zero, and no error is small beside that.
+    largest = max(abs(value) for sample in samples for value in sample[1:])
+    if not best.error <= 0.1 * abs(best.slope) + 1e-6 * largest / max(1.0, abs(x)):
+        return replace(best, fault=_ROUGH)
+    return best
+
+
+def _steps(x: float) -> Iterator[float]:
+    """Smaller and smaller steps, such that ``x + step`` is exact."""
+    last = math.inf
+    for scale, count in ((max(1.0, abs(x)), 68), (abs(x), 25)):
+        for place in range(count):
+            step = (x + 0.3 * scale / _RATIO**place) - x
+            if 0 < step < last / 1.4 and (count == 68 or abs(x) < 1e-9):
+                last = step
+                yield step
+
+
+def _extrapolated(
+    samples: Sequence[tuple[float, float, float]], here: float, rounding: float
+) -> list[Numeric]:
+    """The best that can be said at each step, of it and the larger ones."""
+    found: list[Numeric] = []
+    steps: list[float] = []
     previous: list[float] = []
-    for column in range(10):
-        tiny = step / 1.5**column
-        above, below = f(x + tiny), f(x - tiny)
-        row = [(above - below) / ((x + tiny) - (x - tiny))]
-        noise = 4e-16 * max(abs(above), abs(below), abs(here)) / tiny
-        for power, last in enumerate(previous, start=1):
-            gain = 1.5 ** (2 * power)
-            row.append((gain * row[-1] - last) / (gain - 1))
+    left = right = math.nan
+    for step, below, above in samples:
+        row = [(above - below) / 2 / step]
+        noise = (4e-16 * max(abs(above), abs(below), abs(here)) + rounding) / step
+        best, error = math.nan, math.inf
+        for wider, last in zip(reversed(steps), previous[:9], strict=False):
+            gain = (wider / step) * (wider / step)
+            row.append(row[-1] + (row[-1] - last) / (gain - 1))
             change = max(abs(row[-1] - row[-2]), abs(row[-1] - last)) + noise
             if change < error:
                 best, error = row[-1], change
+        last_left, last_right = left, right
+        left, right = (here - below) / step, (above - here) / step
+        if steps:
+            gain = steps[-1] / step
+            below_at_0 = left + (left - last_left) / (gain - 1)
+            above_at_0 = right + (right - last_right) / (gain - 1)
+            found.append(Numeric(best, error, below_at_0, above_at_0))
+        steps.append(step)
         previous = row
-    return Numeric(best, error, (here - f(x - tiny)) / tiny, (f(x + tiny) - here) / tiny)
+    return found
 
 
 @dataclass(frozen=True)
@@ -65,8 +143,26 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
+        if self.numeric.fault:
+            return False
         gap = abs(self.engine - self.numeric.slope)
         return gap <= 3 * self.numeric.error + 1e-7 * abs(self.numeric.slope)
+
+    @property
+    def kink(self) -> bool:
+        """Whether the engine's slope lies between those on either side, and these differ."""
+        left, right = self.numeric.left, self.numeric.right
+        apart = abs(left - right)
+        return (
+            not self.agrees
+            and apart > 1e-2 * max(abs(left), abs(right))
+            and abs(self.engine - self.numeric.slope) <= apart
+        )
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the engine is to blame, rather than the point or ``f``."""
+        return not (self.agrees or self.numeric.fault or self.kink)
 
     @property
     def verdict(self) -> str:
@@ -74,9 +170,9 @@ class Comparison:
         left, right = self.numeric.left, self.numeric.right
         if self.agrees:
             return "agrees"
-        if not math.isfinite(self.numeric.slope):
-            return "DISAGREES (the values nearby are not finite: choose another point)"
-        if abs(left - right) > 1e-2 * max(abs(left), abs(right)):
+        if self.numeric.fault:
+            return f"CANNOT BE JUDGED ({self.numeric.fault})"
+        if self.kink:
             return f"KINK (slope {left:.4g} below, {right:.4g} above: choose another point)"
         if math.isclose(self.engine, -self.numeric.slope, rel_tol=1e-4):
             return "DISAGREES (in its sign)"
@@ -95,6 +191,8 @@ class Report:
 
     operands: list[Comparison]
     operators: list[Comparison]
+    unsummed: frozenset[str]
+    """The operands whose contributions do not sum up to the engine's gradient."""
 
     def __bool__(self) -> bool:
         return all(row.agrees for row in self.operands)
@@ -102,18 +200,25 @@ class Report:
     def __str__(self) -> str:
         lines = [f"{'operand':<24} {'engine':<18} {'central differences':<26}"]
         lines += map(str, self.operands)
-        wrong = [row for row in self.operators if not row.agrees]
-        if wrong:
+        doubtful = [row for row in self.operators if not row.agrees]
+        wrong = [row.name for row in self.operands if row.wrong]
+        if doubtful:
             lines += ["", "operator, by operand"]
-            lines += map(str, wrong)
-        elif not self:
-            names = ", ".join(row.name for row in self.operands if not row.agrees)
+            lines += map(str, doubtful)
+        elif self.unsummed.intersection(wrong):
+            names = ", ".join(name for name in wrong if name in self.unsummed)
             lines += [
                 "",
                 "Every operator's own slope agrees, so it is the accumulation that is wrong:",
+                f"the contributions of several operations are not summed up to that of {names}.",
             ]
+        elif wrong:
+            names = ", ".join(wrong)
             lines += [
-                f"the contributions of several operations are not summed up to that of {names}."
+                "",
+                "Every operator's own slope agrees, and their contributions sum up to the engine's",
+                f"gradient, so f depends on {names} in a way that was not recorded: by float(x),",
+                "x.data, x.detach() or no_grad, or by math.sin(x) instead of sin(x).",
             ]
         return "\n".join(lines)
 
@@ -128,7 +233,10 @@ _OPERATORS: dict[type, Callable[..., Any]] = {
     ast.Pow: FUNCTIONS["pow"],
     ast.Mod: FUNCTIONS["mod"],
     ast.USub: FUNCTIONS["neg"],
-    ast.UAdd: float,
+    ast.UAdd: operator.pos,
+    ast.Not: operator.not_,
+    ast.And: all,
+    ast.Or: any,
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
     ast.Gt: operator.gt,
@@ -140,23 +248,32 @@ _CONSTANTS = {"pi": math.pi, "e": math.e, "inf": math.inf, "nan": math.nan}
 
 
 def read_formula(text: str, names: Sequence[str]) -> Callable[..., Any]:
-    """A formula as a function of the named numbers.
+    """A formula as a function of the named numbers, or Values.
+
+    Args:
+        text: the formula, in Python's syntax; it may have line breaks.
+        names: what its variables are called, in the order of the function's arguments.
+
+    Returns:
+        The function; what it gives of Values is a Value.
+
+    Raises:
+        ValueError: the text cannot be read.
 
     >>> read_formula("x**2 + y", ["x", "y"])(3.0, 1.0)
     10.0
+    >>> read_formula("1 if 0 < x < 3 and not x == 2 else 0", ["x"])(1.0)
+    1.0
     """
-    try:
-        tree = ast.parse(text, mode="eval").body
-    except SyntaxError as error:
-        raise ValueError(f"the derivation {text!r} is no formula: {error.msg}") from None
+    quoted = repr(text) if len(text) <= 200 else f"{text[:200]!r}..."
 
-    def evaluate(node: ast.AST, given: dict[str, float]) -> Any:
+    def evaluate(node: ast.AST, given: dict[str, Any]) -> Any:
         def value(part: ast.AST) -> Any:
             return evaluate(part, given)
 
         match node:
-            case ast.Constant(value=int() | float() as constant) if constant is not True:
-                return float(constant)
+            case ast.Constant(value=constant) if type(constant) in (int, float):
+                return number(constant, f"the derivation {quoted}")
             case ast.Name(id=name) if name in given:
                 return given[name]
             case ast.Name(id=name) if name in _CONSTANTS:
@@ -165,16 +282,38 @@ def read_formula(text: str, names: Sequence[str]) -> Callable[..., Any]:
                 return _OPERATORS[type(op)](value(left), value(right))
             case ast.UnaryOp(op, operand) if type(op) in _OPERATORS:
                 return _OPERATORS[type(op)](value(operand))
-            case ast.Compare(left, [op], [right]) if type(op) in _OPERATORS:
-                return _OPERATORS[type(op)](value(left), value(right))
+            case ast.BoolOp(op, parts):
+                return _OPERATORS[type(op)](map(value, parts))
+            case ast.Compare(left, ops, others) if all(type(op) in _OPERATORS for op in ops):
+                pairs = zip(ops, [left, *others], others, strict=False)
+                return all(_OPERATORS[type(op)](value(x), value(y)) for op, x, y in pairs)
             case ast.IfExp(test, body, orelse):
                 return value(body) if value(test) else value(orelse)
             case ast.Call(ast.Name(id=name), arguments, []) if name in FUNCTIONS:
                 return FUNCTIONS[name](*map(value, arguments))
         raise ValueError(
-            f"the derivation {text!r} contains {ast.unparse(node)!r}, which is none of the names "
-            f"{', '.join(names)}, a number, + - * / ** %, comparison or function of microgradlike"
+            f"the derivation {quoted} contains {ast.unparse(node)!r}, which is none of the names "
+            f"{', '.join(names)}, a number, + - * / ** %, comparison, and, or, not, if-else or "
+            "function of microgradlike"
         )
 
-    evaluate(tree, dict.fromkeys(names, 0.5))  # complain now about what cannot be read
-    return lambda *point: evaluate(tree, dict(zip(names, point, strict=True)))
+    def formula(*point: Any) -> Any:
+        try:
+            return evaluate(tree, dict(zip(names, point, strict=True)))
+        except TypeError as error:
+            raise ValueError(f"the derivation {quoted} cannot be computed: {error}") from None
+        except RecursionError:
+            raise ValueError(too_long) from None
+
+    too_long = f"the derivation {quoted} has too many parts; write it as a function instead"
+    try:
+        # In one line, as what stands between parentheses may have line breaks.
+        tree = ast.parse(" ".join(text.split()), mode="eval").body
+    except SyntaxError as error:
+        raise ValueError(f"the derivation {quoted} is no formula: {error.msg}") from None
+    except (RecursionError, MemoryError):
+        raise ValueError(too_long) from None
+    except ValueError as error:  # a null character
+        raise ValueError(f"the derivation {quoted} is no formula: {error}") from None
+    formula(*[0.5] * len(names))  # complain now about what cannot be read
+    return formula
