@@ -7,13 +7,14 @@ contributions of all the arrows that it stands for.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from microgradlike.engine import Value
-from microgradlike.flow import Step
 from microgradlike.typeset import literal
 from viz import style
 from viz.scene import Arrow, Box, Graph, Move, Scene
@@ -28,8 +29,7 @@ MOST_BOXES, MOST_ARROWS = 500, 1500
 MOST_LEAVES, RANGES = 16, 8
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """What becomes one box: the same part for all the nodes in it."""
 
     name: str
@@ -42,12 +42,14 @@ PENALTY = Part("of parameters only")
 
 def folded(graph: Graph) -> Scene:
     """The scene that shows a graph in parts: by neurons, or by layers if those are too many."""
-    neurons = _neurons(graph)
-    layers = {node: _layer(neuron) for node, neuron in neurons.items()}
-    for owners in (neurons, layers) if neurons else ():
-        scene = _scene(graph, _by_neuron(graph, owners))
-        if len(scene.boxes) <= MOST_BOXES and len(scene.arrows) <= MOST_ARROWS:
-            return scene
+    outputs = {node for node in graph.nodes if _is_output(node)}
+    neurons = _neurons(graph, outputs)
+    for owner in (str, _layer) if neurons else ():
+        parts = _by_neuron(graph, neurons, outputs, owner)
+        if len(set(parts.values())) <= MOST_BOXES:
+            scene = _scene(graph, parts)
+            if len(scene.boxes) <= MOST_BOXES and len(scene.arrows) <= MOST_ARROWS:
+                return scene
     return _scene(graph, _ranges(graph))
 
 
@@ -55,56 +57,72 @@ def folded(graph: Graph) -> Scene:
 
 
 def _is_output(node: Value) -> bool:
-    return bool(node.op) and NEURON.fullmatch(node.label or "") is not None
+    return node.label is not None and bool(node.op) and NEURON.fullmatch(node.label) is not None
 
 
+@functools.cache
 def _layer(name: str) -> str:
     """The layer that a neuron stands in; a layer itself stands in none."""
     path = NEURON.fullmatch(name)
     return (path[1] or "layer") if path else ""
 
 
-def _neurons(graph: Graph) -> dict[Value, str]:
+def _neurons(graph: Graph, outputs: Collection[Value]) -> dict[Value, str]:
     """The neuron of each node that only one neuron uses, found from the outputs backward."""
-    users: dict[Value, set[str]] = {}
+    users: dict[Value, str] = {}  # the only neuron that uses a node, or "" where it is not alone
     neurons: dict[Value, str] = {}
+    names: set[str] = set()
     for node in reversed(graph.nodes):
-        asking = {node.label or ""} if _is_output(node) else users.pop(node, set())
+        user = users.pop(node, "")
+        if node in outputs:
+            user = node.label or ""
+            names.add(user)
+        for parent in node.parents:
+            if users.setdefault(parent, user) != user:
+                users[parent] = ""
         if node.op:
-            for parent in node.parents:
-                users.setdefault(parent, set()).update(asking or {""})
-        if len(asking) == 1 and asking != {""} and (node.op or graph.is_parameter(node)):
-            neurons[node] = asking.pop()
-    outputs = set(neurons.values())
-    for node in graph.nodes:  # a weight that a penalty uses too still lives in its neuron
-        owner = (node.label or "").removesuffix(".b").partition(".w.")[0]
-        if graph.is_parameter(node) and owner in outputs:
-            neurons[node] = owner
+            if user:
+                neurons[node] = user
+        elif graph.is_parameter(node):  # one that a penalty uses too still lives in its neuron
+            owner = (node.label or "").removesuffix(".b").partition(".w.")[0]
+            if owner in names or user:
+                neurons[node] = owner if owner in names else user
     return neurons
 
 
-def _by_neuron(graph: Graph, neurons: Mapping[Value, str]) -> dict[Value, Part]:
+def _by_neuron(
+    graph: Graph,
+    neurons: Mapping[Value, str],
+    outputs: Collection[Value],
+    owner: Callable[[str], str],
+) -> dict[Value, Part]:
     """Neurons (or layers) are parts; other operations are grouped so that no cycle comes about.
 
     They are told apart by how many neurons lie below them; those that depend on parameters alone,
     such as a penalty on the weights, are a part of their own.
     """
     parts = _leaves(graph, neurons)
-    depth: dict[Value, int] = {}
+    owners = {name: owner(name) for name in set(neurons.values())}
+    homes = {name: Part(owners[name], _layer(owners[name])) for name in owners}
+    depth: dict[Value, int] = {}  # of operations; that of leaves is 0
     parameters_only: set[Value] = set()
     for node in graph.nodes:
-        parents = node.parents
-        depth[node] = max((depth[p] + _is_output(p) for p in parents), default=0)
-        if graph.is_parameter(node) or (
-            parents and node not in neurons and parameters_only.issuperset(parents)
-        ):
+        neuron = neurons.get(node)
+        if neuron is not None:
+            parts[node] = homes[neuron]
+        if not node.op:
+            if neuron is not None or graph.is_parameter(node):
+                parameters_only.add(node)
+            continue
+        deepest, penalty = 0, neuron is None
+        for parent in node.parents:
+            deepest = max(deepest, depth.get(parent, 0) + (parent in outputs))
+            penalty = penalty and parent in parameters_only
+        depth[node] = deepest
+        if penalty:
             parameters_only.add(node)
-        if node in neurons:
-            parts[node] = Part(neurons[node], _layer(neurons[node]))
-        elif node.op and node in parameters_only:
-            parts[node] = PENALTY
-        elif node.op:
-            parts[node] = Part(f"after {depth[node]} layers")
+        if neuron is None:
+            parts[node] = PENALTY if penalty else Part(f"after {deepest} layers")
     parts[graph.root] = Part("result")
     return parts
 
@@ -132,7 +150,8 @@ def _leaves(graph: Graph, neurons: Mapping[Value, str]) -> dict[Value, Part]:
     ]
     named = [leaf for leaf in leaves if graph.name(leaf)]
     shown = leaves if len(leaves) <= MOST_LEAVES else named if len(named) <= MOST_LEAVES else []
-    parts = {leaf: Part(f"{graph.kind(leaf)}s") for leaf in leaves}
+    kinds = {kind: Part(f"{kind}s") for kind in ("input", "parameter")}
+    parts = {leaf: kinds[graph.kind(leaf)] for leaf in leaves}
     parts.update((leaf, Part(f"leaf {place}")) for place, leaf in enumerate(shown))
     return parts
 
@@ -154,82 +173,92 @@ def _scene(graph: Graph, parts: Mapping[Value, Part]) -> Scene:
         layer: Box(f"l{place}", "layer", literal(layer), literal(layer), column=layer)
         for place, layer in enumerate(layers)
     }
-    ways = _ways(graph, parts, boxes, headings)
+    traffic = _Traffic(graph, parts, shown)
+    ends = [
+        (headings[tail.column] if head == PENALTY and tail.column else boxes[tail], boxes[head])
+        for tail, head in traffic.ways
+    ]
     return Scene(
         graph.heading(f"{len(graph.nodes):,} nodes"),
         graph.ran,
         [*headings.values(), *boxes.values()],
-        [_arrow(*ends, steps) for ends, steps in ways.items()],
+        [_arrow(*pair, way) for pair, way in zip(ends, traffic.ways.values(), strict=True)],
         [f"folded: {len(graph.nodes):,} nodes as {len(boxes):,}; draw(root, fold=False) shows all"],
-        _moves(graph, parts, boxes, ways, shown),
+        traffic.moves(boxes),
         {boxes[part].name: nodes for part, nodes in members.items()},
         {box: node for node, box in shown.items() if node is not None},
     )
 
 
-Ways = dict[tuple[Box, Box], list[Step]]
+@dataclass
+class _Way:
+    """All the steps from one part to another: their number, their sum, the place of the last."""
+
+    count: int = 0
+    total: float = 0.0
+    last: int = 0
 
 
-def _ways(
-    graph: Graph,
-    parts: Mapping[Value, Part],
-    boxes: Mapping[Part, Box],
-    headings: Mapping[str, Box],
-) -> Ways:
-    """The steps from each part to each other, as one; a penalty on all weights: to each layer."""
-    ways: Ways = {}
-    for step in reversed(graph.steps):
-        operand, user = parts[step.parent], parts[step.node]
-        if operand != user:
-            to_layer = user == PENALTY and operand.column
-            tail = headings[operand.column] if to_layer else boxes[operand]
-            ways.setdefault((tail, boxes[user]), []).append(step)
-    return ways
+class _Traffic:
+    """What the parts send each other, added up while the sweep passes by once."""
 
+    def __init__(
+        self, graph: Graph, parts: Mapping[Value, Part], shown: Mapping[Value | None, str]
+    ) -> None:
+        self._shown = shown
+        self._last: dict[Part, int] = {}
+        self._final: dict[Value, float] = {}
+        self._sums: dict[Part, dict[Value, float]] = {}
+        ways: dict[tuple[Part, Part], _Way] = {}
+        for place, step in enumerate(graph.sweep()):
+            parent, sender = step.parent, parts[step.node]
+            pair = parts[parent], sender
+            self._last[sender] = place
+            if parent in shown:
+                self._final[parent] = step.after
+                sums = self._sums.setdefault(sender, {})
+                sums[parent] = sums.get(parent, 0.0) + step.contribution
+            if pair[0] is not sender and pair[0] != sender:
+                way = ways.get(pair)
+                if way is None:
+                    way = ways[pair] = _Way()
+                way.count += 1
+                way.total += step.contribution
+                way.last = place
+        self.ways = dict(sorted(ways.items(), key=lambda way: -way[1].last))
 
-def _arrow(tail: Box, head: Box, steps: list[Step]) -> Arrow:
-    total = 0.0
-    for step in steps:
-        total += step.contribution
-    title = (
-        f"error from {head.heading or head.name} back to {tail.heading or tail.name}\n"
-        f"contribution {total!r}, the sum over {_count(len(steps), 'way')} back"
-    )
-    return Arrow(tail.name, head.name, title, contribution=total)
+    def moves(self, boxes: Mapping[Part, Box]) -> list[Move]:
+        """One move for each part, in the order in which they are done with what they send.
 
-
-def _moves(
-    graph: Graph,
-    parts: Mapping[Value, Part],
-    boxes: Mapping[Part, Box],
-    ways: Ways,
-    shown: Mapping[Value | None, str],
-) -> list[Move]:
-    """One move for each part, in the order in which they are done with what they send.
-
-    A part may send to none but its own nodes, such as the weights of a neuron.
-    """
-    last = {parts[step.node]: place for place, step in enumerate(graph.steps)}
-    sent: dict[Box, list[int]] = {}
-    for place, (_, head) in enumerate(ways):
-        sent.setdefault(head, []).append(place)
-    every = list(ways.values())
-    waiting = Counter(step.parent for step in graph.steps if step.parent in shown)
-    final = {step.parent: step.after for step in graph.steps if step.parent in shown}
-    so_far = dict.fromkeys(final, 0.0)
-    moves = []
-    for part in sorted(last, key=last.__getitem__):
-        arrows = sent.get(boxes[part], [])
-        steps = tuple(step for place in arrows for step in reversed(every[place]))
-        grads = {}
-        for step in steps:
-            if (node := step.parent) in shown:
-                so_far[node] += step.contribution
+        A part may send to none but its own nodes, such as the weights of a neuron.
+        """
+        arrows: dict[Part, list[int]] = {}
+        for place, (_, sender) in enumerate(self.ways):
+            arrows.setdefault(sender, []).append(place)
+        counts = Counter(dict.fromkeys(self._last, 0))
+        for (_, sender), way in self.ways.items():
+            counts[sender] += way.count
+        waiting = Counter(node for sums in self._sums.values() for node in sums)
+        so_far = dict.fromkeys(self._final, 0.0)
+        moves = []
+        for sender in sorted(self._last, key=self._last.__getitem__):
+            grads = {}
+            for node, total in self._sums.get(sender, {}).items():
+                so_far[node] += total
                 waiting[node] -= 1
                 # Parts may send in another order than their nodes: the sum ends with the same.
-                grads[shown[node]] = so_far[node] if waiting[node] else final[node]
-        moves.append(Move(boxes[part].name, tuple(arrows), grads, steps))
-    return moves
+                grads[self._shown[node]] = so_far[node] if waiting[node] else self._final[node]
+            places = tuple(arrows.get(sender, ()))
+            moves.append(Move(boxes[sender].name, places, grads, counts[sender]))
+        return moves
+
+
+def _arrow(tail: Box, head: Box, way: _Way) -> Arrow:
+    title = (
+        f"error from {head.heading or head.name} back to {tail.heading or tail.name}\n"
+        f"contribution {way.total!r}, the sum over {_count(way.count, 'way')} back"
+    )
+    return Arrow(tail.name, head.name, title, contribution=way.total)
 
 
 def _box(graph: Graph, name: str, part: Part, nodes: list[Value]) -> Box:
@@ -242,15 +271,11 @@ def _box(graph: Graph, name: str, part: Part, nodes: list[Value]) -> Box:
         heading,
         "\n".join(
             (literal(part.name) if len(nodes) > 1 else heading, *lines)
-            + (
-                (f"data {shown.data!r}", f"grad {graph.grads[shown]!r}")
-                if shown is not None
-                else ()
-            )
+            + ((f"data {shown.data!r}", f"grad {graph.grad(shown)!r}") if shown is not None else ())
         ),
         symbol=style.symbol(nodes[0]._op) if len(nodes) == 1 else "",
         data=shown.data if shown is not None else None,
-        grad=graph.grads[shown] if shown is not None else None,
+        grad=graph.grad(shown) if shown is not None else None,
         lines=lines,
         column=part.column,
     )

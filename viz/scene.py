@@ -88,8 +88,10 @@ class Move:
     """Which arrows of the scene: one, or all those by which a folded part sends."""
     grads: Mapping[str, float]
     """The new gradients, by the names of their boxes."""
-    steps: tuple[Step, ...]
-    """The steps that this moment is made of."""
+    ways: int
+    """How many steps this moment is made of, as far as they leave the box."""
+    step: Step | None = None
+    """The step, where there is just one."""
 
 
 @dataclass
@@ -121,10 +123,9 @@ class Graph:
 
     root: Value
     nodes: list[Value]
-    steps: list[Step]
     names: Mapping[Value, str]
     lone_neuron: bool
-    grads: Mapping[Value, float]
+    afresh: bool
 
     @classmethod
     def of(
@@ -149,16 +150,29 @@ class Graph:
                 given.setdefault(value, name)
         found = nodes(root)
         lone_neuron = any(node.label == "w.0" for node in found)
-        steps = list(backward_steps(root, 1.0 if afresh else root.grad))
-        grads = {root: 1.0} if afresh else {node: node.grad for node in found}
-        if afresh:
-            grads |= {step.parent: step.after for step in steps}
-        return cls(root, found, steps, given, lone_neuron, grads)
+        return cls(root, found, given, lone_neuron, afresh)
+
+    def sweep(self) -> Iterator[Step]:
+        """The steps of the sweep, one after the other: a big graph has too many to keep."""
+        return backward_steps(self.root, 1.0 if self.afresh else self.root.grad)
+
+    @functools.cached_property
+    def steps(self) -> list[Step]:
+        """The same as a list."""
+        return list(self.sweep())
+
+    @functools.cached_property
+    def _swept(self) -> Mapping[Value, float]:
+        return {self.root: 1.0} | {step.parent: step.after for step in self.sweep()}
+
+    def grad(self, node: Value) -> float:
+        """The gradient that a node has in the end."""
+        return self._swept[node] if self.afresh else node.grad
 
     @property
     def ran(self) -> bool:
         """Whether backward() has been run: after it, the result's own gradient is not zero."""
-        return bool(self.grads[self.root])
+        return self.afresh or bool(self.root.grad)
 
     @functools.cached_property
     def origin(self) -> Value | None:
@@ -166,7 +180,7 @@ class Graph:
         for node in self.nodes:
             if not math.isfinite(node.data):
                 return node
-        for step in self.steps:
+        for step in self.sweep():
             if math.isfinite(step.upstream + step.before) and not math.isfinite(step.after):
                 return step.node
         return None
@@ -178,10 +192,11 @@ class Graph:
         for step in self.steps:
             if step.node.op in FLATTENING and abs(step.slope) < FLAT:
                 flags.setdefault(step.node, []).append("dead" if step.slope == 0 else "saturated")
-        sizes = [abs(grad) for grad in self.grads.values() if grad and math.isfinite(grad)]
+        grads = {node: self.grad(node) for node in self.nodes}
+        sizes = [abs(grad) for grad in grads.values() if grad and math.isfinite(grad)]
         if sizes:
             largest, median = max(sizes), statistics.median(sizes)
-            for node, grad in self.grads.items():
+            for node, grad in grads.items():
                 if 0 < abs(grad) < VANISHED * largest:
                     flags.setdefault(node, []).append("vanished")
                 elif EXPLODING * median < abs(grad) < math.inf:
@@ -235,7 +250,7 @@ def whole(graph: Graph, part: Collection[Value] | None = None) -> Scene:
     origin = graph.origin
     hinted = {} if part is None else {x for node in part for x in node.parents}
     for number, node in enumerate(graph.nodes):
-        earlier = graph.grads[node] - arrived.get(node, graph.grads[node])
+        earlier = graph.grad(node) - arrived.get(node, graph.grad(node))
         box = boxes[node] = _box(graph, node, f"v{number}", boxes, earlier, origin)
         if part is not None and node not in part:
             if node in hinted:
@@ -254,7 +269,13 @@ def whole(graph: Graph, part: Collection[Value] | None = None) -> Scene:
         shown.append(box)
     size = f"{len(boxes):,} nodes, {len(graph.steps):,} ways back"
     moves = [
-        Move(boxes[step.node].name, (places[step],), {boxes[step.parent].name: step.after}, (step,))
+        Move(
+            boxes[step.node].name,
+            (places[step],),
+            {boxes[step.parent].name: step.after},
+            ways=1,
+            step=step,
+        )
         for step in graph.steps
         if step in places
     ]
@@ -291,10 +312,10 @@ def _box(
         name,
         kind,
         heading,
-        f"{kind} {heading or name}{how}\ndata {node.data!r}\ngrad {graph.grads[node]!r}",
+        f"{kind} {heading or name}{how}\ndata {node.data!r}\ngrad {graph.grad(node)!r}",
         symbol=symbol,
         data=node.data,
-        grad=graph.grads[node],
+        grad=graph.grad(node),
         lines=tuple(_remarks(graph, node, earlier, origin)),
         ordered=len(node.operands) == 2 and node.op not in COMMUTATIVE,
     )
@@ -302,7 +323,7 @@ def _box(
 
 def _remarks(graph: Graph, node: Value, earlier: float, origin: Value | None) -> Iterator[str]:
     """What a reader should be told about a node: where the error is lost, or a number broke."""
-    grad = graph.grads[node]
+    grad = graph.grad(node)
     operands = [float(operand) for operand in node.operands]
     nan_is_born = math.isnan(node.data) and not any(map(math.isnan, operands))
     if nan_is_born or (not math.isfinite(node.data) and all(map(math.isfinite, operands))):

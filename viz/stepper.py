@@ -144,7 +144,7 @@ def _view(story: Story, scene: Scene, rankdir: str, engine: Engine | None, opene
         if box.name in scene.members:
             _mark_node(story, scene, box, groups[box.name])
     numbered = Look.of(roomy, rankdir).numbered
-    steps = {move.arrows[0]: move.steps[0] for move in scene.moves if move.arrows}
+    steps = {move.arrows[0]: move.step for move in scene.moves if move.step is not None}
     for place, arrow in enumerate(scene.arrows):
         if arrow.contribution is None:
             continue

@@ -183,8 +183,8 @@ class Story:
         for move in self.scene.moves:
             now = len(self.moments)
             self.crossed.update(dict.fromkeys(move.arrows, now))
-            if not self.scene.folded:
-                (step,) = move.steps
+            if move.step is not None:
+                step = move.step
                 self._sent_singly[step.node, step.place] = now
                 self._receive(step.parent, now, step.after)
                 self.moments.append(self._crossed(step, move.sender))
@@ -195,9 +195,7 @@ class Story:
                 received[node] = received.get(node, 0.0) + step.contribution
                 waiting[node] -= 1
                 # Parts may send in another order than their nodes: the sum ends with the same.
-                self._receive(
-                    node, now, received[node] if waiting[node] else self.graph.grads[node]
-                )
+                self._receive(node, now, received[node] if waiting[node] else self.graph.grad(node))
             if not sent:
                 for box, grad in move.grads.items():
                     self._receive(self.scene.shown[box], now, grad)
@@ -256,13 +254,13 @@ class Story:
             shares.append(f"and to {len(arrows) - 6} more")
         title = self.title(move.sender)
         sends = f"sends its error back: {', '.join(shares) or 'to its own parameters'}"
-        if not any(step.contribution for step in move.steps):
+        if arrows and not any(arrow.contribution for arrow in arrows):
             sends = "sends no error back"
         return Moment(
             "backward",
             f"{title} {sends}.",
             f"{title} sends its error back: to whom does most of it go?",
-            rule=f"each share is a sum: there are {_count(len(move.steps), 'way')} in all",
+            rule=f"each share is a sum: there are {_count(move.ways, 'way')} in all",
             active=move.sender,
         )
 
@@ -272,14 +270,14 @@ class Story:
         """Every parameter moves against its gradient, and the result is computed again."""
         leaves = [node for node in self.graph.nodes if not node.op]
         moved = [leaf for leaf in leaves if self.graph.is_parameter(leaf)] or leaves
-        changed = {leaf: leaf.data - lr * self.graph.grads[leaf] for leaf in moved}
+        changed = {leaf: leaf.data - lr * self.graph.grad(leaf) for leaf in moved}
         root, data = self.graph.root, flow.forward(self.graph.root, changed)
         for node in self.told:
             if data[node] != node.data:
                 self.values[node].append((len(self.moments), data[node]))
         lines = [
             f"{self.names[leaf]} = {style.number(leaf.data)} − {style.number(lr)} × "
-            f"{style.number(self.graph.grads[leaf])} = {style.number(changed[leaf])}"
+            f"{style.number(self.graph.grad(leaf))} = {style.number(changed[leaf])}"
             for leaf in moved[:8]
         ]
         if len(moved) > 8:
