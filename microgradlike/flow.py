@@ -12,7 +12,7 @@ import functools
 import heapq
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -51,13 +51,16 @@ class Step(NamedTuple):
     """Which operand of ``node`` it is, 0 or 1: in ``x * x`` both are ``x``."""
 
 
-def backward_steps(root: Value, seed: float = 1.0) -> Iterator[Step]:
+def backward_steps(
+    root: Value, seed: float = 1.0, order: Sequence[Value] | None = None
+) -> Iterator[Step]:
     """The backward sweep from ``root``, step by step, in the order and with the numbers of the
     engine.
 
     Args:
         root: the result, such as a loss.
         seed: the gradient of ``root`` to start with: the slope of a thing by itself is 1.
+        order: its ``topological_order``, if that is known already.
 
     Yields:
         One step for each Value among the operands of each operation; no ``.grad`` is changed.
@@ -73,7 +76,7 @@ def backward_steps(root: Value, seed: float = 1.0) -> Iterator[Step]:
     """
     _check_root(root)
     gradients = {root: float(seed)}
-    for node in reversed(topological_order(root)):
+    for node in reversed(topological_order(root) if order is None else order):
         upstream = gradients.pop(node)  # all its users have sent
         for place, parent, slope in _sent_to(node):
             before = gradients.get(parent, 0.0)
@@ -98,20 +101,20 @@ def slopes(node: Value) -> Iterator[tuple[Value, float]]:
         yield parent, slope
 
 
-def _sent_to(node: Value) -> Iterator[tuple[int, Value, float]]:
+def _sent_to(node: Value) -> tuple[tuple[int, Value, float], ...]:
     """Which operands a node sends to, and with which slope."""
     rule = node._rule
     if rule is None:
-        return
+        return ()
     x: Any = node._x
     y: Any = node._y
-    x_data = x.data if rule.sends_to_x else x
-    y_data = y.data if rule.sends_to_y else y
     by_x, by_y = _slopes_on_floats(rule)
     if rule.sends_to_x:
-        yield 0, x, float(by_x(x_data, y_data, node.data, rule.tie))
-    if rule.sends_to_y:
-        yield 1, y, float(by_y(x_data, y_data, node.data, rule.tie))
+        if rule.sends_to_y:
+            operands = x.data, y.data, node.data, rule.tie
+            return (0, x, float(by_x(*operands))), (1, y, float(by_y(*operands)))
+        return ((0, x, float(by_x(x.data, y, node.data, rule.tie))),)
+    return ((1, y, float(by_y(x, y.data, node.data, rule.tie))),)
 
 
 @functools.cache
@@ -148,8 +151,10 @@ def forward(root: Value, changed: Mapping[Value, float]) -> dict[Value, float]:
 
 def nodes(root: Value) -> list[Value]:
     """Every Value that ``root`` was computed from, each after its operands; ``root`` is last."""
-    order = topological_order(root)
-    found = dict.fromkeys(node for user in order for node in (*user.parents, user))
+    found: dict[Value, None] = {}
+    for node in topological_order(root):
+        found |= dict.fromkeys(node.parents)
+        found[node] = None
     return list(found or [root])
 
 

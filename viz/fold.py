@@ -8,6 +8,7 @@ contributions of all the arrows that it stands for.
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -47,10 +48,11 @@ def folded(graph: Graph) -> Scene:
     for owner in (str, _layer) if neurons else ():
         parts = _by_neuron(graph, neurons, outputs, owner)
         if len(set(parts.values())) <= MOST_BOXES:
-            scene = _scene(graph, parts)
-            if len(scene.boxes) <= MOST_BOXES and len(scene.arrows) <= MOST_ARROWS:
-                return scene
-    return _scene(graph, _ranges(graph))
+            try:
+                return _scene(graph, parts, MOST_ARROWS)
+            except OverflowError:
+                continue
+    return _scene(graph, _ranges(graph), math.inf)
 
 
 # ---- Which node belongs to which part ----------------------------------------------------------
@@ -77,10 +79,11 @@ def _neurons(graph: Graph, outputs: Collection[Value]) -> dict[Value, str]:
         if node in outputs:
             user = node.label or ""
             names.add(user)
-        for parent in node.parents:
+        parents = node.parents
+        for parent in parents:
             if users.setdefault(parent, user) != user:
                 users[parent] = ""
-        if node.op:
+        if parents:
             if user:
                 neurons[node] = user
         elif graph.is_parameter(node):  # one that a penalty uses too still lives in its neuron
@@ -110,13 +113,18 @@ def _by_neuron(
         neuron = neurons.get(node)
         if neuron is not None:
             parts[node] = homes[neuron]
-        if not node.op:
+        parents = node.parents
+        if not parents:
             if neuron is not None or graph.is_parameter(node):
                 parameters_only.add(node)
             continue
         deepest, penalty = 0, neuron is None
-        for parent in node.parents:
-            deepest = max(deepest, depth.get(parent, 0) + (parent in outputs))
+        for parent in parents:
+            below = depth.get(parent, 0)
+            if parent in outputs:
+                below += 1
+            if below > deepest:
+                deepest = below
             penalty = penalty and parent in parameters_only
         depth[node] = deepest
         if penalty:
@@ -159,7 +167,7 @@ def _leaves(graph: Graph, neurons: Mapping[Value, str]) -> dict[Value, Part]:
 # ---- Parts as boxes, and the arrows between them -----------------------------------------------
 
 
-def _scene(graph: Graph, parts: Mapping[Value, Part]) -> Scene:
+def _scene(graph: Graph, parts: Mapping[Value, Part], most: float) -> Scene:
     members: dict[Part, list[Value]] = {}
     for node in graph.nodes:
         members.setdefault(parts[node], []).append(node)
@@ -173,7 +181,7 @@ def _scene(graph: Graph, parts: Mapping[Value, Part]) -> Scene:
         layer: Box(f"l{place}", "layer", literal(layer), literal(layer), column=layer)
         for place, layer in enumerate(layers)
     }
-    traffic = _Traffic(graph, parts, shown)
+    traffic = _Traffic(graph, parts, shown, most)
     ends = [
         (headings[tail.column] if head == PENALTY and tail.column else boxes[tail], boxes[head])
         for tail, head in traffic.ways
@@ -200,10 +208,18 @@ class _Way:
 
 
 class _Traffic:
-    """What the parts send each other, added up while the sweep passes by once."""
+    """What the parts send each other, added up while the sweep passes by once.
+
+    Raises:
+        OverflowError: there are more ways than ``most``.
+    """
 
     def __init__(
-        self, graph: Graph, parts: Mapping[Value, Part], shown: Mapping[Value | None, str]
+        self,
+        graph: Graph,
+        parts: Mapping[Value, Part],
+        shown: Mapping[Value | None, str],
+        most: float,
     ) -> None:
         self._shown = shown
         self._last: dict[Part, int] = {}
@@ -222,6 +238,8 @@ class _Traffic:
                 way = ways.get(pair)
                 if way is None:
                     way = ways[pair] = _Way()
+                    if len(ways) > most:
+                        raise OverflowError(f"more than {most} ways")
                 way.count += 1
                 way.total += step.contribution
                 way.last = place
@@ -291,7 +309,9 @@ def _describe(graph: Graph, part: Part, nodes: list[Value]) -> tuple[str, tuple[
     """The heading of a part, and its lines of words."""
     if len(nodes) == 1:
         return literal(graph.name(nodes[0])), ()
-    operations = Counter(style.symbol(node._op) for node in nodes if node.op)
+    operators = Counter(node._op for node in nodes)
+    del operators[""]  # leaves
+    operations = Counter({style.symbol(name): count for name, count in operators.items()})
     if not operations:
         return _count(len(nodes), part.name.removesuffix("s")), ()
     weights = sum(graph.is_parameter(node) for node in nodes)

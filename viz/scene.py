@@ -154,7 +154,8 @@ class Graph:
 
     def sweep(self) -> Iterator[Step]:
         """The steps of the sweep, one after the other: a big graph has too many to keep."""
-        return backward_steps(self.root, 1.0 if self.afresh else self.root.grad)
+        operations = [node for node in self.nodes if node.op]
+        return backward_steps(self.root, 1.0 if self.afresh else self.root.grad, operations)
 
     @functools.cached_property
     def steps(self) -> list[Step]:
