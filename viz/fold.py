@@ -7,11 +7,11 @@ contributions of all the arrows that it stands for.
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -45,13 +45,16 @@ def folded(graph: Graph) -> Scene:
     """The scene that shows a graph in parts: by neurons, or by layers if those are too many."""
     outputs = {node for node in graph.nodes if _is_output(node)}
     neurons = _neurons(graph, outputs)
-    for owner in (str, _layer) if neurons else ():
-        parts = _by_neuron(graph, neurons, outputs, owner)
-        if len(set(parts.values())) <= MOST_BOXES:
-            try:
-                return _scene(graph, parts, MOST_ARROWS)
-            except OverflowError:
-                continue
+    if neurons:
+        parts = _by_neuron(graph, neurons, outputs)
+        for _ in ("neurons", "layers"):
+            if len(set(parts.values())) <= MOST_BOXES:
+                with contextlib.suppress(OverflowError):
+                    return _scene(graph, parts, MOST_ARROWS)
+            layers = {
+                part: Part(part.column) if part.column else part for part in {*parts.values()}
+            }
+            parts = {node: layers[part] for node, part in parts.items()}
     return _scene(graph, _ranges(graph), math.inf)
 
 
@@ -62,7 +65,6 @@ def _is_output(node: Value) -> bool:
     return node.label is not None and bool(node.op) and NEURON.fullmatch(node.label) is not None
 
 
-@functools.cache
 def _layer(name: str) -> str:
     """The layer that a neuron stands in; a layer itself stands in none."""
     path = NEURON.fullmatch(name)
@@ -97,16 +99,14 @@ def _by_neuron(
     graph: Graph,
     neurons: Mapping[Value, str],
     outputs: Collection[Value],
-    owner: Callable[[str], str],
 ) -> dict[Value, Part]:
-    """Neurons (or layers) are parts; other operations are grouped so that no cycle comes about.
+    """Neurons are parts; other operations are grouped so that no cycle comes about.
 
     They are told apart by how many neurons lie below them; those that depend on parameters alone,
     such as a penalty on the weights, are a part of their own.
     """
     parts = _leaves(graph, neurons)
-    owners = {name: owner(name) for name in set(neurons.values())}
-    homes = {name: Part(owners[name], _layer(owners[name])) for name in owners}
+    homes = {name: Part(name, _layer(name)) for name in set(neurons.values())}
     depth: dict[Value, int] = {}  # of operations; that of leaves is 0
     parameters_only: set[Value] = set()
     for node in graph.nodes:
