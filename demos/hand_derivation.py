@@ -17,6 +17,7 @@ from typing import Any
 import viz
 from demos import options
 from microgradlike import Value, assert_derivation, check_gradients, sin
+from microgradlike.flow import explain
 
 
 def expression(a: Any, b: Any, c: Any, d: Any) -> Any:
@@ -30,7 +31,7 @@ def by_hand(a: float, b: float, c: float, d: float) -> list[float]:
 
 
 def main() -> None:
-    """Print the table and draw the graph."""
+    """Print the table, draw the graph, and write the pages in which the error moves."""
     chosen = options(main.__doc__ or "")
     draw = random.Random(chosen.seed)
     point = [round(draw.uniform(0.5, 2.5), 2) for _ in "abcd"]
@@ -53,7 +54,17 @@ def main() -> None:
         domain=(0.5, 2.5),
     )
     print("\nAnd at 100 more points the derivation by hand is the one of the engine.")
-    print("wrote", viz.draw(y).save(chosen.out / "hand_derivation.svg"))
+    print("\nThe way of the error to a, step by step:\n")
+    print(explain(y, a).symbols)
+
+    written = [
+        viz.draw(y).save(chosen.out / "hand_derivation.svg"),
+        viz.animate(y, chosen.out / "hand_derivation_flow.svg"),
+        viz.save_stepper(y, chosen.out / "hand_derivation.html", lr=0.1),
+    ]
+    print()
+    for path in written:
+        print("wrote", path)
 
 
 if __name__ == "__main__":

@@ -29,10 +29,13 @@ def test_hand_derivation_agrees_three_ways(tmp_path: Path) -> None:
     assert "error from y back to" in picture
 
 
-def test_the_picture_in_the_readme_is_the_one_of_the_demo(tmp_path: Path) -> None:
+def test_the_gallery_is_what_the_demo_writes(tmp_path: Path) -> None:
     run("hand_derivation", "--out", str(tmp_path))
-    shown = (ROOT / "docs" / "images" / "gradient.svg").read_text()
-    assert _words(shown) == _words((tmp_path / "hand_derivation.svg").read_text())
+    for name in ("hand_derivation_flow.svg", "hand_derivation.html"):
+        shown = (ROOT / "demos" / "gallery" / name).read_text(encoding="utf-8")
+        assert _words(shown) == _words((tmp_path / name).read_text(encoding="utf-8"))
+    story = re.compile(r'class="story">.*?</script>|<script>.*?</script>|<style>.*?</style>', re.S)
+    assert story.findall(shown) == story.findall((tmp_path / name).read_text(encoding="utf-8"))
 
 
 def _words(svg: str) -> list[str]:

@@ -164,7 +164,8 @@ def _view(story: Story, scene: Scene, rankdir: str, engine: Engine | None, opene
     _slim(svg)
     title = html.escape(story.title(opened)) if opened else ""
     hidden = f' data-part="{opened}" data-title="{title}" hidden' if opened else ""
-    return f'<div class="view"{hidden}>{text(svg)}</div>'
+    kind = "view folded" if scene.folded else "view"
+    return f'<div class="{kind}"{hidden}>{text(svg)}</div>'
 
 
 def _slim(svg: ElementTree.Element) -> None:

@@ -277,7 +277,7 @@ class Story:
                 self.values[node].append((len(self.moments), data[node]))
         lines = [
             f"{self.names[leaf]} = {style.number(leaf.data)} − {style.number(lr)} × "
-            f"{style.number(self.graph.grad(leaf))} = {style.number(changed[leaf])}"
+            f"{_in_sum(self.graph.grad(leaf))} = {style.number(changed[leaf])}"
             for leaf in moved[:8]
         ]
         if len(moved) > 8:
