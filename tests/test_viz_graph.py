@@ -529,3 +529,10 @@ def test_each_layer_is_a_frame_with_its_neurons_in_order(rankdir: str) -> None:
         places = [tuple(map(float, box["pos"].split(","))) for box in boxes]
         along = [-y if rankdir == "LR" else x for x, y in places]
         assert along == sorted(along)
+
+
+def test_a_penalty_sends_one_arrow_to_each_layer() -> None:
+    scene = folded(Graph.of(network(2, 4, 4, 1)))
+    (penalty,) = [box.name for box in scene.boxes if "of parameters only" in box.lines]
+    tails = [arrow.tail for arrow in scene.arrows if arrow.head == penalty]
+    assert sorted(tails) == ["l0", "l1", "l2"]

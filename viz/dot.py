@@ -28,7 +28,7 @@ SHAPES: dict[str, tuple[str, dict[str, str]]] = {
 }
 
 #: With more arrows than this the numbers of a folded picture would cover it: tooltips hold them.
-MOST_NUMBERED_ARROWS = 120
+MOST_NUMBERED_ARROWS = 12
 
 
 @dataclass(frozen=True)

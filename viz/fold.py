@@ -183,7 +183,7 @@ def _scene(graph: Graph, parts: Mapping[Value, Part], most: float) -> Scene:
     }
     traffic = _Traffic(graph, parts, shown, most)
     ends = [
-        (headings[tail.column] if head == PENALTY and tail.column else boxes[tail], boxes[head])
+        (boxes[tail] if tail in boxes else headings[tail.column], boxes[head])
         for tail, head in traffic.ways
     ]
     return Scene(
@@ -228,16 +228,18 @@ class _Traffic:
         ways: dict[tuple[Part, Part], _Way] = {}
         for place, step in enumerate(graph.sweep()):
             parent, sender = step.parent, parts[step.node]
-            pair = parts[parent], sender
+            tail = parts[parent]
             self._last[sender] = place
             if parent in shown:
                 self._final[parent] = step.after
                 sums = self._sums.setdefault(sender, {})
                 sums[parent] = sums.get(parent, 0.0) + step.contribution
-            if pair[0] is not sender and pair[0] != sender:
-                way = ways.get(pair)
+            if tail is not sender and tail != sender:
+                if sender is PENALTY:  # one arrow for each layer, not for each of its neurons
+                    tail = Part("", tail.column) if tail.column else tail
+                way = ways.get((tail, sender))
                 if way is None:
-                    way = ways[pair] = _Way()
+                    way = ways[tail, sender] = _Way()
                     if len(ways) > most:
                         raise OverflowError(f"more than {most} ways")
                 way.count += 1
