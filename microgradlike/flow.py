@@ -153,7 +153,9 @@ def nodes(root: Value) -> list[Value]:
     """Every Value that ``root`` was computed from, each after its operands; ``root`` is last."""
     found: dict[Value, None] = {}
     for node in topological_order(root):
-        found |= dict.fromkeys(node.parents)
+        for parent in node.parents:
+            if parent._rule is None:  # the others have been found
+                found[parent] = None
         found[node] = None
     return list(found or [root])
 

@@ -112,6 +112,17 @@ def test_the_end_shows_the_gradients_of_the_engine(visit: Visit, tmp_path: Path,
     check_numbers(visit(save_stepper(root, tmp_path / "page.html")), root)
 
 
+@pytest.mark.parametrize("seed", range(200))
+def test_every_page_is_written_with_the_numbers_of_the_engine(seed: int) -> None:
+    root = random_graph(seed)
+    written = re.findall(r'class="story">(.*?)</script>', Stepper(root).html())[0]
+    told = json.loads(written)["nodes"]
+    engine = gradients(root)
+    for place, node in enumerate(nodes(root)):
+        assert told[f"v{place}"]["values"][-1][1] == repr(node.data)
+        assert told[f"v{place}"]["grads"][-1][1] == repr(engine[node])
+
+
 def test_the_end_of_a_folded_page_too(visit: Visit, tmp_path: Path) -> None:
     root = big_network() + 0.1 * sum(Value(v) ** 2 for v in range(3))
     check_numbers(visit(save_stepper(root, tmp_path / "page.html")), root)

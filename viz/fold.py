@@ -88,6 +88,8 @@ def _neurons(graph: Graph, outputs: Collection[Value]) -> dict[Value, str]:
         if parents:
             if user:
                 neurons[node] = user
+        elif user and (node.label or "").startswith(user):
+            neurons[node] = user
         elif graph.is_parameter(node):  # one that a penalty uses too still lives in its neuron
             owner = (node.label or "").removesuffix(".b").partition(".w.")[0]
             if owner in names or user:
@@ -226,10 +228,13 @@ class _Traffic:
         self._final: dict[Value, float] = {}
         self._sums: dict[Part, dict[Value, float]] = {}
         ways: dict[tuple[Part, Part], _Way] = {}
+        sending, sender = None, PENALTY
         for place, step in enumerate(graph.sweep()):
-            parent, sender = step.parent, parts[step.node]
+            node, parent = step.node, step.parent
+            if node is not sending:  # a node sends all it has to send at once
+                sending, sender = node, parts[node]
+                self._last[sender] = place
             tail = parts[parent]
-            self._last[sender] = place
             if parent in shown:
                 self._final[parent] = step.after
                 sums = self._sums.setdefault(sender, {})
@@ -311,12 +316,13 @@ def _describe(graph: Graph, part: Part, nodes: list[Value]) -> tuple[str, tuple[
     """The heading of a part, and its lines of words."""
     if len(nodes) == 1:
         return literal(graph.name(nodes[0])), ()
-    operators = Counter(node._op for node in nodes)
-    del operators[""]  # leaves
-    operations = Counter({style.symbol(name): count for name, count in operators.items()})
+    rules = Counter(node._rule for node in nodes)
+    weights = rules.pop(None, 0)  # where there are operations, the leaves are their parameters
+    operations: Counter[str] = Counter()
+    for rule, times_used in rules.items():
+        operations[style.symbol(rule.operator.symbol if rule else "")] += times_used
     if not operations:
         return _count(len(nodes), part.name.removesuffix("s")), ()
-    weights = sum(graph.is_parameter(node) for node in nodes)
     if part.column:
         outputs = [node for node in nodes if node.label == part.name]
         how = [outputs[0].op] if outputs else []
@@ -326,7 +332,7 @@ def _describe(graph: Graph, part: Part, nodes: list[Value]) -> tuple[str, tuple[
         return f"neuron {number}", (", ".join(inside),)
     counts = _count(operations.total(), "operation")
     if weights:
-        neurons = len({node.label for node in nodes if _is_output(node)})
+        neurons = len({node.label for node in nodes if node.label and _is_output(node)})
         return literal(part.name), (
             _count(neurons, "neuron"),
             _count(weights, "parameter"),
