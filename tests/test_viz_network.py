@@ -204,6 +204,22 @@ def test_every_record_shows_its_weights(
         tab.press("ArrowRight")
 
 
+def test_every_record_shows_its_error(
+    visit: Visit, movie: Path, trained: tuple[MLP, History]
+) -> None:
+    model, history = trained
+    tab = visit(movie)
+    for record in history.records:
+        copied = copy.deepcopy(model)
+        copied.load_state_dict(record.state)
+        expected, error = tab.page.locator("[data-outcome] .line").all_text_contents()
+        out = copied([1.0, 0.0]).data
+        assert expected == "expected 1"
+        shown = float(error.removeprefix("error ").replace("−", "-"))
+        assert shown == pytest.approx(1.0 - out, rel=1e-3)
+        tab.press("ArrowRight")
+
+
 @every_view
 def test_the_movie_follows_the_rules_of_pages(
     visit: Visit, movie: Path, view: dict[str, Any]

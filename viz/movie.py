@@ -116,6 +116,7 @@ def _frame(
             for weight in (float(network.weights[i][j, source]) for i, j, source in arrows(network))
         ],
         "neurons": [_neuron(network, *place, look) for place in circles(network)],
+        "outcome": [words.split("\n") for words in network.outcome],
     }
 
 
@@ -178,9 +179,14 @@ def _network(networks: Sequence[Network], look: Look, engine: Engine | None) -> 
         kinds = ("name", "value", "delta")
         for kind, words in zip(kinds, group.iter(f"{SVG}text"), strict=False):
             words.attrib |= {"class": kind, "text-anchor": "middle", "x": outline.attrib["cx"]}
+    for row in range(len(network.outcome)):
+        if (outcome := groups.get(f"o{row}")) is not None:
+            outcome.set("data-outcome", str(row))
+            for line in outcome.iter(f"{SVG}text"):
+                line.set("class", "line")
     for place in range(len(arrows(network))):
         groups[f"e{place}"].set("data-weight", str(place))
-        if number := groups.get(f"w{place}"):
+        if (number := groups.get(f"w{place}")) is not None:
             number.set("data-number", str(place))
             ground, words = ([*number.iter(f"{SVG}{tag}")][-1] for tag in ("polygon", "text"))
             sides = [float(point.split(",")[0]) for point in ground.attrib["points"].split()]

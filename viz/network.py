@@ -272,7 +272,8 @@ def network_picture(
         dot.edge(f"n{layer}_{source}", f"n{layer + 1}_{neuron}", id=f"e{number}", **line)
         titles[f"w{number}"] = titles[f"e{number}"]
     for name, place, text, size in _texts(network, places):
-        label = _lines(text, size, room if name in titles else 0)
+        label = _lines(text, size, room if name.startswith("w") else 0)
+        titles.setdefault(name, text)
         dot.node(name, pos=_at(*place), shape="plain", fillcolor="none", label=label)
     return Picture(str(dot.source), _heading(network), titles, engine)
 

@@ -13,6 +13,11 @@ function start(root) {
     place: Number(group.dataset.number),
     text: one("text", group),
   }));
+  const outcomes = all("[data-outcome]", root).map((group) => ({
+    row: Number(group.dataset.outcome),
+    title: one("title", group),
+    lines: all(".line", group),
+  }));
   const neurons = all("[data-neuron]", root).map((group) => ({
     place: Number(group.dataset.neuron),
     group,
@@ -46,6 +51,10 @@ function start(root) {
       const numbers_in_words = [shown && `value ${shown}`, error].filter(Boolean).join(", ");
       write(title, [words, numbers_in_words].filter(Boolean).join("\n"));
       set(group, "aria-label", title.textContent);
+    }
+    for (const { row, title, lines } of outcomes) {
+      lines.forEach((line, place) => write(line, frame.outcome[row][place]));
+      write(title, frame.outcome[row].join(", "));
     }
     const point = one(".now", root);
     point.classList.toggle("absent", !frame.point);
