@@ -6,16 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 
 class Tab:
     """A page of the browser, what it asked of the network, and what it complained about."""
 
     def __init__(self, browser: Any, path: Path, fragment: str = "", **options: Any) -> None:
-        self.context = browser.new_context(
-            **({"viewport": {"width": 1280, "height": 720}} | options)
-        )
+        self.context = browser.new_context(**options)
         self.context.set_offline(True)
         self.page = self.context.new_page()
         self.complaints: list[str] = []
@@ -61,11 +57,6 @@ VIEWS = [
     for width in (1280, 360)
     for scheme in ("light", "dark")
 ]
-every_view = pytest.mark.parametrize(
-    "view", VIEWS, ids=lambda view: f"{view['viewport']['width']}-{view['color_scheme']}"
-)
-
-
 #: What on a page cannot be read for lack of contrast: [found, wanted, text] of each.
 CONTRAST = """() => {
     const rgb = (text) => (text.match(/[\\d.]+/g) || []).map(Number);

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser import Tab
+from tests.browser import VIEWS, Tab
 
 #: Where this variable is set, a missing browser is a failure.
 NEEDED = "MICROGRADLIKE_NEEDS_BROWSER"
@@ -29,12 +29,22 @@ def browser() -> Iterator[Any]:
         opened.close()
 
 
+@pytest.fixture(
+    params=VIEWS, ids=lambda view: f"{view['viewport']['width']}-{view['color_scheme']}"
+)
+def view(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """How wide the reader's window is, and whether it is light or dark."""
+    chosen: dict[str, Any] = request.param
+    return chosen
+
+
 @pytest.fixture
-def visit(browser: Any) -> Iterator[Callable[..., Tab]]:
+def visit(browser: Any, view: dict[str, Any]) -> Iterator[Callable[..., Tab]]:
+    """Opens pages as each of the readers sees them."""
     tabs: list[Tab] = []
 
     def open_tab(path: Path, fragment: str = "", **options: Any) -> Tab:
-        tabs.append(Tab(browser, path, fragment, **options))
+        tabs.append(Tab(browser, path, fragment, **(view | options)))
         return tabs[-1]
 
     yield open_tab

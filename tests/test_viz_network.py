@@ -15,7 +15,7 @@ import pytest
 from microgradlike import History, Value, fit, losses, optim
 from microgradlike.flow import layer_errors
 from microgradlike.nn import MLP
-from tests.browser import CONTRAST, Visit, every_view
+from tests.browser import CONTRAST, Visit
 from viz import draw_network, save_movie
 from viz.network import MOST_ROWS, arrows, circles, read_network
 
@@ -220,16 +220,15 @@ def test_every_record_shows_its_error(
         tab.press("ArrowRight")
 
 
-@every_view
 def test_the_movie_follows_the_rules_of_pages(
     visit: Visit, movie: Path, view: dict[str, Any]
 ) -> None:
-    tab = visit(movie, "#step=3", **view)
+    tab = visit(movie, "#step=3")
     assert tab.step == 3
     assert tab.page.evaluate(CONTRAST) == []
     tab.press("End")
     tab.press("ArrowLeft")
-    other = visit(movie, "#step=9", **view)
+    other = visit(movie, "#step=9")
     assert tab.dom() == other.dom()
     assert tab.page.evaluate("document.documentElement.scrollWidth") <= view["viewport"]["width"]
     assert tab.requests == [movie.as_uri()] and tab.complaints == []

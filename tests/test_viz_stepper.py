@@ -8,14 +8,13 @@ import random
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from microgradlike import Value, losses, sin
 from microgradlike.flow import backward_steps, gradients, nodes, paths
 from microgradlike.nn import MLP
-from tests.browser import CONTRAST, Tab, Visit, every_view
+from tests.browser import CONTRAST, Tab, Visit
 from viz import Stepper, save_stepper
 
 # ---- Graphs to show ----------------------------------------------------------------------------
@@ -64,12 +63,11 @@ Saved = Callable[[str], Path]
 # ---- 1: it stands alone ------------------------------------------------------------------------
 
 
-@every_view
 @pytest.mark.parametrize("name", ["small", "big"])
 def test_it_asks_nothing_of_the_network_and_complains_of_nothing(
-    visit: Visit, saved: Saved, name: str, view: dict[str, Any]
+    visit: Visit, saved: Saved, name: str
 ) -> None:
-    tab = visit(saved(name), **view)
+    tab = visit(saved(name))
     tab.press("End")
     tab.page.click(".quiz")
     tab.page.click(".theme")
@@ -359,11 +357,8 @@ def test_it_plays_to_the_end_and_stops_also_without_motion(visit: Visit, tmp_pat
 # ---- 10, 11: light and dark, and without colour ------------------------------------------------
 
 
-@every_view
-def test_everything_can_be_read_in_light_and_dark(
-    visit: Visit, saved: Saved, view: dict[str, Any]
-) -> None:
-    tab = visit(saved("small"), **view)
+def test_everything_can_be_read_in_light_and_dark(visit: Visit, saved: Saved) -> None:
+    tab = visit(saved("small"))
     for step in (0, 8, 14, 17):
         tab.page.evaluate(f"location.hash = '#step={step}'")
         tab.until(f"document.querySelector('.stepper').dataset.step === '{step}'")
