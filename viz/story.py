@@ -232,7 +232,7 @@ class Story:
             (
                 _math(f"{arriving}<mo>+=</mo>{written.write(chain).text}"),
                 *_equation(local, slope, self._filled(slope)),
-                *_equation(chain, numbers, ast.Constant(step.contribution)),
+                *_equation(numbers, ast.Constant(step.contribution)),
             ),
             f"{step.node.op}: {OPERATORS[step.node.op].rule}",
             total,
