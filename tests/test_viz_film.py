@@ -229,3 +229,17 @@ def test_scenes_keep_their_scales_over_the_sweep() -> None:
         for k in (0, 5, len(scene.moves))
     }
     assert len(legends) == 1
+
+
+@pytest.mark.parametrize("sizes", [(3, 1), (4, 4, 1), (5, 3, 2)])
+def test_a_folded_part_sends_after_all_that_it_receives(sizes: tuple[int, ...]) -> None:
+    model = MLP(2, list(sizes), activation="tanh", seed=0)
+    out = model([Value(1.0, "a"), Value(2.0, "b")])
+    loss = sum((o * o for o in (out if isinstance(out, list) else [out])), Value(0.0))
+    scene = folded(Graph.of(loss + 0.1 * sum(p * p for p in model.parameters()), afresh=True))
+    sent: set[int] = set()
+    for move in scene.moves:
+        arriving = {k for k, arrow in enumerate(scene.arrows) if arrow.tail == move.sender}
+        assert arriving <= sent
+        sent.update(move.arrows)
+    assert len(sent) == len(scene.arrows)

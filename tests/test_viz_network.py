@@ -125,8 +125,11 @@ def test_drawing_changes_nothing(hue: Any) -> None:
 
 def test_class_labels_and_special_numbers() -> None:
     model = MLP(2, [3], seed=0)
-    svg = draw_network(model, [1.0, 2.0], 2, loss=losses.cross_entropy).svg()
-    assert "class 2" in svg
+    names = [["a", "b"], ["cat", "dog", "emu"]]
+    picture = draw_network(model, [1.0, 2.0], 2, loss=losses.cross_entropy, names=names)
+    assert "expected emu" in repr(picture)
+    assert [words(group) for group in parts(picture.svg(), "o").values()] == [["expected"]]
+    assert list(parts(picture.svg(), "o")) == ["o2"]
     model.layers[0].neurons[0].w[0].data = math.nan
     assert "NaN" in draw_network(model, [1.0, 2.0], [0.0, 0.0, 0.0]).svg()
 

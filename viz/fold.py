@@ -8,10 +8,11 @@ contributions of all the arrows that it stands for.
 from __future__ import annotations
 
 import contextlib
+import heapq
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -253,7 +254,7 @@ class _Traffic:
         self.ways = dict(sorted(ways.items(), key=lambda way: -way[1].last))
 
     def moves(self, boxes: Mapping[Part, Box]) -> list[Move]:
-        """One move for each part, in the order in which they are done with what they send.
+        """One move for each part, after all those that send to it.
 
         A part may send to none but its own nodes, such as the weights of a neuron.
         """
@@ -266,7 +267,7 @@ class _Traffic:
         waiting = Counter(node for sums in self._sums.values() for node in sums)
         so_far = dict.fromkeys(self._final, 0.0)
         moves = []
-        for sender in sorted(self._last, key=self._last.__getitem__):
+        for sender in self._order():
             grads = {}
             for node, total in self._sums.get(sender, {}).items():
                 so_far[node] += total
@@ -276,6 +277,20 @@ class _Traffic:
             places = tuple(arrows.get(sender, ()))
             moves.append(Move(boxes[sender].name, places, grads, counts[sender]))
         return moves
+
+    def _order(self) -> Iterator[Part]:
+        """The parts that send, each when all that it receives has come; then the earlier one."""
+        waiting = Counter(tail for tail, _ in self.ways)
+        heap = [(last, part) for part, last in self._last.items() if not waiting[part]]
+        heapq.heapify(heap)
+        while heap:
+            _, sender = heapq.heappop(heap)
+            yield sender
+            for tail, other in self.ways:
+                if other == sender:
+                    waiting[tail] -= 1
+                    if not waiting[tail] and tail in self._last:
+                        heapq.heappush(heap, (self._last[tail], tail))
 
 
 def _arrow(tail: Box, head: Box, way: _Way) -> Arrow:

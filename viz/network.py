@@ -172,8 +172,8 @@ def _cost(loss: Callable[[Any, Any], Any], out: Array, y: Any) -> tuple[float, l
     outputs = out.tolist()
     cost = float(loss(outputs if len(outputs) > 1 else outputs[0], y))
     targets = list(y) if hasattr(y, "__len__") else [y]
-    if len(targets) != len(outputs):
-        return cost, [f"class {y}"] + [""] * (len(outputs) - 1)
+    if len(targets) != len(outputs):  # the number of a class
+        return cost, ["expected" if place == y else "" for place in range(len(outputs))]
     return cost, [
         f"expected {style.number(float(target))}\nerror {style.signed(float(target) - output)}"
         for target, output in zip(targets, outputs, strict=True)
@@ -197,7 +197,11 @@ def _heading(network: Network) -> str:
     """One sentence on the network."""
     sizes = "-".join(str(len(column)) for column in network.names)
     cost = "" if network.cost is None else f", cost {style.number(network.cost)}"
-    beside = "; ".join(filter(None, network.outcome)).replace("\nerror ", ", so the error is ")
+    told = [
+        f"{words} {network.names[-1][place]}" if words == "expected" else words
+        for place, words in enumerate(network.outcome)
+    ]
+    beside = "; ".join(filter(None, told)).replace("\nerror ", ", so the error is ")
     return f"A network of {sizes} neurons{cost}" + (f": {beside}" if beside else "")
 
 
