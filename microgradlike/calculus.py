@@ -17,6 +17,7 @@ from microgradlike.checking import Comparison, Report, numeric_derivative, read_
 from microgradlike.engine import Value, no_grad, recording, topological_order
 from microgradlike.flow import gradients, slopes
 from microgradlike.inputs import describe, number
+from microgradlike.typeset import counted
 
 # ---- grad --------------------------------------------------------------------------------------
 
@@ -378,8 +379,8 @@ def _derivations(
     count = len(_required(f, _parameters(f, len(derivations))))
     if len(derivations) != count or not count:
         raise ValueError(
-            f"f takes {_counted(count, 'argument')}, but there "
-            f"{'is' if len(derivations) == 1 else 'are'} {_counted(len(derivations), 'derivation')}"
+            f"f takes {counted(count, 'argument')}, but there "
+            f"{'is' if len(derivations) == 1 else 'are'} {counted(len(derivations), 'derivation')}"
             "; give a list with the derivative by each argument"
         )
     return derivations
@@ -427,10 +428,6 @@ def _place(names: Sequence[str], point: Sequence[float]) -> str:
     return ", ".join(f"{name} = {v}" for name, v in zip(names, point, strict=True))
 
 
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
 def _listed(given: Any, what: str) -> list[Any]:
     """The items of what was given; TypeError if it is a text or has none."""
     try:
@@ -471,8 +468,8 @@ def _given_points(points: Any, names: list[str]) -> list[tuple[float, ...]]:
         numbers = tuple(number(v, "a point") for v in (point if several else (point,)))
         if len(numbers) != len(names):
             raise ValueError(
-                f"f takes {_counted(len(names), 'argument')}, but the point {point!r} is "
-                f"{_counted(len(numbers), 'number')}; give as many for each point"
+                f"f takes {counted(len(names), 'argument')}, but the point {point!r} is "
+                f"{counted(len(numbers), 'number')}; give as many for each point"
             )
         result.append(numbers)
     return result

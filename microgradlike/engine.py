@@ -123,7 +123,7 @@ class Value(Operations):
                 "backward() within no_grad: no operation was recorded that the error could flow "
                 "back through; compute the result outside of the no_grad block"
             )
-        order, _ = _visit(self)
+        order = _visit(self)
         self.grad += 1.0  # the slope of a thing by itself
         if _mode.created is None:
             for node in reversed(order):
@@ -229,8 +229,8 @@ def topological_order(root: Value) -> list[Value]:
     return list(order)
 
 
-def _visit(root: Value) -> tuple[list[Value], list[float]]:
-    """The same order and the gradients that the operations had, which are now zero.
+def _visit(root: Value) -> list[Value]:
+    """The same order, with the gradient of each operation set to zero.
 
     A visited node is marked by setting its gradient to a zero that no other walk uses: the sweep
     needs that zero anyway, and asking a node is faster than asking a set of a million nodes.
@@ -263,7 +263,7 @@ def _visit(root: Value) -> tuple[list[Value], list[float]]:
             node.grad = zero
             order.append(node)
         else:
-            return order, grads
+            return order
 
 
 def _refuse_cycle(order: list[Value], grads: list[float]) -> NoReturn:

@@ -139,7 +139,9 @@ def forward(root: Value, changed: Mapping[Value, float]) -> dict[Value, float]:
     31.0
     """
     data = {node: changed.get(node, node.data) for node in nodes(root)}
-    for node in topological_order(root):
+    for node in data:
+        if not node.op:
+            continue
         operands = [data[x] if isinstance(x, Value) else x for x in node.operands]
         x, y = (*operands, 0.0)[:2]
         data[node] = float(_on_floats(OPERATORS[node.op].value)(x, y, 0.0, 0.0))
@@ -176,10 +178,7 @@ def named(root: Value, names: Mapping[str, Any] | None = None) -> dict[Value, st
     >>> list(named(y * y, {"y": y}).values())
     ['x', 'v1', 'y', 'v3']
     """
-    given: dict[Value, str] = {}
-    for name, value in (names or {}).items():
-        if isinstance(value, Value):
-            given.setdefault(value, name)
+    given = by_value(names)
     taken: set[str] = set()
     result: dict[Value, str] = {}
     for place, node in enumerate(nodes(root)):
@@ -189,6 +188,15 @@ def named(root: Value, names: Mapping[str, Any] | None = None) -> dict[Value, st
         taken.add(name)
         result[node] = name
     return result
+
+
+def by_value(names: Mapping[str, Any] | None) -> dict[Value, str]:
+    """The first name of each Value that has one in ``names``, such as ``locals()``."""
+    values = ((name, value) for name, value in (names or {}).items() if isinstance(value, Value))
+    given: dict[Value, str] = {}
+    for name, value in values:
+        given.setdefault(value, name)
+    return given
 
 
 # ---- Paths -------------------------------------------------------------------------------------
@@ -403,7 +411,7 @@ def explain(root: Value, leaf: Value, names: Mapping[str, Any] | None = None) ->
 
     numbers = {text: node.data for node, text in name.items()}
     arriving: dict[Value, list[Step]] = {}
-    for step in backward_steps(root):
+    for step in backward_steps(root, order=order):
         if step.parent in between:
             arriving.setdefault(step.parent, []).append(step)
             numbers[typeset.plain(slope_by(step.parent))] = step.after

@@ -32,7 +32,7 @@ INFIX: Mapping[str, type[ast.operator]] = {
 # ---- Making trees ------------------------------------------------------------------------------
 
 
-def number(value: float, digits: int = 4) -> str:
+def number(value: float) -> str:
     """The number with four significant digits.
 
     >>> number(-0.123456), number(2.0), number(-0.0), number(1.5e-7), number(float("nan"))
@@ -40,8 +40,17 @@ def number(value: float, digits: int = 4) -> str:
     """
     if math.isnan(value):
         return "NaN"
-    mantissa, _, exponent = f"{value + 0.0:.{digits}g}".partition("e")
+    mantissa, _, exponent = f"{value + 0.0:.4g}".partition("e")
     return f"{mantissa}e{int(exponent)}" if exponent else mantissa
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "node"), counted(1200, "node")
+    ('1 node', '1,200 nodes')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def literal(text: str) -> str:
@@ -432,12 +441,9 @@ class Latex(Plain):
             return Written(rf"\sqrt{{{inside}}}")
         if name == "abs":
             return Written(rf"\left|{inside}\right|")
-        function = self.functions.get(name) or rf"\operatorname{{{self._words(name)}}}"
+        spelt = name.replace("_", r"\_")
+        function = self.functions.get(name) or rf"\operatorname{{{spelt}}}"
         return Written(f"{function}{self.parentheses(inside)}")
-
-    @staticmethod
-    def _words(name: str) -> str:
-        return name.replace("_", r"\_")
 
     def fraction(self, top: Tree, bottom: Tree) -> Written:
         return Written(rf"\frac{{{self.write(top).text}}}{{{self.write(bottom).text}}}", POWER)

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 from tests.browser import VIEWS, Tab
 
-#: Where this variable is set, a missing browser is a failure.
+#: A browser is no Python package: where none is installed its tests are skipped, and say so. Where
+#: this variable is set, that is a failure.
 NEEDED = "MICROGRADLIKE_NEEDS_BROWSER"
 
 
@@ -22,8 +24,7 @@ def browser() -> Iterator[Any]:
     if program is None:
         message = "no Chromium was found: the page is not tested in a browser"
         pytest.fail(message) if NEEDED in os.environ else pytest.skip(message)
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield opened
         opened.close()

@@ -10,23 +10,18 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from microgradlike import Value, sin
+from microgradlike import Value
 from microgradlike.flow import gradients
 from microgradlike.nn import MLP
+from tests.graphs import expression
 from viz import animate, draw, frames
 from viz.film import at
 from viz.fold import folded
 from viz.scene import Graph, Scene, whole
 
 SVG = "{http://www.w3.org/2000/svg}"
-
-
-def expression() -> Value:
-    a, b, c, d = (Value(v, label) for v, label in zip((1.5, -2, 0.5, 3), "abcd", strict=True))
-    y = sin(a * b) + c**2 / d * a
-    y.label = "y"
-    return y
 
 
 def random_graph(seed: int) -> Value:
@@ -194,9 +189,8 @@ def test_frames_are_numbered_pictures_of_one_size(tmp_path: Path) -> None:
 
 
 def test_a_gif_for_slides(tmp_path: Path) -> None:
-    image = pytest.importorskip("PIL.Image")
     (path,) = frames(expression(), tmp_path, "gif")
-    with image.open(path) as gif:
+    with Image.open(path) as gif:
         assert gif.n_frames == 11
 
 

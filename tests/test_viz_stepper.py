@@ -11,20 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from microgradlike import Value, losses, sin
+from microgradlike import Value, losses
 from microgradlike.flow import backward_steps, gradients, nodes, paths
 from microgradlike.nn import MLP
 from tests.browser import CONTRAST, Tab, Visit
+from tests.graphs import expression
 from viz import Stepper, save_stepper
 
 # ---- Graphs to show ----------------------------------------------------------------------------
-
-
-def expression() -> Value:
-    a, b, c, d = (Value(v, label) for v, label in zip((1.5, -2, 0.5, 3), "abcd", strict=True))
-    y = sin(a * b) + c**2 / d * a
-    y.label = "y"
-    return y
 
 
 def random_graph(seed: int) -> Value:

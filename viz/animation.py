@@ -21,10 +21,9 @@ from microgradlike.engine import Value
 from microgradlike.files import write
 from viz import style
 from viz.dot import Look
-from viz.film import at
+from viz.film import at, moments, spread
 from viz.graph import picture, read_scene
-from viz.render import SVG, Engine, text
-from viz.scene import Scene
+from viz.render import SVG, Engine, outline, sides, text
 
 #: No more pictures than this are written of one sweep.
 MOST_FRAMES = 200
@@ -72,14 +71,15 @@ def animate(
     scene = read_scene(root, names, fold, rankdir, afresh=True)
     final = at(scene, len(scene.moves))
     svg = picture(final, rankdir, engine).element()
+    look = Look.of(final, rankdir)
     groups = {group.get("data-name"): group for group in svg.iter(f"{SVG}g")}
     senders: dict[str, list[int]] = {}
     for k, move in enumerate(scene.moves, start=1):
         for place in move.arrows:
-            _cross(groups[f"e{place}"], k, numbered=Look.of(final, rankdir).numbered)
+            _cross(groups[f"e{place}"], k, numbered=look.numbered)
         senders.setdefault(move.sender, []).append(k)
-    for box, moments in _moments(scene).items():
-        _arrive(groups[box], moments, Look.of(final, rankdir))
+    for box, when in moments(scene).items():
+        _arrive(groups[box], when, look)
     for box, steps in senders.items():
         _light(groups[box], min(steps), max(steps) + 1)
     beat = min(max(LONGEST / max(len(scene.moves), 1), FASTEST), SLOWEST)
@@ -89,23 +89,14 @@ def animate(
     return write(path, text(svg).encode())
 
 
-def _moments(scene: Scene) -> dict[str, list[tuple[int, float]]]:
-    """For each box, the steps at which its gradient changes, and to what."""
-    moments: dict[str, list[tuple[int, float]]] = {}
-    for k, move in enumerate(scene.moves, start=1):
-        for box, grad in move.grads.items():
-            moments.setdefault(box, []).append((k, grad))
-    return moments
-
-
 _MOTION = f"""\
 .moment,.pulse,.sender{{opacity:0}}
-.pulse{{stroke:var(--c{style.SURFACE[1:]});stroke-width:2px;\
+.pulse{{stroke:{style.variable(style.SURFACE)};stroke-width:2px;\
 stroke-dasharray:1 9;stroke-linecap:round}}
-.sender{{fill:none;stroke:var(--c{style.ACTIVE[1:]});stroke-width:3px}}
+.sender{{fill:none;stroke:{style.variable(style.ACTIVE)};stroke-width:3px}}
 @keyframes appear{{from{{opacity:0}}}}
 @keyframes point{{from{{opacity:.2}}}}
-@keyframes cross{{from{{stroke:var(--c{style.BORDER[1:]});stroke-width:1px}}}}
+@keyframes cross{{from{{stroke:{style.variable(style.BORDER)};stroke-width:1px}}}}
 @keyframes hold{{from,to{{opacity:1}}}}
 @keyframes run{{from{{opacity:1;stroke-dashoffset:0}}to{{opacity:1;stroke-dashoffset:40}}}}
 @media (prefers-reduced-motion:no-preference){{
@@ -133,13 +124,13 @@ def _cross(group: ElementTree.Element, k: int, numbered: bool) -> None:
     group.append(pulse)
 
 
-def _arrive(group: ElementTree.Element, moments: list[tuple[int, float]], look: Look) -> None:
+def _arrive(group: ElementTree.Element, when: list[tuple[int, float]], look: Look) -> None:
     """Let each gradient of a node show until the next one; the last one stays."""
     number = list(group.iter(f"{SVG}text"))[-1]
     ground = list(group.iter(f"{SVG}polygon"))[-1]
-    right = max(float(point.split(",")[0]) for point in ground.attrib["points"].split())
+    _, right = sides(ground)
     shown = [(0, style.NOT_YET, style.MUTED, style.SURFACE)]
-    shown += [(k, style.number(grad), *look.colours.paint(grad)) for k, grad in moments]
+    shown += [(k, style.number(grad), *look.colours.paint(grad)) for k, grad in when]
     for (k, words, ink, fill), (until, *_) in itertools.pairwise(shown):
         swatch, letters = copy.deepcopy(ground), copy.deepcopy(number)
         swatch.set("fill", fill)
@@ -149,14 +140,12 @@ def _arrive(group: ElementTree.Element, moments: list[tuple[int, float]], look: 
             _mark(part, "moment", k, until)
             group.append(part)
     for part in (number, ground):
-        _mark(part, "news", moments[-1][0])
+        _mark(part, "news", when[-1][0])
 
 
 def _light(group: ElementTree.Element, k: int, until: int) -> None:
     """Let the outline of a node light up while it sends."""
-    outlines = ("polygon", "ellipse", "path")
-    outline = next(part for part in group.iter() if part.tag.removeprefix(SVG) in outlines)
-    light = copy.deepcopy(outline)
+    light = copy.deepcopy(outline(group))
     for name in ("fill", "stroke", "stroke-width", "stroke-dasharray"):
         light.attrib.pop(name, None)
     _mark(light, "sender", k, until)
@@ -206,7 +195,7 @@ def frames(
     if format not in ("svg", "png", "gif"):
         raise ValueError(f'frames are "svg", "png" or one "gif", but got {format!r}')
     scene = read_scene(root, names, fold, rankdir, afresh=True)
-    steps = list(_chosen(len(scene.moves)))
+    steps = _chosen(len(scene.moves))
     pictures = (picture(at(scene, k), rankdir, engine) for k in steps)
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
@@ -219,15 +208,15 @@ def frames(
     ]
 
 
-def _chosen(last: int) -> Iterable[int]:
-    if last < MOST_FRAMES:
-        return range(last + 1)
-    warnings.warn(
-        f"the sweep has {last:,} steps: {MOST_FRAMES} of them are written, evenly spread; "
-        "animate() shows all of them in one file",
-        stacklevel=3,
-    )
-    return [round(k * last / (MOST_FRAMES - 1)) for k in range(MOST_FRAMES)]
+def _chosen(last: int) -> list[int]:
+    steps = spread(last + 1, MOST_FRAMES)
+    if len(steps) <= last:
+        warnings.warn(
+            f"the sweep has {last:,} steps: {MOST_FRAMES} of them are written, evenly spread; "
+            "animate() shows all of them in one file",
+            stacklevel=3,
+        )
+    return steps
 
 
 def _gif(pictures: Iterable[bytes]) -> bytes:

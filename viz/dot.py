@@ -268,12 +268,7 @@ def _explain_arrows(errors: list[float], look: Look) -> list[str]:
     if not all(map(math.isfinite, errors)):
         words = labels.words("the error is infinite, or not a number", 8)
         rows.append(labels.key(f"dashed {look.back}", labels.bar(6, style.INK) + words))
-    samples = [look.widths.largest * share for share in (0.01, 0.25, 1)]
-    bars = [
-        labels.bar(look.widths.width(x), style.MUTED) + labels.words(style.number(x), 1)
-        for x in samples
-    ]
-    return [*rows, labels.key("width", "".join(bars) + labels.words("size of the error", 3))]
+    return [*rows, labels.widths(look.widths.largest, look.widths.width, "size of the error")]
 
 
 def _explain_numbers(folded: bool, look: Look) -> str:

@@ -11,6 +11,26 @@ from dataclasses import replace
 from viz.scene import Scene
 
 
+def moments(scene: Scene) -> dict[str, list[tuple[int, float]]]:
+    """For each box, the steps at which its gradient changes, and to what."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for k, move in enumerate(scene.moves, start=1):
+        for box, grad in move.grads.items():
+            found.setdefault(box, []).append((k, grad))
+    return found
+
+
+def spread(count: int, most: int) -> list[int]:
+    """The places of so many pictures, or of ``most`` of them, evenly spread from first to last.
+
+    >>> spread(3, 5), spread(9, 3)
+    ([0, 1, 2], [0, 4, 8])
+    """
+    if count <= most:
+        return list(range(count))
+    return [round(k * (count - 1) / (most - 1)) for k in range(most)]
+
+
 def at(scene: Scene, step: int) -> Scene:
     """The scene after so many moves; the last moment shows what the scene itself shows.
 
@@ -20,17 +40,14 @@ def at(scene: Scene, step: int) -> Scene:
     last = len(scene.moves)
     if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step <= last:
         raise ValueError(f"step is an integer from 0 to {last}, the whole sweep, but got {step!r}")
-    runs: dict[str, list[float]] = {}
-    for move in scene.moves:
-        for name, grad in move.grads.items():
-            runs.setdefault(name, []).append(grad)
+    runs = {name: tuple(grad for _, grad in when) for name, when in moments(scene).items()}
     reached = {name: grad for move in scene.moves[:step] for name, grad in move.grads.items()}
     crossed = {place for move in scene.moves[:step] for place in move.arrows}
     return replace(
         scene,
         title=f"Step {step} of {last}. {scene.title}",
         boxes=[
-            replace(box, grad=reached.get(box.name), run=tuple(runs[box.name]))
+            replace(box, grad=reached.get(box.name), run=runs[box.name])
             if box.name in runs
             else box
             for box in scene.boxes

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from microgradlike.engine import Value
-from microgradlike.typeset import literal
+from microgradlike.typeset import counted, literal
 from viz import style
 from viz.scene import Arrow, Box, Graph, Move, Scene
 
@@ -44,22 +44,25 @@ PENALTY = Part("of parameters only")
 
 def folded(graph: Graph) -> Scene:
     """The scene that shows a graph in parts: by neurons, or by layers if those are too many."""
-    outputs = {node for node in graph.nodes if _is_output(node)}
-    neurons = _neurons(graph, outputs)
-    if neurons:
-        parts = _by_neuron(graph, neurons, outputs)
-        for _ in ("neurons", "layers"):
-            if len(set(parts.values())) <= MOST_BOXES:
-                with contextlib.suppress(OverflowError):
-                    return _scene(graph, parts, MOST_ARROWS)
-            layers = {
-                part: Part(part.column) if part.column else part for part in {*parts.values()}
-            }
-            parts = {node: layers[part] for node, part in parts.items()}
+    for parts in _by_neurons_then_layers(graph):
+        if len(set(parts.values())) <= MOST_BOXES:
+            with contextlib.suppress(OverflowError):
+                return _scene(graph, parts, MOST_ARROWS)
     return _scene(graph, _ranges(graph), math.inf)
 
 
 # ---- Which node belongs to which part ----------------------------------------------------------
+
+
+def _by_neurons_then_layers(graph: Graph) -> Iterator[Mapping[Value, Part]]:
+    """The part of each node, where neurons are parts, and then where whole layers are."""
+    outputs = {node for node in graph.nodes if _is_output(node)}
+    neurons = _neurons(graph, outputs)
+    if neurons:
+        parts = _by_neuron(graph, neurons, outputs)
+        yield parts
+        layers = {part: Part(part.column) if part.column else part for part in {*parts.values()}}
+        yield {node: layers[part] for node, part in parts.items()}
 
 
 def _is_output(node: Value) -> bool:
@@ -252,18 +255,16 @@ class _Traffic:
                 way.total += step.contribution
                 way.last = place
         self.ways = dict(sorted(ways.items(), key=lambda way: -way[1].last))
+        self._sent: dict[Part, list[int]] = {}  # the places of the ways on which a part sends
+        for place, (_, sender) in enumerate(self.ways):
+            self._sent.setdefault(sender, []).append(place)
 
     def moves(self, boxes: Mapping[Part, Box]) -> list[Move]:
         """One move for each part, after all those that send to it.
 
         A part may send to none but its own nodes, such as the weights of a neuron.
         """
-        arrows: dict[Part, list[int]] = {}
-        for place, (_, sender) in enumerate(self.ways):
-            arrows.setdefault(sender, []).append(place)
-        counts = Counter(dict.fromkeys(self._last, 0))
-        for (_, sender), way in self.ways.items():
-            counts[sender] += way.count
+        every = list(self.ways.values())
         waiting = Counter(node for sums in self._sums.values() for node in sums)
         so_far = dict.fromkeys(self._final, 0.0)
         moves = []
@@ -274,29 +275,30 @@ class _Traffic:
                 waiting[node] -= 1
                 # Parts may send in another order than their nodes: the sum ends with the same.
                 grads[self._shown[node]] = so_far[node] if waiting[node] else self._final[node]
-            places = tuple(arrows.get(sender, ()))
-            moves.append(Move(boxes[sender].name, places, grads, counts[sender]))
+            places = tuple(self._sent.get(sender, ()))
+            count = sum(every[place].count for place in places)
+            moves.append(Move(boxes[sender].name, places, grads, count))
         return moves
 
     def _order(self) -> Iterator[Part]:
         """The parts that send, each when all that it receives has come; then the earlier one."""
-        waiting = Counter(tail for tail, _ in self.ways)
+        tails = [tail for tail, _ in self.ways]
+        waiting = Counter(tails)
         heap = [(last, part) for part, last in self._last.items() if not waiting[part]]
         heapq.heapify(heap)
         while heap:
             _, sender = heapq.heappop(heap)
             yield sender
-            for tail, other in self.ways:
-                if other == sender:
-                    waiting[tail] -= 1
-                    if not waiting[tail] and tail in self._last:
-                        heapq.heappush(heap, (self._last[tail], tail))
+            for tail in map(tails.__getitem__, self._sent.get(sender, ())):
+                waiting[tail] -= 1
+                if not waiting[tail] and tail in self._last:
+                    heapq.heappush(heap, (self._last[tail], tail))
 
 
 def _arrow(tail: Box, head: Box, way: _Way) -> Arrow:
     title = (
         f"error from {head.heading or head.name} back to {tail.heading or tail.name}\n"
-        f"contribution {way.total!r}, the sum over {_count(way.count, 'way')} back"
+        f"contribution {way.total!r}, the sum over {counted(way.count, 'way')} back"
     )
     return Arrow(tail.name, head.name, title, contribution=way.total)
 
@@ -337,20 +339,20 @@ def _describe(graph: Graph, part: Part, nodes: list[Value]) -> tuple[str, tuple[
     for rule, times_used in rules.items():
         operations[style.symbol(rule.operator.symbol if rule else "")] += times_used
     if not operations:
-        return _count(len(nodes), part.name.removesuffix("s")), ()
+        return counted(len(nodes), part.name.removesuffix("s")), ()
     if part.column:
         outputs = [node for node in nodes if node.label == part.name]
         how = [outputs[0].op] if outputs else []
         times = [f"used {len(outputs):,} times"] if len(outputs) > 1 else []
         number = part.name.rpartition(".")[2]
-        inside = [*how, _count(weights, "parameter"), *times]
+        inside = [*how, counted(weights, "parameter"), *times]
         return f"neuron {number}", (", ".join(inside),)
-    counts = _count(operations.total(), "operation")
+    counts = counted(operations.total(), "operation")
     if weights:
         neurons = len({node.label for node in nodes if node.label and _is_output(node)})
         return literal(part.name), (
-            _count(neurons, "neuron"),
-            _count(weights, "parameter"),
+            counted(neurons, "neuron"),
+            counted(weights, "parameter"),
             counts,
         )
     return counts, (part.name, _most(operations.most_common()))
@@ -360,7 +362,3 @@ def _most(operations: Iterable[tuple[str, int]]) -> str:
     """The three most frequent operators, in words."""
     first, *others = [f"{count:,} {operator}" for operator, count in operations]
     return ", ".join([first, *others[:2]]) + (" …" if len(others) > 2 else "")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("s" if number != 1 else "")

@@ -74,6 +74,12 @@ def picture(scene: Scene, rankdir: str, engine: Engine | None) -> Picture:
     return Picture(str(digraph(scene, rankdir).source), title, titles, engine)
 
 
+def check_rankdir(rankdir: str) -> None:
+    """Refuse a direction that there is not."""
+    if rankdir not in ("LR", "TB"):
+        raise ValueError(f"rankdir is 'LR' (left to right) or 'TB' (top down), not {rankdir!r}")
+
+
 def read_scene(
     root: Value,
     names: Mapping[str, Any] | None,
@@ -83,8 +89,7 @@ def read_scene(
     afresh: bool,
 ) -> Scene:
     """The scene that ``draw`` shows for these arguments, which it checks."""
-    if rankdir not in ("LR", "TB"):
-        raise ValueError(f"rankdir is 'LR' (left to right) or 'TB' (top down), not {rankdir!r}")
+    check_rankdir(rankdir)
     graph = Graph.of(root, names, afresh=afresh)
     if fold is None:
         fold = len(graph.nodes) > MOST_NODES

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from viz import style
 from viz.style import Scale
 
@@ -51,6 +53,15 @@ def bar(width: float, colour: str) -> str:
     size = f'FIXEDSIZE="TRUE" WIDTH="30" HEIGHT="{max(1, round(width))}"'
     line = f'<TD {size} BGCOLOR="{colour}"></TD>'
     return f"<TD>{table(line, padding=0)}</TD>"
+
+
+def widths(largest: float, width: Callable[[float], float], meaning: str) -> str:
+    """A line of the legend: how wide a hundredth, a quarter and all of the largest size is."""
+    samples = [
+        bar(width(largest * share), style.MUTED) + words(style.number(largest * share), 1)
+        for share in (0.01, 0.25, 1)
+    ]
+    return key("width", "".join(samples) + words(meaning, 3))
 
 
 def swatches(colours: Scale) -> str:

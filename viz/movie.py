@@ -15,9 +15,10 @@ from microgradlike.files import write
 from microgradlike.inputs import describe
 from microgradlike.training import History
 from viz import style
-from viz.network import Look, Network, arrows, circles, network_picture, read_network
-from viz.page import page
-from viz.render import SVG, Engine, text
+from viz.film import spread
+from viz.network import Look, Network, arrows, circles, face, network_picture, read_network
+from viz.page import embedded, page
+from viz.render import SVG, Engine, outline, sides, text
 
 #: No more records than this are shown of one training.
 MOST_RECORDS = 200
@@ -66,7 +67,7 @@ def save_movie(
         )
     if not history.records:
         raise ValueError("the history holds no records of the weights: use fit(..., record=1)")
-    chosen = _spread(len(history.records))
+    chosen = spread(len(history.records), MOST_RECORDS)
     epochs = [history.records[k].epoch for k in chosen]
     model = copy.deepcopy(history.model)
     networks = []
@@ -92,12 +93,6 @@ def save_movie(
     return write(path, document.encode())
 
 
-def _spread(count: int) -> list[int]:
-    if count <= MOST_RECORDS:
-        return list(range(count))
-    return [round(k * (count - 1) / (MOST_RECORDS - 1)) for k in range(MOST_RECORDS)]
-
-
 # ---- What each record shows --------------------------------------------------------------------
 
 
@@ -115,20 +110,9 @@ def _frame(
             [style.signed(weight), repr(weight), look.width(weight), style.hue(weight)]
             for weight in (float(network.weights[i][j, source]) for i, j, source in arrows(network))
         ],
-        "neurons": [_neuron(network, *place, look) for place in circles(network)],
+        "neurons": [face(network, *place, look) for place in circles(network)],
         "outcome": [words.split("\n") for words in network.outcome],
     }
-
-
-def _neuron(network: Network, column: int, row: int, look: Look) -> list[str]:
-    """The numbers of one circle, and its colours."""
-    if not network.values:
-        return ["", "", style.INK, style.LEAF]
-    value = style.number(float(network.values[column][row]))
-    if not network.deltas or not column:
-        return [value, "", style.INK, style.LEAF]
-    delta = float(network.deltas[column - 1][row])
-    return [value, f"δ {style.signed(delta)}", *look.colours.paint(delta)]
 
 
 def _most_moved(networks: Sequence[Network], k: int) -> str:
@@ -164,21 +148,15 @@ def _network(networks: Sequence[Network], look: Look, engine: Engine | None) -> 
         for layer in shown.weights
         for weight in layer.flat
     )
-    svg = network_picture(network, "weight", look, engine, room=math.ceil(widest)).element()
-    del svg.attrib["style"]
-    svg.set("role", "group")
-    for sheet in svg.findall(f"{SVG}style"):
-        svg.remove(sheet)
-    groups = {group.attrib.pop("data-name", ""): group for group in svg.iter(f"{SVG}g")}
+    svg, groups = embedded(network_picture(network, "weight", look, engine, room=math.ceil(widest)))
     for place, (column, row) in enumerate(circles(network)):
         group = groups[f"n{column}_{row}"]
         group.set("data-neuron", str(place))
-        outline = group.find(f".//{SVG}ellipse")
-        assert outline is not None
-        outline.set("class", "outline")
+        circle = outline(group)
+        circle.set("class", "outline")
         kinds = ("name", "value", "delta")
         for kind, words in zip(kinds, group.iter(f"{SVG}text"), strict=False):
-            words.attrib |= {"class": kind, "text-anchor": "middle", "x": outline.attrib["cx"]}
+            words.attrib |= {"class": kind, "text-anchor": "middle", "x": circle.attrib["cx"]}
     for row in range(len(network.outcome)):
         if (outcome := groups.get(f"o{row}")) is not None:
             outcome.set("data-outcome", str(row))
@@ -189,9 +167,7 @@ def _network(networks: Sequence[Network], look: Look, engine: Engine | None) -> 
         if (number := groups.get(f"w{place}")) is not None:
             number.set("data-number", str(place))
             ground, words = ([*number.iter(f"{SVG}{tag}")][-1] for tag in ("polygon", "text"))
-            sides = [float(point.split(",")[0]) for point in ground.attrib["points"].split()]
-            middle = (min(sides) + max(sides)) / 2
-            words.attrib |= {"text-anchor": "middle", "x": f"{middle:g}"}
+            words.attrib |= {"text-anchor": "middle", "x": f"{sum(sides(ground)) / 2:g}"}
     return text(svg)
 
 

@@ -73,8 +73,6 @@ class Network:
 
     def sent_back(self, layer: int) -> Array:
         """The error that goes back over each weight of a layer: delta times weight."""
-        if not self.deltas:
-            return numpy.zeros_like(self.weights[layer])
         back: Array = self.deltas[layer][:, None] * self.weights[layer]
         return back
 
@@ -297,16 +295,10 @@ def _at(x: float, y: float) -> str:
 
 
 def _circle(network: Network, column: int, row: int, look: Look) -> dict[str, str]:
-    lines = [labels.font(style.shortened(network.names[column][row], 12), 9, style.INK, True)]
-    fill, ink = style.LEAF, style.INK
-    if network.deltas and column:
-        ink, fill = look.colours.paint(float(network.deltas[column - 1][row]))
-        lines = [labels.font(style.shortened(network.names[column][row], 12), 9, ink, True)]
-    if network.values:
-        lines.append(labels.font(style.number(float(network.values[column][row])), 11, ink))
-    if network.deltas and column:
-        delta = style.signed(float(network.deltas[column - 1][row]))
-        lines.append(labels.font(f"δ {delta}", 9, ink))
+    value, delta, ink, fill = face(network, column, row, look)
+    lines = [labels.font(style.shortened(network.names[column][row], 12), 9, ink, True)]
+    lines += [labels.font(value, 11, ink)] if value else []
+    lines += [labels.font(delta, 9, ink)] if delta else []
     return {
         "shape": "circle",
         "fixedsize": "true",
@@ -315,6 +307,15 @@ def _circle(network: Network, column: int, row: int, look: Look) -> dict[str, st
         "class": "neuron" if column else "input",
         "label": f"<{labels.table(*(f'<TD>{line}</TD>' for line in lines), padding=0)}>",
     }
+
+
+def face(network: Network, column: int, row: int, look: Look) -> tuple[str, str, str, str]:
+    """What a circle shows: its value and its delta, if they are known, and its two colours."""
+    value = style.number(float(network.values[column][row])) if network.values else ""
+    if not network.deltas or not column:
+        return value, "", style.INK, style.LEAF
+    delta = float(network.deltas[column - 1][row])
+    return value, f"δ {style.signed(delta)}", *look.colours.paint(delta)
 
 
 def _line(
@@ -410,12 +411,7 @@ def _about_weight(network: Network, layer: int, neuron: int, source: int) -> str
 
 
 def _legend(network: Network, hue: Hue, look: Look) -> str:
-    samples = [look.widths.largest * share for share in (0.01, 0.25, 1)]
-    bars = [
-        labels.bar(look.width(sample), style.MUTED) + labels.words(style.number(sample), 1)
-        for sample in samples
-    ]
-    rows = [labels.key("width", "".join(bars) + labels.words("size of the weight", 3))]
+    rows = [labels.widths(look.widths.largest, look.width, "size of the weight")]
     meaning = {
         "weight": ("positive weight: passed on as it is", "negative weight: passed on reversed"),
         "error": (

@@ -7,11 +7,14 @@ import hashlib
 import html
 import json
 import re
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from viz import style
+from viz.picture import Picture
+from viz.render import SVG
 
 _PAGES = Path(__file__).parent / "pages"
 
@@ -62,6 +65,21 @@ def page(
             "script": script,
         },
     )
+
+
+def embedded(shown: Picture) -> tuple[ElementTree.Element, dict[str, ElementTree.Element]]:
+    """A picture as a part of a page, whose sheet has its colours; and its groups by their names."""
+    svg = shown.element()
+    del svg.attrib["style"]
+    svg.set("role", "group")
+    drop(svg, "style")
+    return svg, {group.attrib.pop("data-name", ""): group for group in svg.iter(f"{SVG}g")}
+
+
+def drop(parent: ElementTree.Element, tag: str) -> None:
+    """Remove the children of this kind."""
+    for child in parent.findall(f"{SVG}{tag}"):
+        parent.remove(child)
 
 
 def frame(document: str, title: str) -> str:

@@ -137,6 +137,18 @@ def text(svg: ElementTree.Element) -> str:
     return ElementTree.tostring(svg, encoding="unicode") + "\n"
 
 
+def outline(group: ElementTree.Element) -> ElementTree.Element:
+    """The outline of a node: the first shape of its group."""
+    shapes = ("polygon", "ellipse", "path")
+    return next(part for part in group.iter() if part.tag.removeprefix(SVG) in shapes)
+
+
+def sides(polygon: ElementTree.Element) -> tuple[float, float]:
+    """How far a polygon reaches to the left and to the right."""
+    across = [float(point.split(",")[0]) for point in polygon.attrib["points"].split()]
+    return min(across), max(across)
+
+
 def _free_size(root: ElementTree.Element) -> None:
     """Let the picture shrink with its page, and never grow beyond its natural size."""
     width, height = (float(root.attrib[side].removesuffix("pt")) for side in ("width", "height"))

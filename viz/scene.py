@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from microgradlike.engine import Value
-from microgradlike.flow import Step, backward_steps, nodes
+from microgradlike.flow import Step, backward_steps, by_value, nodes
 from microgradlike.inputs import describe
 from microgradlike.ops import OPERATORS
 from microgradlike.typeset import literal
@@ -144,13 +144,14 @@ class Graph:
                 "a picture is drawn of a Value and all it was computed from, but got "
                 f"{describe(root)}; pass the result of a computation, such as the loss"
             )
-        given: dict[Value, str] = {}
-        for name, value in (names or {}).items():
-            if isinstance(value, Value):
-                given.setdefault(value, name)
         found = nodes(root)
         lone_neuron = any(node.label == "w.0" for node in found)
-        return cls(root, found, given, lone_neuron, afresh)
+        return cls(root, found, by_value(names), lone_neuron, afresh)
+
+    @functools.cached_property
+    def ids(self) -> Mapping[Value, str]:
+        """A name for each node that no label can change: ``v`` and its place."""
+        return {node: f"v{place}" for place, node in enumerate(self.nodes)}
 
     def sweep(self) -> Iterator[Step]:
         """The steps of the sweep, one after the other: a big graph has too many to keep."""
@@ -248,14 +249,15 @@ def whole(graph: Graph, part: Collection[Value] | None = None) -> Scene:
     for step in graph.steps:
         ways.setdefault(step.node, []).append(step)
         arrived[step.parent] = step.after
-    origin = graph.origin
     hinted = {} if part is None else {x for node in part for x in node.parents}
-    for number, node in enumerate(graph.nodes):
+    for node in graph.nodes:
+        elsewhere = part is not None and node not in part
+        if elsewhere and node not in hinted:
+            continue
         earlier = graph.grad(node) - arrived.get(node, graph.grad(node))
-        box = boxes[node] = _box(graph, node, f"v{number}", boxes, earlier, origin)
-        if part is not None and node not in part:
-            if node in hinted:
-                shown.append(replace(box, kind="elsewhere", lines=()))
+        box = boxes[node] = _box(graph, node, earlier)
+        if elsewhere:
+            shown.append(replace(box, kind="elsewhere", lines=()))
             continue
         steps = iter(ways.get(node, ()))
         for place, operand in enumerate(node.operands):
@@ -268,7 +270,7 @@ def whole(graph: Graph, part: Collection[Value] | None = None) -> Scene:
                 shown.append(constant)
                 arrows.append(Arrow(constant.name, box.name, constant.title))
         shown.append(box)
-    size = f"{len(boxes):,} nodes, {len(graph.steps):,} ways back"
+    size = f"{len(graph.nodes):,} nodes, {len(graph.steps):,} ways back"
     moves = [
         Move(
             boxes[step.node].name,
@@ -291,23 +293,17 @@ def whole(graph: Graph, part: Collection[Value] | None = None) -> Scene:
     )
 
 
-def _box(
-    graph: Graph,
-    node: Value,
-    name: str,
-    boxes: Mapping[Value, Box],
-    earlier: float,
-    origin: Value | None,
-) -> Box:
-    kind, heading = graph.kind(node), literal(graph.name(node))
+def _box(graph: Graph, node: Value, earlier: float) -> Box:
+    kind, name, heading = graph.kind(node), graph.ids[node], literal(graph.name(node))
     symbol = how = ""
     if node.op:
-        known = [
-            (boxes[x].heading, boxes[x].name) if isinstance(x, Value) else (style.number(x), "")
+        words = [
+            literal(graph.name(x)) if isinstance(x, Value) else style.number(x)
             for x in node.operands
         ]
-        symbol = _symbol(node, heading, [heading for heading, _ in known])
-        how = f" = {_formula(node, [heading or name for heading, name in known])}"
+        symbol = _symbol(node, heading, words)
+        ids = [graph.ids[x] if isinstance(x, Value) else "" for x in node.operands]
+        how = f" = {_formula(node, [word or id for word, id in zip(words, ids, strict=True)])}"
         how += f"\n{node.op}: {OPERATORS[node.op].rule}"
     return Box(
         name,
@@ -317,19 +313,19 @@ def _box(
         symbol=symbol,
         data=node.data,
         grad=graph.grad(node),
-        lines=tuple(_remarks(graph, node, earlier, origin)),
+        lines=tuple(_remarks(graph, node, earlier)),
         ordered=len(node.operands) == 2 and node.op not in COMMUTATIVE,
     )
 
 
-def _remarks(graph: Graph, node: Value, earlier: float, origin: Value | None) -> Iterator[str]:
+def _remarks(graph: Graph, node: Value, earlier: float) -> Iterator[str]:
     """What a reader should be told about a node: where the error is lost, or a number broke."""
     grad = graph.grad(node)
     operands = [float(operand) for operand in node.operands]
     nan_is_born = math.isnan(node.data) and not any(map(math.isnan, operands))
     if nan_is_born or (not math.isfinite(node.data) and all(map(math.isfinite, operands))):
         yield f"{style.number(node.data)} begins here"
-    elif node is origin:
+    elif node is graph.origin:
         yield "the error breaks here"
     if graph.ran:
         yield from graph.flags.get(node, ())

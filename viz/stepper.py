@@ -22,9 +22,9 @@ from microgradlike.inputs import number
 from viz import style
 from viz.dot import Look
 from viz.fold import folded
-from viz.graph import picture
-from viz.page import frame, page
-from viz.render import SVG, Engine, text
+from viz.graph import check_rankdir, picture
+from viz.page import drop, embedded, frame, page
+from viz.render import SVG, Engine, outline, sides, text
 from viz.scene import Box, Graph, Scene, whole
 from viz.story import Story
 
@@ -94,13 +94,12 @@ class Stepper:
         rankdir: str = "LR",
         engine: Engine | None = None,
     ) -> None:
-        if rankdir not in ("LR", "TB"):
-            raise ValueError(f"rankdir is 'LR' (left to right) or 'TB' (top down), not {rankdir!r}")
+        check_rankdir(rankdir)
         rate = None if lr is None else number(lr, "lr, the learning rate,")
         graph = Graph.of(root, names, afresh=True)
         fold = len(graph.nodes) > MOST_NODES if fold is None else fold
         told = replace(graph, names=flow.named(root, names))  # the sentences name every node
-        story = Story(graph, folded(graph) if fold else whole(told), names, rate)
+        story = Story(graph, folded(graph) if fold else whole(told), told.names, rate)
         views = [_view(story, story.scene, rankdir, engine)]
         if fold and story.detailed:
             for name, nodes in story.scene.members.items():
@@ -132,14 +131,10 @@ def _view(story: Story, scene: Scene, rankdir: str, engine: Engine | None, opene
     """A picture with everything marked that the script changes."""
     boxes = [_with_room(story, scene, box) for box in scene.boxes]
     roomy = replace(scene, boxes=boxes, colours=story.colours)
-    svg = picture(roomy, rankdir, engine).element()
-    del svg.attrib["style"]
-    svg.set("role", "group")
-    _drop(svg, "style")
+    svg, groups = embedded(picture(roomy, rankdir, engine))
     description = ElementTree.Element(f"{SVG}desc")
     description.text = "Each node has a value and a gradient; the table below has the same numbers."
     svg.insert(1, description)
-    groups = {group.attrib.pop("data-name", ""): group for group in svg.iter(f"{SVG}g")}
     for box in roomy.boxes:
         if box.name in scene.members:
             _mark_node(story, scene, box, groups[box.name])
@@ -160,7 +155,7 @@ def _view(story: Story, scene: Scene, rankdir: str, engine: Engine | None, opene
             }
         _mark_edge(group, marks, repr(arrow.contribution), numbered)
         if numbered:  # its numbers stand beside it, and the panel tells the rest
-            _drop(group, "title")
+            drop(group, "title")
     _slim(svg)
     title = html.escape(story.title(opened)) if opened else ""
     hidden = f' data-part="{opened}" data-title="{title}" hidden' if opened else ""
@@ -187,11 +182,6 @@ def _slim(svg: ElementTree.Element) -> None:
 _SMALL = (style.MUTED, "9")
 
 
-def _drop(parent: ElementTree.Element, tag: str) -> None:
-    for child in parent.findall(f"{SVG}{tag}"):
-        parent.remove(child)
-
-
 def _with_room(story: Story, scene: Scene, box: Box) -> Box:
     """The box with room for every number that it will show."""
     node = scene.shown.get(box.name)
@@ -208,9 +198,9 @@ def _mark_node(story: Story, scene: Scene, box: Box, group: ElementTree.Element)
         if len(nodes) > 1:
             group.set("data-box", box.name)
         if node is not None:
-            group.set("data-shows", story.ids[node])
+            group.set("data-shows", story.graph.ids[node])
     else:
-        group.set("data-node", story.ids[nodes[0]])
+        group.set("data-node", story.graph.ids[nodes[0]])
         group.set("data-label", nodes[0].label or "")
         group.set("data-op", nodes[0].op)
         if nodes[0] is story.graph.origin:
@@ -220,17 +210,14 @@ def _mark_node(story: Story, scene: Scene, box: Box, group: ElementTree.Element)
     title = group.find(f".//{SVG}title")
     assert title is not None
     title.text = (title.text or "").partition("\ndata ")[0]  # the script adds what it has become
-    shapes = ("polygon", "ellipse", "path")
-    next(part for part in group.iter() if part.tag.removeprefix(SVG) in shapes).set(
-        "class", "outline"
-    )
+    outline(group).set("class", "outline")
     if node is None:
         return
     texts, grounds = (list(group.iter(f"{SVG}{tag}")) for tag in ("text", "polygon"))
     for kind, letters, ground in zip(
         ("value", "grad"), (texts[-3], texts[-1]), grounds[-2:], strict=True
     ):
-        right = max(float(point.split(",")[0]) for point in ground.attrib["points"].split())
+        _, right = sides(ground)
         letters.attrib |= {"x": f"{right - 2:g}", "text-anchor": "end", "class": kind}
         ground.set("class", f"{kind}-ground")
     texts[-3].text = style.number(story.values[node][-1][1])
@@ -281,7 +268,7 @@ def _table(story: Story, shown: set[str]) -> str:
             style.number(grads[-1][1]),
             str(grads[-1][0]),
         ]
-        mark = "" if story.ids[node] in shown else _row_marks(story, node)
+        mark = "" if story.graph.ids[node] in shown else _row_marks(story, node)
         rows.append(
             f'<tr{mark}><th scope="row">{cells[0]}</th>'
             + "".join(f"<td>{cell}</td>" for cell in cells[1:])
@@ -292,7 +279,7 @@ def _table(story: Story, shown: set[str]) -> str:
 
 def _row_marks(story: Story, node: Value) -> str:
     marks = {
-        "data-node": story.ids[node],
+        "data-node": story.graph.ids[node],
         "data-label": node.label or "",
         "data-op": node.op,
         "data-value": repr(story.values[node][-1][1]),

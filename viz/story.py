@@ -7,6 +7,7 @@ at the end the parameters may be updated. Every sentence and formula is read fro
 from __future__ import annotations
 
 import ast
+import functools
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from microgradlike import flow, typeset
 from microgradlike.engine import Value
 from microgradlike.flow import Step
 from microgradlike.ops import OPERATORS
+from microgradlike.typeset import counted
 from viz import style
 from viz.scene import Graph, Move, Scene
 
@@ -52,13 +54,12 @@ class Story:
     """
 
     def __init__(
-        self, graph: Graph, scene: Scene, names: Mapping[str, Any] | None, lr: float | None
+        self, graph: Graph, scene: Scene, names: Mapping[Value, str], lr: float | None
     ) -> None:
         self.graph, self.scene = graph, scene
         self.detailed = len(graph.nodes) <= MOST_DETAILED
         self.told = graph.nodes if self.detailed else list(scene.shown.values())
-        self.ids = {node: f"v{place}" for place, node in enumerate(graph.nodes)}
-        self.names = flow.named(graph.root, names)
+        self.names = names
         self.name = self.names[graph.root]
         self.values: dict[Value, list[tuple[int, float]]] = {}
         self.grads: dict[Value, list[tuple[int, float]]] = {}
@@ -73,7 +74,7 @@ class Story:
         self.moments = [
             Moment(
                 "start",
-                f"Given: {_count(given, 'number')}. First {_count(operations, 'operation')} "
+                f"Given: {counted(given, 'number')}. First {counted(operations, 'operation')} "
                 f"compute {self.name} from them, then the error flows back.",
             )
         ]
@@ -84,12 +85,12 @@ class Story:
             self._update(lr)
         self.heading = (
             f"{self.name} = {style.number(graph.root.data)}, "
-            f"{_count(len(graph.nodes), 'node')}, {_count(self.last, 'step')}"
+            f"{counted(len(graph.nodes), 'node')}, {counted(self.last, 'step')}"
         )
         if scene.folded and scene.notes:
             self.heading += f", folded: {len(graph.nodes):,} nodes as {len(scene.members):,}"
 
-    @property
+    @functools.cached_property
     def colours(self) -> style.Scale:
         """The scale of all gradients of the pass, for every picture of it."""
         return style.Scale.of(grad for changes in self.grads.values() for _, grad in changes)
@@ -154,7 +155,7 @@ class Story:
 
     def _computed_part(self, box: str, nodes: list[Value]) -> Moment:
         title, data = self.title(box), self._boxes[box].data
-        work = f"{title} does {_count(len(nodes), 'operation')}"
+        work = f"{title} does {counted(len(nodes), 'operation')}"
         result = "" if data is None else f" and gives {style.number(data)}"
         return Moment("forward", f"{work}{result}.", f"{work}: what comes out?", active=box)
 
@@ -260,7 +261,7 @@ class Story:
             "backward",
             f"{title} {sends}.",
             f"{title} sends its error back: to whom does most of it go?",
-            rule=f"each share is a sum: there are {_count(move.ways, 'way')} in all",
+            rule=f"each share is a sum: there are {counted(move.ways, 'way')} in all",
             active=move.sender,
         )
 
@@ -286,7 +287,7 @@ class Story:
         self.moments.append(
             Moment(
                 "update",
-                f"The update: {_count(len(moved), what)} moved against the gradient. {self.name} "
+                f"The update: {counted(len(moved), what)} moved against the gradient. {self.name} "
                 f"was {style.number(root.data)} and is now {style.number(data[root])}.",
                 f"The update: each {what} moves against its gradient. Does {self.name} fall?",
                 rule="; ".join(lines),
@@ -297,21 +298,20 @@ class Story:
 
     def data(self) -> dict[str, Any]:
         """All of it, as the script reads it."""
-        colours = style.Scale.of(grad for changes in self.grads.values() for _, grad in changes)
-        colours = self.colours
         return {
+            "not_yet": [style.NOT_YET, style.MUTED, style.SURFACE],
             "moments": [moment._asdict() for moment in self.moments],
             "nodes": {
-                self.ids[node]: {
+                self.graph.ids[node]: {
                     "values": [[k, repr(v), style.number(v)] for k, v in self.values[node]],
                     "grads": [
-                        [k, repr(g), style.number(g), *colours.paint(g)]
+                        [k, repr(g), style.number(g), *self.colours.paint(g)]
                         for k, g in self.grads.get(node, ())
                     ],
                 }
                 for node in self.told
             },
-            "paths": {self.ids[leaf]: self._paths(leaf) for leaf in self._traced()},
+            "paths": {self.graph.ids[leaf]: self._paths(leaf) for leaf in self._traced()},
         }
 
     def _traced(self) -> list[Value]:
@@ -323,7 +323,7 @@ class Story:
         found = flow.paths(self.graph.root, leaf)
         ways = [
             {
-                "nodes": [self.ids[node] for node in path.nodes],
+                "nodes": [self.graph.ids[node] for node in path.nodes],
                 "way": " → ".join(self.names[node] for node in path.nodes),
                 "slopes": " × ".join(map(_in_sum, path.slopes)),
                 "product": repr(path.product),
@@ -340,10 +340,6 @@ class Story:
 
     def _filled(self, tree: typeset.Tree) -> typeset.Tree:
         return typeset.evaluated(tree, self._numbers)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("s" if number != 1 else "")
 
 
 def _in_sum(value: float) -> str:

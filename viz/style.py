@@ -53,22 +53,22 @@ DARK = {
 
 #: What the sheets of pages call the colours.
 ROLES = {
-    **{"ink": INK, "muted": MUTED, "border": BORDER, "page": PAGE, "surface": SURFACE},
-    **{"leaf": LEAF, "positive": POSITIVE_TEXT, "negative": NEGATIVE_TEXT, "active": ACTIVE},
+    **{"ink": INK, "muted": MUTED, "border": BORDER, "page": PAGE},
+    **{"leaf": LEAF, "positive": POSITIVE_TEXT, "active": ACTIVE},
 }
 
 
 def stylesheet() -> str:
     """The CSS of a picture: its type, and its colours on a light and on a dark page."""
     return (
-        f".microgradlike{{{_LIGHT};background:var({_NAMES[PAGE]})}}\n"
+        f".microgradlike{{{_LIGHT};background:{variable(PAGE)}}}\n"
         f"@media (prefers-color-scheme:dark){{.microgradlike{{{_DARK}}}}}\n{_PAINT}"
     )
 
 
 def page_stylesheet() -> str:
     """The same for a page of pictures, whose reader may choose light or dark: ``data-theme``."""
-    roles = ";".join(f"--{role}:var({_NAMES[colour]})" for role, colour in ROLES.items())
+    roles = ";".join(f"--{role}:{variable(colour)}" for role, colour in ROLES.items())
     return (
         f":root{{{_LIGHT};{roles}}}\n"
         f"@media (prefers-color-scheme:dark){{:root:not([data-theme=light]){{{_DARK}}}}}\n"
@@ -76,17 +76,22 @@ def page_stylesheet() -> str:
     )
 
 
+def variable(colour: str) -> str:
+    """The colour in CSS, where a dark page may give it another shade."""
+    return f"var({_NAMES[colour]})"
+
+
 _NAMES = {colour: f"--c{colour[1:]}" for colour in DARK}
 _LIGHT = ";".join(f"{_NAMES[colour]}:{colour}" for colour in DARK)
 _DARK = ";".join(f"{_NAMES[colour]}:{shade}" for colour, shade in DARK.items())
 _PAINT = (
     "\n".join(
-        f'.microgradlike [{what}="{colour}"]{{{what}:var({name})}}'
-        for colour, name in _NAMES.items()
+        f'.microgradlike [{what}="{colour}"]{{{what}:{variable(colour)}}}'
+        for colour in DARK
         for what in ("fill", "stroke")
     )
     + f"\n.microgradlike text{{font-family:{FONT_FAMILY};font-variant-numeric:tabular-nums}}\n"
-    f".microgradlike .edge text{{paint-order:stroke;stroke:var({_NAMES[SURFACE]});"
+    f".microgradlike .edge text{{paint-order:stroke;stroke:{variable(SURFACE)};"
     "stroke-width:2.5px;stroke-linejoin:round}\n"
 )
 

@@ -28,8 +28,7 @@ function start(root) {
 
   // ---- Showing a moment -------------------------------------------------------------------------
 
-  const surface = "#fefefe";
-  const muted = "#595959";
+  const [not_yet, muted, surface] = story.not_yet;
 
   function latest(changes, moment) {
     let found = null;
@@ -54,8 +53,8 @@ function start(root) {
       }
       if (!node.drawn) continue;
       const hides = (change) => asked && change !== null && change[0] === now && now > 0;
-      write(node.value, value === null ? "–" : hides(value) ? "?" : value[2]);
-      write(node.grad, grad === null ? "–" : hides(grad) ? "?" : grad[2]);
+      write(node.value, value === null ? not_yet : hides(value) ? "?" : value[2]);
+      write(node.grad, grad === null ? not_yet : hides(grad) ? "?" : grad[2]);
       const painted = grad !== null && !hides(grad);
       set(node.grad, "fill", painted ? grad[3] : muted);
       set(node.ground, "fill", painted ? grad[4] : surface);

@@ -1,8 +1,9 @@
 "use strict";
 
 // What every page of steps has: buttons, a scrubber, keys, an address, and a choice of colours.
-// The page itself gives: last, show(step, words => ...), and where it wants them ahead() (false: stay,
-// there is something to reveal first), key(event) (true: it was for the page), place() and
+// The page itself gives: last, and show(step), which returns the words for that step. It may also
+// give ahead(step) (false: stay, there is something to reveal first), waits() (whether there is),
+// leave() (a step is gone to by other ways), key(event) (true: it was for the page), and place() and
 // restore(place) for what else the address should hold.
 
 const one = (selector, within = document) => within.querySelector(selector);
@@ -131,5 +132,5 @@ function transport(root, page) {
   window.addEventListener("hashchange", recall);
   root.classList.remove("still");
   show(0); // whatever the address says: so all ways to a step have one beginning
-  return { recall, remember, show: () => show(now), go: () => go(now) };
+  return { recall, remember, go: () => go(now) };
 }
