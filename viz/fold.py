@@ -62,7 +62,8 @@ def _by_neurons_then_layers(graph: Graph) -> Iterator[Mapping[Value, Part]]:
         parts = _by_neuron(graph, neurons, outputs)
         yield parts
         layers = {part: Part(part.column) if part.column else part for part in {*parts.values()}}
-        yield {node: layers[part] for node, part in parts.items()}
+        parts = {node: layers[part] for node, part in parts.items()}  # the others may be millions
+        yield parts
 
 
 def _is_output(node: Value) -> bool:
