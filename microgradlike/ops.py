@@ -143,16 +143,16 @@ _TABLE = """
 # name       | value                         | slope                                          | rule
   add +      | x + y                         | 1                                              | both sides get the error unchanged
              |                               | 1
-  sub -      | x - y                         | 1                                              | the right side gets the error negated
-             |                               | -1
+  sub -      | x - y                         | 1                                              | the left side gets the error unchanged
+             |                               | -1                                             | the right side gets the error negated
   mul *      | x * y                         | y                                              | each side gets the other's value
              |                               | x
   truediv /  | x / y                         | 1 / y                                          | a large divisor shrinks the error
-             |                               | -out / y
+             |                               | -out / y                                       | the divisor gets minus quotient over divisor
   pow **     | x ** y                        | y * x ** (y - 1) if y != 0 or abs(x) > 0 else 0 | the exponent comes down, less one
-             |                               | 0 if x == 0 and y >= 0 else out * log(x)
-  mod %      | x % y                         | 1                                              | the divisor's share counts the wraps
-             |                               | rint((out - x) / y)
+             |                               | 0 if x == 0 and y >= 0 else out * log(x)       | the power, times the log of its base
+  mod %      | x % y                         | 1                                              | the left side gets the error unchanged
+             |                               | rint((out - x) / y)                            | the divisor's share counts the wraps
   neg -      | -x                            | -1                                             | the error changes sign
   abs        | abs(x)                        | sign(x)                                        | the sign of x decides
   exp        | exp(x)                        | out                                            | its own slope
@@ -183,14 +183,14 @@ _TABLE = """
   sigmoid    | sigmoid(x)                    | out * (1 - out)                                | steepest at zero, flat far away
   softplus   | softplus(x)                   | sigmoid(x)                                     | a gate that opens smoothly
   softsign   | x / (1 + abs(x)) if abs(x) < inf else sign(x) | 1 / (1 + abs(x)) ** 2         | flat far from zero
-  relu       | 0.0 if x <= 0 else x          | 1 if x > 0 else 0 if x <= 0 else nan           | open above zero, shut below
+  relu       | 0.0 if x <= 0 else x          | 1 if x > 0 else 0 if x <= 0 else nan           | open above zero, otherwise shut
   leaky_relu | x if x > 0 else y * x         | 1 if x > 0 else y if x <= 0 else nan           | open above zero, a leak below
-             |                               | 0 if x > 0 else x
+             |                               | 0 if x > 0 else x                              | the leak's slope gets what leaked
   elu        | x if x > 0 else y * expm1(x)  | 1 if x > 0 else y * exp(x)                     | open above zero, fading below
-             |                               | 0 if x > 0 else expm1(x)
-  maximum    | maximum(x, y)                 | 1 if x > y else 0 if x < y else tie if x == y else nan    | the larger side gets all
+             |                               | 0 if x > 0 else expm1(x)                       | the scale gets what it scaled
+  maximum    | maximum(x, y)                 | 1 if x > y else 0 if x < y else tie if x == y else nan    | the larger side gets all; Values share ties
              |                               | 1 if x < y else 0 if x > y else tie if x == y else nan
-  minimum    | minimum(x, y)                 | 1 if x < y else 0 if x > y else tie if x == y else nan    | the smaller side gets all
+  minimum    | minimum(x, y)                 | 1 if x < y else 0 if x > y else tie if x == y else nan    | the smaller side gets all; Values share ties
              |                               | 1 if x > y else 0 if x < y else tie if x == y else nan
   hypot      | hypot(x, y)                   | 0 if out == 0 else x / out                     | each side gets its share of the length
              |                               | 0 if out == 0 else y / out
@@ -214,13 +214,21 @@ ALIASES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Operator:
-    """One row of the table: the formulas are text, and there is one slope for each operand."""
+    """One row of the table: the formulas are text.
+
+    There is one slope for each operand, and one rule: how it shares the error, in a few words.
+    """
 
     name: str
     symbol: str
     value: str
     slopes: tuple[str, ...]
-    rule: str
+    rules: tuple[str, ...]
+
+    @property
+    def rule(self) -> str:
+        """The rules of all operands."""
+        return "; ".join(dict.fromkeys(self.rules))
 
 
 def _read(table: str) -> dict[str, Operator]:
@@ -229,10 +237,11 @@ def _read(table: str) -> dict[str, Operator]:
         name, value, slope, *rule = (cell.strip() for cell in line.split("|"))
         if name:
             name, _, symbol = name.partition(" ")
-            rows[name] = Operator(name, symbol or name, value, (slope,), *rule)
+            rows[name] = Operator(name, symbol or name, value, (slope,), tuple(rule))
         else:
             name, row = rows.popitem()
-            rows[name] = replace(row, slopes=(*row.slopes, slope))
+            rules = (*row.rules, *(rule or row.rules))
+            rows[name] = replace(row, slopes=(*row.slopes, slope), rules=rules)
     return rows
 
 

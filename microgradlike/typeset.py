@@ -7,12 +7,11 @@ that its user gave as a label. It is simplified as one does on paper, and then w
 from __future__ import annotations
 
 import ast
-import copy
 import math
 import unicodedata
 import xml.sax.saxutils
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeGuard, cast
+from typing import Any, NamedTuple, TypeGuard
 
 from microgradlike import ops
 
@@ -42,6 +41,15 @@ def number(value: float) -> str:
         return "NaN"
     mantissa, _, exponent = f"{value + 0.0:.4g}".partition("e")
     return f"{mantissa}e{int(exponent)}" if exponent else mantissa
+
+
+def term(value: float) -> str:
+    """The number inside a sum or a product: a negative one in parentheses.
+
+    >>> term(2.5), term(-3.0)
+    ('2.5', '(-3)')
+    """
+    return f"({number(value)})" if value < 0 else number(value)
 
 
 def counted(count: int, noun: str) -> str:
@@ -79,9 +87,20 @@ def operation(operator: str, operands: list[Tree]) -> Tree:
     return ast.Call(ast.Name(operator), operands, [])
 
 
-def derivative(of: str, by: str) -> Tree:
-    """The name of a derivative, which each style has a sign for."""
-    return ast.Call(ast.Name("d"), [ast.Name(of), ast.Name(by)], [])
+class Symbol(ast.Name):
+    """The name of a quantity, and the number that it has."""
+
+    def __init__(self, name: str, number: float) -> None:
+        super().__init__(name)
+        self.number = number
+
+
+class Derivative(ast.expr):
+    """The derivative of one quantity by another, and the number that it has."""
+
+    def __init__(self, of: str, by: str, number: float) -> None:
+        super().__init__()
+        self.of, self.by, self.number = of, by, number
 
 
 def product(left: Tree, right: Tree) -> Tree:
@@ -102,12 +121,23 @@ def filled(formula: str, trees: Mapping[str, Tree], numbers: Mapping[str, Any]) 
 
     Of ``a if x > y else b`` it is the side that these ``numbers`` take.
 
-    >>> x, y = ast.Name("c"), ast.Constant(2.0)
+    >>> x, y = Symbol("c", -3.0), ast.Constant(2.0)
     >>> plain(filled("y * x ** (y - 1) if y != 0 else 0", {"x": x, "y": y}, {"y": 2.0}))
     '2 * c'
     """
-    tree = ast.parse(formula, mode="eval").body
-    return simplified(_Fill({**_CONSTANTS, **trees}, {**vars(ops), **numbers}).visit(tree))
+    return simplified(_Fill(trees, numbers).visit(ast.parse(formula, mode="eval").body))
+
+
+def conditions(formula: str, trees: Mapping[str, Tree], numbers: Mapping[str, Any]) -> list[Tree]:
+    """What holds on the side that ``filled`` takes, but not everywhere around it.
+
+    >>> x = Symbol("c", -3.0)
+    >>> [plain(c) for c in conditions("1 if x > 0 else 0 if x <= 0 else nan", {"x": x}, {"x": -3})]
+    ['c <= 0']
+    """
+    fill = _Fill(trees, numbers)
+    fill.visit(ast.parse(formula, mode="eval").body)
+    return fill.conditions
 
 
 _CONSTANTS = {
@@ -122,13 +152,31 @@ _CONSTANTS = {
 
 class _Fill(ast.NodeTransformer):
     def __init__(self, trees: Mapping[str, Tree], numbers: Mapping[str, Any]) -> None:
-        self.trees = trees
-        self.numbers = numbers
+        self.trees = {**_CONSTANTS, **trees}
+        self.numbers = {**vars(ops), **numbers}
+        self.conditions: list[Tree] = []
 
     def visit_IfExp(self, node: ast.IfExp) -> Any:
         test = ops.formula(ast.unparse(node.test), self.numbers)
         taken = test(*(self.numbers.get(name) for name in ("x", "y", "out", "tie")))
+        self._note(node, taken)
         return self.visit(node.body if taken else node.orelse)
+
+    def _note(self, node: ast.IfExp, taken: bool) -> None:
+        """A test is worth telling unless it only excludes a point, or another one follows it."""
+        kinds = {type(part) for part in ast.walk(node.test)}
+        if taken and ast.NotEq not in kinds:
+            told = node.test
+        elif not taken and isinstance(node.test, ast.Compare) and type(node.test.ops[0]) in _NOT:
+            if isinstance(node.orelse, ast.IfExp):
+                return
+            test = node.test
+            told = ast.Compare(test.left, [_NOT[type(test.ops[0])]()], test.comparators)
+        else:
+            return
+        told = self.visit(told)
+        if any(isinstance(part, ast.Name) for part in ast.walk(told)):  # else it holds anyway
+            self.conditions.append(told)
 
     def visit_Name(self, node: ast.Name) -> Tree:
         return self.trees.get(node.id, node)
@@ -137,27 +185,25 @@ class _Fill(ast.NodeTransformer):
         return ast.Call(node.func, [self.visit(argument) for argument in node.args], [])
 
 
-def evaluated(tree: Tree, numbers: Mapping[str, float]) -> Tree:
-    """The tree with numbers put in for names; those of derivatives are named ``dy/dx``.
+_NOT = {ast.Gt: ast.LtE, ast.LtE: ast.Gt, ast.Lt: ast.GtE, ast.GtE: ast.Lt}
 
-    >>> plain(evaluated(product(derivative("y", "v"), ast.Name("x")), {"dy/dv": 2.0, "x": -3.0}))
+
+def evaluated(tree: Tree) -> Tree:
+    """The tree with the numbers put in for symbols and derivatives.
+
+    >>> plain(evaluated(product(Derivative("y", "v", 2.0), Symbol("x", -3.0))))
     '2 * (-3)'
     """
-    return cast("Tree", _Evaluate(numbers).visit(copy.deepcopy(tree)))
-
-
-class _Evaluate(ast.NodeTransformer):
-    def __init__(self, numbers: Mapping[str, float]) -> None:
-        self.numbers = numbers
-
-    def visit_Name(self, node: ast.Name) -> Tree:
-        return ast.Constant(self.numbers[node.id]) if node.id in self.numbers else node
-
-    def visit_Call(self, node: ast.Call) -> Tree:
-        name = plain(node)
-        if name in self.numbers:
-            return ast.Constant(self.numbers[name])
-        return ast.Call(node.func, [self.visit(argument) for argument in node.args], [])
+    match tree:
+        case Symbol() | Derivative():
+            return ast.Constant(tree.number)
+        case ast.Call(func, arguments):
+            return ast.Call(func, [evaluated(argument) for argument in arguments], [])
+        case ast.UnaryOp(op, operand):
+            return ast.UnaryOp(op, evaluated(operand))
+        case ast.BinOp(left, op, right):
+            return ast.BinOp(evaluated(left), op, evaluated(right))
+    return tree
 
 
 # ---- Simplifying, as one does on paper ---------------------------------------------------------
@@ -202,7 +248,7 @@ def _subtract(left: Tree, right: Tree) -> Tree:
 
 
 def _multiply(left: Tree, right: Tree) -> Tree:
-    derived = isinstance(left, ast.Call) and isinstance(left.func, ast.Name) and left.func.id == "d"
+    derived = isinstance(left, Derivative)
     if _is(left, 0) or (_is(right, 0) and not derived):  # "dy/dv * 0" says that the error is lost
         return ast.Constant(0)
     if _is(left, 1):
@@ -231,7 +277,7 @@ def _divide(left: Tree, right: Tree) -> Tree:
 def _raise(left: Tree, right: Tree) -> Tree:
     if _is(right, 1):
         return left
-    return ast.BinOp(left, ast.Pow(), right)
+    return ast.Constant(1) if _is(right, 0) else ast.BinOp(left, ast.Pow(), right)
 
 
 _SIMPLER: dict[type[ast.operator], Callable[[Tree, Tree], Tree]] = {
@@ -275,7 +321,7 @@ def _whole(left: Tree, right: Tree, compute: Callable[[Any, Any], Any]) -> Tree 
 # ---- Writing trees in a style ------------------------------------------------------------------
 
 # How tightly a formula holds together: what is looser than its place allows gets parentheses.
-SUM, PRODUCT, POWER, ATOM = range(1, 5)
+TEST, SUM, PRODUCT, POWER, ATOM = range(5)
 
 
 class Written(NamedTuple):
@@ -300,7 +346,7 @@ class Plain:
                 return self.number(text.removesuffix(".0"))
             case ast.UnaryOp(operand=operand):
                 return Written(f"{self.minus}{self.within(operand, PRODUCT)}", SUM)
-            case ast.Call(ast.Name(id="d"), [ast.Name(id=of), ast.Name(id=by)]):
+            case Derivative(of=of, by=by):
                 return self.derivative(of, by)
             case ast.Call(ast.Name(id=name), arguments):
                 return self.call(name, [self.write(argument).text for argument in arguments])
@@ -315,6 +361,11 @@ class Plain:
                 sign = self.signs[type(op)]
                 text = f"{self.within(left, binding)}{sign}{self.within(right, tight)}"
                 return Written(text, binding)
+            case ast.Compare(left, [op], [right]):
+                sides = (self.write(side).text for side in (left, right))
+                return Written(self.comparisons[type(op)].join(sides), TEST)
+            case ast.BoolOp(ast.And(), tests):
+                return Written(" and ".join(self.write(test).text for test in tests), TEST)
         raise TypeError(f"{ast.dump(tree)} is no part of a formula")
 
     def within(self, tree: Tree, binding: int) -> str:
@@ -328,6 +379,13 @@ class Plain:
         ast.Sub: " - ",
         ast.Mult: " * ",
         ast.Mod: " % ",
+    }
+    comparisons: Mapping[type[ast.cmpop], str] = {
+        ast.Gt: " > ",
+        ast.GtE: " >= ",
+        ast.Lt: " < ",
+        ast.LtE: " <= ",
+        ast.Eq: " == ",
     }
 
     def parentheses(self, text: str) -> str:
@@ -417,12 +475,17 @@ class Latex(Plain):
 
     def name(self, name: str) -> str:
         stem, index = _stem_and_index(name)
-        if stem != name or len(stem) == 1:
+        if stem != name or (len(stem) == 1 and stem.isalpha() and stem.isascii()):
             letter = rf"\{stem}" if stem in _STEMS else stem
             return f"{letter}_{{{index}}}" if index else letter
         if name in _STEMS:
             return rf"\{name}"
-        return rf"\text{{{''.join(self._escapes.get(c, c) for c in name)}}}"
+        return rf"\text{{{self.escaped(name)}}}"
+
+    @classmethod
+    def escaped(cls, text: str) -> str:
+        """The text with LaTeX's special characters spelt out."""
+        return "".join(cls._escapes.get(c, c) for c in text)
 
     def number(self, text: str) -> Written:
         if text.lstrip("-") in ("inf", "NaN"):

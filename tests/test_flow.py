@@ -13,9 +13,10 @@ import numpy
 import pytest
 import sympy
 
-from microgradlike import Value, assert_derivation, functions, losses
+from microgradlike import Value, assert_derivation, functions, losses, typeset
 from microgradlike.flow import (
     backward_steps,
+    break_at,
     explain,
     forward,
     gradients,
@@ -26,6 +27,7 @@ from microgradlike.flow import (
     slopes,
 )
 from microgradlike.nn import MLP
+from microgradlike.ops import OPERATORS
 
 
 def random_graph(seed: int, size: int = 40) -> tuple[Value, list[Value]]:
@@ -101,7 +103,7 @@ def test_another_seed_scales_the_sweep() -> None:
 def test_forward_computes_what_the_engine_computed(seed: int) -> None:
     root, leaves = random_graph(seed)
     assert forward(root, {}) == {node: node.data for node in nodes(root)}
-    changed = {leaf: leaf.data + 0.5 for leaf in leaves}
+    changed = {leaf: leaf.data + 0.5 for leaf in set(leaves) & set(nodes(root))}
     moved = forward(root, changed)
     again, others = random_graph(seed)
     for leaf in others:
@@ -286,7 +288,7 @@ def test_an_explanation_reads_like_one() -> None:
         "(both sides get the error unchanged).\n"
         "v2 = a * b sends a its error, 1, times its slope there, b = -3: -3 "
         "(each side gets the other's value).\n"
-        "a was used 2 times, so these add up: 1 + -3 = -2.\n"
+        "a was used 2 times, so these add up: 1 + (-3) = -2.\n"
         "So when a rises by a little, y falls by 2 times that.\n"
         "\n"
         "v2 = a * b = 2 * (-3) = -6\n"
@@ -325,9 +327,11 @@ def test_special_numbers_are_spelt_out() -> None:
     y = x.log() * 0.0
     found = explain(y, x, {"y": y})
     assert "dy/dx = dy/dv1 * (1 / x) = 0 * (1 / 0) = NaN" in found.symbols
-    assert math.isnan(found.gradient) and "NaN" in found.symbols and "no number" in found.words
+    assert math.isnan(found.gradient) and "NaN" in found.symbols and "not a number" in found.words
+    assert found.conditions == ["no number on the way is infinite or NaN"]
+    assert "y falls without measure" in explain(-x.sqrt(), x, {"y": y}).words.replace("v2", "y")
     assert r"\infty" in found.latex and "∞" in found.mathml
-    assert "does not change v1 at all" in explain(x * 0.0, x).words
+    assert "the slope is 0: a small change of x hardly" in explain(x * 0.0, x).words
 
 
 def test_a_big_graph_is_explained_without_one_formula() -> None:
@@ -343,13 +347,151 @@ def test_a_big_graph_is_explained_without_one_formula() -> None:
 def test_explain_says_what_it_needs() -> None:
     with pytest.raises(ValueError, match="not computed from this leaf"):
         explain(Value(1.0) * 2, Value(1.0))
+    with pytest.raises(ValueError, match="not computed from this leaf"):
+        explain(Value(1.0) * 2, 3)
     with pytest.raises(TypeError, match="flows back from a Value"):
         explain(1.0, Value(1.0))
+
+
+@pytest.mark.parametrize("names", [3, ["a"], locals, {Value(1.0): "x"}])
+def test_names_are_a_dict_of_names(names: Any) -> None:
+    x = Value(1.0)
+    with pytest.raises(TypeError, match="names is a dict of names and the Values"):
+        explain(x * x, x, names)
+    with pytest.raises(TypeError, match="names is a dict of names and the Values"):
+        named(x, names)
+
+
+def test_labels_that_look_like_derivatives_keep_their_own_numbers() -> None:
+    m, x = Value(3.0, label="dL/dm"), Value(5.0, label="m")
+    loss = (m * x).tanh() * 0 + m * x
+    lines = explain(loss, x, {"L": loss}).symbols.splitlines()
+    assert lines[0] == "v2 = dL/dm * m = 3 * 5 = 15"
+    assert lines[-1] == "dL/dm = dL/dv5 * dL/dm + dL/dv2 * dL/dm = 1 * 3 + 0 * 3 = 3"
+
+
+@pytest.mark.parametrize("label", ["v0", "v1", "pi", "inf", "exp", "lambda", "for", "a b", "v1_"])
+def test_the_formula_has_a_name_of_its_own_for_every_leaf(label: str) -> None:
+    odd, x, y = Value(0.5, label="7"), Value(2.0, label=label), Value(3.0, label="v2")
+    found = explain((odd * x * y).erf(), odd)
+    assert found.formula is not None
+    spelt = {"7": "7", label: label, "v2": "v2"} | dict(found.renamed)
+    assert len(set(spelt.values())) == 3
+    numbers = dict(zip(spelt.values(), (0.5, 2.0, 3.0), strict=True))
+    value = eval(found.formula, {**functions.FUNCTIONS, "pi": math.pi}, numbers)
+    assert value == pytest.approx(found.gradient, rel=1e-12)
+    assert f"with {spelt['7']} for 7" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("build", "point", "formula", "conditions"),
+    [
+        (lambda x: (x * 2).relu(), 1.0, "2", ["x * 2 > 0"]),
+        (lambda x: (x * 2).relu(), -1.0, "0", ["x * 2 <= 0"]),
+        (lambda x: x.elu(), -1.0, "exp(x)", ["x <= 0"]),
+        (lambda x: x.leaky_relu(), 2.0, "1", ["x > 0"]),
+        (lambda x: x.maximum(3.0), 2.0, "0", ["x < 3"]),
+        (lambda x: x.maximum(x * x), 1.0, "0.5 + 0.5 * x + 0.5 * x", ["x == x * x"]),
+        (lambda x: functions.where(x > 0, x * x, x), 2.0, "x + x", ["where chooses as it did"]),
+        (lambda x: x**2, 2.0, "2 * x", []),
+        (lambda x: x**1, 2.0, "1", []),
+        (lambda x: x**x, 2.0, "x * x**(x - 1) + x**x * log(x)", []),
+        (lambda x: functions.hypot(x, 1), 2.0, "x / hypot(x, 1)", []),
+    ],
+)
+def test_the_formula_says_where_it_holds(
+    build: Any, point: float, formula: str, conditions: list[str]
+) -> None:
+    x = Value(point, label="x")
+    found = explain(build(x), x)
+    assert (found.formula, found.conditions) == (formula, conditions)
+    assert ("This holds as long as" in str(found)) == bool(conditions)
+    domain = (point - 0.2, point + 0.2)
+    if not any("==" in condition for condition in conditions):
+        assert_derivation(build, formula, domain=domain)
+
+
+@pytest.mark.parametrize(
+    ("build", "point", "words"),
+    [
+        (lambda x: x.relu(), 0.0, "a kink (the slope is 0 below and 1 above): 0 is a convention"),
+        (lambda x: abs(x), 0.0, "a kink (the slope is -1 below and 1 above): 0 is a convention"),
+        (lambda x: x.maximum(Value(2.0)), 2.0, "(the slope is 0 below and 1 above): 0.5 is a"),
+        (lambda x: x.floor(), 2.0, "a jump: 0 is a convention"),
+        (lambda x: x.sign(), 0.0, "a jump: 0 is a convention"),
+        (lambda x: x % 1.5, 3.0, "a jump: 1 is a convention"),
+    ],
+)
+def test_kinks_and_jumps_are_named(build: Any, point: float, words: str) -> None:
+    x = Value(point, label="x")
+    found = explain(build(x), x)
+    assert words in found.words and "by convention" in found.conclusion
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        *(lambda x: x * x, lambda x: x**3, lambda x: x**1.1, lambda x: x.sin(), lambda x: x.cosh()),
+        *(lambda x: x.gelu(), lambda x: x.softsign(), lambda x: x.sinc(), lambda x: x / 3 - x),
+    ],
+)
+@pytest.mark.parametrize("point", [0.0, 1e-9, 1.0, 1e6])
+def test_no_kink_is_named_where_there_is_none(build: Any, point: float) -> None:
+    x = Value(point, label="x")
+    assert not any(map(break_at, backward_steps(build(x))))
+
+
+def test_each_operand_has_its_own_rule() -> None:
+    x = Value(2.0, label="x")
+    assert "(the right side gets the error negated)" in explain(5 - x, x).words
+    assert "(the left side gets the error unchanged)" in explain(x - 5, x).words
+    assert "(the power, times the log of its base)" in explain(2**x, x).words
+    assert "(the exponent comes down, less one)" in explain(x**2, x).words
+    assert "x (the branch that where took) sends" in explain(functions.where(x > 0, x, 0), x).words
+
+
+def test_the_rules_of_the_gates_are_short() -> None:
+    for row in OPERATORS.values():
+        assert all(len(rule.split()) <= 8 for rule in row.rules)
+        assert len(row.rules) == len(row.slopes)
+
+
+@pytest.mark.parametrize("label", [*"_%#&$^~{}\\", "é", "a", "w_1", "%1"])
+def test_labels_in_latex_are_escaped(label: str) -> None:
+    x = Value(2.0, label=label)
+    latex = explain(x * 3, x).latex
+    plain = {"a": "a", "w_1": "w_{1}"}.get(label)
+    escaped = plain or rf"\text{{{typeset.Latex.escaped(label)}}}"
+    assert rf"\partial {escaped}}}" in latex
+    assert escaped != rf"\text{{{label}}}" or label == "é"
+
+
+def test_bad_input_is_refused_in_one_sentence() -> None:
+    x = Value(2.0, label="x")
+    y = x * 3
+    with pytest.raises(TypeError, match="flows back from a Value"):
+        backward_steps(3)  # at once, not when the first step is asked for
+    with pytest.raises(TypeError, match="seed, the gradient of the result, takes a real number"):
+        backward_steps(y, seed="a")
+    for wrong in (nodes, named, lambda root: forward(root, {})):
+        with pytest.raises(TypeError, match=r"flows back from a Value .* but got 3 \(int\)"):
+            wrong(3)
+    with pytest.raises(TypeError, match=r"such as \{w: 1.0\}, but got 3"):
+        forward(y, 3)
+    with pytest.raises(TypeError, match="forward takes a real number"):
+        forward(y, {x: "a"})  # type: ignore[dict-item]
+    for foreign in (y, Value(1.0), "x"):
+        with pytest.raises(ValueError, match="other numbers for leaves of the graph"):
+            forward(y, {foreign: 1.0})  # type: ignore[dict-item]
+    for most in (1.5, "a", True, 0):
+        with pytest.raises(ValueError, match="at least one path, but got most="):
+            paths(y, x, most)
 
 
 def test_the_result_by_itself_is_one() -> None:
     x = Value(2.0, label="x")
     assert explain(x, x).symbols == "dx/dx = 1"
+    assert "x, seen from itself, has the slope 1." in explain(x, x).words
     assert explain(x * 3, x).gradient == 3.0
 
 

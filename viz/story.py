@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from microgradlike import flow, typeset
 from microgradlike.engine import Value
 from microgradlike.flow import Step
 from microgradlike.ops import OPERATORS
-from microgradlike.typeset import counted
+from microgradlike.typeset import Derivative, Symbol, counted
 from viz import style
 from viz.scene import Graph, Move, Scene
 
@@ -68,7 +69,6 @@ class Story:
         self._home = {node: box for box, nodes in scene.members.items() for node in nodes}
         self._sent: dict[str, int] = {}
         self._sent_singly: dict[tuple[Value, int], int] = {}
-        self._numbers = {self.names[node]: node.data for node in self.told}
         operations = sum(bool(node.op) for node in graph.nodes)
         given = len(graph.nodes) - operations
         self.moments = [
@@ -140,16 +140,16 @@ class Story:
             )
 
     def _computed_one(self, box: str, node: Value) -> Moment:
-        name = self.names[node]
-        how = flow.value_formula(node, self._symbols(node))
-        text = typeset.plain(how)
-        broken = "" if node is not self.graph.origin else f"{style.number(node.data)} begins here"
+        symbols = self._symbols(node)
+        how = flow.value_formula(node, symbols)
+        text = flow.equation_in_words(node, symbols)
+        born = node is self.graph.origin and not math.isfinite(node.data)
         return Moment(
             "forward",
-            f"{name} = {text} is computed: {style.number(node.data)}.",
-            f"{name} = {text}: what is it?",
-            _equation(ast.Name(name), how, self._filled(how), ast.Constant(node.data)),
-            flag=broken,
+            f"{text} is computed: {style.number(node.data)}.",
+            f"{text}: what is it?",
+            _equation(symbols[node], how, typeset.evaluated(how), ast.Constant(node.data)),
+            flag=f"{style.number(node.data)} begins here" if born else "",
             active=box,
         )
 
@@ -169,7 +169,7 @@ class Story:
                 "seed",
                 f"The error starts at {self.name}: the slope of a thing by itself is 1.",
                 f"What is the slope of {self.name} by itself?",
-                _equation(typeset.derivative(self.name, self.name), ast.Constant(1)),
+                _equation(Derivative(self.name, self.name, 1.0), ast.Constant(1)),
                 active=self._home[root],
             )
         )
@@ -213,29 +213,30 @@ class Story:
         node, parent = self.names[step.node], self.names[step.parent]
         symbols = self._symbols(step.node)
         slope = flow.slope_formula(step, symbols)
-        local, upstream = typeset.derivative(node, parent), typeset.derivative(self.name, node)
-        chain = typeset.product(upstream, local)
-        numbers = typeset.product(ast.Constant(step.upstream), ast.Constant(step.slope))
+        local = Derivative(node, parent, step.slope)
+        chain = typeset.product(Derivative(self.name, node, step.upstream), local)
         written = typeset.MathML()
-        arriving = written.write(typeset.derivative(self.name, parent)).text
+        arriving = written.write(Derivative(self.name, parent, step.after)).text
         total = ""
         if len(self.grads[step.parent]) > 1:
             terms = f"{style.number(step.before)} + {_in_sum(step.contribution)}"
             total = f"{parent} has received before: {terms} = {style.number(step.after)}"
-        what = typeset.plain(flow.value_formula(step.node, symbols))
+        what = flow.equation_in_words(step.node, symbols)
         flags = [f"{node} is {flag}" for flag in self.graph.flags.get(step.node, ())]
         if step.node is self.graph.origin:
             flags.append("the first number that is not finite comes from here")
+        if found := flow.break_at(step):
+            flags.append(f"{node} has {found} just here: its slope is a convention")
         return Moment(
             "backward",
-            f"{node} = {what} sends {style.signed(step.contribution)} back to {parent}.",
-            f"{node} = {what}: what does it send back to {parent}? Which sign, which size?",
+            f"{what} sends {style.signed(step.contribution)} back to {parent}.",
+            f"{what}: what does it send back to {parent}? Which sign, which size?",
             (
                 _math(f"{arriving}<mo>+=</mo>{written.write(chain).text}"),
-                *_equation(local, slope, self._filled(slope)),
-                *_equation(numbers, ast.Constant(step.contribution)),
+                *_equation(local, slope, typeset.evaluated(slope)),
+                *_equation(typeset.evaluated(chain), ast.Constant(step.contribution)),
             ),
-            f"{step.node.op}: {OPERATORS[step.node.op].rule}",
+            f"{step.node.op}: {OPERATORS[step.node.op].rules[step.place]}",
             total,
             "; ".join(flags),
             box,
@@ -336,15 +337,11 @@ class Story:
         return {"ways": ways, "rest": rest, "total": style.number(found.total)}
 
     def _symbols(self, node: Value) -> dict[Value, typeset.Tree]:
-        return {v: ast.Name(self.names[v]) for v in (node, *node.parents)}
-
-    def _filled(self, tree: typeset.Tree) -> typeset.Tree:
-        return typeset.evaluated(tree, self._numbers)
+        return {v: Symbol(self.names[v], v.data) for v in (node, *node.parents)}
 
 
 def _in_sum(value: float) -> str:
-    """A number inside a formula: a negative one in parentheses."""
-    return f"({style.number(value)})" if value < 0 else style.number(value)
+    return typeset.term(value).replace("-", "−")
 
 
 def _math(inside: str) -> str:
