@@ -388,7 +388,7 @@ def test_a_network_is_folded_by_neuron() -> None:
     assert column == [f"neuron {i}" for i in range(16)]
     assert neurons[0].lines == ("relu, 3 parameters",)
     assert sum(box.kind == "result" for box in scene.boxes) == 1
-    assert "of parameters only" in str(scene.boxes)
+    assert "work on parameters alone" in str(scene.boxes)
     nodes = len(Graph.of(loss).nodes)
     drawn = sum(box.kind != "layer" for box in scene.boxes)
     assert scene.notes == [f"folded: {nodes:,} nodes as {drawn}; draw(root, fold=False) shows all"]
@@ -412,7 +412,7 @@ def test_what_arrives_at_a_neuron_is_the_gradient_of_its_output() -> None:
 
 def test_a_penalty_sends_each_layer_one_arrow() -> None:
     scene = folded(Graph.of(network(2, 8, 1)))
-    penalty = next(box for box in scene.boxes if "of parameters only" in box.lines)
+    penalty = next(box for box in scene.boxes if box.heading == "work on parameters alone")
     layers = {box.name for box in scene.boxes if box.kind == "layer"}
     assert {a.tail for a in scene.arrows if a.head == penalty.name} == layers
 
@@ -451,7 +451,7 @@ def test_a_wide_network_is_folded_by_layer() -> None:
 
 def test_a_network_of_many_layers_is_folded_by_depth() -> None:
     scene = folded(Graph.of(network(1, *[1] * 600)))
-    assert len(scene.boxes) < 20 and any("stage 1" in box.lines for box in scene.boxes)
+    assert len(scene.boxes) < 20 and any(box.heading == "stage 1" for box in scene.boxes)
 
 
 @pytest.mark.parametrize("size", [2_000, 100_000])
@@ -533,6 +533,6 @@ def test_each_layer_is_a_frame_with_its_neurons_in_order(rankdir: str) -> None:
 
 def test_a_penalty_sends_one_arrow_to_each_layer() -> None:
     scene = folded(Graph.of(network(2, 4, 4, 1)))
-    (penalty,) = [box.name for box in scene.boxes if "of parameters only" in box.lines]
+    (penalty,) = [box.name for box in scene.boxes if box.heading == "work on parameters alone"]
     tails = [arrow.tail for arrow in scene.arrows if arrow.head == penalty]
     assert sorted(tails) == ["l0", "l1", "l2"]

@@ -433,6 +433,38 @@ def test_a_graph_too_big_to_open_is_told_by_its_parts(visit: Visit, tmp_path: Pa
     assert tab.complaints == []
 
 
+def test_the_frame_of_a_wide_graph_follows_what_happens(visit: Visit, tmp_path: Path) -> None:
+    """Also before the first step and after the last, where no node is at work."""
+    path = save_stepper(big_network(), tmp_path / "page.html", fold=False, lr=0.1)
+    tab = visit(path)
+    in_sight = """() => {
+        const frame = document.querySelector('.views').getBoundingClientRect();
+        return [...document.querySelectorAll('.view .node')].filter((node) => {
+            const box = node.getBoundingClientRect();
+            return box.left >= frame.left - 1 && box.right <= frame.right + 1
+                && box.top >= frame.top - 1 && box.bottom <= frame.bottom + 1;
+        }).map((node) => node.dataset.kind);
+    }"""
+    assert tab.page.evaluate(in_sight) != []
+    tab.press("End")
+    assert "result" in tab.page.evaluate(in_sight)
+    legend = tab.page.locator(".legend:not([hidden])")
+    before = legend.bounding_box()
+    tab.page.evaluate("document.querySelector('.views').scrollTo(0, 0)")
+    assert legend.bounding_box() == before and "slope (local derivative)" in legend.inner_text()
+
+
+def test_a_slope_is_shown_when_it_is_known(visit: Visit, saved: Saved) -> None:
+    tab = visit(saved("small"))
+    hidden = "[...document.querySelectorAll('.slope')].filter((e) => e.getAttribute('visibility'))"
+    slopes = tab.page.locator(".slope").count()
+    assert tab.page.evaluate(f"{hidden}.length") == slopes == 10
+    tab.press("ArrowRight")
+    assert tab.page.evaluate(f"{hidden}.length") == slopes - 2
+    tab.press("End")
+    assert tab.page.evaluate(f"{hidden}.length") == 0
+
+
 # ---- 14: any label -----------------------------------------------------------------------------
 
 LABELS = ["</script>", '"><b>', "🎉 party", "x" * 200, "two\nlines", "same", "same", "{{script}}"]
@@ -523,7 +555,9 @@ def test_a_reader_can_be_asked_first(visit: Visit, saved: Saved) -> None:
 
 
 def test_the_same_graph_gives_the_same_bytes(tmp_path: Path) -> None:
-    one, two = (save_stepper(expression(), tmp_path / name, lr=0.1) for name in ("a", "b"))
+    one, two = (
+        save_stepper(expression(), tmp_path / name, lr=0.1) for name in ("a.html", "b.html")
+    )
     assert one.read_bytes() == two.read_bytes()
     assert json.loads(re.findall(r'class="story">(.*?)</script>', one.read_text())[0])["moments"]
 

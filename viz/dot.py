@@ -74,13 +74,13 @@ class Look:
         return dict(zip(("tailport", "headport"), "sn" if self.downward else "ew", strict=True))
 
 
-def digraph(scene: Scene, rankdir: str) -> graphviz.Digraph:
+def digraph(scene: Scene, rankdir: str, legend: str) -> graphviz.Digraph:
     """The scene as a graph for the layout program; the same scene gives the same text."""
     look = Look.of(scene, rankdir)
     dot = graphviz.Digraph("microgradlike")
     dot.attr(rankdir=rankdir, bgcolor="transparent", outputorder="edgesfirst", nodesep="0.2")
     dot.attr(fontname=style.FONT, fontsize="10", fontcolor=style.MUTED, labelloc="b")
-    dot.attr(labeljust="l", label=legend(scene, look), **look.space(scene.folded))
+    dot.attr(labeljust="l", label=legend, **look.space(scene.folded))
     dot.attr("node", fontname=style.FONT, fontsize="11", fontcolor=style.INK, style="filled")
     dot.attr("node", fillcolor=style.SURFACE, color=style.BORDER, margin="0.12,0.04", height="0.2")
     dot.attr("edge", fontname=style.FONT, fontsize="10", color=style.MUTED, arrowsize="0.6")
@@ -224,8 +224,9 @@ def _numbers(slope: float | None, error: float, look: Look, hidden: bool = False
 # ---- The legend, which explains everything that is on the picture ------------------------------
 
 
-def legend(scene: Scene, look: Look) -> str:
+def legend(scene: Scene, rankdir: str) -> str:
     """The legend as the label of the whole graph, so that every layout puts it below."""
+    look = Look.of(scene, rankdir)
     errors = [arrow.contribution for arrow in scene.arrows if arrow.contribution is not None]
     rows = [labels.key("shape", labels.words(_shapes_present(scene)))]
     if scene.ran and errors:

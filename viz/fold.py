@@ -39,7 +39,7 @@ class Part(NamedTuple):
 
 
 #: Operations that no input reaches: they depend on parameters alone.
-PENALTY = Part("of parameters only")
+PENALTY = Part("work on parameters alone")
 
 
 def folded(graph: Graph) -> Scene:
@@ -137,7 +137,7 @@ def _by_neuron(
         if penalty:
             parameters_only.add(node)
         if neuron is None:
-            parts[node] = PENALTY if penalty else Part(f"after {deepest} layers")
+            parts[node] = PENALTY if penalty else Part(f"work after {counted(deepest, 'layer')}")
     parts[graph.root] = Part("result")
     return parts
 
@@ -356,7 +356,7 @@ def _describe(graph: Graph, part: Part, nodes: list[Value]) -> tuple[str, tuple[
             counted(weights, "parameter"),
             counts,
         )
-    return counts, (part.name, _most(operations.most_common()))
+    return part.name, (counts, _most(operations.most_common()))
 
 
 def _most(operations: Iterable[tuple[str, int]]) -> str:

@@ -14,7 +14,8 @@ import graphviz
 
 from microgradlike.engine import Value
 from microgradlike.files import write
-from viz.dot import digraph
+from viz import labels
+from viz.dot import digraph, legend
 from viz.film import at
 from viz.fold import folded
 from viz.picture import Picture
@@ -67,11 +68,23 @@ def draw(
 
 
 def picture(scene: Scene, rankdir: str, engine: Engine | None) -> Picture:
-    """A scene as a picture."""
+    """A scene as a picture, with its legend below."""
+    return _picture(scene, rankdir, engine, legend(scene, rankdir))
+
+
+def picture_and_legend(
+    scene: Scene, rankdir: str, engine: Engine | None
+) -> tuple[Picture, Picture]:
+    """The same as two pictures, for a page on which only one of them grows and scrolls."""
+    alone = labels.legend_alone(legend(scene, rankdir))
+    return _picture(scene, rankdir, engine, ""), Picture(alone, "What it shows", {}, engine)
+
+
+def _picture(scene: Scene, rankdir: str, engine: Engine | None, legend: str) -> Picture:
     titles = {box.name: box.title for box in scene.boxes}
     titles |= {f"e{place}": arrow.title for place, arrow in enumerate(scene.arrows)}
     title = "\n".join((scene.title, *scene.notes))
-    return Picture(str(digraph(scene, rankdir).source), title, titles, engine)
+    return Picture(str(digraph(scene, rankdir, legend).source), title, titles, engine)
 
 
 def check_rankdir(rankdir: str) -> None:

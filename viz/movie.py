@@ -14,10 +14,20 @@ from microgradlike import losses
 from microgradlike.files import write
 from microgradlike.inputs import describe
 from microgradlike.training import History
-from viz import style
+from viz import labels, style
 from viz.film import spread
-from viz.network import Look, Network, arrows, circles, face, network_picture, read_network
+from viz.network import (
+    Look,
+    Network,
+    arrows,
+    circles,
+    face,
+    legend,
+    network_picture,
+    read_network,
+)
 from viz.page import embedded, page
+from viz.picture import Picture
 from viz.render import SVG, Engine, outline, sides, text
 
 #: No more records than this are shown of one training.
@@ -87,6 +97,7 @@ def save_movie(
         },
         slots={
             "network": _network(networks, look, engine),
+            "legend": _legend(networks[-1], look, engine),
             "curve": _curve(history.loss, epochs[-1]),
         },
     )
@@ -148,7 +159,8 @@ def _network(networks: Sequence[Network], look: Look, engine: Engine | None) -> 
         for layer in shown.weights
         for weight in layer.flat
     )
-    svg, groups = embedded(network_picture(network, "weight", look, engine, room=math.ceil(widest)))
+    shown = network_picture(network, "weight", look, engine, "", room=math.ceil(widest))
+    svg, groups = embedded(shown)
     for place, (column, row) in enumerate(circles(network)):
         group = groups[f"n{column}_{row}"]
         group.set("data-neuron", str(place))
@@ -168,6 +180,12 @@ def _network(networks: Sequence[Network], look: Look, engine: Engine | None) -> 
             number.set("data-number", str(place))
             ground, words = ([*number.iter(f"{SVG}{tag}")][-1] for tag in ("polygon", "text"))
             words.attrib |= {"text-anchor": "middle", "x": f"{sum(sides(ground)) / 2:g}"}
+    return text(svg)
+
+
+def _legend(network: Network, look: Look, engine: Engine | None) -> str:
+    alone = labels.legend_alone(legend(network, "weight", look))
+    svg, _ = embedded(Picture(alone, "What it shows", {}, engine))
     return text(svg)
 
 

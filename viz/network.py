@@ -115,7 +115,8 @@ def draw_network(
     if hue == "error" and y is None:
         raise ValueError('hue="error" needs an example x and its target y: there is no error yet')
     network = read_network(model, x, y, loss=loss, names=names)
-    return network_picture(network, hue, Look.of([network]), engine)
+    look = Look.of([network])
+    return network_picture(network, hue, look, engine, legend(network, hue, look))
 
 
 # ---- Reading a model ---------------------------------------------------------------------------
@@ -253,13 +254,13 @@ def circles(network: Network) -> list[tuple[int, int]]:
 
 
 def network_picture(
-    network: Network, hue: Hue, look: Look, engine: Engine | None, room: int = 0
+    network: Network, hue: Hue, look: Look, engine: Engine | None, legend: str, room: int = 0
 ) -> Picture:
     """The network with every neuron in its place; the numbers on arrows have this much room."""
     dot = graphviz.Digraph("network")
     dot.attr(layout="neato", splines="line", bgcolor="transparent", outputorder="edgesfirst")
     dot.attr(fontname=style.FONT, fontsize="10", fontcolor=style.MUTED, labelloc="b")
-    dot.attr(labeljust="l", label=_legend(network, hue, look))
+    dot.attr(labeljust="l", label=legend)
     dot.attr("node", fontname=style.FONT, fontcolor=style.INK, color=style.BORDER, style="filled")
     dot.attr("edge", fontname=style.FONT, arrowsize="0.7")
     titles = {}
@@ -410,7 +411,8 @@ def _about_weight(network: Network, layer: int, neuron: int, source: int) -> str
     return "\n".join(words)
 
 
-def _legend(network: Network, hue: Hue, look: Look) -> str:
+def legend(network: Network, hue: Hue, look: Look) -> str:
+    """What all of it means, as the label of the whole graph."""
     rows = [labels.widths(look.widths.largest, look.width, "size of the weight")]
     meaning = {
         "weight": ("positive weight: passed on as it is", "negative weight: passed on reversed"),

@@ -22,7 +22,7 @@ from microgradlike.inputs import number
 from viz import style
 from viz.dot import Look
 from viz.fold import folded
-from viz.graph import check_rankdir, picture
+from viz.graph import check_rankdir, picture_and_legend
 from viz.page import drop, embedded, frame, page
 from viz.render import SVG, Engine, outline, sides, text
 from viz.scene import Box, Graph, Scene, whole
@@ -127,11 +127,15 @@ class Stepper:
 # ---- Views: pictures whose parts the script can find --------------------------------------------
 
 
-def _view(story: Story, scene: Scene, rankdir: str, engine: Engine | None, opened: str = "") -> str:
-    """A picture with everything marked that the script changes."""
+def _view(
+    story: Story, scene: Scene, rankdir: str, engine: Engine | None, opened: str = ""
+) -> tuple[str, str]:
+    """A picture with everything marked that the script changes, and its legend."""
     boxes = [_with_room(story, scene, box) for box in scene.boxes]
-    roomy = replace(scene, boxes=boxes, colours=story.colours)
-    svg, groups = embedded(picture(roomy, rankdir, engine))
+    # What the notes say of a folded picture is said by the page itself.
+    roomy = replace(scene, boxes=boxes, colours=story.colours, notes=[])
+    shown, legend = picture_and_legend(roomy, rankdir, engine)
+    svg, groups = embedded(shown)
     description = ElementTree.Element(f"{SVG}desc")
     description.text = "Each node has a value and a gradient; the table below has the same numbers."
     svg.insert(1, description)
@@ -156,11 +160,16 @@ def _view(story: Story, scene: Scene, rankdir: str, engine: Engine | None, opene
         _mark_edge(group, marks, repr(arrow.contribution), numbered)
         if numbered:  # its numbers stand beside it, and the panel tells the rest
             drop(group, "title")
+    key, _ = embedded(legend)
     _slim(svg)
+    _slim(key)
     title = html.escape(story.title(opened)) if opened else ""
     hidden = f' data-part="{opened}" data-title="{title}" hidden' if opened else ""
     kind = "view folded" if scene.folded else "view"
-    return f'<div class="{kind}"{hidden}>{text(svg)}</div>'
+    return (
+        f'<div class="{kind}"{hidden}>{text(svg)}</div>',
+        f'<div class="legend"{hidden}>{text(key)}</div>',
+    )
 
 
 def _slim(svg: ElementTree.Element) -> None:
@@ -234,21 +243,25 @@ def _mark_edge(
         group.set(name, str(value))
     group.set("data-contribution", contribution)
     if numbered:
-        list(group.iter(f"{SVG}text"))[-1].set("class", "news")
+        *slope, news = group.iter(f"{SVG}text")
+        news.set("class", "news")
+        for words in slope:
+            words.set("class", "slope")
 
 
 # ---- The page ----------------------------------------------------------------------------------
 
 
-def _page(story: Story, views: list[str]) -> str:
-    shown = set(re.findall(r'data-node="(\w+)"', "".join(views)))
+def _page(story: Story, views: list[tuple[str, str]]) -> str:
+    pictures, legends = ("".join(parts) for parts in zip(*views, strict=True))
+    shown = set(re.findall(r'data-node="(\w+)"', pictures))
     return page(
         "stepper",
         headline="Backpropagation, step by step",
         heading=story.heading,
         last=story.last,
         data=story.data(),
-        slots={"views": "".join(views), "table": _table(story, shown)},
+        slots={"views": pictures, "legends": legends, "table": _table(story, shown)},
         choices='<label><input type="checkbox" class="quiz"> Ask me first</label>\n',
     )
 

@@ -255,14 +255,17 @@ class Story:
         if len(arrows) > 6:
             shares.append(f"and to {len(arrows) - 6} more")
         title = self.title(move.sender)
-        sends = f"sends its error back: {', '.join(shares) or 'to its own parameters'}"
-        if arrows and not any(arrow.contribution for arrow in arrows):
+        sends = f"sends its error back: {', '.join(shares)}"
+        if not arrows:
+            sends = "sends its error back to its own parameters alone"
+        elif not any(arrow.contribution for arrow in arrows):
             sends = "sends no error back"
+        summed = move.ways > len(arrows)
         return Moment(
             "backward",
             f"{title} {sends}.",
             f"{title} sends its error back: to whom does most of it go?",
-            rule=f"each share is a sum: there are {counted(move.ways, 'way')} in all",
+            rule=f"each share is a sum: there are {move.ways:,} ways in all" if summed else "",
             active=move.sender,
         )
 
@@ -291,7 +294,7 @@ class Story:
                 f"The update: {counted(len(moved), what)} moved against the gradient. {self.name} "
                 f"was {style.number(root.data)} and is now {style.number(data[root])}.",
                 f"The update: each {what} moves against its gradient. Does {self.name} fall?",
-                rule="; ".join(lines),
+                rule="\n".join(lines),
             )
         )
 

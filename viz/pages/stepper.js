@@ -7,6 +7,7 @@ function start(root) {
   let chosen = "";
   let opened = "";
   let zoom = 0;
+  let shown = 0;
 
   const nodes = all("[data-node], [data-shows]", root).map((element) => ({
     element,
@@ -22,6 +23,8 @@ function start(root) {
   const edges = all("[data-at]", root).map((group) => ({
     group,
     at: Number(group.dataset.at),
+    slope: one(".slope", group),
+    known: story.nodes[group.dataset.edge?.split("->")[1]]?.values[0][0] || 0, // no slope before
     contribution: group.dataset.contribution,
   }));
   const boxes = all(".node[data-node], .node[data-box]", root);
@@ -42,6 +45,7 @@ function start(root) {
   function show(now) {
     const asked = !revealed;
     const told = story.moments[now];
+    shown = now;
     for (const node of nodes) {
       const value = latest(node.values, now);
       const grad = latest(node.grads, now);
@@ -63,8 +67,9 @@ function start(root) {
       const { name, kind } = node.element.dataset;
       set(node.element, "aria-label", `${name}, ${kind}, ${numbers}`);
     }
-    for (const { group, at, contribution } of edges) {
+    for (const { group, at, slope, known, contribution } of edges) {
       const crossed = now >= at && !(asked && now === at);
+      if (slope) set(slope, "visibility", now < known ? "hidden" : null);
       group.classList.toggle("waiting", !crossed);
       group.classList.toggle("current", now === at && crossed);
       set(group, "data-contribution", now >= at ? contribution : null);
@@ -89,7 +94,10 @@ function start(root) {
 
   function follow() {
     const frame = one(".views", root);
-    const active = overflows && one(".view:not([hidden]) .active", root);
+    if (!overflows) return;
+    const drawn = all(".view:not([hidden]) .node", root);
+    const at_rest = story.moments[shown].active === "" && drawn.at(shown === 0 ? 0 : -1);
+    const active = one(".view:not([hidden]) .active", root) || at_rest;
     if (!active) return;
     const [inner, outer] = [active.getBoundingClientRect(), frame.getBoundingClientRect()];
     if (inner.left < outer.left || inner.right > outer.right) {
@@ -254,6 +262,7 @@ function start(root) {
     if (part && !view) return;
     opened = part;
     for (const candidate of views) candidate.hidden = candidate !== (view || views[0]);
+    for (const [place, legend] of all(".legend", root).entries()) legend.hidden = views[place].hidden;
     one(".where", root).hidden = !part;
     write(one(".opened", root), view ? view.dataset.title : "");
     if (stops().length) land(stops()[0]);
