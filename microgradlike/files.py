@@ -5,6 +5,29 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from microgradlike.inputs import describe
+
+
+def ending_in(path: str | os.PathLike[str], kind: str, *suffixes: str) -> Path:
+    """The path, whose name ends as those of files of this kind do.
+
+    Raises:
+        TypeError: it is no path.
+        ValueError: it ends in none of the suffixes.
+
+    >>> ending_in("loss.SVG", "a picture", ".svg", ".png").suffix
+    '.SVG'
+    """
+    try:
+        named = Path(path)
+    except TypeError:
+        raise TypeError(f"{kind} is written to a path, but got {describe(path)}") from None
+    if named.suffix.lower() not in suffixes:
+        *others, last = suffixes
+        choice = f"{', '.join(others)} or {last}" if others else last
+        raise ValueError(f"the name of {kind} ends in {choice}, but got {os.fspath(path)!r}")
+    return named
+
 
 def write(path: str | os.PathLike[str], content: bytes) -> Path:
     """Write a whole file, or leave what was there.

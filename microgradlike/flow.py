@@ -23,7 +23,8 @@ import numpy.typing
 from microgradlike import losses, ops, typeset
 from microgradlike.engine import Rule, Value, topological_order
 from microgradlike.functions import FUNCTIONS
-from microgradlike.inputs import describe, number
+from microgradlike.inputs import describe, function, number
+from microgradlike.nn import inputs_of
 from microgradlike.ops import OPERATORS
 from microgradlike.typeset import Derivative, Symbol, Tree, literal
 
@@ -753,42 +754,79 @@ def layer_errors(
     >>> numpy.allclose(hidden.weight_gradient, numpy.outer(hidden.delta, hidden.activation_in))
     True
     """
-    layers = getattr(model, "layers", None)
-    if not layers:
-        raise TypeError(f"layer_errors takes a model with layers, but got {describe(model)}")
-    runs = []
-    for layer in layers:
-        neurons = layer.neurons
-        sums = [neuron.weighted_sum(x) for neuron in neurons]
-        outputs = [neuron.activated(z) for neuron, z in zip(neurons, sums, strict=True)]
-        runs.append((layer, _floats(x), _floats(outputs), sums))
-        x = outputs
-    gradient = gradients(loss(x[0] if len(x) == 1 else x, y))
+    runs = layer_runs(model, x)
+    function("loss", loss)
+    out = runs[-1].outputs
+    cost = loss(out[0] if len(out) == 1 else out, y)
+    if not isinstance(cost, Value):
+        raise TypeError(f"the loss of an output and its target is a Value, not {describe(cost)}")
+    gradient = gradients(cost)
 
     def of(values: Any) -> Array:
         return numpy.array([gradient.get(value, 0.0) for value in values])
 
     errors: list[LayerError] = []
-    weights_part = of(x)
+    weights_part = of(out)
     for place in reversed(range(len(runs))):
-        layer, activation_in, activation_out, sums = runs[place]
+        neurons, inputs, sums, outputs = runs[place]
         errors.insert(
             0,
             LayerError(
                 f"layers.{place}",
-                layer.neurons[0].activation,
+                neurons[0].activation,
                 of(sums),
                 weights_part,
-                numpy.array([_slope(n, z) for n, z in zip(layer.neurons, sums, strict=True)]),
-                activation_in,
-                activation_out,
-                numpy.array([of(neuron.w) for neuron in layer.neurons]),
-                of([neuron.b for neuron in layer.neurons]),
+                numpy.array([_slope(n, z) for n, z in zip(neurons, sums, strict=True)]),
+                _floats(inputs),
+                _floats(outputs),
+                numpy.array([of(neuron.w) for neuron in neurons]),
+                of([neuron.b for neuron in neurons]),
             ),
         )
-        weights = numpy.array([_floats(neuron.w) for neuron in layer.neurons])
+        weights = numpy.array([_floats(neuron.w) for neuron in neurons])
         weights_part = weights.T @ errors[0].delta
     return errors
+
+
+class LayerRun(NamedTuple):
+    """One layer at work on an example."""
+
+    neurons: Sequence[Any]
+    inputs: list[Any]
+    sums: list[Value]
+    """The weighted sum of each neuron."""
+    outputs: list[Value]
+    """What the activation makes of it."""
+
+
+def layer_runs(model: Any, x: Any) -> list[LayerRun]:
+    """The layers of a model at work on one example, the first layer first.
+
+    Raises:
+        TypeError, ValueError: the model has no layers, or does not fit ``x``.
+    """
+    runs: list[LayerRun] = []
+    neurons = layers_of(model)[0].neurons
+    x = inputs_of(x, len(neurons[0].w), model)
+    for layer in layers_of(model):
+        neurons = layer.neurons
+        sums = [neuron.weighted_sum(x) for neuron in neurons]
+        outputs = [neuron.activated(z) for neuron, z in zip(neurons, sums, strict=True)]
+        runs.append(LayerRun(neurons, x, sums, outputs))
+        x = outputs
+    return runs
+
+
+def layers_of(model: Any) -> Sequence[Any]:
+    """The layers of a model.
+
+    Raises:
+        TypeError: it has none.
+    """
+    layers: Sequence[Any] | None = getattr(model, "layers", None)
+    if not layers:
+        raise TypeError(f"a model with layers is needed, such as an MLP, but got {describe(model)}")
+    return layers
 
 
 def _slope(neuron: Any, weighted_sum: Value) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from typing import Any
 
@@ -18,6 +19,24 @@ def number(value: Any, what: str) -> float:
         return float(value)
     except OverflowError:
         raise ValueError(f"{what} takes a number that a float can hold, up to 1.8e308") from None
+
+
+def within(name: str, value: Any, low: float, high: float) -> float:
+    """The number, if it lies from ``low`` to below ``high``; TypeError or ValueError otherwise."""
+    found = number(value, name)
+    if not low <= found < high:
+        upper = f"to below {high}" if math.isfinite(high) else "up, and finite"
+        raise ValueError(f"{name} is a number from {low} {upper}, but got {found}")
+    return found
+
+
+def function(name: str, value: Any) -> None:
+    """TypeError, naming it, unless the value can be called."""
+    if not callable(value):
+        raise TypeError(
+            f"{name} is a function, or an object that can be called, "
+            f"but got {describe(value)}; pass the function itself"
+        )
 
 
 def describe(value: Any) -> str:

@@ -27,6 +27,8 @@ def _elementwise(name: str, loss: Callable[[Any, Any], Any], output: Any, target
 
 
 def _is_list(value: Any) -> bool:
+    if getattr(value, "shape", None) == ():  # an array that is no list
+        return False
     return isinstance(value, Iterable) and not isinstance(value, str)
 
 

@@ -188,10 +188,7 @@ def _refuse_infinite(state: Mapping[str, float]) -> None:
 
 
 def _suffix(path: str | os.PathLike[str]) -> str:
-    suffix = Path(path).suffix
-    if suffix not in (".npz", ".json"):
-        raise ValueError(f"parameters are kept in .npz or .json files, but got {os.fspath(path)!r}")
-    return suffix
+    return files.ending_in(path, "a file of parameters", ".npz", ".json").suffix.lower()
 
 
 def _read_json(content: bytes) -> dict[str, float]:
@@ -270,7 +267,7 @@ class Neuron(Module):
     def weighted_sum(self, x: Iterable[Any]) -> Value:
         """w[0] * x[0] + w[1] * x[1] + ... + b, which the activation is given."""
         out = self.b
-        for w, value in zip(self.w, _inputs(x, len(self.w), self), strict=True):
+        for w, value in zip(self.w, inputs_of(x, len(self.w), self), strict=True):
             out = out + w * value
         return out
 
@@ -333,7 +330,7 @@ class Layer(Module):
 
     def __call__(self, x: Iterable[Any]) -> Any:
         """The outputs for one example: a list of Values, or the Value alone if there is one."""
-        x = _inputs(x, len(self.neurons[0].w), self)
+        x = inputs_of(x, len(self.neurons[0].w), self)
         out = [neuron(x) for neuron in self.neurons]
         return out[0] if len(out) == 1 else out
 
@@ -442,13 +439,17 @@ def _activation(name: Any) -> str:
     return str(name)
 
 
-def _inputs(x: Any, count: int, whose: Module) -> list[Any]:
+def inputs_of(x: Any, count: int, whose: Any) -> list[Any]:
+    """One example as a list of numbers and Values, as many as its taker has inputs.
+
+    Raises:
+        TypeError, ValueError: ``x`` is no such list; the sentence names the taker.
+    """
+    name = f"this {type(whose).__name__}"
     try:
         x = list(x)
     except TypeError:
-        raise TypeError(
-            f"a {type(whose).__name__} takes a list of {count} inputs, but got {describe(x)}"
-        ) from None
+        raise TypeError(f"{name} takes a list of {count} inputs, but got {describe(x)}") from None
     if len(x) != count:
-        raise ValueError(f"this {type(whose).__name__} takes {count} inputs, but got {len(x)}")
-    return [v if isinstance(v, Value) else number(v, f"a {type(whose).__name__}") for v in x]
+        raise ValueError(f"{name} takes {count} inputs, but got {len(x)}")
+    return [v if isinstance(v, Value) else number(v, name) for v in x]

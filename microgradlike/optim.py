@@ -10,7 +10,7 @@ import numpy
 import numpy.typing
 
 from microgradlike.engine import Value
-from microgradlike.inputs import describe, number
+from microgradlike.inputs import describe, number, within
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 Schedule: TypeAlias = Callable[[int], float]
@@ -51,7 +51,7 @@ class Optimizer:
             TypeError, ValueError: the schedule gives no number, or none from 0 up.
         """
         name = f"the learning rate that the schedule gives at step {self.steps}"
-        return _within(name, self.schedule(self.steps), 0, math.inf)
+        return within(name, self.schedule(self.steps), 0, math.inf)
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to zero."""
@@ -126,8 +126,8 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(parameters, lr)
-        self.momentum = _within("momentum", momentum, 0, 1)
-        self.weight_decay = _within("weight_decay", weight_decay, 0, math.inf)
+        self.momentum = within("momentum", momentum, 0, 1)
+        self.weight_decay = within("weight_decay", weight_decay, 0, math.inf)
         if nesterov and not momentum:
             raise ValueError("nesterov looks ahead along the momentum, so give a momentum above 0")
         self.nesterov = nesterov
@@ -173,9 +173,9 @@ class Adam(Optimizer):
         super().__init__(parameters, lr)
         if not isinstance(betas, Sequence) or len(betas) != 2:
             raise TypeError(f"betas is a pair, such as (0.9, 0.999), but got {describe(betas)}")
-        self.betas = _within("betas[0]", betas[0], 0, 1), _within("betas[1]", betas[1], 0, 1)
+        self.betas = within("betas[0]", betas[0], 0, 1), within("betas[1]", betas[1], 0, 1)
         self.eps = _above_zero("eps", eps)
-        self.weight_decay = _within("weight_decay", weight_decay, 0, math.inf)
+        self.weight_decay = within("weight_decay", weight_decay, 0, math.inf)
         self.mean: Array | float = 0.0
         self.square: Array | float = 0.0
 
@@ -242,7 +242,7 @@ class RMSprop(Optimizer):
         eps: float = 1e-8,
     ) -> None:
         super().__init__(parameters, lr)
-        self.alpha = _within("alpha", alpha, 0, 1)
+        self.alpha = within("alpha", alpha, 0, 1)
         self.eps = _above_zero("eps", eps)
         self.square: Array | float = 0.0
 
@@ -260,7 +260,7 @@ def constant(lr: float) -> Schedule:
     >>> constant(0.1)(1000)
     0.1
     """
-    lr = _within("the learning rate", lr, 0, math.inf)
+    lr = within("the learning rate", lr, 0, math.inf)
     return lambda step: lr
 
 
@@ -271,9 +271,9 @@ def step_decay(lr: float, every: int, factor: float = 0.1) -> Schedule:
     >>> schedule(9), schedule(10), schedule(25)
     (1.0, 0.5, 0.25)
     """
-    lr = _within("the learning rate", lr, 0, math.inf)
-    every = int(_within("every", every, 1, math.inf))
-    factor = _within("factor", factor, 0, math.inf)
+    lr = within("the learning rate", lr, 0, math.inf)
+    every = int(within("every", every, 1, math.inf))
+    factor = within("factor", factor, 0, math.inf)
     return lambda step: lr * factor ** (step // every)
 
 
@@ -286,9 +286,9 @@ def cosine(lr: float, steps: int, floor: float = 0.0) -> Schedule:
     >>> schedule(0), round(schedule(50), 6), schedule(200)
     (1.0, 0.5, 0.0)
     """
-    lr = _within("the learning rate", lr, 0, math.inf)
-    steps = int(_within("steps", steps, 1, math.inf))
-    floor = _within("floor", floor, 0, math.inf)
+    lr = within("the learning rate", lr, 0, math.inf)
+    steps = int(within("steps", steps, 1, math.inf))
+    floor = within("floor", floor, 0, math.inf)
 
     def schedule(step: int) -> float:
         return floor + (lr - floor) * (1 + math.cos(math.pi * min(step / steps, 1))) / 2
@@ -304,7 +304,7 @@ def warm_up(lr: float | Schedule, steps: int) -> Schedule:
     (0.25, 1.0, 1.0)
     """
     after = lr if callable(lr) else constant(lr)
-    steps = int(_within("steps", steps, 1, math.inf))
+    steps = int(within("steps", steps, 1, math.inf))
 
     def schedule(step: int) -> float:
         return after(0) * (step + 1) / steps if step < steps else after(step - steps)
@@ -360,15 +360,7 @@ def _refuse_infinite(parameters: list[Value]) -> None:
             )
 
 
-def _within(name: str, value: Any, low: float, high: float) -> float:
-    within = number(value, name)
-    if not low <= within < high:
-        upper = f"to below {high}" if math.isfinite(high) else "up, and finite"
-        raise ValueError(f"{name} is a number from {low} {upper}, but got {within}")
-    return within
-
-
 def _above_zero(name: str, value: Any) -> float:
-    if _within(name, value, 0, math.inf) == 0:
+    if within(name, value, 0, math.inf) == 0:
         raise ValueError(f"{name} is a number above 0, but got {value}")
     return float(value)

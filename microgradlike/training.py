@@ -13,7 +13,7 @@ import numpy.typing
 
 from microgradlike import losses, optim
 from microgradlike.engine import Value, no_grad
-from microgradlike.inputs import describe
+from microgradlike.inputs import describe, function
 from microgradlike.nn import Module
 
 Loss: TypeAlias = Callable[[Any, Any], Any]
@@ -355,12 +355,9 @@ def _pair(validation: Any) -> tuple[Any, Any]:
 
 
 def _check_functions(**functions: Any) -> None:
-    for name, function in functions.items():
-        if not callable(function) and not (function is None and name in ("metric", "penalty")):
-            raise TypeError(
-                f"{name} is a function, or an object that can be called, "
-                f"but got {describe(function)}; pass the function itself"
-            )
+    for name, given in functions.items():
+        if given is not None or name not in ("metric", "penalty"):
+            function(name, given)
 
 
 def _check_count(name: str, count: Any, least: int = 1) -> None:

@@ -541,7 +541,7 @@ def test_a_layer_error_shows_its_equation() -> None:
 
 
 def test_layer_errors_of_no_network() -> None:
-    with pytest.raises(TypeError, match="a model with layers, but got 3"):
+    with pytest.raises(TypeError, match="a model with layers is needed, such as an MLP, but got 3"):
         layer_errors(3, [1.0], 1.0)
     with pytest.raises(ValueError, match="takes 2 inputs, but got 1"):
         layer_errors(MLP(2, [1]), [1.0], 1.0)

@@ -205,7 +205,11 @@ def test_a_long_sweep_is_thinned_out_and_says_so(
 
 
 def test_bad_input_writes_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"an animation is an \.svg file, but got"):
+    with pytest.raises(ValueError, match="frames are written to a folder, but .* of a file"):
+        frames(expression(), tmp_path / "flow.gif")
+    with pytest.raises(TypeError, match="frames are written to a folder, but got None"):
+        frames(expression(), None)
+    with pytest.raises(ValueError, match=r"the name of an animation ends in \.svg, but got"):
         animate(expression(), tmp_path / "flow.gif")
     with pytest.raises(ValueError, match='"svg", "png" or one "gif", but got \'mp4\''):
         frames(expression(), tmp_path / "x", "mp4")

@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 
 from microgradlike import History, Value, fit, losses, optim
@@ -143,7 +144,7 @@ def test_any_name_is_shown_as_it_is() -> None:
 
 def test_bad_input() -> None:
     model = company()
-    with pytest.raises(TypeError, match="a network is drawn of a model with layers, but got 3"):
+    with pytest.raises(TypeError, match="a model with layers is needed, such as an MLP, but got 3"):
         draw_network(3)
     with pytest.raises(ValueError, match="takes 2 inputs, but got 1"):
         draw_network(model, [1.0], 1.0)
@@ -155,6 +156,20 @@ def test_bad_input() -> None:
         draw_network(model, hue="red")
     with pytest.raises(ValueError, match="names has a list for each column, of 2, 3, 1 names"):
         draw_network(model, names=[["a"], ["b"], ["c"]])
+    with pytest.raises(TypeError, match="names has a list for the inputs and one for"):
+        draw_network(model, names=3)
+    with pytest.raises(TypeError, match="this MLP takes a list of 2 inputs, but got 3.0"):
+        draw_network(model, 3.0)
+    with pytest.raises(ValueError, match="this MLP takes 2 inputs, but got 1"):
+        draw_network(model, [1.0])
+    with pytest.raises(TypeError, match="this MLP takes a real number .* but got 'a'"):
+        draw_network(model, "ab")
+    with pytest.raises(TypeError, match="loss is a function, .* but got 'mse'"):
+        draw_network(model, [1.0, 2.0], 1.0, loss="mse")
+    with pytest.raises(TypeError, match="the loss of an output and its target is a Value"):
+        draw_network(model, [1.0, 2.0], 1.0, loss=lambda out, y: 3.0)
+    with pytest.raises(TypeError, match="a target of mse takes a real number"):
+        draw_network(model, [1.0, 2.0], numpy.array(1.0))
 
 
 # ---- The movie ---------------------------------------------------------------------------------

@@ -102,7 +102,7 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path: Path, suffix: str) -> No
 
 
 def test_an_unknown_suffix_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"\.svg, \.png, \.pdf"):
+    with pytest.raises(ValueError, match=r"\.svg, \.png or \.pdf"):
         save(plot_loss(History([1.0])), tmp_path / "a.gif")
 
 

@@ -79,7 +79,7 @@ def test_notebooks_get_svg_and_text(picture: Picture) -> None:
 
 def test_an_unknown_suffix_is_one_sentence(picture: Picture, tmp_path: Path) -> None:
     for name in ("a.gif", "a", "svg"):
-        with pytest.raises(ValueError, match=r"\.svg, \.png, \.pdf, \.json, \.dot"):
+        with pytest.raises(ValueError, match=r"\.svg, \.png, \.pdf, \.json or \.dot"):
             picture.save(tmp_path / name)
     with pytest.raises(ValueError, match="no picture format 'gif'"):
         picture.pipe("gif")

@@ -575,6 +575,18 @@ def test_bad_input_writes_nothing(tmp_path: Path) -> None:
         save_stepper(2.0, tmp_path / "page.html")
     with pytest.raises(TypeError, match="lr, the learning rate, takes a real number"):
         save_stepper(expression(), tmp_path / "page.html", lr="fast")
+    for rate in (math.nan, math.inf, -1.0):
+        with pytest.raises(ValueError, match="lr, the learning rate, is a number from 0 up"):
+            save_stepper(expression(), tmp_path / "page.html", lr=rate)
+    for name in ("page.svg", "page", ""):
+        with pytest.raises(ValueError, match=r"the name of a page ends in \.html"):
+            save_stepper(expression(), name)
+    with pytest.raises(TypeError, match="a page is written to a path, but got None"):
+        save_stepper(expression(), None)
+    with pytest.raises(TypeError, match="names is a dict of names"):
+        save_stepper(expression(), tmp_path / "page.html", names=["a"])
+    with pytest.raises(ValueError, match="no engine 'neato'; choose"):
+        save_stepper(expression(), tmp_path / "page.html", engine="neato")
     with pytest.raises(ValueError, match="rankdir is 'LR'"):
         save_stepper(expression(), tmp_path / "page.html", rankdir="up")
     with pytest.raises(OSError, match="cannot write"):

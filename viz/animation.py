@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from microgradlike.engine import Value
-from microgradlike.files import write
+from microgradlike.files import ending_in, write
+from microgradlike.inputs import describe
 from viz import style
 from viz.dot import Look
 from viz.film import at, moments, spread
@@ -58,7 +59,7 @@ def animate(
         The path.
 
     Raises:
-        TypeError: ``root`` is no Value.
+        TypeError: ``root`` is no Value, or ``path`` no path.
         ValueError: the name does not end in ``.svg``, or ``rankdir`` is unknown.
         OSError: the file cannot be written.
 
@@ -66,8 +67,7 @@ def animate(
     >>> animate(a * b + a, getfixture("tmp_path") / "flow.svg").name
     'flow.svg'
     """
-    if Path(path).suffix.lower() != ".svg":
-        raise ValueError(f"an animation is an .svg file, but got {os.fspath(path)!r}")
+    ending_in(path, "an animation", ".svg")
     scene = read_scene(root, names, fold, rankdir, afresh=True)
     final = at(scene, len(scene.moves))
     svg = picture(final, rankdir, engine).element()
@@ -185,7 +185,7 @@ def frames(
 
     Raises:
         TypeError: ``root`` is no Value.
-        ValueError: there is no such format.
+        ValueError: there is no such format, or ``directory`` is the name of a file.
         OSError: the files cannot be written.
 
     >>> x = Value(3.0, label="x")
@@ -194,10 +194,10 @@ def frames(
     """
     if format not in ("svg", "png", "gif"):
         raise ValueError(f'frames are "svg", "png" or one "gif", but got {format!r}')
+    folder = _folder(directory)
     scene = read_scene(root, names, fold, rankdir, afresh=True)
     steps = _chosen(len(scene.moves))
     pictures = (picture(at(scene, k), rankdir, engine) for k in steps)
-    folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     if format == "gif":
         return [write(folder / "flow.gif", _gif(shown.pipe("png") for shown in pictures))]
@@ -206,6 +206,19 @@ def frames(
         write(folder / f"step_{k:0{digits}}.{format}", shown.pipe(format))
         for k, shown in zip(steps, pictures, strict=True)
     ]
+
+
+def _folder(directory: str | os.PathLike[str]) -> Path:
+    try:
+        folder = Path(directory)
+    except TypeError:
+        raise TypeError(f"frames are written to a folder, but got {describe(directory)}") from None
+    if folder.suffix.lower() in (".svg", ".png", ".gif") and not folder.is_dir():
+        raise ValueError(
+            f"frames are written to a folder, but {os.fspath(directory)!r} is the name of a file; "
+            'give the folder, and the format by format="gif"'
+        )
+    return folder
 
 
 def _chosen(last: int) -> list[int]:

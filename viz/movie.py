@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from microgradlike import losses
-from microgradlike.files import write
+from microgradlike.files import ending_in, write
 from microgradlike.inputs import describe
 from microgradlike.training import History
 from viz import labels, style
@@ -26,7 +26,7 @@ from viz.network import (
     network_picture,
     read_network,
 )
-from viz.page import embedded, page
+from viz.page import SUFFIXES, embedded, page
 from viz.picture import Picture
 from viz.render import SVG, Engine, outline, sides, text
 
@@ -51,7 +51,7 @@ def save_movie(
 
     Args:
         history: what ``fit(..., record=1)`` returned.
-        path: where to write it.
+        path: where to write it; the name ends in ``.html``.
         x, y: an example and its target; every neuron then shows its value and its delta for it.
         loss: a function of the output and the target of the example.
         names: the names of the inputs and of the neurons of each layer, a list for each.
@@ -61,7 +61,8 @@ def save_movie(
         The path. Of more than 200 records, 200 are shown, evenly spread.
 
     Raises:
-        ValueError: the history holds no records, or ``x``, ``y`` or ``names`` do not fit the model.
+        TypeError: ``history`` is not what ``fit`` returned, or ``path`` no path.
+        ValueError: the history holds no records, the name does not end in ``.html``, or ``x``, ``y`` or ``names`` do not fit the model.
         OSError: the file cannot be written.
 
     >>> from microgradlike import fit
@@ -71,6 +72,7 @@ def save_movie(
     >>> save_movie(history, getfixture("tmp_path") / "training.html").name
     'training.html'
     """
+    ending_in(path, "a page", *SUFFIXES)
     if not isinstance(history, History):
         raise TypeError(
             f"a movie is made of the history that fit returned, not {describe(history)}"

@@ -18,7 +18,7 @@ import numpy.typing
 
 from microgradlike import losses
 from microgradlike.engine import no_grad
-from microgradlike.flow import layer_errors
+from microgradlike.flow import layer_errors, layer_runs, layers_of
 from microgradlike.inputs import describe
 from microgradlike.typeset import literal
 from viz import labels, style
@@ -131,9 +131,7 @@ def read_network(
     names: Sequence[Sequence[str]] | None,
 ) -> Network:
     """The weights of a model and, with an example, its values and errors."""
-    layers = getattr(model, "layers", None)
-    if not layers:
-        raise TypeError(f"a network is drawn of a model with layers, but got {describe(model)}")
+    layers = layers_of(model)
     if x is None and y is not None:
         raise ValueError("y is the target of an example: give x as well")
     weights = [
@@ -149,7 +147,9 @@ def read_network(
         deltas = [error.delta for error in errors]
         cost, outcome = _cost(loss, values[-1], y)
     elif x is not None:
-        values = _forward(layers, x)
+        with no_grad():
+            runs = layer_runs(model, x)
+        values = [_floats(runs[0].inputs), *(_floats(run.outputs) for run in runs)]
     sizes = [weights[0].shape[1], *(len(layer) for layer in weights)]
     headings = ["inputs"] + [
         f"layers.{place}, {layer.neurons[0].activation}" for place, layer in enumerate(layers)
@@ -157,13 +157,8 @@ def read_network(
     return Network(_names(names, sizes), headings, weights, values, deltas, outcome, cost)
 
 
-def _forward(layers: Sequence[Any], x: Any) -> list[Array]:
-    values = [numpy.array([float(v) for v in x])]
-    with no_grad():
-        for layer in layers:
-            x = [neuron(x) for neuron in layer.neurons]
-            values.append(numpy.array([float(v) for v in x]))
-    return values
+def _floats(values: Sequence[Any]) -> Array:
+    return numpy.array([float(value) for value in values])
 
 
 def _cost(loss: Callable[[Any, Any], Any], out: Array, y: Any) -> tuple[float, list[str]]:
@@ -183,7 +178,13 @@ def _names(names: Sequence[Sequence[str]] | None, sizes: list[int]) -> list[list
     if names is None:
         inputs = [f"x{place}" for place in range(sizes[0])]
         return [inputs, *([str(place) for place in range(size)] for size in sizes[1:])]
-    given = [list(column) for column in names]
+    try:
+        given = [[column] if isinstance(column, str) else list(column) for column in names]
+    except TypeError:
+        raise TypeError(
+            "names has a list for the inputs and one for the neurons of each layer, but got "
+            f"{describe(names)}"
+        ) from None
     if [len(column) for column in given] != sizes:
         raise ValueError(
             f"names has a list for each column, of {', '.join(map(str, sizes))} names, but got "

@@ -16,6 +16,9 @@ from viz import style
 from viz.picture import Picture
 from viz.render import SVG
 
+#: What the names of pages end in.
+SUFFIXES = (".html", ".htm")
+
 _PAGES = Path(__file__).parent / "pages"
 
 

@@ -7,8 +7,8 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from pathlib import Path
 
-from microgradlike.files import write
-from viz.render import FORMATS, Engine, finish, layout, text
+from microgradlike.files import ending_in, write
+from viz.render import FORMATS, Engine, check_engine, finish, layout, text
 
 
 class Picture:
@@ -24,6 +24,7 @@ class Picture:
     def __init__(
         self, source: str, title: str, titles: Mapping[str, str], engine: Engine | None
     ) -> None:
+        check_engine(engine)
         self.source = source
         self._title = title
         self._titles = titles
@@ -59,15 +60,12 @@ class Picture:
             The path.
 
         Raises:
-            ValueError: the suffix is none of .svg, .png, .pdf, .json, .dot.
+            TypeError, ValueError: the name does not end in .svg, .png, .pdf, .json or .dot.
             RenderError: no layout program that can make it is installed.
             OSError: the file cannot be written.
         """
-        suffix = Path(path).suffix.lower()
-        if suffix[1:] not in FORMATS:
-            known = ", ".join(f".{format}" for format in FORMATS)
-            raise ValueError(f"{path} ends in no picture's suffix; give it one of {known}")
-        return write(path, self.pipe(suffix[1:]))
+        named = ending_in(path, "a picture", *(f".{format}" for format in FORMATS))
+        return write(path, self.pipe(named.suffix.lower()[1:]))
 
     def __repr__(self) -> str:
         return f"<Picture: {self._title}>"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy
 
 from microgradlike.engine import no_grad
-from microgradlike.files import write
+from microgradlike.files import ending_in, write
 from microgradlike.training import History
 from viz import style
 
@@ -144,19 +144,17 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
         The path.
 
     Raises:
-        ValueError: the suffix is none of .svg, .png, .pdf.
+        TypeError, ValueError: the name does not end in .svg, .png or .pdf.
         OSError: the file cannot be written.
     """
     import matplotlib
 
-    format = Path(path).suffix.lower()[1:]
     undated: dict[str, dict[str, Any]] = {
         "svg": {"Date": None},
-        "pdf": {"CreationDate": None},
         "png": {},
+        "pdf": {"CreationDate": None},
     }
-    if format not in undated:
-        raise ValueError(f"{path} ends in no plot's suffix; give it one of .svg, .png, .pdf")
+    format = ending_in(path, "a plot", *(f".{name}" for name in undated)).suffix.lower()[1:]
     file = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "microgradlike"}):
         figure.savefig(file, format=format, metadata=undated[format], dpi=160)

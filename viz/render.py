@@ -58,9 +58,14 @@ def layout(source: str, format: str = "svg", engine: Engine | None = None) -> by
     return _run(command, source)
 
 
-def _program(format: str, engine: Engine | None) -> str:
+def check_engine(engine: Engine | None) -> None:
+    """Refuse a layout program that there is not."""
     if engine not in (None, "graphviz-pure", "dot"):
         raise ValueError(f"no engine {engine!r}; choose 'graphviz-pure' or 'dot'")
+
+
+def _program(format: str, engine: Engine | None) -> str:
+    check_engine(engine)
     bundled = None if engine == "dot" or format == "pdf" else _bundled()
     system = None if engine == "graphviz-pure" and format != "pdf" else shutil.which("dot")
     program = bundled or system

@@ -7,6 +7,7 @@ changes and what there is to say about it; the script in ``pages/stepper.js`` on
 from __future__ import annotations
 
 import html
+import math
 import os
 import re
 import xml.etree.ElementTree as ElementTree
@@ -17,13 +18,13 @@ from typing import Any
 
 from microgradlike import flow
 from microgradlike.engine import Value
-from microgradlike.files import write
-from microgradlike.inputs import number
+from microgradlike.files import ending_in, write
+from microgradlike.inputs import within
 from viz import style
 from viz.dot import Look
 from viz.fold import folded
 from viz.graph import check_rankdir, picture_and_legend
-from viz.page import drop, embedded, frame, page
+from viz.page import SUFFIXES, drop, embedded, frame, page
 from viz.render import SVG, Engine, outline, sides, text
 from viz.scene import Box, Graph, Scene, whole
 from viz.story import Story
@@ -49,7 +50,7 @@ def save_stepper(
 
     Args:
         root: the result, such as a loss.
-        path: where to write it.
+        path: where to write it; the name ends in ``.html``.
         lr: the learning rate of an update step at the end, ``w - lr * grad``; None for no update.
         fold: show each neuron as one part and each layer as one frame; by default this is done for
             graphs of more than 150 nodes. The parts can be opened in the page.
@@ -62,13 +63,15 @@ def save_stepper(
 
     Raises:
         TypeError: ``root`` is no Value, or ``lr`` no number.
-        ValueError: ``rankdir`` is neither "LR" nor "TB".
+        ValueError: ``rankdir`` is neither "LR" nor "TB", ``lr`` is negative or not finite, or the
+            name does not end in ``.html``.
         OSError: the file cannot be written.
 
     >>> a, b = Value(2.0, label="a"), Value(-3.0, label="b")
     >>> save_stepper(a * b + a, getfixture("tmp_path") / "backprop.html").name
     'backprop.html'
     """
+    ending_in(path, "a page", *SUFFIXES)
     page = Stepper(root, lr=lr, fold=fold, names=names, rankdir=rankdir, engine=engine)
     return page.save(path)
 
@@ -95,7 +98,7 @@ class Stepper:
         engine: Engine | None = None,
     ) -> None:
         check_rankdir(rankdir)
-        rate = None if lr is None else number(lr, "lr, the learning rate,")
+        rate = None if lr is None else within("lr, the learning rate,", lr, 0, math.inf)
         graph = Graph.of(root, names, afresh=True)
         fold = len(graph.nodes) > MOST_NODES if fold is None else fold
         told = replace(graph, names=flow.named(root, names))  # the sentences name every node
@@ -116,9 +119,10 @@ class Stepper:
         """Write the page to a file, whole or not at all.
 
         Raises:
+            TypeError, ValueError: the name does not end in ``.html``.
             OSError: the file cannot be written.
         """
-        return write(path, self._html.encode())
+        return write(ending_in(path, "a page", *SUFFIXES), self._html.encode())
 
     def _repr_html_(self) -> str:
         return frame(self._html, "backpropagation, step by step")
