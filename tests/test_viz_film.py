@@ -205,7 +205,7 @@ def test_a_long_sweep_is_thinned_out_and_says_so(
 
 
 def test_bad_input_writes_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="frames are written to a folder, but .* of a file"):
+    with pytest.raises(ValueError, match=r"frames are written to a folder, but .* of a file"):
         frames(expression(), tmp_path / "flow.gif")
     with pytest.raises(TypeError, match="frames are written to a folder, but got None"):
         frames(expression(), None)

@@ -17,7 +17,7 @@ from microgradlike import History, Value, fit, losses, optim
 from microgradlike.flow import layer_errors
 from microgradlike.nn import MLP
 from tests.browser import CONTRAST, Visit
-from viz import draw_network, save_movie
+from viz import draw_network, save_movie, style
 from viz.network import MOST_ROWS, arrows, circles, read_network
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -75,12 +75,22 @@ def test_the_wider_the_arrow_the_larger_the_weight() -> None:
 def test_the_hue_of_the_error_is_the_sign_of_delta_times_weight() -> None:
     model = company()
     network = read_network(model, [1.0, -0.5], 0.8, loss=losses.mse, names=None)
-    lines = parts(draw_network(model, [1.0, -0.5], 0.8, hue="error").svg(), "e")
+    svg = draw_network(model, [1.0, -0.5], 0.8, hue="error").svg()
+    lines, numbers = parts(svg, "e"), parts(svg, "w")
     for place, (layer, neuron, source) in enumerate(arrows(network)):
         line = lines[f"e{place}"].find(f".//{SVG}path")
         assert line is not None
         back = network.deltas[layer][neuron] * network.weights[layer][neuron, source]
         assert line.get("stroke") == ("#d55e00" if back > 0 else "#0072b2")
+        assert words(numbers[f"w{place}"]) == [style.signed(float(back))]
+
+
+def test_names_of_wide_letters_stay_in_their_circles() -> None:
+    names = [["W" * 30, "i" * 30], ["@@@@@@@@@@", "illicitly", "国" * 9], ["CEO"]]
+    circles = parts(draw_network(company(), names=names).svg(), "n")
+    shown = {words(circle)[0] for circle in circles.values()}
+    assert {"illicitly", "CEO"} < shown and "W" * 30 not in shown
+    assert all(style.width(name, 9, bold=True) <= 61 for name in shown)
 
 
 def test_the_tooltip_has_the_slope_of_the_cost_by_the_weight() -> None:
@@ -158,13 +168,13 @@ def test_bad_input() -> None:
         draw_network(model, names=[["a"], ["b"], ["c"]])
     with pytest.raises(TypeError, match="names has a list for the inputs and one for"):
         draw_network(model, names=3)
-    with pytest.raises(TypeError, match="this MLP takes a list of 2 inputs, but got 3.0"):
+    with pytest.raises(TypeError, match=r"this MLP takes a list of 2 inputs, but got 3.0"):
         draw_network(model, 3.0)
     with pytest.raises(ValueError, match="this MLP takes 2 inputs, but got 1"):
         draw_network(model, [1.0])
-    with pytest.raises(TypeError, match="this MLP takes a real number .* but got 'a'"):
+    with pytest.raises(TypeError, match=r"this MLP takes a real number .* but got 'a'"):
         draw_network(model, "ab")
-    with pytest.raises(TypeError, match="loss is a function, .* but got 'mse'"):
+    with pytest.raises(TypeError, match=r"loss is a function, .* but got 'mse'"):
         draw_network(model, [1.0, 2.0], 1.0, loss="mse")
     with pytest.raises(TypeError, match="the loss of an output and its target is a Value"):
         draw_network(model, [1.0, 2.0], 1.0, loss=lambda out, y: 3.0)
@@ -261,7 +271,7 @@ def test_the_movie_without_javascript(visit: Visit, movie: Path) -> None:
 def test_the_movie_says_which_weight_moved_most(movie: Path, trained: tuple[MLP, History]) -> None:
     frames = json.loads(re.findall(r'class="story">(.*?)</script>', movie.read_text())[0])["frames"]
     assert frames[0]["sentence"] == "The weights are still those that were drawn at random."
-    assert all("the largest change" in frame["sentence"] for frame in frames[1:])
+    assert all("The largest change" in frame["sentence"] for frame in frames[1:])
     assert frames[0]["point"] is None and all(frame["point"] for frame in frames[1:])
 
 

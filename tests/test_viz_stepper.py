@@ -177,6 +177,8 @@ def test_the_paths_of_a_leaf_add_up_to_its_gradient(
 
 
 def test_the_panel_tells_a_step_in_all_ways(visit: Visit, saved: Saved) -> None:
+    tab = visit(saved("small"), "#step=1e9&node=v77&view=p3")
+    assert tab.step == int(tab.attribute("data-steps")) and tab.page.url.endswith("#step=17")
     tab = visit(saved("small"), "#step=16")
     panel = tab.page.inner_text(".panel")
     assert "v2 = a * b sends +1.98 back to a" in panel or "back to a" in panel
@@ -414,7 +416,7 @@ def test_a_part_can_be_opened_and_left_again(visit: Visit, saved: Saved) -> None
     assert tab.page.inner_text(".chosen h2") == name
     tab.page.click(".open")
     assert tab.page.inner_text(".opened") == name
-    assert "view=" in tab.page.url
+    assert "view=" in tab.page.url and tab.page.locator(".open").count() == 0
     assert tab.page.locator(".view:not([hidden]) [data-node]").count() > 3
     tab.page.click(".close")
     assert not tab.page.locator(".where").is_visible()

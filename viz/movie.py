@@ -62,7 +62,8 @@ def save_movie(
 
     Raises:
         TypeError: ``history`` is not what ``fit`` returned, or ``path`` no path.
-        ValueError: the history holds no records, the name does not end in ``.html``, or ``x``, ``y`` or ``names`` do not fit the model.
+        ValueError: the history holds no records, the name does not end in ``.html``, or ``x``,
+            ``y`` or ``names`` do not fit the model.
         OSError: the file cannot be written.
 
     >>> from microgradlike import fit
@@ -142,11 +143,12 @@ def _most_moved(networks: Sequence[Network], k: int) -> str:
         return "No weight moved."
     layer, to, source = arrows(after)[place]
     old, new = (float(network.weights[layer][to, source]) for network in (before, after))
-    more = "more" if abs(new) > abs(old) else "less"
-    return (
-        f"{after.title(layer + 1, to)} now gives {more} weight to {after.title(layer, source)}: "
-        f"{style.signed(old)} became {style.signed(new)}, the largest change."
-    )
+    listener, speaker = after.title(layer + 1, to), after.title(layer, source)
+    how = f"listens {'more' if abs(new) > abs(old) else 'less'} to {speaker}"
+    if old * new < 0:
+        how = f"listens to {speaker} the other way round"
+    weights = f"the weight {style.signed(old)} became {style.signed(new)}"
+    return f"The largest change: {listener} now {how}; {weights}."
 
 
 # ---- The two pictures --------------------------------------------------------------------------
@@ -155,13 +157,20 @@ def _most_moved(networks: Sequence[Network], k: int) -> str:
 def _network(networks: Sequence[Network], look: Look, engine: Engine | None) -> str:
     """The last record as a picture, with everything marked that the script changes."""
     network = networks[-1]
-    widest = max(
+    weights = (
         style.width(style.signed(float(weight)), 9)
         for shown in networks
         for layer in shown.weights
         for weight in layer.flat
     )
-    shown = network_picture(network, "weight", look, engine, "", room=math.ceil(widest))
+    outcomes = (
+        style.width(line, 10)
+        for shown in networks
+        for words in shown.outcome
+        for line in words.split("\n")
+    )
+    room = {"w": math.ceil(max(weights)), "o": math.ceil(max(outcomes, default=0))}
+    shown = network_picture(network, "weight", look, engine, "", room)
     svg, groups = embedded(shown)
     for place, (column, row) in enumerate(circles(network)):
         group = groups[f"n{column}_{row}"]
@@ -193,12 +202,17 @@ def _legend(network: Network, look: Look, engine: Engine | None) -> str:
 
 def _point(curve: Sequence[float], epoch: int, last: int) -> list[float]:
     """Where an epoch stands on the loss curve, in pixels."""
-    finite = [loss for loss in curve if math.isfinite(loss)]
-    low, high = min(finite), max(finite)
-    share = (curve[epoch - 1] - low) / (high - low) if high > low else 0.5
+    low, high = min(curve), max(curve)
+    scale = math.log if _is_wide(curve) else float
+    share = (scale(curve[epoch - 1]) - scale(low)) / (scale(high) - scale(low) or 1)
     across = (epoch - 1) / (last - 1) if last > 1 else 0.5
     room = WIDTH - LEFT - 10, HEIGHT - BOTTOM - 10
     return [round(LEFT + across * room[0], 1), round(10 + (1 - share) * room[1], 1)]
+
+
+def _is_wide(curve: Sequence[float]) -> bool:
+    """Whether the losses differ so much that only their logarithms show the small ones."""
+    return 0 < 100 * min(curve) < max(curve)
 
 
 def _curve(curve: Sequence[float], last: int) -> str:
@@ -211,6 +225,7 @@ def _curve(curve: Sequence[float], last: int) -> str:
         (LEFT - 6, axis, "end", style.number(low)),
         (LEFT, HEIGHT - 6, "start", "epoch 1"),
         (WIDTH - 10, HEIGHT - 6, "end", f"epoch {last}"),
+        (WIDTH - 10, 18, "end", "loss, logarithmic scale" if _is_wide(curve) else "loss"),
     )
     texts = "".join(
         f'<text x="{x}" y="{y}" text-anchor="{anchor}" font-size="11">{html.escape(label)}</text>'

@@ -8,8 +8,9 @@ was told in sum. Both are read from ``flow.layer_errors``.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 import graphviz
@@ -75,6 +76,10 @@ class Network:
         """The error that goes back over each weight of a layer: delta times weight."""
         back: Array = self.deltas[layer][:, None] * self.weights[layer]
         return back
+
+    def told(self, layer: int, hue: Hue) -> Array:
+        """What the colours and numbers of the arrows tell."""
+        return self.weights[layer] if hue == "weight" else self.sent_back(layer)
 
 
 def draw_network(
@@ -255,9 +260,17 @@ def circles(network: Network) -> list[tuple[int, int]]:
 
 
 def network_picture(
-    network: Network, hue: Hue, look: Look, engine: Engine | None, legend: str, room: int = 0
+    network: Network,
+    hue: Hue,
+    look: Look,
+    engine: Engine | None,
+    legend: str,
+    room: Mapping[str, int] = MappingProxyType({}),
 ) -> Picture:
-    """The network with every neuron in its place; the numbers on arrows have this much room."""
+    """The network with every neuron in its place.
+
+    The numbers on arrows, "w", and the words beside the outputs, "o", have this much room.
+    """
     dot = graphviz.Digraph("network")
     dot.attr(layout="neato", splines="line", bgcolor="transparent", outputorder="edgesfirst")
     dot.attr(fontname=style.FONT, fontsize="10", fontcolor=style.MUTED, labelloc="b")
@@ -275,8 +288,8 @@ def network_picture(
         line = _line(network, layer, neuron, source, hue, look)
         dot.edge(f"n{layer}_{source}", f"n{layer + 1}_{neuron}", id=f"e{number}", **line)
         titles[f"w{number}"] = titles[f"e{number}"]
-    for name, place, text, size in _texts(network, places):
-        label = _lines(text, size, room if name.startswith("w") else 0)
+    for name, place, text, size in _texts(network, places, hue):
+        label = _lines(text, size, room.get(name[0], 0))
         titles.setdefault(name, text)
         dot.node(name, pos=_at(*place), shape="plain", fillcolor="none", label=label)
     return Picture(str(dot.source), _heading(network), titles, engine)
@@ -298,7 +311,8 @@ def _at(x: float, y: float) -> str:
 
 def _circle(network: Network, column: int, row: int, look: Look) -> dict[str, str]:
     value, delta, ink, fill = face(network, column, row, look)
-    lines = [labels.font(style.shortened(network.names[column][row], 12), 9, ink, True)]
+    name = style.fitting(network.names[column][row], 0.84 * CIRCLE * 72, 9, bold=True)
+    lines = [labels.font(name, 9, ink, bold=True)]
     lines += [labels.font(value, 11, ink)] if value else []
     lines += [labels.font(delta, 9, ink)] if delta else []
     return {
@@ -324,7 +338,7 @@ def _line(
     network: Network, layer: int, neuron: int, source: int, hue: Hue, look: Look
 ) -> dict[str, str]:
     weight = float(network.weights[layer][neuron, source])
-    told = weight if hue == "weight" else float(network.sent_back(layer)[neuron, source])
+    told = float(network.told(layer, hue)[neuron, source])
     return {
         "penwidth": f"{look.width(weight):g}",
         "color": style.hue(told),
@@ -335,7 +349,7 @@ def _line(
 
 
 def _texts(
-    network: Network, places: dict[tuple[int, int | None], tuple[float, float]]
+    network: Network, places: dict[tuple[int, int | None], tuple[float, float]], hue: Hue
 ) -> list[tuple[str, tuple[float, float], str, int]]:
     """The words beside the circles: headings, gaps, weights, and what was expected."""
     texts = []
@@ -358,8 +372,8 @@ def _texts(
             start, end = places[layer, source], places[layer + 1, neuron]
             share = _share(network, layer)
             x, y = (a + share * (b - a) for a, b in zip(start, end, strict=True))
-            weight = style.signed(float(network.weights[layer][neuron, source]))
-            texts.append((f"w{number}", (x, y), weight, 9))
+            told = style.signed(float(network.told(layer, hue)[neuron, source]))
+            texts.append((f"w{number}", (x, y), told, 9))
     return texts
 
 
@@ -426,10 +440,20 @@ def legend(network: Network, hue: Hue, look: Look) -> str:
     tips = (f"solid {way} +", f"dashed {way} −")
     for tip, colour, words in zip(tips, (style.POSITIVE, style.NEGATIVE), meaning, strict=True):
         rows.append(labels.key(tip, labels.bar(6, colour) + labels.words(words, 8)))
+    if len(arrows(network)) <= MOST_NUMBERED_ARROWS:
+        numbers = "weight" if hue == "weight" else "error going back: δ × weight"
+        rows.append(labels.key("numbers", labels.words(numbers)))
+    if any("error" in words for words in network.outcome):
+        rows.append(labels.key("error", labels.words("what was expected − what came out")))
     if network.deltas:
         rows.append(labels.key("δ", labels.swatches(look.colours)))
         rows.append(
-            labels.key("", labels.words("δ: slope of the cost by what the neuron is told in sum"))
+            labels.key(
+                "",
+                labels.words(
+                    "δ: if the neuron were told 1 more in sum, the cost would rise at this rate"
+                ),
+            )
         )
     folded = sum(len(names) for names in network.names) - len(circles(network))
     if folded:

@@ -118,16 +118,31 @@ def signed(value: float) -> str:
 NOT_YET = "–"
 
 #: The widths of Arial's characters, in thousandths of the size of the type.
-_WIDTHS = {**dict.fromkeys("0123456789e", 556), **dict.fromkeys("+−×", 584), ".": 278, " ": 278}
+_WIDTHS = {
+    character: width
+    for width, characters in (
+        (222, "ijl'"),
+        (278, "fIt .,:;/\\![]|"),
+        (333, "r-()`*{}"),
+        (500, "ckszvxyJ^"),
+        (556, '0123456789abdeghnopquL?$#_"–'),
+        (584, "+−×÷=<>~"),
+        (667, "ABEFKPSTVXYZ&"),
+        (722, "CDHNRUw"),
+        (833, "GMOQm"),
+        (1000, "%W"),
+    )
+    for character in characters
+}
 
 
 def width(text: str, size: float, bold: bool = False) -> float:
-    """How wide a number is printed, in points: a little more than any program measures.
+    """How wide a text is printed, in points: a little more than any program measures.
 
     >>> width("−0.25", 10)
     27.065
     """
-    thousandths = sum(_WIDTHS.get(character, 1000) for character in text)
+    thousandths = sum(_WIDTHS.get(character, 1030) for character in text)
     return thousandths * size / 1000 * (1.12 if bold else 1.0) * 1.05 + 0.5
 
 
@@ -147,6 +162,19 @@ def shortened(text: str, longest: int = 26) -> str:
     'aaaaaaaaaaaaaaaa…bbbbbbbbb'
     """
     return text if len(text) <= longest else f"{text[: longest - 10]}…{text[-9:]}"
+
+
+def fitting(text: str, room: float, size: float, bold: bool = False) -> str:
+    """The text, or as much of its beginning and end as fits into this many points.
+
+    >>> fitting("salesperson", 80, 9), fitting("W" * 20, 60, 9)
+    ('salesperson', 'WWW…WW')
+    """
+    shown, longest = text, len(text)
+    while width(shown, size, bold) > room and longest > 2:
+        longest -= 1
+        shown = f"{text[: (longest + 1) // 2]}…{text[len(text) - longest // 2 :]}"
+    return shown
 
 
 @dataclass(frozen=True)

@@ -159,8 +159,8 @@ function start(root) {
   const stops = () => all(".view:not([hidden]) .node[role=button]", root);
 
   function choose(id) {
-    chosen = id;
     const group = boxes.find((box) => name_of(box) === id);
+    chosen = group ? id : "";
     const place = one(".chosen", root);
     place.replaceChildren();
     for (const box of all(".node", root)) box.classList.toggle("chosen-node", id !== "" && box === group);
@@ -171,7 +171,7 @@ function start(root) {
     heading.textContent = group.dataset.name;
     const words = place.appendChild(document.createElement("p"));
     words.textContent = one("title", group).textContent.split("\ndata ")[0];
-    const inside = all(".view[data-part]", root).find((view) => view.dataset.part === id);
+    const inside = id !== opened && all(".view[data-part]", root).find((view) => view.dataset.part === id);
     if (inside) {
       const open = place.appendChild(document.createElement("button"));
       open.type = "button";
@@ -269,7 +269,7 @@ function start(root) {
     const svg = one(".view:not([hidden]) > svg", root);
     const tiny = one(".views", root).clientWidth < 0.45 * Number(svg.getAttribute("width"));
     resize(tiny ? -1 : 0); // too wide to be read whole: begin with a part
-    steps.remember();
+    choose(chosen);
   }
 
   function resize(wanted) {

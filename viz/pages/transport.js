@@ -124,7 +124,7 @@ function transport(root, page) {
   function recall() {
     const place = new URLSearchParams(location.hash.slice(1));
     page.leave?.();
-    show(Number.parseInt(place.get("step") || "0", 10) || 0);
+    show(Math.trunc(Number(place.get("step"))) || 0);
     page.restore?.(place);
     remember();
   }
