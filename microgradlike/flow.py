@@ -15,7 +15,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy
 import numpy.typing
@@ -85,13 +85,15 @@ def backward_steps(
 
 def _sweep(root: Value, seed: float, order: Sequence[Value]) -> Iterator[Step]:
     gradients = {root: seed}
+    make = tuple.__new__  # there may be millions of steps: this is twice as fast as Step(...)
     for node in reversed(order):
         upstream = gradients.pop(node)  # all its users have sent
         for place, parent, slope in _sent_to(node):
             before = gradients.get(parent, 0.0)
             contribution = slope * upstream
             gradients[parent] = after = before + contribution
-            yield Step(node, parent, upstream, slope, contribution, before, after, place)
+            step = (node, parent, upstream, slope, contribution, before, after, place)
+            yield make(Step, step)
 
 
 def gradients(root: Value) -> dict[Value, float]:
@@ -111,25 +113,24 @@ def slopes(node: Value) -> Iterator[tuple[Value, float]]:
 
 
 def _sent_to(node: Value) -> tuple[tuple[int, Value, float], ...]:
-    """Which operands a node sends to, and with which slope."""
-    rule = node._rule
-    if rule is None:
-        return ()
-    x: Any = node._x
-    y: Any = node._y
-    by_x, by_y = _slopes_on_floats(rule)
-    if rule.sends_to_x:
-        if rule.sends_to_y:
-            operands = x.data, y.data, node.data, rule.tie
-            return (0, x, float(by_x(*operands))), (1, y, float(by_y(*operands)))
-        return ((0, x, float(by_x(x.data, y, node.data, rule.tie))),)
-    return ((1, y, float(by_y(x, y.data, node.data, rule.tie))),)
+    """Which operands a node sends to: the place, the operand, the slope."""
+    return _sender(node._rule)(node) if node._rule is not None else ()
 
 
 @functools.cache
-def _slopes_on_floats(rule: Rule) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    first, *second = map(_on_floats, rule.operator.slopes)
-    return first, second[0] if second else first
+def _sender(rule: Rule) -> Callable[[Value], tuple[tuple[int, Value, float], ...]]:
+    """The same for all nodes of one rule, compiled from the operator table."""
+    sends_to = {"x": rule.sends_to_x, "y": rule.sends_to_y}
+    spelling = {"out": "node.data", "tie": repr(rule.tie)}
+    for operand, sends in sends_to.items():
+        spelling[operand] = f"node._{operand}.data" if sends else f"node._{operand}"
+    parts = []
+    for place, (operand, slope) in enumerate(zip("xy", rule.operator.slopes, strict=False)):
+        if sends_to[operand]:
+            spelt = ops.spell(slope, lambda name: spelling.get(name, name))
+            parts.append(f"({place}, node._{operand}, float({spelt}))")
+    sender = eval(f"lambda node: ({', '.join(parts)},)", dict(vars(ops)))
+    return cast("Callable[[Value], tuple[tuple[int, Value, float], ...]]", sender)
 
 
 @functools.cache
@@ -187,7 +188,7 @@ def nodes(root: Value) -> list[Value]:
     _check_root(root)
     found: dict[Value, None] = {}
     for node in topological_order(root):
-        for parent in node.parents:
+        for parent in node._rule.parents(node):  # type: ignore[union-attr]  # leaves are not listed
             if parent._rule is None:  # the others have been found
                 found[parent] = None
         found[node] = None

@@ -12,7 +12,7 @@ import heapq
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -57,17 +57,19 @@ def folded(graph: Graph) -> Scene:
 def _by_neurons_then_layers(graph: Graph) -> Iterator[Mapping[Value, Part]]:
     """The part of each node, where neurons are parts, and then where whole layers are."""
     outputs = {node for node in graph.nodes if _is_output(node)}
-    neurons = _neurons(graph, outputs)
-    if neurons:
-        parts = _by_neuron(graph, neurons, outputs)
-        yield parts
-        layers = {part: Part(part.column) if part.column else part for part in {*parts.values()}}
-        parts = {node: layers[part] for node, part in parts.items()}  # the others may be millions
-        yield parts
+    names = _names(outputs)
+    if 0 < len(names) <= MOST_BOXES:
+        yield _by_neuron(graph, outputs, lambda name: Part(name, _layer(name)))
+    if names:
+        yield _by_neuron(graph, outputs, lambda name: Part(_layer(name)))
 
 
 def _is_output(node: Value) -> bool:
     return node.label is not None and bool(node.op) and NEURON.fullmatch(node.label) is not None
+
+
+def _names(outputs: Collection[Value]) -> set[str]:
+    return {node.label for node in outputs if node.label}
 
 
 def _layer(name: str) -> str:
@@ -76,70 +78,81 @@ def _layer(name: str) -> str:
     return (path[1] or "layer") if path else ""
 
 
-def _neurons(graph: Graph, outputs: Collection[Value]) -> dict[Value, str]:
-    """The neuron of each node that only one neuron uses, found from the outputs backward."""
-    users: dict[Value, str] = {}  # the only neuron that uses a node, or "" where it is not alone
-    neurons: dict[Value, str] = {}
-    names: set[str] = set()
-    for node in reversed(graph.nodes):
-        user = users.pop(node, "")
-        if node in outputs:
-            user = node.label or ""
-            names.add(user)
-        parents = node.parents
-        for parent in parents:
-            if users.setdefault(parent, user) != user:
-                users[parent] = ""
-        if parents:
-            if user:
-                neurons[node] = user
-        elif user and (node.label or "").startswith(user):
-            neurons[node] = user
-        elif graph.is_parameter(node):  # one that a penalty uses too still lives in its neuron
-            owner = (node.label or "").removesuffix(".b").partition(".w.")[0]
-            if owner in names or user:
-                neurons[node] = owner if owner in names else user
-    return neurons
-
-
 def _by_neuron(
-    graph: Graph,
-    neurons: Mapping[Value, str],
-    outputs: Collection[Value],
+    graph: Graph, outputs: Collection[Value], home: Callable[[str], Part]
 ) -> dict[Value, Part]:
-    """Neurons are parts; other operations are grouped so that no cycle comes about.
+    """The neurons' nodes are at home in parts; other operations are grouped to make no cycle.
 
     They are told apart by how many neurons lie below them; those that depend on parameters alone,
     such as a penalty on the weights, are a part of their own.
     """
-    parts = _leaves(graph, neurons)
-    homes = {name: Part(name, _layer(name)) for name in set(neurons.values())}
-    depth: dict[Value, int] = {}  # of operations; that of leaves is 0
+    inside = _insides(graph, outputs, home)
+    parts = {**inside, **_leaves(graph, inside)}
+    deepest = dict.fromkeys(inside.values(), 0)  # how many neurons lie below a part
+    depth: dict[Value, int] = {}  # and below an operation outside of them; below leaves is none
     parameters_only: set[Value] = set()
     for node in graph.nodes:
-        neuron = neurons.get(node)
-        if neuron is not None:
-            parts[node] = homes[neuron]
-        parents = node.parents
-        if not parents:
-            if neuron is not None or graph.is_parameter(node):
-                parameters_only.add(node)
+        rule = node._rule
+        if rule is None:
             continue
-        deepest, penalty = 0, neuron is None
-        for parent in parents:
-            below = depth.get(parent, 0)
-            if parent in outputs:
-                below += 1
-            if below > deepest:
-                deepest = below
-            penalty = penalty and parent in parameters_only
-        depth[node] = deepest
+        part, below, penalty = inside.get(node), 0, True
+        for parent in rule.parents(node):
+            theirs = inside.get(parent)
+            if theirs is None:
+                under = depth.get(parent, 0)
+                penalty = penalty and (parent in parameters_only or graph.is_parameter(parent))
+            elif theirs is part:
+                continue
+            else:
+                under = deepest[theirs] + 1 if parent._rule is not None else 0
+                penalty = penalty and not under
+            if under > below:
+                below = under
+        if part is not None:
+            if below > deepest[part]:
+                deepest[part] = below
+            continue
+        depth[node] = below
         if penalty:
             parameters_only.add(node)
-        if neuron is None:
-            parts[node] = PENALTY if penalty else Part(f"work after {counted(deepest, 'layer')}")
+        parts[node] = PENALTY if penalty else Part(f"work after {counted(below, 'layer')}")
     parts[graph.root] = Part("result")
     return parts
+
+
+def _insides(
+    graph: Graph, outputs: Collection[Value], home: Callable[[str], Part]
+) -> dict[Value, Part]:
+    """The home of each node that only one neuron uses, found from the outputs backward."""
+    users: dict[Value, str] = {}  # the only neuron that uses a node, or "" where it is not alone
+    shared: dict[Part, Part] = {}  # told apart by ``is``
+    homes = {name: shared.setdefault(home(name), home(name)) for name in _names(outputs)}
+    inside: dict[Value, Part] = {}
+    for node in reversed(graph.nodes):
+        user = users.pop(node, "")
+        rule = node._rule
+        if rule is None:
+            user = _owner(graph, node, user, homes)
+        else:
+            if node in outputs:
+                user = node.label or ""
+            for parent in rule.parents(node):
+                if users.setdefault(parent, user) != user:
+                    users[parent] = ""
+        if user:
+            inside[node] = homes[user]
+    return inside
+
+
+def _owner(graph: Graph, leaf: Value, user: str, homes: Collection[str]) -> str:
+    """The neuron that a leaf belongs to, as its label says; "" for an input."""
+    label = leaf.label or ""
+    if user and label.startswith(user):
+        return user
+    if not graph.is_parameter(leaf):
+        return ""
+    owner = label.removesuffix(".b").partition(".w.")[0]
+    return owner if owner in homes else user  # a penalty may use it too
 
 
 def _ranges(graph: Graph) -> dict[Value, Part]:
@@ -156,12 +169,12 @@ def _ranges(graph: Graph) -> dict[Value, Part]:
     return parts
 
 
-def _leaves(graph: Graph, neurons: Mapping[Value, str]) -> dict[Value, Part]:
+def _leaves(graph: Graph, inside: Mapping[Value, Part]) -> dict[Value, Part]:
     """Leaves outside of neurons: each its own part, or one part if they are many."""
     leaves = [
         node
         for node in graph.nodes
-        if not node.op and node not in neurons and node is not graph.root
+        if node._rule is None and node not in inside and node is not graph.root
     ]
     named = [leaf for leaf in leaves if graph.name(leaf)]
     shown = leaves if len(leaves) <= MOST_LEAVES else named if len(named) <= MOST_LEAVES else []

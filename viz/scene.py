@@ -155,7 +155,7 @@ class Graph:
 
     def sweep(self) -> Iterator[Step]:
         """The steps of the sweep, one after the other: a big graph has too many to keep."""
-        operations = [node for node in self.nodes if node.op]
+        operations = [node for node in self.nodes if node._rule is not None]
         return backward_steps(self.root, 1.0 if self.afresh else self.root.grad, operations)
 
     @functools.cached_property
