@@ -6,6 +6,7 @@ import functools
 import inspect
 import math
 import numbers
+import operator
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from microgradlike.checking import Comparison, Report, numeric_derivative, read_
 from microgradlike.engine import Value, no_grad, recording, topological_order
 from microgradlike.flow import gradients, slopes
 from microgradlike.inputs import describe, number
+from microgradlike.tape import NAMES, ON_FLOATS, Condition, Tape, Traced, row_of
 from microgradlike.typeset import counted
 
 # ---- grad --------------------------------------------------------------------------------------
@@ -80,6 +82,8 @@ def _sweep(
     """The derivatives of ``out`` by ``inputs``: floats, or Values to be differentiated again."""
     if not isinstance(out, Value):  # a constant
         return [kind(0.0) for _ in inputs]
+    if isinstance(out, Traced):
+        return traced_gradients(out, inputs)
     upstream: dict[Value, Any] = {out: kind(1.0)}
     for node in reversed(topological_order(out)):
         error = upstream[node]
@@ -102,6 +106,109 @@ def _slopes_as_values(node: Value) -> Iterator[tuple[Value, Any]]:
 @functools.cache
 def _on_values(slope: str) -> Callable[..., Any]:
     return ops.formula(slope, {**vars(ops), **functions.FUNCTIONS})
+
+
+# ---- The same on a tape: a compiled function may ask for gradients -----------------------------
+
+
+def traced_gradients(out: Traced, inputs: Sequence[Any]) -> list[Value]:
+    """The derivatives of a traced Value by traced inputs, written on the same tape.
+
+    What the error reaches only under a condition, within a branch of ``where``, is kept only there.
+    """
+    tape = out.tape
+    first, last = min(v.node for v in inputs), out.node + 1
+    code, left, right = bytes(tape.code[:last]), tape.left[:last], tape.right[:last]
+    numbers = _numbers(tape, last)
+    depends = bytearray(last)  # on the inputs, on a way that the error can take
+    for v in inputs:
+        depends[v.node] = True
+
+    def sends_to(node: int) -> tuple[tuple[int, int], ...]:
+        """The places and nodes of the operands that the error can pass to."""
+        name = NAMES[code[node]]
+        row = row_of(name)[0]
+        if name == "keep":
+            found: tuple[tuple[int, int], ...] = ((1, right[node]),)
+        elif row is None:
+            return ()
+        else:
+            found = ((0, left[node]), (1, right[node]))[: len(row.slopes)]
+        return tuple((place, operand) for place, operand in found if operand >= 0)
+
+    for node in range(first, last):
+        depends[node] |= any(depends[operand] for _, operand in sends_to(node))
+
+    def operand(node: int) -> Any:
+        return tape.traced(node, numbers[node]) if node >= 0 else tape.constants[~node]
+
+    upstream: dict[int, Any] = {out.node: 1.0}
+    reach: dict[int, Condition | None] = {out.node: None}
+    for node in range(out.node, first - 1, -1):
+        if node not in upstream or not depends[node]:
+            continue
+        error, here, name = upstream[node], reach[node], NAMES[code[node]]
+        row, tie = row_of(name)
+        for place, parent in sends_to(node):
+            if not depends[parent]:
+                continue
+            there = here
+            if row is None:  # keep
+                branch = Condition(tape, left[node], bool(numbers[left[node]]))
+                there = branch if here is None or here.node == branch.node else here & branch
+                sent = error
+            else:
+                known = operand(left[node]), operand(right[node]) if len(row.slopes) == 2 else 0.0
+                slope = _on_traced(row.slopes[place])(*known, operand(node), tie)
+                sent = error if type(slope) is int and slope == 1 else error * slope
+            if there is not None:
+                sent = there.kept(sent)
+            if parent in upstream:
+                upstream[parent] = upstream[parent] + sent
+                reach[parent] = _either(reach[parent], there)
+            else:
+                upstream[parent], reach[parent] = sent, there
+    found = [upstream.get(v.node, 0.0) for v in inputs]
+    return [v if isinstance(v, Value) else Value(v) for v in found]
+
+
+def _either(a: Condition | None, b: Condition | None) -> Condition | None:
+    if a is None or b is None or a.opposite().node == b.node:
+        return None
+    return a if a.node == b.node else a | b
+
+
+def _numbers(tape: Tape, count: int) -> list[float]:
+    """The number of each node in the row that is traced."""
+    numbers: list[float] = []
+    given = iter(tape.numbers)
+    for node in range(count):
+        name, left, right = NAMES[tape.code[node]], tape.left[node], tape.right[node]
+        if name == "input":
+            numbers.append(next(given))
+        elif name == "parameter":
+            numbers.append(tape.parameters[left].data)
+        else:
+            x, y = (numbers[v] if v >= 0 else tape.constants[~v] for v in (left, right))
+            row = row_of(name)[0]
+            numbers.append(float(_value(row.value)(x, y, 0, 0) if row else ON_FLOATS[name](x, y)))
+    return numbers
+
+
+@functools.cache
+def _value(formula: str) -> Callable[..., Any]:
+    return ops.formula(formula, vars(ops))
+
+
+@functools.cache
+def _on_traced(slope: str) -> Callable[..., Any]:
+    names = {
+        **vars(ops),
+        **functions.FUNCTIONS,
+        "logical_and": operator.and_,
+        "logical_or": operator.or_,
+    }
+    return ops.formula(slope, names, element_by_element=True)
 
 
 def _scalar(out: Any) -> Any:

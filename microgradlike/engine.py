@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, cast
 
 from microgradlike import ops  # noqa: F401  (the generated methods call it)
 from microgradlike.inputs import constant, describe, number  # noqa: F401  (constant: likewise)
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 else:
     Operations = object
 
-__all__ = ["Rule", "Value", "detect_anomaly", "no_grad", "topological_order"]
+__all__ = ["Rule", "Value", "detect_anomaly", "no_grad", "topological_order", "traced_on"]
 
 
 # ---- The node ----------------------------------------------------------------------------------
@@ -61,6 +61,10 @@ class Value(Operations):
     _x: Value | float
     _y: Value | float | None
 
+    #: The method of each operator by its name, and that for a number on the left of it.
+    recorded: ClassVar[dict[str, Callable[..., Any]]] = {}
+    reflected: ClassVar[dict[str, Callable[..., Any]]] = {}
+
     def __init__(self, data: float, label: str | None = None) -> None:
         if label is not None and not isinstance(label, str):
             raise TypeError(f"the label of a Value is text, but got {describe(label)}")
@@ -69,6 +73,8 @@ class Value(Operations):
         self.label = label
         self._rule = self._y = None
         self._x = 0.0
+        if _watching and _mode.tape is not None:
+            _mode.tape.made(self)
 
     @property
     def op(self) -> str:
@@ -141,7 +147,15 @@ class Value(Operations):
 
     def detach(self) -> Value:
         """A new leaf with the same number and label: the error does not flow through it."""
+        if _watching and _mode.tape is not None:
+            return _mode.tape.detach(self)
         return Value(self.data, self.label)
+
+    def held(self) -> Any:
+        """The number, to compute with as a constant; a traced Value, if the function is traced."""
+        if _watching and _mode.tape is not None:
+            return _mode.tape.detach(self)
+        return self.data
 
     def __repr__(self) -> str:
         name = f", label={self.label!r}" if self.label is not None else ""
@@ -151,13 +165,15 @@ class Value(Operations):
         return format(self.data, spec) if spec else repr(self)
 
     def __float__(self) -> float:
+        if _watching and _mode.tape is not None:
+            _mode.tape.refuse(self, "float(v)")
         return self.data
 
     def __int__(self) -> int:
-        return int(self.data)
+        return int(float(self))
 
     def __bool__(self) -> bool:
-        return self.data != 0
+        return bool(_compare(operator.ne, self, 0))
 
     def __pos__(self) -> Value:
         return self
@@ -189,6 +205,8 @@ class Value(Operations):
 
 
 def _compare(comparison: Callable[[float, Any], bool], x: Value, y: Any) -> bool:
+    if _watching and _mode.tape is not None:
+        return cast("bool", _mode.tape.compare(comparison, x, y))
     if isinstance(y, Value):
         return comparison(x.data, y.data)
     if isinstance(y, numbers.Real):
@@ -317,9 +335,20 @@ _watching = 0
 _lock = threading.Lock()
 
 
+class Recorder(Protocol):
+    """What hears of all that is done with Values while a function is traced (see ``tape.py``)."""
+
+    def made(self, value: Value) -> None: ...
+    def apply(self, rule: Rule, x: Any, y: Any, data: float) -> Value: ...
+    def compare(self, comparison: Callable[..., bool], x: Any, y: Any) -> Any: ...
+    def detach(self, value: Value) -> Value: ...
+    def refuse(self, value: Value, what: str) -> NoReturn: ...
+
+
 class _Mode(threading.local):
     paused = 0
     checked = 0
+    tape: Recorder | None = None
     created: dict[Value, str] | None = None  # each node, and the line of user code that made it
 
 
@@ -344,6 +373,11 @@ def no_grad() -> Iterator[None]:
     >>> y.data, y.parents
     (6.0, ())
     """
+    if _mode.tape is not None:
+        raise RuntimeError(
+            "no_grad within a function that is being traced: its operations are recorded anyway; "
+            "use v.detach() where the error should not flow, and no_grad() around the call"
+        )
     _watch(+1)
     _mode.paused += 1
     try:
@@ -361,6 +395,24 @@ def recording() -> Iterator[None]:
         yield
     finally:
         _mode.paused = paused
+
+
+def is_recording() -> bool:
+    """Whether operations of this thread record: not within ``no_grad``."""
+    return not _mode.paused
+
+
+@contextmanager
+def traced_on(tape: Recorder) -> Iterator[None]:
+    """Within this block the operations of this thread are written on a tape."""
+    outer = _mode.tape
+    _watch(+1)
+    _mode.tape = tape
+    try:
+        yield
+    finally:
+        _mode.tape = outer
+        _watch(-1)
 
 
 @contextmanager
@@ -393,12 +445,14 @@ def detect_anomaly() -> Iterator[None]:
 
 def _watched(data: float, rule: Rule, x: Value | float, y: Value | float | None) -> Value:
     """The result of an operation while some mode is on, perhaps in another thread."""
+    if _mode.tape is not None:
+        return _mode.tape.apply(rule, x, y, data)
     out = Value(data)
     if _mode.paused:
         return out
     out._rule, out._x, out._y = rule, x, y
     if _mode.created is not None:
-        _mode.created[out] = line = _line_of_user_code()
+        _mode.created[out] = line = line_of_user_code()
         if not math.isfinite(data):
             raise FloatingPointError(f"{_call(out)} gave {data}, at {line}")
     return out
@@ -420,7 +474,8 @@ def _call(node: Value) -> str:
     return f"{node.op}({', '.join(str(float(operand)) for operand in node.operands)})"
 
 
-def _line_of_user_code() -> str:
+def line_of_user_code() -> str:
+    """The line that called into this package, as file, number and text."""
     frame = sys._getframe(1)
     while frame.f_back and frame.f_code.co_filename.startswith((_HERE, FILENAME)):
         frame = frame.f_back
@@ -436,9 +491,6 @@ _HERE = os.path.dirname(__file__)
 #: Every rule by its name, e.g. "mul_xy" (two Values) or "mul_x" (a Value times a number).
 RULES: dict[str, Rule] = {}
 
-#: The method for a number on the left of an operator, e.g. of "sub": it gets (y, x) for x - y.
-REFLECTED: dict[str, Callable[[Value, float], Value]] = {}
-
 
 def _install(namespace: dict[str, Any]) -> None:
     made = compile_operators(namespace)
@@ -446,15 +498,25 @@ def _install(namespace: dict[str, Any]) -> None:
         for to in kinds(row):
             name = f"{row.name}_{to}"
             RULES[name] = namespace[name] = Rule(name, row, to, made[f"send_{name}"])
-        if len(row.slopes) == 2:
-            REFLECTED[row.name] = made[f"reflected_{row.name}"]
-        if hasattr(float, f"__{row.name}__"):  # an operator of Python itself
-            setattr(Value, f"__{row.name}__", made[row.name])
-        if hasattr(float, f"__r{row.name}__"):
-            setattr(Value, f"__r{row.name}__", REFLECTED[row.name])
+    give_operators(Value, made)
+
+
+def give_operators(kind: type[Value], made: dict[str, Callable[..., Any]]) -> None:
+    """Give a class of Values the methods that were made for it from the rows of the table."""
+    kind.recorded = {row.name: made[row.name] for row in OPERATORS.values()}
+    kind.reflected = {
+        row.name: made[f"reflected_{row.name}"]
+        for row in OPERATORS.values()
+        if len(row.slopes) == 2
+    }
+    for name, method in kind.recorded.items():
+        if hasattr(float, f"__{name}__"):  # an operator of Python itself
+            setattr(kind, f"__{name}__", method)
+        if hasattr(float, f"__r{name}__"):
+            setattr(kind, f"__r{name}__", kind.reflected[name])
         else:
-            for name in (row.name, *(alias for alias, of in ALIASES.items() if of == row.name)):
-                setattr(Value, name, made[row.name])
+            for alias in (name, *(alias for alias, of in ALIASES.items() if of == name)):
+                setattr(kind, alias, method)
 
 
 new = object.__new__

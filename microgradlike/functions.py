@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy
 
 from microgradlike import ops
-from microgradlike.engine import REFLECTED, Value
+from microgradlike.engine import Value
 from microgradlike.inputs import describe, number
 from microgradlike.ops import ALIASES, OPERATORS, Operator
+from microgradlike.tape import Condition, Traced
 
 if TYPE_CHECKING:
     from microgradlike._signatures import *  # noqa: F403
@@ -26,24 +27,23 @@ if TYPE_CHECKING:
 
 
 def _function(row: Operator) -> Callable[..., Any]:
-    method = getattr(Value, f"__{row.name}__" if hasattr(float, f"__{row.name}__") else row.name)
     on_floats = ops.formula(row.value, vars(ops))
 
     def unary(x: Any) -> Any:
         if isinstance(x, Value):
-            return method(x)
+            return x.recorded[row.name](x)
         return float(on_floats(number(x, row.name), 0.0, 0.0, 0.0))
 
     def binary(x: Any, y: Any) -> Any:
+        if isinstance(y, Value) and not isinstance(x, type(y)):  # a Value that is traced decides
+            return y.reflected[row.name](y, x if isinstance(x, Value) else number(x, row.name))
         if isinstance(x, Value):
-            return method(x, y if isinstance(y, Value) else number(y, row.name))
-        if isinstance(y, Value):
-            return REFLECTED[row.name](y, number(x, row.name))
+            return x.recorded[row.name](x, y if isinstance(y, Value) else number(y, row.name))
         return float(on_floats(number(x, row.name), number(y, row.name), 0.0, 0.0))
 
     function = unary if len(row.slopes) == 1 else binary
     function.__name__ = function.__qualname__ = row.name
-    function.__doc__ = method.__doc__
+    function.__doc__ = Value.recorded[row.name].__doc__
     return function
 
 
@@ -69,6 +69,9 @@ def where(condition: object, x: Any, y: Any) -> Any:
     >>> x.grad
     0.0
     """
+    if isinstance(condition, Condition):
+        x, y = (v if isinstance(v, Value) else number(v, "where") for v in (x, y))
+        return condition.tape.select(condition, x, y)
     taken = x if condition else y
     return _where(taken) if isinstance(taken, Value) else number(taken, "where")
 
@@ -268,7 +271,8 @@ def softmax(values: Sequence[Any]) -> list[Any]:
     [0.5, 0.5]
     """
     values = _some(values, "softmax")
-    largest = max(map(float, values))  # any constant would do: softmax does not change with it
+    # Any constant would do, softmax does not change with it: so no error flows through this one.
+    largest = functools.reduce(maximum, [v.held() if isinstance(v, Value) else v for v in values])
     weights = [exp(sub(value, largest)) for value in values]
     total = sum(weights)
     return [truediv(weight, total) for weight in weights]
@@ -288,3 +292,5 @@ for _function_ in _UNARY:
     setattr(Value, _function_.__name__, _function_)
 Value.radians, Value.degrees = radians, degrees  # type: ignore[method-assign,assignment]
 del Value.where  # type: ignore[attr-defined]
+for _name in FRIENDLIER:  # a traced Value has those of every Value
+    delattr(Traced, _name)

@@ -117,7 +117,7 @@ def cross_entropy(logits: Sequence[Any], label: Any) -> Any:
 
     Args:
         logits: one score for each class.
-        label: the number of the right class, from 0.
+        label: the number of the right class, from 0; a Value, where a function is compiled.
 
     Raises:
         TypeError: the label is no integer, or there is one logit only.
@@ -131,11 +131,16 @@ def cross_entropy(logits: Sequence[Any], label: Any) -> Any:
             "cross_entropy takes a list with one logit for each class; "
             "for a single logit use binary_cross_entropy"
         )
-    if isinstance(label, bool) or not number(label, "the label of cross_entropy").is_integer():
+    if not isinstance(label, Value):
+        label = number(label, "the label of cross_entropy")
+    if label != f.floor(label):
         raise TypeError(f"the label of cross_entropy is an integer, but got {describe(label)}")
     if not 0 <= label < len(logits):
         raise ValueError(f"cross_entropy has {len(logits)} logits, but the label is {label}")
-    return f.sub(f.logsumexp(logits), logits[int(label)])
+    if not isinstance(label, Value):
+        return f.sub(f.logsumexp(logits), logits[int(label)])
+    right = f.sum([f.where(label == k, logit, 0.0) for k, logit in enumerate(logits)])
+    return f.sub(f.logsumexp(logits), right)
 
 
 def l1(parameters: Iterable[Any]) -> Any:

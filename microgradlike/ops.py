@@ -283,13 +283,34 @@ def spell(formula: str, spelling: Callable[[str], str]) -> str:
     return ast.unparse(_Spell(spelling).visit(ast.parse(formula, mode="eval")))
 
 
-def formula(text: str, names: Mapping[str, Any]) -> Callable[..., Any]:
+class _Choose(ast.NodeTransformer):
+    """Spells choices and ``and``, ``or`` as calls, for numbers that come many at a time."""
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
+        parts = [self.visit(part) for part in (node.test, node.body, node.orelse)]
+        return ast.Call(ast.Name("where"), parts, [])
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
+        name = "logical_and" if isinstance(node.op, ast.And) else "logical_or"
+        parts = [self.visit(part) for part in node.values]
+        return functools.reduce(lambda a, b: ast.Call(ast.Name(name), [a, b], []), parts)
+
+
+def formula(
+    text: str, names: Mapping[str, Any], element_by_element: bool = False
+) -> Callable[..., Any]:
     """A formula as a function of x, y, out and tie; ``names`` gives its functions their meaning.
+
+    Args:
+        text: the formula.
+        names: what its names mean.
+        element_by_element: ``a if c else b`` is ``where(c, a, b)``, which chooses for each element
+            of arrays, or for each row of a compiled function.
 
     >>> formula("1 - out * out", globals())(0.0, None, 0.5, 0)
     0.75
     """
-    return cast(
-        "Callable[..., Any]",
-        eval(f"lambda x, y, out, tie: {spell(text, lambda name: name)}", dict(names)),
-    )
+    spelt = spell(text, lambda name: name)
+    if element_by_element:
+        spelt = ast.unparse(_Choose().visit(ast.parse(spelt, mode="eval")))
+    return cast("Callable[..., Any]", eval(f"lambda x, y, out, tie: {spelt}", dict(names)))

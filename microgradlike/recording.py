@@ -23,13 +23,19 @@ def {name}(x):
 _BINARY = """
 def {name}(x, y):
     if isinstance(y, Value):
-        data, rule = {value_xy}, {name}_xy
+{defer}        data, rule = {value_xy}, {name}_xy
     else:
         if type(y) is not float:
             y = {number}(y, {symbol!r})
             if y is NotImplemented:
                 return y
         data, rule = {value_x}, {name}_x
+"""
+
+# An operator of Python asks a traced Value on its right first; a named method must do so itself.
+_DEFER = """\
+        if y.reflected is not x.reflected:
+            return y.reflected[{name!r}](y, x)
 """
 
 _REFLECTED = """
@@ -76,7 +82,8 @@ def _write(row: Operator) -> str:
     """The source of a row's method, of its reflected method, and of its sending functions."""
     values = {f"value_{to}": spell(row.value, _spelling(to)) for to in kinds(row)}
     convert = "constant" if hasattr(float, f"__{row.name}__") else "number"
-    fill = {"name": row.name, "symbol": row.symbol, "number": convert, **values}
+    defer = "" if hasattr(float, f"__{row.name}__") else _DEFER.format(name=row.name)
+    fill = {"name": row.name, "symbol": row.symbol, "number": convert, "defer": defer, **values}
     heads = (_BINARY, _REFLECTED) if len(row.slopes) == 2 else (_UNARY,)
     source = "".join(head.format(**fill) + _RECORD for head in heads)
     for to in kinds(row):

@@ -1,0 +1,663 @@
+"""compile(): write a scalar function of one example, run it over rows of data.
+
+The function is traced once, on the first row (``tape.py``); the dot products and layers in it are
+found (``rewriting.py``, ``program.py``); and the program is replayed for all rows at once
+(``numpy_executor.py``). What the function closes over are its parameters: they stay shared with
+everything else that uses them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import numpy
+import numpy.typing
+
+from microgradlike.calculus import grad
+from microgradlike.engine import Value, is_recording
+from microgradlike.functions import dot
+from microgradlike.inputs import describe, function
+from microgradlike.numpy_executor import INPUTS, PARAMETERS, NumpyExecutor
+from microgradlike.program import Program, build
+from microgradlike.rewriting import Graph
+from microgradlike.tape import Tape, TracingError, trace
+from microgradlike.typeset import counted
+
+Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
+
+#: The numbers of a program's inputs; and for each argument, where its columns go.
+_Columns: TypeAlias = tuple[Any, list[tuple[int, Any, slice]]]
+
+#: A function has at most so many paths: ways in which its branches are taken together.
+MOST_PATHS = 256
+
+#: With branches, rows are sorted by their paths so many at a time.
+CHUNK = 65536
+
+
+def compile(f: Callable[..., Any]) -> Compiled:
+    """Make a scalar function of one example run fast over rows of data, with its derivatives.
+
+    Args:
+        f: a function of one example that returns a Value, or a list of Values. Of a 1-D array it
+            is given a Value, the entry of one row; of a 2-D array a list of Values, and so on. The
+            Values that it closes over are its parameters. Its operations are those of Values.
+
+    Returns:
+        The compiled function. It can also be used as a decorator: ``@compile``.
+
+    ``f`` runs on the first row only. An ``if`` is taken as that row takes it, and rows that would
+    take another branch run on a trace of their own; ``where`` needs no second trace. What is no
+    Value is as it was at that moment: a number that ``f`` closes over, or one it draws at random,
+    is part of the compiled function until ``retrace()``; what else it changes happens once.
+
+    >>> w, b = Value(2.0), Value(1.0)
+    >>> c = compile(lambda x, y: (w * x + b - y) ** 2)
+    >>> c([1.0, 2.0], [3.0, 4.0])
+    array([0., 1.])
+    >>> loss = c.mean([1.0, 2.0], [3.0, 4.0])
+    >>> loss.backward()
+    >>> loss.item(), w.grad, b.grad
+    (0.5, 2.0, 1.0)
+    """
+    return Compiled(f)
+
+
+class Compiled:
+    """A compiled function; see ``compile``.
+
+    Attributes:
+        parameters: the Values that the function closes over, in the order in which ``theta`` has
+            their numbers. They are known once a row has been seen.
+    """
+
+    def __init__(self, f: Callable[..., Any]) -> None:
+        function("compile(f)", f)
+        self.function = f
+        self._shapes: list[tuple[int, ...]] = []
+        self._example: list[Any] = []
+        self._forget()
+
+    def _forget(self) -> None:
+        self._paths: list[_Path] = []
+        self._parameters: list[Value] = []
+        self._places: dict[Value, int] = {}
+        self._single = True
+        self._derived: dict[str, Compiled] = {}
+
+    # ---- Values of rows ----
+
+    def __call__(self, *columns: Any) -> Array:
+        """The output of each row.
+
+        Args:
+            columns: an array for each argument of the function, with one entry (a number, or an
+                array) for each row.
+
+        Returns:
+            The outputs, shape (rows,), or (rows, outputs) if the function returns a list.
+
+        Raises:
+            TypeError, ValueError: the arrays are not of numbers, differ in their number of rows, or
+                do not have the shapes that the function was traced with.
+            TracingError: the function cannot be replayed; the sentence says where and why.
+        """
+        arguments = self._arguments(columns)
+        results, _ = self._run(None, arguments)
+        return results[:, 0] if self._single else results
+
+    def mean(self, *columns: Any) -> Total:
+        """The mean of the function over the rows, ready for ``.backward()``.
+
+        Args:
+            columns: as for a call.
+
+        Raises:
+            TypeError: the function returns a list; and as for a call.
+        """
+        return self._total(columns, "mean")
+
+    def sum(self, *columns: Any) -> Total:
+        """The sum of the function over the rows, ready for ``.backward()``; see ``mean``."""
+        return self._total(columns, "sum")
+
+    def _total(self, columns: Sequence[Any], reduce: str) -> Total:
+        arguments = self._arguments(columns)
+        if not is_recording():
+            return Total(self, self._value(arguments, reduce), None)
+        return Total(self, *self._value_and_grad(None, arguments, reduce))
+
+    # ---- Derivatives by the parameters ----
+
+    @property
+    def parameters(self) -> list[Value]:
+        self._known()
+        return list(self._parameters)
+
+    def theta(self) -> Array:
+        """The numbers of all parameters as one array, in the order of ``parameters``."""
+        self._known()
+        return numpy.array([parameter.data for parameter in self._parameters], float)
+
+    def assign(self, theta: Any) -> None:
+        """Give all parameters the numbers of an array such as ``theta()``.
+
+        Raises:
+            TypeError, ValueError: it is no array of as many numbers; nothing was changed.
+        """
+        numbers = self._checked(theta).tolist()
+        for parameter, number in zip(self._parameters, numbers, strict=True):
+            parameter.data = number
+
+    def value_and_grad(
+        self, theta: Any, *columns: Any, reduce: str = "mean"
+    ) -> tuple[float, Array]:
+        """The mean over the rows and its gradient, for parameters that are given; it is pure.
+
+        Ready for ``scipy.optimize.minimize(c.value_and_grad, c.theta(), (X, y), jac=True)``.
+
+        Args:
+            theta: the numbers of all parameters, in the order of ``parameters``.
+            columns: as for a call.
+            reduce: "mean" or "sum".
+
+        Returns:
+            The value, and the gradient, of the shape of ``theta``. No Value changes.
+
+        Raises:
+            TypeError, ValueError: ``theta`` has another size, and as for a call.
+
+        >>> w = Value(2.0)
+        >>> c = compile(lambda x: (w * x - 1) ** 2).trace([1.0])
+        >>> c.value_and_grad([3.0], [1.0, 0.0])
+        (2.5, array([2.]))
+        """
+        if reduce not in ("mean", "sum"):
+            raise ValueError(f'reduce is "mean" or "sum", but got {describe(reduce)}')
+        arguments = self._arguments(columns)
+        return self._value_and_grad(self._checked(theta), arguments, reduce)
+
+    def _value(self, arguments: _Arguments, reduce: str) -> float:
+        self._need_single()
+        results, _ = self._run(None, arguments)
+        return _reduced(results, reduce)
+
+    def _value_and_grad(
+        self, theta: Array | None, arguments: _Arguments, reduce: str
+    ) -> tuple[float, Array]:
+        self._need_single()
+        share = 1.0 / arguments.rows if reduce == "mean" else 1.0
+        results, gradient = self._run(theta, arguments, [share], PARAMETERS)
+        return _reduced(results, reduce), gradient
+
+    def _need_single(self) -> None:
+        if not self._single:
+            raise TypeError(
+                "a mean or a sum over rows is that of one Value, but the function returns a list; "
+                "compile a function that returns one of them, or their sum"
+            )
+
+    # ---- Derivatives by the inputs ----
+
+    def jacobian(self, *columns: Any) -> Array:
+        """The derivatives of each row's outputs by that row's inputs.
+
+        Args:
+            columns: as for a call.
+
+        Returns:
+            An array of shape (rows, outputs, inputs): the columns of all arguments in their order.
+
+        >>> compile(lambda x: x[0] * x[1]).jacobian([[2.0, 3.0], [4.0, 5.0]])
+        array([[[3., 2.]],
+        <BLANKLINE>
+               [[5., 4.]]])
+        """
+        arguments = self._arguments(columns)
+        outputs = self._paths[0].outputs
+        found = numpy.zeros((arguments.rows, outputs, arguments.inputs))
+        for place in range(outputs):
+            seeds = [0.0] * outputs
+            seeds[place] = 1.0
+            self._run(None, arguments, seeds, INPUTS, found[:, place])
+            if outputs > 1 and not numpy.isfinite(found[:, place]).all():
+                # The other outputs sent no error, which is not the same as an error of zero.
+                alone = self._derivative(f"output {place}", self._output(place))
+                found[:, place] = alone.jacobian(*columns)[:, 0]
+        return found
+
+    def hessian(self, *columns: Any) -> Array:
+        """The second derivatives of each row's outputs by that row's inputs.
+
+        Args:
+            columns: as for a call.
+
+        Returns:
+            An array of shape (rows, inputs, inputs); (rows, outputs, inputs, inputs) if the
+            function returns a list.
+
+        >>> compile(lambda x: x[0] * x[1] ** 2).hessian([[2.0, 3.0]])
+        array([[[0., 6.],
+                [6., 4.]]])
+        """
+        arguments = self._arguments(columns)
+        outputs = self._paths[0].outputs
+        found = self._derivative("hessian", self._gradients).jacobian(*columns)
+        shape = (arguments.rows, outputs, arguments.inputs, arguments.inputs)
+        return found if self._single else found.reshape(shape)
+
+    def hvp(self, *columns: Any, v: Any) -> Array:
+        """Each row's Hessian times a vector, without the Hessian.
+
+        Args:
+            columns: as for a call.
+            v: a vector for each row, shape (rows, inputs).
+
+        Returns:
+            An array of shape (rows, inputs).
+
+        >>> compile(lambda x: x[0] * x[1] ** 2).hvp([[2.0, 3.0]], v=[[1.0, 1.0]])
+        array([[ 6., 10.]])
+        """
+        arguments = self._arguments(columns)
+        self._need_single()
+        vectors = numpy.asarray(v)
+        if vectors.shape != (arguments.rows, arguments.inputs):
+            raise ValueError(
+                f"v has a vector for each row, shape {(arguments.rows, arguments.inputs)}, "
+                f"but got {vectors.shape}"
+            )
+
+        def product(*inputs: Any) -> list[Any]:
+            *inputs, vector = inputs
+            along = grad(lambda *inside: dot(_flat(grad(self.function)(*inside)), vector))
+            return _flat(along(*inputs))
+
+        return self._derivative("hvp", product)(*columns, vectors)
+
+    def _gradients(self, *inputs: Any) -> list[Any]:
+        """The slopes of each output by each input, which are a function to be compiled again."""
+        outputs = range(self._paths[0].outputs)
+        return [slope for k in outputs for slope in _flat(grad(self._output(k))(*inputs))]
+
+    def _output(self, place: int) -> Callable[..., Any]:
+        """One output of the function."""
+        if self._single:
+            return self.function
+        return lambda *inputs: self.function(*inputs)[place]
+
+    def _derivative(self, name: str, f: Callable[..., Any]) -> Compiled:
+        found = self._derived.get(name)
+        if found is None:
+            found = self._derived[name] = Compiled(f)
+        return found
+
+    # ---- Tracing ----
+
+    def trace(self, *columns: Any) -> Compiled:
+        """Trace all paths that these rows take, so that ``parameters`` are known; returns itself.
+
+        Args:
+            columns: as for a call.
+        """
+        self._run(None, self._arguments(columns))
+        return self
+
+    def retrace(self) -> Compiled:
+        """Forget all traces, and trace again: numbers that the function closes over are read anew.
+
+        Returns:
+            Itself.
+        """
+        self._forget()
+        if self._example:
+            self._trace(_Arguments(self._example), 0)
+        return self
+
+    def describe(self) -> str:
+        """What was found in the function, e.g. ``rows x [layer 2->16, relu x16]; once [mul]``."""
+        self._known()
+        lines = []
+        for program in {id(path.executor): path.executor.program for path in self._paths}.values():
+            once = ", ".join(map(str, program.once.instructions))
+            rows = ", ".join(map(str, program.rows.instructions))
+            lines.append(f"rows x [{rows}]" + (f"; once [{once}]" if once else ""))
+        if len(lines) == 1:
+            return lines[0]
+        return "\n".join(
+            f"path {place} of {len(lines)}: {line}" for place, line in enumerate(lines, 1)
+        )
+
+    @property
+    def programs(self) -> list[Program]:
+        """The programs of all paths that were met, each once."""
+        self._known()
+        return list({id(p.executor): p.executor.program for p in self._paths}.values())
+
+    def _known(self) -> None:
+        if not self._paths:
+            raise ValueError(
+                "the function was not traced yet, so its parameters are unknown; "
+                "call it on some rows first, or c.trace(X, ...)"
+            )
+
+    def _trace(self, arguments: _Arguments, row: int) -> _Path:
+        if len(self._paths) >= MOST_PATHS:
+            frames = [frame for _, frame in self._paths[-1].tape.guards.values()]
+            line = f"{frames[-1][0]}, line {frames[-1][1]}" if frames else "a comparison"
+            raise TracingError(
+                f"the branches of the function are taken in more than {MOST_PATHS} ways, the last "
+                f"at {line}; choose with where(condition, x, y), which needs no path of its own"
+            )
+        tape = trace(self.function, arguments.example(row))
+        path = _Path(tape, self._paths, arguments)
+        if not self._paths:
+            self._single = path.single
+        elif path.outputs != self._paths[0].outputs or path.single != self._single:
+            raise TracingError(
+                f"the function returns {self._paths[0].outputs} Values on one path and "
+                f"{path.outputs} on another; return as many on each"
+            )
+        for parameter in path.parameters():
+            if parameter not in self._places:
+                self._places[parameter] = len(self._parameters)
+                self._parameters.append(parameter)
+        path.find(self._places)
+        self._paths.append(path)
+        return path
+
+    # ---- Running ----
+
+    def _run(
+        self,
+        theta: Array | None,
+        arguments: _Arguments,
+        seeds: Any = None,
+        mode: int = 0,
+        jacobian: Any = None,
+    ) -> tuple[Array, Array]:
+        """All rows, each on its path: the outputs, and the sum of the parameters' errors.
+
+        Without ``theta`` the parameters have the numbers that they have now.
+        """
+        results = numpy.empty((arguments.rows, self._paths[0].outputs))
+        numbers = self.theta() if theta is None else theta
+        gradient = numpy.zeros(len(numbers)) if mode == PARAMETERS else numpy.empty(0)
+        for path, rows in self._split(theta, arguments):
+            if len(numbers) < len(self._parameters):  # the path was met just now
+                numbers = self.theta()
+                gradient = numpy.append(gradient, numpy.zeros(len(numbers) - len(gradient)))
+            count = arguments.rows if rows is None else len(rows)
+            found = results if rows is None else numpy.empty((count, results.shape[1]))
+            load, store = arguments.loader(path.columns, rows, jacobian)
+            errors = path.executor.run(
+                *(numbers[path.take], count, load, found, seeds, mode),
+                store if jacobian is not None else None,
+            )
+            if rows is not None:
+                results[rows] = found
+            if mode == PARAMETERS and rows is None and isinstance(path.take, slice):
+                gradient = errors.copy()
+            elif mode == PARAMETERS:
+                gradient[path.take] += errors
+        return results, gradient
+
+    def _split(self, theta: Array | None, arguments: _Arguments) -> Iterator[tuple[_Path, Any]]:
+        """The rows of each path; None for all."""
+
+        def now() -> Array:
+            return self.theta() if theta is None else theta
+
+        first = self._paths[0]
+        if not first.guarded:
+            yield first, None
+            return
+        for start in range(0, arguments.rows, CHUNK):
+            left = numpy.arange(start, min(start + CHUNK, arguments.rows))
+            everything = len(left) == arguments.rows
+            place = 0
+            while len(left):
+                if place == len(self._paths):
+                    known = len(self._parameters)
+                    path = self._trace(arguments, int(left[0]))
+                    if theta is not None and len(self._parameters) > known:
+                        raise TracingError(
+                            f"row {left[0]} takes a branch that uses "
+                            f"{counted(len(self._parameters) - known, 'parameter')} not met "
+                            "before; they are known now: take theta() anew and call again, or "
+                            "c.trace(X, ...) with all rows before training"
+                        )
+                    taken = path.takes(now(), arguments, left)
+                    taken[0] = True  # it is this row's own path, however its numbers are rounded
+                else:
+                    path = self._paths[place]
+                    taken = path.takes(now(), arguments, left)
+                if everything and taken.all() and len(left) == arguments.rows:
+                    yield path, None
+                elif taken.any():
+                    yield path, left[taken]
+                left = left[~taken]
+                place += 1
+
+    def _arguments(self, columns: Sequence[Any]) -> _Arguments:
+        arguments = _Arguments(columns)
+        if not self._shapes:
+            shapes = arguments.shapes
+        else:
+            shapes = self._shapes
+            if arguments.shapes != shapes:
+                raise ValueError(
+                    f"the function was traced with rows of the shapes {_listed(shapes)}, "
+                    f"but got {_listed(arguments.shapes)}"
+                )
+        if not self._paths:
+            self._trace(arguments, 0)
+            self._example = [array[:1].copy() for array in arguments.arrays]
+        self._shapes = shapes
+        return arguments
+
+    def _checked(self, theta: Any) -> Array:
+        self._known()
+        try:
+            found = numpy.asarray(theta, float)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"theta is an array of {counted(len(self._parameters), 'number')}, but got "
+                f"{describe(theta)}"
+            ) from None
+        if found.shape != (len(self._parameters),):
+            raise ValueError(
+                f"theta has the shape ({len(self._parameters)},), a number for each parameter, "
+                f"but got {found.shape}"
+            )
+        return found
+
+
+class Total:
+    """The mean or the sum of a compiled function over rows, and its gradient."""
+
+    def __init__(self, of: Compiled, value: float, gradient: Array | None) -> None:
+        self._of, self._value, self._gradient = of, value, gradient
+
+    def item(self) -> float:
+        """The number."""
+        return self._value
+
+    def __float__(self) -> float:
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"Total({self._value})"
+
+    def backward(self) -> None:
+        """Add its derivatives to the ``.grad`` of the parameters, as ``backward()`` of a Value.
+
+        Raises:
+            RuntimeError: it was computed within ``no_grad``.
+        """
+        if self._gradient is None:
+            raise RuntimeError(
+                "backward() of what was computed within no_grad: compute it outside of that block"
+            )
+        for parameter, error in zip(
+            self._of._parameters, self._gradient.tolist(), strict=False
+        ):
+            parameter.grad += error
+
+
+class _Path:
+    """The rows that take the same branches: their tape, and how to run it."""
+
+    def __init__(self, tape: Tape, others: list[_Path], arguments: _Arguments) -> None:
+        self.tape = tape
+        self.single = tape.single
+        self.outputs = len(tape.outputs)
+        graph = Graph(tape, tape.outputs)
+        self.key = (*graph.key(), *map(id, tape.parameters))
+        # Paths that compute the same (a check of a label took another way) share one program.
+        self.owner = next((path.tape for path in others if path.key == self.key), tape)
+        self.executor = next(
+            (path.executor for path in others if path.key == self.key), None
+        ) or NumpyExecutor(build(graph))
+        self.columns = arguments.columns(self.executor.program.inputs)
+        self.guarded = bool(tape.guards)
+        self.take: Any = slice(None)
+        if self.guarded:
+            self.expected = numpy.array([holds for holds, _ in tape.guards.values()], float)
+            self.guards = NumpyExecutor(build(Graph(tape, list(tape.guards))))
+            self.guard_columns = arguments.columns(self.guards.program.inputs)
+
+    def parameters(self) -> Iterator[Value]:
+        """Those that the path uses; the ones of a matrix in a row."""
+        for place in self.executor.program.parameters:
+            yield self.owner.parameters[place]
+        if self.guarded:
+            for place in self.guards.program.parameters:
+                yield self.tape.parameters[place]
+
+    def find(self, places: dict[Value, int]) -> None:
+        """Where the parameters of the path stand among those of the function."""
+        self.take = self._taken(self.executor.program, self.owner, places)
+        if self.guarded:
+            self.guards_take = self._taken(self.guards.program, self.tape, places)
+
+    def _taken(self, program: Program, tape: Tape, places: dict[Value, int]) -> Any:
+        found = numpy.array([places[tape.parameters[k]] for k in program.parameters], int)
+        if len(found) == len(places) and (found == numpy.arange(len(found))).all():
+            return slice(None)
+        return found
+
+    def takes(self, theta: Array, arguments: _Arguments, rows: Any) -> Any:
+        """Which of these rows take this path."""
+        if not self.guarded:
+            return numpy.ones(len(rows), bool)
+        found = numpy.empty((len(rows), len(self.expected)))
+        load, _ = arguments.loader(self.guard_columns, rows)
+        self.guards.run(theta[self.guards_take], len(rows), load, found)
+        return (found == self.expected).all(axis=1)
+
+
+class _Arguments:
+    """Arrays with one entry for each row, checked.
+
+    Attributes:
+        shapes: of one row, for each argument.
+        rows: how many there are.
+        inputs: how many numbers a row has.
+    """
+
+    def __init__(self, columns: Sequence[Any]) -> None:
+        if not columns:
+            raise TypeError(
+                "a compiled function takes an array for each argument, with one entry for each "
+                "row, but got none"
+            )
+        self.arrays = [_array(column, place) for place, column in enumerate(columns, 1)]
+        self.shapes = [array.shape[1:] for array in self.arrays]
+        counts = [len(array) for array in self.arrays]
+        if len(set(counts)) > 1:
+            raise ValueError(
+                "all arguments have one entry for each row, but got "
+                f"{', '.join(map(str, counts))} entries"
+            )
+        self.rows = counts[0]
+        if not self.rows:
+            raise ValueError("there are no rows: all arguments are empty")
+        self.flat = [array.reshape(self.rows, -1) for array in self.arrays]
+        widths = [array.shape[1] for array in self.flat]
+        self.starts = numpy.cumsum([0, *widths])
+        self.inputs = int(self.starts[-1])
+
+    def example(self, row: int) -> list[Any]:
+        """One row, as floats and lists of floats."""
+        return [array[row].astype(float).tolist() for array in self.arrays]
+
+    def columns(self, inputs: Sequence[int]) -> _Columns:
+        """Where the inputs of a program stand."""
+        numbers = numpy.array(inputs, int)
+        parts = []
+        bounds = zip(self.starts[:-1], self.starts[1:], strict=True)
+        for place, (start, end) in enumerate(bounds):
+            here = numpy.flatnonzero((numbers >= start) & (numbers < end))
+            if len(here):
+                every = len(here) == end - start
+                slots = slice(int(here[0]), int(here[-1]) + 1)
+                parts.append((place, None if every else numbers[here] - start, slots))
+        return numbers, parts
+
+    def loader(
+        self, columns: _Columns, rows: Any, found: Any = None
+    ) -> tuple[Callable[[Any, int, int], None], Callable[[Any, int, int], None]]:
+        """What puts blocks of rows into the slots of a program, and takes their errors out."""
+        inputs, parts = columns
+
+        def load(values: Any, start: int, end: int) -> None:
+            here: Any = slice(start, end) if rows is None else rows[start:end]
+            for place, some, slots in parts:
+                block = self.flat[place][here]
+                values[slots] = block.T if some is None else block[:, some].T
+
+        def store(errors: Any, start: int, end: int) -> None:
+            here: Any = slice(start, end) if rows is None else rows[start:end]
+            block = numpy.zeros((end - start, self.inputs))
+            block[:, inputs] = errors.T
+            found[here] = block
+
+        return load, store
+
+
+def _reduced(results: Array, reduce: str) -> float:
+    total = float(numpy.add.reduce(results, axis=None))
+    return total / len(results) if reduce == "mean" else total
+
+
+def _array(column: Any, place: int) -> Any:
+    try:
+        array = numpy.asarray(column)
+    except ValueError:
+        raise TypeError(
+            f"argument {place} is an array of numbers, but its lists differ in length"
+        ) from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(
+            f"argument {place} is an array of numbers, one entry for each row, but its dtype is "
+            f"{array.dtype}"
+        )
+    if array.ndim == 0:
+        raise TypeError(
+            f"argument {place} has one entry for each row, but got {describe(column)}; "
+            "for a single row give an array of length 1"
+        )
+    return array
+
+
+def _listed(shapes: Sequence[tuple[int, ...]]) -> str:
+    return ", ".join(map(str, shapes))
+
+
+def _flat(values: Any) -> list[Any]:
+    """The Values of nested lists, in their order."""
+    if isinstance(values, list | tuple):
+        return [value for part in values for value in _flat(part)]
+    return [values]

@@ -1,0 +1,779 @@
+"""Runs a program with NumPy: each instruction is a function that computes, and one that goes back.
+
+The numbers of a block of rows stand in an array, a row for each slot and a column (lane) for each
+row of data; their errors stand in a second one. What is computed once is a program on one lane. So
+memory depends on the size of a block, not on the number of rows.
+
+The formulas are those of the operator table, read as array expressions: ``a if c else b`` chooses
+element by element.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import numpy
+
+from microgradlike import ops
+from microgradlike.program import (
+    NONZERO,
+    Elementwise,
+    Fold,
+    Instruction,
+    Layer,
+    Operands,
+    Products,
+    Program,
+    Stage,
+    Sums,
+)
+from microgradlike.tape import row_of
+
+Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
+Action: TypeAlias = Callable[[], None]
+
+#: The error is wanted for the parameters, or for the inputs.
+PARAMETERS, INPUTS = 1, 2
+
+# ---- The formulas of the table, on arrays ------------------------------------------------------
+
+
+def _power(x: Any, y: Any) -> Any:
+    return numpy.power(x, y)
+
+
+def _sigmoid(x: Any) -> Any:
+    e = numpy.exp(-numpy.abs(x))
+    return numpy.where(x >= 0, 1.0, e) / (1.0 + e)
+
+
+def _softplus(x: Any) -> Any:
+    return numpy.maximum(x, 0.0) + numpy.log1p(numpy.exp(-numpy.abs(x)))
+
+
+def _sign(x: Any) -> Any:
+    return numpy.where(x > 0, 1.0, numpy.where(x < 0, -1.0, x))
+
+
+try:
+    from scipy.special import erf as _erf
+    from scipy.special import erfc as _erfc
+except ImportError:
+
+    def _erf(x: Any) -> Any:
+        return _elementwise(ops.erf)(x)
+
+    def _erfc(x: Any) -> Any:
+        return _elementwise(ops.erfc)(x)
+
+
+def _elementwise(function: Callable[..., float]) -> Callable[..., Any]:
+    """A function of floats that NumPy has no other name for, element by element."""
+
+    def on_arrays(*operands: Any) -> Any:
+        found = numpy.frompyfunc(function, len(operands), 1)(*operands)
+        return numpy.asarray(found, float)
+
+    return on_arrays
+
+
+_ON_ARRAYS: dict[str, Any] = {
+    name: getattr(numpy, name)
+    for name in (
+        *("exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sqrt", "cbrt", "hypot"),
+        *("sin", "cos", "tan", "sinh", "cosh", "tanh", "maximum", "minimum", "logaddexp"),
+        *("floor", "ceil", "rint", "abs", "where", "divide", "remainder"),
+        *("logical_and", "logical_or", "heaviside"),
+    )
+}
+_ON_ARRAYS |= {
+    **{"asin": numpy.arcsin, "acos": numpy.arccos, "atan": numpy.arctan, "atan2": numpy.arctan2},
+    **{"asinh": numpy.arcsinh, "acosh": numpy.arccosh, "atanh": numpy.arctanh},
+    **{"power": _power, "sigmoid": _sigmoid, "softplus": _softplus, "sign": _sign},
+    **{"erf": _erf, "erfc": _erfc},
+}
+
+
+#: The same in one call of NumPy.
+_SHORTER = {
+    "0.0 if x <= 0 else x": "maximum(x, 0.0)",
+    "1 if x > 0 else 0 if x <= 0 else nan": "heaviside(x, 0.0)",
+}
+
+
+@functools.cache
+def formula(text: str) -> Callable[..., Any]:
+    """A formula of the operator table as a function of the arrays x, y and out, and of tie.
+
+    >>> formula("0.0 if x <= 0 else x")(numpy.array([-1.0, 2.0]), None, None, 0)
+    array([0., 2.])
+    """
+    meaning = {name: _elementwise(v) if callable(v) else v for name, v in vars(ops).items()}
+    return ops.formula(_SHORTER.get(text, text), meaning | _ON_ARRAYS, element_by_element=True)
+
+
+_CONDITIONS: dict[str, Callable[..., Any]] = {
+    **{"lt": numpy.less, "le": numpy.less_equal, "eq": numpy.equal, "ne": numpy.not_equal},
+    **{"and": numpy.logical_and, "or": numpy.logical_or, "not": numpy.logical_not},
+}
+
+
+# ---- Slots -------------------------------------------------------------------------------------
+
+
+def _as_slice(slots: Any) -> Any:
+    """The slots as a slice where they stand in a row: then they are a view, not a copy."""
+    flat = slots.ravel()
+    if len(flat) and (flat == numpy.arange(flat[0], flat[0] + len(flat))).all():
+        return slice(int(flat[0]), int(flat[0]) + len(flat))
+    return None
+
+
+def _reader(array: Array, slots: Any) -> Callable[[], Any]:
+    """A function that gives the numbers in these slots: ``array`` has slots or slots x lanes."""
+    found = _as_slice(slots)
+    if found is None:
+        return lambda: array[slots]
+    view = array[found].reshape(*slots.shape, *array.shape[1:])
+    return lambda: view
+
+
+class _Adder:
+    """Adds to the numbers in some slots, each as often as it occurs.
+
+    Attributes:
+        view: the numbers, if the slots stand in a row.
+        assigns: it is the first to write there, so that it need not add to zeros.
+    """
+
+    def __init__(self, array: Array, slots: Any) -> None:
+        self.array, self.slots, self.assigns = array, slots.ravel(), False
+        self.shape = (slots.size, *array.shape[1:])
+        found = _as_slice(slots)
+        self.view = None
+        if found is not None:
+            self.view = array[found].reshape(*slots.shape, *array.shape[1:])
+        self.unique = found is not None or len(numpy.unique(self.slots)) == slots.size
+        self.one = not self.unique and bool((self.slots == self.slots[0]).all())
+
+    def __call__(self, numbers: Any) -> None:
+        if self.assigns:
+            numpy.copyto(self.view, numbers)
+        elif self.view is not None:
+            numpy.add(self.view, numbers, out=self.view)
+        elif self.unique:
+            self.array[self.slots] += numpy.reshape(numbers, self.shape)
+        elif self.one:
+            self.array[self.slots[0]] += numpy.reshape(numbers, self.shape).sum(axis=0)
+        else:
+            numpy.add.at(self.array, self.slots, numpy.reshape(numbers, self.shape))
+
+
+# ---- One list of instructions at work ----------------------------------------------------------
+
+
+class _Block:
+    """What the lanes of a run share.
+
+    Attributes:
+        first: whether they are the first ones.
+        exclusive: for each slot of ``once``, whether just one layer uses it as a weight.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.first = True
+        uses = numpy.zeros(program.once.slots, numpy.int32)
+        for once, slot in program.outputs:
+            if once:
+                uses[slot] += 1
+        layers = numpy.zeros(program.once.slots, numpy.int32)
+        for i in program.rows.instructions:
+            for name in ("weights", "bias"):
+                if (slots := getattr(i, name, None)) is not None:
+                    numpy.add.at(uses, slots.ravel(), 1)
+            for operands in getattr(i, "operands", ()):
+                if operands.once:
+                    numpy.add.at(uses, operands.slots, 1)
+            if isinstance(i, Layer) and len(i.values) == 1 and i.depends & PARAMETERS:
+                if _as_slice(i.weights) is not None and i.signs is None:
+                    layers[i.weights.ravel()] += 1
+        self.exclusive = (uses == 1) & (layers == 1)
+        self.exclusive[len(program.parameters) :] = False
+
+
+class _Lanes:
+    """A list of instructions, made into functions for a number of lanes.
+
+    Args:
+        stage: the instructions.
+        values, errors: the numbers and their errors, shape (slots, lanes).
+        once, once_errors: those that are computed once, shape (slots,).
+        wants: for which slots, and for which of ``once``, the error is wanted (PARAMETERS, INPUTS).
+        mode: which of the two.
+        block: whether these are the first lanes, and which weights have one user.
+        seeded: the slots that have an error before the first instruction goes back.
+    """
+
+    def __init__(
+        self, stage: Stage, values: Array, errors: Array, once: Array, once_errors: Array,
+        wants: Any, once_wants: Any, mode: int, block: _Block, seeded: list[int],
+    ) -> None:  # fmt: skip
+        self.block = block
+        self.values, self.errors, self.once, self.once_errors = values, errors, once, once_errors
+        self.wants, self.once_wants, self.mode = wants & mode, once_wants & mode, mode
+        self.prepare: list[Action] = []
+        self.forward: list[Action] = []
+        self.backward: list[Action] = []
+        self.adders: list[_Adder] = []
+        for instruction in stage.instructions:
+            self.active = bool(instruction.depends & mode)
+            forward, backward = _MAKERS[type(instruction)](self, instruction)
+            self.forward.append(forward)
+            if self.active:
+                self.backward.append(backward)
+        self.backward.reverse()
+        self._find_first_writers(seeded)
+
+    def outputs(self, i: Instruction) -> tuple[Array, Array]:
+        here = slice(i.out, i.out + i.count)
+        return self.values[here], self.errors[here]
+
+    def constant(self, slots: Any, signs: Any) -> tuple[Callable[[], Any], Any]:
+        """The numbers of ``once`` in these slots, times signs; and what adds to their errors."""
+        read, add = _reader(self.once, slots), _Adder(self.once_errors, slots)
+        if _as_slice(slots) is None or signs is not None:
+            kept = numpy.empty(slots.shape)
+            source = read
+
+            def prepare() -> None:
+                numpy.multiply(source(), 1.0 if signs is None else signs, out=kept)
+
+            self.prepare.append(prepare)
+            read = lambda: kept  # noqa: E731
+        wanted = self.once_wants[slots].any()
+        if not wanted:
+            return read, None
+        return read, add if signs is None else lambda errors: add(errors * signs)
+
+    def own(self, i: Layer) -> Any:
+        """The errors of weights that nobody else uses in these lanes: written, not added to."""
+        found = _as_slice(i.weights)
+        if found is None or i.signs is not None or not self.block.exclusive[found].all():
+            return None
+        return self.once_errors[found].reshape(i.weights.shape)
+
+    def bias(self, i: Any, out: Array, errors: Array) -> tuple[Action | None, Action | None]:
+        """What adds the biases of an instruction, and what sends their errors back."""
+        if i.bias is None:
+            return None, None
+        read, add = self.constant(i.bias.ravel(), None if i.bias_signs is None
+                                  else i.bias_signs.ravel())  # fmt: skip
+        column = read()[:, None]
+
+        def forward() -> None:
+            numpy.add(out, column, out=out)
+
+        if add is None:
+            return forward, None
+        ones = numpy.ones(errors.shape[1])
+        return forward, lambda: add(numpy.dot(errors, ones))
+
+    def adder(self, slots: Any) -> _Adder | None:
+        """What adds to the errors of values, if anybody wants them.
+
+        An instruction that makes several calls the last one first.
+        """
+        if not self.active or not self.wants[slots].any():
+            return None
+        self.adders.append(_Adder(self.errors, slots))
+        return self.adders[-1]
+
+    def _find_first_writers(self, seeded: list[int]) -> None:
+        """Who comes first when going back writes; only what is left must be cleared before."""
+        written = numpy.zeros(len(self.errors), bool)
+        written[seeded] = True
+        clear = written.copy()
+        for add in reversed(self.adders):
+            if add.view is not None and not written[add.slots].any():
+                add.assigns = True
+            else:
+                clear[add.slots[~written[add.slots]]] = True
+            written[add.slots] = True
+        self.clear = numpy.flatnonzero(clear | ((self.wants != 0) & ~written))
+
+    def reached(self, i: Instruction) -> Callable[[], Any] | None:
+        """Where the error arrives: one truth for each lane, or for each output and lane."""
+        if i.mask is None:
+            return None
+        if i.mask is NONZERO:
+            _, errors = self.outputs(i)
+            return lambda: errors != 0
+        once = self.once[:, None] if i.mask.once else self.values
+        read = _reader(once, i.mask.slots)
+        return lambda: read() != 0
+
+
+def _some_lanes(reached: Callable[[], Any] | None, lanes: int) -> Callable[[], Any]:
+    """The lanes in which the error arrives, to choose them from the last axis; None for all."""
+    if reached is None:
+        return _nothing
+
+    def some() -> Any:
+        truth = numpy.broadcast_to(reached().any(axis=0), lanes)
+        return None if truth.all() else numpy.flatnonzero(truth)
+
+    return some
+
+
+def _chosen(lanes: Any, *arrays: Any) -> Any:
+    return arrays if lanes is None else [array[..., lanes] for array in arrays]
+
+
+def _spread(lanes: Any, errors: Any, count: int) -> Any:
+    """Errors of some lanes as errors of all: nothing elsewhere."""
+    if lanes is None:
+        return errors
+    whole = numpy.zeros((*errors.shape[:-1], count))
+    whole[..., lanes] = errors
+    return whole
+
+
+def _layer(self: _Lanes, i: Layer) -> tuple[Action, Action]:
+    out, errors = self.outputs(i)
+    places, ins = i.values.shape
+    outs = len(i.weights)
+    lanes = out.shape[1]
+    weights, add_weights = self.constant(i.weights, i.signs)
+    add_bias, send_bias = self.bias(i, out, errors)
+    some = _some_lanes(self.reached(i), lanes)
+    if places == 1:
+        own = self.own(i)
+        read = _reader(self.values, i.values[0])
+        add = self.adder(i.values[0])
+
+        def forward() -> None:
+            numpy.dot(weights(), read(), out=out)
+            if add_bias:
+                add_bias()
+
+        def backward() -> None:
+            live = some()
+            delta, x = _chosen(live, errors, read())
+            if own is not None and self.block.first:
+                numpy.dot(delta, x.T, out=own)
+            elif add_weights:
+                add_weights(numpy.dot(delta, x.T))
+            if send_bias:
+                send_bias()
+            if add and add.assigns and live is None:
+                numpy.dot(weights().T, delta, out=add.view)
+            elif add:
+                add(_spread(live, numpy.dot(weights().T, delta), lanes))
+
+        return forward, backward
+
+    read = _reader(self.values, i.values)
+    out_places, error_places = (x.reshape(places, outs, lanes) for x in (out, errors))
+    adders = [self.adder(values) for values in i.values]
+
+    def forward_places() -> None:
+        numpy.matmul(weights(), read(), out=out_places)
+        if add_bias:
+            add_bias()
+
+    def backward_places() -> None:
+        live = some()
+        delta, x = _chosen(live, error_places, read())
+        if add_weights:
+            flat = [a.transpose(1, 0, 2).reshape(a.shape[1], -1) for a in (delta, x)]
+            add_weights(flat[0] @ flat[1].T)
+        if send_bias:
+            send_bias()
+        if any(adders):
+            sent = _spread(live, numpy.matmul(weights().T, delta), lanes)
+            for add, part in zip(reversed(adders), sent[::-1], strict=True):
+                if add:
+                    add(part)
+
+    return forward_places, backward_places
+
+
+def _sums(self: _Lanes, i: Sums) -> tuple[Action, Action]:
+    out, errors = self.outputs(i)
+    lanes = out.shape[1]
+    add_bias, send_bias = self.bias(i, out, errors)
+    some = _some_lanes(self.reached(i), lanes)
+    read = _reader(self.values, i.values)
+    add = self.adder(i.values)
+    add_weights = None
+    if i.weights is not None:
+        weights, add_weights = self.constant(i.weights, i.signs)
+    elif i.signs is not None:
+        weights = lambda: i.signs  # noqa: E731
+    else:
+        weights = None
+
+    def forward() -> None:
+        if weights is None:
+            read().sum(axis=1, out=out)
+        else:
+            numpy.einsum("nk,nkm->nm", weights(), read(), out=out)
+        if add_bias:
+            add_bias()
+
+    def backward() -> None:
+        live = some()
+        delta, x = _chosen(live, errors, read())
+        if add_weights:
+            add_weights(numpy.einsum("nm,nkm->nk", delta, x))
+        if send_bias:
+            send_bias()
+        if add:
+            shape = (*i.values.shape, delta.shape[1])
+            sent = numpy.broadcast_to(delta[:, None], shape)
+            if weights is not None:
+                sent = sent * weights()[:, :, None]
+            add(_spread(live, sent, lanes))
+
+    return forward, backward
+
+
+def _products(self: _Lanes, i: Products) -> tuple[Action, Action]:
+    out, errors = self.outputs(i)
+    lanes = out.shape[1]
+    add_bias, send_bias = self.bias(i, out, errors)
+    some = _some_lanes(self.reached(i), lanes)
+    squares = numpy.array_equal(i.first, i.second)
+    grid = i.grid() if i.signs is None and not squares else None
+    if grid is not None:
+        return _matrix_product(self, i, grid)
+    first, second = _reader(self.values, i.first), _reader(self.values, i.second)
+    add_first, add_second = self.adder(i.first), None if squares else self.adder(i.second)
+    signs = None if i.signs is None else i.signs[:, :, None]
+
+    def forward() -> None:
+        a, b = first(), second()
+        if out.size == 1 and signs is None:
+            out[...] = numpy.dot(a.ravel(), b.ravel())
+        else:
+            numpy.einsum("nkm,nkm->nm", a if signs is None else a * signs, b, out=out)
+        if add_bias:
+            add_bias()
+
+    def backward() -> None:
+        live = some()
+        delta, a, b = _chosen(live, errors, first(), second())
+        delta = delta[:, None] if signs is None else delta[:, None] * signs
+        if add_second:
+            add_second(_spread(live, delta * a, lanes))
+        if add_first:
+            add_first(_spread(live, (delta + delta if squares else delta) * b, lanes))
+        if send_bias:
+            send_bias()
+
+    return forward, backward
+
+
+def _matrix_product(self: _Lanes, i: Products, grid: Any) -> tuple[Action, Action]:
+    """All pairs of the rows of two matrices: a small matrix product in each lane."""
+    out, errors = self.outputs(i)
+    rows, columns = grid
+    lanes = out.shape[1]
+    shape = (len(rows), len(columns), lanes)
+    first, second = _reader(self.values, rows), _reader(self.values, columns)
+    add_first, add_second = self.adder(rows), self.adder(columns)
+    add_bias, send_bias = self.bias(i, out, errors)
+    some = _some_lanes(self.reached(i), lanes)
+    out_grid, error_grid = out.reshape(shape), errors.reshape(shape)
+
+    def forward() -> None:
+        numpy.einsum("pkm,qkm->pqm", first(), second(), out=out_grid)
+        if add_bias:
+            add_bias()
+
+    def backward() -> None:
+        live = some()
+        delta, a, b = _chosen(live, error_grid, first(), second())
+        if add_second:
+            add_second(_spread(live, numpy.einsum("pqm,pkm->qkm", delta, a), lanes))
+        if add_first:
+            add_first(_spread(live, numpy.einsum("pqm,qkm->pkm", delta, b), lanes))
+        if send_bias:
+            send_bias()
+
+    return forward, backward
+
+
+def _fold(self: _Lanes, i: Fold) -> tuple[Action, Action]:
+    out, errors = self.outputs(i)
+    lanes = out.shape[1]
+    read = _reader(self.values, i.values)
+    add = self.adder(i.values)
+    some = _some_lanes(self.reached(i), lanes)
+    row, tie = row_of(i.operation)
+    assert row is not None
+    value = formula(row.value)
+    by_x, by_y = map(formula, row.slopes)
+
+    def along(x: Any) -> list[Any]:
+        """The results after one, two, ... values."""
+        found = [x[:, 0]]
+        for k in range(1, x.shape[1]):
+            found.append(value(found[-1], x[:, k], None, tie))
+        return found
+
+    def forward() -> None:
+        x = read()
+        if i.operation == "logaddexp":
+            largest = x.max(axis=1)
+            numpy.log(numpy.exp(x - largest[:, None]).sum(axis=1), out=out)
+            numpy.add(out, largest, out=out)
+            if numpy.isfinite(largest).all():
+                return
+        out[...] = along(x)[-1]
+
+    def backward() -> None:
+        live = some()
+        delta, x, total = _chosen(live, errors, read(), out)
+        if i.operation == "logaddexp" and numpy.isfinite(total).all():
+            sent = numpy.exp(x - total[:, None]) * delta[:, None]
+        else:
+            found = along(x)
+            sent = numpy.empty_like(x)
+            for k in range(x.shape[1] - 1, 0, -1):
+                operands = (found[k - 1], x[:, k], found[k], tie)
+                sent[:, k] = delta * by_y(*operands)
+                delta = delta * by_x(*operands)
+            sent[:, 0] = delta
+        if add:
+            add(_spread(live, sent, lanes))
+
+    return forward, backward
+
+
+def _operation(self: _Lanes, i: Elementwise) -> tuple[Action, Action]:
+    out, errors = self.outputs(i)
+    operands = [self_operand(self, operands) for operands in i.operands]
+    reads = [read for read, _ in operands]
+    adds = [add for _, add in operands]
+    reached = self.reached(i)
+    if i.operation in _CONDITIONS:
+        compare = _CONDITIONS[i.operation]
+
+        def decide() -> None:
+            compare(*[read() for read in reads], out=out, casting="unsafe")
+
+        return decide, _nothing
+    if i.operation == "detach":
+        return lambda: numpy.copyto(out, reads[0]()), _nothing
+    if i.operation == "keep":
+        condition, value = reads
+        add = adds[1]
+
+        def keep() -> None:
+            out[...] = numpy.where(condition() != 0, value(), -0.0)
+
+        def send() -> None:
+            add(numpy.where(condition() != 0, errors, 0.0))  # type: ignore[misc]
+
+        return keep, send if add else _nothing
+
+    row, tie = row_of(i.operation)
+    assert row is not None
+    ufunc = _ON_ARRAYS.get(row.value.removesuffix("(x)"))
+    if row.name in _UFUNCS:
+        ufunc = _UFUNCS[row.name]
+    if isinstance(ufunc, numpy.ufunc):
+
+        def forward() -> None:
+            ufunc(*[read() for read in reads], out=out)
+
+    else:
+        compute = formula(row.value)
+
+        def forward() -> None:
+            x, y = (*[read() for read in reads], None)[:2]
+            out[...] = compute(x, y, None, tie)
+
+    senders: list[Callable[[Any, Any], None]] = []
+    for add, slope in reversed(list(zip(adds, row.slopes, strict=True))):
+        if add is None:
+            continue
+        senders.append(_sender(add, slope, out, errors, reached, tie))
+
+    def backward() -> None:
+        x, y = (*[read() for read in reads], None)[:2]
+        for sender in senders:  # the last operand's first
+            sender(x, y)
+
+    return forward, backward
+
+
+_UFUNCS = {
+    **{"add": numpy.add, "sub": numpy.subtract, "mul": numpy.multiply, "truediv": numpy.divide},
+    **{"neg": numpy.negative, "mod": numpy.remainder, "maximum": numpy.maximum},
+    **{"minimum": numpy.minimum, "hypot": numpy.hypot, "logaddexp": numpy.logaddexp},
+}
+
+
+def _sender(
+    add: Callable[[Any], None], slope: str, out: Array, errors: Array, reached: Any, tie: float
+) -> Callable[[Any, Any], None]:
+    """What sends the error of an operation to one of its operands."""
+    by = None if slope == "1" else formula(slope)
+
+    def send(x: Any, y: Any) -> None:
+        if by is not None and reached is None and isinstance(add, _Adder) and add.assigns:
+            numpy.multiply(errors, by(x, y, out, tie), out=add.view)
+            return
+        sent = errors if by is None else errors * by(x, y, out, tie)
+        add(sent if reached is None else numpy.where(reached(), sent, 0.0))
+
+    return send
+
+
+def self_operand(self: _Lanes, operands: Operands) -> tuple[Callable[[], Any], Any]:
+    """What reads an operand of an operation, and what adds to its error."""
+    if not operands.once:
+        return _reader(self.values, operands.slots), self.adder(operands.slots)
+    read, add = self.constant(operands.slots, None)
+    column = read()[:, None]
+    if add is None:
+        return lambda: column, None
+    ones = numpy.ones(self.values.shape[1])
+    return lambda: column, lambda errors: add(numpy.dot(errors, ones))
+
+
+def _nothing() -> None:
+    pass
+
+
+_MAKERS: dict[type[Instruction], Callable[[_Lanes, Any], tuple[Action, Action]]] = {
+    **{Layer: _layer, Sums: _sums, Products: _products, Fold: _fold, Elementwise: _operation},
+}
+
+
+# ---- The executor ------------------------------------------------------------------------------
+
+#: A block has about so many numbers, in so many rows at least and at most.
+BLOCK, FEWEST, MOST = 2**20, 16, 4096
+
+
+class NumpyExecutor:
+    """A program at work.
+
+    Args:
+        program: what to run.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        slots = program.once.slots
+        self.once = numpy.zeros(slots)
+        self.once_errors = numpy.zeros(slots)
+        count = len(program.parameters)
+        self.theta = self.once[:count]
+        self.once[count : count + len(program.constants)] = program.constants
+        self.once_wants = numpy.zeros(slots, numpy.int8)
+        self.once_wants[:count] = PARAMETERS
+        self.wants = numpy.zeros(max(program.rows.slots, 1), numpy.int8)
+        self.wants[: len(program.inputs)] = INPUTS
+        for stage, wants in ((program.once, self.once_wants), (program.rows, self.wants)):
+            for i in stage.instructions:
+                wants[i.out : i.out + i.count] = i.depends
+        self.lanes = max(FEWEST, min(MOST, BLOCK // max(program.rows.slots, 1)))
+        self._rows: dict[tuple[int, int], _Lanes] = {}
+        self._block = _Block(program)
+        self._shared = numpy.flatnonzero(~self._block.exclusive)
+        self._once = _Lanes(
+            *(program.once, self.once[:, None], self.once_errors[:, None]),
+            *(self.once, self.once_errors, self.once_wants, self.once_wants, PARAMETERS),
+            *(self._block, list(range(slots))),
+        )
+        for prepare in self._once.prepare:  # weights of this list are constants
+            prepare()
+
+    def _for(self, lanes: int, mode: int) -> _Lanes:
+        """The functions for a number of lanes; few numbers occur, mostly one and a rest."""
+        found = self._rows.get((lanes, mode))
+        if found is None:
+            if len(self._rows) > 8:
+                self._rows.clear()
+            program = self.program
+            values, errors = numpy.zeros((2, max(program.rows.slots, 1), lanes))
+            found = self._rows[lanes, mode] = _Lanes(
+                *(program.rows, values, errors, self.once, self.once_errors),
+                *(self.wants, self.once_wants, mode, self._block),
+                [slot for once, slot in program.outputs if not once],
+            )
+        return found
+
+    def run(
+        self,
+        theta: Array,
+        rows: int,
+        load: Callable[[Array, int, int], None],
+        results: Array | None,
+        seeds: Any = None,
+        mode: int = 0,
+        input_errors: Any = None,
+    ) -> Array:
+        """Compute all rows, and go back from the outputs if there are seeds.
+
+        Args:
+            theta: the parameters, in the order of the program.
+            rows: how many rows there are.
+            load: writes the inputs of rows from ... to ... into an array (inputs, rows).
+            results: where the outputs are written, shape (rows, outputs).
+            seeds: the error of each output, the same in all rows; None to compute only.
+            mode: PARAMETERS or INPUTS: whose error is wanted.
+            input_errors: takes the errors of the inputs of rows from ... to ...
+
+        Returns:
+            The error of each parameter, summed over the rows.
+        """
+        program = self.program
+        with numpy.errstate(all="ignore"):
+            self.theta[:] = theta
+            for step in self._once.forward:
+                step()
+            self.once_errors[self._shared] = 0.0
+            for start in range(0, rows, self.lanes):
+                end = min(start + self.lanes, rows)
+                block = self._for(end - start, mode)
+                self._block.first = start == 0
+                for prepare in block.prepare:
+                    prepare()
+                load(block.values, start, end)
+                for step in block.forward:
+                    step()
+                if results is not None:
+                    for place, (once, slot) in enumerate(program.outputs):
+                        results[start:end, place] = self.once[slot] if once else block.values[slot]
+                if seeds is not None:
+                    self._back(block, seeds, end - start)
+                    if input_errors is not None:
+                        input_errors(block.errors[: len(program.inputs)], start, end)
+            if seeds is not None and mode == PARAMETERS:
+                for step in self._once.backward:
+                    step()
+        return self.once_errors[: len(program.parameters)]
+
+    def _back(self, block: _Lanes, seeds: Any, lanes: int) -> None:
+        block.errors[block.clear] = 0.0
+        for (once, slot), seed in zip(self.program.outputs, seeds, strict=True):
+            if seed:
+                if once:
+                    self.once_errors[slot] += seed * lanes
+                else:
+                    block.errors[slot] += seed
+        for step in block.backward:
+            step()
+
+
+def program_lines(program: Program) -> Iterator[str]:
+    """The instructions of a program, by name."""
+    for stage in (program.once, program.rows):
+        yield from map(str, stage.instructions)

@@ -1,0 +1,627 @@
+"""The instruction set of a compiled function, and the program made of it.
+
+A program has two lists of instructions: ``once``, for what depends on parameters alone, and
+``rows``, for what differs from row to row. Numbers stand in slots. The slots of ``once`` hold the
+parameters, then the constants, then what is computed; those of ``rows`` the inputs, then what is
+computed, one lane for each row. An instruction writes slots in a row, from ``out`` on:
+
+``Layer``        weights x values + bias: a matrix product, perhaps at several places at once
+``Sums``         sums of as many terms each: weight x value + weight x value + ... + bias
+``Products``     sums of as many products of two values each
+``Fold``         one operation along a list of values: logsumexp, maximum, minimum
+``Elementwise``  one operation of the operator table, on many operands
+
+Weights and biases are slots of ``once``; values are slots of the list's own. What the error reaches
+only under a condition has the condition's slots as its ``mask``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy
+
+from microgradlike import rewriting
+from microgradlike.rewriting import (
+    ARITY,
+    BIAS,
+    FOLD,
+    FORM,
+    GONE,
+    NEVER,
+    ONCE,
+    PLAIN,
+    PRODUCT,
+    ROWS,
+    UNIT,
+    WEIGHTED,
+    Forms,
+    Graph,
+)
+from microgradlike.tape import NAMES
+
+Slots: TypeAlias = "numpy.typing.NDArray[numpy.int32]"
+
+#: The mask of what is computed once where the error comes from some rows only: it has arrived where
+#: it is not zero.
+NONZERO = "nonzero"
+
+# ---- The instructions --------------------------------------------------------------------------
+
+
+class Operands(NamedTuple):
+    """The operands of an operation, one for each output."""
+
+    once: bool
+    """Whether they are slots of ``once``, the same for all rows."""
+    slots: Slots
+
+
+@dataclass
+class Instruction:
+    """What all instructions share.
+
+    Attributes:
+        out: the first slot that is written.
+        count: how many slots are written.
+        depends: whether the error is wanted: by parameters (1), by inputs (2), or both (3).
+        mask: the condition under which the error arrives, one for all outputs or one for each;
+            ``NONZERO``, or None where it always does.
+    """
+
+    out: int
+    count: int
+    depends: int
+    mask: Any
+
+
+@dataclass
+class Layer(Instruction):
+    """``out[place, j] = sum of weights[j, i] * values[place, i] over i, + bias[place, j]``.
+
+    Attributes:
+        weights: slots of ``once``, shape (outs, ins).
+        signs: +1 or -1 for each weight, or None if all are +1.
+        values: slots, shape (places, ins).
+        bias: slots of ``once``, shape (places, outs), or None; ``bias_signs`` belong to them.
+    """
+
+    weights: Slots
+    signs: Any
+    values: Slots
+    bias: Any
+    bias_signs: Any
+
+    def __str__(self) -> str:
+        outs, ins = self.weights.shape
+        places = f" at {len(self.values)} places" if len(self.values) > 1 else ""
+        return f"layer {ins}->{outs}{places}"
+
+
+@dataclass
+class Sums(Instruction):
+    """``out[j] = sum of signs[j, i] * weights[j, i] * values[j, i] over i, + bias[j]``.
+
+    Attributes:
+        weights: slots of ``once``, shape (outs, terms), or None for plain sums.
+        values: slots, shape (outs, terms).
+        signs, bias, bias_signs: as for a layer.
+    """
+
+    weights: Any
+    signs: Any
+    values: Slots
+    bias: Any
+    bias_signs: Any
+
+    def __str__(self) -> str:
+        outs, terms = self.values.shape
+        if self.weights is not None and terms == 1:
+            return _times("scale", outs)
+        kind = "sum" if self.weights is None else "weighted sum"
+        return _times(f"{kind} {terms}", outs)
+
+
+@dataclass
+class Products(Instruction):
+    """``out[j] = sum of signs[j, i] * first[j, i] * second[j, i] over i, + bias[j]``.
+
+    Attributes:
+        first, second: slots, shape (outs, terms).
+        signs, bias, bias_signs: as for a layer.
+    """
+
+    first: Slots
+    second: Slots
+    signs: Any
+    bias: Any
+    bias_signs: Any
+
+    def grid(self) -> tuple[Slots, Slots] | None:
+        """The rows of two matrices, if the outputs are all products of a row of each."""
+        return _grid(self.first, self.second)
+
+    def __str__(self) -> str:
+        outs, terms = self.first.shape
+        if numpy.array_equal(self.first, self.second):
+            return _times(f"sum of squares {terms}", outs)
+        if found := self.grid():
+            return f"matrix product {len(found[0])}x{terms}x{len(found[1])}"
+        return _times(f"dot {terms}", outs)
+
+
+@dataclass
+class Fold(Instruction):
+    """``out[j] = operation(... operation(values[j, 0], values[j, 1]) ..., values[j, last])``."""
+
+    operation: str
+    values: Slots
+
+    def __str__(self) -> str:
+        outs, terms = self.values.shape
+        name = "logsumexp" if self.operation == "logaddexp" else self.operation
+        return _times(f"{name} {terms}", outs)
+
+
+@dataclass
+class Elementwise(Instruction):
+    """``out[j] = operation(operands[0][j], operands[1][j])``."""
+
+    operation: str
+    operands: tuple[Operands, ...]
+
+    def __str__(self) -> str:
+        return _times(self.operation, self.count)
+
+
+def _times(what: str, count: int) -> str:
+    return f"{what} x{count}" if count > 1 else what
+
+
+def _grid(first: Slots, second: Slots) -> tuple[Slots, Slots] | None:
+    """Whether ``first`` and ``second`` run over all pairs of the rows of two matrices, in order."""
+    changes = numpy.flatnonzero((first[1:] != first[:-1]).any(axis=1)) + 1
+    columns = int(changes[0]) if len(changes) else len(first)
+    if columns == len(first) or len(first) % columns:
+        return None
+    rows, cols = first[::columns], second[:columns]
+    if len({row.tobytes() for row in rows}) < len(rows):
+        return None
+    same_rows = (first.reshape(len(rows), columns, -1) == rows[:, None]).all()
+    same_cols = (second.reshape(len(rows), columns, -1) == cols).all()
+    return (rows, cols) if same_rows and same_cols else None
+
+
+@dataclass
+class Stage:
+    """A list of instructions and the number of slots that they need."""
+
+    instructions: list[Instruction]
+    slots: int
+
+
+@dataclass
+class Program:
+    """A compiled function.
+
+    Attributes:
+        once, rows: the instructions that run once per call, and those that run for each row.
+        parameters: for each of the first slots of ``once``, the number of its parameter in the
+            order of the tape: matrices stand in one piece.
+        constants: the numbers of the slots that follow.
+        inputs: the slot of each input that is used, and its number.
+        outputs: for each output whether it stands in ``once``, and its slot.
+    """
+
+    once: Stage
+    rows: Stage
+    parameters: list[int]
+    constants: Any
+    inputs: list[int]
+    outputs: list[tuple[bool, int]]
+
+
+# ---- From a graph to a program -----------------------------------------------------------------
+
+
+def build(graph: Graph) -> Program:
+    """Find the layers in a graph, give every number its slot, and list the instructions."""
+    return _Builder(graph).program()
+
+
+class _Sum(NamedTuple):
+    """A sum: the node that it computes, and its terms as arrays."""
+
+    node: int
+    first: Any
+    second: Any
+    signs: Any
+
+
+class _Builder:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.forms = Forms(graph)
+        self.constants: list[float] = graph.constants.tolist()
+        self.bias_of: dict[int, tuple[int, int]] = {}
+        self.zero = self._constant(0.0)
+        self._extend()
+        self._find_levels()
+
+    # ---- Sums that are written as two: weighted terms and others; several biases ----
+
+    def _extend(self) -> None:
+        """Sort the terms by their sums, which get parts where they need more than one instruction.
+
+        A sum of weighted terms and of values alone adds a layer to values; several biases are added
+        up once per call.
+        """
+        graph, terms = self.graph, self.forms.terms
+        count = len(graph.op)
+        kind, of, first, second, sign = (
+            terms[name].copy() for name in ("kind", "of", "first", "second", "sign")
+        )
+        has = numpy.zeros((4, count), bool)
+        has[kind, of] = True
+        mixed = numpy.flatnonzero(has[WEIGHTED] & has[UNIT])
+        part_of = numpy.full(count, -1, numpy.int32)
+        part_of[mixed] = count + numpy.arange(len(mixed))
+        like, stages = mixed.tolist(), graph.stage[mixed].tolist()
+        extra = [(UNIT, node, part_of[node], part_of[node], 1) for node in like]
+        moved = (kind == WEIGHTED) & (part_of[of] >= 0)
+        of[moved] = part_of[of[moved]]
+
+        biases = numpy.flatnonzero(kind == BIAS)
+        biases = biases[numpy.argsort(of[biases], kind="stable")]
+        per_sum = numpy.bincount(of[biases], minlength=count)
+        ends = numpy.cumsum(per_sum)
+        kept = numpy.ones(len(of), bool)
+        for node in numpy.flatnonzero(per_sum > 1).tolist():
+            places = biases[ends[node] - per_sum[node] : ends[node]]
+            kept[places] = False
+            signed = list(zip(first[places].tolist(), sign[places].tolist(), strict=True))
+            others = [pair for pair in signed if pair[0] >= len(graph.constants)]
+            numbers = [s * self.constants[x] for x, s in signed if x < len(graph.constants)]
+            total = sum(numbers)
+            own = [(self._constant(total), 1)] if numbers and (total or not others) else []
+            if len(others) + len(own) > 1:  # zeros that a loop began with change nothing
+                part = count + len(like)
+                like.append(node)
+                stages.append(ONCE)
+                extra += [(UNIT, part, x, x, s) for x, s in others]
+                extra += [(BIAS, part, x, x, s) for x, s in own]
+                own, others = [(part, 1)], []
+            extra += [(BIAS, node, x, x, s) for x, s in own + others]
+        columns = [x[kept] for x in (kind, of, first, second, sign)]
+        if extra:
+            new = numpy.array(extra, numpy.int32).T
+            columns = [numpy.concatenate(pair) for pair in zip(columns, new, strict=True)]
+        order = numpy.argsort(columns[1], kind="stable")
+        self.kind, self.of, self.first, self.second, self.sign = (x[order] for x in columns)
+
+        def extended(of_nodes: Any, of_parts: Any) -> Any:
+            return numpy.concatenate([of_nodes, numpy.asarray(of_parts, of_nodes.dtype)])
+
+        self.stage = extended(graph.stage, stages)
+        self.reach = extended(graph.reach, graph.reach[like])
+        self.depends = extended(graph.depends, graph.depends[like])
+        self.depends[count:][self.stage[count:] == ONCE] = 1
+        self.role = extended(self.forms.role, numpy.full(len(like), FORM))
+        # A part stands just before the sum that it is part of.
+        place = numpy.concatenate([numpy.arange(count), like])
+        self.order = numpy.lexsort((numpy.arange(len(place)) < count, place)).astype(numpy.int32)
+
+    def _constant(self, value: float) -> int:
+        """The number of a constant that the graph does not have: below all nodes."""
+        self.constants.append(value)
+        return -(len(self.constants) - len(self.graph.constants))
+
+    def _find_levels(self) -> None:
+        graph, forms = self.graph, self.forms
+        total = len(self.stage)
+        values = self.kind != BIAS
+        of = numpy.concatenate([self.of[values], self.of[values], forms.operands.of])
+        operand = numpy.concatenate(
+            [self.first[values], self.second[values], forms.operands.value]
+        )
+        # A weight is of a lower stage, and does not count.
+        order = numpy.argsort(of, kind="stable")
+        start = numpy.zeros(total + 1, numpy.int64)
+        numpy.cumsum(numpy.bincount(of, minlength=total), out=start[1:])
+        pad = total - len(graph.op)
+        op, left, right = (
+            numpy.concatenate([x, numpy.zeros(pad, numpy.int32)])
+            for x in (graph.op, graph.left, graph.right)
+        )
+        self.level = numpy.zeros(total, numpy.int32)
+        rewriting.find_levels(
+            *(op, left, right, ARITY, self.stage, self.role),
+            *(start, operand[order].astype(numpy.int32), self.order, self.level),
+        )
+
+    # ---- The program ----
+
+    def program(self) -> Program:
+        graph = self.graph
+        self.slot = numpy.full(len(self.stage), -1, numpy.int32)
+        inputs = numpy.flatnonzero(graph.op == _INPUT)
+        self.slot[inputs] = numpy.arange(len(inputs))
+        rows = self._stage(ROWS, len(inputs))
+        # Parameters stand in the order in which the layers want them: a matrix is one piece.
+        order: dict[int, None] = {}
+        for instruction in rows.instructions:
+            for what in ("weights", "bias"):
+                slots = getattr(instruction, what, None)
+                if isinstance(instruction, Layer) and slots is not None:
+                    flat = slots.ravel()
+                    flat = flat[(flat >= 0) & (flat < len(graph.op))]
+                    order |= dict.fromkeys(flat[graph.op[flat] == _PARAMETER].tolist())
+        order |= dict.fromkeys(numpy.flatnonzero(graph.op == _PARAMETER).tolist())
+        parameters = list(order)
+        self.slot[parameters] = numpy.arange(len(parameters))
+        first = len(parameters)
+        plain = len(graph.constants)
+        self.slot[:plain] = first + numpy.arange(plain)
+        self.first_constant = first
+        once = self._stage(ONCE, first + len(self.constants))
+        for instruction in (*once.instructions, *rows.instructions):
+            self._place(instruction)
+        return Program(
+            once,
+            rows,
+            graph.left[parameters].tolist(),
+            numpy.array(self.constants),
+            graph.left[inputs].tolist(),
+            [(bool(self.stage[node] < ROWS), int(self.slot[node])) for node in graph.outputs],
+        )
+
+    def _place(self, instruction: Instruction) -> None:
+        """Weights, biases and other lower operands were nodes; now their slots are known."""
+        for name in ("weights", "bias"):
+            nodes = getattr(instruction, name, None)
+            if nodes is not None:
+                setattr(instruction, name, self._once(nodes))
+        if isinstance(instruction, Elementwise):
+            instruction.operands = tuple(
+                Operands(True, self._once(operands.slots)) if operands.once else operands
+                for operands in instruction.operands
+            )
+        if isinstance(instruction.mask, Operands):
+            once, nodes = instruction.mask
+            instruction.mask = Operands(once, self.slot[nodes])
+
+    def _once(self, nodes: Any) -> Any:
+        """The slots of nodes; those below all nodes are constants of our own."""
+        own = self.first_constant + len(self.graph.constants) - nodes - 1
+        return numpy.where(nodes < 0, own, self.slot[nodes]).astype(numpy.int32)
+
+    def _stage(self, stage: int, first: int) -> Stage:
+        mine = (self.stage == stage) & (self.role != GONE) & (self.level > 0)
+        nodes = numpy.flatnonzero(mine)
+        nodes = nodes[numpy.argsort(self.level[nodes], kind="stable")]
+        levels = self.level[nodes]
+        starts = numpy.flatnonzero(numpy.diff(levels, prepend=-1))
+        self.end = first
+        self.now = stage
+        instructions: list[Instruction] = []
+        self.bounds = numpy.searchsorted(self.of, numpy.arange(len(self.stage) + 1))
+        for level in numpy.split(nodes, starts[1:]):
+            instructions += self._level(level)
+        return Stage(instructions, self.end)
+
+    def _level(self, nodes: Any) -> Iterator[Instruction]:
+        roles = self.role[nodes]
+        yield from self._sums(nodes[roles == FORM])
+        yield from self._folds(nodes[roles == FOLD])
+        yield from self._elementwise(nodes[roles == PLAIN])
+
+    def _take(self, nodes: Any) -> dict[str, Any]:
+        """Give nodes their slots, in a row; what every instruction says of its outputs."""
+        nodes = numpy.asarray(nodes, numpy.int32)
+        out, self.end = self.end, self.end + len(nodes)
+        self.slot[nodes] = numpy.arange(out, self.end)
+        depends = int(numpy.bitwise_or.reduce(self.depends[nodes]))
+        reach = self.reach[nodes]
+        if (reach == NEVER).all():
+            depends = 0
+        mask: Any = None
+        if (reach >= 0).any():
+            mask = reach[:1] if (reach == reach[0]).all() else reach
+            of_rows = self.stage[mask[0]] == ROWS
+            mask = NONZERO if of_rows and self.now == ONCE else Operands(not of_rows, mask)
+        return {"out": out, "count": len(nodes), "depends": depends, "mask": mask}
+
+    # ---- Plain operations ----
+
+    def _elementwise(self, nodes: Any) -> Iterator[Instruction]:
+        if not len(nodes):
+            return
+        graph = self.graph
+        op, left, right = graph.op[nodes], graph.left[nodes], graph.right[nodes]
+        binary = ARITY[op] == 2
+        lower_left = self.stage[left] < self.now
+        lower_right = binary & (self.stage[right] < self.now)
+        # Operands that are nodes of another list go into instructions of their own, and so do those
+        # that the error reaches in another way.
+        reach = self.reach[nodes]
+        masked = numpy.where(reach >= 0, self.stage[reach], reach)
+        lower = lower_left * 2 + lower_right
+        key = ((op * 4 + lower) * 8 + masked - NEVER) * 4 + self.depends[nodes]
+        order = numpy.lexsort((nodes, key))
+        bounds = numpy.flatnonzero(numpy.diff(key[order], prepend=-1))
+        for group in numpy.split(order, bounds[1:]):
+            places = left[group] if not lower_left[group[0]] else right[group]
+            group = group[numpy.argsort(self.slot[places], kind="stable")]
+            operands = [self._operands(left[group], lower_left[group[0]])]
+            if binary[group[0]]:
+                operands.append(self._operands(right[group], lower_right[group[0]]))
+            name = NAMES[op[group[0]]]
+            yield Elementwise(
+                **self._take(nodes[group]), operation=name, operands=tuple(operands)
+            )
+
+    def _operands(self, nodes: Any, lower: bool) -> Operands:
+        """Lower nodes get their slots last; constants stand beside what is computed once."""
+        if lower and self.now == ROWS:
+            return Operands(True, nodes)
+        return Operands(False, self.slot[nodes])
+
+    # ---- Folds ----
+
+    def _folds(self, nodes: Any) -> Iterator[Instruction]:
+        of, value = self.forms.operands.of, self.forms.operands.value
+        groups: dict[tuple[Any, ...], list[tuple[int, Any]]] = {}
+        for node in nodes.tolist():
+            start, end = numpy.searchsorted(of, (node, node + 1))
+            key = (self.graph.op[node], end - start, self.reach[node], self.depends[node])
+            groups.setdefault(key, []).append((node, self.slot[value[start:end]]))
+        for (op, *_), members in groups.items():
+            common = self._take([node for node, _ in members])
+            values = numpy.array([slots for _, slots in members])
+            yield Fold(**common, operation=NAMES[op], values=values)
+
+    # ---- Sums: layers first, then what is left ----
+
+    def _sums(self, nodes: Any) -> Iterator[Instruction]:
+        weighted: dict[Any, list[_Sum]] = {}
+        others: dict[Any, list[_Sum]] = {}
+        for node in nodes.tolist():
+            start, end = self.bounds[node], self.bounds[node + 1]
+            kind, first = self.kind[start:end], self.first[start:end]
+            second, sign = self.second[start:end], self.sign[start:end]
+            is_bias = kind == BIAS
+            if is_bias.any():
+                (place,) = numpy.flatnonzero(is_bias)
+                self.bias_of[node] = int(first[place]), int(sign[place])
+                kind, first, second, sign = (x[~is_bias] for x in (kind, first, second, sign))
+            what = int(kind[0])
+            part = _Sum(node, first, self.slot[second], sign)
+            common = (int(self.reach[node]), int(self.depends[node]))
+            if what == WEIGHTED:
+                # The same values in any order: a hash of them, checked when the matrix is made.
+                slots = numpy.sort(part.second)
+                weighted.setdefault((*common, slots.tobytes()), []).append(part)
+            else:
+                others.setdefault((*common, what, len(first)), []).append(part)
+        yield from self._layers(weighted)
+        for (_, _, what, _), sums in others.items():
+            yield self._plain_sums(what, sums)
+
+    def _layers(self, groups: dict[Any, list[_Sum]]) -> Iterator[Instruction]:
+        # Groups with the same weights on other values become one layer at several places.
+        alike: dict[Any, list[tuple[list[_Sum], Any]]] = {}
+        singles: dict[Any, list[_Sum]] = {}
+        for (reach, depends, _), sums in groups.items():
+            values = numpy.sort(sums[0].second)
+            if len(values) > 1 and (values[1:] == values[:-1]).any():
+                for part in sums:  # a value that occurs twice in one sum
+                    singles.setdefault((reach, depends, len(values)), []).append(part)
+                continue
+            matrix = _Matrix.of(sums)
+            alike.setdefault((reach, depends, *matrix.key()), []).append((sums, matrix))
+        made: list[Instruction] = []
+        for (reach, depends, shape, *_), members in alike.items():
+            if len(members) == 1:
+                (sums, matrix) = members[0]
+                if shape[0] == 1 and shape[1] < _LONG:
+                    singles.setdefault((reach, depends, shape[1]), []).append(sums[0])
+                else:
+                    made.append(self._layer([(sums, matrix.by_slot())]))
+            else:
+                made.append(self._layer(members))
+        for sums in singles.values():
+            values = numpy.sort(sums[0].second)
+            distinct = not (values[1:] == values[:-1]).any()
+            if len(sums) == 1 and len(values) > 1 and distinct:
+                made.append(self._layer([(sums, _Matrix.of(sums).by_slot())]))
+            else:
+                made.append(self._plain_sums(WEIGHTED, sums))
+        yield from made
+
+    def _layer(self, members: list[tuple[list[_Sum], Any]]) -> Instruction:
+        matrix = members[0][1]
+        nodes = [m.nodes[j] for _, m in members for j in range(len(m.nodes))]
+        common = self._take(nodes)
+        bias, bias_signs = self._bias(nodes)
+        shape = (len(members), len(matrix.nodes))
+        return Layer(
+            **common,
+            weights=matrix.weights,
+            signs=None if (matrix.signs > 0).all() else matrix.signs.astype(float),
+            values=numpy.array([m.values for _, m in members]),
+            bias=None if bias is None else bias.reshape(shape),
+            bias_signs=None if bias_signs is None else bias_signs.reshape(shape),
+        )
+
+    def _plain_sums(self, what: int, sums: list[_Sum]) -> Instruction:
+        sums = sorted(sums, key=lambda part: int(part.second[0]))
+        nodes = [part.node for part in sums]
+        common = self._take(nodes)
+        bias, bias_signs = self._bias(nodes)
+        signs = numpy.array([part.signs for part in sums], float)
+        first = numpy.array([part.first for part in sums], numpy.int32)
+        second = numpy.array([part.second for part in sums], numpy.int32)
+        rest = {
+            "signs": None if (signs > 0).all() else signs,
+            "bias": bias,
+            "bias_signs": bias_signs,
+        }
+        if what == PRODUCT:
+            return Products(**common, first=self.slot[first], second=second, **rest)
+        weights = first if what == WEIGHTED else None
+        return Sums(**common, weights=weights, values=second, **rest)
+
+    def _bias(self, nodes: Sequence[int]) -> tuple[Any, Any]:
+        if not any(node in self.bias_of for node in nodes):
+            return None, None
+        pairs = numpy.array([self.bias_of.get(node, (self.zero, 1)) for node in nodes], numpy.int32)
+        signs = pairs[:, 1].astype(float)
+        return pairs[:, 0], None if (signs > 0).all() else signs
+
+
+class _Matrix(NamedTuple):
+    """The weights of sums over the same values, with rows and columns in a standard order."""
+
+    nodes: list[int]
+    weights: Any
+    signs: Any
+    values: Any
+
+    @classmethod
+    def of(cls, sums: list[_Sum]) -> _Matrix:
+        """Columns in the order of the weights of the row that has the smallest one."""
+        slots = numpy.array([part.second for part in sums])
+        order = numpy.argsort(slots, axis=1, kind="stable")
+        weights = numpy.take_along_axis(numpy.array([part.first for part in sums]), order, axis=1)
+        signs = numpy.take_along_axis(numpy.array([part.signs for part in sums]), order, axis=1)
+        values = numpy.take_along_axis(slots, order, axis=1)
+        assert (values == values[0]).all()
+        rows = numpy.argsort(weights.min(axis=1), kind="stable")
+        columns = numpy.argsort(weights[rows[0]], kind="stable")
+        return cls(
+            [sums[row].node for row in rows],
+            weights[rows][:, columns].astype(numpy.int32),
+            signs[rows][:, columns],
+            values[0][columns],
+        )
+
+    def key(self) -> tuple[tuple[int, ...], bytes, bytes]:
+        return self.weights.shape, self.weights.tobytes(), self.signs.tobytes()
+
+    def by_slot(self) -> _Matrix:
+        """Columns in the order of their slots, rows in that of their nodes: then both are slices."""
+        rows = numpy.argsort(self.nodes, kind="stable")
+        columns = numpy.argsort(self.values, kind="stable")
+        return _Matrix(
+            [self.nodes[row] for row in rows],
+            self.weights[rows][:, columns],
+            self.signs[rows][:, columns],
+            self.values[columns],
+        )
+
+
+#: A weighted sum of so many terms is a layer of its own, even if it stands beside others.
+_LONG = 16
+_INPUT, _PARAMETER = NAMES.index("input"), NAMES.index("parameter")

@@ -1,0 +1,441 @@
+"""The passes that find dot products in a tape: loops over flat arrays, each a few lines long.
+
+A tape has millions of nodes, so these loops run as machine code where numba is installed (the extra
+``compile``) and as the same Python where it is not. Every pass is linear in the number of nodes.
+
+Stages: a node is ``CONSTANT``; or it depends on parameters alone and is computed ``ONCE`` per call;
+or it differs from row to row, ``ROWS``. "Lower" below means of an earlier stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy
+
+from microgradlike.tape import CODES, CONDITIONS, LEAVES, NAMES, Tape, row_of
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+try:
+    from numba import njit
+except ImportError:
+
+    def loop(function: F) -> F:
+        """Without numba the loops are plain Python."""
+        return function
+else:
+
+    def loop(function: F) -> F:
+        """Compile once per machine: the machine code is kept beside this file, or in the cache."""
+        return njit(cache=True)(function)  # type: ignore[no-any-return]
+
+
+CONSTANT, ONCE, ROWS = 0, 1, 2
+
+#: Instead of a condition's node: the error always reaches this node, or it never does.
+ALWAYS, NEVER = -1, -2
+
+# ---- The operators as the loops see them -------------------------------------------------------
+
+_ARITY = numpy.array(
+    [
+        0 if name in LEAVES else 2 if name == "keep" or (name in CONDITIONS and name != "not")
+        else len(row.slopes) if (row := row_of(name)[0]) else 1
+        for name in NAMES
+    ],
+    dtype=numpy.int8,
+)  # fmt: skip
+_COMMUTES = numpy.isin(NAMES, ("add", "mul", "and", "or", "eq", "ne"))
+#: Which operators let the error pass, and which of these only to their right operand.
+_SENDS = ~numpy.isin(NAMES, (*LEAVES, *CONDITIONS, "detach"))
+_FOLDS = numpy.isin(NAMES, ("logaddexp", "maximum", "minimum"))
+
+_CONSTANT, _PARAMETER, _INPUT = (CODES[name] for name in LEAVES)
+_ADD, _SUB, _NEG, _MUL, _POW = (CODES[name] for name in ("add", "sub", "neg", "mul", "pow"))
+_KEEP, _AND, _OR, _NOT = (CODES[name] for name in ("keep", "and", "or", "not"))
+
+
+# ---- From a tape to a graph without repetition -------------------------------------------------
+
+
+@loop
+def _merge_equal(op: Any, left: Any, right: Any, arity: Any, commutes: Any) -> Any:
+    """For each node the first that computes the same: a table of those seen, by their hash."""
+    count = len(op)
+    size = 1
+    while size < 2 * count:
+        size *= 2
+    table = numpy.full(size, -1, numpy.int32)
+    same = numpy.empty(count, numpy.int32)
+    for n in range(count):
+        same[n] = n
+        if arity[op[n]] == 0:
+            continue
+        a = same[left[n]]
+        b = same[right[n]] if arity[op[n]] == 2 else 0
+        left[n], right[n] = a, b
+        low, high = (b, a) if commutes[op[n]] and a > b else (a, b)
+        place = int(low) * 40503 + int(high) * 30011 + int(op[n]) * 977
+        place = (place ^ (place >> 15)) & (size - 1)
+        while table[place] >= 0:
+            m = table[place]
+            if op[m] == op[n]:
+                c, d = left[m], right[m]
+                if commutes[op[n]] and c > d:
+                    c, d = d, c
+                if c == low and d == high:
+                    same[n] = m
+                    break
+            place = (place + 1) & (size - 1)
+        else:
+            table[place] = n
+    return same
+
+
+@loop
+def _mark_live(op: Any, left: Any, right: Any, arity: Any, live: Any) -> None:
+    """What the live nodes were computed from is live."""
+    for n in range(len(op) - 1, -1, -1):
+        if live[n] and arity[op[n]] > 0:
+            live[left[n]] = True
+            if arity[op[n]] == 2:
+                live[right[n]] = True
+
+
+class Graph:
+    """The nodes of a tape that outputs need, each computed once; constants come first.
+
+    Attributes:
+        op, left, right: as on the tape, but every operand is a node.
+        constants: the numbers of the first nodes.
+        outputs: the nodes of the outputs.
+        reach: for each node the condition under which the error reaches it, ``ALWAYS`` or
+            ``NEVER``: a branch of ``where`` that was not taken gets none.
+    """
+
+    def __init__(self, tape: Tape, outputs: Any) -> None:
+        shift = len(tape.constants)
+        op = numpy.frombuffer(tape.nodes, numpy.uint8).astype(numpy.int32)
+        left, right = (numpy.frombuffer(x, numpy.int32) for x in (tape.left, tape.right))
+        arity = _ARITY[op]
+
+        def nodes(operands: Any) -> Any:
+            return numpy.where(operands < 0, ~operands, operands + shift).astype(numpy.int32)
+
+        op = numpy.concatenate([numpy.full(shift, _CONSTANT, numpy.int32), op])
+        left = numpy.concatenate(
+            [numpy.arange(shift, dtype=numpy.int32), numpy.where(arity > 0, nodes(left), left)]
+        )
+        right = numpy.concatenate([numpy.zeros(shift, numpy.int32), nodes(right)])
+        square = (op == _POW) & (right < shift)
+        if square.any():  # x ** 2 is x * x, so that sums of squares look alike
+            two = numpy.array(tape.constants) == 2.0
+            square[square] = two[right[square]]
+            op[square] = _MUL
+            right[square] = left[square]
+        same = _merge_equal(op, left, right, _ARITY, _COMMUTES)
+        ends = same[nodes(numpy.asarray(outputs, numpy.int32))]
+        live = numpy.zeros(len(op), bool)
+        live[ends] = True
+        _mark_live(op, left, right, _ARITY, live)
+        number = (numpy.cumsum(live, dtype=numpy.int32) - 1).astype(numpy.int32)
+        computed = _ARITY[op] > 0
+        self.op = op[live]
+        self.left = numpy.where(computed, number[left], left)[live].astype(numpy.int32)
+        self.right = numpy.where(_ARITY[op] == 2, number[right], 0)[live].astype(numpy.int32)
+        self.constants = numpy.array(tape.constants, float)[live[:shift]]
+        self.outputs = number[ends]
+        self._find_reach()
+        self.stage = numpy.zeros(len(self.op), numpy.int8)
+        self.depends = numpy.zeros(len(self.op), numpy.int8)
+        _find_stages(self.op, self.left, self.right, _ARITY, _SENDS, self.stage, self.depends)
+
+    def _find_reach(self) -> None:
+        room = len(self.op) if (self.op == _KEEP).any() else 0
+        op, left, right = (
+            numpy.concatenate([x, numpy.zeros(room, numpy.int32)])
+            for x in (self.op, self.left, self.right)
+        )
+        reach = numpy.full(len(op), NEVER, numpy.int32)
+        reach[self.outputs] = ALWAYS
+        count = _find_reach(op, left, right, _ARITY, _SENDS, reach, len(self.op))
+        self.op, self.left, self.right, self.reach = (x[:count] for x in (op, left, right, reach))
+
+    def key(self) -> tuple[bytes, ...]:
+        """Equal for graphs that compute the same."""
+        arrays = (self.op, self.left, self.right, self.constants, self.outputs)
+        return tuple(array.tobytes() for array in arrays)
+
+
+@loop
+def _find_reach(
+    op: Any, left: Any, right: Any, arity: Any, sends: Any, reach: Any, count: int
+) -> int:
+    """Under which condition the error reaches each node, from the outputs down to the leaves.
+
+    Two conditions make a third one, which becomes a node of its own.
+    """
+    end = count
+    for n in range(count - 1, -1, -1):
+        if reach[n] == NEVER or not sends[op[n]]:
+            continue
+        for side in range(arity[op[n]]):
+            operand = left[n] if side == 0 else right[n]
+            new = reach[n]
+            if op[n] == _KEEP:
+                if side == 0:
+                    continue
+                if new == ALWAYS or new == left[n]:
+                    new = left[n]
+                else:
+                    op[end], left[end], right[end] = _AND, new, left[n]
+                    new, end = end, end + 1
+            old = reach[operand]
+            if old == NEVER or new == ALWAYS:
+                reach[operand] = new
+            elif old != ALWAYS and old != new:
+                if (op[old] == _NOT and left[old] == new) or (op[new] == _NOT and left[new] == old):
+                    reach[operand] = ALWAYS  # both branches use it
+                elif end < len(op):
+                    op[end], left[end], right[end] = _OR, old, new
+                    reach[operand], end = end, end + 1
+                else:
+                    raise MemoryError("more conditions than nodes")
+    return end
+
+
+@loop
+def _find_stages(
+    op: Any, left: Any, right: Any, arity: Any, sends: Any, stage: Any, depends: Any
+) -> None:
+    """When each node is computed; and whether its slope by a parameter (1) or input (2) matters."""
+    for n in range(len(op)):
+        if op[n] == _PARAMETER:
+            stage[n], depends[n] = ONCE, 1
+        elif op[n] == _INPUT:
+            stage[n], depends[n] = ROWS, 2
+        elif op[n] != _CONSTANT:
+            a, both = left[n], arity[op[n]] == 2
+            stage[n] = max(stage[a], stage[right[n]]) if both else stage[a]
+            if sends[op[n]]:
+                if op[n] != _KEEP:
+                    depends[n] = depends[a]
+                if both:
+                    depends[n] |= depends[right[n]]
+
+
+# ---- Linear forms: sums of terms, however they were written ------------------------------------
+
+#: What a node becomes.
+GONE, PLAIN, FORM, FOLD = 0, 1, 2, 3
+
+
+@loop
+def _find_roots(
+    op: Any, left: Any, right: Any, arity: Any, stage: Any, folds: Any, is_output: Any,
+    role: Any, root: Any, sign: Any, uses: Any, blocked: Any,
+) -> None:  # fmt: skip
+    """Which sum each addition is part of, and with which sign; likewise of chains of folds."""
+    for n in range(len(op)):
+        for side in range(arity[op[n]]):
+            operand = left[n] if side == 0 else right[n]
+            uses[operand] += 1
+            if not (op[n] == _ADD or op[n] == _SUB or op[n] == _NEG) or stage[n] != stage[operand]:
+                blocked[operand] = True  # as a product it cannot become a term of that user
+    for n in range(len(op) - 1, -1, -1):
+        if arity[op[n]] == 0:
+            continue
+        if op[n] == _ADD or op[n] == _SUB or op[n] == _NEG:
+            if root[n] < 0:
+                root[n], sign[n], role[n] = n, 1, FORM
+            for side in range(arity[op[n]]):
+                operand = left[n] if side == 0 else right[n]
+                inner = op[operand] == _ADD or op[operand] == _SUB or op[operand] == _NEG
+                alone = uses[operand] == 1 and not is_output[operand]
+                if inner and alone and stage[operand] == stage[n]:
+                    minus = op[n] == _NEG or (op[n] == _SUB and side == 1)
+                    root[operand], sign[operand] = root[n], -sign[n] if minus else sign[n]
+        elif folds[op[n]] and stage[left[n]] == stage[right[n]]:
+            if root[n] < 0:
+                root[n], role[n] = n, FOLD
+            a = left[n]
+            if op[a] == op[n] and uses[a] == 1 and not is_output[a]:
+                if stage[left[a]] == stage[n] and stage[right[a]] == stage[n]:
+                    root[a] = root[n]
+        else:
+            role[n] = PLAIN
+
+
+#: The kinds of terms: weight x value, a value alone, a product of two values, a lower value.
+WEIGHTED, UNIT, PRODUCT, BIAS = 0, 1, 2, 3
+
+
+@loop
+def _count_terms(
+    op: Any, left: Any, right: Any, arity: Any, stage: Any, uses: Any, blocked: Any, is_output: Any,
+    root: Any, counts: Any,
+) -> None:  # fmt: skip
+    """How many terms of each kind a sum could have."""
+    for n in range(len(op)):
+        if op[n] == _ADD or op[n] == _SUB or op[n] == _NEG:
+            for side in range(arity[op[n]]):
+                operand = left[n] if side == 0 else right[n]
+                linear = op[operand] == _ADD or op[operand] == _SUB or op[operand] == _NEG
+                if linear and root[operand] == root[n] and operand != root[operand]:
+                    continue
+                counts[root[n], _kind(op, left, right, stage, uses, blocked, n, operand)] += 1
+
+
+@loop
+def _kind(
+    op: Any, left: Any, right: Any, stage: Any, uses: Any, blocked: Any, n: int, operand: int
+) -> int:
+    if stage[operand] < stage[n]:
+        return BIAS
+    if op[operand] == _MUL and not blocked[operand]:
+        if stage[left[operand]] != stage[right[operand]]:
+            return WEIGHTED
+        if uses[operand] == 1:
+            return PRODUCT
+    return UNIT
+
+
+@loop
+def _collect_terms(
+    op: Any, left: Any, right: Any, arity: Any, stage: Any, uses: Any, blocked: Any,
+    root: Any, sign: Any, role: Any, weighted: Any, products: Any, used: Any,
+    kind: Any, of: Any, first: Any, second: Any, signs: Any,
+) -> int:  # fmt: skip
+    """The terms of all sums, in the order in which they were written; products in use are kept."""
+    end = 0
+    for n in range(len(op)):
+        if not (op[n] == _ADD or op[n] == _SUB or op[n] == _NEG) or role[root[n]] != FORM:
+            continue
+        for side in range(arity[op[n]]):
+            operand = left[n] if side == 0 else right[n]
+            linear = op[operand] == _ADD or op[operand] == _SUB or op[operand] == _NEG
+            if linear and root[operand] == root[n] and operand != root[operand]:
+                continue
+            what = _kind(op, left, right, stage, uses, blocked, n, operand)
+            a, b = operand, operand
+            if what == WEIGHTED and weighted[root[n]]:
+                a, b = left[operand], right[operand]
+                if stage[a] == stage[n]:
+                    a, b = b, a
+            elif what == PRODUCT and products[root[n]]:
+                a, b = left[operand], right[operand]
+            elif what != BIAS:
+                what = UNIT
+                used[operand] = True
+            minus = op[n] == _NEG or (op[n] == _SUB and side == 1)
+            kind[end], of[end], first[end], second[end] = what, root[n], a, b
+            signs[end] = -sign[n] if minus else sign[n]
+            end += 1
+    return end
+
+
+class Forms:
+    """What the nodes of a graph become: plain operations, sums of terms, folds.
+
+    Attributes:
+        role: for each node ``GONE``, ``PLAIN``, ``FORM`` or ``FOLD``.
+        terms: of all sums, a record array with ``of`` (the sum's node), ``kind``, ``first``,
+            ``second`` and ``sign``: weight and value, value twice, both factors, or the lower value
+            twice.
+        operands: of all folds, a record array with ``of`` and ``value``.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        op, left, right, stage = graph.op, graph.left, graph.right, graph.stage
+        count = len(op)
+        is_output = numpy.zeros(count, bool)
+        is_output[graph.outputs] = True
+        self.role = numpy.zeros(count, numpy.int8)
+        root = numpy.full(count, -1, numpy.int32)
+        sign = numpy.ones(count, numpy.int8)
+        uses = numpy.zeros(count, numpy.int32)
+        blocked = is_output.copy()
+        _find_roots(
+            *(op, left, right, _ARITY, stage, _FOLDS, is_output),
+            *(self.role, root, sign, uses, blocked),
+        )
+        counts = numpy.zeros((count, 4), numpy.int32)
+        _count_terms(op, left, right, _ARITY, stage, uses, blocked, is_output, root, counts)
+        with_weights, alone, with_products, lower = counts.T
+        # A sum of products of values stays one only if it is nothing else; a single weight beside
+        # values alone is a plain multiplication.
+        products = (with_products >= 2) & (with_weights + alone == 0)
+        rest = alone + numpy.where(products, 0, with_products)
+        weighted = (with_weights >= 2) | ((with_weights == 1) & (rest == 0))
+        inner = (root >= 0) & (root != numpy.arange(count))
+        has_inner = numpy.zeros(count, bool)
+        has_inner[root[inner]] = True
+        as_written = (self.role == FORM) & ~has_inner & ~products & ~weighted
+        self.role[as_written] = PLAIN
+        terms = int(counts[self.role == FORM].sum())
+        self.terms = numpy.recarray(
+            terms, [(name, "i4") for name in ("of", "kind", "first", "second", "sign")]
+        )
+        used = is_output.copy()  # products that are needed by themselves
+        kind, of, first, second, signs = (numpy.empty(terms, numpy.int32) for _ in range(5))
+        _collect_terms(
+            *(op, left, right, _ARITY, stage, uses, blocked, root, sign, self.role),
+            *(weighted, products, used, kind, of, first, second, signs),
+        )
+        self.terms.kind, self.terms.of, self.terms.sign = kind, of, signs
+        self.terms.first, self.terms.second = first, second
+        plain = self.role == PLAIN
+        for operands, arity in ((left, 1), (right, 2)):
+            used[operands[plain & (_ARITY[op] >= arity)]] = True
+        self._collect_folds(graph, root, used)
+        absorbable = (op == _MUL) & ~blocked & plain
+        self.role[absorbable & ~used] = GONE
+
+    def _collect_folds(self, graph: Graph, root: Any, used: Any) -> None:
+        """Chains of one operation: a fold of three or more values; shorter ones are plain."""
+        chained = numpy.flatnonzero((root >= 0) & _FOLDS[graph.op])
+        length = numpy.bincount(root[chained], minlength=len(root))
+        is_fold = length[root[chained]] >= 2
+        short = chained[~is_fold]
+        self.role[short] = PLAIN
+        chained = chained[is_fold]
+        heads = chained[root[graph.left[chained]] != root[chained]]
+        values = numpy.concatenate([graph.left[heads], graph.right[chained]])
+        of = numpy.concatenate([root[heads], root[chained]])
+        order = numpy.lexsort((numpy.arange(len(of)), of))
+        self.operands = numpy.rec.fromarrays([of[order], values[order]], names="of,value")
+        used[self.operands.value] = True
+        used[graph.left[short]] = used[graph.right[short]] = True
+
+
+@loop
+def find_levels(
+    op: Any, left: Any, right: Any, arity: Any, stage: Any, role: Any,
+    start: Any, operands: Any, order: Any, level: Any,
+) -> None:  # fmt: skip
+    """The longest way from the leaves of its stage up to each node that is computed.
+
+    Args:
+        start, operands: of sums and folds, in a row for each node: their values.
+        order: the nodes in an order in which operands come first.
+    """
+    for n in order:
+        if role[n] == GONE:
+            continue
+        highest = 0
+        if role[n] == PLAIN:
+            for side in range(arity[op[n]]):
+                operand = left[n] if side == 0 else right[n]
+                if stage[operand] == stage[n]:
+                    highest = max(highest, level[operand])
+        else:
+            for place in range(start[n], start[n + 1]):
+                operand = operands[place]
+                if stage[operand] == stage[n]:
+                    highest = max(highest, level[operand])
+        level[n] = highest + 1
+
+
+ARITY, SENDS = _ARITY, _SENDS

@@ -1,0 +1,550 @@
+"""The tape: a scalar function, run once on Values that only write down what is done with them.
+
+While ``compile`` traces a function, its inputs are ``Traced`` Values. Each operation on them, or on
+a parameter, appends one node to three flat arrays: the operator and its two operands. Nothing else
+is kept, so a tape of millions of nodes is small and quickly made.
+
+An operand is the number of an earlier node, or negative for a constant: ``~k`` is the k-th one. A
+comparison gives a ``Condition``. ``where`` records both of its branches; an ``if`` must decide, so
+it is recorded as a guard: another row whose conditions would decide otherwise needs another tape.
+"""
+
+from __future__ import annotations
+
+import linecache
+import operator
+import sys
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from microgradlike import ops  # noqa: F401  (the generated methods call it)
+from microgradlike.engine import Rule, Value, give_operators, line_of_user_code, traced_on
+from microgradlike.inputs import constant, describe, number
+from microgradlike.ops import OPERATORS, Operator, spell
+from microgradlike.recording import FILENAME, kinds
+
+# ---- What a node can be ------------------------------------------------------------------------
+
+#: Nodes that are given, not computed.
+LEAVES = ("constant", "parameter", "input")
+
+#: Conditions, which are 1 or 0, and what only a tape needs: ``keep`` is its second operand where
+#: its first one holds and else nothing, -0.0, which changes no sum; ``detach`` stops the error.
+ON_FLOATS: Mapping[str, Callable[[Any, Any], Any]] = {
+    **{"lt": operator.lt, "le": operator.le, "eq": operator.eq, "ne": operator.ne},
+    **{"and": lambda x, y: x and y, "or": lambda x, y: x or y, "not": lambda x, _: not x},
+    **{"keep": lambda x, y: y if x else -0.0, "detach": lambda x, _: x},
+}
+CONDITIONS, SPECIAL = tuple(ON_FLOATS)[:7], tuple(ON_FLOATS)[7:]
+
+#: A tie of two Values is shared, one with a number is not: these rows are two operators.
+_TIED = tuple(row.name for row in OPERATORS.values() if "tie" in "".join(row.slopes))
+AGAINST_A_NUMBER = "{} of a number"
+
+#: The operator of each code on the tape.
+NAMES = (
+    *(*LEAVES, *OPERATORS, *map(AGAINST_A_NUMBER.format, _TIED)),
+    *(*CONDITIONS, *SPECIAL),
+)
+CODES: Mapping[str, int] = {name: code for code, name in enumerate(NAMES)}
+
+
+def row_of(name: str) -> tuple[Operator | None, float]:
+    """The row of the operator table behind a name, and what each side of a tie gets."""
+    if name in OPERATORS:
+        return OPERATORS[name], 0.5
+    return OPERATORS.get(name.removesuffix(AGAINST_A_NUMBER.format(""))), 0.0
+
+
+def _code(row: Operator, to: str) -> int:
+    tied = row.name in _TIED and to != "xy"
+    return CODES[AGAINST_A_NUMBER.format(row.name) if tied else row.name]
+
+
+_OF_RULE = {f"{row.name}_{to}": _code(row, to) for row in OPERATORS.values() for to in kinds(row)}
+
+
+class TracingError(TypeError):
+    """A function did with a traced Value what cannot be replayed for other rows."""
+
+
+# ---- The tape ----------------------------------------------------------------------------------
+
+
+class Tape:
+    """What a function did with its inputs, as flat arrays.
+
+    Attributes:
+        code, left, right: for each node its operator (an index into ``NAMES``) and its operands;
+            the left one of an input or a parameter is its number in the order of their first use.
+        constants: the numbers that were met, in the order of their first use.
+        parameters: the Values that the function closes over, in the order of their first use.
+        guards: for each condition that was decided, by its node, how, and at which line.
+        outputs: the operands that the function returned; ``single`` if it was one, not a list.
+        numbers: those of the inputs in the row that is traced.
+    """
+
+    def __init__(self) -> None:
+        self.code: Any = bytearray()
+        self.left, self.right = array("i"), array("i")
+        self.constants: list[float] = []
+        self.parameters: list[Value] = []
+        self.guards: dict[int, tuple[bool, tuple[str, int]]] = {}
+        self.outputs: list[int] = []
+        self.single = True
+        self.numbers: list[float] = []
+        self._constants: dict[float | str, int] = {}
+        self._leaves: dict[Value, int] = {}
+        self._made: dict[Value, None] = {}
+        self._opposites: dict[int, Condition] = {}
+
+    # ---- Writing ----
+
+    def append(self, name: str, left: int, right: int = 0) -> int:
+        """Write one node; its number."""
+        node = len(self.code)
+        self.code.append(CODES[name])
+        self.left.append(left)
+        self.right.append(right)
+        return node
+
+    def input(self, place: int, data: float) -> Traced:
+        self.numbers.append(data)
+        return self.traced(self.append("input", place), data)
+
+    def traced(self, node: int, data: float) -> Traced:
+        """The Value that stands for a node."""
+        out = new(Traced)
+        out.tape, out.node, out.number = self, node, data
+        return out
+
+    def constant(self, value: float) -> int:
+        """The operand for a plain number."""
+        key = value or str(value)  # 0.0 and -0.0 are equal, but not the same
+        place = self._constants.get(key)
+        if place is None:
+            place = self._constants[key] = ~len(self.constants)
+            self.constants.append(value)
+        return place
+
+    def leaf(self, value: Value) -> int:
+        """The operand for a Value that was not made by a traced operation."""
+        node = self._leaves.get(value)
+        if node is not None:
+            return node
+        if value in self._made:
+            return self.constant(value.data)  # nobody outside can ask for its gradient
+        if isinstance(value, Traced):
+            self._ended(value)
+        if value.op:
+            raise TracingError(
+                "the function that is traced uses a Value that was computed before, by "
+                f"{value.op}, at {line_of_user_code()}; compute it within the function, or close "
+                "over its number: v.data"
+            )
+        node = self._leaves[value] = self.append("parameter", len(self.parameters))
+        self.parameters.append(value)
+        return node
+
+    def operand(self, value: Any) -> tuple[int, float]:
+        """The operand for a number or Value of any kind, and its number in the row that is traced.
+
+        A Value within another one's tape is refused.
+        """
+        if isinstance(value, Traced):
+            if value.tape is not self:
+                self._ended(value)
+            return value.node, value.number
+        if isinstance(value, Value):
+            return self.leaf(value), value.data
+        return self.constant(value), value
+
+    # ---- What the engine tells while a function is traced ----
+
+    def made(self, value: Value) -> None:
+        """A Value made by the function itself is a constant of it."""
+        self._made[value] = None
+
+    def apply(self, rule: Rule, x: Any, y: Any, data: float) -> Value:
+        """An operation on Values of which none is traced: parameters, or made by the function."""
+        operands = (x,) if y is None else (x, y)
+        if all(v in self._made for v in operands if isinstance(v, Value)):
+            return Value(data)
+        left, right = ([self.operand(v)[0] for v in operands] + [0])[:2]
+        return self.traced(self.append(NAMES[_OF_RULE[rule.name]], left, right), data)
+
+    def compare(self, comparison: Callable[..., Any], x: Any, y: Any) -> Any:
+        """``x < y`` and the like: a Condition, or the truth itself if it can never change."""
+        if not isinstance(y, Value):
+            y = constant(y, "a comparison") if _is_number(y) else NotImplemented
+            if y is NotImplemented:
+                return NotImplemented
+        (left, a), (right, b) = self.operand(x), self.operand(y)
+        if left < 0 and right < 0:
+            return comparison(a, b)
+        if comparison in (operator.gt, operator.ge):
+            left, right = right, left
+        node = self.append(_COMPARISONS[comparison], left, right)
+        return Condition(self, node, bool(comparison(a, b)))
+
+    def detach(self, value: Value) -> Value:
+        """The same number, through which no error flows."""
+        node, data = self.operand(value)
+        return self.traced(self.append("detach", node), data) if node >= 0 else Value(data)
+
+    def refuse(self, value: Value, what: str) -> NoReturn:
+        """A number was asked for, which would be that of the first row for all others too."""
+        if value in self._made:
+            return  # type: ignore[misc]  # a constant is what it is
+        raise TracingError(
+            f"{what} of a Value in a function that is traced, at {line_of_user_code()}: its number "
+            "differs from row to row, so it cannot be read; compute with the functions of "
+            "microgradlike, such as exp(v) and floor(v), choose with where(condition, x, y), and "
+            "use v.detach() where no error should flow"
+        )
+
+    def _ended(self, value: Traced) -> NoReturn:
+        raise TracingError(
+            "a traced Value was kept after its function had returned, and is used at "
+            f"{line_of_user_code()}; a traced function runs once, for all rows: return what you "
+            "need from it, and keep nothing"
+        )
+
+    # ---- Branches ----
+
+    def guard(self, condition: Condition) -> bool:
+        """Decide a condition as the row that is traced does; rows that would not are not of it."""
+        if condition.node not in self.guards:
+            len(self.code)  # raises if the tape has ended
+            frame = _frame_of_user_code()
+            self.guards[condition.node] = condition.number, frame
+        return condition.number
+
+    def select(self, condition: Condition, x: Any, y: Any) -> Value:
+        """``x`` in rows where the condition holds, else ``y``; the other branch gets no error."""
+        return condition.kept(x) + condition.opposite().kept(y)
+
+    # ---- The end ----
+
+    def close(self) -> None:
+        """The function has returned; from now on its Values are refused."""
+        self.nodes, self.code = self.code, _Ended(self)
+        for value in self._made:
+            if sys.getrefcount(value) > _UNSHARED:
+                raise TracingError(
+                    f"the traced function made {value!r} and kept it; make parameters before "
+                    "compile, so that they are the same at every call, and write constants as "
+                    "plain numbers"
+                )
+        self._made.clear()
+
+
+class _Ended:
+    """Stands in for the arrays of a tape that has ended."""
+
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+
+    def __len__(self) -> int:
+        self.tape._ended(None)  # type: ignore[arg-type]
+
+
+def _references() -> int:
+    """How many references a Value has that only a dict holds, while one walks over the dict."""
+    made = {Value(0.0): None}
+    return next(sys.getrefcount(value) for value in made)
+
+
+_UNSHARED = _references()
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) or hasattr(value, "__float__")
+
+
+_COMPARISONS = {
+    **{operator.lt: "lt", operator.gt: "lt", operator.le: "le", operator.ge: "le"},
+    **{operator.eq: "eq", operator.ne: "ne"},
+}
+
+
+def _frame_of_user_code() -> tuple[str, int]:
+    """File and line, quickly: the text of the line is looked up only if somebody wants to know."""
+    frame = sys._getframe(1)
+    while frame.f_back and frame.f_code.co_filename.startswith((_HERE, FILENAME)):
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+_HERE = __file__.rpartition("tape")[0]
+
+
+# ---- Conditions --------------------------------------------------------------------------------
+
+
+class Condition:
+    """Whether a comparison of traced Values holds: for ``where`` in each row, for ``if`` in one."""
+
+    __slots__ = ("node", "number", "tape")
+
+    def __init__(self, tape: Tape, node: int, holds: bool) -> None:
+        self.tape, self.node, self.number = tape, node, holds
+
+    def __bool__(self) -> bool:
+        return self.tape.guard(self)
+
+    def opposite(self) -> Condition:
+        """The condition that holds where this one does not."""
+        tape = self.tape
+        found = tape._opposites.get(self.node)
+        if found is None:
+            found = Condition(tape, tape.append("not", self.node), not self.number)
+            tape._opposites |= {self.node: found, found.node: self}
+        return found
+
+    def kept(self, x: Any) -> Traced:
+        """``x`` where the condition holds, and nothing elsewhere."""
+        node, data = self.tape.operand(x)
+        node = self.tape.append("keep", self.node, node)
+        return self.tape.traced(node, data if self.number else -0.0)
+
+    def _with(self, name: str, other: Any, both: Callable[[Any, Any], Any]) -> Any:
+        if isinstance(other, Condition):
+            node = self.tape.append(name, self.node, other.node)
+            return Condition(self.tape, node, both(self.number, other.number))
+        return both(bool(self), other)
+
+    def __and__(self, other: Any) -> Any:
+        return self._with("and", other, operator.and_)
+
+    def __or__(self, other: Any) -> Any:
+        return self._with("or", other, operator.or_)
+
+    __rand__, __ror__ = __and__, __or__
+
+    # Whatever else is done with a truth value asks which one it is.
+    def __repr__(self) -> str:
+        return f"Condition(node={self.node})"
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self) == (bool(other) if isinstance(other, Condition) else other)
+
+    def __hash__(self) -> int:
+        return hash(bool(self))
+
+    def __index__(self) -> int:
+        return int(bool(self))
+
+    __int__ = __index__
+
+    def __float__(self) -> float:
+        return float(bool(self))
+
+    def __add__(self, other: Any) -> Any:
+        return bool(self) + other
+
+    def __radd__(self, other: Any) -> Any:
+        return other + bool(self)
+
+    def __sub__(self, other: Any) -> Any:
+        return bool(self) - other
+
+    def __rsub__(self, other: Any) -> Any:
+        return other - bool(self)
+
+    def __mul__(self, other: Any) -> Any:
+        return bool(self) * other
+
+    def __rmul__(self, other: Any) -> Any:
+        return other * bool(self)
+
+
+# ---- Traced Values -----------------------------------------------------------------------------
+
+
+class Traced(Value):
+    """A Value that knows its node on a tape and its number in the row that is being traced."""
+
+    __slots__ = ("node", "number", "tape")
+
+    tape: Tape
+    node: int
+    number: float
+
+    def __getattr__(self, name: str) -> Any:
+        # The slots of an eager Value are never filled here, so whoever reads them ends up here.
+        if name in Value.__slots__ and name != "label":
+            self.tape.refuse(self, f"reading .{name.lstrip('_')}")
+        if name == "label":
+            return None
+        raise AttributeError(f"a traced Value has no attribute {name!r}")
+
+    @property
+    def op(self) -> str:
+        return NAMES[self.tape.code[self.node]]
+
+    def detach(self) -> Value:
+        return self.tape.detach(self)
+
+    def __repr__(self) -> str:
+        return f"Traced(node={self.node})"
+
+    def __format__(self, spec: str) -> str:
+        return repr(self)
+
+    def __float__(self) -> float:
+        self.tape.refuse(self, "float(v), or a function of math,")
+
+    def __int__(self) -> int:
+        self.tape.refuse(self, "int(v)")
+
+    def __bool__(self) -> bool:
+        return bool(self.tape.compare(operator.ne, self, 0))
+
+    def __eq__(self, other: object) -> Any:
+        return self.tape.compare(operator.eq, self, other)
+
+    def __ne__(self, other: object) -> Any:
+        return self.tape.compare(operator.ne, self, other)
+
+    def __lt__(self, other: Any) -> Any:
+        return self.tape.compare(operator.lt, self, other)
+
+    def __le__(self, other: Any) -> Any:
+        return self.tape.compare(operator.le, self, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return self.tape.compare(operator.gt, self, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return self.tape.compare(operator.ge, self, other)
+
+    __hash__ = object.__hash__
+
+
+_RECORD = """\
+    out = new(Traced)
+    out.tape, out.node, out.number = tape, len(code), data
+    code.append(op)
+    tape.left.append(left)
+    tape.right.append(right)
+    return out
+"""
+
+_UNARY = """
+def {name}(x):
+    tape = x.tape
+    code = tape.code
+    op, left, right, data = {code_x}, x.node, 0, {traced_x}
+"""
+
+_BINARY = """
+def {name}(x, y):
+    tape = x.tape
+    code = tape.code
+    left = x.node
+    if isinstance(y, Value):
+        op = {code_xy}
+        if y.__class__ is Traced:
+            if y.tape is not tape:
+                tape.operand(y)
+            right, data = y.node, {traced_xy}
+        else:
+            right, data = tape.leaf(y), {plain_y}
+    else:
+        if type(y) is not float:
+            y = {number}(y, {symbol!r})
+            if y is NotImplemented:
+                return y
+        op, right, data = {code_x}, tape.constant(y), {traced_x}
+"""
+
+_REFLECTED = """
+def reflected_{name}(y, x):
+    tape = y.tape
+    code = tape.code
+    right = y.node
+    if isinstance(x, Value):
+        op, left, data = {code_xy}, tape.leaf(x), {plain_x}
+    else:
+        if type(x) is not float:
+            x = {number}(x, {symbol!r})
+            if x is NotImplemented:
+                return x
+        op, left, data = {code_y}, tape.constant(x), {traced_y}
+"""
+
+
+def _spelt(row: Operator, **operands: str) -> str:
+    """The value of a row, with its operands spelt in this way."""
+    names = {"x": "x", "y": "y", "abs": "abs", **operands}
+    return spell(row.value, lambda name: names.get(name, f"ops.{name}"))
+
+
+def _write(row: Operator) -> str:
+    convert = "constant" if hasattr(float, f"__{row.name}__") else "number"
+    fill: dict[str, Any] = {"name": row.name, "symbol": row.symbol, "number": convert}
+    for to in kinds(row):
+        fill[f"code_{to}"] = _code(row, to)
+        fill[f"traced_{to}"] = _spelt(row, **{operand: f"{operand}.number" for operand in to})
+    fill["plain_y"] = _spelt(row, x="x.number", y="y.data")
+    fill["plain_x"] = _spelt(row, x="x.data", y="y.number")
+    heads = (_BINARY, _REFLECTED) if len(row.slopes) == 2 else (_UNARY,)
+    return "".join(head.format(**fill) + _RECORD for head in heads)
+
+
+def _install() -> None:
+    source = "".join(map(_write, OPERATORS.values()))
+    filename = f"{FILENAME} on a tape"
+    linecache.cache[filename] = len(source), None, source.splitlines(True), filename
+    made: dict[str, Any] = {}
+    exec(compile(source, filename, "exec"), globals(), made)
+    give_operators(Traced, made)
+
+
+new = object.__new__
+_install()
+
+
+# ---- Tracing -----------------------------------------------------------------------------------
+
+
+def trace(f: Callable[..., Any], example: Sequence[Any]) -> Tape:
+    """Run a function once on traced inputs, and return its tape.
+
+    Args:
+        f: a function of Values and of nested lists of them; it returns a Value, or a list of them.
+        example: its arguments for one row, as floats and nested lists of floats.
+
+    Raises:
+        TracingError: ``f`` needs the number of a Value, keeps one, or returns something else.
+
+    >>> tape = trace(lambda x: 2 * x + 1, [3.0])
+    >>> [NAMES[code] for code in tape.nodes]
+    ['input', 'mul', 'add']
+    """
+    tape = Tape()
+    places = iter(range(sys.maxsize))
+
+    def traced(value: Any) -> Any:
+        if isinstance(value, list):
+            return [traced(part) for part in value]
+        return tape.input(next(places), value)
+
+    arguments = [traced(value) for value in example]
+    with traced_on(tape):
+        result = f(*arguments)
+        del arguments
+        tape.single = not isinstance(result, list | tuple)
+        outputs = [result] if tape.single else list(result)
+        if not outputs or not all(isinstance(out, Value) for out in outputs):
+            wrong = next((out for out in outputs if not isinstance(out, Value)), result)
+            raise TracingError(
+                "a function to be compiled returns a Value or a list of Values, but this one "
+                f"returned {describe(wrong)}; return Value(0.0) where it is a constant"
+            )
+        tape.outputs = [tape.operand(out)[0] for out in outputs]
+        del result, outputs  # what the function has kept of its own Values is found out now
+        tape.close()
+    return tape

@@ -1,0 +1,143 @@
+"""Random scalar programs, and how exactly two ways to compute them can agree."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from typing import Any
+
+from microgradlike import functions as fn
+from microgradlike.engine import Value, topological_order
+from microgradlike.flow import slopes
+from microgradlike.ops import OPERATORS
+
+#: Operators whose slopes are tame where random numbers fall.
+UNARY = (
+    *("neg", "abs", "exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sqrt", "cbrt"),
+    *("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh"),
+    *("atanh", "erf", "erfc", "sigmoid", "softplus", "softsign", "relu", "sign", "floor", "ceil"),
+    *("round", "sinc", "silu", "gelu", "square", "reciprocal", "leaky_relu", "elu"),
+)
+BINARY = (
+    *("add", "sub", "mul", "truediv", "pow", "mod", "atan2", "maximum", "minimum", "hypot"),
+    *("logaddexp",),
+)
+
+
+class Program:
+    """A random function of a row: all operators, shared nodes, constants, branches and dots.
+
+    Args:
+        seed: of the program.
+        branches: whether it may branch with ``if``.
+        tame: only operators that are smooth and finite, for second derivatives.
+    """
+
+    def __init__(self, seed: int, branches: bool = True, tame: bool = False) -> None:
+        self.seed, self.branches, self.tame = seed, branches, tame
+        draw = random.Random(seed)
+        self.inputs = draw.randint(1, 4)
+        self.parameters = [Value(draw.uniform(-1.5, 1.5), f"w{i}") for i in range(6)]
+        self.outputs = draw.choice((1, 1, 1, 2, 3))
+
+    def __call__(self, x: Any, y: Any) -> Any:
+        draw = random.Random(self.seed + 1)
+        pool: list[Any] = [*x, y, *self.parameters]
+
+        def some() -> Any:
+            return draw.choice(pool)
+
+        def number() -> float:
+            return draw.choice((-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0, draw.uniform(-2, 2)))
+
+        for _ in range(draw.randint(2, 14)):
+            kind = draw.random()
+            if kind < 0.25:
+                name = draw.choice(("tanh", "sin", "sigmoid", "exp") if self.tame else UNARY)
+                new = getattr(fn, name)(some())
+            elif kind < 0.5:
+                name = draw.choice(("add", "sub", "mul") if self.tame else BINARY)
+                a, b = some(), draw.choice((some(), number()))
+                new = getattr(fn, name)(*draw.sample((a, b), 2))
+            elif kind < 0.85:
+                new = self._dots(draw, pool, number)
+            elif kind < 0.95 or not self.branches:
+                condition = draw.choice((some() > some(), some() <= number(), some() == some()))
+                new = fn.where(condition, some(), draw.choice((some(), number())))
+            else:
+                new = some() * 2 if some() > number() else some().sin()
+            pool.append(new if isinstance(new, Value) else Value(new))
+        results = [pool[-1] + 0.0, some() * some(), some() - pool[-1]][: self.outputs]
+        return results[0] if self.outputs == 1 else results
+
+    def _dots(self, draw: random.Random, pool: list[Any], number: Callable[[], float]) -> Any:
+        """Dot products in every shape and order that a person would write."""
+        size = draw.randint(1, 4)
+        inputs = [draw.choice(pool) for _ in range(size)]
+        shape = draw.randrange(7)
+        if shape == 0:  # a small layer
+            weights = [[draw.choice(self.parameters) for _ in inputs] for _ in range(2)]
+            return [sum(w * v for w, v in zip(row, inputs, strict=True)) for row in weights][0]
+        if shape == 1:  # a loop with += and -=
+            total = Value(0.0)
+            for v in inputs:
+                if draw.random() < 0.5:
+                    total += draw.choice(self.parameters) * v
+                else:
+                    total -= v * draw.choice(self.parameters)
+            return total + draw.choice(self.parameters)
+        if shape == 2:  # a tree of pairs
+            terms = [draw.choice(self.parameters) * v for v in inputs + inputs[::-1]]
+            while len(terms) > 1:
+                terms = [sum(terms[i : i + 2]) for i in range(0, len(terms), 2)]
+            return terms[0] - number()
+        if shape == 3:
+            return fn.dot(inputs, [draw.choice((draw.choice(pool), number())) for _ in inputs])
+        if shape == 4:
+            return fn.logsumexp([*inputs, draw.choice(pool)])
+        if shape == 5:
+            return fn.softmax(inputs)[-1]
+        return fn.mean([v * v for v in inputs]) - sum(inputs)
+
+    def examples(self, rows: int, special: bool = False) -> tuple[Any, Any]:
+        """Rows of inputs; some of them special points."""
+        draw = random.Random(self.seed + 2)
+        points = (0.0, -0.0, 1.0, -1.0, math.inf, -math.inf, math.nan, 0.5)
+
+        def one() -> float:
+            return draw.choice(points) if special and draw.random() < 0.4 else draw.uniform(-2, 2)
+
+        return [[one() for _ in range(self.inputs)] for _ in range(rows)], [
+            one() for _ in range(rows)
+        ]
+
+
+def error_bound(root: Any) -> float:
+    """How far rounding alone can move the result: the sum of the magnitudes that went in.
+
+    Each operation adds half a unit of its last digit, and passes on what its operands bring by its
+    slopes.
+    """
+    if not isinstance(root, Value):
+        return 0.0
+    bound: dict[Value, float] = {}
+    for node in topological_order(root):
+        brought = sum(abs(slope) * bound.get(parent, 0.0) for parent, slope in slopes(node))
+        sizes = [abs(node.data)]
+        if node.op in ("add", "sub"):  # they may be added up in another order
+            sizes += [abs(float(operand)) for operand in node.operands]
+        bound[node] = brought + max(sizes) * 2.0**-53
+    return bound.get(root, 0.0)
+
+
+def agree(ours: float, theirs: float, bound: float) -> bool:
+    """Whether two numbers agree to 1e-12 of the magnitudes that went in; NaN and inf as well."""
+    if math.isnan(theirs) or math.isinf(theirs):
+        return (math.isnan(ours) and math.isnan(theirs)) or ours == theirs
+    if not math.isfinite(bound):
+        return True
+    return abs(ours - theirs) <= 1e-12 / 2.0**-53 * bound + 1e-300
+
+
+assert set(BINARY) <= set(OPERATORS)
