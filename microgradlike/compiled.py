@@ -319,10 +319,9 @@ class Compiled:
         """What was found in the function, e.g. ``rows x [layer 2->16, relu x16]; once [mul]``."""
         self._known()
         lines = []
-        for program in {id(path.executor): path.executor.program for path in self._paths}.values():
-            once = ", ".join(map(str, program.once.instructions))
-            rows = ", ".join(map(str, program.rows.instructions))
-            lines.append(f"rows x [{rows}]" + (f"; once [{once}]" if once else ""))
+        for program in self.programs:
+            once = f"; once [{program.once}]" if program.once.instructions else ""
+            lines.append(f"rows x [{program.rows}]{once}")
         if len(lines) == 1:
             return lines[0]
         return "\n".join(

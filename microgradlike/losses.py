@@ -131,9 +131,14 @@ def cross_entropy(logits: Sequence[Any], label: Any) -> Any:
             "cross_entropy takes a list with one logit for each class; "
             "for a single logit use binary_cross_entropy"
         )
-    if not isinstance(label, Value):
-        label = number(label, "the label of cross_entropy")
-    if label != f.floor(label):
+    if isinstance(label, Value):
+        whole = label == f.floor(label)
+    else:
+        whole = (
+            not isinstance(label, bool)
+            and number(label, "the label of cross_entropy").is_integer()
+        )
+    if not whole:
         raise TypeError(f"the label of cross_entropy is an integer, but got {describe(label)}")
     if not 0 <= label < len(logits):
         raise ValueError(f"cross_entropy has {len(logits)} logits, but the label is {label}")

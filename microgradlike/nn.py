@@ -259,15 +259,19 @@ class Neuron(Module):
             ValueError: ``x`` has another number of inputs.
             TypeError: ``x`` is no list of numbers or Values.
         """
+        return self.output(inputs_of(x, len(self.w), self))
+
+    def output(self, x: list[Any]) -> Value:
+        """The same for inputs that were checked already, as a layer does for all its neurons."""
         out = self.activated(self.weighted_sum(x))
         if self.name:
             out.label = self.name
         return out
 
-    def weighted_sum(self, x: Iterable[Any]) -> Value:
+    def weighted_sum(self, x: list[Any]) -> Value:
         """w[0] * x[0] + w[1] * x[1] + ... + b, which the activation is given."""
         out = self.b
-        for w, value in zip(self.w, inputs_of(x, len(self.w), self), strict=True):
+        for w, value in zip(self.w, x, strict=True):
             out = out + w * value
         return out
 
@@ -331,7 +335,7 @@ class Layer(Module):
     def __call__(self, x: Iterable[Any]) -> Any:
         """The outputs for one example: a list of Values, or the Value alone if there is one."""
         x = inputs_of(x, len(self.neurons[0].w), self)
-        out = [neuron(x) for neuron in self.neurons]
+        out = [neuron.output(x) for neuron in self.neurons]
         return out[0] if len(out) == 1 else out
 
     def __repr__(self) -> str:

@@ -11,7 +11,7 @@ element by element.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy
@@ -85,21 +85,21 @@ _ON_ARRAYS: dict[str, Any] = {
         *("exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sqrt", "cbrt", "hypot"),
         *("sin", "cos", "tan", "sinh", "cosh", "tanh", "maximum", "minimum", "logaddexp"),
         *("floor", "ceil", "rint", "abs", "where", "divide", "remainder"),
-        *("logical_and", "logical_or", "heaviside"),
+        *("logical_and", "logical_or"),
     )
 }
 _ON_ARRAYS |= {
     **{"asin": numpy.arcsin, "acos": numpy.arccos, "atan": numpy.arctan, "atan2": numpy.arctan2},
     **{"asinh": numpy.arcsinh, "acosh": numpy.arccosh, "atanh": numpy.arctanh},
     **{"power": _power, "sigmoid": _sigmoid, "softplus": _softplus, "sign": _sign},
-    **{"erf": _erf, "erfc": _erfc},
+    **{"erf": _erf, "erfc": _erfc, "signum": numpy.sign},
 }
 
 
 #: The same in one call of NumPy.
 _SHORTER = {
     "0.0 if x <= 0 else x": "maximum(x, 0.0)",
-    "1 if x > 0 else 0 if x <= 0 else nan": "heaviside(x, 0.0)",
+    "1 if x > 0 else 0 if x <= 0 else nan": "maximum(signum(x), 0.0)",
 }
 
 
@@ -595,7 +595,7 @@ def _operation(self: _Lanes, i: Elementwise) -> tuple[Action, Action]:
 
         def forward() -> None:
             x, y = (*[read() for read in reads], None)[:2]
-            out[...] = compute(x, y, None, tie)
+            numpy.copyto(out, compute(x, y, None, tie))
 
     senders: list[Callable[[Any, Any], None]] = []
     for add, slope in reversed(list(zip(adds, row.slopes, strict=True))):
@@ -771,9 +771,3 @@ class NumpyExecutor:
                     block.errors[slot] += seed
         for step in block.backward:
             step()
-
-
-def program_lines(program: Program) -> Iterator[str]:
-    """The instructions of a program, by name."""
-    for stage in (program.once, program.rows):
-        yield from map(str, stage.instructions)

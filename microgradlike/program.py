@@ -201,6 +201,47 @@ class Stage:
     instructions: list[Instruction]
     slots: int
 
+    def __str__(self) -> str:
+        """The instructions by name; those that make a softmax are called so."""
+        names: dict[int, str] = {place: str(i) for place, i in enumerate(self.instructions)}
+        written = numpy.full(self.slots, -1)
+        for place, i in enumerate(self.instructions):
+            written[i.out : i.out + i.count] = place
+
+        def source(slots: Any, *kinds: type[Instruction]) -> Any:
+            """The only instruction that writes these slots, if it is of this kind."""
+            found = {int(written[slot]) for slot in slots.ravel()}
+            place = found.pop()
+            if found or place < 0 or not isinstance(self.instructions[place], kinds):
+                return None, None
+            return place, self.instructions[place]
+
+        for place, i in enumerate(self.instructions):
+            if not isinstance(i, Elementwise) or i.operation != "truediv":
+                continue
+            above, below = i.operands
+            if above.once or below.once:
+                continue
+            at_exp, exp = source(above.slots, Elementwise)
+            at_sum, total = source(below.slots, Sums)
+            if exp is None or total is None or exp.operation != "exp" or total.weights is not None:
+                continue
+            if total.signs is not None or total.bias is not None:
+                continue
+            if not numpy.isin(total.values, above.slots).all() or i.count != total.values.size:
+                continue
+            names[place] = _times(f"softmax {total.values.shape[1]}", total.count)
+            names.pop(at_exp), names.pop(at_sum)
+            at_sub, sub = source(exp.operands[0].slots, Elementwise)
+            if sub is not None and sub.operation == "sub" and not sub.operands[1].once:
+                at_max, largest = source(sub.operands[1].slots, Fold)
+                if largest is not None and largest.operation == "maximum":
+                    at_held, held = source(largest.values, Elementwise)
+                    if held is not None and held.operation == "detach":
+                        for part in (at_sub, at_max, at_held):
+                            names.pop(part)
+        return ", ".join(names.values())
+
 
 @dataclass
 class Program:
@@ -556,7 +597,10 @@ class _Builder:
         )
 
     def _plain_sums(self, what: int, sums: list[_Sum]) -> Instruction:
-        sums = sorted(sums, key=lambda part: int(part.second[0]))
+        if what == PRODUCT:  # by rows and columns, if they are the products of two matrices
+            sums = sorted(sums, key=lambda part: (*self.slot[part.first[:1]], part.second[0]))
+        else:
+            sums = sorted(sums, key=lambda part: int(part.second[0]))
         nodes = [part.node for part in sums]
         common = self._take(nodes)
         bias, bias_signs = self._bias(nodes)
@@ -568,6 +612,10 @@ class _Builder:
             "bias": bias,
             "bias_signs": bias_signs,
         }
+        if len(sums) == 1:  # in the order of the slots: a slice, if they stand in a row
+            order = numpy.argsort(self.slot[first[0]] if what == PRODUCT else second[0])
+            first, second, signs = first[:, order], second[:, order], signs[:, order]
+            rest["signs"] = None if rest["signs"] is None else signs
         if what == PRODUCT:
             return Products(**common, first=self.slot[first], second=second, **rest)
         weights = first if what == WEIGHTED else None

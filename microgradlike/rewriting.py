@@ -184,6 +184,8 @@ def _find_reach(
         for side in range(arity[op[n]]):
             operand = left[n] if side == 0 else right[n]
             new = reach[n]
+            if arity[op[operand]] == 0:
+                continue  # a leaf has nobody to send to
             if op[n] == _KEEP:
                 if side == 0:
                     continue
