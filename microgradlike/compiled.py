@@ -67,14 +67,19 @@ def compile(f: Callable[..., Any]) -> Compiled:
 class Compiled:
     """A compiled function; see ``compile``.
 
+    Args:
+        f: the function.
+        sending: how many of its first outputs will ever send an error back; by default all.
+
     Attributes:
         parameters: the Values that the function closes over, in the order in which ``theta`` has
             their numbers. They are known once a row has been seen.
     """
 
-    def __init__(self, f: Callable[..., Any]) -> None:
+    def __init__(self, f: Callable[..., Any], sending: int | None = None) -> None:
         function("compile(f)", f)
         self.function = f
+        self._sending = sending
         self._shapes: list[tuple[int, ...]] = []
         self._example: list[Any] = []
         self._forget()
@@ -304,6 +309,40 @@ class Compiled:
         self._run(None, self._arguments(columns))
         return self
 
+    def run(
+        self, theta: Array, columns: Sequence[Any], seeds: Sequence[float] | None = None
+    ) -> tuple[Array, Array]:
+        """All outputs of all rows; and the gradient of their sum, each weighted by its seed.
+
+        Args:
+            theta: the numbers of all parameters.
+            columns: as for a call.
+            seeds: of the first outputs, the same in all rows; None for no gradient.
+
+        Returns:
+            The outputs, shape (rows, outputs), and the gradient, of the shape of ``theta``.
+        """
+        arguments = self._arguments(columns)
+        if seeds is None:
+            return self._run(theta, arguments)
+        rest = [0.0] * (self._paths[0].outputs - len(seeds))
+        return self._run(theta, arguments, [*seeds, *rest], PARAMETERS)
+
+    def check_repeatable(self) -> None:
+        """Trace the first row once more: what the function does must not change from run to run.
+
+        Raises:
+            TracingError: it does, as where it draws random numbers or counts its calls.
+        """
+        self._known()
+        again = trace(self.function, _Arguments(self._example).example(0))
+        if not again.equals(self._paths[0].tape):
+            raise TracingError(
+                "the function does something else when it runs once more: it draws random numbers, "
+                "or uses numbers or parameters that change; a compiled function repeats its first "
+                "run"
+            )
+
     def retrace(self) -> Compiled:
         """Forget all traces, and trace again: numbers that the function closes over are read anew.
 
@@ -334,8 +373,13 @@ class Compiled:
         self._known()
         return list({id(p.executor): p.executor.program for p in self._paths}.values())
 
+    @property
+    def traced(self) -> bool:
+        """Whether a row has been seen, so that ``parameters`` are known."""
+        return bool(self._paths)
+
     def _known(self) -> None:
-        if not self._paths:
+        if not self.traced:
             raise ValueError(
                 "the function was not traced yet, so its parameters are unknown; "
                 "call it on some rows first, or c.trace(X, ...)"
@@ -350,7 +394,7 @@ class Compiled:
                 f"at {line}; choose with where(condition, x, y), which needs no path of its own"
             )
         tape = trace(self.function, arguments.example(row))
-        path = _Path(tape, self._paths, arguments)
+        path = _Path(tape, self._paths, arguments, self._sending)
         if not self._paths:
             self._single = path.single
         elif path.outputs != self._paths[0].outputs or path.single != self._single:
@@ -508,11 +552,13 @@ class Total:
 class _Path:
     """The rows that take the same branches: their tape, and how to run it."""
 
-    def __init__(self, tape: Tape, others: list[_Path], arguments: _Arguments) -> None:
+    def __init__(
+        self, tape: Tape, others: list[_Path], arguments: _Arguments, sending: int | None
+    ) -> None:
         self.tape = tape
         self.single = tape.single
         self.outputs = len(tape.outputs)
-        graph = Graph(tape, tape.outputs)
+        graph = Graph(tape, tape.outputs, sending)
         self.key = (*graph.key(), *map(id, tape.parameters))
         # Paths that compute the same (a check of a label took another way) share one program.
         self.owner = next((path.tape for path in others if path.key == self.key), tape)
@@ -524,7 +570,7 @@ class _Path:
         self.take: Any = slice(None)
         if self.guarded:
             self.expected = numpy.array([holds for holds, _ in tape.guards.values()], float)
-            self.guards = NumpyExecutor(build(Graph(tape, list(tape.guards))))
+            self.guards = NumpyExecutor(build(Graph(tape, list(tape.guards), 0)))
             self.guard_columns = arguments.columns(self.guards.program.inputs)
 
     def parameters(self) -> Iterator[Value]:

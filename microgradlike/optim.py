@@ -65,24 +65,43 @@ class Optimizer:
             FloatingPointError: a gradient is NaN or infinite, or the step leads to such a number;
                 nothing was changed.
         """
-        _refuse_infinite(self.parameters)
         theta = numpy.array([parameter.data for parameter in self.parameters])
         gradient = numpy.array([parameter.grad for parameter in self.parameters])
+        data = self.next_theta(theta, gradient).tolist()
+        try:
+            self._assign(data)
+        except KeyboardInterrupt:
+            self._assign(data)
+            raise
+
+    def next_theta(self, theta: Array, gradient: Array) -> Array:
+        """The same step on flat arrays; the Values stay as they are.
+
+        Args:
+            theta: the numbers of the parameters, in their order, shape (parameters,).
+            gradient: the slope of the loss by each of them.
+
+        Returns:
+            The numbers after the step.
+
+        Raises:
+            FloatingPointError: as for ``step``; the optimiser is as it was.
+
+        >>> w = Value(1.0)
+        >>> SGD([w], lr=0.1).next_theta(numpy.array([1.0]), numpy.array([2.0]))
+        array([0.8])
+        """
+        _refuse_infinite(self.parameters, gradient)
         before = vars(self).copy()  # a rule replaces its arrays, and changes none in place
         try:
             with numpy.errstate(over="raise", divide="raise", invalid="raise"):
-                data = self.update(theta, gradient).tolist()
+                return self.update(theta, gradient)
         except FloatingPointError as error:
             vars(self).update(before)
             raise FloatingPointError(
                 f"this step cannot be computed ({error}); lower the learning rate, "
                 "or shrink the gradient with clip_grad_norm"
             ) from error
-        try:
-            self._assign(data)
-        except KeyboardInterrupt:
-            self._assign(data)
-            raise
 
     def _assign(self, data: list[float]) -> None:
         for parameter, number_ in zip(self.parameters, data, strict=True):
@@ -332,32 +351,43 @@ def clip_grad_norm(parameters: Iterable[Value], max_norm: float) -> float:
     >>> round(a.grad, 6), round(b.grad, 6)
     (0.6, 0.8)
     """
+    parameters = list(parameters)
+    gradient = numpy.array([parameter.grad for parameter in parameters])
+    norm, clipped = clipped_gradient(parameters, gradient, max_norm)
+    for parameter, grad in zip(parameters, clipped.tolist(), strict=True):
+        parameter.grad = grad
+    return norm
+
+
+def clipped_gradient(
+    parameters: Sequence[Value], gradient: Array, max_norm: float
+) -> tuple[float, Array]:
+    """The norm of a gradient, and the gradient shrunk to ``max_norm``, as flat arrays.
+
+    Raises:
+        TypeError, ValueError, FloatingPointError: as for ``clip_grad_norm``.
+    """
     if not number(max_norm, "max_norm") >= 0:
         raise ValueError(f"max_norm is a number from 0 up, but got {max_norm}")
-    parameters = list(parameters)
-    _refuse_infinite(parameters)
-    norm = math.hypot(*(parameter.grad for parameter in parameters))
+    _refuse_infinite(parameters, gradient)
+    norm = math.hypot(*gradient.tolist())
     if math.isinf(norm):
         raise FloatingPointError(
             "the norm of the gradient is more than a float can hold; lower the learning rate, "
             "or scale the loss down"
         )
-    if norm > max_norm:
-        for parameter in parameters:
-            parameter.grad *= max_norm / norm
-    return norm
+    return norm, gradient * (max_norm / norm) if norm > max_norm else gradient
 
 
 # ---- Bad input ---------------------------------------------------------------------------------
 
 
-def _refuse_infinite(parameters: list[Value]) -> None:
-    for place, parameter in enumerate(parameters):
-        if not math.isfinite(parameter.grad):
-            raise FloatingPointError(
-                f"the gradient of the parameter {parameter.label or f'number {place}'} is "
-                f"{parameter.grad}; find the operation that sent it with detect_anomaly()"
-            )
+def _refuse_infinite(parameters: Sequence[Value], gradient: Array) -> None:
+    for place in numpy.flatnonzero(~numpy.isfinite(gradient)):
+        raise FloatingPointError(
+            f"the gradient of the parameter {parameters[place].label or f'number {place}'} is "
+            f"{gradient[place]}; find the operation that sent it with detect_anomaly()"
+        )
 
 
 def _above_zero(name: str, value: Any) -> float:

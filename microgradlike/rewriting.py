@@ -113,9 +113,14 @@ class Graph:
         outputs: the nodes of the outputs.
         reach: for each node the condition under which the error reaches it, ``ALWAYS`` or
             ``NEVER``: a branch of ``where`` that was not taken gets none.
+
+    Args:
+        tape: of the function.
+        outputs: the operands that are wanted.
+        sending: how many of the first outputs send an error back; by default all.
     """
 
-    def __init__(self, tape: Tape, outputs: Any) -> None:
+    def __init__(self, tape: Tape, outputs: Any, sending: int | None = None) -> None:
         shift = len(tape.constants)
         op = numpy.frombuffer(tape.nodes, numpy.uint8).astype(numpy.int32)
         left, right = (numpy.frombuffer(x, numpy.int32) for x in (tape.left, tape.right))
@@ -147,19 +152,19 @@ class Graph:
         self.right = numpy.where(_ARITY[op] == 2, number[right], 0)[live].astype(numpy.int32)
         self.constants = numpy.array(tape.constants, float)[live[:shift]]
         self.outputs = number[ends]
-        self._find_reach()
+        self._find_reach(self.outputs[:sending])
         self.stage = numpy.zeros(len(self.op), numpy.int8)
         self.depends = numpy.zeros(len(self.op), numpy.int8)
         _find_stages(self.op, self.left, self.right, _ARITY, _SENDS, self.stage, self.depends)
 
-    def _find_reach(self) -> None:
+    def _find_reach(self, sending: Any) -> None:
         room = len(self.op) if (self.op == _KEEP).any() else 0
         op, left, right = (
             numpy.concatenate([x, numpy.zeros(room, numpy.int32)])
             for x in (self.op, self.left, self.right)
         )
         reach = numpy.full(len(op), NEVER, numpy.int32)
-        reach[self.outputs] = ALWAYS
+        reach[sending] = ALWAYS
         count = _find_reach(op, left, right, _ARITY, _SENDS, reach, len(self.op))
         self.op, self.left, self.right, self.reach = (x[:count] for x in (op, left, right, reach))
 

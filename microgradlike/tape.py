@@ -240,6 +240,18 @@ class Tape:
         self._made.clear()
 
 
+    def equals(self, other: Tape) -> bool:
+        """Whether both did the same with the same numbers and parameters."""
+        return (
+            self.nodes == other.nodes
+            and self.left == other.left
+            and self.right == other.right
+            and self.outputs == other.outputs
+            and list(map(repr, self.constants)) == list(map(repr, other.constants))
+            and list(map(id, self.parameters)) == list(map(id, other.parameters))
+        )
+
+
 class _Ended:
     """Stands in for the arrays of a tape that has ended."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -12,10 +13,12 @@ import numpy
 import numpy.typing
 
 from microgradlike import losses, optim
+from microgradlike.compiled import Compiled
 from microgradlike.engine import Value, no_grad
 from microgradlike.inputs import describe, function
 from microgradlike.nn import Module
 
+Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 Loss: TypeAlias = Callable[[Any, Any], Any]
 Metric: TypeAlias = Callable[[Any, Any], float]
 
@@ -65,6 +68,7 @@ def fit(
     patience: int | None = None,
     record: int | None = None,
     progress: bool = True,
+    compiled: bool = True,
 ) -> History:
     """Train a model: epoch after epoch, batch after batch, against the gradient of its loss.
 
@@ -87,6 +91,9 @@ def fit(
             one), and go back to the best parameters.
         record: keep the parameters every so many epochs, for ``viz.save_movie``.
         progress: show a progress bar (needs tqdm).
+        compiled: trace model, loss and penalty once and replay them for each batch (see
+            ``compile``); the history is the same but for rounding. What cannot be replayed, such
+            as a model that draws random numbers, is trained without, and a warning says why.
 
     Returns:
         The history. An interrupt from the keyboard ends the training early, at the last whole step
@@ -130,30 +137,35 @@ def fit(
     history = History(metric_name=getattr(metric, "__name__", "metric") if metric else "")
 
     shuffle = numpy.random.default_rng(seed)
-    best, best_loss, waited = _state(optimizer), math.inf, 0
+    best_loss, waited = math.inf, 0
+    work = _Eager(model, loss, metric, penalty, clip_norm, optimizer)
     try:
         _rehearse(model, parts, loss, metric, penalty)
         if record is not None:
             history.model = model
             history.records.append(Record(0, model.state_dict()))
         with _bar(epochs, progress) as show, _mode(model, training=True):
+            if compiled:
+                work = _compiled(work, *zip(*parts, strict=True))
+            best = work.state()
             for _ in range(epochs):
                 order = range(len(X)) if seed is None else shuffle.permutation(len(X)).tolist()
                 sums = numpy.zeros(2)
                 for start in range(0, len(X), batch_size):
-                    batch = [(X[i], y[i]) for i in order[start : start + batch_size]]
-                    sums += _learn(model, batch, loss, metric, penalty, clip_norm, optimizer)
+                    batch = order[start : start + batch_size]
+                    sums += work.learn([X[i] for i in batch], [y[i] for i in batch])
                 _record(history, "", sums / len(X))
                 watched = history.loss
                 if held_out is not None:
                     with _mode(model, training=False):
-                        _record(history, "validation_", evaluate(model, *held_out, loss, metric))
+                        _record(history, "validation_", work.measure(*held_out))
                     watched = history.validation_loss
                 show(history)
                 if record is not None and len(history.loss) % record == 0:
+                    work.write()
                     history.records.append(Record(len(history.loss), model.state_dict()))
                 if watched[-1] < best_loss:
-                    best, best_loss, waited = _state(optimizer), watched[-1], 0
+                    best, best_loss, waited = work.state(), watched[-1], 0
                 else:
                     waited += 1
                 if patience is not None and waited >= patience:
@@ -162,8 +174,7 @@ def fit(
     except KeyboardInterrupt:
         history.stopped = "interrupted from the keyboard"
     finally:
-        if patience is not None:
-            optimizer._assign(best)
+        work.write(best if patience is not None else None)
     return history
 
 
@@ -197,36 +208,166 @@ def evaluate(
     return mean_loss, mean_metric
 
 
-def _learn(
-    model: Any,
-    batch: Sequence[tuple[Any, Any]],
-    loss: Loss,
-    metric: Metric | None,
-    penalty: Callable[[], Value] | None,
-    clip_norm: float | None,
-    optimizer: optim.Optimizer,
-) -> numpy.typing.NDArray[numpy.float64]:
-    """One step of the optimiser; the sums of loss and metric over the batch."""
-    optimizer.zero_grad()
-    sums = numpy.zeros(2)
-    for x, target in batch:
-        output = model(x)
-        error = _value("the loss of one example", loss(output, target))
-        (error / len(batch)).backward()  # one example's graph at a time: leaves accumulate
-        sums += error.data, _measure(metric, output, target)
-    if penalty is not None:
-        error = _value("the penalty", penalty())
-        error.backward()
-        sums[0] += error.data * len(batch)
-    if not math.isfinite(sums[0]):
+# ---- Two ways to do the same work --------------------------------------------------------------
+
+
+class _Eager:
+    """Learning and measuring, example by example."""
+
+    def __init__(
+        self,
+        model: Any,
+        loss: Loss,
+        metric: Metric | None,
+        penalty: Callable[[], Value] | None,
+        clip_norm: float | None,
+        optimizer: optim.Optimizer,
+    ) -> None:
+        self.model, self.loss, self.metric, self.penalty = model, loss, metric, penalty
+        self.clip_norm, self.optimizer = clip_norm, optimizer
+
+    def learn(self, X: Sequence[Any], y: Sequence[Any]) -> Array:
+        """One step of the optimiser; the sums of loss and metric over the batch."""
+        self.optimizer.zero_grad()
+        sums = numpy.zeros(2)
+        for x, target in zip(X, y, strict=True):
+            output = self.model(x)
+            error = _value("the loss of one example", self.loss(output, target))
+            (error / len(X)).backward()  # one example's graph at a time: leaves accumulate
+            sums += error.data, _measure(self.metric, output, target)
+        if self.penalty is not None:
+            error = _value("the penalty", self.penalty())
+            error.backward()
+            sums[0] += error.data * len(X)
+        _refuse_infinite(sums[0])
+        if self.clip_norm is not None:
+            optim.clip_grad_norm(self.optimizer.parameters, self.clip_norm)
+        self.optimizer.step()
+        return sums
+
+    def measure(self, X: Any, y: Any) -> tuple[float, float]:
+        """The means of loss and metric."""
+        return evaluate(self.model, X, y, self.loss, self.metric)
+
+    def state(self) -> list[float]:
+        """The numbers of the parameters."""
+        return [parameter.data for parameter in self.optimizer.parameters]
+
+    def write(self, state: list[float] | None = None) -> None:
+        """Give the parameters the numbers of a state."""
+        if state is not None:
+            self.optimizer._assign(state)
+
+
+class _Replayed:
+    """The same with a compiled function, on flat arrays; the Values are written at the end.
+
+    Raises:
+        Exception: model, loss or penalty cannot be replayed.
+    """
+
+    def __init__(self, eager: _Eager, X: Sequence[Any], y: Sequence[Any]) -> None:
+        self.eager, self.optimizer = eager, eager.optimizer
+        self.single = True
+        self.penalised = eager.penalty is not None
+        self.compiled = Compiled(self._example, sending=1 + self.penalised)
+        self.compiled.trace(X[0], y[0]).check_repeatable()
+        self.used = Compiled(self._example, sending=0)  # a model may be another one when it is used
+        with _mode(eager.model, training=False):
+            for part in zip(X[1:], y[1:], strict=True):
+                self.used.trace(*part)
+        self.theta = numpy.array(eager.state())
+        places = {parameter: k for k, parameter in enumerate(self.optimizer.parameters)}
+        self.places = {c: _Places(c, places) for c in (self.compiled, self.used) if c.traced}
+
+    def _example(self, x: Any, target: Any) -> list[Value]:
+        """The loss of one example, the penalty, and the outputs, for the metric."""
+        output = self.eager.model(x)
+        error = _value("the loss of one example", self.eager.loss(output, target))
+        found = [error]
+        if self.eager.penalty is not None:
+            found.append(_value("the penalty", self.eager.penalty()))
+        self.single = isinstance(output, Value)
+        if self.eager.metric is not None:
+            found += [output] if self.single else list(output)
+        return found
+
+    def learn(self, X: Sequence[Any], y: Sequence[Any]) -> Array:
+        share = [1 / len(X)] * (1 + self.penalised)
+        places = self.places[self.compiled]
+        results, found = self.compiled.run(places.theta(self.theta), (X, y), share)
+        sums = self._sums(results, y)
+        if self.penalised:
+            sums[0] += results[:, 1].sum()
+        _refuse_infinite(sums[0])
+        gradient = numpy.zeros(len(self.theta))
+        gradient[places.theirs] = found[places.mine]
+        if self.eager.clip_norm is not None:
+            _, gradient = optim.clipped_gradient(
+                self.optimizer.parameters, gradient, self.eager.clip_norm
+            )
+        self.theta = self.optimizer.next_theta(self.theta, gradient)
+        return sums
+
+    def measure(self, X: Any, y: Any) -> tuple[float, float]:
+        results, _ = self.used.run(self.places[self.used].theta(self.theta), (X, y))
+        loss, metric = (self._sums(results, y) / len(results)).tolist()
+        return loss, metric
+
+    def _sums(self, results: Array, y: Sequence[Any]) -> Array:
+        if (metric := self.eager.metric) is None:
+            return numpy.array([results[:, 0].sum(), math.nan])
+        outputs: Any = results[:, 1 + self.penalised :].tolist()
+        if metric not in _ACCURACY.values():  # a metric of the user's own may work with Values
+            outputs = [[Value(number) for number in row] for row in outputs]
+        if self.single:
+            outputs = [row[0] for row in outputs]
+        metrics = [_measure(metric, out, target) for out, target in zip(outputs, y, strict=True)]
+        return numpy.array([results[:, 0].sum(), sum(metrics)])
+
+    def state(self) -> list[float]:
+        return self.theta.tolist()
+
+    def write(self, state: list[float] | None = None) -> None:
+        self.optimizer._assign(self.theta.tolist() if state is None else state)
+
+
+class _Places:
+    """Where each parameter of a compiled function stands among those of the optimiser.
+
+    One that is not trained keeps its number.
+    """
+
+    def __init__(self, compiled: Compiled, places: dict[Value, int]) -> None:
+        own = compiled.parameters
+        self.fixed = compiled.theta()
+        self.mine = numpy.array([k for k, p in enumerate(own) if p in places], int)
+        self.theirs = numpy.array([places[p] for p in own if p in places], int)
+
+    def theta(self, theirs: Array) -> Array:
+        self.fixed[self.mine] = theirs[self.theirs]
+        return self.fixed
+
+
+def _compiled(eager: _Eager, X: Sequence[Any], y: Sequence[Any]) -> _Eager | _Replayed:
+    """The compiled way, if model, loss and penalty can be replayed."""
+    try:
+        return _Replayed(eager, X, y)
+    except Exception as error:  # whatever model and loss do with a traced Value
+        warnings.warn(
+            f"fit trains example by example, which is slow, since it cannot compile this: {error}",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        return eager
+
+
+def _refuse_infinite(loss: float) -> None:
+    if not math.isfinite(loss):
         raise FloatingPointError(
-            f"the loss of a batch is {sums[0]}; lower the learning rate, set clip_norm, or find "
+            f"the loss of a batch is {loss}; lower the learning rate, set clip_norm, or find "
             "the operation with detect_anomaly()"
         )
-    if clip_norm is not None:
-        optim.clip_grad_norm(optimizer.parameters, clip_norm)
-    optimizer.step()
-    return sums
 
 
 def _measure(metric: Metric | None, output: Any, target: Any) -> float:
@@ -237,10 +378,6 @@ def _record(history: History, prefix: str, means: Any) -> None:
     getattr(history, f"{prefix}loss").append(float(means[0]))
     if history.metric_name:
         getattr(history, f"{prefix}metric").append(float(means[1]))
-
-
-def _state(optimizer: optim.Optimizer) -> list[float]:
-    return [parameter.data for parameter in optimizer.parameters]
 
 
 @contextlib.contextmanager

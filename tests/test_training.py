@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import builtins
 import functools
+import random
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +19,18 @@ X = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
 XOR = [-1, 1, 1, -1]
 
 
+@pytest.fixture(autouse=True, params=[True, False], ids=["compiled", "eager"])
+def _both_ways(request: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test of this file runs with the compiled training and without."""
+    monkeypatch.setattr(sys.modules[__name__], "COMPILED", request.param)
+
+
+COMPILED = True
+
+
 def train(model: Any, **options: Any) -> Any:
     options = {"loss": losses.hinge, "epochs": 60, "batch_size": 4, "progress": False} | options
+    options = {"compiled": COMPILED} | options
     if "optimizer" not in options:
         options["optimizer"] = optim.Adam(model.parameters(), lr=0.05)
     return fit(model, X, XOR, **options)
@@ -96,13 +108,31 @@ def test_an_interrupt_leaves_a_usable_model() -> None:
             raise KeyboardInterrupt
         return losses.hinge(output, target)
 
-    history = train(model, loss=impatient, batch_size=2)
+    history = train(model, loss=impatient, batch_size=2, compiled=False)
     assert history.stopped == "interrupted from the keyboard"
     reference = MLP(2, [4, 1], seed=0)
-    train(reference, batch_size=2, epochs=2)  # 2 labels rehearsed, 2 epochs of 4; call 11 is lost
+    train(reference, batch_size=2, epochs=2, compiled=False)  # 2 labels rehearsed, 2 epochs of 4; call 11 is lost
     assert model.state_dict() == reference.state_dict()
     with no_grad():
         assert isinstance(model(X[0]), Value)
+
+
+def test_an_interrupt_between_loss_and_step_leaves_a_usable_model() -> None:
+    model = MLP(2, [4, 1], seed=0)
+    shown = 0
+
+    def impatient(output: Any, target: Any) -> float:
+        nonlocal shown
+        shown += 1
+        if shown == 11:
+            raise KeyboardInterrupt
+        return 0.0
+
+    history = train(model, metric=impatient, batch_size=2)
+    assert history.stopped == "interrupted from the keyboard"
+    reference = MLP(2, [4, 1], seed=0)
+    train(reference, batch_size=2, epochs=2)
+    assert model.state_dict() == reference.state_dict()
 
 
 def test_an_interrupt_of_the_rehearsal_changes_nothing() -> None:
@@ -130,9 +160,22 @@ def test_a_module_knows_whether_it_is_trained() -> None:
 
     model = Watched()
     model.eval()
-    train(model, epochs=1, validation=(X, XOR))
+    train(model, epochs=1, validation=(X, XOR), compiled=False)
     assert model.modes == [False] * 2 + [True] * 4 + [False] * 4  # rehearsed, trained, validated
     assert not model.training
+
+
+def test_a_model_that_is_another_one_in_training_is_measured_as_it_is_used() -> None:
+    class Shy(Module):
+        def __init__(self) -> None:
+            self.w = Value(0.5)
+
+        def __call__(self, x: list[float]) -> Value:
+            return self.w * x[0] * (0.1 if self.training else 1.0)
+
+    model = Shy()
+    history = train(model, epochs=3, validation=(X, XOR))
+    assert history.validation_loss[-1] == pytest.approx(evaluate(model, X, XOR, losses.hinge)[0])
 
 
 def test_a_loss_that_becomes_nan_stops_the_training_before_it_harms() -> None:
@@ -178,7 +221,7 @@ def test_with_patience_the_best_parameters_are_back_after_an_error_too() -> None
         return losses.hinge(output, target) + calls  # every epoch is worse than the one before
 
     with pytest.raises(FloatingPointError, match="enough"):
-        train(model, loss=worse, patience=5)
+        train(model, loss=worse, patience=5, compiled=False)
     assert model.state_dict() == best
     assert not model.training
 
@@ -252,7 +295,7 @@ def test_a_loss_that_gives_a_plain_number_later_is_one_sentence() -> None:
     model = MLP(2, [3, 1], seed=0)
     late = iter([losses.hinge] * 5 + [lambda output, target: 0.0])
     with pytest.raises(TypeError, match=r"the loss of one example is a Value, .* got 0\.0"):
-        train(model, loss=lambda output, target: next(late)(output, target))
+        train(model, loss=lambda output, target: next(late)(output, target), compiled=False)
     assert not model.training
 
 
@@ -380,3 +423,62 @@ def test_records_need_a_module() -> None:
             optimizer=optim.SGD([w], lr=0.1),
         )  # fmt: skip
     assert w.data == 1.0
+
+
+# ---- Compiled and eager training are the same --------------------------------------------------
+
+
+@pytest.mark.parametrize("optimizer", [optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop])
+@pytest.mark.parametrize("loss", [losses.hinge, losses.mse, losses.huber])
+def test_both_ways_have_the_same_history(optimizer: Any, loss: Any) -> None:
+    histories, states = [], []
+    for compiled in (True, False):
+        model = MLP(2, [5, 4, 1], activation=["relu", "tanh", "linear"], seed=1)
+        histories.append(
+            train(
+                model, loss=loss, epochs=20, batch_size=3, clip_norm=0.5, validation=(X, XOR),
+                optimizer=optimizer(model.parameters(), lr=0.05), compiled=compiled,
+                penalty=lambda model=model: 1e-3 * losses.l2(model.parameters()),
+            )  # fmt: skip
+        )
+        states.append(list(model.state_dict().values()))
+    ours, theirs = histories
+    for what in ("loss", "metric", "validation_loss", "validation_metric"):
+        assert getattr(ours, what) == pytest.approx(getattr(theirs, what), rel=1e-9)
+    assert states[0] == pytest.approx(states[1], rel=1e-9, abs=1e-9)
+
+
+def test_parameters_that_are_not_trained_stay_and_unused_ones_decay() -> None:
+    model, states = MLP(2, [3, 1], seed=0), []
+    for compiled in (True, False):
+        model.load_state_dict(MLP(2, [3, 1], seed=0).state_dict())
+        unused = Value(2.0)
+        first = [*model.layers[0].parameters(), unused]
+        train(model, epochs=5, compiled=compiled,
+              optimizer=optim.SGD(first[::-1], lr=0.1, weight_decay=0.1))  # fmt: skip
+        states.append([*model.state_dict().values(), unused.data])
+    assert states[0] == pytest.approx(states[1], rel=1e-12)
+    assert states[0][-2] == 0.0 != states[0][-1] < 2.0
+
+
+def test_what_cannot_be_replayed_is_trained_anyway_and_a_warning_says_why() -> None:
+    model = MLP(2, [3, 1], seed=0)
+
+    def peeking(x: list[Any]) -> Value:
+        return model(x) * float(model.layers[0].neurons[0].b)
+
+    optimizer = optim.Adam(model.parameters())
+    with pytest.warns(RuntimeWarning, match=r"cannot compile this: float\(v\)"):
+        assert len(train(peeking, optimizer=optimizer, epochs=2, compiled=True).loss) == 2
+
+
+def test_random_numbers_are_not_frozen() -> None:
+    model = MLP(2, [3, 1], seed=0)
+
+    def noisy(x: list[Any]) -> Any:
+        return model(x) + random.gauss(0.0, 1.0)
+
+    with pytest.warns(RuntimeWarning, match="draws random numbers"):
+        history = train(noisy, optimizer=optim.SGD(model.parameters(), lr=1e-9), epochs=3,
+                        compiled=True)  # fmt: skip
+    assert len(set(history.loss)) == 3
