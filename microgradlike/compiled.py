@@ -8,6 +8,8 @@ everything else that uses them.
 
 from __future__ import annotations
 
+import mmap
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -31,6 +33,9 @@ _Columns: TypeAlias = tuple[Any, list[tuple[int, Any, slice]]]
 
 #: A function has at most so many paths: ways in which its branches are taken together.
 MOST_PATHS = 256
+
+#: After so many rows the pages of a file are let go.
+_PAGES = 2**18
 
 #: With branches, rows are sorted by their paths so many at a time.
 CHUNK = 65536
@@ -141,8 +146,17 @@ class Compiled:
         return list(self._parameters)
 
     def theta(self) -> Array:
-        """The numbers of all parameters as one array, in the order of ``parameters``."""
+        """The numbers of all parameters as one array, in the order of ``parameters``.
+
+        Raises:
+            ValueError: nobody else has one of them any more: it was made anew.
+        """
         self._known()
+        if min(map(sys.getrefcount, self._parameters), default=_HELD + 1) <= _HELD:
+            raise ValueError(
+                "nobody but this compiled function has one of its parameters any more, so it was "
+                "replaced by another Value; change parameters by p.data = ..., or call retrace()"
+            )
         return numpy.array([parameter.data for parameter in self._parameters], float)
 
     def assign(self, theta: Any) -> None:
@@ -274,8 +288,8 @@ class Compiled:
                 f"but got {vectors.shape}"
             )
 
-        def product(*inputs: Any) -> list[Any]:
-            *inputs, vector = inputs
+        def product(*given: Any) -> list[Any]:
+            *inputs, vector = given
             along = grad(lambda *inside: dot(_flat(grad(self.function)(*inside)), vector))
             return _flat(along(*inputs))
 
@@ -335,8 +349,10 @@ class Compiled:
             TracingError: it does, as where it draws random numbers or counts its calls.
         """
         self._known()
+        first = self._paths[0]
         again = trace(self.function, _Arguments(self._example).example(0))
-        if not again.equals(self._paths[0].tape):
+        places = [self._places.get(parameter, -1) for parameter in again.parameters]
+        if not again.same_as(first.tape) or places != first.places.tolist():
             raise TracingError(
                 "the function does something else when it runs once more: it draws random numbers, "
                 "or uses numbers or parameters that change; a compiled function repeats its first "
@@ -440,8 +456,9 @@ class Compiled:
             )
             if rows is not None:
                 results[rows] = found
-            if mode == PARAMETERS and rows is None and isinstance(path.take, slice):
-                gradient = errors.copy()
+            whole = isinstance(path.take, slice) and len(errors) == len(gradient)
+            if mode == PARAMETERS and rows is None and whole:
+                gradient = errors
             elif mode == PARAMETERS:
                 gradient[path.take] += errors
         return results, gradient
@@ -543,10 +560,18 @@ class Total:
             raise RuntimeError(
                 "backward() of what was computed within no_grad: compute it outside of that block"
             )
-        for parameter, error in zip(
-            self._of._parameters, self._gradient.tolist(), strict=False
-        ):
+        for parameter, error in zip(self._of._parameters, self._gradient.tolist(), strict=False):
             parameter.grad += error
+
+
+def _held() -> int:
+    """How many references a Value has that only a compiled function holds."""
+    parameters = [Value(0.0)]
+    places = {parameters[0]: 0}
+    return min(map(sys.getrefcount, parameters)) * len(places)
+
+
+_HELD = _held()
 
 
 class _Path:
@@ -561,13 +586,11 @@ class _Path:
         graph = Graph(tape, tape.outputs, sending)
         self.key = (*graph.key(), *map(id, tape.parameters))
         # Paths that compute the same (a check of a label took another way) share one program.
-        self.owner = next((path.tape for path in others if path.key == self.key), tape)
-        self.executor = next(
-            (path.executor for path in others if path.key == self.key), None
-        ) or NumpyExecutor(build(graph))
+        same = next((path for path in others if path.key == self.key), None)
+        self.executor: NumpyExecutor = same.executor if same else NumpyExecutor(build(graph))
         self.columns = arguments.columns(self.executor.program.inputs)
         self.guarded = bool(tape.guards)
-        self.take: Any = slice(None)
+        self.take: Any = slice(0)
         if self.guarded:
             self.expected = numpy.array([holds for holds, _ in tape.guards.values()], float)
             self.guards = NumpyExecutor(build(Graph(tape, list(tape.guards), 0)))
@@ -576,21 +599,23 @@ class _Path:
     def parameters(self) -> Iterator[Value]:
         """Those that the path uses; the ones of a matrix in a row."""
         for place in self.executor.program.parameters:
-            yield self.owner.parameters[place]
+            yield self.tape.parameters[place]
         if self.guarded:
             for place in self.guards.program.parameters:
                 yield self.tape.parameters[place]
 
     def find(self, places: dict[Value, int]) -> None:
         """Where the parameters of the path stand among those of the function."""
-        self.take = self._taken(self.executor.program, self.owner, places)
+        self.places = numpy.array([places.get(p, -1) for p in self.tape.parameters], int)
+        self.tape.parameters.clear()  # from now on the function alone holds them
+        self.take = self._taken(self.executor.program, len(places))
         if self.guarded:
-            self.guards_take = self._taken(self.guards.program, self.tape, places)
+            self.guards_take = self._taken(self.guards.program, len(places))
 
-    def _taken(self, program: Program, tape: Tape, places: dict[Value, int]) -> Any:
-        found = numpy.array([places[tape.parameters[k]] for k in program.parameters], int)
-        if len(found) == len(places) and (found == numpy.arange(len(found))).all():
-            return slice(None)
+    def _taken(self, program: Program, count: int) -> Any:
+        found = self.places[program.parameters]
+        if len(found) == count and (found == numpy.arange(count)).all():
+            return slice(0, count)
         return found
 
     def takes(self, theta: Array, arguments: _Arguments, rows: Any) -> Any:
@@ -632,7 +657,17 @@ class _Arguments:
         self.flat = [array.reshape(self.rows, -1) for array in self.arrays]
         widths = [array.shape[1] for array in self.flat]
         self.starts = numpy.cumsum([0, *widths])
+        self.read = 0
+        self.files = [column._mmap for column in columns if _is_file(column)]
         self.inputs = int(self.starts[-1])
+
+    def _let_go(self, rows: int) -> None:
+        """Now and then, let go of the pages of a file that were read: they would all stay."""
+        self.read += rows
+        if self.files and self.read > _PAGES:
+            self.read = 0
+            for file in self.files:
+                file.madvise(mmap.MADV_DONTNEED)
 
     def example(self, row: int) -> list[Any]:
         """One row, as floats and lists of floats."""
@@ -662,6 +697,7 @@ class _Arguments:
             for place, some, slots in parts:
                 block = self.flat[place][here]
                 values[slots] = block.T if some is None else block[:, some].T
+            self._let_go(end - start)
 
         def store(errors: Any, start: int, end: int) -> None:
             here: Any = slice(start, end) if rows is None else rows[start:end]
@@ -670,6 +706,12 @@ class _Arguments:
             found[here] = block
 
         return load, store
+
+
+def _is_file(column: Any) -> bool:
+    """Whether it is an array in a file, whose pages come back when they are asked for again."""
+    shared = isinstance(column, numpy.memmap) and column.mode != "c"
+    return shared and hasattr(mmap, "MADV_DONTNEED") and column._mmap is not None
 
 
 def _reduced(results: Array, reduce: str) -> float:

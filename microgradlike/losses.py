@@ -135,8 +135,7 @@ def cross_entropy(logits: Sequence[Any], label: Any) -> Any:
         whole = label == f.floor(label)
     else:
         whole = (
-            not isinstance(label, bool)
-            and number(label, "the label of cross_entropy").is_integer()
+            not isinstance(label, bool) and number(label, "the label of cross_entropy").is_integer()
         )
     if not whole:
         raise TypeError(f"the label of cross_entropy is an integer, but got {describe(label)}")

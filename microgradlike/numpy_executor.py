@@ -4,19 +4,18 @@ The numbers of a block of rows stand in an array, a row for each slot and a colu
 row of data; their errors stand in a second one. What is computed once is a program on one lane. So
 memory depends on the size of a block, not on the number of rows.
 
-The formulas are those of the operator table, read as array expressions: ``a if c else b`` chooses
-element by element.
+The formulas are those of the operator table, read as array expressions (``arrays.py``).
 """
 
 from __future__ import annotations
 
-import functools
+import threading
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy
 
-from microgradlike import ops
+from microgradlike.arrays import CONDITIONS, UFUNCS, formula
 from microgradlike.program import (
     NONZERO,
     Elementwise,
@@ -36,89 +35,6 @@ Action: TypeAlias = Callable[[], None]
 
 #: The error is wanted for the parameters, or for the inputs.
 PARAMETERS, INPUTS = 1, 2
-
-# ---- The formulas of the table, on arrays ------------------------------------------------------
-
-
-def _power(x: Any, y: Any) -> Any:
-    return numpy.power(x, y)
-
-
-def _sigmoid(x: Any) -> Any:
-    e = numpy.exp(-numpy.abs(x))
-    return numpy.where(x >= 0, 1.0, e) / (1.0 + e)
-
-
-def _softplus(x: Any) -> Any:
-    return numpy.maximum(x, 0.0) + numpy.log1p(numpy.exp(-numpy.abs(x)))
-
-
-def _sign(x: Any) -> Any:
-    return numpy.where(x > 0, 1.0, numpy.where(x < 0, -1.0, x))
-
-
-try:
-    from scipy.special import erf as _erf
-    from scipy.special import erfc as _erfc
-except ImportError:
-
-    def _erf(x: Any) -> Any:
-        return _elementwise(ops.erf)(x)
-
-    def _erfc(x: Any) -> Any:
-        return _elementwise(ops.erfc)(x)
-
-
-def _elementwise(function: Callable[..., float]) -> Callable[..., Any]:
-    """A function of floats that NumPy has no other name for, element by element."""
-
-    def on_arrays(*operands: Any) -> Any:
-        found = numpy.frompyfunc(function, len(operands), 1)(*operands)
-        return numpy.asarray(found, float)
-
-    return on_arrays
-
-
-_ON_ARRAYS: dict[str, Any] = {
-    name: getattr(numpy, name)
-    for name in (
-        *("exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sqrt", "cbrt", "hypot"),
-        *("sin", "cos", "tan", "sinh", "cosh", "tanh", "maximum", "minimum", "logaddexp"),
-        *("floor", "ceil", "rint", "abs", "where", "divide", "remainder"),
-        *("logical_and", "logical_or"),
-    )
-}
-_ON_ARRAYS |= {
-    **{"asin": numpy.arcsin, "acos": numpy.arccos, "atan": numpy.arctan, "atan2": numpy.arctan2},
-    **{"asinh": numpy.arcsinh, "acosh": numpy.arccosh, "atanh": numpy.arctanh},
-    **{"power": _power, "sigmoid": _sigmoid, "softplus": _softplus, "sign": _sign},
-    **{"erf": _erf, "erfc": _erfc, "signum": numpy.sign},
-}
-
-
-#: The same in one call of NumPy.
-_SHORTER = {
-    "0.0 if x <= 0 else x": "maximum(x, 0.0)",
-    "1 if x > 0 else 0 if x <= 0 else nan": "maximum(signum(x), 0.0)",
-}
-
-
-@functools.cache
-def formula(text: str) -> Callable[..., Any]:
-    """A formula of the operator table as a function of the arrays x, y and out, and of tie.
-
-    >>> formula("0.0 if x <= 0 else x")(numpy.array([-1.0, 2.0]), None, None, 0)
-    array([0., 2.])
-    """
-    meaning = {name: _elementwise(v) if callable(v) else v for name, v in vars(ops).items()}
-    return ops.formula(_SHORTER.get(text, text), meaning | _ON_ARRAYS, element_by_element=True)
-
-
-_CONDITIONS: dict[str, Callable[..., Any]] = {
-    **{"lt": numpy.less, "le": numpy.less_equal, "eq": numpy.equal, "ne": numpy.not_equal},
-    **{"and": numpy.logical_and, "or": numpy.logical_or, "not": numpy.logical_not},
-}
-
 
 # ---- Slots -------------------------------------------------------------------------------------
 
@@ -152,7 +68,7 @@ class _Adder:
         self.array, self.slots, self.assigns = array, slots.ravel(), False
         self.shape = (slots.size, *array.shape[1:])
         found = _as_slice(slots)
-        self.view = None
+        self.view: Any = None
         if found is not None:
             self.view = array[found].reshape(*slots.shape, *array.shape[1:])
         self.unique = found is not None or len(numpy.unique(self.slots)) == slots.size
@@ -179,7 +95,8 @@ class _Block:
 
     Attributes:
         first: whether they are the first ones.
-        exclusive: for each slot of ``once``, whether just one layer uses it as a weight.
+        own: for each slot of ``once``, whether it is a weight of a layer that has its weights for
+            itself: the layer writes their errors, and need not add to zeros.
     """
 
     def __init__(self, program: Program) -> None:
@@ -188,19 +105,19 @@ class _Block:
         for once, slot in program.outputs:
             if once:
                 uses[slot] += 1
-        layers = numpy.zeros(program.once.slots, numpy.int32)
         for i in program.rows.instructions:
-            for name in ("weights", "bias"):
-                if (slots := getattr(i, name, None)) is not None:
+            lower = [getattr(i, "weights", None), getattr(i, "bias", None)]
+            lower += [operands.slots for operands in getattr(i, "operands", ()) if operands.once]
+            for slots in lower:
+                if slots is not None:
                     numpy.add.at(uses, slots.ravel(), 1)
-            for operands in getattr(i, "operands", ()):
-                if operands.once:
-                    numpy.add.at(uses, operands.slots, 1)
+        uses[len(program.parameters) :] = 2  # constants, and what is computed once
+        self.own = numpy.zeros(len(uses), bool)
+        for i in program.rows.instructions:
             if isinstance(i, Layer) and len(i.values) == 1 and i.depends & PARAMETERS:
-                if _as_slice(i.weights) is not None and i.signs is None:
-                    layers[i.weights.ravel()] += 1
-        self.exclusive = (uses == 1) & (layers == 1)
-        self.exclusive[len(program.parameters) :] = False
+                whole = _as_slice(i.weights) is not None and i.signs is None
+                if whole and (uses[i.weights] == 1).all():
+                    self.own[i.weights.ravel()] = True
 
 
 class _Lanes:
@@ -259,10 +176,9 @@ class _Lanes:
 
     def own(self, i: Layer) -> Any:
         """The errors of weights that nobody else uses in these lanes: written, not added to."""
-        found = _as_slice(i.weights)
-        if found is None or i.signs is not None or not self.block.exclusive[found].all():
+        if not self.block.own[i.weights].all():
             return None
-        return self.once_errors[found].reshape(i.weights.shape)
+        return self.once_errors[_as_slice(i.weights)].reshape(i.weights.shape)
 
     def bias(self, i: Any, out: Array, errors: Array) -> tuple[Action | None, Action | None]:
         """What adds the biases of an instruction, and what sends their errors back."""
@@ -342,8 +258,7 @@ def _spread(lanes: Any, errors: Any, count: int) -> Any:
 
 def _layer(self: _Lanes, i: Layer) -> tuple[Action, Action]:
     out, errors = self.outputs(i)
-    places, ins = i.values.shape
-    outs = len(i.weights)
+    places, outs = len(i.values), len(i.weights)
     lanes = out.shape[1]
     weights, add_weights = self.constant(i.weights, i.signs)
     add_bias, send_bias = self.bias(i, out, errors)
@@ -559,8 +474,8 @@ def _operation(self: _Lanes, i: Elementwise) -> tuple[Action, Action]:
     reads = [read for read, _ in operands]
     adds = [add for _, add in operands]
     reached = self.reached(i)
-    if i.operation in _CONDITIONS:
-        compare = _CONDITIONS[i.operation]
+    if i.operation in CONDITIONS:
+        compare = CONDITIONS[i.operation]
 
         def decide() -> None:
             compare(*[read() for read in reads], out=out, casting="unsafe")
@@ -576,16 +491,14 @@ def _operation(self: _Lanes, i: Elementwise) -> tuple[Action, Action]:
             out[...] = numpy.where(condition() != 0, value(), -0.0)
 
         def send() -> None:
-            add(numpy.where(condition() != 0, errors, 0.0))  # type: ignore[misc]
+            add(numpy.where(condition() != 0, errors, 0.0))
 
         return keep, send if add else _nothing
 
     row, tie = row_of(i.operation)
     assert row is not None
-    ufunc = _ON_ARRAYS.get(row.value.removesuffix("(x)"))
-    if row.name in _UFUNCS:
-        ufunc = _UFUNCS[row.name]
-    if isinstance(ufunc, numpy.ufunc):
+    ufunc = UFUNCS.get(row.name)
+    if ufunc is not None:
 
         def forward() -> None:
             ufunc(*[read() for read in reads], out=out)
@@ -609,13 +522,6 @@ def _operation(self: _Lanes, i: Elementwise) -> tuple[Action, Action]:
             sender(x, y)
 
     return forward, backward
-
-
-_UFUNCS = {
-    **{"add": numpy.add, "sub": numpy.subtract, "mul": numpy.multiply, "truediv": numpy.divide},
-    **{"neg": numpy.negative, "mod": numpy.remainder, "maximum": numpy.maximum},
-    **{"minimum": numpy.minimum, "hypot": numpy.hypot, "logaddexp": numpy.logaddexp},
-}
 
 
 def _sender(
@@ -670,6 +576,7 @@ class NumpyExecutor:
 
     def __init__(self, program: Program) -> None:
         self.program = program
+        self._lock = threading.Lock()
         slots = program.once.slots
         self.once = numpy.zeros(slots)
         self.once_errors = numpy.zeros(slots)
@@ -686,12 +593,12 @@ class NumpyExecutor:
         self.lanes = max(FEWEST, min(MOST, BLOCK // max(program.rows.slots, 1)))
         self._rows: dict[tuple[int, int], _Lanes] = {}
         self._block = _Block(program)
-        self._shared = numpy.flatnonzero(~self._block.exclusive)
+        self._shared = numpy.flatnonzero(~self._block.own)
         self._once = _Lanes(
-            *(program.once, self.once[:, None], self.once_errors[:, None]),
-            *(self.once, self.once_errors, self.once_wants, self.once_wants, PARAMETERS),
-            *(self._block, list(range(slots))),
-        )
+            program.once, self.once[:, None], self.once_errors[:, None], self.once,
+            self.once_errors, self.once_wants, self.once_wants, PARAMETERS, self._block,
+            list(range(slots)),
+        )  # fmt: skip
         for prepare in self._once.prepare:  # weights of this list are constants
             prepare()
 
@@ -704,10 +611,10 @@ class NumpyExecutor:
             program = self.program
             values, errors = numpy.zeros((2, max(program.rows.slots, 1), lanes))
             found = self._rows[lanes, mode] = _Lanes(
-                *(program.rows, values, errors, self.once, self.once_errors),
-                *(self.wants, self.once_wants, mode, self._block),
+                program.rows, values, errors, self.once, self.once_errors, self.wants,
+                self.once_wants, mode, self._block,
                 [slot for once, slot in program.outputs if not once],
-            )
+            )  # fmt: skip
         return found
 
     def run(
@@ -735,8 +642,8 @@ class NumpyExecutor:
             The error of each parameter, summed over the rows.
         """
         program = self.program
-        with numpy.errstate(all="ignore"):
-            self.theta[:] = theta
+        with self._lock, numpy.errstate(all="ignore"):
+            numpy.copyto(self.theta, theta)
             for step in self._once.forward:
                 step()
             self.once_errors[self._shared] = 0.0
@@ -759,7 +666,7 @@ class NumpyExecutor:
             if seeds is not None and mode == PARAMETERS:
                 for step in self._once.backward:
                     step()
-        return self.once_errors[: len(program.parameters)]
+            return self.once_errors[: len(program.parameters)].copy()
 
     def _back(self, block: _Lanes, seeds: Any, lanes: int) -> None:
         block.errors[block.clear] = 0.0

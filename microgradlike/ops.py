@@ -293,7 +293,10 @@ class _Choose(ast.NodeTransformer):
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
         name = "logical_and" if isinstance(node.op, ast.And) else "logical_or"
         parts = [self.visit(part) for part in node.values]
-        return functools.reduce(lambda a, b: ast.Call(ast.Name(name), [a, b], []), parts)
+        whole: ast.expr = parts[0]
+        for part in parts[1:]:
+            whole = ast.Call(ast.Name(name), [whole, part], [])
+        return whole
 
 
 def formula(

@@ -383,7 +383,7 @@ def clipped_gradient(
 
 
 def _refuse_infinite(parameters: Sequence[Value], gradient: Array) -> None:
-    for place in numpy.flatnonzero(~numpy.isfinite(gradient)):
+    for place in numpy.flatnonzero(~numpy.isfinite(gradient)).tolist():
         raise FloatingPointError(
             f"the gradient of the parameter {parameters[place].label or f'number {place}'} is "
             f"{gradient[place]}; find the operation that sent it with detect_anomaly()"

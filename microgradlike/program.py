@@ -290,6 +290,8 @@ class _Builder:
         self.zero = self._constant(0.0)
         self._extend()
         self._find_levels()
+        # Where the terms of each sum stand.
+        self.bounds = numpy.cumsum(numpy.bincount(self.of + 1, minlength=len(self.stage) + 1))
 
     # ---- Sums that are written as two: weighted terms and others; several biases ----
 
@@ -364,9 +366,7 @@ class _Builder:
         total = len(self.stage)
         values = self.kind != BIAS
         of = numpy.concatenate([self.of[values], self.of[values], forms.operands.of])
-        operand = numpy.concatenate(
-            [self.first[values], self.second[values], forms.operands.value]
-        )
+        operand = numpy.concatenate([self.first[values], self.second[values], forms.operands.value])
         # A weight is of a lower stage, and does not count.
         order = numpy.argsort(of, kind="stable")
         start = numpy.zeros(total + 1, numpy.int64)
@@ -391,16 +391,19 @@ class _Builder:
         self.slot[inputs] = numpy.arange(len(inputs))
         rows = self._stage(ROWS, len(inputs))
         # Parameters stand in the order in which the layers want them: a matrix is one piece.
-        order: dict[int, None] = {}
-        for instruction in rows.instructions:
-            for what in ("weights", "bias"):
-                slots = getattr(instruction, what, None)
-                if isinstance(instruction, Layer) and slots is not None:
-                    flat = slots.ravel()
-                    flat = flat[(flat >= 0) & (flat < len(graph.op))]
-                    order |= dict.fromkeys(flat[graph.op[flat] == _PARAMETER].tolist())
-        order |= dict.fromkeys(numpy.flatnonzero(graph.op == _PARAMETER).tolist())
-        parameters = list(order)
+        is_parameter = graph.op == _PARAMETER
+        wanted = [
+            slots.ravel()
+            for instruction in rows.instructions
+            if isinstance(instruction, Layer)
+            for slots in (instruction.weights, instruction.bias)
+            if slots is not None
+        ]
+        wanted = [x[(x >= 0) & (x < len(graph.op))] for x in wanted]
+        claims = numpy.concatenate([x[is_parameter[x]] for x in wanted] + [[]]).astype(int)
+        claims = numpy.append(claims, numpy.flatnonzero(is_parameter))
+        _, firsts = numpy.unique(claims, return_index=True)
+        parameters = claims[numpy.sort(firsts)]
         self.slot[parameters] = numpy.arange(len(parameters))
         first = len(parameters)
         plain = len(graph.constants)
@@ -447,7 +450,6 @@ class _Builder:
         self.end = first
         self.now = stage
         instructions: list[Instruction] = []
-        self.bounds = numpy.searchsorted(self.of, numpy.arange(len(self.stage) + 1))
         for level in numpy.split(nodes, starts[1:]):
             instructions += self._level(level)
         return Stage(instructions, self.end)
@@ -499,9 +501,7 @@ class _Builder:
             if binary[group[0]]:
                 operands.append(self._operands(right[group], lower_right[group[0]]))
             name = NAMES[op[group[0]]]
-            yield Elementwise(
-                **self._take(nodes[group]), operation=name, operands=tuple(operands)
-            )
+            yield Elementwise(**self._take(nodes[group]), operation=name, operands=tuple(operands))
 
     def _operands(self, nodes: Any, lower: bool) -> Operands:
         """Lower nodes get their slots last; constants stand beside what is computed once."""
@@ -659,7 +659,7 @@ class _Matrix(NamedTuple):
         return self.weights.shape, self.weights.tobytes(), self.signs.tobytes()
 
     def by_slot(self) -> _Matrix:
-        """Columns in the order of their slots, rows in that of their nodes: then both are slices."""
+        """Columns in the order of their slots, rows in that of their nodes: both are slices."""
         rows = numpy.argsort(self.nodes, kind="stable")
         columns = numpy.argsort(self.values, kind="stable")
         return _Matrix(

@@ -10,7 +10,7 @@ or it differs from row to row, ``ROWS``. "Lower" below means of an earlier stage
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy
 
@@ -29,7 +29,7 @@ else:
 
     def loop(function: F) -> F:
         """Compile once per machine: the machine code is kept beside this file, or in the cache."""
-        return njit(cache=True)(function)  # type: ignore[no-any-return]
+        return cast("F", njit(cache=True)(function))
 
 
 CONSTANT, ONCE, ROWS = 0, 1, 2
@@ -158,11 +158,10 @@ class Graph:
         _find_stages(self.op, self.left, self.right, _ARITY, _SENDS, self.stage, self.depends)
 
     def _find_reach(self, sending: Any) -> None:
-        room = len(self.op) if (self.op == _KEEP).any() else 0
-        op, left, right = (
-            numpy.concatenate([x, numpy.zeros(room, numpy.int32)])
-            for x in (self.op, self.left, self.right)
-        )
+        op, left, right = self.op, self.left, self.right
+        if (op == _KEEP).any():  # room for conditions
+            room = numpy.zeros(len(op), numpy.int32)
+            op, left, right = (numpy.concatenate([x, room]) for x in (op, left, right))
         reach = numpy.full(len(op), NEVER, numpy.int32)
         reach[sending] = ALWAYS
         count = _find_reach(op, left, right, _ARITY, _SENDS, reach, len(self.op))
@@ -268,9 +267,9 @@ def _find_roots(
             if root[n] < 0:
                 root[n], role[n] = n, FOLD
             a = left[n]
-            if op[a] == op[n] and uses[a] == 1 and not is_output[a]:
-                if stage[left[a]] == stage[n] and stage[right[a]] == stage[n]:
-                    root[a] = root[n]
+            whole = stage[left[a]] == stage[n] and stage[right[a]] == stage[n]
+            if op[a] == op[n] and uses[a] == 1 and not is_output[a] and whole:
+                root[a] = root[n]
         else:
             role[n] = PLAIN
 
@@ -370,7 +369,7 @@ class Forms:
         )
         counts = numpy.zeros((count, 4), numpy.int32)
         _count_terms(op, left, right, _ARITY, stage, uses, blocked, is_output, root, counts)
-        with_weights, alone, with_products, lower = counts.T
+        with_weights, alone, with_products, _ = counts.T
         # A sum of products of values stays one only if it is nothing else; a single weight beside
         # values alone is a plain multiplication.
         products = (with_products >= 2) & (with_weights + alone == 0)
@@ -412,7 +411,9 @@ class Forms:
         values = numpy.concatenate([graph.left[heads], graph.right[chained]])
         of = numpy.concatenate([root[heads], root[chained]])
         order = numpy.lexsort((numpy.arange(len(of)), of))
-        self.operands = numpy.rec.fromarrays([of[order], values[order]], names="of,value")
+        self.operands = numpy.rec.fromarrays(
+            (of[order], values[order]), dtype=[("of", "i4"), ("value", "i4")]
+        )
         used[self.operands.value] = True
         used[graph.left[short]] = used[graph.right[short]] = True
 

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 from microgradlike import ops  # noqa: F401  (the generated methods call it)
 from microgradlike.engine import Rule, Value, give_operators, line_of_user_code, traced_on
-from microgradlike.inputs import constant, describe, number
+from microgradlike.inputs import constant, describe, number  # noqa: F401  (number: likewise)
 from microgradlike.ops import OPERATORS, Operator, spell
 from microgradlike.recording import FILENAME, kinds
 
@@ -230,6 +230,7 @@ class Tape:
     def close(self) -> None:
         """The function has returned; from now on its Values are refused."""
         self.nodes, self.code = self.code, _Ended(self)
+        self._leaves.clear()
         for value in self._made:
             if sys.getrefcount(value) > _UNSHARED:
                 raise TracingError(
@@ -239,16 +240,14 @@ class Tape:
                 )
         self._made.clear()
 
-
-    def equals(self, other: Tape) -> bool:
-        """Whether both did the same with the same numbers and parameters."""
+    def same_as(self, other: Tape) -> bool:
+        """Whether both did the same with the same numbers, perhaps with other parameters."""
         return (
             self.nodes == other.nodes
             and self.left == other.left
             and self.right == other.right
             and self.outputs == other.outputs
             and list(map(repr, self.constants)) == list(map(repr, other.constants))
-            and list(map(id, self.parameters)) == list(map(id, other.parameters))
         )
 
 
@@ -264,7 +263,7 @@ class _Ended:
 
 def _references() -> int:
     """How many references a Value has that only a dict holds, while one walks over the dict."""
-    made = {Value(0.0): None}
+    made: dict[Value, None] = {Value(0.0): None}
     return next(sys.getrefcount(value) for value in made)
 
 
@@ -275,7 +274,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) or hasattr(value, "__float__")
 
 
-_COMPARISONS = {
+_COMPARISONS: dict[Callable[..., Any], str] = {
     **{operator.lt: "lt", operator.gt: "lt", operator.le: "le", operator.ge: "le"},
     **{operator.eq: "eq", operator.ne: "ne"},
 }
@@ -312,7 +311,7 @@ class Condition:
         found = tape._opposites.get(self.node)
         if found is None:
             found = Condition(tape, tape.append("not", self.node), not self.number)
-            tape._opposites |= {self.node: found, found.node: self}
+            tape._opposites[self.node], tape._opposites[found.node] = found, self
         return found
 
     def kept(self, x: Any) -> Traced:
@@ -394,7 +393,7 @@ class Traced(Value):
 
     @property
     def op(self) -> str:
-        return NAMES[self.tape.code[self.node]]
+        return str(NAMES[self.tape.code[self.node]])
 
     def detach(self) -> Value:
         return self.tape.detach(self)

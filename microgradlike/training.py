@@ -138,7 +138,7 @@ def fit(
 
     shuffle = numpy.random.default_rng(seed)
     best_loss, waited = math.inf, 0
-    work = _Eager(model, loss, metric, penalty, clip_norm, optimizer)
+    work: Any = _Eager(model, loss, metric, penalty, clip_norm, optimizer)
     try:
         _rehearse(model, parts, loss, metric, penalty)
         if record is not None:
@@ -146,7 +146,7 @@ def fit(
             history.records.append(Record(0, model.state_dict()))
         with _bar(epochs, progress) as show, _mode(model, training=True):
             if compiled:
-                work = _compiled(work, *zip(*parts, strict=True))
+                work = _compiled(work, parts)
             best = work.state()
             for _ in range(epochs):
                 order = range(len(X)) if seed is None else shuffle.permutation(len(X)).tolist()
@@ -266,15 +266,15 @@ class _Replayed:
         Exception: model, loss or penalty cannot be replayed.
     """
 
-    def __init__(self, eager: _Eager, X: Sequence[Any], y: Sequence[Any]) -> None:
+    def __init__(self, eager: _Eager, parts: Sequence[tuple[Any, Any]]) -> None:
         self.eager, self.optimizer = eager, eager.optimizer
         self.single = True
         self.penalised = eager.penalty is not None
         self.compiled = Compiled(self._example, sending=1 + self.penalised)
-        self.compiled.trace(X[0], y[0]).check_repeatable()
+        self.compiled.trace(*parts[0]).check_repeatable()
         self.used = Compiled(self._example, sending=0)  # a model may be another one when it is used
         with _mode(eager.model, training=False):
-            for part in zip(X[1:], y[1:], strict=True):
+            for part in parts[1:]:
                 self.used.trace(*part)
         self.theta = numpy.array(eager.state())
         places = {parameter: k for k, parameter in enumerate(self.optimizer.parameters)}
@@ -326,7 +326,7 @@ class _Replayed:
         return numpy.array([results[:, 0].sum(), sum(metrics)])
 
     def state(self) -> list[float]:
-        return self.theta.tolist()
+        return list(self.theta.tolist())
 
     def write(self, state: list[float] | None = None) -> None:
         self.optimizer._assign(self.theta.tolist() if state is None else state)
@@ -349,10 +349,10 @@ class _Places:
         return self.fixed
 
 
-def _compiled(eager: _Eager, X: Sequence[Any], y: Sequence[Any]) -> _Eager | _Replayed:
+def _compiled(eager: Any, parts: Sequence[tuple[Any, Any]]) -> Any:
     """The compiled way, if model, loss and penalty can be replayed."""
     try:
-        return _Replayed(eager, X, y)
+        return _Replayed(eager, parts)
     except Exception as error:  # whatever model and loss do with a traced Value
         warnings.warn(
             f"fit trains example by example, which is slow, since it cannot compile this: {error}",

@@ -77,8 +77,9 @@ class Program:
         inputs = [draw.choice(pool) for _ in range(size)]
         shape = draw.randrange(7)
         if shape == 0:  # a small layer
-            weights = [[draw.choice(self.parameters) for _ in inputs] for _ in range(2)]
-            return [sum(w * v for w, v in zip(row, inputs, strict=True)) for row in weights][0]
+            rows = [[draw.choice(self.parameters) for _ in inputs] for _ in range(2)]
+            outs = [sum(w * v for w, v in zip(row, inputs, strict=True)) for row in rows]
+            return outs[0] * outs[1]
         if shape == 1:  # a loop with += and -=
             total = Value(0.0)
             for v in inputs:

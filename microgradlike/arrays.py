@@ -1,0 +1,108 @@
+"""The formulas of the operator table, read as array expressions: for many rows at once.
+
+One text, another reader: names mean NumPy's functions, and ``a if c else b`` chooses element by
+element. A function that NumPy does not have is called for each element.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+
+from microgradlike import ops
+
+
+def _power(x: Any, y: Any) -> Any:
+    return numpy.power(x, y)
+
+
+def _sigmoid(x: Any) -> Any:
+    e = numpy.exp(-numpy.abs(x))
+    return numpy.where(x >= 0, 1.0, e) / (1.0 + e)
+
+
+def _softplus(x: Any) -> Any:
+    return numpy.maximum(x, 0.0) + numpy.log1p(numpy.exp(-numpy.abs(x)))
+
+
+def _sign(x: Any) -> Any:
+    return numpy.where(x > 0, 1.0, numpy.where(x < 0, -1.0, x))
+
+
+try:
+    from scipy.special import erf as _erf
+    from scipy.special import erfc as _erfc
+except ImportError:
+
+    def _erf(x: Any) -> Any:
+        return _elementwise(ops.erf)(x)
+
+    def _erfc(x: Any) -> Any:
+        return _elementwise(ops.erfc)(x)
+
+
+def _elementwise(function: Callable[..., float]) -> Callable[..., Any]:
+    """A function of floats that NumPy has no other name for, element by element."""
+
+    def on_arrays(*operands: Any) -> Any:
+        found = numpy.frompyfunc(function, len(operands), 1)(*operands)
+        return numpy.asarray(found, float)
+
+    return on_arrays
+
+
+ON_ARRAYS: dict[str, Any] = {
+    name: getattr(numpy, name)
+    for name in (
+        *("exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sqrt", "cbrt", "hypot"),
+        *("sin", "cos", "tan", "sinh", "cosh", "tanh", "maximum", "minimum", "logaddexp"),
+        *("floor", "ceil", "rint", "abs", "where", "divide", "remainder"),
+        *("logical_and", "logical_or"),
+    )
+}
+ON_ARRAYS |= {
+    **{"asin": numpy.arcsin, "acos": numpy.arccos, "atan": numpy.arctan, "atan2": numpy.arctan2},
+    **{"asinh": numpy.arcsinh, "acosh": numpy.arccosh, "atanh": numpy.arctanh},
+    **{"power": _power, "sigmoid": _sigmoid, "softplus": _softplus, "sign": _sign},
+    **{"erf": _erf, "erfc": _erfc, "signum": numpy.sign},
+}
+
+
+#: The same in one call of NumPy.
+_SHORTER = {
+    "0.0 if x <= 0 else x": "maximum(x, 0.0)",
+    "1 if x > 0 else 0 if x <= 0 else nan": "maximum(signum(x), 0.0)",
+}
+
+
+@functools.cache
+def formula(text: str) -> Callable[..., Any]:
+    """A formula of the operator table as a function of the arrays x, y and out, and of tie.
+
+    >>> formula("0.0 if x <= 0 else x")(numpy.array([-1.0, 2.0]), None, None, 0)
+    array([0., 2.])
+    """
+    meaning = {name: _elementwise(v) if callable(v) else v for name, v in vars(ops).items()}
+    return ops.formula(_SHORTER.get(text, text), meaning | ON_ARRAYS, element_by_element=True)
+
+
+#: What the conditions of a tape are called.
+CONDITIONS: dict[str, Callable[..., Any]] = {
+    **{"lt": numpy.less, "le": numpy.less_equal, "eq": numpy.equal, "ne": numpy.not_equal},
+    **{"and": numpy.logical_and, "or": numpy.logical_or, "not": numpy.logical_not},
+}
+
+#: Operators that are one call of NumPy.
+UFUNCS: dict[str, Any] = {
+    **{
+        row.name: function
+        for row in ops.OPERATORS.values()
+        if isinstance(function := ON_ARRAYS.get(row.value.removesuffix("(x)")), numpy.ufunc)
+    },
+    **{"add": numpy.add, "sub": numpy.subtract, "mul": numpy.multiply, "truediv": numpy.divide},
+    **{"neg": numpy.negative, "mod": numpy.remainder, "maximum": numpy.maximum},
+    **{"minimum": numpy.minimum, "hypot": numpy.hypot, "logaddexp": numpy.logaddexp},
+}
