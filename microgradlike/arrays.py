@@ -28,6 +28,14 @@ def _softplus(x: Any) -> Any:
     return numpy.maximum(x, 0.0) + numpy.log1p(numpy.exp(-numpy.abs(x)))
 
 
+def _maximum(x: Any, y: Any) -> Any:
+    return numpy.where(x >= y, x, numpy.maximum(x, y))  # of 0.0 and -0.0 the first
+
+
+def _minimum(x: Any, y: Any) -> Any:
+    return numpy.where(x <= y, x, numpy.minimum(x, y))
+
+
 def _sign(x: Any) -> Any:
     return numpy.where(x > 0, 1.0, numpy.where(x < 0, -1.0, x))
 
@@ -58,7 +66,7 @@ ON_ARRAYS: dict[str, Any] = {
     name: getattr(numpy, name)
     for name in (
         *("exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sqrt", "cbrt", "hypot"),
-        *("sin", "cos", "tan", "sinh", "cosh", "tanh", "maximum", "minimum", "logaddexp"),
+        *("sin", "cos", "tan", "sinh", "cosh", "tanh", "logaddexp"),
         *("floor", "ceil", "rint", "abs", "where", "divide", "remainder"),
         *("logical_and", "logical_or"),
     )
@@ -66,15 +74,22 @@ ON_ARRAYS: dict[str, Any] = {
 ON_ARRAYS |= {
     **{"asin": numpy.arcsin, "acos": numpy.arccos, "atan": numpy.arctan, "atan2": numpy.arctan2},
     **{"asinh": numpy.arcsinh, "acosh": numpy.arccosh, "atanh": numpy.arctanh},
-    **{"power": _power, "sigmoid": _sigmoid, "softplus": _softplus, "sign": _sign},
-    **{"erf": _erf, "erfc": _erfc, "signum": numpy.sign},
+    **{
+        "maximum": _maximum,
+        "minimum": _minimum,
+        "power": _power,
+        "sigmoid": _sigmoid,
+        "softplus": _softplus,
+        "sign": _sign,
+    },
+    **{"erf": _erf, "erfc": _erfc, "signum": numpy.sign, "largest": numpy.maximum},
 }
 
 
 #: The same in one call of NumPy.
 _SHORTER = {
-    "0.0 if x <= 0 else x": "maximum(x, 0.0)",
-    "1 if x > 0 else 0 if x <= 0 else nan": "maximum(signum(x), 0.0)",
+    "0.0 if x <= 0 else x": "largest(x, 0.0)",
+    "1 if x > 0 else 0 if x <= 0 else nan": "largest(signum(x), 0.0)",
 }
 
 
@@ -103,6 +118,6 @@ UFUNCS: dict[str, Any] = {
         if isinstance(function := ON_ARRAYS.get(row.value.removesuffix("(x)")), numpy.ufunc)
     },
     **{"add": numpy.add, "sub": numpy.subtract, "mul": numpy.multiply, "truediv": numpy.divide},
-    **{"neg": numpy.negative, "mod": numpy.remainder, "maximum": numpy.maximum},
-    **{"minimum": numpy.minimum, "hypot": numpy.hypot, "logaddexp": numpy.logaddexp},
+    **{"neg": numpy.negative, "mod": numpy.remainder, "hypot": numpy.hypot},
+    **{"logaddexp": numpy.logaddexp},
 }

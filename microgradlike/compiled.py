@@ -86,7 +86,7 @@ class Compiled:
         self.function = f
         self._sending = sending
         self._shapes: list[tuple[int, ...]] = []
-        self._example: list[Any] = []
+        self._example: _Arguments | None = None
         self._forget()
 
     def _forget(self) -> None:
@@ -240,10 +240,6 @@ class Compiled:
             seeds = [0.0] * outputs
             seeds[place] = 1.0
             self._run(None, arguments, seeds, INPUTS, found[:, place])
-            if outputs > 1 and not numpy.isfinite(found[:, place]).all():
-                # The other outputs sent no error, which is not the same as an error of zero.
-                alone = self._derivative(f"output {place}", self._output(place))
-                found[:, place] = alone.jacobian(*columns)[:, 0]
         return found
 
     def hessian(self, *columns: Any) -> Array:
@@ -350,7 +346,7 @@ class Compiled:
         """
         self._known()
         first = self._paths[0]
-        again = trace(self.function, _Arguments(self._example).example(0))
+        again = trace(self.function, first.arguments.example(0))
         places = [self._places.get(parameter, -1) for parameter in again.parameters]
         if not again.same_as(first.tape) or places != first.places.tolist():
             raise TracingError(
@@ -366,8 +362,8 @@ class Compiled:
             Itself.
         """
         self._forget()
-        if self._example:
-            self._trace(_Arguments(self._example), 0)
+        if self._example is not None:
+            self._trace(self._example, 0)
         return self
 
     def describe(self) -> str:
@@ -387,7 +383,7 @@ class Compiled:
     def programs(self) -> list[Program]:
         """The programs of all paths that were met, each once."""
         self._known()
-        return list({id(p.executor): p.executor.program for p in self._paths}.values())
+        return list({id(p.replay): p.replay.program for p in self._paths}.values())
 
     @property
     def traced(self) -> bool:
@@ -447,20 +443,21 @@ class Compiled:
             if len(numbers) < len(self._parameters):  # the path was met just now
                 numbers = self.theta()
                 gradient = numpy.append(gradient, numpy.zeros(len(numbers) - len(gradient)))
+            replay = path.replay
             count = arguments.rows if rows is None else len(rows)
-            found = results if rows is None else numpy.empty((count, results.shape[1]))
-            load, store = arguments.loader(path.columns, rows, jacobian)
-            errors = path.executor.run(
-                *(numbers[path.take], count, load, found, seeds, mode),
-                store if jacobian is not None else None,
-            )
+            found = results if rows is None else numpy.empty((count, path.outputs))
+            errors = replay.run(numbers, arguments, rows, found, seeds, mode, jacobian)
             if rows is not None:
                 results[rows] = found
-            whole = isinstance(path.take, slice) and len(errors) == len(gradient)
-            if mode == PARAMETERS and rows is None and whole:
+            if mode and not _finite(errors if jacobian is None else jacobian):
+                exact = path.exact(seeds)
+                if exact is not None:
+                    replay = exact
+                    errors = replay.run(numbers, arguments, rows, None, seeds, mode, jacobian)
+            if mode == PARAMETERS and rows is None and replay.whole:
                 gradient = errors
             elif mode == PARAMETERS:
-                gradient[path.take] += errors
+                gradient[replay.take] += errors
         return results, gradient
 
     def _split(self, theta: Array | None, arguments: _Arguments) -> Iterator[tuple[_Path, Any]]:
@@ -470,7 +467,7 @@ class Compiled:
             return self.theta() if theta is None else theta
 
         first = self._paths[0]
-        if not first.guarded:
+        if first.guards is None:
             yield first, None
             return
         for start in range(0, arguments.rows, CHUNK):
@@ -512,8 +509,8 @@ class Compiled:
                     f"but got {_listed(arguments.shapes)}"
                 )
         if not self._paths:
-            self._trace(arguments, 0)
-            self._example = [array[:1].copy() for array in arguments.arrays]
+            self._example = arguments.one()
+            self._trace(self._example, 0)
         self._shapes = shapes
         return arguments
 
@@ -574,57 +571,109 @@ def _held() -> int:
 _HELD = _held()
 
 
+class _Replay:
+    """A program at work, for the parameters and inputs of the whole function.
+
+    Args:
+        program: what to run.
+        arguments: rows such as it will be given.
+        outputs: which outputs of the function it computes, if not all.
+    """
+
+    def __init__(self, program: Program, arguments: _Arguments, outputs: Any = None) -> None:
+        self.executor = NumpyExecutor(program)
+        self.program = program
+        self.columns = arguments.columns(program.inputs)
+        self.outputs = outputs
+        self.take: Any = None
+        self.whole = False
+
+    def place(self, places: Any, count: int) -> _Replay:
+        """Find its parameters, by the numbers that the tape's have among those of the function.
+
+        They are all that the function has, in their order, if it is ``whole``.
+        """
+        self.take = places[self.program.parameters]
+        self.whole = len(self.take) == count and bool((self.take == numpy.arange(count)).all())
+        if self.whole:
+            self.take = slice(0, count)
+        return self
+
+    def run(
+        self, theta: Array, arguments: _Arguments, rows: Any, results: Array | None,
+        seeds: Any = None, mode: int = 0, jacobian: Any = None,
+    ) -> Array:  # fmt: skip
+        """Run all rows, or some, and write their outputs: the sum of the parameters' errors."""
+        count = arguments.rows if rows is None else len(rows)
+        if self.outputs is not None:
+            seeds = [seeds[k] for k in self.outputs]
+        load, store = arguments.loader(self.columns, rows, jacobian)
+        numbers = theta[: self.take.stop] if isinstance(self.take, slice) else theta[self.take]
+        return self.executor.run(
+            *(numbers, count, load, results, seeds, mode), store if jacobian is not None else None
+        )
+
+
 class _Path:
     """The rows that take the same branches: their tape, and how to run it."""
 
     def __init__(
         self, tape: Tape, others: list[_Path], arguments: _Arguments, sending: int | None
     ) -> None:
-        self.tape = tape
+        self.tape, self.arguments, self.sending = tape, arguments.one(), sending
         self.single = tape.single
         self.outputs = len(tape.outputs)
         graph = Graph(tape, tape.outputs, sending)
+        self.merged = graph.merged
         self.key = (*graph.key(), *map(id, tape.parameters))
         # Paths that compute the same (a check of a label took another way) share one program.
         same = next((path for path in others if path.key == self.key), None)
-        self.executor: NumpyExecutor = same.executor if same else NumpyExecutor(build(graph))
-        self.columns = arguments.columns(self.executor.program.inputs)
-        self.guarded = bool(tape.guards)
-        self.take: Any = slice(0)
-        if self.guarded:
+        self.replay: _Replay = same.replay if same else _Replay(build(graph), arguments)
+        self.guards: _Replay | None = None
+        if tape.guards:
             self.expected = numpy.array([holds for holds, _ in tape.guards.values()], float)
-            self.guards = NumpyExecutor(build(Graph(tape, list(tape.guards), 0)))
-            self.guard_columns = arguments.columns(self.guards.program.inputs)
+            self.guards = _Replay(build(Graph(tape, list(tape.guards), 0)), arguments)
+        self._exact: dict[int | None, _Replay] = {}
 
     def parameters(self) -> Iterator[Value]:
         """Those that the path uses; the ones of a matrix in a row."""
-        for place in self.executor.program.parameters:
-            yield self.tape.parameters[place]
-        if self.guarded:
-            for place in self.guards.program.parameters:
+        for replay in (self.replay, self.guards):
+            for place in replay.program.parameters if replay else ():
                 yield self.tape.parameters[place]
 
     def find(self, places: dict[Value, int]) -> None:
         """Where the parameters of the path stand among those of the function."""
         self.places = numpy.array([places.get(p, -1) for p in self.tape.parameters], int)
         self.tape.parameters.clear()  # from now on the function alone holds them
-        self.take = self._taken(self.executor.program, len(places))
-        if self.guarded:
-            self.guards_take = self._taken(self.guards.program, len(places))
+        for replay in (self.replay, self.guards):
+            if replay:
+                replay.place(self.places, len(places))
 
-    def _taken(self, program: Program, count: int) -> Any:
-        found = self.places[program.parameters]
-        if len(found) == count and (found == numpy.arange(count)).all():
-            return slice(0, count)
-        return found
+    def exact(self, seeds: Sequence[float]) -> _Replay | None:
+        """The program that puts NaN and infinity just where the engine does, if it is another one.
+
+        Operations that were merged, because they are equal, send the sum of what they were sent;
+        each for itself would have sent its own, and infinities do not add up in the same way. And
+        an output that sends no error is not one that sends an error of zero.
+        """
+        sending = [k for k, seed in enumerate(seeds) if seed]
+        only = sending[0] if self.outputs > 1 and len(sending) == 1 else None
+        if only is None and not self.merged:
+            return None
+        if only not in self._exact:
+            outputs = self.tape.outputs if only is None else [self.tape.outputs[only]]
+            limit = self.sending if only is None else None
+            graph = Graph(self.tape, outputs, limit, merge=False)
+            replay = _Replay(build(graph), self.arguments, None if only is None else [only])
+            self._exact[only] = replay.place(self.places, len(self.places))
+        return self._exact[only]
 
     def takes(self, theta: Array, arguments: _Arguments, rows: Any) -> Any:
         """Which of these rows take this path."""
-        if not self.guarded:
+        if self.guards is None:
             return numpy.ones(len(rows), bool)
         found = numpy.empty((len(rows), len(self.expected)))
-        load, _ = arguments.loader(self.guard_columns, rows)
-        self.guards.run(theta[self.guards_take], len(rows), load, found)
+        self.guards.run(theta, arguments, rows, found)
         return (found == self.expected).all(axis=1)
 
 
@@ -668,6 +717,10 @@ class _Arguments:
             self.read = 0
             for file in self.files:
                 file.madvise(mmap.MADV_DONTNEED)
+
+    def one(self) -> _Arguments:
+        """The first row alone."""
+        return _Arguments([array[:1].copy() for array in self.arrays])
 
     def example(self, row: int) -> list[Any]:
         """One row, as floats and lists of floats."""
@@ -714,8 +767,14 @@ def _is_file(column: Any) -> bool:
     return shared and hasattr(mmap, "MADV_DONTNEED") and column._mmap is not None
 
 
+def _finite(numbers: Array) -> bool:
+    with numpy.errstate(all="ignore"):
+        return bool(numpy.isfinite(numbers.sum())) or bool(numpy.isfinite(numbers).all())
+
+
 def _reduced(results: Array, reduce: str) -> float:
-    total = float(numpy.add.reduce(results, axis=None))
+    with numpy.errstate(all="ignore"):
+        total = float(numpy.add.reduce(results, axis=None))
     return total / len(results) if reduce == "mean" else total
 
 

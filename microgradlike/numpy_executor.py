@@ -666,7 +666,8 @@ class NumpyExecutor:
             if seeds is not None and mode == PARAMETERS:
                 for step in self._once.backward:
                     step()
-            return self.once_errors[: len(program.parameters)].copy()
+            errors: Array = self.once_errors[: len(program.parameters)].copy()
+            return errors
 
     def _back(self, block: _Lanes, seeds: Any, lanes: int) -> None:
         block.errors[block.clear] = 0.0

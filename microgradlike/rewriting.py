@@ -111,6 +111,7 @@ class Graph:
         op, left, right: as on the tape, but every operand is a node.
         constants: the numbers of the first nodes.
         outputs: the nodes of the outputs.
+        merged: whether operations were merged because they are equal.
         reach: for each node the condition under which the error reaches it, ``ALWAYS`` or
             ``NEVER``: a branch of ``where`` that was not taken gets none.
 
@@ -118,9 +119,12 @@ class Graph:
         tape: of the function.
         outputs: the operands that are wanted.
         sending: how many of the first outputs send an error back; by default all.
+        merge: whether equal operations become one.
     """
 
-    def __init__(self, tape: Tape, outputs: Any, sending: int | None = None) -> None:
+    def __init__(
+        self, tape: Tape, outputs: Any, sending: int | None = None, merge: bool = True
+    ) -> None:
         shift = len(tape.constants)
         op = numpy.frombuffer(tape.nodes, numpy.uint8).astype(numpy.int32)
         left, right = (numpy.frombuffer(x, numpy.int32) for x in (tape.left, tape.right))
@@ -140,7 +144,10 @@ class Graph:
             square[square] = two[right[square]]
             op[square] = _MUL
             right[square] = left[square]
-        same = _merge_equal(op, left, right, _ARITY, _COMMUTES)
+        same = numpy.arange(len(op), dtype=numpy.int32)
+        if merge:
+            same = _merge_equal(op, left, right, _ARITY, _COMMUTES)
+        self.merged = bool((_SENDS[op] & (same != numpy.arange(len(op)))).any())
         ends = same[nodes(numpy.asarray(outputs, numpy.int32))]
         live = numpy.zeros(len(op), bool)
         live[ends] = True

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from microgradlike import Value, grad
+from microgradlike import Value, compile, grad
 from microgradlike.flow import backward_steps
 from microgradlike.functions import FUNCTIONS
 
@@ -106,6 +106,24 @@ def test_slopes_in_higher_order(row: Row) -> None:
     found = grad(row.function)(*map(Value, row.point))
     for slope, expected in zip(_tuple(found), row.slopes, strict=True):
         assert same(float(slope), expected), (slope, expected)
+
+
+@every_row
+def test_compiled(row: Row) -> None:
+    """The same numbers beside other rows, whose points are not special."""
+    c = compile(lambda *operands: _value(row.function(*operands)))
+    columns = [[v, 0.75, v] for v in row.point]
+    values = c(*columns)
+    assert same_value(values[0], row.value), values
+    assert same_value(values[2], row.value), values
+    for slope, expected in zip(c.jacobian(*columns)[2, 0], row.slopes, strict=True):
+        assert same(slope, expected), (slope, expected)
+    if row.second is not None:
+        assert same(c.hessian(*columns)[2, 0, 0], row.second)
+
+
+def _value(out: Any) -> Value:
+    return out if isinstance(out, Value) else Value(out)
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.second is not None], ids=str)

@@ -474,7 +474,8 @@ def test_what_cannot_be_replayed_is_trained_anyway_and_a_warning_says_why() -> N
 
     def peeking(x: list[Any]) -> Value:
         scale = float(model.layers[0].neurons[0].b)
-        return losses.mse(model(x) * scale, 0.0)
+        out: Value = losses.mse(model(x) * scale, 0.0)
+        return out
 
     optimizer = optim.Adam(model.parameters())
     with pytest.warns(RuntimeWarning, match=r"cannot compile this: float\(v\)"):

@@ -1,0 +1,724 @@
+"""compile(): eager is the reference, for every program, in every block, on every branch."""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+from typing import Any
+
+import numpy
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from microgradlike import (
+    TracingError,
+    Value,
+    compile,
+    dot,
+    exp,
+    functions,
+    grad,
+    losses,
+    maximum,
+    no_grad,
+    numpy_executor,
+    rewriting,
+    softmax,
+    sqrt,
+    tanh,
+    where,
+)
+from microgradlike.nn import MLP
+from microgradlike.ops import OPERATORS
+from tests.programs import Program, agree, error_bound
+
+NORMAL = numpy.random.default_rng(0).normal
+X = NORMAL(size=(7, 3))
+Y = NORMAL(size=7)
+
+
+@pytest.fixture(params=["numba", "python"])
+def passes(request: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The passes as machine code, and the same code as plain Python."""
+    if request.param == "python":
+        for name, function in vars(rewriting).items():
+            if hasattr(function, "py_func"):
+                monkeypatch.setattr(rewriting, name, function.py_func)
+
+
+# ---- Random programs ---------------------------------------------------------------------------
+
+
+def flat(values: Any) -> list[Any]:
+    if isinstance(values, list | tuple):
+        return [value for part in values for value in flat(part)]
+    return [values]
+
+
+def close(ours: Any, theirs: Any) -> bool:
+    return agree(float(ours), float(theirs), error_bound(theirs))
+
+
+def check(program: Program, rows: int, special: bool, second: bool) -> None:
+    """Values, Jacobians, gradients and Hessians agree with the engine's."""
+    columns, target = program.examples(rows, special)
+    c = compile(program)
+    values = c(columns, target).reshape(rows, -1)
+    jacobian = c.jacobian(columns, target)
+    hessian = c.hessian(columns, target).reshape(rows, -1)
+    gradient, bounds = numpy.zeros(6), numpy.zeros(6)
+    for row in range(rows):
+        inputs = [Value(v) for v in columns[row]], Value(target[row])
+        for k, out in enumerate(flat(program(*inputs))):
+            assert close(values[row, k], out), (row, k, values[row, k], out)
+
+            def output(*given: Any, k: int = k) -> Value:
+                found: Value = flat(program(*given))[k]
+                return found
+
+            slopes = flat(grad(output)(*inputs))
+            for ours, theirs in zip(jacobian[row, k], slopes, strict=True):
+                assert close(ours, theirs), (row, k, ours, theirs)
+            if second:
+                size = len(slopes)
+                for i in range(size):
+                    bent = flat(grad(lambda *v, i=i, f=output: flat(grad(f)(*v))[i])(*inputs))
+                    start = (k * size + i) * size
+                    ours = hessian[row, start : start + size]
+                    assert all(map(close, ours, bent)), (row, k, i, ours, bent)
+        if program.outputs == 1:
+            for place, by in enumerate(by_parameters(program, columns[row], target[row])):
+                with numpy.errstate(invalid="ignore"):
+                    gradient[place] += float(by)
+                bounds[place] += error_bound(by) + abs(float(by)) * 2.0**-53
+    if program.outputs == 1:
+        found = dict.fromkeys(program.parameters, 0.0)
+        for parameter in program.parameters:
+            parameter.grad = 0.0
+        c.sum(columns, target).backward()
+        found |= {parameter: parameter.grad for parameter in c.parameters}
+        for ours, theirs, bound in zip(found.values(), gradient, bounds, strict=True):
+            assert agree(ours, theirs, bound), (found, gradient)
+
+
+def by_parameters(program: Program, x: list[float], y: float) -> Any:
+    own = program.parameters
+
+    def of(*parameters: Value) -> Any:
+        program.parameters = list(parameters)
+        try:
+            return program([Value(v) for v in x], Value(y))
+        finally:
+            program.parameters = own
+
+    return grad(of)(*[Value(parameter.data) for parameter in own])
+
+
+seeds = given(st.integers(0, 10**9))
+
+
+@seeds
+@settings(max_examples=800, deadline=None, derandomize=True, database=None)
+def test_random_programs(seed: int) -> None:
+    check(Program(seed), rows=5, special=False, second=False)
+
+
+@seeds
+@settings(max_examples=700, deadline=None, derandomize=True, database=None)
+def test_random_programs_at_special_points(seed: int) -> None:
+    check(Program(seed + 1), rows=6, special=True, second=False)
+
+
+@seeds
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+def test_second_derivatives_of_random_programs(seed: int) -> None:
+    check(Program(seed + 2), rows=2, special=bool(seed % 2), second=True)
+
+
+@seeds
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+def test_random_programs_without_numba_in_small_blocks(seed: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, function in vars(rewriting).items():
+            if hasattr(function, "py_func"):
+                patch.setattr(rewriting, name, function.py_func)
+        patch.setattr(numpy_executor, "MOST", 3)
+        patch.setattr(numpy_executor, "FEWEST", 3)
+        check(Program(seed + 3), rows=8, special=bool(seed % 2), second=False)
+
+
+@pytest.mark.parametrize("name", [row.name for row in OPERATORS.values() if row.name != "where"])
+def test_every_operator_at_special_points_and_ties(name: str) -> None:
+    points = (0.0, -0.0, 1.0, -1.0, 0.5, 2.0, math.inf, -math.inf, math.nan, 30.0, -30.0, 1e-300)
+    f = getattr(functions, name)
+    if len(OPERATORS[name].slopes) == 1:
+        columns = [list(points)]
+    else:
+        pairs = [(x, y) for x in points for y in points]
+        columns = [list(column) for column in zip(*pairs, strict=True)]
+    c = compile(lambda *operands: f(*operands))
+    values, jacobian = c(*columns), c.jacobian(*columns)
+    for row, given_ in enumerate(zip(*columns, strict=True)):
+        operands = [Value(v) for v in given_]
+        out = f(*operands)
+        out.backward()
+        assert values[row] == pytest.approx(out.data, rel=1e-14, nan_ok=True), given_
+        expected = [operand.grad for operand in operands]
+        assert jacobian[row, 0] == pytest.approx(expected, rel=1e-13, nan_ok=True), given_
+
+
+# ---- What is found -----------------------------------------------------------------------------
+
+
+def weights(rows: int, columns: int, seed: int = 0) -> list[list[Value]]:
+    draw = random.Random(seed)
+    return [[Value(draw.uniform(-1, 1)) for _ in range(columns)] for _ in range(rows)]
+
+
+def agrees_with_eager(f: Any, *columns: Any) -> None:
+    """Values of all rows, and the gradient of their sum, which counts every output."""
+    c = compile(f)
+    values = c(*columns).reshape(len(columns[0]), -1)
+    total = compile(lambda *given: functions.sum(flat(f(*given))))
+    parameters = total.trace(*columns).parameters
+    for parameter in parameters:
+        parameter.grad = 0.0
+    total.mean(*columns).backward()
+    ours = [parameter.grad for parameter in parameters]
+    for parameter in parameters:
+        parameter.grad = 0.0
+    for row, given_ in enumerate(zip(*[numpy.asarray(x).tolist() for x in columns], strict=True)):
+        outputs = flat(f(*given_))
+        assert values[row] == pytest.approx([out.data for out in outputs], rel=1e-12, abs=1e-14)
+        (functions.sum(outputs) / len(values)).backward()
+    assert ours == pytest.approx([p.grad for p in parameters], rel=1e-10, abs=1e-12)
+
+
+def test_a_network(passes: None) -> None:
+    model = MLP(2, [16, 16, 1], seed=0)
+
+    def loss(x: Any, y: Any) -> Any:
+        return (1 - y * model(x)).relu() + 1e-4 * sum(p * p for p in model.parameters())
+
+    c = compile(loss).trace(X[:, :2], Y)
+    assert c.describe() == (
+        "rows x [layer 2->16, relu x16, layer 16->16, relu x16, layer 16->1, mul, sub, relu, add]; "
+        "once [sum of squares 337, mul]"
+    )
+    assert len(c.parameters) == 337
+    agrees_with_eager(loss, X[:, :2], Y)
+
+
+def test_a_network_by_hand_in_loops_and_trees(passes: None) -> None:
+    first, biases, second = weights(8, 3), [Value(0.1 * i) for i in range(8)], weights(3, 8)
+
+    def network(x: Any) -> Any:
+        hidden = []
+        for row, bias in zip(first, biases, strict=True):
+            total: Any = 0
+            for place, (w, v) in enumerate(zip(row, x, strict=True)):
+                if place % 2:
+                    total -= -(v * w)
+                else:
+                    total += w * v
+            hidden.append(tanh(bias + total))
+        outputs = []
+        for row in second:
+            terms = [w * v for w, v in zip(row, hidden, strict=True)][::-1]
+            while len(terms) > 1:
+                terms = [sum(terms[i : i + 2]) for i in range(0, len(terms), 2)]
+            outputs.append(terms[0])
+        return outputs
+
+    assert compile(network).trace(X).describe().endswith("layer 8->3]")
+    assert "tanh x8" in compile(network).trace(X).describe()
+    agrees_with_eager(network, X)
+
+
+def test_the_layer_is_found_however_its_sum_is_written(passes: None) -> None:
+    matrix = weights(4, 3)
+    ways = [
+        lambda x: [dot(row, x) for row in matrix],
+        lambda x: [sum(w * v for w, v in zip(row, x, strict=True)) for row in matrix],
+        lambda x: [x[2] * r[2] + (r[0] * x[0] + x[1] * r[1]) for r in matrix],
+        lambda x: [-(-(r[0] * x[0]) - r[1] * x[1]) + r[2] * x[2] for r in matrix],
+        lambda x: list(numpy.array(matrix) @ numpy.array(x)),
+    ]
+    for way in ways:
+        assert compile(way).trace(X).describe() == "rows x [layer 3->4]"
+        agrees_with_eager(way, X)
+
+
+def test_shared_weights_are_one_product(passes: None) -> None:
+    model = MLP(3, [4, 2], activation="tanh", seed=0)
+
+    def distance(a: Any, b: Any) -> Any:
+        return [maximum(u, v) for u, v in zip(model(a), model(b), strict=True)]
+
+    found = compile(distance).trace(X, X[::-1].copy()).describe()
+    assert found == ("rows x [layer 3->4 at 2 places, tanh x8, layer 4->2 at 2 places, maximum x2]")
+    agrees_with_eager(distance, X, X[::-1].copy())
+
+
+def test_a_convolution_of_eight_channels(passes: None) -> None:
+    kernels, biases, last = weights(8, 9), [Value(0.1) for _ in range(8)], weights(2, 8 * 16)
+
+    def network(image: Any) -> Any:
+        maps = []
+        for kernel, bias in zip(kernels, biases, strict=True):
+            for i in range(4):
+                for j in range(4):
+                    total = bias
+                    for a in range(3):
+                        for b in range(3):
+                            total = total + kernel[3 * a + b] * image[i + a][j + b]
+                    maps.append(total.relu())
+        return [dot(row, maps) for row in last]
+
+    images = NORMAL(size=(3, 6, 6))
+    found = compile(network).trace(images).describe()
+    assert found == "rows x [layer 9->8 at 16 places, relu x128, layer 128->2]"
+    agrees_with_eager(network, images)
+
+
+def test_a_softmax_classifier_and_its_loss(passes: None) -> None:
+    matrix, biases = weights(5, 3), [Value(0.1 * k) for k in range(5)]
+
+    def logits(x: Any) -> Any:
+        return [dot(row, x) + bias for row, bias in zip(matrix, biases, strict=True)]
+
+    labels = numpy.arange(7) % 5
+    found = compile(lambda x: softmax(logits(x))).trace(X).describe()
+    assert found == "rows x [layer 3->5, softmax 5]"
+    agrees_with_eager(lambda x: softmax(logits(x)), X)
+
+    def loss(x: Any, label: Any) -> Any:
+        return losses.cross_entropy(logits(x), label)
+
+    c = compile(loss).trace(X, labels)
+    assert "layer 3->5" in c.describe()
+    assert "logsumexp 5" in c.describe()
+    agrees_with_eager(loss, X, labels)
+
+
+def test_an_attention_head(passes: None) -> None:
+    query, key, value = weights(4, 3, 1), weights(4, 3, 2), weights(4, 3, 3)
+
+    def head(tokens: Any) -> Any:
+        q, k, v = ([[dot(r, x) for r in m] for x in tokens] for m in (query, key, value))
+        out = []
+        for a in q:
+            shares = softmax([dot(a, b) / 2.0 for b in k])
+            out += [dot(shares, [each[d] for each in v]) for d in range(4)]
+        return out
+
+    tokens = NORMAL(size=(3, 5, 3))
+    found = compile(head).trace(tokens).describe()
+    assert "layer 3->12 at 5 places" in found
+    assert "matrix product 5x4x5" in found
+    assert "softmax 5 x5" in found
+    assert "matrix product 5x5x4" in found
+    agrees_with_eager(head, tokens)
+
+
+def test_a_recurrent_cell(passes: None) -> None:
+    into, back, biases = weights(4, 3, 1), weights(4, 4, 2), [Value(0.1) for _ in range(4)]
+
+    def step(x: Any, h: Any) -> Any:
+        return [tanh(dot(a, x) + dot(b, h) + c) for a, b, c in zip(into, back, biases, strict=True)]
+
+    assert compile(step).trace(X, NORMAL(size=(7, 4))).describe() == "rows x [layer 7->4, tanh x4]"
+
+    def unrolled(steps: Any) -> Any:
+        h = [0.0] * 4
+        for x in steps:
+            h = step(x, h)
+        return h
+
+    agrees_with_eager(unrolled, NORMAL(size=(5, 3, 3)))
+
+
+def test_a_residual_keeps_its_layer(passes: None) -> None:
+    matrix = weights(3, 3)
+
+    def block(x: Any) -> Any:
+        return [v + dot(row, x) for row, v in zip(matrix, x, strict=True)]
+
+    assert compile(block).trace(X).describe() == "rows x [layer 3->3, sum 2 x3]"
+    agrees_with_eager(block, X)
+
+
+def test_what_is_equal_is_computed_once_and_what_is_unused_not_at_all() -> None:
+    w = Value(2.0)
+
+    def wasteful(x: Any) -> Any:
+        exp(x) * 3
+        return exp(w) * (x.sin() + x.sin()) + exp(w)
+
+    assert compile(wasteful).trace(Y).describe() == "rows x [sin, add, scale]; once [exp]"
+
+
+def test_inputs_parameters_and_constants_are_told_apart_by_kind() -> None:
+    zero, one = Value(0.0), Value(1.0)
+    c = compile(lambda x: zero * x + one * x + 0.0 * x)
+    assert c([1.0, 2.0]).tolist() == [1.0, 2.0]
+    zero.data, one.data = 5.0, 7.0  # a weight that happened to be 0 or 1 is still a weight
+    assert c([1.0, 2.0]).tolist() == [12.0, 24.0]
+
+
+# ---- Rows --------------------------------------------------------------------------------------
+
+
+def test_the_dimensions_of_arguments_and_results() -> None:
+    assert compile(lambda x: x * 2)(Y).shape == (7,)
+    assert compile(lambda x: [x[0], x[1] * 2])(X).shape == (7, 2)
+    assert compile(lambda x: [x])(Y).shape == (7, 1)
+    assert compile(lambda m: m[0][1] * m[1][0])(NORMAL(size=(4, 2, 2))).shape == (4,)
+    c = compile(lambda x, y: [x[0] * y, x[1] * x[2]])
+    assert c.jacobian(X, Y).shape == (7, 2, 4)
+    assert c.hessian(X, Y).shape == (7, 2, 4, 4)
+    assert compile(lambda x: x[0] * x[1]).hessian(X).shape == (7, 3, 3)
+
+
+def test_outputs_that_do_not_depend_on_the_row_and_inputs_that_are_not_used() -> None:
+    w = Value(3.0)
+    c = compile(lambda x, y: [w * 2, x[1], Value(4.0)])
+    assert c(X, Y).tolist() == [[6.0, x[1], 4.0] for x in X]
+    assert c.jacobian(X, Y)[:, 1].tolist() == [[0.0, 1.0, 0.0, 0.0]] * 7
+    assert not c.jacobian(X, Y)[:, [0, 2]].any()
+
+
+def test_blocks_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = MLP(3, [4, 1], activation="tanh", seed=0)
+    whole = compile(lambda x: model(x) ** 2)
+    expected = whole(X), whole.value_and_grad(whole.theta(), X), whole.jacobian(X)
+    monkeypatch.setattr(numpy_executor, "MOST", 2)
+    monkeypatch.setattr(numpy_executor, "FEWEST", 2)
+    blocks = compile(lambda x: model(x) ** 2)
+    assert blocks(X) == pytest.approx(expected[0], rel=1e-12)
+    value, gradient = blocks.value_and_grad(blocks.theta(), X)
+    assert value == pytest.approx(expected[1][0], rel=1e-12)
+    assert gradient == pytest.approx(expected[1][1], rel=1e-12)
+    assert blocks.jacobian(X) == pytest.approx(expected[2], rel=1e-12)
+
+
+def test_a_row_of_nan_or_infinity_leaves_the_others_alone() -> None:
+    matrix = weights(4, 3)
+    c = compile(lambda x: [tanh(dot(row, x)) for row in matrix])
+    clean = c(X), c.jacobian(X)
+    spoilt = X.copy()
+    spoilt[2, 1], spoilt[4, 0] = math.nan, math.inf
+    values, jacobian = c(spoilt), c.jacobian(spoilt)
+    others = [0, 1, 3, 5, 6]
+    assert (values[others] == clean[0][others]).all()
+    assert jacobian[others] == pytest.approx(clean[1][others], rel=1e-12)
+    assert numpy.isnan(values[2]).all()
+
+
+def test_arrays_in_files_and_of_other_types(tmp_path: Any) -> None:
+    c = compile(lambda x: x[0] * x[1] + x[2])
+    expected = c(X)
+    path = tmp_path / "rows.npy"
+    numpy.save(path, X)
+    assert (c(numpy.load(path, mmap_mode="r")) == expected).all()
+    assert (c(numpy.asfortranarray(X)) == expected).all()
+    assert (c(X.tolist()) == expected).all()
+    assert c(X.astype("f4")) == pytest.approx(expected, rel=1e-6)
+    assert c([[1, 2, 3]]).tolist() == [5.0]
+    assert c(numpy.array([[True, False, True]])).tolist() == [1.0]
+
+
+def test_threads_may_share_a_compiled_function() -> None:
+    model = MLP(3, [8, 1], seed=0)
+    c = compile(model)
+    rows = NORMAL(size=(500, 3))
+    expected, wrong = c(rows), []
+
+    def work() -> None:
+        for _ in range(50):
+            if not (c(rows) == expected).all():
+                wrong.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+# ---- Branches ----------------------------------------------------------------------------------
+
+
+def test_rows_that_branch_otherwise_take_their_own_path() -> None:
+    w = Value(2.0)
+
+    def f(x: Any) -> Any:
+        if x > 1:
+            return w * x
+        return x.exp() if x < -1 else x * x
+
+    c = compile(f)
+    rows = [2.0, 0.5, -3.0, 1.0, 5.0, math.nan]
+    assert c(rows) == pytest.approx([f(Value(x)).data for x in rows], nan_ok=True)
+    slopes = [2.0, 1.0, math.exp(-3), 2.0, 2.0, math.nan]
+    assert c.jacobian(rows).ravel() == pytest.approx(slopes, nan_ok=True)
+    c.sum(rows[:5]).backward()
+    assert w.grad == 7.0
+    assert c.describe().splitlines()[0] == "path 1 of 3: rows x [mul]"
+
+
+def test_a_branch_on_a_parameter_follows_the_parameter() -> None:
+    w = Value(1.0)
+    c = compile(lambda x: x * w if w > 0 else x - w)
+    assert c([3.0]).tolist() == [3.0]
+    w.data = -2.0
+    assert c([3.0]).tolist() == [5.0]
+
+
+def test_checks_that_change_nothing_share_one_program() -> None:
+    model = MLP(3, [4, 1], seed=0)
+    c = compile(lambda x, y: losses.hinge(model(x), y))
+    c(X, [1, -1, 1, 1, -1, -1, 1])
+    assert "path" not in c.describe()
+    with pytest.raises(ValueError, match="hinge takes the labels -1 and"):
+        c(X, [1, -1, 1, 1, -1, 0, 1])
+
+
+def test_a_parameter_that_only_some_rows_use() -> None:
+    v, w = Value(2.0), Value(3.0)
+    c = compile(lambda x: v * x if x > 0 else w * x)
+    theta = c.trace([1.0]).theta()
+    with pytest.raises(TracingError, match=r"row 1 takes a branch that uses 1 parameter not met"):
+        c.value_and_grad(theta, [1.0, -1.0])
+    assert c.theta().tolist() == [2.0, 3.0]
+    _, gradient = c.value_and_grad(c.theta(), [1.0, -1.0], reduce="sum")
+    assert gradient.tolist() == [1.0, -1.0]
+    fresh = compile(lambda x: v * x if x > 0 else w * x)
+    assert fresh([1.0, -1.0]).tolist() == [2.0, -3.0]
+
+
+def test_where_gives_the_branch_not_taken_nothing() -> None:
+    rows = [-1.0, 0.0, 4.0]
+    c = compile(lambda x: where(x > 0, sqrt(x), x))
+    assert c(rows).tolist() == [-1.0, 0.0, 2.0]
+    assert c.jacobian(rows).ravel().tolist() == [1.0, 1.0, 0.25]
+    w = Value(1.0)
+    c = compile(lambda x: where(x > 0, (w * x.log() + x), 2 * w))
+    c.sum([0.0, 1.0, math.e]).backward()
+    assert w.grad == pytest.approx(2 + 0 + 1)
+
+
+def test_conditions_can_be_combined() -> None:
+    c = compile(lambda x: where((x > 0) & (x < 1), 1.0, where((x < -1) | (x > 2), 2.0, x)))
+    assert c([0.5, 1.5, -2.0, 3.0]).tolist() == [1.0, 1.5, 2.0, 2.0]
+    counts = compile(lambda x: x[0] * 0 + sum(v > 0 for v in x))
+    assert counts([[1.0, 2.0, -1.0], [-1.0, -1.0, 3.0]]).tolist() == [2.0, 1.0]
+
+
+def test_too_many_paths_are_refused() -> None:
+    rows = NORMAL(size=(2000, 16))
+    with pytest.raises(TracingError, match=r"in more than 256 ways, .*test_compiled\.py, line"):
+        compile(lambda x: sum(v * 2 if v > 0 else v.sin() for v in x))(rows)
+
+
+# ---- Training ----------------------------------------------------------------------------------
+
+
+def test_mean_and_sum_add_to_gradients_as_the_engine_does() -> None:
+    w, b = Value(2.0), Value(1.0)
+    c = compile(lambda x, y: (w * x + b - y) ** 2)
+    for total, count in ((c.mean(Y, Y), 7), (c.sum(Y, Y), 1)):
+        w.grad, b.grad = 10.0, 0.0
+        total.backward()
+        ours = w.grad - 10.0, b.grad, total.item()
+        w.grad = b.grad = 0.0
+        value = 0.0
+        for y in Y:
+            loss = (w * y + b - y) ** 2 / count
+            loss.backward()
+            value += loss.data
+        assert ours == pytest.approx((w.grad, b.grad, value), rel=1e-12)
+    assert float(total) == total.item()
+    with no_grad():
+        total = c.mean(Y, Y)
+    with pytest.raises(RuntimeError, match="computed within no_grad"):
+        total.backward()
+
+
+def test_theta_is_in_the_order_of_parameters_and_is_written_back() -> None:
+    model = MLP(3, [4, 1], seed=0)
+    c = compile(lambda x: model(x) ** 2).trace(X)
+    assert set(c.parameters) == set(model.parameters())
+    assert c.theta().tolist() == [p.data for p in c.parameters]
+    before = model.state_dict()
+    value, gradient = c.value_and_grad(c.theta() * 2, X)
+    assert model.state_dict() == before
+    c.assign(c.theta() * 2)
+    assert c.mean(X).item() == pytest.approx(value, rel=1e-14)
+    c.mean(X).backward()
+    assert [p.grad for p in c.parameters] == pytest.approx(gradient.tolist(), rel=1e-14)
+
+
+def test_scipy_minimises_it() -> None:
+    optimize = pytest.importorskip("scipy.optimize")
+    w, b = Value(0.0), Value(0.0)
+    c = compile(lambda x, y: (w * x + b - y) ** 2).trace(Y, Y)
+    found = optimize.minimize(c.value_and_grad, c.theta(), (Y, 3 * Y - 2), jac=True)
+    c.assign(found.x)
+    assert (w.data, b.data) == pytest.approx((3.0, -2.0), abs=1e-5)
+
+
+def test_hessian_vector_products() -> None:
+    c = compile(lambda x, y: exp(x[0] * x[1]) * y + x[2] ** 3)
+    v = NORMAL(size=(7, 4))
+    expected = numpy.einsum("rij,rj->ri", c.hessian(X, Y), v)
+    assert c.hvp(X, Y, v=v) == pytest.approx(expected, rel=1e-12)
+    with pytest.raises(ValueError, match=r"a vector for each row, shape \(7, 4\)"):
+        c.hvp(X, Y, v=v[:3])
+
+
+def test_gradients_can_be_part_of_the_function() -> None:
+    w = Value(2.0)
+    c = compile(lambda x: grad(lambda t: (w * t).sin())(x) ** 2)
+    assert c([0.3]) == pytest.approx([(2 * math.cos(0.6)) ** 2])
+    c.mean([0.3]).backward()
+    slope = 8 * math.cos(0.6) ** 2 / 2 - 8 * 0.3 * math.cos(0.6) * math.sin(0.6)
+    assert w.grad == pytest.approx(slope)
+
+
+# ---- What cannot be replayed -------------------------------------------------------------------
+
+KEPT: list[Any] = []
+
+
+def keeps(x: Any) -> Any:
+    KEPT.append(x * 2)
+    return x
+
+
+def makes(x: Any) -> Any:
+    KEPT.append(Value(1.0))
+    return x * KEPT[-1]
+
+
+outside = Value(1.0) * 2
+
+
+@pytest.mark.parametrize(
+    ("f", "message"),
+    [
+        (lambda x: Value(float(x)), r"float\(v\).* at .*test_compiled\.py, line \d+: .*exp\(v\)"),
+        (lambda x: Value(int(x)), r"int\(v\) of a Value .*test_compiled\.py"),
+        (lambda x: x * math.exp(x), r"a function of math, of a Value .*test_compiled\.py"),
+        (lambda x: x * x.data, r"reading \.data of a Value"),
+        (lambda x: x * x.grad, r"reading \.grad of a Value"),
+        (lambda x: None, "returns a Value or a list of Values, but this one returned None"),
+        (lambda x: 3.0, r"returned 3\.0 \(float\)"),
+        (lambda x: [], r"returned \[\]"),
+        (lambda x: [x, 1.0], r"returned 1\.0 \(float\)"),
+        (lambda x: x + outside, "uses a Value that was computed before, by mul"),
+        (makes, r"made Value\(data=1\.0, grad=0\.0\) and kept it; make parameters before"),
+    ],
+)
+def test_what_cannot_be_replayed_is_one_sentence(f: Any, message: str) -> None:
+    with pytest.raises(TracingError, match=message):
+        compile(f)([2.0, 3.0])
+
+
+def test_a_traced_value_is_useless_afterwards() -> None:
+    KEPT.clear()
+    compile(keeps)([1.0])
+    for use in (lambda v: v + 1, lambda v: 1 + v, lambda v: v > 0, exp, lambda v: Value(1.0) * v):
+        with pytest.raises(TracingError, match="was kept after its function had returned"):
+            use(KEPT[0])
+    with pytest.raises(TracingError, match="was kept"):
+        compile(lambda x: x * KEPT[0])([1.0])
+
+
+def test_no_grad_within_a_traced_function_is_refused() -> None:
+    def f(x: Any) -> Any:
+        with no_grad():
+            return x * 2
+
+    with pytest.raises(RuntimeError, match=r"use v\.detach\(\) where the error should not flow"):
+        compile(f)([1.0])
+    w = Value(3.0)
+    c = compile(lambda x: w * x * w.detach() * x.detach())
+    c.sum([2.0]).backward()
+    assert w.grad == 12.0
+    assert c.jacobian([2.0]).ravel().tolist() == [18.0]
+
+
+def test_numbers_are_baked_in_until_a_retrace() -> None:
+    scale = [2.0]
+    w = Value(1.0)
+    c = compile(lambda x: w * x * scale[0])
+    assert c([1.0]).tolist() == [2.0]
+    scale[0] = 5.0
+    assert c([1.0]).tolist() == [2.0]
+    with pytest.raises(TracingError, match="does something else when it runs once more"):
+        c.check_repeatable()
+    assert c.retrace()([1.0]).tolist() == [5.0]
+    c.check_repeatable()
+
+
+def test_a_parameter_that_was_replaced_is_noticed() -> None:
+    held = {"w": Value(2.0)}
+    c = compile(lambda x: held["w"] * x)
+    assert c([1.0]).tolist() == [2.0]
+    held["w"] = Value(3.0)
+    with pytest.raises(ValueError, match=r"it was replaced by another Value; .* retrace\(\)"):
+        c([1.0])
+    assert c.retrace()([1.0]).tolist() == [3.0]
+
+
+# ---- Bad input ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("columns", "error", "message"),
+    [
+        ((), TypeError, "an array for each argument, .* but got none"),
+        (([1.0, 2.0], [1.0]), ValueError, "one entry for each row, but got 2, 1 entries"),
+        (([], []), ValueError, "there are no rows"),
+        ((["a"], [1.0]), TypeError, "argument 1 is an array of numbers, .* its dtype is <U1"),
+        (([1.0], [None]), TypeError, "argument 2 .* its dtype is object"),
+        (([1j], [1.0]), TypeError, "its dtype is complex128"),
+        (([1.0], [[1.0], [2.0, 3.0]]), TypeError, "argument 2 .* its lists differ in length"),
+        ((1.0, 2.0), TypeError, r"argument 1 has one entry for each row, but got 1\.0"),
+        (
+            ([[1.0]], [1.0]),
+            ValueError,
+            r"traced with rows of the shapes \(\), \(\), but got \(1,\)",
+        ),
+    ],
+)
+def test_bad_rows_are_one_sentence(columns: Any, error: type, message: str) -> None:
+    c = compile(lambda x, y: x * y).trace([1.0], [2.0])
+    for call in (c, c.mean, c.jacobian, c.hessian):
+        with pytest.raises(error, match=message):
+            call(*columns)
+
+
+def test_bad_thetas_and_functions_are_one_sentence() -> None:
+    w = Value(1.0)
+    c = compile(lambda x: w * x)
+    with pytest.raises(ValueError, match=r"not traced yet, .* or c\.trace\(X, \.\.\.\)"):
+        c.theta()
+    c.trace([1.0])
+    with pytest.raises(ValueError, match=r"theta has the shape \(1,\), .* but got \(2,\)"):
+        c.value_and_grad([1.0, 2.0], [1.0])
+    with pytest.raises(ValueError, match=r"theta has the shape \(1,\)"):
+        c.assign([])
+    with pytest.raises(TypeError, match=r"theta is an array of 1 number, but got \['a'\]"):
+        c.assign(["a"])
+    with pytest.raises(ValueError, match='reduce is "mean" or "sum"'):
+        c.value_and_grad([1.0], [1.0], reduce="max")
+    with pytest.raises(TypeError, match=r"compile\(f\) is a function"):
+        compile(3)
+    with pytest.raises(TypeError, match="that of one Value, but the function returns a list"):
+        compile(lambda x: [x, x]).mean([1.0])
+    assert w.data == 1.0
