@@ -7,6 +7,7 @@ farther away: the paths that it takes, and the errors of whole layers.
 from __future__ import annotations
 
 import heapq
+import inspect
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -32,11 +33,13 @@ from microgradlike.sweep import (
     Step,
     backward_steps,
     by_value,
+    check_leaf,
     check_root,
     forward,
     gradients,
     named,
     nodes,
+    not_computed_from,
     slopes,
 )
 
@@ -109,7 +112,8 @@ def paths(root: Value, leaf: Value, most: int = 12) -> Paths:
         gradient; and the part of it that the others make up.
 
     Raises:
-        TypeError, ValueError: ``root`` was not computed from ``leaf``, or ``most`` counts nothing.
+        TypeError: ``root`` or ``leaf`` is no Value.
+        ValueError: ``root`` was not computed from ``leaf``, or ``most`` counts nothing.
 
     >>> x = Value(3.0)
     >>> found = paths(x * x + x, x)
@@ -117,6 +121,7 @@ def paths(root: Value, leaf: Value, most: int = 12) -> Paths:
     ([3.0, 3.0, 1.0], 3, 7.0, 0.0)
     """
     check_root(root)
+    check_leaf(leaf)
     if isinstance(most, bool) or not isinstance(most, int) or most < 1:
         raise ValueError(f"paths shows at least one path, but got most={most!r}")
     order = topological_order(root)
@@ -138,7 +143,7 @@ def paths(root: Value, leaf: Value, most: int = 12) -> Paths:
         if count:
             reached[node] = count, heapq.nlargest(most, trails, key=_Trail.size)
     if root not in reached:
-        raise ValueError("the result was not computed from this leaf, so no path leads to it")
+        raise ValueError(not_computed_from(root, leaf))
     count, trails = reached[root]
     total = gradients(root)[leaf]
     shown = [trail.path() for trail in trails]
@@ -231,7 +236,8 @@ def layer_errors(
         One entry for each layer, the first layer first. No ``.grad`` is changed.
 
     Raises:
-        TypeError, ValueError: the model has no layers, or does not fit ``x``.
+        TypeError, ValueError: the model has no layers, or does not fit ``x``; ``loss`` does not
+            take an output and a target, or gives no Value.
 
     Source: Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors",
     1986.
@@ -244,7 +250,7 @@ def layer_errors(
     True
     """
     runs = layer_runs(model, x)
-    function("loss", loss)
+    _check_loss(loss)
     out = runs[-1].outputs
     cost = loss(out[0] if len(out) == 1 else out, y)
     if not isinstance(cost, Value):
@@ -316,6 +322,22 @@ def layers_of(model: Any) -> Sequence[Any]:
     if not layers:
         raise TypeError(f"a model with layers is needed, such as an MLP, but got {describe(model)}")
     return layers
+
+
+def _check_loss(loss: Any) -> None:
+    function("loss", loss)
+    try:
+        takes = inspect.signature(loss)
+    except ValueError:  # some functions written in C do not tell
+        return
+    try:
+        takes.bind("output", "target")
+    except TypeError:
+        name = f"{getattr(loss, '__name__', describe(loss))}({', '.join(takes.parameters)})"
+        raise TypeError(
+            f"loss is called with an output and its target, but got {name}; pass a function of "
+            "these two, such as losses.mse"
+        ) from None
 
 
 def _slope(neuron: Any, weighted_sum: Value) -> float:

@@ -52,7 +52,8 @@ def backward_steps(
         order: its ``topological_order``, if that is known already.
 
     Yields:
-        One step for each Value among the operands of each operation; no ``.grad`` is changed.
+        One step for each Value among the operands of each operation, so none if ``root`` is a leaf;
+        no ``.grad`` is changed.
 
     Raises:
         TypeError: ``root`` is no Value, or ``seed`` no number.
@@ -243,3 +244,18 @@ def check_root(root: Any) -> None:
             "the error flows back from a Value to all it was computed from, but got "
             f"{describe(root)}; pass the result of a computation, such as the loss"
         )
+
+
+def check_leaf(leaf: Any) -> None:
+    """TypeError unless the leaf is a Value."""
+    if not isinstance(leaf, Value):
+        raise TypeError(
+            f"leaf is a Value, one that the result was computed from, but got {describe(leaf)}"
+        )
+
+
+def not_computed_from(root: Value, leaf: Value) -> str:
+    """The sentence on a result that no error flows back from to this leaf."""
+    name = literal(leaf.label or "") or "this leaf"
+    why = "no way leads from one to the other" if root.op else "it has no graph, as within no_grad"
+    return f"the result was not computed from {name}: {why}"
