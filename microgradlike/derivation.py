@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import ast
+import functools
 import keyword
 import math
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, NamedTuple
 
-from microgradlike import typeset
+from microgradlike import ops, typeset
 from microgradlike.engine import Value, topological_order
 from microgradlike.functions import FUNCTIONS
 from microgradlike.ops import OPERATORS
-from microgradlike.sweep import Step, backward_steps, named, on_floats
+from microgradlike.sweep import Step, backward_steps, check_leaf, named, not_computed_from
 from microgradlike.typeset import Derivative, Symbol, Tree
 
 # ---- The whole derivation ----------------------------------------------------------------------
@@ -46,7 +49,8 @@ class Explanation:
     conclusion: str
     """What the derivative says, in a sentence."""
     formula: str | None
-    """The whole derivative in the names of the leaves, as Python; None where it is very long."""
+    """The whole derivative in the names of the leaves, as Python; None where it is too long to be
+    written in one line: where it has more than ``LONGEST_FORMULA`` parts, which are 200."""
     conditions: list[str]
     """Where the formula holds, if not everywhere: on the branches that these numbers took."""
     renamed: Mapping[str, str]
@@ -80,10 +84,9 @@ class Explanation:
         return "\n".join([self.words, "", self.symbols, *self._whole()])
 
     def _whole(self) -> Iterator[str]:
-        if self.formula is None:
-            return
         calling = ", ".join(f"{new} for {name}" for name, new in self.renamed.items())
-        yield f"In one formula{f', with {calling}' if calling else ''}: {self.formula}"
+        formula = self.formula or "too long to write in one line"
+        yield f"In one formula{f', with {calling}' if calling else ''}: {formula}"
         if self.conditions:
             yield f"This holds as long as {', '.join(self.conditions)}."
 
@@ -99,11 +102,12 @@ def explain(root: Value, leaf: Value, names: Mapping[str, Any] | None = None) ->
 
     Returns:
         An Explanation: ``.words``, ``.symbols`` (with the numbers put in), ``.latex``, ``.mathml``
-        and ``.formula``, which ``assert_derivation`` can read where its ``.conditions`` hold. No
-        ``.grad`` is changed.
+        and ``.formula``, which ``assert_derivation`` can read where its ``.conditions`` hold; it is
+        None where it would be too long to write in one line. No ``.grad`` is changed.
 
     Raises:
-        TypeError, ValueError: ``root`` was not computed from ``leaf``.
+        TypeError: ``root`` or ``leaf`` is no Value, or ``names`` no dict of names.
+        ValueError: ``root`` was not computed from ``leaf``.
 
     >>> x, w = Value(3.0), Value(-2.0)
     >>> y = (w * x + 1).tanh()
@@ -118,43 +122,41 @@ def explain(root: Value, leaf: Value, names: Mapping[str, Any] | None = None) ->
     '(1 - tanh(w * x + 1) * tanh(w * x + 1)) * x'
     """
     name = named(root, names)
+    check_leaf(leaf)
     order = topological_order(root)
     between = {leaf}
     for node in order:
         if not between.isdisjoint(node.parents):
             between.add(node)
     if root not in between:
-        raise ValueError("the result was not computed from this leaf: no derivative leads to it")
+        raise ValueError(not_computed_from(root, leaf))
+    steps = [step for step in backward_steps(root, order=order) if step.parent in between]
+    gradient = {root: 1.0} | {step.parent: step.after for step in steps}
     arriving: dict[Value, list[Step]] = {}
-    for step in backward_steps(root, order=order):
-        if step.parent in between:
-            arriving.setdefault(step.parent, []).append(step)
-    gradient = {node: steps[-1].after for node, steps in arriving.items()} | {root: 1.0}
+    for step in steps:
+        arriving.setdefault(step.parent, []).append(step)
 
     def slope_by(node: Value) -> Tree:
         return Derivative(name[root], name[node], gradient[node])
 
-    def equation(left: Tree, right: Tree, value: float) -> list[Tree]:
-        return [left, right, typeset.evaluated(right), ast.Constant(value)]
+    def equation(left: Tree, right: Tree) -> list[Tree]:
+        return [left, right, typeset.evaluated(right), typeset.evaluated(left)]
 
     symbols: dict[Value, Tree] = {node: Symbol(text, node.data) for node, text in name.items()}
-    forward = [
-        Line(equation(symbols[node], value_formula(node, symbols), node.data)) for node in order
-    ]
+    forward = [Line(equation(symbols[node], value_formula(node, symbols))) for node in order]
     backward = []
     for node in [*(n for n in reversed(order) if n in between - {root, leaf}), leaf]:
-        steps = arriving.get(node, [])
+        received = arriving.get(node, [])
         terms = [
             _times(
                 ast.Constant(1) if step.node is root else slope_by(step.node),
                 slope_formula(step, symbols),
             )
-            for step in steps
+            for step in received
         ]
         right = typeset.total(terms) if terms else ast.Constant(1)
-        words = "\n".join(_sentences(steps, name, symbols)) or _BY_ITSELF.format(name[root])
-        backward.append(Line(equation(slope_by(node), right, gradient[node]), words))
-    every = [step for steps in arriving.values() for step in steps]
+        words = "\n".join(_sentences(received, name, symbols)) or _BY_ITSELF.format(name[root])
+        backward.append(Line(equation(slope_by(node), right), words))
     formula, renamed, conditions = _formula(root, leaf, order, arriving, name)
     return Explanation(
         name[root],
@@ -162,7 +164,7 @@ def explain(root: Value, leaf: Value, names: Mapping[str, Any] | None = None) ->
         gradient[leaf],
         forward,
         backward,
-        _conclusion(root, leaf, gradient[leaf], every, name),
+        _conclusion(root, leaf, steps, gradient[leaf], name),
         formula,
         conditions,
         renamed,
@@ -205,7 +207,7 @@ def equation_in_words(node: Value, trees: Mapping[Value, Tree]) -> str:
 
 
 def _operands(node: Value, trees: Mapping[Value, Tree]) -> list[Tree]:
-    return [trees[x] if isinstance(x, Value) else ast.Constant(x) for x in node.operands]
+    return [trees[x] if isinstance(x, Value) else typeset.constant(x) for x in node.operands]
 
 
 def _times(upstream: Tree, slope: Tree) -> Tree:
@@ -234,6 +236,9 @@ def _sentences(
         )
 
 
+JUMP = "a jump"
+
+
 def break_at(step: Step) -> str:
     """The kink or jump that the operation of a step has where it stands; mostly there is none.
 
@@ -241,43 +246,93 @@ def break_at(step: Step) -> str:
     >>> [break_at(step) for step in backward_steps(x.relu())]
     ['a kink (the slope is 0 below and 1 above)']
     """
-    node, here = step.node, step.parent.data
-    if not (math.isfinite(node.data) and math.isfinite(here) and math.isfinite(step.slope)):
+    if not all(map(math.isfinite, (*step.node.operands, step.node.data, step.slope))):
         return ""
-    row = OPERATORS[node.op]
-    tie = node._rule.tie if node._rule else 0.0
-    sides = []
-    for near in (here - 4 * math.ulp(here), here + 4 * math.ulp(here)):
-        operands = [*map(float, node.operands), 0.0][:2]
-        operands[step.place] = near
-        out = float(on_floats(row.value)(*operands, 0.0, tie))
-        slope = float(on_floats(row.slopes[step.place])(*operands, out, tie))
-        if abs(out - node.data) > 1e-3 * max(1.0, abs(node.data)):
-            return "a jump"
-        sides.append(slope)
-    below, above = sides
-    if abs(above - below) > max(1e-9, 1e-3 * (abs(above) + abs(below))):
+    (low, below), (high, above) = _beside(step, -1), _beside(step, 1)
+    if _differ(low, high, 4 * sys.float_info.epsilon):
+        return JUMP
+    if _differ(below, above, 1e-9):
         words = f"{typeset.number(below)} below and {typeset.number(above)} above"
         return f"a kink (the slope is {words})"
     return ""
 
 
+def _beside(step: Step, side: int) -> tuple[float, float]:
+    """The value of an operation, and its slope, as its operand comes near from one side.
+
+    Between two large floats there is room for much to happen, and a step that is not small beside
+    a small number leads past zero: only a fraction comes near enough.
+    """
+    node, here = step.node, step.parent.data
+    near = Fraction(here) + side * Fraction(min(abs(here), 1.0) or 1.0) / 2**1000
+    operands = [near if v is step.parent else Fraction(float(v)) for v in node.operands]
+    x, y = (*operands, Fraction(0))[:2]
+    row, tie = OPERATORS[node.op], node._rule.tie if node._rule else 0.0
+    out = float(_on_fractions(row.value)(x, y, None, tie))
+    both = zip(node.operands, row.slopes, strict=False)  # in x * x each of them is moved
+    slopes = [_on_fractions(text)(x, y, out, tie) for v, text in both if v is step.parent]
+    return out, float(sum(slopes))
+
+
+def _differ(left: float, right: float, most: float) -> bool:
+    """Whether two numbers lie farther apart than rounding can explain; NaN tells nothing."""
+    same = math.isclose(left, right, rel_tol=most, abs_tol=most)
+    return not same and not math.isnan(left + right)
+
+
+@functools.cache
+def _on_fractions(formula: str) -> Callable[..., Any]:
+    return ops.formula(formula, {n: _fractional(f) for n, f in vars(ops).items()})
+
+
+def _fractional(function: Any) -> Any:
+    """The function for fractions too: what can only be computed with floats is given floats."""
+    if not callable(function):
+        return function
+
+    def on_fractions(*operands: Any) -> Any:
+        try:
+            return function(*operands)
+        except (TypeError, ArithmeticError):
+            return function(*map(float, operands))
+
+    return on_fractions
+
+
 def _conclusion(
-    root: Value, leaf: Value, gradient: float, steps: list[Step], name: Mapping[Value, str]
+    root: Value, leaf: Value, steps: list[Step], gradient: float, name: Mapping[Value, str]
 ) -> str:
     """What the derivative says, in a sentence."""
     result, by, size = name[root], name[leaf], typeset.number(abs(gradient))
-    way = "rises" if gradient > 0 else "falls"
+    slope, way = typeset.number(gradient), "rises" if gradient > 0 else "falls"
     if math.isnan(gradient):
         return "So the derivative is NaN: not a number."
+    if not math.isfinite(root.data):
+        itself = f"{result} itself is {typeset.number(root.data)}"
+        return f"So the slope is {slope}, but {itself}: the slope says nothing about it."
     if math.isinf(gradient):
-        return f"So the derivative is {typeset.number(gradient)}: {result} {way} without measure."
-    if any(map(break_at, steps)):
-        slope = typeset.number(gradient)
+        return f"So the derivative is {slope}: {result} {way} without measure."
+    if _by_convention(leaf, steps):
         return f"So, by convention, the slope of {result} by {by} is {slope} at this very point."
     if gradient == 0:
         return f"So the slope is 0: a small change of {by} hardly changes {result}, if at all."
     return f"So when {by} rises by a little, {result} {way} by {size} times that."
+
+
+def _by_convention(leaf: Value, steps: list[Step]) -> bool:
+    """Whether the slope would be another one if that at a kink or a jump were.
+
+    Not if the leaf does not move the operation. Nor where no error comes to a kink; but a jump is
+    felt even then, as in ``x * sign(x)``.
+    """
+    moved = {leaf}
+    for step in reversed(steps):
+        broken = break_at(step)
+        if step.parent in moved and (broken or step.slope):
+            moved.add(step.node)
+            if broken == JUMP or (broken and step.upstream):
+                return True
+    return False
 
 
 # ---- In one formula ----------------------------------------------------------------------------
@@ -296,7 +351,7 @@ def _formula(
     arriving: Mapping[Value, list[Step]],
     name: Mapping[Value, str],
 ) -> tuple[str | None, dict[str, str], list[str]]:
-    """The derivative in the names of the leaves alone, unless that is very long.
+    """The derivative in the names of the leaves alone, unless that is too long.
 
     Also what it calls the leaves that it cannot call by their names, and where it holds.
     """
@@ -333,7 +388,7 @@ def _conditions(step: Step, trees: Mapping[Value, Tree]) -> Iterator[str]:
         yield "where chooses as it did"
     for tree in typeset.conditions(*_row(step, trees)):
         yield typeset.Exact().write(tree).text
-    if not math.isfinite(step.slope + step.upstream):
+    if not all(map(math.isfinite, (step.slope, step.upstream, step.node.data))):
         yield "no number on the way is infinite or NaN"
 
 
