@@ -17,6 +17,7 @@ from microgradlike import files
 from microgradlike.engine import Value
 from microgradlike.functions import FUNCTIONS
 from microgradlike.inputs import describe, number
+from microgradlike.typeset import counted
 
 _FORMAT = "microgradlike parameters 1"
 _RELU_LIKE = ("relu", "leaky_relu", "elu", "gelu", "silu")
@@ -388,7 +389,8 @@ class MLP(Module):
         activation = list(activation)
         if len(activation) != count:
             raise ValueError(
-                f"activation has {len(activation)} names for {count} layers; "
+                f"activation has {counted(len(activation), 'name')} for "
+                f"{counted(count, 'layer')}; "
                 "give one for each layer, or a single one for all but the last"
             )
         draw = _generator(seed)
@@ -449,11 +451,11 @@ def inputs_of(x: Any, count: int, whose: Any) -> list[Any]:
     Raises:
         TypeError, ValueError: ``x`` is no such list; the sentence names the taker.
     """
-    name = f"this {type(whose).__name__}"
+    name, wanted = f"this {type(whose).__name__}", counted(count, "input")
     try:
         x = list(x)
     except TypeError:
-        raise TypeError(f"{name} takes a list of {count} inputs, but got {describe(x)}") from None
+        raise TypeError(f"{name} takes a list of {wanted}, but got {describe(x)}") from None
     if len(x) != count:
-        raise ValueError(f"{name} takes {count} inputs, but got {len(x)}")
+        raise ValueError(f"{name} takes {wanted}, but got {len(x)}")
     return [v if isinstance(v, Value) else number(v, name) for v in x]

@@ -87,6 +87,17 @@ def operation(operator: str, operands: list[Tree]) -> Tree:
     return ast.Call(ast.Name(operator), operands, [])
 
 
+def constant(number: float) -> Tree:
+    """The number as a tree: -0 is not 0 where something is divided by it.
+
+    >>> plain(constant(-0.0)), plain(constant(2.0))
+    ('-0', '2')
+    """
+    if number == 0 and math.copysign(1, number) < 0:
+        return ast.UnaryOp(ast.USub(), ast.Constant(0))
+    return ast.Constant(number)
+
+
 class Symbol(ast.Name):
     """The name of a quantity, and the number that it has."""
 
@@ -175,7 +186,7 @@ class _Fill(ast.NodeTransformer):
         else:
             return
         told = self.visit(told)
-        if any(isinstance(part, ast.Name) for part in ast.walk(told)):  # else it holds anyway
+        if not _holds_anyway(told):
             self.conditions.append(told)
 
     def visit_Name(self, node: ast.Name) -> Tree:
@@ -183,6 +194,13 @@ class _Fill(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> Tree:
         return ast.Call(node.func, [self.visit(argument) for argument in node.args], [])
+
+
+def _holds_anyway(test: Tree) -> bool:
+    """Whether a test that holds is one of numbers alone, or compares a thing with itself."""
+    if isinstance(test, ast.Compare) and ast.dump(test.left) == ast.dump(test.comparators[0]):
+        return True
+    return not any(isinstance(part, ast.Name) for part in ast.walk(test))
 
 
 _NOT = {ast.Gt: ast.LtE, ast.LtE: ast.Gt, ast.Lt: ast.GtE, ast.GtE: ast.Lt}
@@ -195,7 +213,9 @@ def evaluated(tree: Tree) -> Tree:
     '2 * (-3)'
     """
     match tree:
-        case Symbol() | Derivative():
+        case Symbol():
+            return constant(tree.number)
+        case Derivative():
             return ast.Constant(tree.number)
         case ast.Call(func, arguments):
             return ast.Call(func, [evaluated(argument) for argument in arguments], [])

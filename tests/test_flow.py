@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import random
 import re
 import xml.etree.ElementTree as ElementTree
@@ -13,7 +14,7 @@ import numpy
 import pytest
 import sympy
 
-from microgradlike import Value, assert_derivation, functions, losses, typeset
+from microgradlike import Value, assert_derivation, functions, losses, no_grad, typeset
 from microgradlike.flow import (
     backward_steps,
     break_at,
@@ -334,12 +335,40 @@ def test_special_numbers_are_spelt_out() -> None:
     assert "the slope is 0: a small change of x hardly" in explain(x * 0.0, x).words
 
 
+@pytest.mark.parametrize(
+    ("build", "point", "conclusion"),
+    [
+        (lambda x: x.log(), -2.0, "So the slope is -0.5, but v1 itself is NaN: the slope says"),
+        (lambda x: x * Value(math.inf), 0.0, "So the slope is inf, but v2 itself is NaN: the"),
+        (lambda x: x * 2, math.inf, "So the slope is 2, but v1 itself is inf: the slope says"),
+    ],
+)
+def test_a_slope_says_nothing_about_what_is_no_number(
+    build: Any, point: float, conclusion: str
+) -> None:
+    x = Value(point, label="x")
+    found = explain(build(x), x)
+    assert found.conclusion.startswith(conclusion)
+    assert found.conditions == ["no number on the way is infinite or NaN"]
+
+
+def test_the_zero_that_something_is_divided_by_keeps_its_sign() -> None:
+    x = Value(-0.0, label="x")
+    found = explain(x.sqrt(), x)
+    assert found.symbols == "v1 = sqrt(x) = sqrt(-0) = -0\ndv1/dx = 0.5 / v1 = 0.5 / (-0) = -inf"
+    assert r"\frac{0.5}{-0}" in found.latex
+    assert explain(x / -0.0, x).symbols.startswith("v1 = x / (-0) = (-0) / (-0) = NaN")
+    lost = explain(-Value(2.0, label="y") * x.relu(), x)
+    assert lost.symbols.endswith("= (-2) * 0 = 0")  # the sign of an error that is zero says nothing
+
+
 def test_a_big_graph_is_explained_without_one_formula() -> None:
     model = MLP(2, [16, 16, 1], activation="tanh", seed=0)
     out = model([1.0, -1.0])
     weight = model.layers[0].neurons[3].w[1]
     found = explain(out, weight)
     assert found.formula is None
+    assert str(found).splitlines()[-1] == "In one formula: too long to write in one line"
     assert found.gradient == gradients(out)[weight]
     assert "layers.0.neurons.3.w.1" in found.symbols
 
@@ -347,10 +376,23 @@ def test_a_big_graph_is_explained_without_one_formula() -> None:
 def test_explain_says_what_it_needs() -> None:
     with pytest.raises(ValueError, match="not computed from this leaf"):
         explain(Value(1.0) * 2, Value(1.0))
-    with pytest.raises(ValueError, match="not computed from this leaf"):
-        explain(Value(1.0) * 2, 3)
     with pytest.raises(TypeError, match="flows back from a Value"):
         explain(1.0, Value(1.0))
+
+
+@pytest.mark.parametrize("ask", [explain, paths])
+def test_a_leaf_is_a_value_of_the_graph(ask: Any) -> None:
+    x, w = Value(2.0, label="x"), Value(1.0, label="two\nlines")
+    y = x * 3
+    for wrong, shown in ((3, r"3 \(int\)"), (None, "None"), ("x", r"'x' \(str\)")):
+        with pytest.raises(TypeError, match=f"leaf is a Value, one that .*, but got {shown}"):
+            ask(y, wrong)
+    with pytest.raises(ValueError, match=r"not computed from two\\nlines: no way leads from one"):
+        ask(y, w)
+    with no_grad():
+        constant = x * 3
+    with pytest.raises(ValueError, match="not computed from x: it has no graph, as within no_grad"):
+        ask(constant, x)
 
 
 @pytest.mark.parametrize("names", [3, ["a"], locals, {Value(1.0): "x"}])
@@ -391,6 +433,7 @@ def test_the_formula_has_a_name_of_its_own_for_every_leaf(label: str) -> None:
         (lambda x: x.elu(), -1.0, "exp(x)", ["x <= 0"]),
         (lambda x: x.leaky_relu(), 2.0, "1", ["x > 0"]),
         (lambda x: x.maximum(3.0), 2.0, "0", ["x < 3"]),
+        (lambda x: x.minimum(x), 2.0, "0.5 + 0.5", []),
         (lambda x: x.maximum(x * x), 1.0, "0.5 + 0.5 * x + 0.5 * x", ["x == x * x"]),
         (lambda x: functions.where(x > 0, x * x, x), 2.0, "x + x", ["where chooses as it did"]),
         (lambda x: x**2, 2.0, "2 * x", []),
@@ -420,6 +463,12 @@ def test_the_formula_says_where_it_holds(
         (lambda x: x.floor(), 2.0, "a jump: 0 is a convention"),
         (lambda x: x.sign(), 0.0, "a jump: 0 is a convention"),
         (lambda x: x % 1.5, 3.0, "a jump: 1 is a convention"),
+        (lambda x: x.atan2(-1.0), 0.0, "a jump: -1 is a convention"),
+        (lambda x: x.minimum(Value(1e15)), 1e15, "(the slope is 1 below and 0 above): 0.5 is a"),
+        (lambda x: x.hypot(x * 0), 0.0, "a kink (the slope is -1 below and 1 above): 0 is a"),
+        (lambda x: (x + 0.5).round(), 1e15, "a jump: 0 is a convention"),
+        *((lambda x: x.floor(), 10.0**n, "a jump: 0 is a convention") for n in range(16)),
+        *((lambda x: x.ceil(), -(10.0**n), "a jump: 0 is a convention") for n in range(16)),
     ],
 )
 def test_kinks_and_jumps_are_named(build: Any, point: float, words: str) -> None:
@@ -439,6 +488,66 @@ def test_kinks_and_jumps_are_named(build: Any, point: float, words: str) -> None
 def test_no_kink_is_named_where_there_is_none(build: Any, point: float) -> None:
     x = Value(point, label="x")
     assert not any(map(break_at, backward_steps(build(x))))
+
+
+@pytest.mark.parametrize(
+    ("build", "point"),
+    [
+        (lambda x: x.minimum(x), 2.0),  # as both sides move there is no tie to break
+        (lambda x: x.maximum(x), 1e15),
+        (lambda x: x % x, 2.0),
+        (lambda x: x.floor(), 1e15 - 0.125),
+        (lambda x: x.floor(), 2.0 - 2.0**-52),
+        (lambda x: x + 1e14 - 1e14, 1.0),
+        (lambda x: x + 1e16, 1.0),
+        (lambda x: x - Value(1e15), 1e15),
+        (lambda x: x - Value(1e308), 1e308),
+        (lambda x: x.sin(), 1e15),
+        (lambda x: x**1e14, 1.0),
+        (lambda x: x * 1e250, 0.0),
+        (lambda x: x.logaddexp(Value(1e15)), 1e15),
+        (lambda x: x.logaddexp(Value(-2.0)), -0.5507737195554613),
+        (lambda x: x.softsign(), 1e200),
+        (lambda x: x.cbrt(), 8.0),
+        (lambda x: x**1.5, 0.0),
+        (lambda x: x.relu(), 1e-310),
+    ],
+)
+def test_smooth_operations_have_no_kink_however_large_their_numbers(
+    build: Any, point: float
+) -> None:
+    x = Value(point, label="x")
+    assert not any(map(break_at, backward_steps(build(x))))
+    assert "convention" not in explain(build(x), x).words
+
+
+@pytest.mark.parametrize("name", [name for name in OPERATORS if name != "where"])
+def test_no_operator_breaks_at_random_points(name: str) -> None:
+    choose = random.Random(name)
+    call = functions.FUNCTIONS.get(name) or getattr(operator, name)
+    for _ in range(200):
+        x, y = (choose.choice((-1, 1)) * 10 ** choose.uniform(-9, 9) for _ in "xy")
+        root = call(Value(x), Value(y)) if len(OPERATORS[name].slopes) == 2 else call(Value(x))
+        assert not any(map(break_at, backward_steps(root))), (x, y)
+
+
+@pytest.mark.parametrize(
+    ("build", "point", "by_convention"),
+    [
+        (lambda q: (q - 1).relu() * 0, 1.0, False),  # no error comes to the kink
+        (lambda q: abs(q - 1) * abs(q - 1), 1.0, False),
+        (lambda q: (q * 0).relu(), 1.0, False),  # the leaf does not move what has the kink
+        (lambda q: q.relu() - q.relu(), 0.0, True),
+        (lambda q: q.relu().relu(), 0.0, True),
+        (lambda q: q.relu() * 3, 0.0, True),
+        (lambda q: q * q.sign(), 0.0, True),  # no error comes to the jump, but this is abs(q)
+    ],
+)
+def test_a_convention_is_named_only_where_it_decides(
+    build: Any, point: float, by_convention: bool
+) -> None:
+    q = Value(point, label="q")
+    assert ("by convention" in explain(build(q), q).conclusion) == by_convention
 
 
 def test_each_operand_has_its_own_rule() -> None:
@@ -545,3 +654,20 @@ def test_layer_errors_of_no_network() -> None:
         layer_errors(3, [1.0], 1.0)
     with pytest.raises(ValueError, match="takes 2 inputs, but got 1"):
         layer_errors(MLP(2, [1]), [1.0], 1.0)
+    with pytest.raises(ValueError, match="this MLP takes 1 input, but got 2"):
+        layer_errors(MLP(1, [1]), [1.0, 2.0], 1.0)
+
+
+def test_a_loss_takes_an_output_and_its_target() -> None:
+    model = MLP(1, [1])
+    for loss, shown in ((losses.l2, r"l2\(parameters\)"), (lambda a, b, c: a, r"\(a, b, c\)")):
+        with pytest.raises(TypeError, match=f"an output and its target, but got .*{shown}; pass a"):
+            layer_errors(model, [1.0], 1.0, loss)
+    with pytest.raises(TypeError, match="the loss of an output and its target is a Value"):
+        layer_errors(model, [1.0], -1e9, min)  # it tells nothing of what it takes
+
+    def broken(output: Any, target: Any) -> Any:
+        raise TypeError("its own")
+
+    with pytest.raises(TypeError, match="its own"):
+        layer_errors(model, [1.0], 1.0, broken)

@@ -18,7 +18,7 @@ from microgradlike.engine import Value
 from microgradlike.flow import Step, backward_steps, by_value, nodes
 from microgradlike.inputs import describe
 from microgradlike.ops import OPERATORS
-from microgradlike.typeset import literal
+from microgradlike.typeset import counted, literal
 from viz import style
 
 #: A module names its parameters by their path: "layers.0.neurons.3.w.1", "layers.0.neurons.3.b".
@@ -270,7 +270,7 @@ def whole(graph: Graph, part: Collection[Value] | None = None) -> Scene:
                 shown.append(constant)
                 arrows.append(Arrow(constant.name, box.name, constant.title))
         shown.append(box)
-    size = f"{len(graph.nodes):,} nodes, {len(graph.steps):,} ways back"
+    size = f"{counted(len(graph.nodes), 'node')}, {counted(len(graph.steps), 'way')} back"
     moves = [
         Move(
             boxes[step.node].name,

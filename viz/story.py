@@ -69,15 +69,7 @@ class Story:
         self._home = {node: box for box, nodes in scene.members.items() for node in nodes}
         self._sent: dict[str, int] = {}
         self._sent_singly: dict[tuple[Value, int], int] = {}
-        operations = sum(bool(node.op) for node in graph.nodes)
-        given = len(graph.nodes) - operations
-        self.moments = [
-            Moment(
-                "start",
-                f"Given: {counted(given, 'number')}. First {counted(operations, 'operation')} "
-                f"compute {self.name} from them, then the error flows back.",
-            )
-        ]
+        self.moments = [self._start()]
         self._go_forward()
         self._seed()
         self._go_backward()
@@ -118,6 +110,17 @@ class Story:
         """A node of a part that is opened: its box has the name of the node's place."""
         return self.names[self.graph.nodes[int(box[1:])]]
 
+    def _start(self) -> Moment:
+        operations = sum(bool(node.op) for node in self.graph.nodes)
+        given = len(self.graph.nodes) - operations
+        first = (
+            f"First {self.name} is computed from {'it' if given == 1 else 'them'} in "
+            f"{counted(operations, 'operation')}, then the error flows back."
+            if operations
+            else f"It is {self.name} itself: there is nothing to compute."
+        )
+        return Moment("start", f"Given: {counted(given, 'number')}. {first}")
+
     # ---- Forward -------------------------------------------------------------------------------
 
     def _go_forward(self) -> None:
@@ -148,7 +151,7 @@ class Story:
             "forward",
             f"{text} is computed: {style.number(node.data)}.",
             f"{text}: what is it?",
-            _equation(symbols[node], how, typeset.evaluated(how), ast.Constant(node.data)),
+            _equation(symbols[node], how, *map(typeset.evaluated, (how, symbols[node]))),
             flag=f"{style.number(node.data)} begins here" if born else "",
             active=box,
         )
@@ -274,8 +277,8 @@ class Story:
     def _update(self, lr: float) -> None:
         """Every parameter moves against its gradient, and the result is computed again."""
         leaves = [node for node in self.graph.nodes if not node.op]
-        moved = [leaf for leaf in leaves if self.graph.is_parameter(leaf)] or leaves
-        changed = {leaf: leaf.data - lr * self.graph.grad(leaf) for leaf in moved}
+        asked = [leaf for leaf in leaves if self.graph.is_parameter(leaf)] or leaves
+        changed = {leaf: leaf.data - lr * self.graph.grad(leaf) for leaf in asked}
         root, data = self.graph.root, flow.forward(self.graph.root, changed)
         for node in self.told:
             if data[node] != node.data:
@@ -283,15 +286,20 @@ class Story:
         lines = [
             f"{self.names[leaf]} = {style.number(leaf.data)} − {style.number(lr)} × "
             f"{_in_sum(self.graph.grad(leaf))} = {style.number(changed[leaf])}"
-            for leaf in moved[:8]
+            for leaf in asked[:8]
         ]
-        if len(moved) > 8:
-            lines.append(f"and {len(moved) - 8} more")
-        what = "parameter" if self.graph.is_parameter(moved[0]) else "number"
+        if len(asked) > 8:
+            lines.append(f"and {len(asked) - 8} more")
+        what = "parameter" if self.graph.is_parameter(asked[0]) else "number"
+        lost = sum(math.isnan(self.graph.grad(leaf)) for leaf in asked)
+        moved = sum(new != leaf.data and new == new for leaf, new in changed.items())
+        happened = f"{counted(moved, what) if moved else f'no {what}'} moved against the gradient"
+        if lost:
+            happened += f", and {counted(lost, what)} became NaN, as the gradient there is NaN"
         self.moments.append(
             Moment(
                 "update",
-                f"The update: {counted(len(moved), what)} moved against the gradient. {self.name} "
+                f"The update: {happened}. {self.name} "
                 f"was {style.number(root.data)} and is now {style.number(data[root])}.",
                 f"The update: each {what} moves against its gradient. Does {self.name} fall?",
                 rule="\n".join(lines),

@@ -1,0 +1,261 @@
+"""The backward sweep as data: who sends how much error to whom, and the names of all.
+
+Gradients start from zero here and ``.grad`` stays as it was, so the sweep can be watched before,
+after or without ``backward()``.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+from microgradlike import ops
+from microgradlike.engine import Rule, Value, topological_order
+from microgradlike.inputs import describe, number
+from microgradlike.ops import OPERATORS
+from microgradlike.typeset import literal
+
+# ---- Steps -------------------------------------------------------------------------------------
+
+
+class Step(NamedTuple):
+    """One operation sends one operand its share of the error."""
+
+    node: Value
+    """The operation that sends."""
+    parent: Value
+    """The operand that receives."""
+    upstream: float
+    """The gradient that has arrived at ``node``."""
+    slope: float
+    """The local derivative of ``node`` by ``parent``."""
+    contribution: float
+    """slope x upstream: what ``node`` adds to the gradient of ``parent``."""
+    before: float
+    """The gradient of ``parent`` before this step."""
+    after: float
+    """The gradient of ``parent`` after it: before + contribution."""
+    place: int
+    """Which operand of ``node`` it is, 0 or 1: in ``x * x`` both are ``x``."""
+
+
+def backward_steps(
+    root: Value, seed: float = 1.0, order: Sequence[Value] | None = None
+) -> Iterator[Step]:
+    """The backward sweep from ``root``, step by step, in the order and with the numbers of the
+    engine.
+
+    Args:
+        root: the result, such as a loss.
+        seed: the gradient of ``root`` to start with: the slope of a thing by itself is 1.
+        order: its ``topological_order``, if that is known already.
+
+    Yields:
+        One step for each Value among the operands of each operation, so none if ``root`` is a leaf;
+        no ``.grad`` is changed.
+
+    Raises:
+        TypeError: ``root`` is no Value, or ``seed`` no number.
+        ValueError: the graph contains a cycle.
+
+    >>> a = Value(3.0)
+    >>> for step in backward_steps(a * a):
+    ...     print(step.upstream, step.slope, step.contribution, step.before, step.after)
+    1.0 3.0 3.0 0.0 3.0
+    1.0 3.0 3.0 3.0 6.0
+    """
+    check_root(root)
+    start = number(seed, "seed, the gradient of the result,")
+    return _sweep(root, start, topological_order(root) if order is None else order)
+
+
+def _sweep(root: Value, seed: float, order: Sequence[Value]) -> Iterator[Step]:
+    gradients = {root: seed}
+    make = tuple.__new__  # there may be millions of steps: this is twice as fast as Step(...)
+    for node in reversed(order):
+        upstream = gradients.pop(node)  # all its users have sent
+        for place, parent, slope in _sent_to(node):
+            before = gradients.get(parent, 0.0)
+            contribution = slope * upstream
+            gradients[parent] = after = before + contribution
+            step = (node, parent, upstream, slope, contribution, before, after, place)
+            yield make(Step, step)
+
+
+def gradients(root: Value) -> dict[Value, float]:
+    """The gradient of everything that ``root`` was computed from; no ``.grad`` is changed.
+
+    >>> a, b = Value(2.0), Value(-3.0)
+    >>> gradients(a * b)[a]
+    -3.0
+    """
+    return {root: 1.0} | {step.parent: step.after for step in backward_steps(root)}
+
+
+def slopes(node: Value) -> Iterator[tuple[Value, float]]:
+    """The parents of a node, each with the local derivative by it."""
+    for _, parent, slope in _sent_to(node):
+        yield parent, slope
+
+
+def _sent_to(node: Value) -> tuple[tuple[int, Value, float], ...]:
+    """Which operands a node sends to: the place, the operand, the slope."""
+    return _sender(node._rule)(node) if node._rule is not None else ()
+
+
+@functools.cache
+def _sender(rule: Rule) -> Callable[[Value], tuple[tuple[int, Value, float], ...]]:
+    """The same for all nodes of one rule, compiled from the operator table."""
+    sends_to = {"x": rule.sends_to_x, "y": rule.sends_to_y}
+    spelling = {"out": "node.data", "tie": repr(rule.tie)}
+    for operand, sends in sends_to.items():
+        spelling[operand] = f"node._{operand}.data" if sends else f"node._{operand}"
+    parts = []
+    for place, (operand, slope) in enumerate(zip("xy", rule.operator.slopes, strict=False)):
+        if sends_to[operand]:
+            spelt = ops.spell(slope, lambda name: spelling.get(name, name))
+            parts.append(f"({place}, node._{operand}, float({spelt}))")
+    sender = eval(f"lambda node: ({', '.join(parts)},)", dict(vars(ops)))
+    return cast("Callable[[Value], tuple[tuple[int, Value, float], ...]]", sender)
+
+
+@functools.cache
+def on_floats(formula: str) -> Callable[..., Any]:
+    """A formula of the operator table as a function of the floats x, y, out and tie."""
+    return ops.formula(formula, vars(ops))
+
+
+def forward(root: Value, changed: Mapping[Value, float]) -> dict[Value, float]:
+    """The numbers of a graph if some of its leaves had other ones; nothing is changed.
+
+    Where an operation chose a branch (``where``), it is the branch that was taken before.
+
+    Args:
+        root: the result, such as a loss.
+        changed: other numbers for some of its leaves.
+
+    Returns:
+        The number that each node of the graph would have.
+
+    Raises:
+        TypeError, ValueError: ``root`` is no Value, or ``changed`` is not of leaves and numbers.
+
+    >>> w, x = Value(2.0), Value(3.0)
+    >>> y = w * x + 1
+    >>> forward(y, {w: 10.0})[y]
+    31.0
+    """
+    if not isinstance(changed, Mapping):
+        raise TypeError(
+            "forward takes a dict with other numbers for some leaves, such as {w: 1.0}, but got "
+            f"{describe(changed)}"
+        )
+    data = {node: node.data for node in nodes(root)}
+    for leaf, value in changed.items():
+        if not isinstance(leaf, Value) or leaf not in data or leaf.op:
+            raise ValueError(
+                "forward takes other numbers for leaves of the graph, which it computes all else "
+                f"from, but got one for {describe(leaf)}"
+            )
+        data[leaf] = number(value, "forward")
+    for node in data:
+        if not node.op:
+            continue
+        operands = [data[x] if isinstance(x, Value) else x for x in node.operands]
+        x, y = (*operands, 0.0)[:2]
+        data[node] = float(on_floats(OPERATORS[node.op].value)(x, y, 0.0, 0.0))
+    return data
+
+
+# ---- Names -------------------------------------------------------------------------------------
+
+
+def nodes(root: Value) -> list[Value]:
+    """Every Value that ``root`` was computed from, each after its operands; ``root`` is last."""
+    check_root(root)
+    found: dict[Value, None] = {}
+    for node in topological_order(root):
+        for parent in node._rule.parents(node):  # type: ignore[union-attr]  # leaves are not listed
+            if parent._rule is None:  # the others have been found
+                found[parent] = None
+        found[node] = None
+    return list(found or [root])
+
+
+def named(root: Value, names: Mapping[str, Any] | None = None) -> dict[Value, str]:
+    """A name of its own for every node of a graph.
+
+    Args:
+        root: the result.
+        names: names for the Values that have no label; ``locals()`` will do.
+
+    Returns:
+        The label of each Value, or else its name in ``names``, or else ``v`` and its number in
+        topological order, which is also put behind a name that another node has already.
+
+    Raises:
+        TypeError: ``root`` is no Value, or ``names`` no dict of names.
+
+    >>> x = Value(2.0, label="x")
+    >>> y = x * Value(3.0)
+    >>> list(named(y * y, {"y": y}).values())
+    ['x', 'v1', 'y', 'v3']
+    """
+    given = by_value(names)
+    found = nodes(root)
+    own = (node.label or given.get(node, "") for node in found)
+    reserved = {name for name in own if name.startswith("v")}  # no number may take these
+    taken: set[str] = set()
+    result: dict[Value, str] = {}
+    for place, node in enumerate(found):
+        name = literal(node.label or given.get(node, ""))
+        if not name:
+            name = f"v{place}"
+            while name in reserved:
+                name += "_"
+        while name in taken:
+            name = f"{name}_v{place}"
+        taken.add(name)
+        result[node] = name
+    return result
+
+
+def by_value(names: Mapping[str, Any] | None) -> dict[Value, str]:
+    """The first name of each Value that has one in ``names``, such as ``locals()``."""
+    if names is None:
+        return {}
+    if not isinstance(names, Mapping) or not all(isinstance(name, str) for name in names):
+        raise TypeError(
+            "names is a dict of names and the Values that they stand for, such as locals(), but "
+            f"got {describe(names)}"
+        )
+    given: dict[Value, str] = {}
+    for name, value in names.items():
+        if isinstance(value, Value):
+            given.setdefault(value, name)
+    return given
+
+
+def check_root(root: Any) -> None:
+    """TypeError unless the root is a Value."""
+    if not isinstance(root, Value):
+        raise TypeError(
+            "the error flows back from a Value to all it was computed from, but got "
+            f"{describe(root)}; pass the result of a computation, such as the loss"
+        )
+
+
+def check_leaf(leaf: Any) -> None:
+    """TypeError unless the leaf is a Value."""
+    if not isinstance(leaf, Value):
+        raise TypeError(
+            f"leaf is a Value, one that the result was computed from, but got {describe(leaf)}"
+        )
+
+
+def not_computed_from(root: Value, leaf: Value) -> str:
+    """The sentence on a result that no error flows back from to this leaf."""
+    name = literal(leaf.label or "") or "this leaf"
+    why = "no way leads from one to the other" if root.op else "it has no graph, as within no_grad"
+    return f"the result was not computed from {name}: {why}"
