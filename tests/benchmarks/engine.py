@@ -11,9 +11,7 @@ import contextlib
 import functools
 import gc
 import platform
-import statistics
 import sys
-import time
 import tracemalloc
 import types
 from collections.abc import Callable
@@ -25,6 +23,7 @@ import numpy
 
 import microgradlike.engine
 import microgradlike.nn
+from tests.benchmarks.timing import compare
 
 OURS, THEIRS = microgradlike.engine, micrograd.engine
 NODES = 2000
@@ -93,19 +92,6 @@ def moons_step(package: Any) -> Callable[[], None]:
 
 
 # ---- Measuring ---------------------------------------------------------------------------------
-
-
-def compare(works: list[Callable[[], object]], runs: int) -> list[float]:
-    """The median seconds of each, run in turn."""
-    seconds: list[list[float]] = [[] for _ in works]
-    for _ in range(runs):
-        for work, kept in zip(works, seconds, strict=True):
-            gc.collect()
-            work()  # the one before has filled the caches with its own
-            start = time.perf_counter()
-            work()
-            kept.append(time.perf_counter() - start)
-    return [statistics.median(kept) for kept in seconds]
 
 
 def forward_and_backward(build: Callable[..., Any], engine: Any) -> Callable[[], object]:

@@ -1,0 +1,182 @@
+"""compile() beside NumPy written by hand, and what it costs: ``python -m tests.benchmarks.compiled``.
+
+A step is the value of the mean loss and its gradient by all parameters, in float64. Both sides run
+in turn, and what counts is the ratio of the medians. For one core set OPENBLAS_NUM_THREADS=1.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+
+from microgradlike import compile, dot, logsumexp
+from microgradlike.nn import MLP
+from microgradlike.program import build
+from microgradlike.rewriting import Graph
+from microgradlike.tape import trace
+from tests.benchmarks.timing import compare
+
+DRAW = numpy.random.default_rng(0)
+
+Step = Callable[[], object]
+
+
+# ---- The same step, compiled and by hand -------------------------------------------------------
+
+
+def moons() -> tuple[Step, Step, Step]:
+    """MLP 2-16-16-1, 100 rows, hinge and L2: compiled, by hand, and the eager engine."""
+    model = MLP(2, [16, 16, 1], seed=0)
+    X, y = DRAW.normal(size=(100, 2)), numpy.sign(DRAW.normal(size=100))
+
+    def loss(x: Any, y: Any) -> Any:
+        return (1 - y * model(x)).relu() + 1e-4 * sum(p * p for p in model.parameters())
+
+    c = compile(loss).trace(X, y)
+    theta = c.theta()
+    weights, biases = arrays(model)
+
+    def by_hand() -> object:
+        (w1, w2, w3), (b1, b2, b3) = weights, biases
+        h1 = numpy.maximum(X @ w1 + b1, 0)
+        h2 = numpy.maximum(h1 @ w2 + b2, 0)
+        margin = 1 - y * (h2 @ w3 + b3)[:, 0]
+        penalty = sum((p * p).sum() for p in (*weights, *biases))
+        value = numpy.maximum(margin, 0).mean() + 1e-4 * penalty
+        d3 = (-y * (margin > 0) / len(y))[:, None]
+        d2 = d3 @ w3.T * (h2 > 0)
+        d1 = d2 @ w2.T * (h1 > 0)
+        slopes = (X.T @ d1, h1.T @ d2, h2.T @ d3, d1.sum(0), d2.sum(0), d3.sum(0))
+        both = zip(slopes, (*weights, *biases), strict=True)
+        return value, [slope + 2e-4 * p for slope, p in both]
+
+    def eager() -> object:
+        model.zero_grad()
+        for row, target in zip(X.tolist(), y.tolist(), strict=True):
+            ((1 - target * model(row)).relu() / len(y)).backward()
+        (1e-4 * sum(p * p for p in model.parameters())).backward()
+        return None
+
+    return lambda: c.value_and_grad(theta, X, y), by_hand, eager
+
+
+def classifier(*sizes: int, rows: int = 128) -> tuple[Step, Step]:
+    """A classifier with relu and the cross-entropy of one-hot targets: compiled, and by hand."""
+    model = MLP(sizes[0], sizes[1:], seed=0)
+    X, T = DRAW.normal(size=(rows, sizes[0])), numpy.eye(10)[DRAW.integers(0, 10, rows)]
+
+    def loss(x: Any, target: Any) -> Any:
+        logits = model(x)
+        return logsumexp(logits) - dot(logits, target)
+
+    c = compile(loss).trace(X, T)
+    theta = c.theta()
+    weights, biases = arrays(model)
+
+    def by_hand() -> object:
+        activations = [X]
+        for w, b in zip(weights, biases, strict=True):
+            sums = activations[-1] @ w + b
+            activations.append(numpy.maximum(sums, 0))
+        largest = sums.max(axis=1, keepdims=True)
+        e = numpy.exp(sums - largest)
+        total = e.sum(axis=1, keepdims=True)
+        value = (numpy.log(total) + largest)[:, 0].mean() - (sums * T).sum() / rows
+        delta = (e / total - T) / rows
+        slopes = []
+        for k in reversed(range(len(weights))):
+            slopes.append((activations[k].T @ delta, delta.sum(axis=0)))
+            if k:
+                delta = delta @ weights[k].T * (activations[k] > 0)
+        return value, slopes
+
+    return lambda: c.value_and_grad(theta, X, T), by_hand
+
+
+def arrays(model: MLP) -> tuple[list[Any], list[Any]]:
+    """The weights (inputs x neurons) and biases of each layer."""
+    weights = [
+        numpy.array([[w.data for w in n.w] for n in layer.neurons]).T for layer in model.layers
+    ]
+    return weights, [numpy.array([n.b.data for n in layer.neurons]) for layer in model.layers]
+
+
+# ---- What tracing costs ------------------------------------------------------------------------
+
+
+def cost(*sizes: int) -> tuple[int, float, float]:
+    """The nodes of a network's tape, the seconds to trace it, and those to find its layers."""
+    model = MLP(sizes[0], sizes[1:], seed=0)
+    example = [[0.5] * sizes[0]]
+    start = time.perf_counter()
+    tape = trace(model, example)
+    traced = time.perf_counter()
+    build(Graph(tape, tape.outputs))
+    return len(tape.nodes), traced - start, time.perf_counter() - traced
+
+
+_MANY_ROWS = """
+import resource, sys
+import numpy
+from microgradlike import Value, compile, tanh
+rows = numpy.load(sys.argv[1], mmap_mode="r")
+w = [Value(0.1 * i) for i in range(rows.shape[1])]
+compile(lambda x: tanh(sum(a * v for a, v in zip(w, x)))).mean(rows).backward()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def memory_of_many_rows(rows: int) -> int:
+    """The largest memory, in MB, of a process that goes over a file of rows."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "rows.npy")
+        file = numpy.lib.format.open_memmap(path, mode="w+", dtype=numpy.float64, shape=(rows, 8))
+        for start in range(0, rows, 1_000_000):
+            part = file[start : start + 1_000_000]
+            part[:] = DRAW.normal(size=part.shape)
+        del file, part
+        run = [sys.executable, "-c", _MANY_ROWS, path]
+        return int(subprocess.run(run, capture_output=True, text=True, check=True).stdout)
+
+
+def main() -> None:
+    print(f"{platform.python_implementation()} {platform.python_version()}, {platform.machine()}, ")
+    print(f"NumPy {numpy.__version__}\n")
+    print("| step | compiled | NumPy by hand | ratio |\n|---|---|---|---|")
+    ours, by_hand, eager = moons()
+    works = {
+        "moons, MLP 2-16-16-1, 100 rows": ((ours, by_hand), 300),
+        "classifier 64-32-10, 128 rows": (classifier(64, 32, 10), 300),
+        "classifier 784-128-10, 128 rows": (classifier(784, 128, 10), 100),
+        "classifier 784-512-512-10, 128 rows": (classifier(784, 512, 512, 10), 30),
+    }
+    for name, (pair, runs) in works.items():
+        a, b = compare(list(pair), runs)
+        print(f"| {name} | {1e6 * a:,.0f} us | {1e6 * b:,.0f} us | {a / b:.2f} |")
+    a, b = compare([ours, eager], 5)
+    print(
+        f"\nThe moons step: eager {1e6 * b:,.0f} us, compiled {1e6 * a:,.0f} us: {b / a:,.0f} x\n"
+    )
+
+    print("| network | nodes | tracing, of each | finding layers, of each | both |")
+    print("|---|---|---|---|---|")
+    cost(2, 4, 1)  # the passes are compiled once
+    for sizes in ((2, 16, 16, 1), (64, 32, 10), (784, 128, 10), (784, 512, 512, 10),
+                  (1500, 1500, 800, 10)):  # fmt: skip
+        nodes, tracing, finding = cost(*sizes)
+        each = [f"{1e6 * seconds / nodes:.2f} us" for seconds in (tracing, finding)]
+        name = "-".join(map(str, sizes))
+        print(f"| {name} | {nodes:,} | {' | '.join(each)} | {tracing + finding:.2f} s |")
+    print(f"\n10,000,000 rows in a file: {memory_of_many_rows(10_000_000)} MB at most")
+
+
+if __name__ == "__main__":
+    main()

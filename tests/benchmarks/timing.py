@@ -1,0 +1,21 @@
+"""How the benchmarks measure: in turn, so that a machine whose speed drifts slows all."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable
+
+
+def compare(works: list[Callable[[], object]], runs: int) -> list[float]:
+    """The median seconds of each, run in turn."""
+    seconds: list[list[float]] = [[] for _ in works]
+    for _ in range(runs):
+        for work, kept in zip(works, seconds, strict=True):
+            gc.collect()
+            work()  # the one before has filled the caches with its own
+            start = time.perf_counter()
+            work()
+            kept.append(time.perf_counter() - start)
+    return [statistics.median(kept) for kept in seconds]
