@@ -11,10 +11,9 @@ import inspect
 import itertools
 import math
 import statistics
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import graphviz
 import numpy
@@ -45,8 +44,10 @@ ENTRY, LONGEST, THINNEST, MOST_ENTRIES = 8.0, 64.0, 4.0, 16
 PILE, MOST_PILED = 3.0, 3
 NODE, NARROWEST, WIDEST, ROW = 24.0, 34.0, 64.0, 40.0
 GAP, PADDING, BETWEEN, LINE = 10.0, 12.0, 64.0, 14.0
-SYMBOLS, SYMBOL_LINES = 150.0, 3
+# The layout program takes a minus for wider than it is: no symbol gets less room than that.
+SYMBOLS, SYMBOL, SYMBOL_LINES = 150.0, 13.5, 3
 
+NUMBERS = {"color": style.BORDER, "arrowsize": "0.4", "class": "number"}
 WHEN = {True: "once per call: of parameters alone", False: "for each row"}
 
 
@@ -71,15 +72,16 @@ def draw_compiled(c: Compiled, *, engine: Engine | None = None) -> Picture:
     >>> w, b = Value(2.0), Value(1.0)
     >>> c = compile(lambda x, y: (w * x + b - y) ** 2).trace([1.0], [3.0])
     >>> draw_compiled(c)
-    <Picture: 4 scalar operations became 3 instructions: rows x [scale, sub, mul]>
+    <Picture: 4 scalar operations became 3 instructions: rows x [mul, sum 2, mul]>
     """
     if not isinstance(c, Compiled):
         raise TypeError(
             "draw_compiled(c) draws what compile(f) made of a function, but got "
             f"{describe(c)}; pass compile(f), traced on some rows"
         )
+    programs = c.programs
     names = _Names.of(c)
-    paths = [Path.of(program, names) for program in c.programs]
+    paths = [Path.of(program, names) for program in programs]
     operations = sum(path.operations for path in paths)
     instructions = sum(len(box.instructions) for path in paths for box in path.boxes)
     title = (
@@ -105,23 +107,25 @@ class _Names:
     """For each number of a row, the argument that it stands in."""
     inputs: list[str]
     """The same with its place there, such as ``x[0]``."""
-    parameters: dict[Value, str]
+    variables: dict[Value, str]
+    """The variable in which the function finds a parameter."""
+    places: dict[Value, int]
+    """The place of a parameter in ``theta()``."""
 
     @classmethod
     def of(cls, c: Compiled) -> _Names:
-        """The arguments as the function calls them; parameters by label, variable, or place."""
-        c.programs  # noqa: B018  (raises if the function was not traced)
+        """What a function that was traced calls its inputs and its parameters."""
         arguments, inputs = [], []
         for name, shape in zip(_arguments(c), c._shapes, strict=True):
             for index in numpy.ndindex(shape):
                 arguments.append(name)
                 inputs.append(name + "".join(f"[{place}]" for place in index))
-        variables = _variables(c.function)
-        parameters = {
-            p: literal(p.label or variables.get(p, f"θ[{place}]"))
-            for place, p in enumerate(c.parameters)
-        }
-        return cls(arguments, inputs, parameters)
+        places = {parameter: place for place, parameter in enumerate(c.parameters)}
+        return cls(arguments, inputs, _variables(c.function), places)
+
+    def parameter(self, value: Value) -> str:
+        """The label of a parameter, or else its variable, or else its place."""
+        return literal(value.label or self.variables.get(value, f"θ[{self.places[value]}]"))
 
 
 def _arguments(c: Compiled) -> list[str]:
@@ -182,6 +186,8 @@ class Path:
     program: Program
     graph: Graph
     boxes: list[Box]
+    homes: Any
+    """For each node the place of the box that computes it; -1 for leaves."""
     names: _Names
 
     @classmethod
@@ -194,10 +200,12 @@ class Path:
             for once, stage in stages.items()
             for name, instructions in stage.named()
         ]
-        path = cls(program, graph, boxes, names)
-        homes = path._homes()
-        for node in numpy.flatnonzero(ARITY[graph.op] > 0).tolist():
-            boxes[homes[node]].operations.append(node)
+        homes = _homes(graph, boxes)
+        path = cls(program, graph, boxes, homes, names)
+        order = numpy.argsort(homes, kind="stable")
+        bounds = numpy.searchsorted(homes[order], numpy.arange(len(boxes) + 1))
+        for box, (start, end) in zip(boxes, itertools.pairwise(bounds), strict=True):
+            box.operations = order[start:end].tolist()
         writers = {once: path._writers(once, stage) for once, stage in stages.items()}
         for box in boxes:
             for once, slots in _operands(box):
@@ -216,32 +224,6 @@ class Path:
     def small(self) -> bool:
         """Whether the operations themselves are shown."""
         return len(self.graph.op) <= MOST_NODES
-
-    def _homes(self) -> list[int]:
-        """For each node the box that computes it.
-
-        Of a sum that takes two instructions, the last addition is the second one's, and all that it
-        adds up the first one's.
-        """
-        graph = self.graph
-        own = numpy.full(len(graph.op), -1)
-        within = own.copy()
-        for place, box in reversed(list(enumerate(self.boxes))):
-            for instruction in box.instructions:
-                nodes = instruction.nodes
-                own[nodes] = numpy.where(own[nodes] < 0, place, own[nodes])
-                within[nodes[graph.stage[nodes] == (ONCE if box.once else ROWS)]] = place
-        # What no instruction computes by itself is a term or a partial sum of what its user is.
-        inner = (own < 0) & (ARITY[graph.op] > 0)
-        heir = numpy.arange(len(own))
-        for operands, arity in ((graph.left, 1), (graph.right, 2)):
-            users = numpy.flatnonzero(ARITY[graph.op] >= arity)
-            users = users[inner[operands[users]]]
-            heir[operands[users]] = users
-        while inner[heir].any():
-            heir = heir[heir]
-        homes: list[int] = numpy.where(inner, within[heir], own).tolist()
-        return homes
 
     def _writers(self, once: bool, stage: Stage) -> Any:
         """For each slot of a stage the box that writes it, or -1."""
@@ -264,6 +246,31 @@ class Path:
                 yield f"box {place + 1}"
 
 
+def _homes(graph: Graph, boxes: list[Box]) -> Any:
+    """For each node the place of the box that computes it; -1 for leaves.
+
+    Of a sum that takes two instructions, the last addition is the second one's, and all that it
+    adds up the first one's.
+    """
+    own = numpy.full(len(graph.op), -1)
+    within = own.copy()
+    for place, box in reversed(list(enumerate(boxes))):
+        for instruction in box.instructions:
+            nodes = instruction.nodes
+            own[nodes] = numpy.where(own[nodes] < 0, place, own[nodes])
+            within[nodes[graph.stage[nodes] == (ONCE if box.once else ROWS)]] = place
+    # What no instruction computes by itself is a term or a partial sum of what its user is.
+    inner = (own < 0) & (ARITY[graph.op] > 0)
+    heir = numpy.arange(len(own))
+    for operands, arity in ((graph.left, 1), (graph.right, 2)):
+        users = numpy.flatnonzero(ARITY[graph.op] >= arity)
+        users = users[inner[operands[users]]]
+        heir[operands[users]] = users
+    while inner[heir].any():
+        heir = heir[heir]
+    return numpy.where(inner, within[heir], own)
+
+
 def _operands(box: Box) -> Iterator[tuple[bool, Any]]:
     """The slots that a box reads, and whether they are slots of ``once``."""
     for instruction in box.instructions:
@@ -277,6 +284,17 @@ def _operands(box: Box) -> Iterator[tuple[bool, Any]]:
             yield box.once or operands.once, operands.slots
 
 
+class Line(NamedTuple):
+    """A line of words."""
+
+    words: str
+    colour: str = style.MUTED
+    bold: bool = False
+
+
+PART_OF_A_SUM = [Line("counted with the sum"), Line("that it is a part of")]
+
+
 # ---- Left, small: the operations themselves ----------------------------------------------------
 
 #: A node of the graph; or a constant: its user, and which operand of it.
@@ -284,24 +302,23 @@ Key: TypeAlias = int | tuple[int, int]
 
 
 class Tree:
-    """The operations of one box, and the leaves that no earlier box has used.
+    """The operations of one box, and what they are made of: leaves, and results of other boxes.
 
     Attributes:
         nodes: for each how far to the right it stands, and on how many floors others stand below.
         width, height: how many places there are side by side, and how many floors.
     """
 
-    def __init__(self, path: Path, box: Box, leaves: set[Key]) -> None:
+    def __init__(self, path: Path, box: Box) -> None:
         self._path, self._places = path, itertools.count()
+        self._inside = set(box.operations)
         users: dict[Key, list[int]] = {}
         for node in box.operations:
             for operand in operands_of(path.graph, node):
                 users.setdefault(operand, []).append(node)
-        new = {key for key in users if not operands_of(path.graph, key)} - leaves
-        leaves |= new
         # Every node stands just above the highest of its users: lines are short.
         self._floors: dict[Key, int] = {}
-        for key in (*reversed(box.operations), *new):
+        for key in (*reversed(box.operations), *(users.keys() - self._inside)):
             above = (self._floors[user] + 1 for user in users.get(key, ()))
             self._floors[key] = max(above, default=0)
         self.nodes: dict[Key, tuple[float, int]] = {}
@@ -314,25 +331,24 @@ class Tree:
     def _place(self, key: Key) -> float:
         """A node stands in the middle of what it is made of, the first operand on the left."""
         made_of = [
-            self._place(operand)
-            for operand in operands_of(self._path.graph, key)
-            if operand in self._floors and operand not in self.nodes
+            self._place(operand) for operand in self.operands(key) if operand not in self.nodes
         ]
         across = statistics.mean(made_of) if made_of else float(next(self._places))
         self.nodes[key] = across, self._floors[key]
         return across
 
+    def operands(self, key: Key) -> list[Key]:
+        """What an operation of this box is made of; nothing else has operands here."""
+        if isinstance(key, tuple) or key not in self._inside:
+            return []
+        return operands_of(self._path.graph, key)
 
-def operands_of(graph: Graph, key: Key) -> list[Key]:
-    """The operands of a node: each use of a constant is a node of its own, a square has just one.
 
-    Leaves have none.
-    """
-    if isinstance(key, tuple):
-        return []
-    sides = [int(graph.left[key]), int(graph.right[key])][: ARITY[graph.op[key]]]
+def operands_of(graph: Graph, node: int) -> list[Key]:
+    """The operands of an operation: each constant is a node of its own, a square has just one."""
+    sides = [int(graph.left[node]), int(graph.right[node])][: ARITY[graph.op[node]]]
     return [
-        (key, side) if graph.op[operand] == CODES["constant"] else operand
+        (node, side) if graph.op[operand] == CODES["constant"] else operand
         for side, operand in enumerate(dict.fromkeys(sides))
     ]
 
@@ -359,26 +375,40 @@ def role_and_words(path: Path, key: Key) -> tuple[str, str]:
     if name == "input":
         return "input", path.names.inputs[place]
     if name == "parameter":
-        return "parameter", path.names.parameters[path.program.tape.parameters[place]]
+        return "parameter", path.names.parameter(path.program.tape.parameters[place])
     return ("result" if key in graph.outputs else "operation"), symbol(graph, key)
 
 
 # ---- Left, large: rows of symbols --------------------------------------------------------------
 
 
-def rows_of_symbols(path: Path, box: Box) -> list[tuple[str, bool]]:
+def kinds_of(graph: Graph, box: Box) -> list[tuple[int, int]]:
+    """The kinds of operations that became a box: one of them, and how many there are."""
+    nodes = numpy.array(box.operations, int)
+    squares = graph.left[nodes] == graph.right[nodes]
+    kinds = graph.op[nodes] * 2 + (squares & (graph.op[nodes] == CODES["mul"]))
+    _, first, counts = numpy.unique(kinds, return_index=True, return_counts=True)
+    order = numpy.lexsort((first, -counts))
+    return list(zip(nodes[first[order]].tolist(), counts[order].tolist(), strict=True))
+
+
+def rows_of_symbols(path: Path, box: Box) -> list[Line]:
     """How many operations of each kind became a box, and as many symbols as there is room for."""
-    counts = Counter((NAMES[path.graph.op[n]], symbol(path.graph, n)) for n in box.operations)
+    graph = path.graph
     rows = []
-    for (name, sign), count in counts.most_common():
-        per_line = max(1, int(SYMBOLS // (style.width(f"{sign} ", 10) - 0.5)))
+    for node, count in kinds_of(graph, box):
+        name, sign = NAMES[graph.op[node]], symbol(graph, node)
+        per_line = int(SYMBOLS // max(style.width(f"{sign} ", 10), SYMBOL))
         room = SYMBOL_LINES * per_line
         signs = [sign] * min(count, room)
         if count > room:
             signs[-1] = "…"
-        rows.append((f"{name} ×{count:,}", True))
+        if count == 1:
+            rows.append(Line(name, style.INK))
+            continue
+        rows.append(Line(f"{name} ×{count:,}", style.INK))
         rows += [
-            (" ".join(signs[start : start + per_line]), False)
+            Line(" ".join(signs[start : start + per_line]))
             for start in range(0, len(signs), per_line)
         ]
     return rows
@@ -400,20 +430,20 @@ def rectangles(instruction: Instruction) -> list[tuple[int, int]]:
     return [(instruction.count, 1)]
 
 
-def words_of(path: Path, place: int) -> list[tuple[str, bool]]:
-    """What stands beside a box: its name, its weights, what it reads, and whether it is a result."""
+def words_of(path: Path, place: int) -> list[Line]:
+    """What stands in a box: its name, its weights, what it reads, and whether it is a result."""
     box = path.boxes[place]
-    rows = [(f"{place + 1}  {box.name}", True)]
+    rows = [Line(f"{place + 1}  {box.name}", style.INK, bold=True)]
     if isinstance(box.main, Layer):
         outs, ins = box.main.weights.shape
         weights = [f"{outs}x{ins} matrix: {counted(outs * ins, 'weight')}"]
         if box.main.bias is not None:
             weights.append("+ bias")
-        rows.append((" ".join(weights), False))
-    rows.append((f"reads {', '.join(box.reads)}", False))
+        rows.append(Line(" ".join(weights)))
+    rows.append(Line(f"reads {', '.join(box.reads)}"))
     if box.results:
         results = "the result" if path.program.tape.single else counted(box.results, "result")
-        rows.append((f"gives {results}", False))
+        rows.append(Line(f"gives {results}"))
     return rows
 
 
@@ -426,19 +456,23 @@ class Sheet:
     def __init__(self) -> None:
         self.dot = dot = graphviz.Digraph("compiled")
         self.titles: dict[str, str] = {}
-        self.kinds: set[str] = set()
+        self.seen = {"left", "right"}
+        """What the legend has to explain."""
         self.bottom = 0.0
         dot.attr(layout="neato", splines="line", bgcolor="transparent", outputorder="edgesfirst")
         dot.attr("node", fontname=style.FONT, fontcolor=style.INK, color=style.BORDER)
         dot.attr("node", style="filled", fillcolor=style.SURFACE, margin="0", label="")
         dot.attr("edge", color=style.MUTED, arrowsize="0.6")
 
-    def put(self, x: float, y: float, width: float, height: float, title: str, **look: str) -> str:
+    def put(self, x: float, y: float, size: tuple[float, float], title: str, **look: str) -> str:
         """Add a node with its middle at x, y; its name."""
         name = f"n{len(self.titles)}"
         self.titles[name] = title
-        size = {"width": _inches(width), "height": _inches(height), "fixedsize": "true"}
-        self.dot.node(name, pos=f"{_inches(x)},{_inches(y)}!", **{"shape": "box", **size, **look})
+        look = {"shape": "box", "pos": f"{_inches(x)},{_inches(y)}!"} | look
+        if look["shape"] != "plain":  # which is as large as its label
+            width, height = size
+            look |= {"width": _inches(width), "height": _inches(height), "fixedsize": "true"}
+        self.dot.node(name, **look)
         return name
 
     def join(self, tail: str, head: str, title: str, **look: str) -> None:
@@ -447,28 +481,29 @@ class Sheet:
         self.titles[name] = title
         self.dot.edge(tail, head, id=name, **look)
 
-    def write(self, left: float, y: float, rows: Sequence[tuple[str, bool]], title: str) -> None:
+    def write(self, left: float, y: float, rows: Sequence[Line], title: str) -> None:
         """Add lines of words, their first letters below each other; some are bold."""
         width = math.ceil(extent(rows))
         cells = (
-            f'<TD ALIGN="LEFT" WIDTH="{width}" HEIGHT="{LINE:g}">'
-            f"{labels.font(words, 10, style.INK if bold else style.MUTED, bold)}</TD>"
-            for words, bold in rows
+            f'<TD ALIGN="LEFT" FIXEDSIZE="TRUE" WIDTH="{width}" HEIGHT="{LINE:g}">'
+            f"{labels.font(row.words, 10, row.colour, row.bold)}</TD>"
+            for row in rows
         )
         look = {"shape": "plain", "fillcolor": "none", "class": "words"}
         label = f"<{labels.table(*cells, padding=0)}>"
-        self.put(left + width / 2, y, width, len(rows) * LINE, title, label=label, **look)
+        self.put(left + width / 2, y, (width, len(rows) * LINE), title, label=label, **look)
 
     def heading(self, columns: Sequence[tuple[float, str]], bold: bool) -> None:
         """Add a line of words above what follows."""
         self.bottom -= 1.5 * LINE
         for left, words in columns:
-            self.write(left, self.bottom, [(words, bold)], words)
+            line = Line(words, style.INK if bold else style.MUTED, bold)
+            self.write(left, self.bottom, [line], words)
         self.bottom -= LINE
 
     def explain(self, paths: int) -> None:
         """Add the legend, which says what everything means."""
-        rows = {
+        meanings = {
             "left": "the scalar operations of the function; those that compute the same, once",
             "right": "the instructions that compute the same for many rows at once, in their order",
             "►": "these operations became this instruction",
@@ -476,9 +511,9 @@ class Sheet:
             "pile": "the same weights, used at several places",
             "white": "numbers that are no weights, a row for each result",
         }
-        if self.kinds:
-            shown = (kind for kind in SHAPES if kind in self.kinds)
-            rows["shape"] = "   ".join(f"{SHAPES[kind][0]}: {kind}" for kind in shown)
+        rows = {key: words for key, words in meanings.items() if key in self.seen}
+        if shapes := [kind for kind in SHAPES if kind in self.seen]:
+            rows["shape"] = "   ".join(f"{SHAPES[kind][0]}: {kind}" for kind in shapes)
         if paths > MOST_PATHS:
             rows["not shown"] = counted(paths - MOST_PATHS, "more path")
         lines = [labels.key(key, labels.words(words)) for key, words in rows.items()]
@@ -490,9 +525,9 @@ def _inches(points: float) -> str:
     return f"{points / 72:.3f}"
 
 
-def extent(rows: Iterable[tuple[str, bool]]) -> float:
+def extent(rows: Iterable[Line]) -> float:
     """How wide lines of words are."""
-    return max((style.width(words, 10, bold) for words, bold in rows), default=0.0)
+    return max((style.width(row.words, 10, row.bold) for row in rows), default=0.0)
 
 
 # ---- Drawing -----------------------------------------------------------------------------------
@@ -504,14 +539,14 @@ class Drawing:
     def __init__(self, sheet: Sheet, path: Path) -> None:
         self.sheet, self.path = sheet, path
         boxes = path.boxes
-        leaves: set[Key] = set()
-        self.trees = [Tree(path, box, leaves) for box in boxes] if path.small else []
+        self.trees = [Tree(path, box) for box in boxes] if path.small else []
         self.piles = [] if path.small else [rows_of_symbols(path, box) for box in boxes]
         self.words = [words_of(path, place) for place in range(len(boxes))]
-        faces = [role_and_words(path, key)[1] for tree in self.trees for key in tree.nodes]
+        trees = enumerate(self.trees)
+        faces = [self._face(key, place)[1] for place, tree in trees for key in tree.nodes]
         widest = max((style.width(words, 11) for words in faces), default=0.0)
         self.node = min(max(widest + 16, NARROWEST), WIDEST)
-        self.drawn: dict[Key, str] = {}
+        self.results: dict[int, str] = {}
         places = max((tree.width for tree in self.trees), default=0)
         symbols = max(map(extent, self.piles), default=0.0)
         self.left = max(places * (self.node + GAP), symbols, NARROWEST) + 2 * PADDING
@@ -540,7 +575,6 @@ class Drawing:
                 more = f"… {counted(len(between), 'more box').replace('boxs', 'boxes')}"
                 sheet.heading([(0, f"… {operations}"), (start, more)], bold=False)
             self._box(place, start)
-        self._lines()
 
     def _box(self, place: int, start: float) -> None:
         """A box, and to the left of it, at the same height, what it was made of."""
@@ -552,61 +586,64 @@ class Drawing:
         height = max(heights) + 1.5 * PADDING
         y = sheet.bottom - height / 2
         sheet.bottom -= height + GAP
-        kinds = Counter(NAMES[self.path.graph.op[node]] for node in box.operations)
-        made_of = ", ".join(f"{name} x{count}" for name, count in kinds.items())
+        graph = self.path.graph
+        kinds = ((NAMES[graph.op[node]], count) for node, count in kinds_of(graph, box))
+        made_of = ", ".join(f"{name} x{count}" for name, count in kinds)
         title = f"{made_of or 'terms of a sum'}: became {box.name}"
         look = {"fillcolor": "none", "style": "rounded,dashed", "class": "operations"}
-        tail = sheet.put(self.left / 2, y, self.left, height, title, **look)
-        about = "\n".join(words for words, _ in self.words[place])
+        tail = sheet.put(self.left / 2, y, (self.left, height), title, **look)
+        about = "\n".join(line.words for line in self.words[place])
         look = {"style": "rounded,filled", "class": "instruction"}
-        head = sheet.put(start + self.right / 2, y, self.right, height, about, **look)
+        head = sheet.put(start + self.right / 2, y, (self.right, height), about, **look)
         sheet.join(tail, head, title, penwidth="1.5")
+        sheet.seen.add("►")
         self._glyph(box, start + PADDING, y, about)
         sheet.write(start + self.glyph + 2 * PADDING, y, self.words[place], about)
         if not box.operations:
-            words = [("counted with the sum", False), ("that it is a part of", False)]
-            sheet.write(PADDING, y, words, title)
+            sheet.write(PADDING, y, PART_OF_A_SUM, title)
         elif self.trees:
-            self._tree(self.trees[place], box, y)
+            self._tree(place, y)
         else:
             sheet.write(PADDING, y, self.piles[place], title)
 
     # ---- Left ----
 
-    def _tree(self, tree: Tree, box: Box, y: float) -> None:
+    def _tree(self, place: int, y: float) -> None:
+        """The operations of a box as a graph; results of the box above come down on lines."""
+        tree, sheet = self.trees[place], self.sheet
+        drawn: dict[Key, str] = {}
+        results: dict[int, str] = {}
         for key, (across, floor) in tree.nodes.items():
-            role, words = role_and_words(self.path, key)
-            self.sheet.kinds.add(role)
-            shape = SHAPES[role][1]
-            self.drawn[key] = self.sheet.put(
-                self.left / 2 + (across - (tree.width - 1) / 2) * (self.node + GAP),
-                y + (floor - (tree.height - 1) / 2) * ROW,
-                self.node,
-                NODE,
-                self._about(key, box),
-                **shape | {"class": role, "margin": "0"},
-                label=f"<{labels.font(style.fitting(words, self.node - 12, 11), 11)}>",
-            )
+            role, words, title = self._face(key, place)
+            sheet.seen.add(role)
+            x = self.left / 2 + (across - (tree.width - 1) / 2) * (self.node + GAP)
+            above = y + (floor - (tree.height - 1) / 2) * ROW
+            look = SHAPES[role][1] | {"class": role, "margin": "0"}
+            label = f"<{labels.font(style.fitting(words, self.node - 12, 11), 11)}>"
+            drawn[key] = sheet.put(x, above, (self.node, NODE), title, label=label, **look)
+            if isinstance(key, int) and floor == 0:
+                results[key] = drawn[key]
+            if key in self.results and floor == tree.height - 1:
+                sheet.join(self.results[key], drawn[key], title, **NUMBERS)
+        for key in tree.nodes:
+            for operand in tree.operands(key):
+                ends = [self._face(end, place)[1] for end in (operand, key)]
+                sheet.join(drawn[operand], drawn[key], " goes into ".join(ends), **NUMBERS)
+        self.results = results
 
-    def _about(self, key: Key, box: Box) -> str:
-        """A node in words."""
-        role, words = role_and_words(self.path, key)
-        if isinstance(key, tuple) or not operands_of(self.path.graph, key):
-            return f"{role} {words}"
-        operands = [
-            role_and_words(self.path, operand)[1] for operand in operands_of(self.path.graph, key)
-        ]
-        return f"{NAMES[self.path.graph.op[key]]} of {' and '.join(operands)}: became {box.name}"
-
-    def _lines(self) -> None:
-        """The lines on which numbers go from operation to operation."""
-        for key in self.drawn:
-            for operand in operands_of(self.path.graph, key):
-                names = [role_and_words(self.path, end)[1] for end in (operand, key)]
-                look = {"color": style.BORDER, "arrowsize": "0.4", "class": "number"}
-                self.sheet.join(
-                    self.drawn[operand], self.drawn[key], " goes into ".join(names), **look
-                )
+    def _face(self, key: Key, place: int) -> tuple[str, str, str]:
+        """The role of a node within a box, what stands on it, and what it is in a sentence."""
+        path = self.path
+        role, words = role_and_words(path, key)
+        if isinstance(key, tuple) or role in ("input", "parameter"):
+            return role, words, f"{role} {words}"
+        home = path.homes[key]
+        operation = NAMES[path.graph.op[key]]
+        if home != place:
+            return "elsewhere", f"box {home + 1}", f"the result of {operation} in box {home + 1}"
+        operands = [self._face(operand, place)[1] for operand in operands_of(path.graph, key)]
+        became = f"became {path.boxes[place].name}"
+        return role, words, f"{operation} of {' and '.join(operands)}: {became}"
 
     # ---- Right ----
 
@@ -618,6 +655,7 @@ class Drawing:
         """Rectangles whose sides tell how many rows and columns there are."""
         weights = getattr(box.main, "weights", None) is not None
         places = len(box.main.values) if isinstance(box.main, Layer) else 1
+        self.sheet.seen |= {"grey" if weights else "white"} | ({"pile"} if places > 1 else set())
         x = left + (self.glyph - self._glyph_width(box)) / 2 + PILE
         for rows, columns in rectangles(box.main):
             width, height = _size(rows, columns)
@@ -625,9 +663,12 @@ class Drawing:
             look["class"] = "matrix" if weights else "numbers"
             for behind in reversed(range(min(places, MOST_PILED))):
                 shift = PILE * behind
-                self.sheet.put(x + width / 2 + shift, y + shift, width, height, title, **look)
+                size = (width, height)
+                self.sheet.put(x + width / 2 + shift, y + shift, size, title, **look)
             if max(rows, columns) <= MOST_ENTRIES:
-                ...
+                for grid in _grid(rows, columns):
+                    look = {"shape": "plain", "fillcolor": "none", "class": "entries"}
+                    self.sheet.put(x + width / 2, y, size, title, label=grid, **look)
             x += width + GAP
 
 
@@ -635,6 +676,17 @@ def _size(rows: int, columns: int) -> tuple[float, float]:
     """Width and height of a rectangle of so many rows and columns."""
     scale = min(ENTRY, LONGEST / max(rows, columns))
     return max(columns * scale, THINNEST), max(rows * scale, THINNEST)
+
+
+def _grid(rows: int, columns: int) -> Iterator[str]:
+    """The lines between rows, and those between columns."""
+    width, height = _size(rows, columns)
+    for side, across, down in (("ROWS", 1, rows), ("COLUMNS", columns, 1)):
+        if across * down > 1:
+            cell = f'FIXEDSIZE="TRUE" WIDTH="{width / across:g}" HEIGHT="{height / down:g}"'
+            cells = "".join(f"<TR>{f'<TD {cell}></TD>' * across}</TR>" for _ in range(down))
+            frame = 'BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0"'
+            yield f'<<TABLE {frame} {side}="*" COLOR="{style.BORDER}">{cells}</TABLE>>'
 
 
 def _glyph_height(box: Box) -> float:
