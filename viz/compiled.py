@@ -80,7 +80,7 @@ def draw_compiled(c: Compiled, *, engine: Engine | None = None) -> Picture:
             f"{describe(c)}; pass compile(f), traced on some rows"
         )
     programs = c.programs
-    names = _Names.of(c)
+    names = Names.of(c)
     paths = [Path.of(program, names) for program in programs]
     operations = sum(path.operations for path in paths)
     instructions = sum(len(box.instructions) for path in paths for box in path.boxes)
@@ -100,7 +100,7 @@ def draw_compiled(c: Compiled, *, engine: Engine | None = None) -> Picture:
 
 
 @dataclass(frozen=True)
-class _Names:
+class Names:
     """What inputs and parameters are called."""
 
     arguments: list[str]
@@ -113,7 +113,7 @@ class _Names:
     """The place of a parameter in ``theta()``."""
 
     @classmethod
-    def of(cls, c: Compiled) -> _Names:
+    def of(cls, c: Compiled) -> Names:
         """What a function that was traced calls its inputs and its parameters."""
         arguments, inputs = [], []
         for name, shape in zip(_arguments(c), c._shapes, strict=True):
@@ -188,10 +188,10 @@ class Path:
     boxes: list[Box]
     homes: Any
     """For each node the place of the box that computes it; -1 for leaves."""
-    names: _Names
+    names: Names
 
     @classmethod
-    def of(cls, program: Program, names: _Names) -> Path:
+    def of(cls, program: Program, names: Names) -> Path:
         """Read a program: which operations became which box, and what each box reads."""
         graph = Graph(program.tape, program.tape.outputs)
         stages = {True: program.once, False: program.rows}
@@ -290,9 +290,6 @@ class Line(NamedTuple):
     words: str
     colour: str = style.MUTED
     bold: bool = False
-
-
-PART_OF_A_SUM = [Line("counted with the sum"), Line("that it is a part of")]
 
 
 # ---- Left, small: the operations themselves ----------------------------------------------------
@@ -394,6 +391,8 @@ def kinds_of(graph: Graph, box: Box) -> list[tuple[int, int]]:
 
 def rows_of_symbols(path: Path, box: Box) -> list[Line]:
     """How many operations of each kind became a box, and as many symbols as there is room for."""
+    if not box.operations:
+        return [Line("counted with the sum"), Line("that it is a part of")]
     graph = path.graph
     rows = []
     for node, count in kinds_of(graph, box):
@@ -482,7 +481,7 @@ class Sheet:
         self.dot.edge(tail, head, id=name, **look)
 
     def write(self, left: float, y: float, rows: Sequence[Line], title: str) -> None:
-        """Add lines of words, their first letters below each other; some are bold."""
+        """Add lines of words, their first letters below each other."""
         width = math.ceil(extent(rows))
         cells = (
             f'<TD ALIGN="LEFT" FIXEDSIZE="TRUE" WIDTH="{width}" HEIGHT="{LINE:g}">'
@@ -540,7 +539,9 @@ class Drawing:
         self.sheet, self.path = sheet, path
         boxes = path.boxes
         self.trees = [Tree(path, box) for box in boxes] if path.small else []
-        self.piles = [] if path.small else [rows_of_symbols(path, box) for box in boxes]
+        self.piles = [
+            [] if path.small and box.operations else rows_of_symbols(path, box) for box in boxes
+        ]
         self.words = [words_of(path, place) for place in range(len(boxes))]
         trees = enumerate(self.trees)
         faces = [self._face(key, place)[1] for place, tree in trees for key in tree.nodes]
@@ -572,18 +573,16 @@ class Drawing:
             if place > before + 1:
                 between = path.boxes[before + 1 : place]
                 operations = counted(sum(len(b.operations) for b in between), "operation")
-                more = f"… {counted(len(between), 'more box').replace('boxs', 'boxes')}"
+                more = f"… {len(between):,} more boxes"
                 sheet.heading([(0, f"… {operations}"), (start, more)], bold=False)
             self._box(place, start)
 
     def _box(self, place: int, start: float) -> None:
         """A box, and to the left of it, at the same height, what it was made of."""
         sheet, box = self.sheet, self.path.boxes[place]
-        heights = [LINE * len(self.words[place]), _glyph_height(box)]
-        heights.append(
-            self.trees[place].height * ROW if self.trees else LINE * len(self.piles[place])
-        )
-        height = max(heights) + 1.5 * PADDING
+        pile = self.piles[place]
+        left = LINE * len(pile) if pile else self.trees[place].height * ROW
+        height = max(left, LINE * len(self.words[place]), _glyph_height(box)) + 1.5 * PADDING
         y = sheet.bottom - height / 2
         sheet.bottom -= height + GAP
         graph = self.path.graph
@@ -599,12 +598,10 @@ class Drawing:
         sheet.seen.add("►")
         self._glyph(box, start + PADDING, y, about)
         sheet.write(start + self.glyph + 2 * PADDING, y, self.words[place], about)
-        if not box.operations:
-            sheet.write(PADDING, y, PART_OF_A_SUM, title)
-        elif self.trees:
-            self._tree(place, y)
+        if pile:
+            sheet.write(PADDING, y, pile, title)
         else:
-            sheet.write(PADDING, y, self.piles[place], title)
+            self._tree(place, y)
 
     # ---- Left ----
 
@@ -658,12 +655,11 @@ class Drawing:
         self.sheet.seen |= {"grey" if weights else "white"} | ({"pile"} if places > 1 else set())
         x = left + (self.glyph - self._glyph_width(box)) / 2 + PILE
         for rows, columns in rectangles(box.main):
-            width, height = _size(rows, columns)
+            size = width, _ = _size(rows, columns)
             look = {"fillcolor": style.LEAF if weights else style.SURFACE}
             look["class"] = "matrix" if weights else "numbers"
             for behind in reversed(range(min(places, MOST_PILED))):
                 shift = PILE * behind
-                size = (width, height)
                 self.sheet.put(x + width / 2 + shift, y + shift, size, title, **look)
             if max(rows, columns) <= MOST_ENTRIES:
                 for grid in _grid(rows, columns):
@@ -675,6 +671,8 @@ class Drawing:
 def _size(rows: int, columns: int) -> tuple[float, float]:
     """Width and height of a rectangle of so many rows and columns."""
     scale = min(ENTRY, LONGEST / max(rows, columns))
+    if max(rows, columns) <= MOST_ENTRIES:
+        scale = int(scale)  # cells of a table are whole points wide
     return max(columns * scale, THINNEST), max(rows * scale, THINNEST)
 
 
