@@ -42,7 +42,7 @@ MOST_PATHS = 4
 # All lengths are in points. A rectangle of up to 16 rows and columns shows every entry.
 ENTRY, LONGEST, THINNEST, MOST_ENTRIES = 8.0, 64.0, 4.0, 16
 PILE, MOST_PILED = 3.0, 3
-NODE, NARROWEST, WIDEST, ROW = 24.0, 34.0, 64.0, 40.0
+NODE, NARROWEST, WIDEST, ROW = 24.0, 34.0, 80.0, 40.0
 GAP, PADDING, BETWEEN, LINE = 10.0, 12.0, 64.0, 14.0
 # The layout program takes a minus for wider than it is: no symbol gets less room than that.
 SYMBOLS, SYMBOL, SYMBOL_LINES = 150.0, 13.5, 3
