@@ -40,7 +40,7 @@ from microgradlike.rewriting import (
     Forms,
     Graph,
 )
-from microgradlike.tape import NAMES
+from microgradlike.tape import NAMES, Tape
 
 Slots: TypeAlias = "numpy.typing.NDArray[numpy.int32]"
 
@@ -69,12 +69,15 @@ class Instruction:
         depends: whether the error is wanted: by parameters (1), by inputs (2), or both (3).
         mask: the condition under which the error arrives, one for all outputs or one for each;
             ``NONZERO``, or None where it always does.
+        nodes: for each output the node of the graph that it is, or that it is a part of: of a sum
+            that takes two instructions, both have the node.
     """
 
     out: int
     count: int
     depends: int
     mask: Any
+    nodes: Slots
 
 
 @dataclass
@@ -202,8 +205,11 @@ class Stage:
     slots: int
 
     def __str__(self) -> str:
-        """The instructions by name; those that make a softmax are called so."""
-        names: dict[int, str] = {place: str(i) for place, i in enumerate(self.instructions)}
+        return ", ".join(name for name, _ in self.named())
+
+    def named(self) -> list[tuple[str, list[Instruction]]]:
+        """The instructions by name; those that make a softmax have one name."""
+        named = {place: (str(i), [i]) for place, i in enumerate(self.instructions)}
         written = numpy.full(self.slots, -1)
         for place, i in enumerate(self.instructions):
             written[i.out : i.out + i.count] = place
@@ -230,17 +236,18 @@ class Stage:
                 continue
             if not numpy.isin(total.values, above.slots).all() or i.count != total.values.size:
                 continue
-            names[place] = _times(f"softmax {total.values.shape[1]}", total.count)
-            names.pop(at_exp), names.pop(at_sum)
+            parts = [at_exp, at_sum]
             at_sub, sub = source(exp.operands[0].slots, Elementwise)
             if sub is not None and sub.operation == "sub" and not sub.operands[1].once:
                 at_max, largest = source(sub.operands[1].slots, Fold)
                 if largest is not None and largest.operation == "maximum":
                     at_held, held = source(largest.values, Elementwise)
                     if held is not None and held.operation == "detach":
-                        for part in (at_sub, at_max, at_held):
-                            names.pop(part)
-        return ", ".join(names.values())
+                        parts = [at_held, at_max, at_sub, *parts]
+            members = [member for part in parts for member in named.pop(part)[1]]
+            name = _times(f"softmax {total.values.shape[1]}", total.count)
+            named[place] = name, [*members, i]
+        return list(named.values())
 
 
 @dataclass
@@ -254,6 +261,7 @@ class Program:
         constants: the numbers of the slots that follow.
         inputs: the slot of each input that is used, and its number.
         outputs: for each output whether it stands in ``once``, and its slot.
+        tape: what the graph was made of, ``Graph(tape, tape.outputs)`` where those are the outputs.
     """
 
     once: Stage
@@ -262,6 +270,7 @@ class Program:
     constants: Any
     inputs: list[int]
     outputs: list[tuple[bool, int]]
+    tape: Tape
 
 
 # ---- From a graph to a program -----------------------------------------------------------------
@@ -353,8 +362,9 @@ class _Builder:
         self.depends[count:][self.stage[count:] == ONCE] = 1
         self.role = extended(self.forms.role, numpy.full(len(like), FORM))
         # A part stands just before the sum that it is part of.
-        place = numpy.concatenate([numpy.arange(count), like])
-        self.order = numpy.lexsort((numpy.arange(len(place)) < count, place)).astype(numpy.int32)
+        self.node_of = numpy.concatenate([numpy.arange(count), like]).astype(numpy.int32)
+        is_node = numpy.arange(len(self.node_of)) < count
+        self.order = numpy.lexsort((is_node, self.node_of)).astype(numpy.int32)
 
     def _constant(self, value: float) -> int:
         """The number of a constant that the graph does not have: below all nodes."""
@@ -419,6 +429,7 @@ class _Builder:
             numpy.array(self.constants),
             graph.left[inputs].tolist(),
             [(bool(self.stage[node] < ROWS), int(self.slot[node])) for node in graph.outputs],
+            graph.tape,
         )
 
     def _place(self, instruction: Instruction) -> None:
@@ -474,7 +485,8 @@ class _Builder:
             mask = reach[:1] if (reach == reach[0]).all() else reach
             of_rows = self.stage[mask[0]] == ROWS
             mask = NONZERO if of_rows and self.now == ONCE else Operands(not of_rows, mask)
-        return {"out": out, "count": len(nodes), "depends": depends, "mask": mask}
+        common = {"out": out, "count": len(nodes), "depends": depends, "mask": mask}
+        return common | {"nodes": self.node_of[nodes]}
 
     # ---- Plain operations ----
 

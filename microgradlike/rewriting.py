@@ -108,6 +108,7 @@ class Graph:
     """The nodes of a tape that outputs need, each computed once; constants come first.
 
     Attributes:
+        tape: where it was read from.
         op, left, right: as on the tape, but every operand is a node.
         constants: the numbers of the first nodes.
         outputs: the nodes of the outputs.
@@ -125,6 +126,7 @@ class Graph:
     def __init__(
         self, tape: Tape, outputs: Any, sending: int | None = None, merge: bool = True
     ) -> None:
+        self.tape = tape
         shift = len(tape.constants)
         op = numpy.frombuffer(tape.nodes, numpy.uint8).astype(numpy.int32)
         left, right = (numpy.frombuffer(x, numpy.int32) for x in (tape.left, tape.right))

@@ -1,6 +1,7 @@
 """Pictures and pages of a computation graph, of its backward sweep, and of a training."""
 
 from viz.animation import animate, frames
+from viz.compiled import draw_compiled
 from viz.graph import draw, draw_dot
 from viz.movie import save_movie
 from viz.network import draw_network
@@ -15,6 +16,7 @@ __all__ = [
     "Stepper",
     "animate",
     "draw",
+    "draw_compiled",
     "draw_dot",
     "draw_network",
     "frames",

@@ -1,4 +1,4 @@
-"""compile() beside NumPy written by hand, and what it costs: ``python -m tests.benchmarks.compiled``.
+"""compile() beside NumPy by hand, and what it costs: ``python -m tests.benchmarks.compiled``.
 
 A step is the value of the mean loss and its gradient by all parameters, in float64. Both sides run
 in turn, and what counts is the ratio of the medians. For one core set OPENBLAS_NUM_THREADS=1.
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy
 
-from microgradlike import compile, dot, logsumexp
+from microgradlike import compile, dot, logsumexp, losses
 from microgradlike.nn import MLP
 from microgradlike.program import build
 from microgradlike.rewriting import Graph
@@ -62,7 +62,7 @@ def moons() -> tuple[Step, Step, Step]:
         model.zero_grad()
         for row, target in zip(X.tolist(), y.tolist(), strict=True):
             ((1 - target * model(row)).relu() / len(y)).backward()
-        (1e-4 * sum(p * p for p in model.parameters())).backward()
+        losses.l2(model.parameters()).backward()
         return None
 
     return lambda: c.value_and_grad(theta, X, y), by_hand, eager
@@ -124,13 +124,14 @@ def cost(*sizes: int) -> tuple[int, float, float]:
 
 
 _MANY_ROWS = """
-import resource, sys
+import sys
 import numpy
 from microgradlike import Value, compile, tanh
 rows = numpy.load(sys.argv[1], mmap_mode="r")
 w = [Value(0.1 * i) for i in range(rows.shape[1])]
 compile(lambda x: tanh(sum(a * v for a, v in zip(w, x)))).mean(rows).backward()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+status = open("/proc/self/status").read().split()
+print(int(status[status.index("VmHWM:") + 1]) // 1024)
 """
 
 
