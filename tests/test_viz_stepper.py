@@ -39,6 +39,13 @@ def big_network() -> Value:
     return loss
 
 
+def chain(links: int) -> Value:
+    y = Value(1.0, label="x")
+    for i in range(links):
+        y = (y * 0.9 + Value(0.1 * i)).tanh()
+    return y
+
+
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     folder = tmp_path_factory.mktemp("pages")
@@ -454,6 +461,41 @@ def test_the_frame_of_a_wide_graph_follows_what_happens(visit: Visit, tmp_path: 
     before = legend.bounding_box()
     tab.page.evaluate("document.querySelector('.views').scrollTo(0, 0)")
     assert legend.bounding_box() == before and "slope (local derivative)" in legend.inner_text()
+
+
+@pytest.mark.parametrize("graph", [big_network, lambda: chain(70)])
+def test_a_folded_page_shows_who_is_at_work_by_its_name(
+    visit: Visit, tmp_path: Path, graph: Callable[[], Value]
+) -> None:
+    """At every step one box is marked and in sight, also where it is a single operation."""
+    tab = visit(save_stepper(graph(), tmp_path / "page.html", fold=True))
+    at_work = """() => {
+        const frame = document.querySelector('.views').getBoundingClientRect();
+        return [...document.querySelectorAll('.view:not([hidden]) .active')].map((node) => {
+            const box = node.getBoundingClientRect();
+            const seen = box.right > frame.left && box.left < frame.right
+                && box.bottom > frame.top && box.top < frame.bottom;
+            return [seen, node.textContent];
+        });
+    }"""
+    names = 0
+    for _ in range(int(tab.attribute("data-steps"))):
+        tab.press("ArrowRight")
+        ((seen, words),) = tab.page.evaluate(at_work)
+        sentence = tab.page.inner_text(".sentence")
+        assert seen, sentence
+        named = re.match(r"(?:The error starts at )?(v\d+|loss)\b", sentence)
+        if named:
+            assert re.search(rf"\b{named[1]}\b", words), (sentence, words)
+            names += 1
+    assert names >= 2
+
+
+def test_arrow_keys_find_single_operations_of_a_folded_page(visit: Visit, saved: Saved) -> None:
+    tab = visit(saved("big"))
+    tab.page.focus(".view:not([hidden]) .node[data-kind=result]")
+    tab.press("ArrowLeft")
+    assert tab.page.evaluate("document.activeElement.dataset.kind") != "result"
 
 
 def test_a_slope_is_shown_when_it_is_known(visit: Visit, saved: Saved) -> None:

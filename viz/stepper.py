@@ -201,8 +201,11 @@ def _with_room(story: Story, scene: Scene, box: Box) -> Box:
     if node is None:
         return box
     name = story.names[node]
-    if box.heading and len(scene.members[box.name]) == 1 and name != box.heading:
-        box = replace(box, lines=(*box.lines, f"{style.shortened(name)} in the text"))
+    if len(scene.members[box.name]) == 1 and name != box.heading:
+        if box.heading:
+            box = replace(box, lines=(*box.lines, f"{style.shortened(name)} in the text"))
+        else:
+            box = replace(box, heading=name)
     values = tuple(value for _, value in story.values[node])
     return replace(box, values=values, run=tuple(grad for _, grad in story.grads.get(node, ())))
 
