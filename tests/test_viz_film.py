@@ -241,3 +241,14 @@ def test_a_folded_part_sends_after_all_that_it_receives(sizes: tuple[int, ...]) 
         assert arriving <= sent
         sent.update(move.arrows)
     assert len(sent) == len(scene.arrows)
+
+
+def test_a_flag_comes_with_the_gradient_that_it_tells_of(tmp_path: Path) -> None:
+    x = Value(1.0, label="x")
+    root = (x * 1e-4) * 1e-4
+    last = draw(root, step=2).svg()
+    before = draw(root, step=1).svg()
+    assert ">vanished<" in last and ">vanished<" not in before
+    assert geometry(before) == geometry(last)
+    moving = animate(root, tmp_path / "flow.svg").read_text(encoding="utf-8")
+    assert re.search(r'class="news" style="--k:2"[^>]*>vanished<', moving)

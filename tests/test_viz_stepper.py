@@ -409,7 +409,8 @@ def test_a_phone_shows_it_without_scrolling_sideways(visit: Visit, saved: Saved,
 def test_a_page_of_980_nodes_is_small_and_quick(visit: Visit, saved: Saved) -> None:
     assert saved("big").stat().st_size < 3_000_000
     tab = visit(saved("big"))
-    assert "folded: 982 nodes as" in tab.page.inner_text(".heading")
+    heading = tab.page.inner_text(".heading")
+    assert "folded: 982 nodes as" in heading and "looked into" not in heading
     views = tab.page.locator(".view")
     assert views.count() > 30
     assert tab.page.locator(".view:not([hidden])").count() == 1
@@ -436,6 +437,8 @@ def test_a_graph_too_big_to_open_is_told_by_its_parts(visit: Visit, tmp_path: Pa
     path = save_stepper(loss, tmp_path / "page.html")
     assert path.stat().st_size < 3_000_000
     tab = visit(path)
+    told = "above 2,000 nodes, parts cannot be looked into"
+    assert told in tab.page.inner_text(".heading") and "at most 2,000" in str(save_stepper.__doc__)
     tab.press("End")
     result = tab.each("[data-kind=result]", "data-value", "data-grad")
     assert result == [{"data-value": repr(loss.data), "data-grad": "1.0"}]
@@ -583,6 +586,62 @@ def test_places_where_the_error_is_lost_are_flagged(visit: Visit, tmp_path: Path
     tab = visit(save_stepper(x.tanh() * (-x).relu(), tmp_path / "page.html"), "#step=999")
     words = tab.page.inner_text(".views")
     assert "saturated" in words and "dead" in words
+
+
+def seen_remarks(tab: Tab) -> list[str]:
+    found: list[str] = tab.page.evaluate("""() => [...document.querySelectorAll('[data-known]')]
+        .filter((e) => getComputedStyle(e).visibility !== 'hidden').map((e) => e.textContent)""")
+    return found
+
+
+def test_a_flag_is_shown_when_it_is_known(visit: Visit, tmp_path: Path) -> None:
+    """The gradients' flags only with the gradients; a result of gradient 1 has not vanished."""
+    total = Value(0.1, label="acc")
+    for i in range(19):
+        total = total + Value(0.1 * i - 0.5, label=f"x{i}") * Value(1.2e-7 * 10**i)
+    tab = visit(save_stepper(total, tmp_path / "page.html"))
+    too_early = """() => [...document.querySelectorAll('[data-known]')].filter((e) =>
+        e.getAttribute('visibility') !== 'hidden' && !e.closest('.node').dataset.grad).length"""
+    for step in range(0, int(tab.attribute("data-steps")), 8):
+        tab.page.evaluate(f"location.hash = '#step={step}'")
+        tab.until(f"document.querySelector('.stepper').dataset.step === '{step}'")
+        assert tab.page.evaluate(too_early) == 0
+    tab.press("Home")
+    assert seen_remarks(tab) == []
+    tab.press("End")
+    assert seen_remarks(tab).count("vanished") == 1 and "exploding" in seen_remarks(tab)
+    flagged = tab.page.evaluate("""() => [...document.querySelectorAll('[data-known]')]
+        .filter((e) => e.textContent === 'vanished').map((e) => e.closest('.node').dataset.grad)""")
+    assert flagged == [repr(1.2e-7)]
+
+
+def test_flags_are_sentences_and_give_no_answer_away(visit: Visit, tmp_path: Path) -> None:
+    x = Value(5.0, label="x")
+    y = x.tanh()
+    tab = visit(save_stepper((y * 1e-7).tanh(), tmp_path / "page.html"))
+    story = json.loads(tab.page.evaluate("document.querySelector('.story').textContent"))
+    flags = " ".join(moment["flag"] for moment in story["moments"])
+    assert "the gradient of v1 has almost vanished" in flags and "v1 is saturated" in flags
+    tab.page.click(".quiz")
+    tab.page.click(".next")
+    assert "saturated" not in seen_remarks(tab)
+    tab.page.click(".next")
+    assert "saturated" in seen_remarks(tab)
+
+
+def test_the_picture_names_one_origin_and_it_is_the_marked_one(
+    visit: Visit, tmp_path: Path
+) -> None:
+    x, w, b = Value(0.0, "x"), Value(math.inf, "w"), Value(1.0, "b")
+    root = (x * w + b * b) * (b - 1).log()
+    tab = visit(save_stepper(root, tmp_path / "page.html"), "#step=999")
+    said = tab.page.evaluate("""() => [...document.querySelectorAll('[data-known]')]
+        .map((e) => [e.closest('.node').dataset.origin ?? null, e.textContent])""")
+    assert [words for mark, words in said if mark is not None] == ["origin: inf begins here"]
+    assert sorted(words for mark, words in said if mark is None) == [
+        "here infinity becomes NaN",
+        "−inf begins here too",
+    ]
 
 
 def test_a_reader_can_be_asked_first(visit: Visit, saved: Saved) -> None:

@@ -22,9 +22,9 @@ from microgradlike.files import ending_in, write
 from microgradlike.inputs import describe
 from viz import style
 from viz.dot import Look
-from viz.film import at, moments, spread
+from viz.film import at, known, moments, spread
 from viz.graph import picture, read_scene
-from viz.render import SVG, Engine, outline, sides, text
+from viz.render import SVG, Engine, outline, remarks, sides, text
 
 #: No more pictures than this are written of one sweep.
 MOST_FRAMES = 200
@@ -78,10 +78,14 @@ def animate(
         for place in move.arrows:
             _cross(groups[f"e{place}"], k, numbered=look.numbered)
         senders.setdefault(move.sender, []).append(k)
-    for box, when in moments(scene).items():
-        _arrive(groups[box], when, look)
-    for box, steps in senders.items():
-        _light(groups[box], min(steps), max(steps) + 1)
+    for name, sayable in known(scene).items():
+        for letters, k in zip(remarks(groups[name], len(sayable)), sayable, strict=True):
+            if k:
+                _mark(letters, "news", k)
+    for name, when in moments(scene).items():
+        _arrive(groups[name], when, look)
+    for name, steps in senders.items():
+        _light(groups[name], min(steps), max(steps) + 1)
     beat = min(max(LONGEST / max(len(scene.moves), 1), FASTEST), SLOWEST)
     sheet = svg.find(f"{SVG}style")
     assert sheet is not None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import graphviz
 
 from viz import labels, style
-from viz.scene import Arrow, Box, Scene
+from viz.scene import Arrow, Box, Remark, Scene
 from viz.style import Scale
 
 #: The shape of each role and its name in the legend; the outlines differ, not only the fills.
@@ -137,8 +137,9 @@ def _table(box: Box, colours: Scale) -> str:
     how = (
         labels.font(box.symbol, 12, style.MUTED if box.heading else style.INK) if box.symbol else ""
     )
-    rows = [" ".join(filter(None, (name, how)))]
-    rows += [labels.font(line, 9, style.MUTED) for line in box.lines]
+    rows = ["<TD>" + " ".join(filter(None, (name, how))) + "</TD>"] if name or how else []
+    rows += [f"<TD>{labels.font(line, 9, style.MUTED)}</TD>" for line in box.lines]
+    rows += [_remark(remark) for remark in box.remarks]
     numbers = []
     if box.data is not None:
         numbers.append(_value(box))
@@ -147,8 +148,15 @@ def _table(box: Box, colours: Scale) -> str:
     if numbers:
         # A folded picture is tall: its boxes are low.
         between = "" if box.kind == "folded part" else "</TR><TR>"
-        rows.append(labels.table(between.join(numbers)))
-    return labels.table(*(f"<TD>{row}</TD>" for row in rows if row))
+        rows.append(f"<TD>{labels.table(between.join(numbers))}</TD>")
+    return labels.table(*rows)
+
+
+def _remark(remark: Remark) -> str:
+    """A remark, or the room for it."""
+    room = math.ceil(style.width(remark.words, 9))
+    words = labels.font(remark.words if remark.known else " ", 9, style.MUTED)
+    return f'<TD WIDTH="{room}">{words}</TD>'
 
 
 def _value(box: Box) -> str:

@@ -25,7 +25,7 @@ from viz.dot import Look
 from viz.fold import folded
 from viz.graph import check_rankdir, picture_and_legend
 from viz.page import SUFFIXES, drop, embedded, frame, page
-from viz.render import SVG, Engine, outline, sides, text
+from viz.render import SVG, Engine, outline, remarks, sides, text
 from viz.scene import Box, Graph, Scene, whole
 from viz.story import Story
 
@@ -53,7 +53,8 @@ def save_stepper(
         path: where to write it; the name ends in ``.html``.
         lr: the learning rate of an update step at the end, ``w - lr * grad``; None for no update.
         fold: show each neuron as one part and each layer as one frame; by default this is done for
-            graphs of more than 150 nodes. The parts can be opened in the page.
+            graphs of more than 150 nodes. Parts of up to 150 nodes can be looked into in the page,
+            if the graph has at most 2,000; above that, the page tells of the parts alone.
         names: names for Values that have no label; ``locals()`` will do.
         rankdir: the direction in which the data flows: "LR", to the right, or "TB", down.
         engine: the layout program, "graphviz-pure" (the default) or "dot".
@@ -239,6 +240,8 @@ def _mark_node(story: Story, scene: Scene, box: Box, group: ElementTree.Element)
         _, right = sides(ground)
         letters.attrib |= {"x": f"{right - 2:g}", "text-anchor": "end", "class": kind}
         ground.set("class", f"{kind}-ground")
+    for words, remark in zip(remarks(group, len(box.remarks)), box.remarks, strict=True):
+        words.set("data-known", str(story.since(node, remark)))
     texts[-3].text = style.number(story.values[node][-1][1])
     if "data-node" in group.attrib:
         group.set("data-value", repr(story.values[node][-1][1]))

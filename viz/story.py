@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -19,9 +18,9 @@ from microgradlike.flow import Step
 from microgradlike.ops import OPERATORS
 from microgradlike.typeset import Derivative, Symbol, counted
 from viz import style
-from viz.scene import Graph, Move, Scene
+from viz.scene import FLAGS, Graph, Move, Remark, Scene
 
-#: Of a graph of more nodes than this only the parts are told of.
+#: Of a graph of more nodes than this only the parts are told of: a page of all would be too large.
 MOST_DETAILED = 2000
 
 #: Paths are listed for the leaves of a graph of at most so many nodes.
@@ -89,6 +88,8 @@ class Story:
         )
         if scene.folded and scene.notes:
             self.heading += f", folded: {len(graph.nodes):,} nodes as {len(scene.members):,}"
+        if not self.detailed:
+            self.heading += f"; above {MOST_DETAILED:,} nodes, parts cannot be looked into"
 
     @functools.cached_property
     def colours(self) -> style.Scale:
@@ -103,6 +104,14 @@ class Story:
     def moment_of(self, step: Step) -> int:
         """The moment at which a step is taken."""
         return self._sent_singly.get((step.node, step.place)) or self._sent[self._home[step.node]]
+
+    def since(self, node: Value, remark: Remark) -> int:
+        """The moment from which on a remark about a node can be made."""
+        if remark.since == "value":
+            return self.values[node][0][0]
+        if remark.since == "gradient":
+            return self.grads[node][-1][0]
+        return max(self.moment_of(step) for step in self.graph.steps if step.node is node)
 
     def title(self, box: str) -> str:
         """What a box is called in a sentence."""
@@ -143,13 +152,12 @@ class Story:
         symbols = self._symbols(node)
         how = flow.value_formula(node, symbols)
         text = flow.equation_in_words(node, symbols)
-        born = node is self.graph.origin and not math.isfinite(node.data)
         return Moment(
             "forward",
             f"{text} is computed: {style.number(node.data)}.",
             f"{text}: what is it?",
             _equation(symbols[node], how, typeset.evaluated(how), ast.Constant(node.data)),
-            flag=f"{style.number(node.data)} begins here" if born else "",
+            flag=self.graph.birth(node),
             active=box,
         )
 
@@ -222,7 +230,7 @@ class Story:
             terms = f"{style.number(step.before)} + {_in_sum(step.contribution)}"
             total = f"{parent} has received before: {terms} = {style.number(step.after)}"
         what = flow.equation_in_words(step.node, symbols)
-        flags = [f"{node} is {flag}" for flag in self.graph.flags.get(step.node, ())]
+        flags = [FLAGS[flag].format(node) for flag in self.graph.flags.get(step.node, ())]
         if step.node is self.graph.origin:
             flags.append("the first number that is not finite comes from here")
         if found := flow.break_at(step):

@@ -27,6 +27,7 @@ function start(root) {
     known: story.nodes[group.dataset.edge?.split("->")[1]]?.values[0][0] || 0, // no slope before
     contribution: group.dataset.contribution,
   }));
+  const remarks = all("[data-known]", root).map((words) => ({ words, known: Number(words.dataset.known) }));
   const boxes = all(".node[data-node], .node[data-box]", root);
 
   // ---- Showing a moment -------------------------------------------------------------------------
@@ -73,6 +74,9 @@ function start(root) {
       group.classList.toggle("waiting", !crossed);
       group.classList.toggle("current", now === at && crossed);
       set(group, "data-contribution", now >= at ? contribution : null);
+    }
+    for (const { words, known } of remarks) {
+      set(words, "visibility", now < known || (asked && now === known) ? "hidden" : null);
     }
     for (const box of boxes) {
       box.classList.toggle("active", (box.dataset.box || box.dataset.node) === told.active);
