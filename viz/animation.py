@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from microgradlike.engine import Value
-from microgradlike.files import ending_in, write
-from microgradlike.inputs import describe
+from microgradlike.files import as_path, ending_in, make_folder, write
 from viz import style
 from viz.dot import Look
 from viz.film import at, known, moments, spread
@@ -202,7 +201,7 @@ def frames(
     scene = read_scene(root, names, fold, rankdir, afresh=True)
     steps = _chosen(len(scene.moves))
     pictures = (picture(at(scene, k), rankdir, engine) for k in steps)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     if format == "gif":
         return [write(folder / "flow.gif", _gif(shown.pipe("png") for shown in pictures))]
     digits = max(3, len(str(steps[-1])))
@@ -213,10 +212,7 @@ def frames(
 
 
 def _folder(directory: str | os.PathLike[str]) -> Path:
-    try:
-        folder = Path(directory)
-    except TypeError:
-        raise TypeError(f"frames are written to a folder, but got {describe(directory)}") from None
+    folder = as_path(directory, "frames are written to a folder")
     if folder.suffix.lower() in (".svg", ".png", ".gif") and not folder.is_dir():
         raise ValueError(
             f"frames are written to a folder, but {os.fspath(directory)!r} is the name of a file; "
