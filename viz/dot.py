@@ -218,15 +218,17 @@ def _not_yet(arrow: Arrow, error: float, look: Look) -> dict[str, str]:
 
 
 def _numbers(slope: float | None, error: float, look: Look, hidden: bool = False) -> str:
-    """The numbers of an arrow, in an empty frame that keeps them off its line."""
+    """The numbers of an arrow, near its line and far from that of the next arrow."""
     words = f"{look.back} {style.signed(error)}" if error else style.number(error)
     rows = [] if slope is None else [labels.font(f"× {style.number(slope)}", 9, style.MUTED)]
     room = math.ceil(style.width(words, 10, bold=True))
     rows.append(labels.font(" " if hidden else words, 10, style.text_hue(error), bold=True))
-    cells = [f'<TD WIDTH="{room}">{row}</TD>' for row in rows]
-    if look.downward:
-        return labels.table(*cells, padding=4)
-    return labels.table(*cells, '<TD HEIGHT="5"></TD>', padding=0)
+    if look.downward:  # the line is on the left
+        return labels.table(
+            *(f'<TD ALIGN="LEFT" WIDTH="{room + 12}">{row}</TD>' for row in rows), padding=4
+        )
+    cells = [f'<TD WIDTH="{room}">{row}</TD>' for row in rows]  # the line is below
+    return labels.table('<TD HEIGHT="12"></TD>', *cells, '<TD HEIGHT="4"></TD>', padding=0)
 
 
 # ---- The legend, which explains everything that is on the picture ------------------------------
