@@ -8,6 +8,7 @@ import random
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -403,6 +404,73 @@ def test_a_phone_shows_it_without_scrolling_sideways(visit: Visit, saved: Saved,
     assert small == 0
 
 
+# ---- 12a: type that can be read, also of the legend and on paper --------------------------------
+
+
+@pytest.mark.parametrize("rankdir", ["LR", "TB"])
+@pytest.mark.parametrize("fold", [False, True])
+def test_the_smallest_letters_can_be_read_until_the_reader_wants_all(
+    visit: Visit, tmp_path: Path, rankdir: str, fold: bool
+) -> None:
+    root = big_network() if fold else expression()
+    tab = visit(save_stepper(root, tmp_path / "page.html", fold=fold, rankdir=rankdir))
+    assert tab.smallest() >= 9
+    tab.press("0")
+    whole = tab.page.locator(".view:not([hidden]) svg").bounding_box()
+    frame = tab.page.locator(".views").bounding_box()
+    assert whole and frame
+    assert whole["width"] <= max(frame["width"], 620)
+
+
+def test_the_legend_wraps_and_stays_above_the_controls(
+    visit: Visit, saved: Saved, view: dict[str, Any]
+) -> None:
+    tab = visit(saved("big"), "#step=40")
+    tab.page.locator(".view:not([hidden]) .node[data-box]").nth(3).click()
+    tab.page.click(".open")
+    tab.press("+", 3)
+    legend = tab.page.locator(".legend:not([hidden])")
+    box, controls = legend.bounding_box(), tab.page.locator(".transport").bounding_box()
+    assert box and controls
+    assert legend.evaluate("(e) => e.scrollWidth <= e.clientWidth")
+    assert box["x"] + box["width"] <= view["viewport"]["width"]
+    if view["viewport"]["width"] > 800:
+        tab.page.set_viewport_size({"width": 1280, "height": 720})
+        box, controls = legend.bounding_box(), tab.page.locator(".transport").bounding_box()
+        assert box and controls and box["y"] + box["height"] <= controls["y"]
+    assert legend.locator(".swatch").count() == 9
+
+
+@pytest.mark.parametrize("fold", [False, True])
+def test_paper_gets_the_whole_graph_and_legend_on_one_light_page(
+    visit: Visit, tmp_path: Path, fold: bool
+) -> None:
+    tab = visit(save_stepper(big_network(), tmp_path / "page.html", fold=fold), "#step=5")
+    tab.page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    pages = re.findall(rb"/Type\s*/Page\b", tab.page.pdf(format="A4"))
+    assert len(pages) == 1
+    tab.page.set_viewport_size({"width": 718, "height": 1046})
+    tab.page.emulate_media(media="print")
+    for shown in (".view:not([hidden]) svg", ".legend:not([hidden])"):
+        box = tab.page.locator(shown).bounding_box()
+        assert box and box["x"] >= 0 and box["x"] + box["width"] <= 718
+        assert box["y"] + box["height"] <= 1046
+    ground = tab.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert ground == "rgb(255, 255, 255)"
+
+
+def test_the_keys_are_listed_and_the_question_mark_shows_them(visit: Visit, saved: Saved) -> None:
+    tab = visit(saved("small"))
+    listed = tab.page.locator(".keys p")
+    assert tab.page.locator(".keys").get_attribute("open") is None
+    tab.press("?")
+    for key in ("+", "−", "0", "Escape", "Enter", "#step=", "Tab"):
+        assert key in str(listed.text_content())
+    assert tab.page.locator(".keys").get_attribute("open") is not None
+    tab.press("?")
+    assert tab.page.locator(".keys").get_attribute("open") is None
+
+
 # ---- 13: big graphs ----------------------------------------------------------------------------
 
 
@@ -499,6 +567,32 @@ def test_arrow_keys_find_single_operations_of_a_folded_page(visit: Visit, saved:
     tab.page.focus(".view:not([hidden]) .node[data-kind=result]")
     tab.press("ArrowLeft")
     assert tab.page.evaluate("document.activeElement.dataset.kind") != "result"
+
+
+def test_a_node_of_a_folded_graph_tells_its_numbers_and_its_paths(
+    visit: Visit, tmp_path: Path
+) -> None:
+    y = Value(1.0, label="x")
+    for _ in range(60):
+        y = y * 0.5 + y * 0.5
+    tab = visit(save_stepper(y, tmp_path / "page.html"), "#node=v0")
+    assert tab.page.inner_text(".numbers") == "value 1, gradient –"
+    tab.press("End")
+    assert tab.page.inner_text(".numbers") == "value 1, gradient 1"
+    told = tab.page.inner_text(".chosen")
+    assert f"{2**60:,} paths" in told and "Sum: 1, its gradient." in told
+    assert "ways in all" not in tab.page.content()
+
+
+def test_paths_of_a_folded_network_are_listed_where_they_are_short(
+    visit: Visit, saved: Saved
+) -> None:
+    root = big_network()
+    place = next(i for i, node in enumerate(nodes(root)) if node.label == "x0")
+    tab = visit(saved("big"), f"#step=999&node=v{place}")
+    found = paths(root, nodes(root)[place])
+    assert tab.page.locator(".chosen li").count() == 12
+    assert f"{found.count - 12:,} more" in tab.page.inner_text(".chosen")
 
 
 def test_a_slope_is_shown_when_it_is_known(visit: Visit, saved: Saved) -> None:
@@ -650,10 +744,11 @@ def test_a_reader_can_be_asked_first(visit: Visit, saved: Saved) -> None:
     tab.page.click(".next")
     assert tab.step == 9
     question = tab.page.inner_text(".sentence")
-    assert question.endswith("?")
+    assert question.endswith("?") and tab.page.locator(".reveal").is_visible()
     assert "?" in [t.strip() for t in tab.page.locator(".node .grad").all_text_contents()]
-    tab.page.click(".next")
+    tab.page.click(".reveal")
     assert tab.step == 9 and tab.page.inner_text(".sentence") != question
+    assert not tab.page.locator(".reveal").is_visible()
     assert "?" not in [t.strip() for t in tab.page.locator(".node .grad").all_text_contents()]
 
 
@@ -692,6 +787,9 @@ def test_bad_input_writes_nothing(tmp_path: Path) -> None:
         save_stepper(expression(), tmp_path / "page.html", engine="neato")
     with pytest.raises(ValueError, match="rankdir is 'LR'"):
         save_stepper(expression(), tmp_path / "page.html", rankdir="up")
+    for fold in ("yes", 3):
+        with pytest.raises(TypeError, match="fold is True, False, or None to fold big graphs"):
+            save_stepper(expression(), tmp_path / "page.html", fold=fold)
     with pytest.raises(OSError, match="cannot write"):
         save_stepper(expression(), tmp_path / "missing" / "page.html")
     assert list(tmp_path.iterdir()) == []

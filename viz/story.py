@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -23,8 +24,11 @@ from viz.scene import FLAGS, Graph, Move, Remark, Scene
 #: Of a graph of more nodes than this only the parts are told of: a page of all would be too large.
 MOST_DETAILED = 2000
 
-#: Paths are listed for the leaves of a graph of at most so many nodes.
-MOST_TRACED = 150
+#: Paths are looked for if the leaves times the nodes to look through are at most so many.
+MOST_TRACED = 12_000
+
+#: Paths of more nodes than this are counted and summed up, but not written down if they are many.
+LONGEST_PATH = 60
 
 
 class Moment(NamedTuple):
@@ -273,7 +277,9 @@ class Story:
             "backward",
             f"{title} {sends}.",
             f"{title} sends its error back: to whom does most of it go?",
-            rule=f"each share is a sum: there are {move.ways:,} ways in all" if summed else "",
+            rule=f"each share is a sum: {move.ways:,} edges of the graph lead back"
+            if summed
+            else "",
             active=move.sender,
         )
 
@@ -327,12 +333,16 @@ class Story:
         }
 
     def _traced(self) -> list[Value]:
-        if len(self.graph.nodes) > MOST_TRACED:
-            return []
-        return [node for node in self.graph.nodes if not node.op and node in self.grads]
+        """The leaves whose paths are told: all, or those that have a box of their own, or none."""
+        leaves = [node for node in self.graph.nodes if not node.op and node in self.grads]
+        alone = [leaf for leaf in leaves if len(self.scene.members[self._home[leaf]]) == 1]
+        most = MOST_TRACED // len(self.graph.nodes)
+        return next((some for some in (leaves, alone) if len(some) <= most), [])
 
     def _paths(self, leaf: Value) -> dict[str, Any]:
         found = flow.paths(self.graph.root, leaf)
+        longest = LONGEST_PATH if found.count > 1 else math.inf
+        written = [path for path in found.largest if len(path.nodes) <= longest]
         ways = [
             {
                 "nodes": [self.graph.ids[node] for node in path.nodes],
@@ -341,14 +351,23 @@ class Story:
                 "product": repr(path.product),
                 "text": style.number(path.product),
             }
-            for path in found.largest
+            for path in written
         ]
         others = found.count - len(ways)
-        rest = f"{others:,} more, together {style.number(found.remainder)}" if others else ""
+        rest = ""
+        if len(written) < len(found.largest):
+            rest = f"{_many(others)} {'more' if ways else 'paths'}, too long to be written down"
+        elif others:
+            rest = f"{_many(others)} more, together {style.number(found.remainder)}"
         return {"ways": ways, "rest": rest, "total": style.number(found.total)}
 
     def _symbols(self, node: Value) -> dict[Value, typeset.Tree]:
         return {v: Symbol(self.names[v], v.data) for v in (node, *node.parents)}
+
+
+def _many(count: int) -> str:
+    """A count, or its size where it has more digits than anyone reads."""
+    return f"{count:,}" if count < 10**21 else f"some 10^{len(str(count)) - 1}"
 
 
 def _in_sum(value: float) -> str:
