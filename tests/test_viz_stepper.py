@@ -441,6 +441,13 @@ def test_the_legend_wraps_and_stays_above_the_controls(
     assert legend.locator(".swatch").count() == 9
 
 
+def test_numbers_of_any_length_fit_into_the_swatches(visit: Visit, tmp_path: Path) -> None:
+    tab = visit(save_stepper(chain(70), tmp_path / "page.html"))
+    spare = tab.page.evaluate("""() => Math.min(...[...document.querySelectorAll('.swatch')]
+        .map((e) => e.getBoundingClientRect().width - one('text', e).getBBox().width))""")
+    assert spare >= 0
+
+
 @pytest.mark.parametrize("fold", [False, True])
 def test_paper_gets_the_whole_graph_and_legend_on_one_light_page(
     visit: Visit, tmp_path: Path, fold: bool

@@ -108,9 +108,9 @@ def _legend_cell(cell: ElementTree.Element) -> str:
     ink = cell.find("FONT")
     assert ink is not None
     return (
-        '<svg class="swatch" viewBox="0 0 60 20" width="60" height="20">'
-        f'<rect width="60" height="20" fill="{cell.attrib["BGCOLOR"]}"/>'
-        f'<text x="30" y="14" text-anchor="middle" fill="{ink.attrib["COLOR"]}">{words}</text>'
+        '<svg class="swatch" width="62" height="20">'
+        f'<rect width="62" height="20" fill="{cell.attrib["BGCOLOR"]}"/>'
+        f'<text x="31" y="14" text-anchor="middle" fill="{ink.attrib["COLOR"]}">{words}</text>'
         "</svg>"
     )
 
