@@ -47,6 +47,13 @@ class Tab:
             self.page.wait_for_timeout(50)
         raise AssertionError(f"in ten seconds it was not the case that {condition}")
 
+    def smallest(self) -> float:
+        """How high the smallest letters of the picture are, in pixels."""
+        script = """() => Math.min(...[...document.querySelectorAll('.view:not([hidden]) text')]
+            .filter((text) => text.textContent.trim())
+            .map((text) => parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a))"""
+        return float(self.page.evaluate(script))
+
     def dom(self) -> str:
         return str(self.page.evaluate("document.querySelector('.stepper').outerHTML"))
 

@@ -215,9 +215,20 @@ def test_bad_input_writes_nothing(tmp_path: Path) -> None:
         frames(expression(), tmp_path / "x", "mp4")
     with pytest.raises(TypeError, match="a picture is drawn of a Value"):
         animate(math.pi, tmp_path / "flow.svg")
+    with pytest.raises(ValueError, match="a folder, whose name has no null character"):
+        frames(expression(), tmp_path / "a\0b")
+    with pytest.raises(OSError, match=r"cannot make the folder .* choose a shorter name"):
+        frames(expression(), tmp_path / ("n" * 300))
     with pytest.raises(OSError, match="cannot write"):
         animate(expression(), tmp_path / "missing" / "flow.svg")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"cannot make the folder .*: this is the name of a"):
+        frames(expression(), tmp_path / "taken")
+    assert (tmp_path / "taken").read_text() == "mine"
 
 
 def test_scenes_keep_their_scales_over_the_sweep() -> None:
@@ -241,3 +252,14 @@ def test_a_folded_part_sends_after_all_that_it_receives(sizes: tuple[int, ...]) 
         assert arriving <= sent
         sent.update(move.arrows)
     assert len(sent) == len(scene.arrows)
+
+
+def test_a_flag_comes_with_the_gradient_that_it_tells_of(tmp_path: Path) -> None:
+    x = Value(1.0, label="x")
+    root = (x * 1e-4) * 1e-4
+    last = draw(root, step=2).svg()
+    before = draw(root, step=1).svg()
+    assert ">vanished<" in last and ">vanished<" not in before
+    assert geometry(before) == geometry(last)
+    moving = animate(root, tmp_path / "flow.svg").read_text(encoding="utf-8")
+    assert re.search(r'class="news" style="--k:2"[^>]*>vanished<', moving)

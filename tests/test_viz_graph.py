@@ -255,6 +255,47 @@ def test_a_long_label_is_short_in_its_box_and_whole_in_its_title() -> None:
     assert f">{style.shortened(label)}<" in svg
 
 
+def sampled(path: str) -> list[complex]:
+    """Points on a line of Bezier curves."""
+    numbers = [float(number) for number in re.findall(r"-?[\d.]+", path)]
+    ends = [complex(x, y) for x, y in zip(numbers[::2], numbers[1::2], strict=True)]
+    points = []
+    for k in range(0, len(ends) - 1, 3):
+        a, b, c, d = ends[k : k + 4]
+        for t in (i / 20 for i in range(21)):
+            s = 1 - t
+            points.append(s**3 * a + 3 * s * s * t * b + 3 * s * t * t * c + t**3 * d)
+    return points
+
+
+@pytest.mark.parametrize("rankdir", ["LR", "TB"])
+def test_the_numbers_of_an_arrow_stand_nearest_to_it(rankdir: str) -> None:
+    a, b, c, d = (Value(v, name) for v, name in zip((2, -3, 0.5, 1.5), "abcd", strict=True))
+    root = (a * b).sin() + c**2 / d
+    root.backward()
+    svg = ElementTree.fromstring(draw(root, rankdir=rankdir).svg())
+    lines: dict[str, list[complex]] = {}
+    numbers: dict[str, list[complex]] = {}
+    for group in svg.iter(f"{SVG}g"):
+        if group.get("class", "").startswith("edge"):
+            name = str(group.get("data-name"))
+            path = group.find(f".//{SVG}path")
+            assert path is not None
+            lines[name] = sampled(path.attrib["d"])
+            numbers[name] = []
+            for text in group.iter(f"{SVG}text"):
+                x, y, size = (float(text.attrib[key]) for key in ("x", "y", "font-size"))
+                width = style.width(text.text or "", size, bold=size == 10)
+                numbers[name] += [complex(x + width * k / 8, y - size / 3) for k in range(9)]
+    for name, corners in numbers.items():
+        if not corners:
+            continue
+        gaps = {
+            other: min(abs(p - q) for p in line for q in corners) for other, line in lines.items()
+        }
+        assert min(gaps, key=gaps.__getitem__) == name, (name, gaps)
+
+
 # ---- The finished SVG --------------------------------------------------------------------------
 
 

@@ -93,6 +93,24 @@ def test_names_of_wide_letters_stay_in_their_circles() -> None:
     assert all(style.width(name, 9, bold=True) <= 61 for name in shown)
 
 
+def test_a_weight_stands_in_the_middle_of_its_ground() -> None:
+    shown = parts(draw_network(MLP(2, [3, 1], seed=0), [1e6, -1e-7]).svg(), "w")
+    assert len(shown) == 9
+    for group in shown.values():
+        (text,), (*_, ground) = group.iter(f"{SVG}text"), group.iter(f"{SVG}polygon")
+        across = [float(point.split(",")[0]) for point in ground.attrib["points"].split()]
+        assert text.get("text-anchor") == "middle"
+        assert float(text.attrib["x"]) == pytest.approx((min(across) + max(across)) / 2, abs=0.1)
+        assert max(across) - min(across) >= style.width(text.text or "", 9) + 5
+
+
+def test_arrows_without_error_are_in_the_legend() -> None:
+    model = MLP(2, [3, 1], activation="relu", seed=1)
+    shown = draw_network(model, [1.0, -1.0], 0.5, hue="error")
+    assert "style=dotted" in shown.source and "dotted ◄ 0" in shown.source
+    assert "dotted" not in draw_network(model, [1.0, -1.0], 0.5).source
+
+
 def test_the_tooltip_has_the_slope_of_the_cost_by_the_weight() -> None:
     model = company()
     svg = draw_network(model, [1.0, -0.5], 0.8, names=PEOPLE).svg()
@@ -260,6 +278,19 @@ def test_the_movie_follows_the_rules_of_pages(
     assert tab.dom() == other.dom()
     assert tab.page.evaluate("document.documentElement.scrollWidth") <= view["viewport"]["width"]
     assert tab.requests == [movie.as_uri()] and tab.complaints == []
+
+
+def test_the_movie_begins_in_letters_that_can_be_read(visit: Visit, tmp_path: Path) -> None:
+    x, y = [[0.1, 0.2, 0.3, 0.4], [0.5, 0.1, 0.9, 0.3]], [[0.1, 0.2, 0.3], [0.3, 0.2, 0.1]]
+    model = MLP(4, [6, 4, 3], activation="tanh", seed=0)
+    history = fit(model, x, y, loss=losses.mse, epochs=2, progress=False, record=1)
+    tab = visit(save_movie(history, tmp_path / "training.html", x=x[0], y=y[0]))
+    assert tab.smallest() >= 9
+    before = tab.smallest()
+    tab.page.click(".larger")
+    assert tab.smallest() > before
+    tab.press("0")
+    assert tab.smallest() < before and tab.step == 0
 
 
 def test_the_movie_without_javascript(visit: Visit, movie: Path) -> None:

@@ -95,6 +95,15 @@ def test_an_unwritable_path_leaves_nothing(picture: Picture, tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["folder.svg"]
 
 
+def test_names_that_no_file_can_have_are_one_sentence(picture: Picture, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"a path, whose name has no null character, but got"):
+        picture.save(tmp_path / "a\0.svg")
+    with pytest.raises(OSError, match=r"cannot write .*nnn\.svg' \(.*\); choose a shorter name"):
+        picture.save(tmp_path / f"{'n' * 300}.svg")
+    longest = picture.save(tmp_path / f"{'n' * 251}.svg")
+    assert list(tmp_path.iterdir()) == [longest]
+
+
 def test_a_failed_save_keeps_the_old_file(
     picture: Picture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

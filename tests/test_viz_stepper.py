@@ -8,6 +8,7 @@ import random
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,6 +38,13 @@ def big_network() -> Value:
     loss: Value = losses.hinge(model([Value(1.0, "x0"), Value(-0.5, "x1")]), -1)
     loss.label = "loss"
     return loss
+
+
+def chain(links: int) -> Value:
+    y = Value(1.0, label="x")
+    for i in range(links):
+        y = (y * 0.9 + Value(0.1 * i)).tanh()
+    return y
 
 
 @pytest.fixture(scope="module")
@@ -396,13 +404,88 @@ def test_a_phone_shows_it_without_scrolling_sideways(visit: Visit, saved: Saved,
     assert small == 0
 
 
+# ---- 12a: type that can be read, also of the legend and on paper --------------------------------
+
+
+@pytest.mark.parametrize("rankdir", ["LR", "TB"])
+@pytest.mark.parametrize("fold", [False, True])
+def test_the_smallest_letters_can_be_read_until_the_reader_wants_all(
+    visit: Visit, tmp_path: Path, rankdir: str, fold: bool
+) -> None:
+    root = big_network() if fold else expression()
+    tab = visit(save_stepper(root, tmp_path / "page.html", fold=fold, rankdir=rankdir))
+    assert tab.smallest() >= 9
+    tab.press("0")
+    whole = tab.page.locator(".view:not([hidden]) svg").bounding_box()
+    frame = tab.page.locator(".views").bounding_box()
+    assert whole and frame
+    assert whole["width"] <= max(frame["width"], 620)
+
+
+def test_the_legend_wraps_and_stays_above_the_controls(
+    visit: Visit, saved: Saved, view: dict[str, Any]
+) -> None:
+    tab = visit(saved("big"), "#step=40")
+    tab.page.locator(".view:not([hidden]) .node[data-box]").nth(3).click()
+    tab.page.click(".open")
+    tab.press("+", 3)
+    legend = tab.page.locator(".legend:not([hidden])")
+    box, controls = legend.bounding_box(), tab.page.locator(".transport").bounding_box()
+    assert box and controls
+    assert legend.evaluate("(e) => e.scrollWidth <= e.clientWidth")
+    assert box["x"] + box["width"] <= view["viewport"]["width"]
+    if view["viewport"]["width"] > 800:
+        tab.page.set_viewport_size({"width": 1280, "height": 720})
+        box, controls = legend.bounding_box(), tab.page.locator(".transport").bounding_box()
+        assert box and controls and box["y"] + box["height"] <= controls["y"]
+    assert legend.locator(".swatch").count() == 9
+
+
+def test_numbers_of_any_length_fit_into_the_swatches(visit: Visit, tmp_path: Path) -> None:
+    tab = visit(save_stepper(chain(70), tmp_path / "page.html"))
+    spare = tab.page.evaluate("""() => Math.min(...[...document.querySelectorAll('.swatch')]
+        .map((e) => e.getBoundingClientRect().width - one('text', e).getBBox().width))""")
+    assert spare >= 0
+
+
+@pytest.mark.parametrize("fold", [False, True])
+def test_paper_gets_the_whole_graph_and_legend_on_one_light_page(
+    visit: Visit, tmp_path: Path, fold: bool
+) -> None:
+    tab = visit(save_stepper(big_network(), tmp_path / "page.html", fold=fold), "#step=5")
+    tab.page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    pages = re.findall(rb"/Type\s*/Page\b", tab.page.pdf(format="A4"))
+    assert len(pages) == 1
+    tab.page.set_viewport_size({"width": 718, "height": 1046})
+    tab.page.emulate_media(media="print")
+    for shown in (".view:not([hidden]) svg", ".legend:not([hidden])"):
+        box = tab.page.locator(shown).bounding_box()
+        assert box and box["x"] >= 0 and box["x"] + box["width"] <= 718
+        assert box["y"] + box["height"] <= 1046
+    ground = tab.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert ground == "rgb(255, 255, 255)"
+
+
+def test_the_keys_are_listed_and_the_question_mark_shows_them(visit: Visit, saved: Saved) -> None:
+    tab = visit(saved("small"))
+    listed = tab.page.locator(".keys p")
+    assert tab.page.locator(".keys").get_attribute("open") is None
+    tab.press("?")
+    for key in ("+", "−", "0", "Escape", "Enter", "#step=", "Tab"):
+        assert key in str(listed.text_content())
+    assert tab.page.locator(".keys").get_attribute("open") is not None
+    tab.press("?")
+    assert tab.page.locator(".keys").get_attribute("open") is None
+
+
 # ---- 13: big graphs ----------------------------------------------------------------------------
 
 
 def test_a_page_of_980_nodes_is_small_and_quick(visit: Visit, saved: Saved) -> None:
     assert saved("big").stat().st_size < 3_000_000
     tab = visit(saved("big"))
-    assert "folded: 982 nodes as" in tab.page.inner_text(".heading")
+    heading = tab.page.inner_text(".heading")
+    assert "folded: 982 nodes as" in heading and "looked into" not in heading
     views = tab.page.locator(".view")
     assert views.count() > 30
     assert tab.page.locator(".view:not([hidden])").count() == 1
@@ -429,6 +512,8 @@ def test_a_graph_too_big_to_open_is_told_by_its_parts(visit: Visit, tmp_path: Pa
     path = save_stepper(loss, tmp_path / "page.html")
     assert path.stat().st_size < 3_000_000
     tab = visit(path)
+    told = "above 2,000 nodes, parts cannot be looked into"
+    assert told in tab.page.inner_text(".heading") and "at most 2,000" in str(save_stepper.__doc__)
     tab.press("End")
     result = tab.each("[data-kind=result]", "data-value", "data-grad")
     assert result == [{"data-value": repr(loss.data), "data-grad": "1.0"}]
@@ -454,6 +539,67 @@ def test_the_frame_of_a_wide_graph_follows_what_happens(visit: Visit, tmp_path: 
     before = legend.bounding_box()
     tab.page.evaluate("document.querySelector('.views').scrollTo(0, 0)")
     assert legend.bounding_box() == before and "slope (local derivative)" in legend.inner_text()
+
+
+@pytest.mark.parametrize("graph", [big_network, lambda: chain(70)])
+def test_a_folded_page_shows_who_is_at_work_by_its_name(
+    visit: Visit, tmp_path: Path, graph: Callable[[], Value]
+) -> None:
+    """At every step one box is marked and in sight, also where it is a single operation."""
+    tab = visit(save_stepper(graph(), tmp_path / "page.html", fold=True))
+    at_work = """() => {
+        const frame = document.querySelector('.views').getBoundingClientRect();
+        return [...document.querySelectorAll('.view:not([hidden]) .active')].map((node) => {
+            const box = node.getBoundingClientRect();
+            const seen = box.right > frame.left && box.left < frame.right
+                && box.bottom > frame.top && box.top < frame.bottom;
+            return [seen, node.textContent];
+        });
+    }"""
+    names = 0
+    for _ in range(int(tab.attribute("data-steps"))):
+        tab.press("ArrowRight")
+        ((seen, words),) = tab.page.evaluate(at_work)
+        sentence = tab.page.inner_text(".sentence")
+        assert seen, sentence
+        named = re.match(r"(?:The error starts at )?(v\d+|loss)\b", sentence)
+        if named:
+            assert re.search(rf"\b{named[1]}\b", words), (sentence, words)
+            names += 1
+    assert names >= 2
+
+
+def test_arrow_keys_find_single_operations_of_a_folded_page(visit: Visit, saved: Saved) -> None:
+    tab = visit(saved("big"))
+    tab.page.focus(".view:not([hidden]) .node[data-kind=result]")
+    tab.press("ArrowLeft")
+    assert tab.page.evaluate("document.activeElement.dataset.kind") != "result"
+
+
+def test_a_node_of_a_folded_graph_tells_its_numbers_and_its_paths(
+    visit: Visit, tmp_path: Path
+) -> None:
+    y = Value(1.0, label="x")
+    for _ in range(60):
+        y = y * 0.5 + y * 0.5
+    tab = visit(save_stepper(y, tmp_path / "page.html"), "#node=v0")
+    assert tab.page.inner_text(".numbers") == "value 1, gradient –"
+    tab.press("End")
+    assert tab.page.inner_text(".numbers") == "value 1, gradient 1"
+    told = tab.page.inner_text(".chosen")
+    assert f"{2**60:,} paths" in told and "Sum: 1, its gradient." in told
+    assert "ways in all" not in tab.page.content()
+
+
+def test_paths_of_a_folded_network_are_listed_where_they_are_short(
+    visit: Visit, saved: Saved
+) -> None:
+    root = big_network()
+    place = next(i for i, node in enumerate(nodes(root)) if node.label == "x0")
+    tab = visit(saved("big"), f"#step=999&node=v{place}")
+    found = paths(root, nodes(root)[place])
+    assert tab.page.locator(".chosen li").count() == 12
+    assert f"{found.count - 12:,} more" in tab.page.inner_text(".chosen")
 
 
 def test_a_slope_is_shown_when_it_is_known(visit: Visit, saved: Saved) -> None:
@@ -543,16 +689,73 @@ def test_places_where_the_error_is_lost_are_flagged(visit: Visit, tmp_path: Path
     assert "saturated" in words and "dead" in words
 
 
+def seen_remarks(tab: Tab) -> list[str]:
+    found: list[str] = tab.page.evaluate("""() => [...document.querySelectorAll('[data-known]')]
+        .filter((e) => getComputedStyle(e).visibility !== 'hidden').map((e) => e.textContent)""")
+    return found
+
+
+def test_a_flag_is_shown_when_it_is_known(visit: Visit, tmp_path: Path) -> None:
+    """The gradients' flags only with the gradients; a result of gradient 1 has not vanished."""
+    total = Value(0.1, label="acc")
+    for i in range(19):
+        total = total + Value(0.1 * i - 0.5, label=f"x{i}") * Value(1.2e-7 * 10**i)
+    tab = visit(save_stepper(total, tmp_path / "page.html"))
+    too_early = """() => [...document.querySelectorAll('[data-known]')].filter((e) =>
+        e.getAttribute('visibility') !== 'hidden' && !e.closest('.node').dataset.grad).length"""
+    for step in range(0, int(tab.attribute("data-steps")), 8):
+        tab.page.evaluate(f"location.hash = '#step={step}'")
+        tab.until(f"document.querySelector('.stepper').dataset.step === '{step}'")
+        assert tab.page.evaluate(too_early) == 0
+    tab.press("Home")
+    assert seen_remarks(tab) == []
+    tab.press("End")
+    assert seen_remarks(tab).count("vanished") == 1 and "exploding" in seen_remarks(tab)
+    flagged = tab.page.evaluate("""() => [...document.querySelectorAll('[data-known]')]
+        .filter((e) => e.textContent === 'vanished').map((e) => e.closest('.node').dataset.grad)""")
+    assert flagged == [repr(1.2e-7)]
+
+
+def test_flags_are_sentences_and_give_no_answer_away(visit: Visit, tmp_path: Path) -> None:
+    x = Value(5.0, label="x")
+    y = x.tanh()
+    tab = visit(save_stepper((y * 1e-7).tanh(), tmp_path / "page.html"))
+    story = json.loads(tab.page.evaluate("document.querySelector('.story').textContent"))
+    flags = " ".join(moment["flag"] for moment in story["moments"])
+    assert "the gradient of v1 has almost vanished" in flags and "v1 is saturated" in flags
+    tab.page.click(".quiz")
+    tab.page.click(".next")
+    assert "saturated" not in seen_remarks(tab)
+    tab.page.click(".next")
+    assert "saturated" in seen_remarks(tab)
+
+
+def test_the_picture_names_one_origin_and_it_is_the_marked_one(
+    visit: Visit, tmp_path: Path
+) -> None:
+    x, w, b = Value(0.0, "x"), Value(math.inf, "w"), Value(1.0, "b")
+    root = (x * w + b * b) * (b - 1).log()
+    tab = visit(save_stepper(root, tmp_path / "page.html"), "#step=999")
+    said = tab.page.evaluate("""() => [...document.querySelectorAll('[data-known]')]
+        .map((e) => [e.closest('.node').dataset.origin ?? null, e.textContent])""")
+    assert [words for mark, words in said if mark is not None] == ["origin: inf begins here"]
+    assert sorted(words for mark, words in said if mark is None) == [
+        "here infinity becomes NaN",
+        "−inf begins here too",
+    ]
+
+
 def test_a_reader_can_be_asked_first(visit: Visit, saved: Saved) -> None:
     tab = visit(saved("small"), "#step=8")
     tab.page.click(".quiz")
     tab.page.click(".next")
     assert tab.step == 9
     question = tab.page.inner_text(".sentence")
-    assert question.endswith("?")
+    assert question.endswith("?") and tab.page.locator(".reveal").is_visible()
     assert "?" in [t.strip() for t in tab.page.locator(".node .grad").all_text_contents()]
-    tab.page.click(".next")
+    tab.page.click(".reveal")
     assert tab.step == 9 and tab.page.inner_text(".sentence") != question
+    assert not tab.page.locator(".reveal").is_visible()
     assert "?" not in [t.strip() for t in tab.page.locator(".node .grad").all_text_contents()]
 
 
@@ -591,6 +794,9 @@ def test_bad_input_writes_nothing(tmp_path: Path) -> None:
         save_stepper(expression(), tmp_path / "page.html", engine="neato")
     with pytest.raises(ValueError, match="rankdir is 'LR'"):
         save_stepper(expression(), tmp_path / "page.html", rankdir="up")
+    for fold in ("yes", 3):
+        with pytest.raises(TypeError, match="fold is True, False, or None to fold big graphs"):
+            save_stepper(expression(), tmp_path / "page.html", fold=fold)
     with pytest.raises(OSError, match="cannot write"):
         save_stepper(expression(), tmp_path / "missing" / "page.html")
     assert list(tmp_path.iterdir()) == []

@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from microgradlike.engine import Value
-from microgradlike.files import ending_in, write
-from microgradlike.inputs import describe
+from microgradlike.files import as_path, ending_in, make_folder, write
 from viz import style
 from viz.dot import Look
-from viz.film import at, moments, spread
+from viz.film import at, known, moments, spread
 from viz.graph import picture, read_scene
-from viz.render import SVG, Engine, outline, sides, text
+from viz.render import SVG, Engine, outline, remarks, sides, text
 
 #: No more pictures than this are written of one sweep.
 MOST_FRAMES = 200
@@ -78,10 +77,14 @@ def animate(
         for place in move.arrows:
             _cross(groups[f"e{place}"], k, numbered=look.numbered)
         senders.setdefault(move.sender, []).append(k)
-    for box, when in moments(scene).items():
-        _arrive(groups[box], when, look)
-    for box, steps in senders.items():
-        _light(groups[box], min(steps), max(steps) + 1)
+    for name, sayable in known(scene).items():
+        for letters, k in zip(remarks(groups[name], len(sayable)), sayable, strict=True):
+            if k:
+                _mark(letters, "news", k)
+    for name, when in moments(scene).items():
+        _arrive(groups[name], when, look)
+    for name, steps in senders.items():
+        _light(groups[name], min(steps), max(steps) + 1)
     beat = min(max(LONGEST / max(len(scene.moves), 1), FASTEST), SLOWEST)
     sheet = svg.find(f"{SVG}style")
     assert sheet is not None
@@ -198,7 +201,7 @@ def frames(
     scene = read_scene(root, names, fold, rankdir, afresh=True)
     steps = _chosen(len(scene.moves))
     pictures = (picture(at(scene, k), rankdir, engine) for k in steps)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     if format == "gif":
         return [write(folder / "flow.gif", _gif(shown.pipe("png") for shown in pictures))]
     digits = max(3, len(str(steps[-1])))
@@ -209,10 +212,7 @@ def frames(
 
 
 def _folder(directory: str | os.PathLike[str]) -> Path:
-    try:
-        folder = Path(directory)
-    except TypeError:
-        raise TypeError(f"frames are written to a folder, but got {describe(directory)}") from None
+    folder = as_path(directory, "frames are written to a folder")
     if folder.suffix.lower() in (".svg", ".png", ".gif") and not folder.is_dir():
         raise ValueError(
             f"frames are written to a folder, but {os.fspath(directory)!r} is the name of a file; "

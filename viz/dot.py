@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import graphviz
 
 from viz import labels, style
-from viz.scene import Arrow, Box, Scene
+from viz.scene import Arrow, Box, Remark, Scene
 from viz.style import Scale
 
 #: The shape of each role and its name in the legend; the outlines differ, not only the fills.
@@ -137,8 +137,9 @@ def _table(box: Box, colours: Scale) -> str:
     how = (
         labels.font(box.symbol, 12, style.MUTED if box.heading else style.INK) if box.symbol else ""
     )
-    rows = [" ".join(filter(None, (name, how)))]
-    rows += [labels.font(line, 9, style.MUTED) for line in box.lines]
+    rows = ["<TD>" + " ".join(filter(None, (name, how))) + "</TD>"] if name or how else []
+    rows += [f"<TD>{labels.font(line, 9, style.MUTED)}</TD>" for line in box.lines]
+    rows += [_remark(remark) for remark in box.remarks]
     numbers = []
     if box.data is not None:
         numbers.append(_value(box))
@@ -147,8 +148,15 @@ def _table(box: Box, colours: Scale) -> str:
     if numbers:
         # A folded picture is tall: its boxes are low.
         between = "" if box.kind == "folded part" else "</TR><TR>"
-        rows.append(labels.table(between.join(numbers)))
-    return labels.table(*(f"<TD>{row}</TD>" for row in rows if row))
+        rows.append(f"<TD>{labels.table(between.join(numbers))}</TD>")
+    return labels.table(*rows)
+
+
+def _remark(remark: Remark) -> str:
+    """A remark, or the room for it."""
+    room = math.ceil(style.width(remark.words, 9))
+    words = labels.font(remark.words if remark.known else " ", 9, style.MUTED)
+    return f'<TD WIDTH="{room}">{words}</TD>'
 
 
 def _value(box: Box) -> str:
@@ -210,15 +218,17 @@ def _not_yet(arrow: Arrow, error: float, look: Look) -> dict[str, str]:
 
 
 def _numbers(slope: float | None, error: float, look: Look, hidden: bool = False) -> str:
-    """The numbers of an arrow, in an empty frame that keeps them off its line."""
+    """The numbers of an arrow, near its line and far from that of the next arrow."""
     words = f"{look.back} {style.signed(error)}" if error else style.number(error)
     rows = [] if slope is None else [labels.font(f"× {style.number(slope)}", 9, style.MUTED)]
     room = math.ceil(style.width(words, 10, bold=True))
     rows.append(labels.font(" " if hidden else words, 10, style.text_hue(error), bold=True))
-    cells = [f'<TD WIDTH="{room}">{row}</TD>' for row in rows]
-    if look.downward:
-        return labels.table(*cells, padding=4)
-    return labels.table(*cells, '<TD HEIGHT="5"></TD>', padding=0)
+    if look.downward:  # the line is on the left
+        return labels.table(
+            *(f'<TD ALIGN="LEFT" WIDTH="{room + 12}">{row}</TD>' for row in rows), padding=4
+        )
+    cells = [f'<TD WIDTH="{room}">{row}</TD>' for row in rows]  # the line is below
+    return labels.table('<TD HEIGHT="12"></TD>', *cells, '<TD HEIGHT="4"></TD>', padding=0)
 
 
 # ---- The legend, which explains everything that is on the picture ------------------------------

@@ -20,6 +20,19 @@ def moments(scene: Scene) -> dict[str, list[tuple[int, float]]]:
     return found
 
 
+def known(scene: Scene) -> dict[str, list[int]]:
+    """For each box, the steps after which its remarks can be made."""
+    last: dict[str, dict[str, int]] = {
+        "value": {},
+        "gradient": {name: when[-1][0] for name, when in moments(scene).items()},
+        "sent": {move.sender: k for k, move in enumerate(scene.moves, start=1)},
+    }
+    return {
+        box.name: [last[remark.since].get(box.name, 0) for remark in box.remarks]
+        for box in scene.boxes
+    }
+
+
 def spread(count: int, most: int) -> list[int]:
     """The places of so many pictures, or of ``most`` of them, evenly spread from first to last.
 
@@ -42,14 +55,21 @@ def at(scene: Scene, step: int) -> Scene:
         raise ValueError(f"step is an integer from 0 to {last}, the whole sweep, but got {step!r}")
     runs = {name: tuple(grad for _, grad in when) for name, when in moments(scene).items()}
     reached = {name: grad for move in scene.moves[:step] for name, grad in move.grads.items()}
+    sayable = known(scene)
     crossed = {place for move in scene.moves[:step] for place in move.arrows}
     return replace(
         scene,
         title=f"Step {step} of {last}. {scene.title}",
         boxes=[
-            replace(box, grad=reached.get(box.name), run=runs[box.name])
-            if box.name in runs
-            else box
+            replace(
+                box,
+                grad=reached.get(box.name) if box.name in runs else box.grad,
+                run=runs.get(box.name, ()),
+                remarks=tuple(
+                    remark._replace(known=step >= when)
+                    for remark, when in zip(box.remarks, sayable[box.name], strict=True)
+                ),
+            )
             for box in scene.boxes
         ],
         arrows=[

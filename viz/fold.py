@@ -189,11 +189,16 @@ def _leaves(graph: Graph, inside: Mapping[Value, Part]) -> dict[Value, Part]:
 
 def _scene(graph: Graph, parts: Mapping[Value, Part], most: float) -> Scene:
     members: dict[Part, list[Value]] = {}
-    for node in graph.nodes:
-        members.setdefault(parts[node], []).append(node)
+    first: dict[Part, int] = {}
+    for place, node in enumerate(graph.nodes):
+        part = parts[node]
+        if part not in members:
+            members[part], first[part] = [], place
+        members[part].append(node)
     boxes = {
-        part: _box(graph, f"p{place}", part, nodes)
-        for place, (part, nodes) in enumerate(members.items())
+        # A part of one node is that node, whatever shows it: so it has the node's name.
+        part: _box(graph, f"{'v' if len(nodes) == 1 else 'p'}{first[part]}", part, nodes)
+        for part, nodes in members.items()
     }
     shown = {_shown(part, nodes): boxes[part].name for part, nodes in members.items()}
     layers = dict.fromkeys(part.column for part in boxes if part.column)
@@ -320,16 +325,17 @@ def _arrow(tail: Box, head: Box, way: _Way) -> Arrow:
 def _box(graph: Graph, name: str, part: Part, nodes: list[Value]) -> Box:
     """A part of one node is shown as that node, a neuron by its output, the others by counts."""
     heading, lines = _describe(graph, part, nodes)
+    symbol = style.symbol(nodes[0]._op) if len(nodes) == 1 else ""
     shown = _shown(part, nodes)
     return Box(
         name,
         graph.kind(nodes[0]) if len(nodes) == 1 else "folded part",
         heading,
         "\n".join(
-            (literal(part.name) if len(nodes) > 1 else heading, *lines)
+            (literal(part.name) if len(nodes) > 1 else heading or symbol, *lines)
             + ((f"data {shown.data!r}", f"grad {graph.grad(shown)!r}") if shown is not None else ())
         ),
-        symbol=style.symbol(nodes[0]._op) if len(nodes) == 1 else "",
+        symbol=symbol,
         data=shown.data if shown is not None else None,
         grad=graph.grad(shown) if shown is not None else None,
         lines=lines,

@@ -14,7 +14,7 @@ import graphviz
 
 from microgradlike.engine import Value
 from microgradlike.files import write
-from viz import labels
+from microgradlike.inputs import describe
 from viz.dot import digraph, legend
 from viz.film import at
 from viz.fold import folded
@@ -54,7 +54,7 @@ def draw(
         A Picture: shown by a notebook, and written to a file by its ``save``.
 
     Raises:
-        TypeError: ``root`` is no Value.
+        TypeError: ``root`` is no Value, or ``fold`` neither True, False nor None.
         ValueError: ``rankdir`` is neither "LR" nor "TB", or there is no such step.
 
     >>> a, b = Value(2.0, label="a"), Value(-3.0, label="b")
@@ -72,12 +72,9 @@ def picture(scene: Scene, rankdir: str, engine: Engine | None) -> Picture:
     return _picture(scene, rankdir, engine, legend(scene, rankdir))
 
 
-def picture_and_legend(
-    scene: Scene, rankdir: str, engine: Engine | None
-) -> tuple[Picture, Picture]:
-    """The same as two pictures, for a page on which only one of them grows and scrolls."""
-    alone = labels.legend_alone(legend(scene, rankdir))
-    return _picture(scene, rankdir, engine, ""), Picture(alone, "What it shows", {}, engine)
+def picture_alone(scene: Scene, rankdir: str, engine: Engine | None) -> Picture:
+    """The same without its legend, for a page on which that stays while the picture scrolls."""
+    return _picture(scene, rankdir, engine, "")
 
 
 def _picture(scene: Scene, rankdir: str, engine: Engine | None, legend: str) -> Picture:
@@ -93,6 +90,14 @@ def check_rankdir(rankdir: str) -> None:
         raise ValueError(f"rankdir is 'LR' (left to right) or 'TB' (top down), not {rankdir!r}")
 
 
+def check_fold(fold: bool | None) -> None:
+    """Refuse what is neither yes nor no."""
+    if fold is not None and not isinstance(fold, bool):
+        raise TypeError(
+            f"fold is True, False, or None to fold big graphs only, but got {describe(fold)}"
+        )
+
+
 def read_scene(
     root: Value,
     names: Mapping[str, Any] | None,
@@ -103,6 +108,7 @@ def read_scene(
 ) -> Scene:
     """The scene that ``draw`` shows for these arguments, which it checks."""
     check_rankdir(rankdir)
+    check_fold(fold)
     graph = Graph.of(root, names, afresh=afresh)
     if fold is None:
         fold = len(graph.nodes) > MOST_NODES

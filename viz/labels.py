@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import graphviz
-
 from viz import style
 from viz.style import Scale
 
@@ -38,13 +36,6 @@ def legend(rows: list[str]) -> str:
     """The lines as the label of a whole graph, so that every layout puts them below."""
     gap = '<TD HEIGHT="8"></TD>'
     return f"<{table(gap, *rows)}>"
-
-
-def legend_alone(legend: str) -> str:
-    """DOT text of a picture that has nothing but a legend."""
-    dot = graphviz.Digraph("legend")
-    dot.attr(fontname=style.FONT, bgcolor="transparent", labeljust="l", label=legend)
-    return str(dot.source)
 
 
 def key(name: str, cells: str) -> str:

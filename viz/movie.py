@@ -14,7 +14,7 @@ from microgradlike import losses
 from microgradlike.files import ending_in, write
 from microgradlike.inputs import describe
 from microgradlike.training import History
-from viz import labels, style
+from viz import style
 from viz.film import spread
 from viz.network import (
     Look,
@@ -26,9 +26,8 @@ from viz.network import (
     network_picture,
     read_network,
 )
-from viz.page import SUFFIXES, embedded, page
-from viz.picture import Picture
-from viz.render import SVG, Engine, outline, sides, text
+from viz.page import SUFFIXES, embedded, legend_list, page
+from viz.render import SVG, Engine, outline, text
 
 #: No more records than this are shown of one training.
 MOST_RECORDS = 200
@@ -100,7 +99,7 @@ def save_movie(
         },
         slots={
             "network": _network(networks, look, engine),
-            "legend": _legend(networks[-1], look, engine),
+            "legend": legend_list(legend(networks[-1], "weight", look)),
             "curve": _curve(history.loss, epochs[-1]),
         },
     )
@@ -189,14 +188,6 @@ def _network(networks: Sequence[Network], look: Look, engine: Engine | None) -> 
         groups[f"e{place}"].set("data-weight", str(place))
         if (number := groups.get(f"w{place}")) is not None:
             number.set("data-number", str(place))
-            ground, words = ([*number.iter(f"{SVG}{tag}")][-1] for tag in ("polygon", "text"))
-            words.attrib |= {"text-anchor": "middle", "x": f"{sum(sides(ground)) / 2:g}"}
-    return text(svg)
-
-
-def _legend(network: Network, look: Look, engine: Engine | None) -> str:
-    alone = labels.legend_alone(legend(network, "weight", look))
-    svg, _ = embedded(Picture(alone, "What it shows", {}, engine))
     return text(svg)
 
 

@@ -8,6 +8,8 @@ was told in sum. Both are read from ``flow.layer_errors``.
 from __future__ import annotations
 
 import itertools
+import math
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -24,7 +26,7 @@ from microgradlike.inputs import describe
 from microgradlike.typeset import literal
 from viz import labels, style
 from viz.picture import Picture
-from viz.render import Engine
+from viz.render import SVG, Engine, sides
 from viz.style import Scale
 
 Array = numpy.typing.NDArray[numpy.float64]
@@ -292,7 +294,22 @@ def network_picture(
         label = _lines(text, size, room.get(name[0], 0))
         titles.setdefault(name, text)
         dot.node(name, pos=_at(*place), shape="plain", fillcolor="none", label=label)
-    return Picture(str(dot.source), _heading(network), titles, engine)
+    return _Centred(str(dot.source), _heading(network), titles, engine)
+
+
+class _Centred(Picture):
+    """A picture with each weight in the middle of its ground, which keeps the arrow off it.
+
+    The layout program thinks a minus sign wider than it is.
+    """
+
+    def element(self) -> ElementTree.Element:
+        svg = super().element()
+        for group in svg.iter(f"{SVG}g"):
+            if group.get("data-name", "").startswith("w"):
+                ground, words = ([*group.iter(f"{SVG}{tag}")][-1] for tag in ("polygon", "text"))
+                words.attrib |= {"text-anchor": "middle", "x": f"{sum(sides(ground)) / 2:g}"}
+        return svg
 
 
 def _places(network: Network) -> dict[tuple[int, int | None], tuple[float, float]]:
@@ -394,9 +411,11 @@ def _share(network: Network, layer: int) -> float:
 
 
 def _lines(text: str, size: int, room: int) -> str:
+    lines = text.split("\n")
+    widest = math.ceil(max(style.width(line, size) for line in lines))
     rows = (
-        f'<TD WIDTH="{room}">{labels.font(line, size, style.MUTED)}</TD>'
-        for line in text.split("\n")
+        f'<TD WIDTH="{max(room, widest) + 6}">{labels.font(line, size, style.MUTED)}</TD>'
+        for line in lines
     )
     # Arrows run behind the words.
     return f"<{labels.table(*rows, padding=0, ground=style.PAGE)}>"
@@ -440,6 +459,11 @@ def legend(network: Network, hue: Hue, look: Look) -> str:
     tips = (f"solid {way} +", f"dashed {way} −")
     for tip, colour, words in zip(tips, (style.POSITIVE, style.NEGATIVE), meaning, strict=True):
         rows.append(labels.key(tip, labels.bar(6, colour) + labels.words(words, 8)))
+    if any(network.told(layer, hue)[to, source] == 0 for layer, to, source in arrows(network)):
+        nothing = {"weight": "weight 0: nothing is passed on", "error": "no error going back"}[hue]
+        rows.append(
+            labels.key(f"dotted {way} 0", labels.bar(6, style.MUTED) + labels.words(nothing, 8))
+        )
     if len(arrows(network)) <= MOST_NUMBERED_ARROWS:
         numbers = "weight" if hue == "weight" else "error going back: δ × weight"
         rows.append(labels.key("numbers", labels.words(numbers)))

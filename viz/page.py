@@ -44,7 +44,7 @@ def page(
         choices: more controls beside the choice of colours: HTML.
     """
     sheet = style.page_stylesheet() + _read("page.css")
-    script = "\n".join(_read(name) for name in ("transport.js", f"{kind}.js"))
+    script = "\n".join(_read(name) for name in ("transport.js", "zoom.js", f"{kind}.js"))
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(sheet)}; "
         "base-uri 'none'; form-action 'none'"
@@ -77,6 +77,46 @@ def embedded(shown: Picture) -> tuple[ElementTree.Element, dict[str, ElementTree
     svg.set("role", "group")
     drop(svg, "style")
     return svg, {group.attrib.pop("data-name", ""): group for group in svg.iter(f"{SVG}g")}
+
+
+def legend_list(label: str) -> str:
+    """The legend of a picture as a list of the page: on narrow windows and on paper it wraps.
+
+    >>> from viz import labels
+    >>> legend_list(labels.legend([labels.key("width", labels.words("size"))]))
+    '<dl class="microgradlike"><dt>width</dt><dd><span>size</span></dd></dl>'
+    """
+    rows = ElementTree.fromstring(label[1:-1].replace("\\\\", "\\"))
+    keys = ((name, cells) for name, *cells in rows if cells)
+    items = (
+        f"<dt>{_spoken(name)}</dt><dd>{''.join(map(_legend_cell, cells))}</dd>"
+        for name, cells in keys
+    )
+    return f'<dl class="microgradlike">{"".join(items)}</dl>'
+
+
+def _legend_cell(cell: ElementTree.Element) -> str:
+    """A bar, a swatch with its number, or words."""
+    bar = cell.find("TABLE/TR/TD")
+    if bar is not None:
+        width, height, fill = (bar.attrib[name] for name in ("WIDTH", "HEIGHT", "BGCOLOR"))
+        size = f'width="{width}" height="{height}"'
+        return f'<svg {size}><rect {size} fill="{fill}"/></svg>'
+    words = _spoken(cell)
+    if "BGCOLOR" not in cell.attrib:
+        return f"<span>{words}</span>"
+    ink = cell.find("FONT")
+    assert ink is not None
+    return (
+        '<svg class="swatch" width="62" height="20">'
+        f'<rect width="62" height="20" fill="{cell.attrib["BGCOLOR"]}"/>'
+        f'<text x="31" y="14" text-anchor="middle" fill="{ink.attrib["COLOR"]}">{words}</text>'
+        "</svg>"
+    )
+
+
+def _spoken(cell: ElementTree.Element) -> str:
+    return html.escape("".join(cell.itertext()))
 
 
 def drop(parent: ElementTree.Element, tag: str) -> None:

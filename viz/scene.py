@@ -12,7 +12,7 @@ import re
 import statistics
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from microgradlike.engine import Value
 from microgradlike.flow import Step, backward_steps, by_value, nodes
@@ -32,10 +32,28 @@ LONGEST_FORMULA = 12
 FLAT = 0.01
 FLATTENING = {"tanh", "sigmoid", "erf", "softsign", "relu"}
 
-#: A gradient has vanished below this share of the largest, and explodes above so many medians.
+#: A gradient has vanished below this share of the result's own, and explodes above so many medians.
 VANISHED, EXPLODING = 1e-6, 1e3
 
+#: What each flag says in a sentence.
+FLAGS = {
+    "saturated": "{} is saturated",
+    "dead": "{} is dead",
+    "vanished": "the gradient of {} has almost vanished",
+    "exploding": "the gradient of {} explodes",
+}
+
 COMMUTATIVE = {"add", "mul", "maximum", "minimum", "hypot", "logaddexp"}
+
+
+class Remark(NamedTuple):
+    """What a reader should be told about a node: the error is lost there, or a number broke."""
+
+    words: str
+    since: Literal["value", "gradient", "sent"] = "value"
+    """What must have happened before it can be said: the node has that, or has sent its error."""
+    known: bool = True
+    """Whether that has happened; until then there is only room for it."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +72,7 @@ class Box:
     data: float | None = None
     grad: float | None = None
     lines: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
     column: str = ""
     ordered: bool = False
     run: tuple[float, ...] = ()
@@ -187,9 +206,22 @@ class Graph:
                 return step.node
         return None
 
+    def birth(self, node: Value) -> str:
+        """Whether a NaN or an infinity is born in the value of a node, in words; or nothing."""
+        if math.isfinite(node.data):
+            return ""
+        number = style.number(node.data)
+        if node is self.origin:
+            return f"origin: {number} begins here"
+        operands = [float(operand) for operand in node.operands]
+        if all(map(math.isfinite, operands)):
+            return f"{number} begins here too"
+        was_a_number = not any(map(math.isnan, operands))
+        return "here infinity becomes NaN" if math.isnan(node.data) and was_a_number else ""
+
     @functools.cached_property
     def flags(self) -> Mapping[Value, list[str]]:
-        """Where the error gets lost or grows without measure, in a word or two for each place."""
+        """Where the error gets lost or grows without measure: for each place, some of ``FLAGS``."""
         flags: dict[Value, list[str]] = {}
         for step in self.steps:
             if step.node.op in FLATTENING and abs(step.slope) < FLAT:
@@ -197,9 +229,9 @@ class Graph:
         grads = {node: self.grad(node) for node in self.nodes}
         sizes = [abs(grad) for grad in grads.values() if grad and math.isfinite(grad)]
         if sizes:
-            largest, median = max(sizes), statistics.median(sizes)
+            first, median = abs(self.grad(self.root)), statistics.median(sizes)
             for node, grad in grads.items():
-                if 0 < abs(grad) < VANISHED * largest:
+                if 0 < abs(grad) < VANISHED * first:
                     flags.setdefault(node, []).append("vanished")
                 elif EXPLODING * median < abs(grad) < math.inf:
                     flags.setdefault(node, []).append("exploding")
@@ -257,7 +289,7 @@ def whole(graph: Graph, part: Collection[Value] | None = None) -> Scene:
         earlier = graph.grad(node) - arrived.get(node, graph.grad(node))
         box = boxes[node] = _box(graph, node, earlier)
         if elsewhere:
-            shown.append(replace(box, kind="elsewhere", lines=()))
+            shown.append(replace(box, kind="elsewhere", lines=(), remarks=()))
             continue
         steps = iter(ways.get(node, ()))
         for place, operand in enumerate(node.operands):
@@ -313,24 +345,29 @@ def _box(graph: Graph, node: Value, earlier: float) -> Box:
         symbol=symbol,
         data=node.data,
         grad=graph.grad(node),
-        lines=tuple(_remarks(graph, node, earlier)),
+        lines=_history(node, earlier, graph.grad(node)),
+        remarks=tuple(_remarks(graph, node)),
         ordered=len(node.operands) == 2 and node.op not in COMMUTATIVE,
     )
 
 
-def _remarks(graph: Graph, node: Value, earlier: float) -> Iterator[str]:
+def _remarks(graph: Graph, node: Value) -> Iterator[Remark]:
     """What a reader should be told about a node: where the error is lost, or a number broke."""
-    grad = graph.grad(node)
-    operands = [float(operand) for operand in node.operands]
-    nan_is_born = math.isnan(node.data) and not any(map(math.isnan, operands))
-    if nan_is_born or (not math.isfinite(node.data) and all(map(math.isfinite, operands))):
-        yield f"{style.number(node.data)} begins here"
+    if birth := graph.birth(node):
+        yield Remark(birth)
     elif node is graph.origin:
-        yield "the error breaks here"
+        yield Remark("origin: the error breaks here", "sent")
     if graph.ran:
-        yield from graph.flags.get(node, ())
-    if abs(earlier) > 1e-9 * abs(grad - earlier) and math.isfinite(earlier):
-        yield f"{style.signed(earlier)} {'came another way' if node.op else 'was there before'}"
+        for flag in graph.flags.get(node, ()):
+            late = flag in ("vanished", "exploding")
+            yield Remark(flag, "gradient" if late else "value")
+
+
+def _history(node: Value, earlier: float, grad: float) -> tuple[str, ...]:
+    """What of the gradient did not come on the arrows of this picture."""
+    if abs(earlier) <= 1e-9 * abs(grad - earlier) or not math.isfinite(earlier):
+        return ()
+    return (f"{style.signed(earlier)} {'came another way' if node.op else 'was there before'}",)
 
 
 def _formula(node: Value, words: list[str]) -> str:

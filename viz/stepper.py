@@ -21,11 +21,11 @@ from microgradlike.engine import Value
 from microgradlike.files import ending_in, write
 from microgradlike.inputs import within
 from viz import style
-from viz.dot import Look
+from viz.dot import Look, legend
 from viz.fold import folded
-from viz.graph import check_rankdir, picture_and_legend
-from viz.page import SUFFIXES, drop, embedded, frame, page
-from viz.render import SVG, Engine, outline, sides, text
+from viz.graph import check_fold, check_rankdir, picture_alone
+from viz.page import SUFFIXES, drop, embedded, frame, legend_list, page
+from viz.render import SVG, Engine, outline, remarks, sides, text
 from viz.scene import Box, Graph, Scene, whole
 from viz.story import Story
 
@@ -53,7 +53,8 @@ def save_stepper(
         path: where to write it; the name ends in ``.html``.
         lr: the learning rate of an update step at the end, ``w - lr * grad``; None for no update.
         fold: show each neuron as one part and each layer as one frame; by default this is done for
-            graphs of more than 150 nodes. The parts can be opened in the page.
+            graphs of more than 150 nodes. Parts of up to 150 nodes can be looked into in the page,
+            if the graph has at most 2,000; above that, the page tells of the parts alone.
         names: names for Values that have no label; ``locals()`` will do.
         rankdir: the direction in which the data flows: "LR", to the right, or "TB", down.
         engine: the layout program, "graphviz-pure" (the default) or "dot".
@@ -62,7 +63,7 @@ def save_stepper(
         The path.
 
     Raises:
-        TypeError: ``root`` is no Value, or ``lr`` no number.
+        TypeError: ``root`` is no Value, ``lr`` no number, or ``fold`` neither True, False nor None.
         ValueError: ``rankdir`` is neither "LR" nor "TB", ``lr`` is negative or not finite, or the
             name does not end in ``.html``.
         OSError: the file cannot be written.
@@ -98,6 +99,7 @@ class Stepper:
         engine: Engine | None = None,
     ) -> None:
         check_rankdir(rankdir)
+        check_fold(fold)
         rate = None if lr is None else within("lr, the learning rate,", lr, 0, math.inf)
         graph = Graph.of(root, names, afresh=True)
         fold = len(graph.nodes) > MOST_NODES if fold is None else fold
@@ -138,8 +140,7 @@ def _view(
     boxes = [_with_room(story, scene, box) for box in scene.boxes]
     # What the notes say of a folded picture is said by the page itself.
     roomy = replace(scene, boxes=boxes, colours=story.colours, notes=[])
-    shown, legend = picture_and_legend(roomy, rankdir, engine)
-    svg, groups = embedded(shown)
+    svg, groups = embedded(picture_alone(roomy, rankdir, engine))
     description = ElementTree.Element(f"{SVG}desc")
     description.text = "Each node has a value and a gradient; the table below has the same numbers."
     svg.insert(1, description)
@@ -164,15 +165,14 @@ def _view(
         _mark_edge(group, marks, repr(arrow.contribution), numbered)
         if numbered:  # its numbers stand beside it, and the panel tells the rest
             drop(group, "title")
-    key, _ = embedded(legend)
     _slim(svg)
-    _slim(key)
     title = html.escape(story.title(opened)) if opened else ""
-    hidden = f' data-part="{opened}" data-title="{title}" hidden' if opened else ""
+    part = f' data-part="{opened}" data-title="{title}"' if opened else ""
+    hidden = " hidden" if opened else ""
     kind = "view folded" if scene.folded else "view"
     return (
-        f'<div class="{kind}"{hidden}>{text(svg)}</div>',
-        f'<div class="legend"{hidden}>{text(key)}</div>',
+        f'<div class="{kind}"{part}{hidden}>{text(svg)}</div>',
+        f'<div class="legend"{hidden}>{legend_list(legend(roomy, rankdir))}</div>',
     )
 
 
@@ -201,8 +201,11 @@ def _with_room(story: Story, scene: Scene, box: Box) -> Box:
     if node is None:
         return box
     name = story.names[node]
-    if box.heading and len(scene.members[box.name]) == 1 and name != box.heading:
-        box = replace(box, lines=(*box.lines, f"{style.shortened(name)} in the text"))
+    if len(scene.members[box.name]) == 1 and name != box.heading:
+        if box.heading:
+            box = replace(box, lines=(*box.lines, f"{style.shortened(name)} in the text"))
+        else:
+            box = replace(box, heading=name)
     values = tuple(value for _, value in story.values[node])
     return replace(box, values=values, run=tuple(grad for _, grad in story.grads.get(node, ())))
 
@@ -236,6 +239,8 @@ def _mark_node(story: Story, scene: Scene, box: Box, group: ElementTree.Element)
         _, right = sides(ground)
         letters.attrib |= {"x": f"{right - 2:g}", "text-anchor": "end", "class": kind}
         ground.set("class", f"{kind}-ground")
+    for words, remark in zip(remarks(group, len(box.remarks)), box.remarks, strict=True):
+        words.set("data-known", str(story.since(node, remark)))
     texts[-3].text = style.number(story.values[node][-1][1])
     if "data-node" in group.attrib:
         group.set("data-value", repr(story.values[node][-1][1]))

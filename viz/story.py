@@ -19,13 +19,16 @@ from microgradlike.flow import Step
 from microgradlike.ops import OPERATORS
 from microgradlike.typeset import Derivative, Symbol, counted
 from viz import style
-from viz.scene import Graph, Move, Scene
+from viz.scene import FLAGS, Graph, Move, Remark, Scene
 
-#: Of a graph of more nodes than this only the parts are told of.
+#: Of a graph of more nodes than this only the parts are told of: a page of all would be too large.
 MOST_DETAILED = 2000
 
-#: Paths are listed for the leaves of a graph of at most so many nodes.
-MOST_TRACED = 150
+#: Paths are looked for if the leaves times the nodes to look through are at most so many.
+MOST_TRACED = 12_000
+
+#: Paths of more nodes than this are counted and summed up, but not written down if they are many.
+LONGEST_PATH = 60
 
 
 class Moment(NamedTuple):
@@ -81,6 +84,8 @@ class Story:
         )
         if scene.folded and scene.notes:
             self.heading += f", folded: {len(graph.nodes):,} nodes as {len(scene.members):,}"
+        if not self.detailed:
+            self.heading += f"; above {MOST_DETAILED:,} nodes, parts cannot be looked into"
 
     @functools.cached_property
     def colours(self) -> style.Scale:
@@ -95,6 +100,14 @@ class Story:
     def moment_of(self, step: Step) -> int:
         """The moment at which a step is taken."""
         return self._sent_singly.get((step.node, step.place)) or self._sent[self._home[step.node]]
+
+    def since(self, node: Value, remark: Remark) -> int:
+        """The moment from which on a remark about a node can be made."""
+        if remark.since == "value":
+            return self.values[node][0][0]
+        if remark.since == "gradient":
+            return self.grads[node][-1][0]
+        return max(self.moment_of(step) for step in self.graph.steps if step.node is node)
 
     def title(self, box: str) -> str:
         """What a box is called in a sentence."""
@@ -146,13 +159,12 @@ class Story:
         symbols = self._symbols(node)
         how = flow.value_formula(node, symbols)
         text = flow.equation_in_words(node, symbols)
-        born = node is self.graph.origin and not math.isfinite(node.data)
         return Moment(
             "forward",
             f"{text} is computed: {style.number(node.data)}.",
             f"{text}: what is it?",
             _equation(symbols[node], how, *map(typeset.evaluated, (how, symbols[node]))),
-            flag=f"{style.number(node.data)} begins here" if born else "",
+            flag=self.graph.birth(node),
             active=box,
         )
 
@@ -225,7 +237,7 @@ class Story:
             terms = f"{style.number(step.before)} + {_in_sum(step.contribution)}"
             total = f"{parent} has received before: {terms} = {style.number(step.after)}"
         what = flow.equation_in_words(step.node, symbols)
-        flags = [f"{node} is {flag}" for flag in self.graph.flags.get(step.node, ())]
+        flags = [FLAGS[flag].format(node) for flag in self.graph.flags.get(step.node, ())]
         if step.node is self.graph.origin:
             flags.append("the first number that is not finite comes from here")
         if found := flow.break_at(step):
@@ -268,7 +280,9 @@ class Story:
             "backward",
             f"{title} {sends}.",
             f"{title} sends its error back: to whom does most of it go?",
-            rule=f"each share is a sum: there are {move.ways:,} ways in all" if summed else "",
+            rule=f"each share is a sum: {move.ways:,} edges of the graph lead back"
+            if summed
+            else "",
             active=move.sender,
         )
 
@@ -327,12 +341,16 @@ class Story:
         }
 
     def _traced(self) -> list[Value]:
-        if len(self.graph.nodes) > MOST_TRACED:
-            return []
-        return [node for node in self.graph.nodes if not node.op and node in self.grads]
+        """The leaves whose paths are told: all, or those that have a box of their own, or none."""
+        leaves = [node for node in self.graph.nodes if not node.op and node in self.grads]
+        alone = [leaf for leaf in leaves if len(self.scene.members[self._home[leaf]]) == 1]
+        most = MOST_TRACED // len(self.graph.nodes)
+        return next((some for some in (leaves, alone) if len(some) <= most), [])
 
     def _paths(self, leaf: Value) -> dict[str, Any]:
         found = flow.paths(self.graph.root, leaf)
+        longest = LONGEST_PATH if found.count > 1 else math.inf
+        written = [path for path in found.largest if len(path.nodes) <= longest]
         ways = [
             {
                 "nodes": [self.graph.ids[node] for node in path.nodes],
@@ -341,14 +359,23 @@ class Story:
                 "product": repr(path.product),
                 "text": style.number(path.product),
             }
-            for path in found.largest
+            for path in written
         ]
         others = found.count - len(ways)
-        rest = f"{others:,} more, together {style.number(found.remainder)}" if others else ""
+        rest = ""
+        if len(written) < len(found.largest):
+            rest = f"{_many(others)} {'more' if ways else 'paths'}, too long to be written down"
+        elif others:
+            rest = f"{_many(others)} more, together {style.number(found.remainder)}"
         return {"ways": ways, "rest": rest, "total": style.number(found.total)}
 
     def _symbols(self, node: Value) -> dict[Value, typeset.Tree]:
         return {v: Symbol(self.names[v], v.data) for v in (node, *node.parents)}
+
+
+def _many(count: int) -> str:
+    """A count, or its size where it has more digits than anyone reads."""
+    return f"{count:,}" if count < 10**21 else f"some 10^{len(str(count)) - 1}"
 
 
 def _in_sum(value: float) -> str:

@@ -59,10 +59,13 @@ ROLES = {
 
 
 def stylesheet() -> str:
-    """The CSS of a picture: its type, and its colours on a light and on a dark page."""
+    """The CSS of a picture: its type, and its colours on a light and on a dark page.
+
+    Paper is light.
+    """
     return (
         f".microgradlike{{{_LIGHT};background:{variable(PAGE)}}}\n"
-        f"@media (prefers-color-scheme:dark){{.microgradlike{{{_DARK}}}}}\n{_PAINT}"
+        f"@media screen and (prefers-color-scheme:dark){{.microgradlike{{{_DARK}}}}}\n{_PAINT}"
     )
 
 
@@ -71,8 +74,9 @@ def page_stylesheet() -> str:
     roles = ";".join(f"--{role}:{variable(colour)}" for role, colour in ROLES.items())
     return (
         f":root{{{_LIGHT};{roles}}}\n"
-        f"@media (prefers-color-scheme:dark){{:root:not([data-theme=light]){{{_DARK}}}}}\n"
-        f":root[data-theme=dark]{{{_DARK}}}\n{_PAINT}"
+        "@media screen and (prefers-color-scheme:dark)"
+        f"{{:root:not([data-theme=light]){{{_DARK}}}}}\n"
+        f"@media screen{{:root[data-theme=dark]{{{_DARK}}}}}\n{_PAINT}"
     )
 
 

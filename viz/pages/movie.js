@@ -67,7 +67,12 @@ function start(root) {
     return frame.count;
   }
 
-  transport(root, { last: frames.length - 1, show }).recall();
+  const size = zooming(root, () => {
+    const frame = one(".views", root);
+    frame.scrollTop = (frame.scrollHeight - frame.clientHeight) / 2;
+  });
+  size.begin();
+  transport(root, { last: frames.length - 1, show, key: size.key }).recall();
 }
 
 for (const root of all(".stepper")) start(root);

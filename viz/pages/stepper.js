@@ -6,7 +6,6 @@ function start(root) {
   let revealed = true;
   let chosen = "";
   let opened = "";
-  let zoom = 0;
   let shown = 0;
 
   const nodes = all("[data-node], [data-shows]", root).map((element) => ({
@@ -27,6 +26,7 @@ function start(root) {
     known: story.nodes[group.dataset.edge?.split("->")[1]]?.values[0][0] || 0, // no slope before
     contribution: group.dataset.contribution,
   }));
+  const remarks = all("[data-known]", root).map((words) => ({ words, known: Number(words.dataset.known) }));
   const boxes = all(".node[data-node], .node[data-box]", root);
 
   // ---- Showing a moment -------------------------------------------------------------------------
@@ -74,11 +74,15 @@ function start(root) {
       group.classList.toggle("current", now === at && crossed);
       set(group, "data-contribution", now >= at ? contribution : null);
     }
+    for (const { words, known } of remarks) {
+      set(words, "visibility", now < known || (asked && now === known) ? "hidden" : null);
+    }
     for (const box of boxes) {
       box.classList.toggle("active", (box.dataset.box || box.dataset.node) === told.active);
     }
     follow();
     say(now, told, asked);
+    number();
     return `${told.kind}: ${asked ? told.question : told.sentence}`;
   }
 
@@ -120,6 +124,7 @@ function start(root) {
     write(one(".sum", root), asked ? "" : told.sum);
     write(one(".rule", root), asked && told.kind !== "backward" ? "" : told.rule);
     write(one(".flag", root), asked || !told.flag ? "" : `⚠ ${told.flag}`);
+    one(".reveal", root).hidden = !asked;
   }
 
   // ---- Being asked first ------------------------------------------------------------------------
@@ -140,6 +145,7 @@ function start(root) {
     revealed = true;
   }
 
+  one(".reveal", root).addEventListener("click", () => one(".next", root).click());
   one(".quiz", root).addEventListener("change", () => {
     if (!quiz()) steps.go();
   });
@@ -148,8 +154,7 @@ function start(root) {
     const node = event.target.closest(".node");
     if (node && walk(event.key, node)) return true;
     if (event.key === "Escape") choose("");
-    else if ("+-0".includes(event.key)) resize({ "+": zoom + 1, "-": zoom - 1, 0: 0 }[event.key]);
-    else return false;
+    else return size.key(event);
     return true;
   }
 
@@ -169,8 +174,10 @@ function start(root) {
     if (!group) return;
     const heading = place.appendChild(document.createElement("h2"));
     heading.textContent = group.dataset.name;
-    const words = place.appendChild(document.createElement("p"));
-    words.textContent = one("title", group).textContent.split("\ndata ")[0];
+    const words = one("title", group).textContent.split("\ndata ")[0];
+    if (words !== group.dataset.name) place.appendChild(document.createElement("p")).textContent = words;
+    place.appendChild(document.createElement("p")).className = "numbers";
+    number();
     const inside = id !== opened && all(".view[data-part]", root).find((view) => view.dataset.part === id);
     if (inside) {
       const open = place.appendChild(document.createElement("button"));
@@ -182,12 +189,20 @@ function start(root) {
     if (story.paths[id]) list(place, story.paths[id]);
   }
 
+  // What the chosen node shows at this moment, for its box may be out of sight.
+  function number() {
+    const node = nodes.find(({ element }) => element.matches(".chosen-node"));
+    if (node) write(one(".numbers", root), `value ${node.value.textContent}, gradient ${node.grad.textContent}`);
+  }
+
   function list(place, paths) {
     const intro = place.appendChild(document.createElement("p"));
-    const many = paths.ways.length > 1 || paths.rest;
-    intro.textContent = many
-      ? "The error reaches it on these paths; its gradient is their sum:"
-      : "The error reaches it on one path; its gradient is the product of the slopes:";
+    if (!paths.ways.length) intro.textContent = "The error reaches it on many paths; its gradient is their sum:";
+    else if (paths.ways.length > 1 || paths.rest) {
+      intro.textContent = "The error reaches it on these paths; its gradient is their sum:";
+    } else {
+      intro.textContent = "The error reaches it on one path; its gradient is the product of the slopes:";
+    }
     const ways = place.appendChild(document.createElement("ol"));
     for (const path of paths.ways) {
       const item = ways.appendChild(document.createElement("li"));
@@ -266,26 +281,16 @@ function start(root) {
     one(".where", root).hidden = !part;
     write(one(".opened", root), view ? view.dataset.title : "");
     if (stops().length) land(stops()[0]);
-    const svg = one(".view:not([hidden]) > svg", root);
-    const tiny = one(".views", root).clientWidth < 0.45 * Number(svg.getAttribute("width"));
-    resize(tiny ? -1 : 0); // too wide to be read whole: begin with a part
+    size.begin();
     choose(chosen);
   }
 
-  function resize(wanted) {
-    zoom = Math.min(Math.max(wanted, -3), 6);
-    root.classList.toggle("zoomed", zoom !== 0);
-    for (const svg of all(".view > svg", root)) {
-      svg.style.width = zoom ? `${Number(svg.getAttribute("width")) * 1.3 ** zoom}px` : "";
-    }
+  const size = zooming(root, () => {
     measure();
     follow();
-  }
+  });
 
   one(".close", root).addEventListener("click", () => look(""));
-  one(".smaller", root).addEventListener("click", () => resize(zoom - 1));
-  one(".larger", root).addEventListener("click", () => resize(zoom + 1));
-  one(".fit", root).addEventListener("click", () => resize(0));
 
   // ---- Beginning --------------------------------------------------------------------------------
 

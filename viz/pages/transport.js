@@ -98,6 +98,11 @@ function transport(root, page) {
     } else if (keys[event.key]) {
       by_hand(keys[event.key]);
       event.preventDefault();
+    } else if (event.key === "?") {
+      const help = one(".keys", root);
+      help.open = !help.open;
+      help.scrollIntoView({ block: "nearest" });
+      event.preventDefault();
     } else if (event.key === " " && !event.target.closest("button, input, summary")) {
       play(!timer);
       event.preventDefault();
