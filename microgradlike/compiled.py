@@ -152,7 +152,10 @@ class Compiled:
             ValueError: nobody else has one of them any more: it was made anew.
         """
         self._known()
-        if min(map(sys.getrefcount, self._parameters), default=_HELD + 1) <= _HELD:
+        held = numpy.full(len(self._parameters), _HELD)
+        for path in self._paths:  # each tape holds those that it met
+            held[path.places[path.places >= 0]] += 1
+        if (numpy.fromiter(map(sys.getrefcount, self._parameters), int, len(held)) <= held).any():
             raise ValueError(
                 "nobody but this compiled function has one of its parameters any more, so it was "
                 "replaced by another Value; change parameters by p.data = ..., or call retrace()"
@@ -644,7 +647,6 @@ class _Path:
     def find(self, places: dict[Value, int]) -> None:
         """Where the parameters of the path stand among those of the function."""
         self.places = numpy.array([places.get(p, -1) for p in self.tape.parameters], int)
-        self.tape.parameters.clear()  # from now on the function alone holds them
         for replay in (self.replay, self.guards):
             if replay:
                 replay.place(self.places, len(places))
