@@ -8,6 +8,8 @@ everything else that uses them.
 
 from __future__ import annotations
 
+import itertools
+import math
 import mmap
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -705,12 +707,13 @@ class _Arguments:
         self.rows = counts[0]
         if not self.rows:
             raise ValueError("there are no rows: all arguments are empty")
-        self.flat = [array.reshape(self.rows, -1) for array in self.arrays]
-        widths = [array.shape[1] for array in self.flat]
-        self.starts = numpy.cumsum([0, *widths])
+        widths = [math.prod(shape) for shape in self.shapes]
+        both = zip(self.arrays, widths, strict=True)
+        self.flat = [array.reshape(self.rows, width) for array, width in both]
+        self.starts = list(itertools.accumulate(widths, initial=0))
         self.read = 0
         self.files = [column._mmap for column in columns if _is_file(column)]
-        self.inputs = int(self.starts[-1])
+        self.inputs = self.starts[-1]
 
     def _let_go(self, rows: int) -> None:
         """Now and then, let go of the pages of a file that were read: they would all stay."""
@@ -770,8 +773,9 @@ def _is_file(column: Any) -> bool:
 
 
 def _finite(numbers: Array) -> bool:
-    with numpy.errstate(all="ignore"):
-        return bool(numpy.isfinite(numbers.sum())) or bool(numpy.isfinite(numbers).all())
+    if numbers.ndim == 1 and math.isfinite(numpy.dot(numbers, numbers)):
+        return True  # quickly: the other way looks at each
+    return bool(numpy.isfinite(numbers).all())
 
 
 def _reduced(results: Array, reduce: str) -> float:

@@ -97,10 +97,12 @@ class _Block:
         first: whether they are the first ones.
         own: for each slot of ``once``, whether it is a weight of a layer that has its weights for
             itself: the layer writes their errors, and need not add to zeros.
+        theta, gradient: where such weights and their errors stand.
     """
 
     def __init__(self, program: Program) -> None:
         self.first = True
+        self.theta = self.gradient = numpy.empty(0)
         uses = numpy.zeros(program.once.slots, numpy.int32)
         for once, slot in program.outputs:
             if once:
@@ -174,11 +176,21 @@ class _Lanes:
             return read, None
         return read, add if signs is None else lambda errors: add(errors * signs)
 
-    def own(self, i: Layer) -> Any:
-        """The errors of weights that nobody else uses in these lanes: written, not added to."""
-        if not self.block.own[i.weights].all():
-            return None
-        return self.once_errors[_as_slice(i.weights)].reshape(i.weights.shape)
+    def weights(self, i: Layer) -> tuple[Callable[[], Any], Callable[[Any, Any], None] | None]:
+        """The weights of a layer; and what adds delta x values to their errors."""
+        block, found, shape = self.block, _as_slice(i.weights), i.weights.shape
+        if not block.own[i.weights].all():
+            read, add = self.constant(i.weights, i.signs)
+            return read, None if add is None else lambda delta, x: add(numpy.dot(delta, x.T))
+
+        def send(delta: Any, x: Any) -> None:
+            errors = block.gradient[found].reshape(shape)
+            if block.first:
+                numpy.dot(delta, x.T, out=errors)
+            else:
+                numpy.add(errors, numpy.dot(delta, x.T), out=errors)
+
+        return lambda: block.theta[found].reshape(shape), send
 
     def bias(self, i: Any, out: Array, errors: Array) -> tuple[Action | None, Action | None]:
         """What adds the biases of an instruction, and what sends their errors back."""
@@ -260,11 +272,10 @@ def _layer(self: _Lanes, i: Layer) -> tuple[Action, Action]:
     out, errors = self.outputs(i)
     places, outs = len(i.values), len(i.weights)
     lanes = out.shape[1]
-    weights, add_weights = self.constant(i.weights, i.signs)
     add_bias, send_bias = self.bias(i, out, errors)
     some = _some_lanes(self.reached(i), lanes)
     if places == 1:
-        own = self.own(i)
+        weights, send_weights = self.weights(i)
         read = _reader(self.values, i.values[0])
         add = self.adder(i.values[0])
 
@@ -276,10 +287,8 @@ def _layer(self: _Lanes, i: Layer) -> tuple[Action, Action]:
         def backward() -> None:
             live = some()
             delta, x = _chosen(live, errors, read())
-            if own is not None and self.block.first:
-                numpy.dot(delta, x.T, out=own)
-            elif add_weights:
-                add_weights(numpy.dot(delta, x.T))
+            if send_weights:
+                send_weights(delta, x)
             if send_bias:
                 send_bias()
             if add and add.assigns and live is None:
@@ -289,6 +298,7 @@ def _layer(self: _Lanes, i: Layer) -> tuple[Action, Action]:
 
         return forward, backward
 
+    weights, add_weights = self.constant(i.weights, i.signs)
     read = _reader(self.values, i.values)
     out_places, error_places = (x.reshape(places, outs, lanes) for x in (out, errors))
     adders = [self.adder(values) for values in i.values]
@@ -593,7 +603,9 @@ class NumpyExecutor:
         self.lanes = max(FEWEST, min(MOST, BLOCK // max(program.rows.slots, 1)))
         self._rows: dict[tuple[int, int], _Lanes] = {}
         self._block = _Block(program)
-        self._shared = numpy.flatnonzero(~self._block.own)
+        self._direct = not program.once.instructions
+        self._clear = numpy.flatnonzero(~self._block.own)
+        self._shared = self._clear[self._clear < count]
         self._once = _Lanes(
             program.once, self.once[:, None], self.once_errors[:, None], self.once,
             self.once_errors, self.once_wants, self.once_wants, PARAMETERS, self._block,
@@ -641,16 +653,22 @@ class NumpyExecutor:
         Returns:
             The error of each parameter, summed over the rows.
         """
-        program = self.program
+        program, shared = self.program, self._block
+        count = len(program.parameters)
         with self._lock, numpy.errstate(all="ignore"):
-            numpy.copyto(self.theta, theta)
+            if self._direct:  # no copies of weights that only their layers use
+                self.theta[self._shared] = theta[self._shared]
+                shared.theta, shared.gradient = theta, numpy.empty(count)
+            else:
+                numpy.copyto(self.theta, theta)
+                shared.theta, shared.gradient = self.theta, self.once_errors
             for step in self._once.forward:
                 step()
-            self.once_errors[self._shared] = 0.0
+            self.once_errors[self._clear] = 0.0
             for start in range(0, rows, self.lanes):
                 end = min(start + self.lanes, rows)
                 block = self._for(end - start, mode)
-                self._block.first = start == 0
+                shared.first = start == 0
                 for prepare in block.prepare:
                     prepare()
                 load(block.values, start, end)
@@ -666,11 +684,15 @@ class NumpyExecutor:
             if seeds is not None and mode == PARAMETERS:
                 for step in self._once.backward:
                     step()
-            errors: Array = self.once_errors[: len(program.parameters)].copy()
+            if self._direct:
+                shared.gradient[self._shared] = self.once_errors[self._shared]
+                return shared.gradient
+            errors: Array = self.once_errors[:count].copy()
             return errors
 
     def _back(self, block: _Lanes, seeds: Any, lanes: int) -> None:
-        block.errors[block.clear] = 0.0
+        if len(block.clear):
+            block.errors[block.clear] = 0.0
         for (once, slot), seed in zip(self.program.outputs, seeds, strict=True):
             if seed:
                 if once:
