@@ -507,18 +507,19 @@ def _operation(self: _Lanes, i: Elementwise) -> tuple[Action, Action]:
 
     row, tie = row_of(i.operation)
     assert row is not None
+    unary = len(reads) == 1
+    first, second = reads[0], _nothing if unary else reads[1]
     ufunc = UFUNCS.get(row.name)
     if ufunc is not None:
 
         def forward() -> None:
-            ufunc(*[read() for read in reads], out=out)
+            ufunc(first(), out=out) if unary else ufunc(first(), second(), out=out)
 
     else:
         compute = formula(row.value)
 
         def forward() -> None:
-            x, y = (*[read() for read in reads], None)[:2]
-            numpy.copyto(out, compute(x, y, None, tie))
+            numpy.copyto(out, compute(first(), second(), None, tie))
 
     senders: list[Callable[[Any, Any], None]] = []
     for add, slope in reversed(list(zip(adds, row.slopes, strict=True))):
@@ -527,7 +528,7 @@ def _operation(self: _Lanes, i: Elementwise) -> tuple[Action, Action]:
         senders.append(_sender(add, slope, out, errors, reached, tie))
 
     def backward() -> None:
-        x, y = (*[read() for read in reads], None)[:2]
+        x, y = first(), second()
         for sender in senders:  # the last operand's first
             sender(x, y)
 

@@ -28,8 +28,11 @@ except ImportError:
 else:
 
     def loop(function: F) -> F:
-        """Compile once per machine: the machine code is kept beside this file, or in the cache."""
-        return cast("F", njit(cache=True)(function))
+        """Compile once per machine: the code is kept beside this file, or in the user's cache."""
+        try:
+            return cast("F", njit(cache=True)(function))
+        except RuntimeError:  # neither can be written
+            return cast("F", njit(function))
 
 
 CONSTANT, ONCE, ROWS = 0, 1, 2

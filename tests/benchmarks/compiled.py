@@ -154,15 +154,15 @@ def main() -> None:
     print("| step | compiled | NumPy by hand | ratio |\n|---|---|---|---|")
     ours, by_hand, eager = moons()
     works = {
-        "moons, MLP 2-16-16-1, 100 rows": ((ours, by_hand), 300),
-        "classifier 64-32-10, 128 rows": (classifier(64, 32, 10), 300),
-        "classifier 784-128-10, 128 rows": (classifier(784, 128, 10), 100),
-        "classifier 784-512-512-10, 128 rows": (classifier(784, 512, 512, 10), 30),
+        "moons, MLP 2-16-16-1, 100 rows": ((ours, by_hand), 100),
+        "classifier 64-32-10, 128 rows": (classifier(64, 32, 10), 100),
+        "classifier 784-128-10, 128 rows": (classifier(784, 128, 10), 20),
+        "classifier 784-512-512-10, 128 rows": (classifier(784, 512, 512, 10), 3),
     }
-    for name, (pair, runs) in works.items():
-        a, b = compare(list(pair), runs)
+    for name, (pair, calls) in works.items():
+        a, b = compare(list(pair), runs=21, calls=calls)
         print(f"| {name} | {1e6 * a:,.0f} us | {1e6 * b:,.0f} us | {a / b:.2f} |")
-    a, b = compare([ours, eager], 5)
+    a, b = compare([ours, eager], runs=5, calls=10)
     print(
         f"\nThe moons step: eager {1e6 * b:,.0f} us, compiled {1e6 * a:,.0f} us: {b / a:,.0f} x\n"
     )

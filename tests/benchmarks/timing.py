@@ -8,14 +8,15 @@ import time
 from collections.abc import Callable
 
 
-def compare(works: list[Callable[[], object]], runs: int) -> list[float]:
-    """The median seconds of each, run in turn."""
+def compare(works: list[Callable[[], object]], runs: int, calls: int = 1) -> list[float]:
+    """The median seconds of one call of each, run in turn; short ones are called several times."""
     seconds: list[list[float]] = [[] for _ in works]
     for _ in range(runs):
         for work, kept in zip(works, seconds, strict=True):
             gc.collect()
             work()  # the one before has filled the caches with its own
             start = time.perf_counter()
-            work()
-            kept.append(time.perf_counter() - start)
+            for _ in range(calls):
+                work()
+            kept.append((time.perf_counter() - start) / calls)
     return [statistics.median(kept) for kept in seconds]
