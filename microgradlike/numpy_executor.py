@@ -480,7 +480,7 @@ def _fold(self: _Lanes, i: Fold) -> tuple[Action, Action]:
 
 def _operation(self: _Lanes, i: Elementwise) -> tuple[Action, Action]:
     out, errors = self.outputs(i)
-    operands = [self_operand(self, operands) for operands in i.operands]
+    operands = [_operand(self, operands) for operands in i.operands]
     reads = [read for read, _ in operands]
     adds = [add for _, add in operands]
     reached = self.reached(i)
@@ -551,12 +551,12 @@ def _sender(
     return send
 
 
-def self_operand(self: _Lanes, operands: Operands) -> tuple[Callable[[], Any], Any]:
+def _operand(self: _Lanes, operands: Operands) -> tuple[Callable[[], Any], Any]:
     """What reads an operand of an operation, and what adds to its error."""
     if not operands.once:
         return _reader(self.values, operands.slots), self.adder(operands.slots)
     read, add = self.constant(operands.slots, None)
-    column = read()[:, None]
+    column = read()[:, None]  # it stays the same array, whose numbers change
     if add is None:
         return lambda: column, None
     ones = numpy.ones(self.values.shape[1])

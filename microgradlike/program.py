@@ -237,13 +237,16 @@ class Stage:
             if not numpy.isin(total.values, above.slots).all() or i.count != total.values.size:
                 continue
             parts = [at_exp, at_sum]
-            at_sub, sub = source(exp.operands[0].slots, Elementwise)
+            inside = exp.operands[0]
+            at_sub, sub = (None, None) if inside.once else source(inside.slots, Elementwise)
             if sub is not None and sub.operation == "sub" and not sub.operands[1].once:
                 at_max, largest = source(sub.operands[1].slots, Fold)
                 if largest is not None and largest.operation == "maximum":
                     at_held, held = source(largest.values, Elementwise)
                     if held is not None and held.operation == "detach":
                         parts = [at_held, at_max, at_sub, *parts]
+            if not named.keys() >= set(parts):  # another softmax has taken one of them
+                continue
             members = [member for part in parts for member in named.pop(part)[1]]
             name = _times(f"softmax {total.values.shape[1]}", total.count)
             named[place] = name, [*members, i]

@@ -722,3 +722,15 @@ def test_bad_thetas_and_functions_are_one_sentence() -> None:
     with pytest.raises(TypeError, match="that of one Value, but the function returns a list"):
         compile(lambda x: [x, x]).mean([1.0])
     assert w.data == 1.0
+
+
+def test_two_softmaxes_of_the_same_exponentials_are_described() -> None:
+    w = Value(0.5)
+
+    def f(x: Any) -> Any:
+        shares = [exp(w * v) for v in x]
+        total, half = functions.sum(shares), functions.sum(shares[:2])
+        return [s / total for s in shares] + [s / half for s in shares[:2]]
+
+    assert "layer" not in compile(f).trace(X).describe()
+    agrees_with_eager(f, X)
