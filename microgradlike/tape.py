@@ -18,6 +18,8 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
+import numpy
+
 from microgradlike import ops  # noqa: F401  (the generated methods call it)
 from microgradlike.engine import Rule, Value, give_operators, line_of_user_code, traced_on
 from microgradlike.inputs import constant, describe, number  # noqa: F401  (number: likewise)
@@ -547,7 +549,7 @@ def trace(f: Callable[..., Any], example: Sequence[Any]) -> Tape:
     with traced_on(tape):
         result = f(*arguments)
         del arguments
-        tape.single = not isinstance(result, list | tuple)
+        tape.single = not isinstance(result, list | tuple | numpy.ndarray)
         outputs = [result] if tape.single else list(result)
         if not outputs or not all(isinstance(out, Value) for out in outputs):
             wrong = next((out for out in outputs if not isinstance(out, Value)), result)

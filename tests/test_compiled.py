@@ -375,6 +375,7 @@ def test_the_dimensions_of_arguments_and_results() -> None:
     assert compile(lambda x: x * 2)(Y).shape == (7,)
     assert compile(lambda x: [x[0], x[1] * 2])(X).shape == (7, 2)
     assert compile(lambda x: [x])(Y).shape == (7, 1)
+    assert compile(lambda x: numpy.array([x, 2 * x]))(Y).shape == (7, 2)
     assert compile(lambda m: m[0][1] * m[1][0])(NORMAL(size=(4, 2, 2))).shape == (4,)
     c = compile(lambda x, y: [x[0] * y, x[1] * x[2]])
     assert c.jacobian(X, Y).shape == (7, 2, 4)
