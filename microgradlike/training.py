@@ -323,7 +323,7 @@ class _Replayed:
         if self.single:
             outputs = [row[0] for row in outputs]
         metrics = [_measure(metric, out, target) for out, target in zip(outputs, y, strict=True)]
-        return numpy.array([results[:, 0].sum(), sum(metrics)])
+        return numpy.array([results[:, 0].sum(), numpy.sum(metrics)])
 
     def state(self) -> list[float]:
         return list(self.theta.tolist())
