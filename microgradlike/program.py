@@ -17,8 +17,9 @@ only under a condition has the condition's slots as its ``mask``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy
@@ -284,13 +285,21 @@ def build(graph: Graph) -> Program:
     return _Builder(graph).program()
 
 
-class _Sum(NamedTuple):
-    """A sum: the node that it computes, and its terms as arrays."""
+class _Sums(NamedTuple):
+    """Sums of as many terms each: the nodes that they compute; the terms, shape (sums, terms)."""
 
-    node: int
+    nodes: Any
     first: Any
     second: Any
     signs: Any
+
+    def take(self, rows: Any) -> _Sums:
+        return _Sums(*(x[rows] for x in self))
+
+    def sort(self, keys: Any) -> _Sums:
+        """The terms of each sum in the order of these keys, shape (sums, terms)."""
+        rows, order = numpy.arange(len(keys))[:, None], numpy.argsort(keys, axis=1, kind="stable")
+        return _Sums(self.nodes, *(x[rows, order] for x in self[1:]))
 
 
 class _Builder:
@@ -298,7 +307,6 @@ class _Builder:
         self.graph = graph
         self.forms = Forms(graph)
         self.constants: list[float] = graph.constants.tolist()
-        self.bias_of: dict[int, tuple[int, int]] = {}
         self.zero = self._constant(0.0)
         self._extend()
         self._find_levels()
@@ -315,9 +323,8 @@ class _Builder:
         """
         graph, terms = self.graph, self.forms.terms
         count = len(graph.op)
-        kind, of, first, second, sign = (
-            terms[name].copy() for name in ("kind", "of", "first", "second", "sign")
-        )
+        kind, of, first, second, sign = terms
+        of = of.copy()
         has = numpy.zeros((4, count), bool)
         has[kind, of] = True
         mixed = numpy.flatnonzero(has[WEIGHTED] & has[UNIT])
@@ -353,8 +360,15 @@ class _Builder:
         if extra:
             new = numpy.array(extra, numpy.int32).T
             columns = [numpy.concatenate(pair) for pair in zip(columns, new, strict=True)]
-        order = numpy.argsort(columns[1], kind="stable")
+        kind, of, first, _, sign = columns
+        values = numpy.flatnonzero(kind != BIAS)
+        order = values[numpy.argsort(of[values], kind="stable")]
         self.kind, self.of, self.first, self.second, self.sign = (x[order] for x in columns)
+        # Each sum has one bias at most by now.
+        biases = numpy.flatnonzero(kind == BIAS)
+        self.bias = numpy.full(count + len(like), self.zero, numpy.int32)
+        self.bias_sign = numpy.ones(count + len(like))
+        self.bias[of[biases]], self.bias_sign[of[biases]] = first[biases], sign[biases]
 
         def extended(of_nodes: Any, of_parts: Any) -> Any:
             return numpy.concatenate([of_nodes, numpy.asarray(of_parts, of_nodes.dtype)])
@@ -377,9 +391,8 @@ class _Builder:
     def _find_levels(self) -> None:
         graph, forms = self.graph, self.forms
         total = len(self.stage)
-        values = self.kind != BIAS
-        of = numpy.concatenate([self.of[values], self.of[values], forms.operands.of])
-        operand = numpy.concatenate([self.first[values], self.second[values], forms.operands.value])
+        of = numpy.concatenate([self.of, self.of, forms.operands.of])
+        operand = numpy.concatenate([self.first, self.second, forms.operands.value])
         # A weight is of a lower stage, and does not count.
         order = numpy.argsort(of, kind="stable")
         start = numpy.zeros(total + 1, numpy.int64)
@@ -459,12 +472,10 @@ class _Builder:
         mine = (self.stage == stage) & (self.role != GONE) & (self.level > 0)
         nodes = numpy.flatnonzero(mine)
         nodes = nodes[numpy.argsort(self.level[nodes], kind="stable")]
-        levels = self.level[nodes]
-        starts = numpy.flatnonzero(numpy.diff(levels, prepend=-1))
         self.end = first
         self.now = stage
         instructions: list[Instruction] = []
-        for level in numpy.split(nodes, starts[1:]):
+        for level in _runs(nodes, self.level[nodes]):
             instructions += self._level(level)
         return Stage(instructions, self.end)
 
@@ -508,8 +519,7 @@ class _Builder:
         lower = lower_left * 2 + lower_right
         key = ((op * 4 + lower) * 8 + masked - NEVER) * 4 + self.depends[nodes]
         order = numpy.lexsort((nodes, key))
-        bounds = numpy.flatnonzero(numpy.diff(key[order], prepend=-1))
-        for group in numpy.split(order, bounds[1:]):
+        for group in _runs(order, key[order]):
             places = left[group] if not lower_left[group[0]] else right[group]
             group = group[numpy.argsort(self.slot[places], kind="stable")]
             operands = [self._operands(left[group], lower_left[group[0]])]
@@ -541,148 +551,112 @@ class _Builder:
     # ---- Sums: layers first, then what is left ----
 
     def _sums(self, nodes: Any) -> Iterator[Instruction]:
-        weighted: dict[Any, list[_Sum]] = {}
-        others: dict[Any, list[_Sum]] = {}
-        for node in nodes.tolist():
-            start, end = self.bounds[node], self.bounds[node + 1]
-            kind, first = self.kind[start:end], self.first[start:end]
-            second, sign = self.second[start:end], self.sign[start:end]
-            is_bias = kind == BIAS
-            if is_bias.any():
-                (place,) = numpy.flatnonzero(is_bias)
-                self.bias_of[node] = int(first[place]), int(sign[place])
-                kind, first, second, sign = (x[~is_bias] for x in (kind, first, second, sign))
-            what = int(kind[0])
-            part = _Sum(node, first, self.slot[second], sign)
-            common = (int(self.reach[node]), int(self.depends[node]))
+        if not len(nodes):
+            return
+        start = self.bounds[nodes]
+        alike = (self.kind[start], self.bounds[nodes + 1] - start, self.reach[nodes])
+        keys = zip(*(x.tolist() for x in (*alike, self.depends[nodes])), strict=True)
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for place, key in enumerate(keys):
+            groups.setdefault(key, []).append(place)
+        for key in sorted(groups, key=lambda key: key[0] != WEIGHTED):
+            what, length, *_ = key
+            members = groups[key]
+            terms = start[members, None] + numpy.arange(length)
+            sums = _Sums(
+                nodes[members], self.first[terms], self.slot[self.second[terms]], self.sign[terms]
+            )
             if what == WEIGHTED:
-                # The same values in any order: a hash of them, checked when the matrix is made.
-                slots = numpy.sort(part.second)
-                weighted.setdefault((*common, slots.tobytes()), []).append(part)
+                yield from self._weighted(sums)
             else:
-                others.setdefault((*common, what, len(first)), []).append(part)
-        yield from self._layers(weighted)
-        for (_, _, what, _), sums in others.items():
-            yield self._plain_sums(what, sums)
+                yield self._plain_sums(what, sums)
 
-    def _layers(self, groups: dict[Any, list[_Sum]]) -> Iterator[Instruction]:
+    def _weighted(self, sums: _Sums) -> Iterator[Instruction]:
+        """Sums over the same values, in any order, are a layer."""
+        sums = sums.sort(sums.second)
+        slots = sums.second
+        twice = (slots[:, 1:] == slots[:, :-1]).any(axis=1)  # no row of a matrix
+        single = numpy.flatnonzero(twice).tolist()
+        same: dict[bytes, list[int]] = {}
+        for row in numpy.flatnonzero(~twice).tolist():
+            same.setdefault(slots[row].tobytes(), []).append(row)
         # Groups with the same weights on other values become one layer at several places.
-        alike: dict[Any, list[tuple[list[_Sum], Any]]] = {}
-        singles: dict[Any, list[_Sum]] = {}
-        for (reach, depends, _), sums in groups.items():
-            values = numpy.sort(sums[0].second)
-            if len(values) > 1 and (values[1:] == values[:-1]).any():
-                for part in sums:  # a value that occurs twice in one sum
-                    singles.setdefault((reach, depends, len(values)), []).append(part)
-                continue
-            matrix = _Matrix.of(sums)
-            alike.setdefault((reach, depends, *matrix.key()), []).append((sums, matrix))
-        made: list[Instruction] = []
-        for (reach, depends, shape, *_), members in alike.items():
-            if len(members) == 1:
-                (sums, matrix) = members[0]
-                if shape[0] == 1 and shape[1] < _LONG:
-                    singles.setdefault((reach, depends, shape[1]), []).append(sums[0])
-                else:
-                    made.append(self._layer([(sums, matrix.by_slot())]))
+        alike: dict[Any, list[tuple[_Sums, _Sums]]] = {}
+        for rows in same.values():
+            by_slot = sums.take(rows)
+            matrix = _standard(by_slot)
+            key = (len(rows), matrix.first.tobytes(), matrix.signs.tobytes())
+            alike.setdefault(key, []).append((by_slot, matrix))
+        for (rows, *_), members in alike.items():
+            if len(members) > 1:
+                yield self._layer([matrix for _, matrix in members])
+            elif rows == 1 and slots.shape[1] < _LONG:
+                single += same[members[0][0].second[0].tobytes()]
             else:
-                made.append(self._layer(members))
-        for sums in singles.values():
-            values = numpy.sort(sums[0].second)
-            distinct = not (values[1:] == values[:-1]).any()
-            if len(sums) == 1 and len(values) > 1 and distinct:
-                made.append(self._layer([(sums, _Matrix.of(sums).by_slot())]))
-            else:
-                made.append(self._plain_sums(WEIGHTED, sums))
-        yield from made
+                yield self._layer([members[0][0]])
+        if len(single) == 1 and slots.shape[1] > 1 and not twice[single[0]]:
+            yield self._layer([sums.take(single)])
+        elif single:
+            yield self._plain_sums(WEIGHTED, sums.take(single))
 
-    def _layer(self, members: list[tuple[list[_Sum], Any]]) -> Instruction:
-        matrix = members[0][1]
-        nodes = [m.nodes[j] for _, m in members for j in range(len(m.nodes))]
+    def _layer(self, matrices: list[_Sums]) -> Instruction:
+        """The same weights at as many places as there are matrices."""
+        nodes = numpy.concatenate([matrix.nodes for matrix in matrices])
         common = self._take(nodes)
         bias, bias_signs = self._bias(nodes)
-        shape = (len(members), len(matrix.nodes))
+        matrix = matrices[0]
+        shape = (len(matrices), len(matrix.nodes))
         return Layer(
             **common,
-            weights=matrix.weights,
+            weights=matrix.first,
             signs=None if (matrix.signs > 0).all() else matrix.signs.astype(float),
-            values=numpy.array([m.values for _, m in members]),
+            values=numpy.array([m.second[0] for m in matrices]),
             bias=None if bias is None else bias.reshape(shape),
             bias_signs=None if bias_signs is None else bias_signs.reshape(shape),
         )
 
-    def _plain_sums(self, what: int, sums: list[_Sum]) -> Instruction:
+    def _plain_sums(self, what: int, sums: _Sums) -> Instruction:
         if what == PRODUCT:  # by rows and columns, if they are the products of two matrices
-            sums = sorted(sums, key=lambda part: (*self.slot[part.first[:1]], part.second[0]))
+            keys = (sums.second[:, 0], self.slot[sums.first[:, 0]])
+            sums = sums.take(numpy.lexsort(keys))
         else:
-            sums = sorted(sums, key=lambda part: int(part.second[0]))
-        nodes = [part.node for part in sums]
-        common = self._take(nodes)
-        bias, bias_signs = self._bias(nodes)
-        signs = numpy.array([part.signs for part in sums], float)
-        first = numpy.array([part.first for part in sums], numpy.int32)
-        second = numpy.array([part.second for part in sums], numpy.int32)
+            sums = sums.take(numpy.argsort(sums.second[:, 0], kind="stable"))
+        if len(sums.nodes) == 1:  # in the order of the slots: a slice, if they stand in a row
+            sums = sums.sort(self.slot[sums.first] if what == PRODUCT else sums.second)
+        common = self._take(sums.nodes)
+        bias, bias_signs = self._bias(sums.nodes)
         rest = {
-            "signs": None if (signs > 0).all() else signs,
+            "signs": None if (sums.signs > 0).all() else sums.signs.astype(float),
             "bias": bias,
             "bias_signs": bias_signs,
         }
-        if len(sums) == 1:  # in the order of the slots: a slice, if they stand in a row
-            order = numpy.argsort(self.slot[first[0]] if what == PRODUCT else second[0])
-            first, second, signs = first[:, order], second[:, order], signs[:, order]
-            rest["signs"] = None if rest["signs"] is None else signs
         if what == PRODUCT:
-            return Products(**common, first=self.slot[first], second=second, **rest)
-        weights = first if what == WEIGHTED else None
-        return Sums(**common, weights=weights, values=second, **rest)
+            return Products(**common, first=self.slot[sums.first], second=sums.second, **rest)
+        weights = sums.first if what == WEIGHTED else None
+        return Sums(**common, weights=weights, values=sums.second, **rest)
 
-    def _bias(self, nodes: Sequence[int]) -> tuple[Any, Any]:
-        if not any(node in self.bias_of for node in nodes):
+    def _bias(self, nodes: Any) -> tuple[Any, Any]:
+        bias, signs = self.bias[nodes], self.bias_sign[nodes]
+        if (bias == self.zero).all():
             return None, None
-        pairs = numpy.array([self.bias_of.get(node, (self.zero, 1)) for node in nodes], numpy.int32)
-        signs = pairs[:, 1].astype(float)
-        return pairs[:, 0], None if (signs > 0).all() else signs
+        return bias, None if (signs > 0).all() else signs
 
 
-class _Matrix(NamedTuple):
-    """The weights of sums over the same values, with rows and columns in a standard order."""
+def _runs(items: Any, keys: Any) -> Iterator[Any]:
+    """The stretches of items that have the same key."""
+    ends = [*(numpy.flatnonzero(keys[1:] != keys[:-1]) + 1).tolist(), len(items)]
+    for start, end in pairwise([0, *ends]):
+        yield items[start:end]
 
-    nodes: list[int]
-    weights: Any
-    signs: Any
-    values: Any
 
-    @classmethod
-    def of(cls, sums: list[_Sum]) -> _Matrix:
-        """Columns in the order of the weights of the row that has the smallest one."""
-        slots = numpy.array([part.second for part in sums])
-        order = numpy.argsort(slots, axis=1, kind="stable")
-        weights = numpy.take_along_axis(numpy.array([part.first for part in sums]), order, axis=1)
-        signs = numpy.take_along_axis(numpy.array([part.signs for part in sums]), order, axis=1)
-        values = numpy.take_along_axis(slots, order, axis=1)
-        assert (values == values[0]).all()
-        rows = numpy.argsort(weights.min(axis=1), kind="stable")
-        columns = numpy.argsort(weights[rows[0]], kind="stable")
-        return cls(
-            [sums[row].node for row in rows],
-            weights[rows][:, columns].astype(numpy.int32),
-            signs[rows][:, columns],
-            values[0][columns],
-        )
+def _standard(sums: _Sums) -> _Sums:
+    """Sums over the same values as a matrix whose rows and columns stand in the weights' order.
 
-    def key(self) -> tuple[tuple[int, ...], bytes, bytes]:
-        return self.weights.shape, self.weights.tobytes(), self.signs.tobytes()
-
-    def by_slot(self) -> _Matrix:
-        """Columns in the order of their slots, rows in that of their nodes: both are slices."""
-        rows = numpy.argsort(self.nodes, kind="stable")
-        columns = numpy.argsort(self.values, kind="stable")
-        return _Matrix(
-            [self.nodes[row] for row in rows],
-            self.weights[rows][:, columns],
-            self.signs[rows][:, columns],
-            self.values[columns],
-        )
+    Columns in the order of the row that has the smallest weight.
+    """
+    rows = numpy.argsort(sums.first.min(axis=1), kind="stable")
+    columns = numpy.argsort(sums.first[rows[0]], kind="stable")
+    return _Sums(sums.nodes[rows], *(x[rows][:, columns] for x in sums[1:]))
 
 
 #: A weighted sum of so many terms is a layer of its own, even if it stands beside others.

@@ -10,7 +10,7 @@ or it differs from row to row, ``ROWS``. "Lower" below means of an earlier stage
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy
 
@@ -279,8 +279,8 @@ def _find_roots(
             if root[n] < 0:
                 root[n], role[n] = n, FOLD
             a = left[n]
-            whole = stage[left[a]] == stage[n] and stage[right[a]] == stage[n]
-            if op[a] == op[n] and uses[a] == 1 and not is_output[a] and whole:
+            alone = op[a] == op[n] and uses[a] == 1 and not is_output[a]
+            if alone and stage[left[a]] == stage[n] and stage[right[a]] == stage[n]:
                 root[a] = root[n]
         else:
             role[n] = PLAIN
@@ -354,15 +354,31 @@ def _collect_terms(
     return end
 
 
+class Terms(NamedTuple):
+    """The terms of all sums: ``first`` and ``second`` are weight and value, or both factors, or the
+    value twice; ``of`` is the sum's node."""
+
+    kind: Any
+    of: Any
+    first: Any
+    second: Any
+    sign: Any
+
+
+class Operands(NamedTuple):
+    """The values of all folds; ``of`` is the fold's node."""
+
+    of: Any
+    value: Any
+
+
 class Forms:
     """What the nodes of a graph become: plain operations, sums of terms, folds.
 
     Attributes:
         role: for each node ``GONE``, ``PLAIN``, ``FORM`` or ``FOLD``.
-        terms: of all sums, a record array with ``of`` (the sum's node), ``kind``, ``first``,
-            ``second`` and ``sign``: weight and value, value twice, both factors, or the lower value
-            twice.
-        operands: of all folds, a record array with ``of`` and ``value``.
+        terms: of all sums.
+        operands: of all folds.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -393,17 +409,12 @@ class Forms:
         as_written = (self.role == FORM) & ~has_inner & ~products & ~weighted
         self.role[as_written] = PLAIN
         terms = int(counts[self.role == FORM].sum())
-        self.terms = numpy.recarray(
-            terms, [(name, "i4") for name in ("of", "kind", "first", "second", "sign")]
-        )
+        self.terms = Terms(*(numpy.empty(terms, numpy.int32) for _ in Terms._fields))
         used = is_output.copy()  # products that are needed by themselves
-        kind, of, first, second, signs = (numpy.empty(terms, numpy.int32) for _ in range(5))
         _collect_terms(
             *(op, left, right, _ARITY, stage, uses, blocked, root, sign, self.role),
-            *(weighted, products, used, kind, of, first, second, signs),
+            *(weighted, products, used, *self.terms),
         )
-        self.terms.kind, self.terms.of, self.terms.sign = kind, of, signs
-        self.terms.first, self.terms.second = first, second
         plain = self.role == PLAIN
         for operands, arity in ((left, 1), (right, 2)):
             used[operands[plain & (_ARITY[op] >= arity)]] = True
@@ -423,9 +434,7 @@ class Forms:
         values = numpy.concatenate([graph.left[heads], graph.right[chained]])
         of = numpy.concatenate([root[heads], root[chained]])
         order = numpy.lexsort((numpy.arange(len(of)), of))
-        self.operands = numpy.rec.fromarrays(
-            (of[order], values[order]), dtype=[("of", "i4"), ("value", "i4")]
-        )
+        self.operands = Operands(of[order], values[order])
         used[self.operands.value] = True
         used[graph.left[short]] = used[graph.right[short]] = True
 

@@ -30,12 +30,10 @@ class Program:
 
     Args:
         seed: of the program.
-        branches: whether it may branch with ``if``.
-        tame: only operators that are smooth and finite, for second derivatives.
     """
 
-    def __init__(self, seed: int, branches: bool = True, tame: bool = False) -> None:
-        self.seed, self.branches, self.tame = seed, branches, tame
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
         draw = random.Random(seed)
         self.inputs = draw.randint(1, 4)
         self.parameters = [Value(draw.uniform(-1.5, 1.5), f"w{i}") for i in range(6)]
@@ -54,15 +52,14 @@ class Program:
         for _ in range(draw.randint(2, 14)):
             kind = draw.random()
             if kind < 0.25:
-                name = draw.choice(("tanh", "sin", "sigmoid", "exp") if self.tame else UNARY)
-                new = getattr(fn, name)(some())
+                new = getattr(fn, draw.choice(UNARY))(some())
             elif kind < 0.5:
-                name = draw.choice(("add", "sub", "mul") if self.tame else BINARY)
+                name = draw.choice(BINARY)
                 a, b = some(), draw.choice((some(), number()))
                 new = getattr(fn, name)(*draw.sample((a, b), 2))
             elif kind < 0.85:
                 new = self._dots(draw, pool, number)
-            elif kind < 0.95 or not self.branches:
+            elif kind < 0.95:
                 condition = draw.choice((some() > some(), some() <= number(), some() == some()))
                 new = fn.where(condition, some(), draw.choice((some(), number())))
             else:
