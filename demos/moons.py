@@ -1,8 +1,13 @@
 """Train a network on two moons, from plain scalars, and draw where its error came from.
 
+Two half circles of points reach into each other, and no straight line parts them. A network of 337
+weights learns to: each example is computed forward, its error flows backward, and every weight
+moves a little against its slope.
+
 Run it with ``python -m demos.moons``.
 """
 
+# %%
 from __future__ import annotations
 
 import time
@@ -14,69 +19,80 @@ from demos import options
 from microgradlike import Value, evaluate, fit, losses, no_grad, optim
 from microgradlike.nn import MLP
 
+demo = options(__doc__)
 
-def main() -> None:
-    """Train, save, draw, load, predict."""
-    chosen = options(main.__doc__ or "")
+# %% [markdown]
+# 100 points in two interleaving half circles; hinge wants the labels -1 and +1. The network has two
+# inputs, two hidden layers of 16 neurons, and one score: its sign is the prediction.
 
-    # 100 points in two interleaving half circles; hinge wants the labels -1 and +1.
-    X, y = make_moons(n_samples=100, noise=0.1, random_state=chosen.seed)
-    y = 2 * y - 1
+# %%
+X, y = make_moons(n_samples=100, noise=0.1, random_state=demo.seed)
+y = 2 * y - 1
+model = MLP(2, [16, 16, 1], activation="relu", seed=demo.seed)
+print(f"{model.__class__.__name__} 2-16-16-1 with {len(model.parameters())} parameters")
 
-    # Two inputs, two hidden layers of 16 neurons, one score: its sign is the prediction.
-    model = MLP(2, [16, 16, 1], activation="relu", seed=chosen.seed)
-    print(f"{model.__class__.__name__} 2-16-16-1 with {len(model.parameters())} parameters")
+# %%
+epochs, batch_size = 60, 10
+steps = epochs * len(X) // batch_size
+start = time.perf_counter()
+history = fit(
+    model,
+    X,
+    y,
+    loss=losses.hinge,
+    penalty=lambda: 1e-4 * losses.l2(model.parameters()),
+    optimizer=optim.Adam(model.parameters(), lr=optim.cosine(0.02, steps)),
+    epochs=epochs,
+    batch_size=batch_size,
+    seed=demo.seed,
+)
+seconds = time.perf_counter() - start
+loss, accuracy = evaluate(model, X, y, losses.hinge)
+print(
+    f"trained in {seconds:.1f} s: hinge loss {loss:.4f} "
+    f"({history.loss[-1]:.4f} with the penalty), training accuracy {accuracy:.0%}"
+)
+demo.show(
+    viz.plot_loss(history),
+    "moons_loss.svg",
+    "The loss falls from epoch to epoch, and the accuracy rises.",
+)
+demo.show(
+    viz.plot_decision_boundary(model, X, y),
+    "moons_boundary.png",
+    "What the network says of each point of the plane, and the points that it learned from.",
+)
 
-    epochs, batch_size = 60, 10
-    steps = epochs * len(X) // batch_size
-    start = time.perf_counter()
-    history = fit(
-        model,
-        X,
-        y,
-        loss=losses.hinge,
-        penalty=lambda: 1e-4 * losses.l2(model.parameters()),
-        optimizer=optim.Adam(model.parameters(), lr=optim.cosine(0.02, steps)),
-        epochs=epochs,
-        batch_size=batch_size,
-        seed=chosen.seed,
-    )
-    seconds = time.perf_counter() - start
-    loss, accuracy = evaluate(model, X, y, losses.hinge)
-    print(
-        f"trained in {seconds:.1f} s: hinge loss {loss:.4f} "
-        f"({history.loss[-1]:.4f} with the penalty), training accuracy {accuracy:.0%}"
-    )
+# %% [markdown]
+# Of 1,000 points it has never seen, the one it judges worst: who is to blame for that error?
 
-    written = [
-        viz.save(viz.plot_loss(history), chosen.out / "moons_loss.svg"),
-        viz.save(viz.plot_decision_boundary(model, X, y), chosen.out / "moons_boundary.png"),
-    ]
+# %%
+new_X, new_y = make_moons(n_samples=1000, noise=0.1, random_state=demo.seed + 1)
+new_y = 2 * new_y - 1
+print(f"accuracy on 1,000 new points {evaluate(model, new_X, new_y, losses.hinge)[1]:.1%}")
+with no_grad():
+    margins = [label * model(x).data for x, label in zip(new_X, new_y, strict=True)]
+worst = margins.index(min(margins))
+x0, x1 = (Value(v, label) for v, label in zip(new_X[worst], ("x0", "x1"), strict=True))
+model.zero_grad()
+error = losses.hinge(model([x0, x1]), new_y[worst])
+error.label = "loss"
+error.backward()
+demo.show(
+    viz.draw(error),
+    "moons_graph.svg",
+    "The error of the point that it judges worst, flowing back through the network.",
+)
 
-    # Of 1,000 points it has never seen, the one it judges worst: who is to blame for that error?
-    new_X, new_y = make_moons(n_samples=1000, noise=0.1, random_state=chosen.seed + 1)
-    new_y = 2 * new_y - 1
-    print(f"accuracy on 1,000 new points {evaluate(model, new_X, new_y, losses.hinge)[1]:.1%}")
-    with no_grad():
-        margins = [label * model(x).data for x, label in zip(new_X, new_y, strict=True)]
-    worst = margins.index(min(margins))
-    x0, x1 = (Value(v, label) for v, label in zip(new_X[worst], ("x0", "x1"), strict=True))
-    model.zero_grad()
-    error = losses.hinge(model([x0, x1]), new_y[worst])
-    error.label = "loss"
-    error.backward()
-    written.append(viz.draw(error).save(chosen.out / "moons_graph.svg"))
+# %% [markdown]
+# Kept for later: the weights as a file, read by a network that was never trained.
 
-    written.append(model.save(chosen.out / "moons_model.npz"))
-    restored = MLP(2, [16, 16, 1], activation="relu")
-    restored.load(written[-1])
-    with no_grad():
-        score = restored([0.0, 1.0]).data
-    label = 1 if score > 0 else -1
-    print(f"the saved model, loaded: the score of (0, 1) is {score:+.3f}, label {label:+d}")
-    for path in written:
-        print("wrote", path)
-
-
-if __name__ == "__main__":
-    main()
+# %%
+saved = model.save(demo.out / "moons_model.npz")
+print("wrote", saved)
+restored = MLP(2, [16, 16, 1], activation="relu")
+restored.load(saved)
+with no_grad():
+    score = restored([0.0, 1.0]).data
+label = 1 if score > 0 else -1
+print(f"the saved model, loaded: the score of (0, 1) is {score:+.3f}, label {label:+d}")
