@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import viz
+from microgradlike.files import make_folder
 
 
 @dataclass
@@ -49,11 +50,16 @@ def options(description: str | None) -> Demo:
     parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn at random")
     # The arguments of a notebook's kernel are not ours.
     chosen = parser.parse_args([] if _in_notebook() else None)
-    try:
-        chosen.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        parser.error(f"cannot make the folder {str(chosen.out)!r} ({error.strerror})")
+    out_folder(parser, chosen.out)
     return Demo(chosen.out, chosen.seed)
+
+
+def out_folder(parser: argparse.ArgumentParser, out: Path) -> None:
+    """Make the folder, or say in a sentence why not."""
+    try:
+        make_folder(out)
+    except OSError as error:
+        parser.error(str(error))
 
 
 def _in_notebook() -> bool:

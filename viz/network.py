@@ -92,6 +92,7 @@ def draw_network(
     loss: Callable[[Any, Any], Any] = losses.mse,
     hue: Hue = "weight",
     names: Sequence[Sequence[str]] | None = None,
+    beside: Sequence[Any] = (),
     engine: Engine | None = None,
 ) -> Picture:
     """Draw a network as neurons and arrows: the wider an arrow, the larger the weight.
@@ -104,6 +105,8 @@ def draw_network(
         hue: what the colour of an arrow tells: "weight", the sign of the weight; or "error", the
             sign of the error that goes back over it, delta times weight.
         names: the names of the inputs and of the neurons of each layer, a list for each.
+        beside: models whose pictures will stand beside this one, such as the same model before its
+            training: a width or colour then means the same in all of them.
         engine: the layout program, "graphviz-pure" (the default) or "dot".
 
     Returns:
@@ -121,8 +124,8 @@ def draw_network(
         raise ValueError(f'hue is "weight" or "error", but got {describe(hue)}')
     if hue == "error" and y is None:
         raise ValueError('hue="error" needs an example x and its target y: there is no error yet')
-    network = read_network(model, x, y, loss=loss, names=names)
-    look = Look.of([network])
+    networks = [read_network(m, x, y, loss=loss, names=names) for m in (model, *beside)]
+    network, look = networks[0], Look.of(networks)
     return network_picture(network, hue, look, engine, legend(network, hue, look))
 
 
