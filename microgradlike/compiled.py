@@ -8,18 +8,24 @@ everything else that uses them.
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import inspect
 import itertools
 import math
 import mmap
+import pickle
+import random
 import sys
+import types
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy
 import numpy.typing
 
 from microgradlike.calculus import grad
-from microgradlike.engine import Value, is_recording
+from microgradlike.engine import Value, is_detecting, is_recording, is_traced
 from microgradlike.functions import dot
 from microgradlike.inputs import describe, function
 from microgradlike.numpy_executor import INPUTS, PARAMETERS, NumpyExecutor
@@ -29,9 +35,6 @@ from microgradlike.tape import Tape, TracingError, trace
 from microgradlike.typeset import counted
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
-
-#: The numbers of a program's inputs; and for each argument, where its columns go.
-_Columns: TypeAlias = tuple[Any, list[tuple[int, Any, slice]]]
 
 #: A function has at most so many paths: ways in which its branches are taken together.
 MOST_PATHS = 256
@@ -57,7 +60,9 @@ def compile(f: Callable[..., Any]) -> Compiled:
     ``f`` runs on the first row only. An ``if`` is taken as that row takes it, and rows that would
     take another branch run on a trace of their own; ``where`` needs no second trace. What is no
     Value is as it was at that moment: a number that ``f`` closes over, or one it draws at random,
-    is part of the compiled function until ``retrace()``; what else it changes happens once.
+    is part of the compiled function until ``retrace()``; what else it changes happens once. That
+    includes ``p.data`` of a parameter, which is a plain number, and which Values are its
+    parameters: change them by ``p.data = ...``, not by ``p = p - ...``, which makes another one.
 
     >>> w, b = Value(2.0), Value(1.0)
     >>> c = compile(lambda x, y: (w * x + b - y) ** 2)
@@ -85,6 +90,7 @@ class Compiled:
 
     def __init__(self, f: Callable[..., Any], sending: int | None = None) -> None:
         function("compile(f)", f)
+        functools.update_wrapper(self, f, updated=())
         self.function = f
         self._sending = sending
         self._shapes: list[tuple[int, ...]] = []
@@ -97,6 +103,7 @@ class Compiled:
         self._places: dict[Value, int] = {}
         self._single = True
         self._derived: dict[str, Compiled] = {}
+        self._named: dict[str, list[int]] = {}
 
     # ---- Values of rows ----
 
@@ -115,9 +122,23 @@ class Compiled:
                 do not have the shapes that the function was traced with.
             TracingError: the function cannot be replayed; the sentence says where and why.
         """
+        if is_traced() and any(isinstance(v, Value) for column in columns for v in _flat(column)):
+            found: Array = self.function(*columns)  # within a function that is being compiled
+            return found
         arguments = self._arguments(columns)
         results, _ = self._run(None, arguments)
         return results[:, 0] if self._single else results
+
+    def __get__(self, instance: object, owner: type | None = None) -> Compiled:
+        if instance is None:
+            return self
+        raise TypeError(
+            "a method is compiled for each object, not in its class: leave the decorator away, "
+            "and use compile(object.method)"
+        )
+
+    def __repr__(self) -> str:
+        return f"<compiled {getattr(self.function, '__qualname__', self.function)!s}>"
 
     def mean(self, *columns: Any) -> Total:
         """The mean of the function over the rows, ready for ``.backward()``.
@@ -154,6 +175,12 @@ class Compiled:
             ValueError: nobody else has one of them any more: it was made anew.
         """
         self._known()
+        for name, places in self._named.items():
+            if places != self._places_of(dict(_closed_over(self.function)).get(name, [])):
+                raise ValueError(
+                    f"{name!r} is another Value than when the function was traced; change "
+                    "parameters by p.data = ..., or call retrace()"
+                )
         held = numpy.full(len(self._parameters), _HELD)
         for path in self._paths:  # each tape holds those that it met
             held[path.places[path.places >= 0]] += 1
@@ -197,28 +224,30 @@ class Compiled:
         >>> c.value_and_grad([3.0], [1.0, 0.0])
         (2.5, array([2.]))
         """
+        if not columns:
+            raise TypeError("value_and_grad takes theta, then an array for each argument")
         if reduce not in ("mean", "sum"):
             raise ValueError(f'reduce is "mean" or "sum", but got {describe(reduce)}')
         arguments = self._arguments(columns)
         return self._value_and_grad(self._checked(theta), arguments, reduce)
 
     def _value(self, arguments: _Arguments, reduce: str) -> float:
-        self._need_single()
+        self._need_single("a mean or a sum over rows")
         results, _ = self._run(None, arguments)
         return _reduced(results, reduce)
 
     def _value_and_grad(
         self, theta: Array | None, arguments: _Arguments, reduce: str
     ) -> tuple[float, Array]:
-        self._need_single()
+        self._need_single("a mean or a sum over rows")
         share = 1.0 / arguments.rows if reduce == "mean" else 1.0
-        results, gradient = self._run(theta, arguments, [share], PARAMETERS)
+        results, gradient = self._run(theta, arguments, numpy.array([[share]]), PARAMETERS)
         return _reduced(results, reduce), gradient
 
-    def _need_single(self) -> None:
+    def _need_single(self, what: str) -> None:
         if not self._single:
             raise TypeError(
-                "a mean or a sum over rows is that of one Value, but the function returns a list; "
+                f"{what} is that of one Value, but the function returns a list; "
                 "compile a function that returns one of them, or their sum"
             )
 
@@ -241,10 +270,7 @@ class Compiled:
         arguments = self._arguments(columns)
         outputs = self._paths[0].outputs
         found = numpy.zeros((arguments.rows, outputs, arguments.inputs))
-        for place in range(outputs):
-            seeds = [0.0] * outputs
-            seeds[place] = 1.0
-            self._run(None, arguments, seeds, INPUTS, found[:, place])
+        self._run(None, arguments, numpy.eye(outputs), INPUTS, found.transpose(1, 0, 2))
         return found
 
     def hessian(self, *columns: Any) -> Array:
@@ -281,7 +307,7 @@ class Compiled:
         array([[ 6., 10.]])
         """
         arguments = self._arguments(columns)
-        self._need_single()
+        self._need_single("hvp")
         vectors = numpy.asarray(v)
         if vectors.shape != (arguments.rows, arguments.inputs):
             raise ValueError(
@@ -338,26 +364,43 @@ class Compiled:
             The outputs, shape (rows, outputs), and the gradient, of the shape of ``theta``.
         """
         arguments = self._arguments(columns)
+        theta = self._checked(theta)
         if seeds is None:
             return self._run(theta, arguments)
         rest = [0.0] * (self._paths[0].outputs - len(seeds))
-        return self._run(theta, arguments, [*seeds, *rest], PARAMETERS)
+        if len(seeds) > self._paths[0].outputs:
+            raise ValueError(
+                f"seeds has a number for each of {counted(self._paths[0].outputs, 'output')} at "
+                f"most, but got {len(seeds)}"
+            )
+        return self._run(theta, arguments, numpy.array([[*seeds, *rest]]), PARAMETERS)
 
     def check_repeatable(self) -> None:
         """Trace the first row once more: what the function does must not change from run to run.
+
+        Nor may it change with the numbers of the parameters, which are a little others this time:
+        it would if it read ``p.data``.
 
         Raises:
             TracingError: it does, as where it draws random numbers or counts its calls.
         """
         self._known()
         first = self._paths[0]
-        again = trace(self.function, first.arguments.example(0))
+        dice, numbers = _dice(), [parameter.data for parameter in self._parameters]
+        try:
+            for parameter in self._parameters:
+                parameter.data += (abs(parameter.data) or 1.0) * 2.0**-30
+            again = trace(self.function, first.arguments.example(0))
+        finally:
+            for parameter, number in zip(self._parameters, numbers, strict=True):
+                parameter.data = number
         places = [self._places.get(parameter, -1) for parameter in again.parameters]
-        if not again.same_as(first.tape) or places != first.places.tolist():
+        same = again.same_as(first.tape) and places == first.places.tolist()
+        if not same or dice != _dice():
             raise TracingError(
                 "the function does something else when it runs once more: it draws random numbers, "
-                "or uses numbers or parameters that change; a compiled function repeats its first "
-                "run"
+                "or uses numbers that change, such as p.data of a parameter (p.detach() is its "
+                "Value without error); a compiled function repeats its first run"
             )
 
     def retrace(self) -> Compiled:
@@ -425,7 +468,15 @@ class Compiled:
                 self._parameters.append(parameter)
         path.find(self._places)
         self._paths.append(path)
+        for name, values in _closed_over(self.function):
+            places = self._places_of(values)
+            if -1 not in places:
+                self._named[name] = places
         return path
+
+    def _places_of(self, values: Sequence[Any]) -> list[int]:
+        """The numbers of parameters; -1 for what is none."""
+        return [self._places.get(value, -1) for value in values]
 
     # ---- Running ----
 
@@ -433,13 +484,14 @@ class Compiled:
         self,
         theta: Array | None,
         arguments: _Arguments,
-        seeds: Any = None,
+        seeds: Array | None = None,
         mode: int = 0,
-        jacobian: Any = None,
+        jacobian: Array | None = None,
     ) -> tuple[Array, Array]:
         """All rows, each on its path: the outputs, and the sum of the parameters' errors.
 
-        Without ``theta`` the parameters have the numbers that they have now.
+        Without ``theta`` the parameters have the numbers that they have now. The errors of the
+        inputs go into ``jacobian``, shape (passes, rows, inputs), a pass for each row of ``seeds``.
         """
         results = numpy.empty((arguments.rows, self._paths[0].outputs))
         numbers = self.theta() if theta is None else theta
@@ -454,16 +506,36 @@ class Compiled:
             errors = replay.run(numbers, arguments, rows, found, seeds, mode, jacobian)
             if rows is not None:
                 results[rows] = found
-            if mode and not _finite(errors if jacobian is None else jacobian):
-                exact = path.exact(seeds)
-                if exact is not None:
-                    replay = exact
-                    errors = replay.run(numbers, arguments, rows, None, seeds, mode, jacobian)
+            for going, seed in enumerate(() if seeds is None else seeds):
+                here = None if jacobian is None else jacobian[going : going + 1]
+                if not _finite(errors if here is None else here):
+                    exact = path.exact(seed)
+                    if exact is not None:
+                        replay = exact
+                        again = (arguments, rows, None, seed[None], mode, here)
+                        errors = replay.run(numbers, *again)
             if mode == PARAMETERS and rows is None and replay.whole:
                 gradient = errors
             elif mode == PARAMETERS:
                 gradient[replay.take] += errors
+        errors = gradient if jacobian is None else jacobian
+        if is_detecting() and not (_finite(results) and _finite(errors)):
+            self._name_anomaly(numbers, arguments)
         return results, gradient
+
+    def _name_anomaly(self, theta: Array, arguments: _Arguments) -> None:
+        """Run row after row with the engine, which names the operation that is not finite."""
+        kept = [(parameter, parameter.data, parameter.grad) for parameter in self._parameters]
+        try:
+            for parameter, number in zip(self._parameters, theta.tolist(), strict=True):
+                parameter.data = number
+            for row in range(arguments.rows):
+                outputs = self.function(*map(_as_values, arguments.example(row)))
+                for out in _flat(outputs):
+                    out.backward()
+        finally:
+            for parameter, number, gradient in kept:
+                parameter.data, parameter.grad = number, gradient
 
     def _split(self, theta: Array | None, arguments: _Arguments) -> Iterator[tuple[_Path, Any]]:
         """The rows of each path; None for all."""
@@ -511,9 +583,11 @@ class Compiled:
             if arguments.shapes != shapes:
                 raise ValueError(
                     f"the function was traced with rows of the shapes {_listed(shapes)}, "
-                    f"but got {_listed(arguments.shapes)}"
+                    f"but got {_listed(arguments.shapes)}; for rows of another shape, compile it "
+                    "once more"
                 )
         if not self._paths:
+            _check_call(self.function, len(columns))
             self._example = arguments.one()
             self._trace(self._example, 0)
         self._shapes = shapes
@@ -576,6 +650,15 @@ def _held() -> int:
 _HELD = _held()
 
 
+def _executor(program: Program, columns: _Columns) -> Any:
+    """What runs a program fastest: machine code, if numba is installed and has a kernel for all."""
+    try:
+        from microgradlike.numba_executor import NumbaExecutor, supports
+    except ImportError:
+        return NumpyExecutor(program)
+    return NumbaExecutor(program, columns.places) if supports(program) else NumpyExecutor(program)
+
+
 class _Replay:
     """A program at work, for the parameters and inputs of the whole function.
 
@@ -586,9 +669,9 @@ class _Replay:
     """
 
     def __init__(self, program: Program, arguments: _Arguments, outputs: Any = None) -> None:
-        self.executor = NumpyExecutor(program)
         self.program = program
         self.columns = arguments.columns(program.inputs)
+        self.executor = _executor(program, self.columns)
         self.outputs = outputs
         self.take: Any = None
         self.whole = False
@@ -606,17 +689,20 @@ class _Replay:
 
     def run(
         self, theta: Array, arguments: _Arguments, rows: Any, results: Array | None,
-        seeds: Any = None, mode: int = 0, jacobian: Any = None,
+        seeds: Array | None = None, mode: int = 0, jacobian: Array | None = None,
     ) -> Array:  # fmt: skip
         """Run all rows, or some, and write their outputs: the sum of the parameters' errors."""
-        count = arguments.rows if rows is None else len(rows)
-        if self.outputs is not None:
-            seeds = [seeds[k] for k in self.outputs]
-        load, store = arguments.loader(self.columns, rows, jacobian)
+        if self.outputs is not None and seeds is not None:
+            seeds = seeds[:, self.outputs]
         numbers = theta[: self.take.stop] if isinstance(self.take, slice) else theta[self.take]
-        return self.executor.run(
-            *(numbers, count, load, results, seeds, mode), store if jacobian is not None else None
-        )
+        some = _Rows(arguments, self.columns, rows)
+        if rows is None or jacobian is None:
+            found: Array = self.executor.run(numbers, some, results, seeds, mode, jacobian)
+            return found
+        own = numpy.zeros((len(jacobian), len(rows), arguments.inputs))
+        found = self.executor.run(numbers, some, results, seeds, mode, own)
+        jacobian[:, rows] = own
+        return found
 
 
 class _Path:
@@ -653,7 +739,7 @@ class _Path:
             if replay:
                 replay.place(self.places, len(places))
 
-    def exact(self, seeds: Sequence[float]) -> _Replay | None:
+    def exact(self, seeds: Array) -> _Replay | None:
         """The program that puts NaN and infinity just where the engine does, if it is another one.
 
         Operations that were merged, because they are equal, send the sum of what they were sent;
@@ -715,7 +801,7 @@ class _Arguments:
         self.files = [column._mmap for column in columns if _is_file(column)]
         self.inputs = self.starts[-1]
 
-    def _let_go(self, rows: int) -> None:
+    def let_go(self, rows: int) -> None:
         """Now and then, let go of the pages of a file that were read: they would all stay."""
         self.read += rows
         if self.files and self.read > _PAGES:
@@ -734,42 +820,74 @@ class _Arguments:
     def columns(self, inputs: Sequence[int]) -> _Columns:
         """Where the inputs of a program stand."""
         numbers = numpy.array(inputs, int)
+        places = numpy.searchsorted(self.starts, numbers, side="right") - 1
+        within = numbers - numpy.array(self.starts)[places]
         parts = []
-        bounds = zip(self.starts[:-1], self.starts[1:], strict=True)
-        for place, (start, end) in enumerate(bounds):
-            here = numpy.flatnonzero((numbers >= start) & (numbers < end))
-            if len(here):
-                every = len(here) == end - start
-                slots = slice(int(here[0]), int(here[-1]) + 1)
-                parts.append((place, None if every else numbers[here] - start, slots))
-        return numbers, parts
+        for place in numpy.unique(places).tolist():
+            here = numpy.flatnonzero(places == place)
+            every = len(here) == self.starts[place + 1] - self.starts[place]
+            slots = slice(int(here[0]), int(here[-1]) + 1)
+            parts.append((place, None if every else within[here], slots))
+        return _Columns(numbers, list(zip(places.tolist(), within.tolist(), strict=True)), parts)
 
-    def loader(
-        self, columns: _Columns, rows: Any, found: Any = None
-    ) -> tuple[Callable[[Any, int, int], None], Callable[[Any, int, int], None]]:
-        """What puts blocks of rows into the slots of a program, and takes their errors out."""
-        inputs, parts = columns
 
-        def load(values: Any, start: int, end: int) -> None:
-            here: Any = slice(start, end) if rows is None else rows[start:end]
-            for place, some, slots in parts:
-                block = self.flat[place][here]
-                values[slots] = block.T if some is None else block[:, some].T
-            self._let_go(end - start)
+class _Columns(NamedTuple):
+    """The inputs of a program among the numbers of a row."""
 
-        def store(errors: Any, start: int, end: int) -> None:
-            here: Any = slice(start, end) if rows is None else rows[start:end]
-            block = numpy.zeros((end - start, self.inputs))
-            block[:, inputs] = errors.T
-            found[here] = block
+    numbers: Any
+    """Of each input its number in the row."""
+    places: list[tuple[int, int]]
+    """The argument that it is in, and its column there."""
+    parts: list[tuple[int, Any, slice]]
+    """For each argument that is used, which of its columns, None for all, and their slots."""
 
-        return load, store
+
+class _Rows:
+    """All rows of the arguments, or some, for the inputs of a program."""
+
+    def __init__(self, arguments: _Arguments, columns: _Columns, rows: Any) -> None:
+        self.arguments, self.columns, self.rows = arguments, columns, rows
+        self.count = arguments.rows if rows is None else len(rows)
+
+    def _here(self, start: int, end: int) -> Any:
+        return slice(start, end) if self.rows is None else self.rows[start:end]
+
+    def load(self, values: Array, start: int, end: int) -> None:
+        """Put some rows into the slots of a program, a lane for each."""
+        here = self._here(start, end)
+        for place, some, slots in self.columns.parts:
+            block = self.arguments.flat[place][here]
+            values[slots] = block.T if some is None else block[:, some].T
+        self.arguments.let_go(end - start)
+
+    def store(self, errors: Array, found: Array, start: int, end: int) -> None:
+        """Take the errors of the inputs out of their slots, into (rows, inputs)."""
+        block = numpy.zeros((end - start, self.arguments.inputs))
+        block[:, self.columns.numbers] = errors.T
+        found[start:end] = block
+
+    def parts(self, most: int) -> Iterator[tuple[int, int, list[Array]]]:
+        """From which row to which, and the arguments there, as floats: all at once, if they are."""
+        flat = self.arguments.flat
+        if self.rows is None and all(a.dtype == float for a in flat) and not self.arguments.files:
+            yield 0, self.count, flat
+            return
+        for start in range(0, self.count, most):
+            end = min(start + most, self.count)
+            here = self._here(start, end)
+            yield start, end, [numpy.ascontiguousarray(array[here], float) for array in flat]
+            self.arguments.let_go(end - start)
 
 
 def _is_file(column: Any) -> bool:
     """Whether it is an array in a file, whose pages come back when they are asked for again."""
     shared = isinstance(column, numpy.memmap) and column.mode != "c"
     return shared and hasattr(mmap, "MADV_DONTNEED") and column._mmap is not None
+
+
+def _dice() -> Any:
+    """Where the generators of random numbers stand that everybody shares."""
+    return random.getstate(), pickle.dumps(numpy.random.get_state())
 
 
 def _finite(numbers: Array) -> bool:
@@ -785,6 +903,11 @@ def _reduced(results: Array, reduce: str) -> float:
 
 
 def _array(column: Any, place: int) -> Any:
+    if isinstance(column, numpy.ma.MaskedArray):
+        raise TypeError(
+            f"argument {place} is a masked array, whose masked entries would be used as they are; "
+            "say what they count as, such as column.filled(numpy.nan)"
+        )
     try:
         array = numpy.asarray(column)
     except ValueError:
@@ -793,8 +916,9 @@ def _array(column: Any, place: int) -> Any:
         ) from None
     if array.dtype.kind not in "biuf":
         raise TypeError(
-            f"argument {place} is an array of numbers, one entry for each row, but its dtype is "
-            f"{array.dtype}"
+            f"argument {place} is an array of numbers, one entry for each row, but got "
+            f"{describe(column)}, an array of {array.dtype}; numpy.asarray(x, float) makes numbers "
+            "of what can be one"
         )
     if array.ndim == 0:
         raise TypeError(
@@ -802,6 +926,53 @@ def _array(column: Any, place: int) -> Any:
             "for a single row give an array of length 1"
         )
     return array
+
+
+#: Longer lists of parameters are not compared at each call.
+_MOST_NAMED = 64
+
+
+def _closed_over(f: Callable[..., Any]) -> Iterator[tuple[str, Sequence[Value]]]:
+    """The names that a function finds outside of it, and the Values, or lists of them, found there.
+
+    ``w = w - ...`` binds a name to another Value, which the function would use the next time.
+    """
+    f = cast("types.FunctionType", getattr(f, "__func__", f))
+    code = getattr(f, "__code__", None)
+    if code is None:
+        return
+    outside: dict[str, Any] = {}
+    cells = f.__closure__ or ()
+    for name, cell in zip(code.co_freevars, cells, strict=True):
+        with contextlib.suppress(ValueError):  # it has no contents yet
+            outside[name] = cell.cell_contents
+    around = f.__globals__
+    outside |= {name: around[name] for name in code.co_names if name in around}
+    for name, found in outside.items():
+        values = [found] if isinstance(found, Value) else found
+        few = isinstance(values, list | tuple) and 0 < len(values) <= _MOST_NAMED
+        if few and all(isinstance(value, Value) for value in values):
+            yield name, values
+
+
+def _check_call(f: Callable[..., Any], count: int) -> None:
+    """Whether a function takes so many arguments."""
+    try:
+        takes = inspect.signature(f)
+    except ValueError:  # some functions written in C do not tell
+        return
+    try:
+        takes.bind(*[None] * count)
+    except TypeError:
+        raise TypeError(
+            f"the function takes ({', '.join(takes.parameters)}), an array for each, but got "
+            f"{counted(count, 'array')}"
+        ) from None
+
+
+def _as_values(example: Any) -> Any:
+    """A number, or nested lists of numbers, as Values."""
+    return list(map(_as_values, example)) if isinstance(example, list) else Value(example)
 
 
 def _listed(shapes: Sequence[tuple[int, ...]]) -> str:

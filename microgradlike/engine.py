@@ -402,6 +402,11 @@ def is_recording() -> bool:
     return not _mode.paused
 
 
+def is_traced() -> bool:
+    """Whether a function of this thread is being traced."""
+    return _mode.tape is not None
+
+
 @contextmanager
 def traced_on(tape: Recorder) -> Iterator[None]:
     """Within this block the operations of this thread are written on a tape."""
@@ -441,6 +446,11 @@ def detect_anomaly() -> Iterator[None]:
         if not _mode.checked:
             _mode.created = None
         _watch(-1)
+
+
+def is_detecting() -> bool:
+    """Whether this thread is within ``detect_anomaly()``."""
+    return bool(_mode.checked)
 
 
 def _watched(data: float, rule: Rule, x: Value | float, y: Value | float | None) -> Value:

@@ -39,7 +39,7 @@ PARAMETERS, INPUTS = 1, 2
 # ---- Slots -------------------------------------------------------------------------------------
 
 
-def _as_slice(slots: Any) -> Any:
+def as_slice(slots: Any) -> Any:
     """The slots as a slice where they stand in a row: then they are a view, not a copy."""
     flat = slots.ravel()
     if len(flat) and (flat == numpy.arange(flat[0], flat[0] + len(flat))).all():
@@ -49,7 +49,7 @@ def _as_slice(slots: Any) -> Any:
 
 def _reader(array: Array, slots: Any) -> Callable[[], Any]:
     """A function that gives the numbers in these slots: ``array`` has slots or slots x lanes."""
-    found = _as_slice(slots)
+    found = as_slice(slots)
     if found is None:
         return lambda: array[slots]
     view = array[found].reshape(*slots.shape, *array.shape[1:])
@@ -67,7 +67,7 @@ class _Adder:
     def __init__(self, array: Array, slots: Any) -> None:
         self.array, self.slots, self.assigns = array, slots.ravel(), False
         self.shape = (slots.size, *array.shape[1:])
-        found = _as_slice(slots)
+        found = as_slice(slots)
         self.view: Any = None
         if found is not None:
             self.view = array[found].reshape(*slots.shape, *array.shape[1:])
@@ -90,36 +90,44 @@ class _Adder:
 # ---- One list of instructions at work ----------------------------------------------------------
 
 
+def own_weights(program: Program) -> Any:
+    """For each slot of ``once``, whether it is a weight of a layer that has its weights for itself.
+
+    The layer writes their errors, and need not add to zeros.
+    """
+    uses = numpy.zeros(program.once.slots, numpy.int32)
+    for once, slot in program.outputs:
+        if once:
+            uses[slot] += 1
+    for i in program.rows.instructions:
+        lower = [getattr(i, "weights", None), getattr(i, "bias", None)]
+        lower += [operands.slots for operands in getattr(i, "operands", ()) if operands.once]
+        for slots in lower:
+            if slots is not None:
+                numpy.add.at(uses, slots.ravel(), 1)
+    uses[len(program.parameters) :] = 2  # constants, and what is computed once
+    own = numpy.zeros(len(uses), bool)
+    for i in program.rows.instructions:
+        if isinstance(i, Layer) and len(i.values) == 1 and i.depends & PARAMETERS:
+            whole = as_slice(i.weights) is not None and i.signs is None
+            if whole and (uses[i.weights] == 1).all():
+                own[i.weights.ravel()] = True
+    return own
+
+
 class _Block:
     """What the lanes of a run share.
 
     Attributes:
         first: whether they are the first ones.
-        own: for each slot of ``once``, whether it is a weight of a layer that has its weights for
-            itself: the layer writes their errors, and need not add to zeros.
+        own: the weights that only their layer uses.
         theta, gradient: where such weights and their errors stand.
     """
 
     def __init__(self, program: Program) -> None:
         self.first = True
         self.theta = self.gradient = numpy.empty(0)
-        uses = numpy.zeros(program.once.slots, numpy.int32)
-        for once, slot in program.outputs:
-            if once:
-                uses[slot] += 1
-        for i in program.rows.instructions:
-            lower = [getattr(i, "weights", None), getattr(i, "bias", None)]
-            lower += [operands.slots for operands in getattr(i, "operands", ()) if operands.once]
-            for slots in lower:
-                if slots is not None:
-                    numpy.add.at(uses, slots.ravel(), 1)
-        uses[len(program.parameters) :] = 2  # constants, and what is computed once
-        self.own = numpy.zeros(len(uses), bool)
-        for i in program.rows.instructions:
-            if isinstance(i, Layer) and len(i.values) == 1 and i.depends & PARAMETERS:
-                whole = _as_slice(i.weights) is not None and i.signs is None
-                if whole and (uses[i.weights] == 1).all():
-                    self.own[i.weights.ravel()] = True
+        self.own = own_weights(program)
 
 
 class _Lanes:
@@ -162,7 +170,7 @@ class _Lanes:
     def constant(self, slots: Any, signs: Any) -> tuple[Callable[[], Any], Any]:
         """The numbers of ``once`` in these slots, times signs; and what adds to their errors."""
         read, add = _reader(self.once, slots), _Adder(self.once_errors, slots)
-        if _as_slice(slots) is None or signs is not None:
+        if as_slice(slots) is None or signs is not None:
             kept = numpy.empty(slots.shape)
             source = read
 
@@ -178,7 +186,7 @@ class _Lanes:
 
     def weights(self, i: Layer) -> tuple[Callable[[], Any], Callable[[Any, Any], None] | None]:
         """The weights of a layer; and what adds delta x values to their errors."""
-        block, found, shape = self.block, _as_slice(i.weights), i.weights.shape
+        block, found, shape = self.block, as_slice(i.weights), i.weights.shape
         if not block.own[i.weights].all():
             read, add = self.constant(i.weights, i.signs)
             return read, None if add is None else lambda delta, x: add(numpy.dot(delta, x.T))
@@ -633,23 +641,22 @@ class NumpyExecutor:
     def run(
         self,
         theta: Array,
-        rows: int,
-        load: Callable[[Array, int, int], None],
+        rows: Any,
         results: Array | None,
-        seeds: Any = None,
+        seeds: Array | None = None,
         mode: int = 0,
-        input_errors: Any = None,
+        found: Array | None = None,
     ) -> Array:
         """Compute all rows, and go back from the outputs if there are seeds.
 
         Args:
             theta: the parameters, in the order of the program.
-            rows: how many rows there are.
-            load: writes the inputs of rows from ... to ... into an array (inputs, rows).
+            rows: the rows of the arguments; see ``compiled.py``.
             results: where the outputs are written, shape (rows, outputs).
-            seeds: the error of each output, the same in all rows; None to compute only.
+            seeds: the error of each output, the same in all rows, shape (passes, outputs): how
+                often it goes back; None to compute only.
             mode: PARAMETERS or INPUTS: whose error is wanted.
-            input_errors: takes the errors of the inputs of rows from ... to ...
+            found: where the errors of the inputs are written, shape (passes, rows, inputs).
 
         Returns:
             The error of each parameter, summed over the rows.
@@ -666,22 +673,22 @@ class NumpyExecutor:
             for step in self._once.forward:
                 step()
             self.once_errors[self._clear] = 0.0
-            for start in range(0, rows, self.lanes):
-                end = min(start + self.lanes, rows)
+            for start in range(0, rows.count, self.lanes):
+                end = min(start + self.lanes, rows.count)
                 block = self._for(end - start, mode)
                 shared.first = start == 0
                 for prepare in block.prepare:
                     prepare()
-                load(block.values, start, end)
+                rows.load(block.values, start, end)
                 for step in block.forward:
                     step()
                 if results is not None:
                     for place, (once, slot) in enumerate(program.outputs):
                         results[start:end, place] = self.once[slot] if once else block.values[slot]
-                if seeds is not None:
-                    self._back(block, seeds, end - start)
-                    if input_errors is not None:
-                        input_errors(block.errors[: len(program.inputs)], start, end)
+                for going, seed in enumerate(() if seeds is None else seeds):
+                    self._back(block, seed, end - start)
+                    if found is not None:
+                        rows.store(block.errors[: len(program.inputs)], found[going], start, end)
             if seeds is not None and mode == PARAMETERS:
                 for step in self._once.backward:
                     step()

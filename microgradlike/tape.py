@@ -376,6 +376,14 @@ class Condition:
 # ---- Traced Values -----------------------------------------------------------------------------
 
 
+def _no_number(name: str) -> Any:
+    """An attribute that a traced Value does not have: its number differs from row to row."""
+    return property(
+        lambda self: self.tape.refuse(self, f"reading .{name}"),
+        lambda self, _: self.tape.refuse(self, f"writing .{name}"),
+    )
+
+
 class Traced(Value):
     """A Value that knows its node on a tape and its number in the row that is being traced."""
 
@@ -384,6 +392,8 @@ class Traced(Value):
     tape: Tape
     node: int
     number: float
+    data = _no_number("data")
+    grad = _no_number("grad")
 
     def __getattr__(self, name: str) -> Any:
         # The slots of an eager Value are never filled here, so whoever reads them ends up here.
@@ -396,6 +406,9 @@ class Traced(Value):
     @property
     def op(self) -> str:
         return str(NAMES[self.tape.code[self.node]])
+
+    def backward(self, *arguments: Any) -> None:
+        self.tape.refuse(self, "backward()")
 
     def detach(self) -> Value:
         return self.tape.detach(self)
@@ -555,9 +568,18 @@ def trace(f: Callable[..., Any], example: Sequence[Any]) -> Tape:
             wrong = next((out for out in outputs if not isinstance(out, Value)), result)
             raise TracingError(
                 "a function to be compiled returns a Value or a list of Values, but this one "
-                f"returned {describe(wrong)}; return Value(0.0) where it is a constant"
+                f"returned {_returned(wrong)}"
             )
         tape.outputs = [tape.operand(out)[0] for out in outputs]
         del result, outputs  # what the function has kept of its own Values is found out now
         tape.close()
     return tape
+
+
+def _returned(wrong: Any) -> str:
+    """What a function returned that is no Value, and what to do about it."""
+    if isinstance(wrong, int | float):
+        return f"{describe(wrong)}; return Value({float(wrong)}) where it is a constant"
+    if isinstance(wrong, list | tuple | numpy.ndarray) and len(wrong):
+        return f"a {type(wrong).__name__} within a list; return one flat list"
+    return describe(wrong)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import random
 import warnings
 from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import numpy.typing
 
 from microgradlike import losses, optim
 from microgradlike.compiled import Compiled
-from microgradlike.engine import Value, no_grad
+from microgradlike.engine import Value, is_detecting, no_grad
 from microgradlike.inputs import describe, function
 from microgradlike.nn import Module
 
@@ -93,7 +94,9 @@ def fit(
         progress: show a progress bar (needs tqdm).
         compiled: trace model, loss and penalty once and replay them for each batch (see
             ``compile``); the history is the same but for rounding. What cannot be replayed, such
-            as a model that draws random numbers, is trained without, and a warning says why.
+            as a model that draws random numbers, is trained without, and a warning says why. But
+            plain numbers that change now and then, such as a count of calls, or those of a random
+            generator of its own that rarely matter, go unseen: pass False where there are any.
 
     Returns:
         The history. An interrupt from the keyboard ends the training early, at the last whole step
@@ -145,7 +148,7 @@ def fit(
             history.model = model
             history.records.append(Record(0, model.state_dict()))
         with _bar(epochs, progress) as show, _mode(model, training=True):
-            if compiled:
+            if compiled and not is_detecting():  # which is about the operations of the engine
                 work = _compiled(work, parts)
             best = work.state()
             for _ in range(epochs):
@@ -351,9 +354,12 @@ class _Places:
 
 def _compiled(eager: Any, parts: Sequence[tuple[Any, Any]]) -> Any:
     """The compiled way, if model, loss and penalty can be replayed."""
+    dice = random.getstate(), numpy.random.get_state()
     try:
         return _Replayed(eager, parts)
     except Exception as error:  # whatever model and loss do with a traced Value
+        random.setstate(dice[0])  # as if it had not been tried
+        numpy.random.set_state(dice[1])
         warnings.warn(
             f"fit trains example by example, which is slow, since it cannot compile this: {error}",
             RuntimeWarning,

@@ -6,13 +6,14 @@ import builtins
 import functools
 import random
 import sys
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy
 import pytest
 
-from microgradlike import Value, evaluate, fit, losses, no_grad, optim, sqrt
+from microgradlike import Value, detect_anomaly, evaluate, fit, losses, no_grad, optim, sqrt
 from microgradlike.nn import MLP, Module
 
 X = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
@@ -492,6 +493,44 @@ def test_random_numbers_are_not_frozen() -> None:
         history = train(noisy, optimizer=optim.SGD(model.parameters(), lr=1e-9), epochs=3,
                         compiled=True)  # fmt: skip
     assert len(set(history.loss)) == 3
+
+
+def test_a_try_to_compile_draws_no_random_numbers() -> None:
+    X, y = [[1.0], [2.0], [3.0]], [1.0, 2.0, 3.0]
+
+    def trained(compiled: bool) -> list[float]:
+        random.seed(1)
+        numpy.random.seed(1)
+        model = MLP(1, [2, 1], seed=0)
+
+        def loss(output: Any, target: Any) -> Any:
+            return (output - target) ** 2 * (1 + random.random() + numpy.random.random())
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            return fit(model, X, y, loss=loss, epochs=2, progress=False, compiled=compiled).loss
+
+    assert trained(True) == trained(False)
+
+
+def test_the_number_of_a_parameter_is_not_frozen() -> None:
+    class Scaled(Module):
+        def __init__(self) -> None:
+            self.w = Value(0.5)
+
+        def __call__(self, x: Any) -> Any:
+            return self.w * x[0] / self.w.data
+
+    with pytest.warns(RuntimeWarning, match=r"such as p\.data of a parameter"):
+        fit(Scaled(), [[1.0], [2.0]], [1.0, 3.0], loss=losses.mse, epochs=2, progress=False)
+
+
+def test_within_detect_anomaly_the_operation_is_named() -> None:
+    def loss(output: Any, target: Any) -> Any:
+        return (output * 0.0).log() + target
+
+    with detect_anomaly(), pytest.raises(FloatingPointError, match=r"log\(0\.0\) gave -inf"):
+        fit(MLP(1, [1], seed=0), [[1.0]], [1.0], loss=loss, epochs=1, progress=False)
 
 
 def test_the_digits_are_learned_in_seconds() -> None:
