@@ -1,0 +1,855 @@
+"""Kernels: small pieces of machine code, one for each kind of instruction and each formula.
+
+A kernel goes over the lanes of a block of rows. They are compiled one by one, by numba, only those
+that a program uses, once per machine. Each takes the same numbers, most of them addresses, so that
+whoever runs a program calls the next kernel without knowing which it is:
+
+``i``              the instruction's own numbers: slots, counts, places in ``lists``
+``lists``          lists of slots, of all instructions
+``values, errors`` of the rows, one lane each: slot s stands at s * lanes
+``once, owed``     what is computed once, and its errors
+``theta, slopes``  the weights that only their layer uses, and their errors
+``lanes, first``   how many rows there are, and whether they are the first ones
+
+Loops over lanes become vector instructions. Functions such as exp are NumPy's own loops, called by
+their address: as fast, as exact, and the same to the last digit.
+"""
+
+from __future__ import annotations
+
+import ast
+import ctypes
+import functools
+import hashlib
+import importlib.util
+import itertools
+import math
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy
+from llvmlite import ir
+from numba import carray, cfunc, njit, types
+from numba.core import cgutils
+from numba.extending import get_cython_function_address, intrinsic
+from numba.misc.appdirs import AppDirs
+
+from microgradlike import files, ops
+from microgradlike.arrays import ON_ARRAYS
+from microgradlike.rewriting import loop
+from microgradlike.tape import row_of
+
+#: What every kernel is given.
+ARGUMENTS = ("i", "lists", "values", "errors", "once", "owed", "theta", "slopes", "lanes", "first")
+SIGNATURE = types.void(*[types.int64] * len(ARGUMENTS))
+
+# ---- Addresses ---------------------------------------------------------------------------------
+
+_WORD, _BYTE, _VOID = ir.IntType(64), ir.IntType(8).as_pointer(), ir.VoidType()
+_EVERYTHING = 1 << 40  # nothing checks how long an array at an address is
+
+
+@intrinsic
+def floats_at(context: Any, address: Any) -> Any:
+    """The pointer to the floats that stand at an address."""
+
+    def generate(_: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], ir.DoubleType().as_pointer())
+
+    return types.CPointer(types.float64)(types.int64), generate
+
+
+@intrinsic
+def words_at(context: Any, address: Any) -> Any:
+    """The same for whole numbers."""
+
+    def generate(_: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], _WORD.as_pointer())
+
+    return types.CPointer(types.int64)(types.int64), generate
+
+
+@intrinsic
+def invoke(context: Any, address: Any, i: Any, lists: Any, values: Any, errors: Any, once: Any,
+           owed: Any, theta: Any, slopes: Any, lanes: Any, first: Any) -> Any:  # fmt: skip
+    """Call the kernel that stands at an address."""
+
+    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(_VOID, [_WORD] * len(ARGUMENTS))
+        builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
+        return target.get_dummy_value()
+
+    return types.void(*[types.int64] * (1 + len(ARGUMENTS))), generate
+
+
+def _call_ufunc(target: Any, builder: Any, arguments: Any) -> Any:
+    """Call a loop of NumPy: (addresses of the operands, their count, their strides, data)."""
+    loop, data, *operands, count = arguments
+    kind = ir.FunctionType(_VOID, [_BYTE] * 4)
+    places = cgutils.alloca_once(builder, ir.ArrayType(_WORD, len(operands)))
+    strides = cgutils.alloca_once(builder, ir.ArrayType(_WORD, len(operands)))
+    length = cgutils.alloca_once(builder, _WORD)
+    builder.store(count, length)
+    for place, operand in enumerate(operands):
+        builder.store(operand, cgutils.gep_inbounds(builder, places, 0, place))
+        builder.store(_WORD(8), cgutils.gep_inbounds(builder, strides, 0, place))
+    pointers = [builder.bitcast(x, _BYTE) for x in (places, length, strides)]
+    function = builder.inttoptr(loop, kind.as_pointer())
+    builder.call(function, [*pointers, builder.inttoptr(data, _BYTE)])
+    return target.get_dummy_value()
+
+
+@intrinsic
+def apply_one(context: Any, loop: Any, data: Any, x: Any, out: Any, count: Any) -> Any:
+    """out[k] = f(x[k]), for the loop of f that NumPy has at an address."""
+
+    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _call_ufunc(target, builder, arguments)
+
+    return types.void(*[types.int64] * 5), generate
+
+
+@intrinsic
+def apply_two(context: Any, loop: Any, data: Any, x: Any, y: Any, out: Any, count: Any) -> Any:
+    """out[k] = f(x[k], y[k])."""
+
+    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _call_ufunc(target, builder, arguments)
+
+    return types.void(*[types.int64] * 6), generate
+
+
+@intrinsic
+def gemm(context: Any, address: Any, turn_a: Any, turn_b: Any, rows: Any, columns: Any, inner: Any,
+         a: Any, b: Any, keep: Any, c: Any) -> Any:  # fmt: skip
+    """c = a b, or c += a b: a product of two matrices, each row after row, by BLAS.
+
+    ``turn_a`` tells that a is stored turned, (inner, rows); likewise ``turn_b``.
+    """
+
+    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        function, turn_a, turn_b, rows, columns, inner, a, b, keep, c = arguments
+        number, real = ir.IntType(32), ir.DoubleType()
+
+        def stored(value: Any) -> Any:
+            place = cgutils.alloca_once(builder, value.type)
+            builder.store(value, place)
+            return builder.bitcast(place, _BYTE)
+
+        def letter(turned: Any) -> Any:
+            is_turned = builder.icmp_signed("!=", turned, _WORD(0))
+            return stored(builder.select(is_turned, ir.IntType(8)(84), ir.IntType(8)(78)))  # T, N
+
+        def leading(turned: Any, if_so: Any, if_not: Any) -> Any:
+            is_turned = builder.icmp_signed("!=", turned, _WORD(0))
+            return stored(builder.trunc(builder.select(is_turned, if_so, if_not), number))
+
+        m, n, k = (stored(builder.trunc(x, number)) for x in (rows, columns, inner))
+        beta = stored(builder.uitofp(keep, real))
+        a, b, c = (builder.inttoptr(x, _BYTE) for x in (a, b, c))
+        # BLAS counts by columns: what it takes for b a is a b row by row.
+        lead_a, lead_b = leading(turn_a, rows, inner), leading(turn_b, inner, columns)
+        given = [letter(turn_b), letter(turn_a), n, m, k, stored(real(1.0)), b, lead_b, a, lead_a]
+        kind = ir.FunctionType(_VOID, [_BYTE] * 13)
+        builder.call(builder.inttoptr(function, kind.as_pointer()), [*given, beta, c, n])
+        return target.get_dummy_value()
+
+    return types.void(*[types.int64] * 10), generate
+
+
+GEMM = get_cython_function_address("scipy.linalg.cython_blas", "dgemm")
+
+
+class _UFunc(ctypes.Structure):
+    """The beginning of NumPy's ``PyUFuncObject``, which is the same in all its versions."""
+
+    _fields_ = (
+        ("references", ctypes.c_ssize_t),
+        ("type", ctypes.c_void_p),
+        *((name, ctypes.c_int) for name in ("nin", "nout", "nargs", "identity")),
+        ("functions", ctypes.POINTER(ctypes.c_void_p)),
+        ("data", ctypes.POINTER(ctypes.c_void_p)),
+        *((name, ctypes.c_int) for name in ("ntypes", "reserved")),
+        ("name", ctypes.c_char_p),
+        ("types", ctypes.POINTER(ctypes.c_char)),
+    )
+
+
+def loop_of(function: numpy.ufunc) -> tuple[int, int]:
+    """The address of a ufunc's loop over float64, and what that is given as its data."""
+    found = _UFunc.from_address(id(function))
+    assert found.name.decode() == function.__name__ and found.nargs == function.nargs
+    double = numpy.dtype(float).num
+    for place in range(found.ntypes):
+        kinds = found.types[place * found.nargs : (place + 1) * found.nargs]
+        if set(kinds) == {double}:
+            return found.functions[place] or 0, found.data[place] or 0
+    raise TypeError(f"{function} has no loop over float64")
+
+
+# ---- What kernels are made of ------------------------------------------------------------------
+
+
+@loop
+def words(address: int) -> Any:
+    return carray(words_at(address), _EVERYTHING)
+
+
+@loop
+def place_of(base: int, slot: int, lanes: int) -> int:
+    """The address of a slot's numbers."""
+    return base + 8 * slot * lanes
+
+
+@loop
+def row(address: int, count: int) -> Any:
+    """So many numbers from an address on."""
+    return carray(floats_at(address), count)
+
+
+@loop
+def slot_of(lists: Any, start: int, where: int, k: int) -> int:
+    """The k-th of some slots: in a row from ``start`` on, or listed at ``where``."""
+    return start + k if where < 0 else lists[where + k]
+
+
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def total(x: Any, count: int) -> float:
+    """The sum, in whatever order is quickest."""
+    found = 0.0
+    for k in range(count):
+        found += x[k]
+    return found
+
+
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def inner(x: Any, y: Any, count: int) -> float:
+    """The sum of the products."""
+    found = 0.0
+    for k in range(count):
+        found += x[k] * y[k]
+    return found
+
+
+@functools.cache
+def kernel(function: Callable[..., None], cache: bool = True) -> int:
+    """The address of a kernel, compiled now unless it was before."""
+    compiled = cfunc(SIGNATURE, cache=cache, error_model="numpy")(function)
+    _KEPT.append(compiled)
+    return int(compiled.address)
+
+
+#: Compiled kernels live as long as the process: their addresses are in use.
+_KEPT: list[Any] = []
+
+
+# ---- Formulas ----------------------------------------------------------------------------------
+# The source of a kernel is made of the text of a formula. Its arithmetic is one loop over the
+# lanes; each call of a function before it is a loop of NumPy, from one scratch row into another.
+
+#: Functions that are spelt out in arithmetic.
+_SPELT = {
+    "abs": "abs({0})",
+    "divide": "{0} / {1}",
+    "sqrt": "math.sqrt({0})",
+    "sign": "(1.0 if {0} > 0 else -1.0 if {0} < 0 else {0})",
+    "maximum": "({0} if {0} >= {1} else {1} if {1} > {0} else math.nan)",
+    "minimum": "({0} if {0} <= {1} else {1} if {1} < {0} else math.nan)",
+}
+_SPELT_FIRST = {
+    "sigmoid": "(1.0 if {0} >= 0 else exp(-abs({0}))) / (1.0 + exp(-abs({0})))",
+    "softplus": "maximum({0}, 0.0) + log1p(exp(-abs({0})))",
+}
+
+_UFUNCS = {"power": numpy.power}
+
+#: What the conditions of a tape compute.
+_CONDITIONS = {
+    "lt": "1.0 if x < y else 0.0",
+    "le": "1.0 if x <= y else 0.0",
+    "eq": "1.0 if x == y else 0.0",
+    "ne": "1.0 if x != y else 0.0",
+    "and": "1.0 if x != 0 and y != 0 else 0.0",
+    "or": "1.0 if x != 0 or y != 0 else 0.0",
+    "not": "1.0 if x == 0 else 0.0",
+    "keep": "y if x != 0 else -0.0",
+    "detach": "x",
+}
+
+
+class _Loops(ast.NodeTransformer):
+    """Takes the calls out of a formula: ``steps`` are loops, what is left is arithmetic.
+
+    Args:
+        spelling: how the numbers of the formula are spelt.
+    """
+
+    def __init__(self, spelling: Mapping[str, str]) -> None:
+        self.spelling = spelling
+        self.steps: list[str] = []
+        self.functions: list[str] = []
+        self.rows = 0
+        self._known: dict[str, str] = {}
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        value = getattr(ops, node.id, None)
+        spelt = f"({value!r})" if isinstance(value, float) else self.spelling.get(node.id, node.id)
+        spelt = {"(inf)": "math.inf", "(nan)": "math.nan"}.get(spelt, spelt)
+        return ast.parse(spelt, mode="eval").body
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        name = ast.unparse(node.func)
+        operands = [f"({ast.unparse(x)})" for x in node.args]
+        if name in _SPELT_FIRST:
+            first = ast.parse(_SPELT_FIRST[name].format(*operands), mode="eval").body
+            found: ast.expr = self.visit(first)
+            return found
+        operands = [ast.unparse(self.visit(x)) for x in node.args]
+        if name in _SPELT:
+            spelt = _SPELT[name].format(*(f"({x})" for x in operands))
+            return ast.parse(spelt, mode="eval").body
+        text = f"{name}({operands})"
+        if text not in self._known:
+            places = ", ".join(map(self._place, operands))
+            out = self._new()
+            at = 2 * len(self.functions)
+            self.functions.append(name)
+            call = "apply_one" if len(operands) == 1 else "apply_two"
+            self.steps.append(f"{call}(i[f + {at}], i[f + {at + 1}], {places}, p_{out}, n)")
+            self._known[text] = out
+        return ast.parse(f"{self._known[text]}[lane]", mode="eval").body
+
+    def _new(self) -> str:
+        out, self.rows = f"s{self.rows}", self.rows + 1
+        return out
+
+    def _place(self, expression: str) -> str:
+        """The address of the values of an expression, which may need a row of their own."""
+        if expression.endswith("[lane]") and expression[:-6].isidentifier():
+            return f"p_{expression[:-6]}"
+        out = self._new()
+        self.steps += ["for lane in range(n):", f"    {out}[lane] = {expression}"]
+        return f"p_{out}"
+
+
+#: Where the numbers of an elementwise instruction stand.
+OUT, COUNT, SCRATCH, X, Y, ASSIGN, MASK, FUNCTIONS = 1, 2, 3, 4, 6, 8, 9, 11
+
+
+def elementwise(operation: str, kinds: str, by: str = "", mask: str = "") -> tuple[int, int, Any]:
+    """The kernel of an operation, forward, or backward by one of its operands.
+
+    Args:
+        operation: its name on the tape.
+        kinds: for each operand "v", values of rows, or "o", a number that is computed once.
+        by: "x" or "y": the operand that gets the error; "" forward.
+        mask: where the error arrives: "" everywhere, "v" or "o" where that is not 0, "d" where the
+            error itself is not 0.
+
+    Returns:
+        Its address, the number of scratch rows that it needs, and the addresses of the functions
+        that it calls.
+    """
+    source, rows, functions = _source(operation, kinds, by, mask)
+    called = [loop_of(_UFUNCS.get(name) or ON_ARRAYS[name]) for name in functions]
+    return _from_source(source), rows, list(itertools.chain(*called))
+
+
+@functools.cache
+def _source(operation: str, kinds: str, by: str, mask: str) -> tuple[str, int, tuple[str, ...]]:
+    text, tie, slope = _CONDITIONS.get(operation, ""), 0.0, ""
+    if not text:
+        table, tie = row_of(operation)
+        assert table is not None
+        text = table.value
+        slope = table.slopes["xy".index(by)] if by else ""
+    names = dict(zip("xy", kinds, strict=False))
+    spelling = {name: f"{name}[lane]" if kind == "v" else name for name, kind in names.items()}
+    spelling |= {"out": "z[lane]", "tie": repr(float(tie))}
+    loops = _Loops(spelling)
+    if not by:
+        found = _arithmetic(text, loops)
+    elif operation == "keep":
+        found = (
+            "d[lane] if x[lane] != 0 else 0.0"
+            if names["x"] == "v"
+            else "d[lane] if x != 0 else 0.0"
+        )
+    elif operation == "detach" or slope == "1":
+        found = "d[lane]"
+    else:
+        found = f"d[lane] * ({_arithmetic(slope, loops)})"
+    if mask:
+        arrives = {"v": "m[lane]", "o": "m", "d": "d[lane]"}[mask]
+        found = f"({found}) if {arrives} != 0 else 0.0"
+    sums = by and names[by] == "o"
+    rows = loops.rows + bool(sums)
+    merges = not rows and "o" not in kinds + mask
+    return _written(names, by, mask, found, loops, bool(sums), merges), rows, tuple(loops.functions)
+
+
+def _arithmetic(text: str, loops: _Loops) -> str:
+    spelt = ops.spell(text, lambda name: name)
+    return ast.unparse(loops.visit(ast.parse(spelt, mode="eval")))
+
+
+def _written(
+    names: Mapping[str, str], by: str, mask: str, found: str, loops: _Loops, sums: bool,
+    merges: bool,
+) -> str:  # fmt: skip
+    """The source of a kernel, around the expression of one lane."""
+    fields = {"x": X, "y": Y, "m": MASK}
+    reads = dict(names) | ({"m": mask} if mask in ("v", "o") else {})
+    lines = ["i, lists = words(i), words(lists)", "n, count, f = lanes, i[2], 11"]
+    if merges:
+        lists = " and ".join(f"i[{fields[name] + 1}] < 0" for name in reads)
+        lines.append(f"if {lists}:\n        n, count = lanes * count, 1")
+    body = []
+
+    def slot(name: str) -> str:
+        return f"slot_of(lists, i[{fields[name]}], i[{fields[name] + 1}], j)"
+
+    def known(name: str, base: str, slot: str) -> None:
+        body.append(f"p_{name} = place_of({base}, {slot}, lanes)")
+        body.append(f"{name} = row(p_{name}, n)")
+
+    known("z", "values", "i[1] + j")
+    if by:
+        known("d", "errors", "i[1] + j")
+    for name, kind in reads.items():
+        if kind == "v":
+            known(name, "values", slot(name))
+        else:
+            body.append(f"{name} = row(place_of(once, {slot(name)}, 1), 1)[0]")
+    for k in range(loops.rows + sums):
+        known(f"s{k}", "values", f"i[3] + {k}")
+    body += loops.steps
+    if not by:
+        body += ["for lane in range(n):", f"    z[lane] = {found}"]
+    elif sums:
+        last = f"s{loops.rows}"
+        body += ["for lane in range(n):", f"    {last}[lane] = {found}"]
+        body.append(f"row(place_of(owed, {slot(by)}, 1), 1)[0] += total({last}, n)")
+    else:
+        known("e", "errors", slot(by))
+        body += ["if i[8]:", "    for lane in range(n):", f"        e[lane] = {found}", "else:"]
+        body += ["    for lane in range(n):", f"        e[lane] += {found}"]
+    inside = "\n".join(f"        {line}" for line in "\n".join(body).split("\n"))
+    start = "\n    ".join(lines)
+    return (
+        f"def kernel({', '.join(ARGUMENTS)}):\n    {start}\n    for j in range(count):\n{inside}\n"
+    )
+
+
+_HEADING = """\
+import math
+from microgradlike.kernels import apply_one, apply_two, place_of, row, slot_of, total, words
+
+
+"""
+
+
+@functools.cache
+def _from_source(source: str) -> int:
+    """The address of a kernel of which there is only text.
+
+    It is written to a file, because numba keeps its machine code beside a file.
+    """
+    # What it is made of may change as well: the functions above.
+    text = source.encode() + Path(__file__).read_bytes()
+    name = f"kernel_{hashlib.sha256(text).hexdigest()[:16]}"
+    folder = Path(AppDirs("microgradlike", False).user_cache_dir)
+    path = folder / f"{name}.py"
+    space: dict[str, Any]
+    try:
+        files.make_folder(folder)
+        if not path.exists():
+            files.write(path, (_HEADING + source).encode())
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        space = vars(module)
+        return kernel(space["kernel"])
+    except OSError:
+        space = {}
+        exec(_HEADING + source, space)
+        return kernel(space["kernel"], cache=False)
+
+
+# ---- Layers ------------------------------------------------------------------------------------
+# The numbers of an instruction: i[1] = out, i[2] = outs, i[3] = ins; i[4], i[5] the slots of its
+# values; i[6] = the slot of its first weight, i[7] whether that stands in theta; i[8] = the slot of
+# its first bias, or -1; i[9] = scratch; i[10] = gemm. Backward: i[11] whether the errors of the
+# values are wanted (1), and nobody wrote there before (2); i[12], i[13] whether those of weights
+# and biases are.
+
+#: Layers of fewer weights are loops.
+SMALL = 64
+
+
+@loop
+def _inputs(i: Any, lists: Any, base: int, lanes: int) -> int:
+    """The address of the values of a layer, one after the other: a copy if they stand apart."""
+    if i[5] < 0:
+        return place_of(base, i[4], lanes)
+    for k in range(i[3]):
+        x, copy = row(place_of(base, lists[i[5] + k], lanes), lanes), i[9] + k
+        kept = row(place_of(base, copy, lanes), lanes)
+        for lane in range(lanes):
+            kept[lane] = x[lane]
+    return place_of(base, i[9], lanes)
+
+
+def layer(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, theta: Any,
+          slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
+    """out = weights values + bias."""
+    i, lists = words(i), words(lists)
+    outs, ins = i[2], i[3]
+    weights = place_of(theta if i[7] else once, i[6], 1)
+    x = _inputs(i, lists, values, lanes)
+    z = place_of(values, i[1], lanes)
+    if outs * ins >= SMALL:
+        gemm(i[10], 0, 0, outs, lanes, ins, weights, x, 0, z)
+        if i[8] >= 0:
+            bias = row(place_of(once, i[8], 1), outs)
+            for j in range(outs):
+                out, b = row(place_of(z, j, lanes), lanes), bias[j]
+                for lane in range(lanes):
+                    out[lane] += b
+        return
+    w = row(weights, outs * ins)
+    for j in range(outs):
+        out = row(place_of(z, j, lanes), lanes)
+        b = row(place_of(once, i[8] + j, 1), 1)[0] if i[8] >= 0 else 0.0
+        x0, w0 = row(x, lanes), w[j * ins]
+        if i[8] >= 0:
+            for lane in range(lanes):
+                out[lane] = w0 * x0[lane] + b
+        else:
+            for lane in range(lanes):
+                out[lane] = w0 * x0[lane]
+        for k in range(1, ins):
+            xk, wk = row(place_of(x, k, lanes), lanes), w[j * ins + k]
+            for lane in range(lanes):
+                out[lane] += wk * xk[lane]
+
+
+def layer_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, theta: Any,
+               slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
+    """The errors of weights, biases and values: delta x values, delta, and weights x delta."""
+    i, lists = words(i), words(lists)
+    outs, ins = i[2], i[3]
+    delta = place_of(errors, i[1], lanes)
+    if i[12]:
+        x = _inputs(i, lists, values, lanes)
+        found = place_of(slopes if i[7] else owed, i[6], 1)
+        keep = 0 if i[7] and first else 1
+        if outs * ins >= SMALL:
+            gemm(i[10], 0, 1, outs, ins, lanes, delta, x, keep, found)
+        else:
+            w = row(found, outs * ins)
+            for j in range(outs):
+                d = row(place_of(delta, j, lanes), lanes)
+                for k in range(ins):
+                    one = inner(d, row(place_of(x, k, lanes), lanes), lanes)
+                    w[j * ins + k] = w[j * ins + k] + one if keep else one
+    if i[13]:
+        for j in range(outs):
+            found = total(row(place_of(delta, j, lanes), lanes), lanes)
+            row(place_of(owed, i[8] + j, 1), 1)[0] += found
+    if i[11]:
+        weights = place_of(theta if i[7] else once, i[6], 1)
+        assigns = 1 if i[11] & 2 else 0
+        apart = i[5] >= 0
+        sent = place_of(values, i[9], lanes) if apart else place_of(errors, i[4], lanes)
+        keep = 0 if apart or assigns else 1
+        if outs * ins >= SMALL:
+            gemm(i[10], 1, 0, ins, lanes, outs, weights, delta, keep, sent)
+        else:
+            w = row(weights, outs * ins)
+            for k in range(ins):
+                e = row(place_of(sent, k, lanes), lanes)
+                if not keep:
+                    for lane in range(lanes):
+                        e[lane] = 0.0
+                for j in range(outs):
+                    d, wj = row(place_of(delta, j, lanes), lanes), w[j * ins + k]
+                    for lane in range(lanes):
+                        e[lane] += wj * d[lane]
+        if apart:
+            for k in range(ins):
+                e = row(place_of(errors, lists[i[5] + k], lanes), lanes)
+                s = row(place_of(sent, k, lanes), lanes)
+                if assigns:
+                    for lane in range(lanes):
+                        e[lane] = s[lane]
+                else:
+                    for lane in range(lanes):
+                        e[lane] += s[lane]
+
+
+# ---- Sums and products -------------------------------------------------------------------------
+# i[1] = out, i[2] = outs, i[3] = terms; i[4], i[5] the values; i[6] = the slot of the first weight
+# or sign, or -1; i[8] = the first bias, or -1. Backward as for a layer: i[11], i[12], i[13].
+# Products have their second values at i[14], i[15], and what is wanted of these at i[16].
+
+
+def sums(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, theta: Any,
+         slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
+    """out = weight x value + weight x value + ... + bias."""
+    i, lists = words(i), words(lists)
+    terms = i[3]
+    for j in range(i[2]):
+        z = row(place_of(values, i[1] + j, lanes), lanes)
+        if lanes == 1 and i[5] < 0 and i[6] >= 0:  # what is computed once may be a long sum
+            w = row(place_of(once, i[6] + j * terms, 1), terms)
+            z[0] = inner(w, row(place_of(values, i[4] + j * terms, 1), terms), terms)
+        elif lanes == 1 and i[5] < 0:
+            z[0] = total(row(place_of(values, i[4] + j * terms, 1), terms), terms)
+        else:
+            for k in range(terms):
+                at = j * terms + k
+                x = row(place_of(values, slot_of(lists, i[4], i[5], at), lanes), lanes)
+                w = row(place_of(once, i[6] + at, 1), 1)[0] if i[6] >= 0 else 1.0
+                if k == 0:
+                    for lane in range(lanes):
+                        z[lane] = w * x[lane]
+                else:
+                    for lane in range(lanes):
+                        z[lane] += w * x[lane]
+        if i[8] >= 0:
+            b = row(place_of(once, i[8] + j, 1), 1)[0]
+            for lane in range(lanes):
+                z[lane] += b
+
+
+def sums_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, theta: Any,
+              slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
+    """delta x value for the weights, weight x delta for the values."""
+    i, lists = words(i), words(lists)
+    terms = i[3]
+    for j in range(i[2]):
+        d = row(place_of(errors, i[1] + j, lanes), lanes)
+        if i[13]:
+            row(place_of(owed, i[8] + j, 1), 1)[0] += total(d, lanes)
+        for k in range(terms):
+            at = j * terms + k
+            slot = slot_of(lists, i[4], i[5], at)
+            if i[12]:
+                x = row(place_of(values, slot, lanes), lanes)
+                row(place_of(owed, i[6] + at, 1), 1)[0] += inner(d, x, lanes)
+            if i[11]:
+                e = row(place_of(errors, slot, lanes), lanes)
+                w = row(place_of(once, i[6] + at, 1), 1)[0] if i[6] >= 0 else 1.0
+                if i[11] & 2:
+                    for lane in range(lanes):
+                        e[lane] = w * d[lane]
+                else:
+                    for lane in range(lanes):
+                        e[lane] += w * d[lane]
+
+
+def products(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, theta: Any,
+             slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
+    """out = value x value + value x value + ... + bias."""
+    i, lists = words(i), words(lists)
+    terms = i[3]
+    for j in range(i[2]):
+        z = row(place_of(values, i[1] + j, lanes), lanes)
+        if lanes == 1 and i[5] < 0 and i[15] < 0 and i[6] < 0:
+            x = row(place_of(values, i[4] + j * terms, 1), terms)
+            z[0] = inner(x, row(place_of(values, i[14] + j * terms, 1), terms), terms)
+        else:
+            for k in range(terms):
+                at = j * terms + k
+                x = row(place_of(values, slot_of(lists, i[4], i[5], at), lanes), lanes)
+                y = row(place_of(values, slot_of(lists, i[14], i[15], at), lanes), lanes)
+                w = row(place_of(once, i[6] + at, 1), 1)[0] if i[6] >= 0 else 1.0
+                if k == 0:
+                    for lane in range(lanes):
+                        z[lane] = w * x[lane] * y[lane]
+                else:
+                    for lane in range(lanes):
+                        z[lane] += w * x[lane] * y[lane]
+        if i[8] >= 0:
+            b = row(place_of(once, i[8] + j, 1), 1)[0]
+            for lane in range(lanes):
+                z[lane] += b
+
+
+def products_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, theta: Any,
+                  slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
+    """delta x the other value."""
+    i, lists = words(i), words(lists)
+    terms = i[3]
+    for j in range(i[2]):
+        d = row(place_of(errors, i[1] + j, lanes), lanes)
+        if i[13]:
+            row(place_of(owed, i[8] + j, 1), 1)[0] += total(d, lanes)
+        for k in range(terms):
+            at = j * terms + k
+            a, b = slot_of(lists, i[4], i[5], at), slot_of(lists, i[14], i[15], at)
+            x, y = row(place_of(values, a, lanes), lanes), row(place_of(values, b, lanes), lanes)
+            w = row(place_of(once, i[6] + at, 1), 1)[0] if i[6] >= 0 else 1.0
+            if i[16]:
+                e = row(place_of(errors, b, lanes), lanes)
+                if i[16] & 2:
+                    for lane in range(lanes):
+                        e[lane] = w * d[lane] * x[lane]
+                else:
+                    for lane in range(lanes):
+                        e[lane] += w * d[lane] * x[lane]
+            if i[11]:
+                e = row(place_of(errors, a, lanes), lanes)
+                if i[11] & 2:
+                    for lane in range(lanes):
+                        e[lane] = w * d[lane] * y[lane]
+                else:
+                    for lane in range(lanes):
+                        e[lane] += w * d[lane] * y[lane]
+
+
+# ---- Folds -------------------------------------------------------------------------------------
+# i[1] = out, i[2] = outs, i[3] = terms; i[4], i[5] the values; i[9] = scratch; i[11] as above;
+# i[17], i[18] the loop of exp, i[19], i[20] that of log; i[21] = how infinite sums go back.
+
+
+def logsumexp(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, theta: Any,
+              slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
+    """out = log(exp(value) + exp(value) + ...), as seen from the largest value."""
+    i, lists = words(i), words(lists)
+    terms = i[3]
+    for j in range(i[2]):
+        z = row(place_of(values, i[1] + j, lanes), lanes)
+        places = place_of(values, i[9], lanes), place_of(values, i[9] + 1, lanes)
+        largest, e = row(places[0], lanes), row(places[1], lanes)
+        for k in range(terms):
+            x = row(place_of(values, slot_of(lists, i[4], i[5], j * terms + k), lanes), lanes)
+            if k == 0:
+                for lane in range(lanes):
+                    largest[lane] = x[lane]
+            else:
+                for lane in range(lanes):
+                    largest[lane] = (
+                        x[lane] if x[lane] > largest[lane] or x[lane] != x[lane] else largest[lane]
+                    )
+        for k in range(terms):
+            x = row(place_of(values, slot_of(lists, i[4], i[5], j * terms + k), lanes), lanes)
+            for lane in range(lanes):
+                e[lane] = x[lane] - largest[lane]
+            apply_one(i[17], i[18], places[1], places[1], lanes)
+            if k == 0:
+                for lane in range(lanes):
+                    z[lane] = e[lane]
+            else:
+                for lane in range(lanes):
+                    z[lane] += e[lane]
+        out = place_of(values, i[1] + j, lanes)
+        apply_one(i[19], i[20], out, out, lanes)
+        for lane in range(lanes):
+            z[lane] = z[lane] + largest[lane] if abs(largest[lane]) < math.inf else largest[lane]
+
+
+def logsumexp_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, theta: Any,
+                   slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
+    """delta times each value's share; infinite sums go back value by value."""
+    number, lists_at, i, lists = i, lists, words(i), words(lists)
+    terms = i[3]
+    for j in range(i[2]):
+        z = row(place_of(values, i[1] + j, lanes), lanes)
+        for lane in range(lanes):
+            if not abs(z[lane]) < math.inf:
+                invoke(i[21], number, lists_at, values, errors, once, owed, theta, slopes, lanes,
+                       first)  # fmt: skip
+                return
+    for j in range(i[2]):
+        z = row(place_of(values, i[1] + j, lanes), lanes)
+        d = row(place_of(errors, i[1] + j, lanes), lanes)
+        place = place_of(values, i[9], lanes)
+        share = row(place, lanes)
+        for k in range(terms):
+            slot = slot_of(lists, i[4], i[5], j * terms + k)
+            x = row(place_of(values, slot, lanes), lanes)
+            e = row(place_of(errors, slot, lanes), lanes)
+            for lane in range(lanes):
+                share[lane] = x[lane] - z[lane]
+            apply_one(i[17], i[18], place, place, lanes)
+            if i[11] & 2:
+                for lane in range(lanes):
+                    e[lane] = d[lane] * share[lane]
+            else:
+                for lane in range(lanes):
+                    e[lane] += d[lane] * share[lane]
+
+
+def fold(operation: str, back: bool) -> tuple[int, int, list[int]]:
+    """The kernel of a chain of one operation, value by value; as ``elementwise`` it returns three.
+
+    Of its scratch rows so many as there are terms come on top, and one more.
+    """
+    table, tie = row_of(operation)
+    assert table is not None
+    spelling = {"x": "x[lane]", "y": "y[lane]", "out": "z[lane]", "tie": repr(tie)}
+    loops = _Loops(spelling)
+    value = _arithmetic(table.value, loops)
+    forward, loops.steps = loops.steps, []
+    by_x, by_y = (_arithmetic(slope, loops) for slope in table.slopes)
+    body = [
+        "at = j * terms",
+        "x = row(place_of(values, slot_of(lists, i[4], i[5], at), lanes), n)",
+        "z = row(place_of(values, i[9], lanes), n)",
+        "for lane in range(n):",
+        "    z[lane] = x[lane]",
+        "for k in range(1, terms):",
+        *(f"    {line}" for line in _of_pair("k", loops.rows)),
+        *(f"    {line}" for line in [*forward, "for lane in range(n):", f"    z[lane] = {value}"]),
+    ]
+    if back:
+        body += [
+            "c = row(place_of(values, i[9] + terms, lanes), n)",
+            "d = row(place_of(errors, i[1] + j, lanes), n)",
+            "for lane in range(n):",
+            "    c[lane] = d[lane]",
+            "for k in range(terms - 1, -1, -1):",
+            "    e = row(place_of(errors, slot_of(lists, i[4], i[5], at + k), lanes), n)",
+            "    if i[11] & 2:",
+            "        for lane in range(n):",
+            "            e[lane] = 0.0",
+            "    if k == 0:",
+            "        for lane in range(n):",
+            "            e[lane] += c[lane]",
+            "        break",
+            *(f"    {line}" for line in [*_of_pair("k", loops.rows), *loops.steps]),
+            "    for lane in range(n):",
+            f"        e[lane] += c[lane] * ({by_y})",
+            f"        c[lane] = c[lane] * ({by_x})",
+        ]
+    else:
+        body += [
+            "out = row(place_of(values, i[1] + j, lanes), n)",
+            "for lane in range(n):",
+            "    out[lane] = z[lane]",
+        ]
+    inside = "\n".join(f"        {line}" for line in body)
+    source = (
+        f"def kernel({', '.join(ARGUMENTS)}):\n    i, lists = words(i), words(lists)\n"
+        f"    n, terms, f = lanes, i[3], 22\n    for j in range(i[2]):\n{inside}\n"
+    )
+    called = [loop_of(_UFUNCS.get(name) or ON_ARRAYS[name]) for name in loops.functions]
+    return _from_source(source), loops.rows, list(itertools.chain(*called))
+
+
+def _of_pair(k: str, rows: int) -> list[str]:
+    """What a fold has made so far, its next value, what that gives, and scratch rows."""
+    found = []
+    for name, slot in (
+        ("x", f"i[9] + {k} - 1"),
+        ("y", f"slot_of(lists, i[4], i[5], at + {k})"),
+        ("z", f"i[9] + {k}"),
+        *((f"s{row}", f"i[9] + terms + 1 + {row}") for row in range(rows)),
+    ):
+        found += [f"p_{name} = place_of(values, {slot}, lanes)", f"{name} = row(p_{name}, n)"]
+    return found

@@ -1,0 +1,557 @@
+"""Runs a program as machine code: a list of kernels, called one after the other (``kernels.py``).
+
+An instruction is a row of whole numbers: the address of its kernel, then what that needs to know.
+One function goes over the list, forward and back, block after block of rows; Python calls it once.
+
+What is computed once stands in one array, a lane wide: the parameters, the constants, the rest;
+then copies of weights and biases that do not stand side by side. Weights that only their layer uses
+are read where the caller has them, and their errors written where the caller wants them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy
+from numba import njit
+
+from microgradlike import kernels
+from microgradlike.arrays import CONDITIONS
+from microgradlike.kernels import floats_at, invoke, words
+from microgradlike.numpy_executor import INPUTS, PARAMETERS, as_slice, own_weights
+from microgradlike.program import (
+    NONZERO,
+    Elementwise,
+    Fold,
+    Instruction,
+    Layer,
+    Products,
+    Program,
+    Stage,
+    Sums,
+)
+
+Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
+Words: TypeAlias = "numpy.typing.NDArray[numpy.int64]"
+
+#: The numbers of an instruction.
+WIDTH = 34
+
+
+# ---- From instructions to numbers --------------------------------------------------------------
+
+
+class _Target:
+    """Where an instruction sends errors: slots, and the field that tells whether it is the first.
+
+    Attributes:
+        row, field, flag: the instruction; where the flag is added if it need not add to zeros.
+    """
+
+    def __init__(self, slots: Any, row: list[int], field: int, flag: int) -> None:
+        self.slots, self.row, self.field, self.flag = slots.ravel(), row, field, flag
+        self.unique = len(numpy.unique(self.slots)) == len(self.slots)
+
+
+class _Code:
+    """A list of instructions as rows of numbers.
+
+    Args:
+        machine: where copies of what is computed once are kept.
+        stage: the instructions.
+        wants: for which slots the error is wanted.
+        rows: whether these are the instructions of rows.
+    """
+
+    def __init__(self, machine: _Machine, stage: Stage, wants: Any, rows: bool) -> None:
+        self.machine, self.wants, self.rows = machine, wants, rows
+        self.lists: list[int] = []
+        self.scratch = 0
+        self.forward: list[list[int]] = []
+        back: list[list[list[int]]] = []
+        targets: list[list[_Target]] = []
+        self.scratch_fields: list[tuple[list[int], int]] = []
+        for instruction in stage.instructions:
+            self.active = bool(instruction.depends & machine.mode)
+            self.back: list[list[int]] = []
+            self.targets: list[_Target] = []
+            _ENCODERS[type(instruction)](self, instruction)
+            back.append(self.back)
+            targets.append(self.targets)
+        self.backward = [row for rows in reversed(back) for row in rows]
+        self.in_order = [target for some in reversed(targets) for target in some]
+
+    def place(self, slots: Any) -> list[int]:
+        """Slots as two numbers: where they begin in a row, or where they are listed."""
+        found = as_slice(slots)
+        if found is not None:
+            return [found.start, -1]
+        self.lists += slots.ravel().tolist()
+        return [0, len(self.lists) - slots.size]
+
+    def row(self, address: int, i: Instruction, fields: dict[int, int], scratch: int = 0,
+            field: int = 9) -> list[int]:  # fmt: skip
+        """An instruction: its kernel, its outputs, and the rest by place."""
+        row = [0] * WIDTH
+        row[0], row[1], row[2] = address, i.out, i.count
+        for at, number in fields.items():
+            row[at] = number
+        self.scratch = max(self.scratch, scratch)
+        self.scratch_fields.append((row, field))
+        return row
+
+    def wanted(self, slots: Any) -> bool:
+        return self.active and bool(self.wants[slots].any())
+
+    def send(self, row: list[int], slots: Any, field: int, flag: int) -> None:
+        """The row sends errors to these slots."""
+        self.targets.append(_Target(slots, row, field, flag))
+
+    def first_writers(self, seeded: list[int]) -> list[tuple[int, int]]:
+        """Who writes first need not add; only the slots of these stretches must be cleared."""
+        written = numpy.zeros(len(self.wants), bool)
+        written[seeded] = True
+        clear = written.copy()
+        for target in self.in_order:
+            if target.unique and not written[target.slots].any():
+                target.row[target.field] |= target.flag
+            else:
+                clear[target.slots[~written[target.slots]]] = True
+            written[target.slots] = True
+        return _stretches(numpy.flatnonzero(clear | ((self.wants != 0) & ~written)))
+
+
+def _stretches(slots: Any) -> list[tuple[int, int]]:
+    """Slots as stretches: where each begins, and how many there are."""
+    if not len(slots):
+        return []
+    parts = numpy.split(slots, numpy.flatnonzero(numpy.diff(slots) != 1) + 1)
+    return [(int(part[0]), len(part)) for part in parts]
+
+
+def _bias(code: _Code, i: Any) -> dict[int, int]:
+    """The biases of an instruction, and whether their errors are wanted."""
+    if i.bias is None:
+        return {8: -1, 13: 0}
+    signs = None if i.bias_signs is None else i.bias_signs.ravel()
+    return {
+        8: code.machine.keep(i.bias.ravel(), signs),
+        13: int(code.active and code.machine.wanted(i.bias)),
+    }
+
+
+def _layer(code: _Code, i: Layer) -> None:
+    machine = code.machine
+    outs, ins = i.weights.shape
+    own = bool(machine.own[i.weights].all())
+    weights = int(i.weights[0, 0]) if own else machine.keep(i.weights.ravel(), _flat(i.signs))
+    wanted = code.active and machine.wanted(i.weights)
+    bias = _bias(code, i)
+    backs: list[list[int]] = []
+    for place, slots in enumerate(i.values):
+        start, where = code.place(slots)
+        fields = {3: ins, 4: start, 5: where, 6: weights, 7: int(own), 10: kernels.GEMM} | bias
+        fields |= {1: i.out + place * outs, 2: outs, 12: int(wanted)}
+        if i.bias is not None:
+            fields[8] = bias[8] + place * outs
+        scratch = ins if where >= 0 else 0
+        code.forward.append(code.row(kernels.kernel(kernels.layer), i, fields, scratch))
+        sends = code.wanted(slots)
+        if code.active:
+            fields[11] = int(sends)
+            row = code.row(kernels.kernel(kernels.layer_back), i, fields, scratch)
+            backs.append(row)
+            if sends:
+                code.send(row, slots, 11, 2)
+    code.back += backs[::-1]
+    code.targets.reverse()
+
+
+def _flat(signs: Any) -> Any:
+    return None if signs is None else signs.ravel()
+
+
+def _weights(code: _Code, weights: Any, signs: Any) -> int:
+    """Where the weights of sums stand, or their signs alone."""
+    if weights is not None:
+        return code.machine.keep(weights.ravel(), _flat(signs))
+    return -1 if signs is None else code.machine.constants(signs.ravel())
+
+
+def _sums(code: _Code, i: Sums) -> None:
+    start, where = code.place(i.values)
+    fields = {3: i.values.shape[1], 4: start, 5: where, 6: _weights(code, i.weights, i.signs)}
+    fields |= _bias(code, i)
+    code.forward.append(code.row(kernels.kernel(kernels.sums), i, fields))
+    if not code.active:
+        return
+    fields[12] = int(i.weights is not None and code.machine.wanted(i.weights))
+    fields[11] = int(code.wanted(i.values))
+    row = code.row(kernels.kernel(kernels.sums_back), i, fields)
+    code.back.append(row)
+    if fields[11]:
+        code.send(row, i.values, 11, 2)
+
+
+def _products(code: _Code, i: Products) -> None:
+    first, second = code.place(i.first), code.place(i.second)
+    fields = {3: i.first.shape[1], 4: first[0], 5: first[1], 14: second[0], 15: second[1]}
+    fields |= {6: _weights(code, None, i.signs)} | _bias(code, i)
+    code.forward.append(code.row(kernels.kernel(kernels.products), i, fields))
+    if not code.active:
+        return
+    fields |= {11: int(code.wanted(i.first)), 16: int(code.wanted(i.second))}
+    row = code.row(kernels.kernel(kernels.products_back), i, fields)
+    code.back.append(row)
+    both = numpy.concatenate([i.first.ravel(), i.second.ravel()])
+    if len(numpy.unique(both)) == len(both):  # else it adds to what it has just written
+        for slots, field in ((i.second, 16), (i.first, 11)):
+            if fields[field]:
+                code.send(row, slots, field, 2)
+    elif fields[11] or fields[16]:
+        code.send(row, both, 0, 0)
+
+
+def _fold(code: _Code, i: Fold) -> None:
+    start, where = code.place(i.values)
+    terms = i.values.shape[1]
+    fields = {3: terms, 4: start, 5: where}
+    chain, chain_rows, functions = kernels.fold(i.operation, back=True)
+    fields |= dict(enumerate(functions, 22))
+    if i.operation == "logaddexp":
+        loops = (*kernels.loop_of(numpy.exp), *kernels.loop_of(numpy.log), chain)
+        fields |= dict(enumerate(loops, 17))
+        forward, back = kernels.kernel(kernels.logsumexp), kernels.kernel(kernels.logsumexp_back)
+    else:
+        forward, back = kernels.fold(i.operation, back=False)[0], chain
+    scratch = terms + 1 + chain_rows
+    code.forward.append(code.row(forward, i, fields, scratch))
+    if code.active:
+        fields[11] = int(code.wanted(i.values))
+        if fields[11]:
+            row = code.row(back, i, fields, scratch)
+            code.back.append(row)
+            code.send(row, i.values, 11, 2)
+
+
+def _elementwise(code: _Code, i: Elementwise) -> None:
+    kinds = "".join("o" if operands.once else "v" for operands in i.operands)
+    fields: dict[int, int] = {}
+    for at, operands in zip((kernels.X, kernels.Y), i.operands, strict=False):
+        fields[at], fields[at + 1] = code.place(operands.slots)
+
+    def row(by: str, mask: str) -> list[int]:
+        address, rows, functions = kernels.elementwise(i.operation, kinds, by, mask)
+        return code.row(
+            address, i, fields | dict(enumerate(functions, kernels.FUNCTIONS)), rows,
+            kernels.SCRATCH,
+        )  # fmt: skip
+
+    code.forward.append(row("", ""))
+    if not code.active or i.operation in CONDITIONS or i.operation == "detach":
+        return
+    mask = ""
+    if i.mask is NONZERO:
+        mask = "d"
+    elif i.mask is not None:
+        mask = "o" if i.mask.once else "v"
+        slots = numpy.broadcast_to(i.mask.slots, i.count)
+        fields[kernels.MASK], fields[kernels.MASK + 1] = code.place(slots)
+    for by, operands in reversed(list(zip("xy", i.operands, strict=False))):
+        if i.operation == "keep" and by == "x":
+            continue
+        if not (code.machine.wanted(operands.slots) if operands.once
+                else code.wanted(operands.slots)):  # fmt: skip
+            continue
+        sent = row(by, mask)
+        code.back.append(sent)
+        if not operands.once:
+            code.send(sent, operands.slots, kernels.ASSIGN, 1)
+
+
+_ENCODERS: dict[type[Instruction], Any] = {
+    **{Layer: _layer, Sums: _sums, Products: _products, Fold: _fold, Elementwise: _elementwise},
+}
+
+# ---- A machine ---------------------------------------------------------------------------------
+
+#: What a machine consists of, by its place: addresses of lists and how long they are.
+ONCE_FORWARD, FORWARD, BACKWARD, ONCE_BACKWARD, ONCE_LISTS, LISTS = range(6)
+SOURCES, COPIES, SIGNS, CLEAR, FORGET, SHARED, OUTPUTS = range(6, 13)
+INPUT_PARTS, INPUT_COLUMNS, VALUES, ERRORS, ONCE, OWED = range(13, 19)
+DIRECT, LANES, PARAMETER_COUNT, SCATTERS = range(19, 23)
+
+
+class _Machine:
+    """All that is needed to run a program for one kind of derivatives.
+
+    Args:
+        program: the instructions.
+        mode: ``PARAMETERS``, ``INPUTS``, or 0.
+        columns: for each input of the program, its argument and its column there.
+    """
+
+    def __init__(self, program: Program, mode: int, columns: Sequence[tuple[int, int]]) -> None:
+        self.program, self.mode = program, mode
+        self.own = own_weights(program)
+        count, slots = len(program.parameters), program.once.slots
+        once_wants = numpy.zeros(slots, numpy.int8)
+        once_wants[:count] = PARAMETERS
+        wants = numpy.zeros(max(program.rows.slots, 1), numpy.int8)
+        wants[: len(program.inputs)] = INPUTS
+        for stage, found in ((program.once, once_wants), (program.rows, wants)):
+            for i in stage.instructions:
+                found[i.out : i.out + i.count] = i.depends
+        self.once_wants = once_wants & mode
+        self.top = slots
+        self.sources: list[int] = []
+        self.copies: list[int] = []
+        self.signs: list[float] = []
+        self.numbers: dict[int, Any] = {}
+        self.numbers[count] = program.constants
+
+        once = _Code(self, program.once, self.once_wants, rows=False)
+        constants = list(zip(self.copies, self.sources, self.signs, strict=True))
+        self.sources, self.copies, self.signs = [], [], []
+        rows = _Code(self, program.rows, wants & mode, rows=True)
+        for code, scratch in ((once, self.top), (rows, program.rows.slots)):
+            for row, field in code.scratch_fields:
+                row[field] = scratch
+        seeded = [slot for is_once, slot in program.outputs if not is_once]
+        clear = rows.first_writers(seeded)
+
+        self.lanes = max(128, min(512, 2**17 // max(program.rows.slots, 1)))
+        self.once = numpy.zeros(self.top + once.scratch)
+        self.owed = numpy.zeros(self.top + once.scratch)
+        for start, numbers in self.numbers.items():
+            self.once[start : start + len(numbers)] = numbers
+        for copy, source, sign in constants:
+            self.once[copy] = sign * self.once[source]
+        height = max(program.rows.slots, 1) + rows.scratch
+        self.values, self.errors = numpy.zeros((2, height * self.lanes))
+        kept = numpy.ones(self.top, bool)
+        kept[:slots] = ~self.own
+        shared = numpy.flatnonzero(~self.own[:count])
+        parts = [part for part, _ in columns]
+        lists: dict[int, Any] = {
+            **{ONCE_FORWARD: once.forward, FORWARD: rows.forward, BACKWARD: rows.backward},
+            **{ONCE_BACKWARD: once.backward if mode == PARAMETERS else []},
+            **{ONCE_LISTS: once.lists, LISTS: rows.lists, SOURCES: self.sources},
+            **{COPIES: self.copies, CLEAR: clear, FORGET: _stretches(numpy.flatnonzero(kept))},
+            **{SHARED: shared, INPUT_PARTS: parts, INPUT_COLUMNS: [c for _, c in columns]},
+            OUTPUTS: program.outputs,
+        }
+        self.arrays: dict[int, Any] = {
+            place: numpy.array(numbers, numpy.int64) for place, numbers in lists.items()
+        }
+        self.arrays[SIGNS] = numpy.array(self.signs, float)
+        self.arrays |= {VALUES: self.values, ERRORS: self.errors}
+        self.arrays |= {ONCE: self.once, OWED: self.owed}
+        self.table = numpy.zeros((23, 2), numpy.int64)
+        for place, array in self.arrays.items():
+            self.table[place] = array.ctypes.data, len(array)
+        self.table[DIRECT] = not program.once.instructions
+        self.table[LANES] = self.lanes
+        self.table[PARAMETER_COUNT] = count
+        self.table[SCATTERS] = mode == PARAMETERS
+
+    def wanted(self, slots: Any) -> bool:
+        return bool(self.once_wants[slots].any())
+
+    def keep(self, slots: Any, signs: Any) -> int:
+        """The first of these slots, if they stand in a row; else of copies that do."""
+        found = as_slice(slots)
+        if found is not None and signs is None:
+            return int(found.start)
+        start, self.top = self.top, self.top + len(slots)
+        self.sources += slots.tolist()
+        self.copies += range(start, self.top)
+        self.signs += numpy.ones(len(slots)).tolist() if signs is None else signs.tolist()
+        return start
+
+    def constants(self, numbers: Any) -> int:
+        """The first slot of numbers that never change."""
+        start, self.top = self.top, self.top + len(numbers)
+        self.numbers[start] = numbers
+        return start
+
+
+# ---- Running -----------------------------------------------------------------------------------
+
+
+@njit(cache=True, nogil=True)
+def _run_list(table: Any, place: int, lists: int, values: int, errors: int, theta: int, slopes: int,
+              lanes: int, first: int) -> None:  # fmt: skip
+    address = table[place, 0]
+    code = words(address)
+    for k in range(table[place, 1]):
+        invoke(code[k * WIDTH], address + 8 * k * WIDTH, lists, values, errors, table[ONCE, 0],
+               table[OWED, 0], theta, slopes, lanes, first)  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: Any, seeds: Any,
+           found: Any) -> None:  # fmt: skip
+    """Compute rows, and go back from the outputs once for each row of ``seeds``.
+
+    Args:
+        table: of the machine.
+        theta, slopes: the parameters, and where their errors are written.
+        parts: for each argument its address, and its strides by rows and by columns, in bytes.
+        rows: how many.
+        results: the outputs, shape (rows, outputs); or shape (0, 0).
+        seeds: the errors of the outputs, shape (passes, outputs).
+        found: for the errors of the inputs: an address, the strides by passes and by rows, and for
+            each input of the program its place in bytes; the address is 0 if nobody wants them.
+    """
+    once, owed = floats_at(table[ONCE, 0]), floats_at(table[OWED, 0])
+    values_at, errors_at = table[VALUES, 0], table[ERRORS, 0]
+    values, errors = floats_at(values_at), floats_at(errors_at)
+    count, direct = table[PARAMETER_COUNT, 0], table[DIRECT, 0]
+    shared = words(table[SHARED, 0])
+    if direct:
+        for k in range(table[SHARED, 1]):
+            once[shared[k]] = theta[shared[k]]
+        theta_at, slopes_at = theta.ctypes.data, slopes.ctypes.data
+    else:
+        for k in range(count):
+            once[k] = theta[k]
+        theta_at, slopes_at = table[ONCE, 0], table[OWED, 0]
+    _run_list(table, ONCE_FORWARD, table[ONCE_LISTS, 0], table[ONCE, 0], table[OWED, 0], theta_at,
+              slopes_at, 1, 1)  # fmt: skip
+    sources, copies = words(table[SOURCES, 0]), words(table[COPIES, 0])
+    signs = floats_at(table[SIGNS, 0])
+    for k in range(table[SOURCES, 1]):
+        once[copies[k]] = signs[k] * once[sources[k]]
+    passes = len(seeds)
+    if passes:
+        forget = words(table[FORGET, 0])
+        for k in range(table[FORGET, 1]):
+            for slot in range(forget[2 * k], forget[2 * k] + forget[2 * k + 1]):
+                owed[slot] = 0.0
+    outputs, output_count = words(table[OUTPUTS, 0]), table[OUTPUTS, 1]
+    clear = words(table[CLEAR, 0])
+    input_parts, input_columns = words(table[INPUT_PARTS, 0]), words(table[INPUT_COLUMNS, 0])
+    inputs, most = table[INPUT_PARTS, 1], table[LANES, 0]
+    for start in range(0, rows, most):
+        lanes = min(most, rows - start)
+        for tile in range(0, lanes, 8):  # a cache line is eight numbers
+            end = min(tile + 8, lanes)
+            for slot in range(inputs):
+                part = input_parts[slot]
+                place = parts[part, 0] + input_columns[slot] * parts[part, 2]
+                for lane in range(tile, end):
+                    number = floats_at(place + (start + lane) * parts[part, 1])[0]
+                    values[slot * lanes + lane] = number
+        _run_list(table, FORWARD, table[LISTS, 0], values_at, errors_at, theta_at, slopes_at, lanes,
+                  start == 0)  # fmt: skip
+        if len(results):
+            for k in range(output_count):
+                slot = outputs[2 * k + 1]
+                for lane in range(lanes):
+                    is_once = outputs[2 * k]
+                    results[start + lane, k] = (
+                        once[slot] if is_once else values[slot * lanes + lane]
+                    )
+        for going in range(passes):
+            for k in range(table[CLEAR, 1]):
+                begin = clear[2 * k] * lanes
+                for place in range(begin, begin + clear[2 * k + 1] * lanes):
+                    errors[place] = 0.0
+            for k in range(output_count):
+                seed, slot = seeds[going, k], outputs[2 * k + 1]
+                if seed != 0.0:
+                    if outputs[2 * k]:
+                        owed[slot] += seed * lanes
+                    else:
+                        for lane in range(lanes):
+                            errors[slot * lanes + lane] += seed
+            _run_list(table, BACKWARD, table[LISTS, 0], values_at, errors_at, theta_at, slopes_at,
+                      lanes, start == 0)  # fmt: skip
+            if found[0]:
+                for slot in range(inputs):
+                    place = found[0] + going * found[1] + found[3 + slot] + start * found[2]
+                    for lane in range(lanes):
+                        floats_at(place + lane * found[2])[0] = errors[slot * lanes + lane]
+    if passes and table[SCATTERS, 0]:
+        for k in range(table[SOURCES, 1]):
+            owed[sources[k]] += signs[k] * owed[copies[k]]
+        _run_list(table, ONCE_BACKWARD, table[ONCE_LISTS, 0], table[ONCE, 0], table[OWED, 0],
+                  theta_at, slopes_at, 1, 1)  # fmt: skip
+        if direct:
+            for k in range(table[SHARED, 1]):
+                slopes[shared[k]] = owed[shared[k]]
+        else:
+            for k in range(count):
+                slopes[k] = owed[k]
+
+
+def supports(program: Program) -> bool:
+    """Whether there is a kernel for each instruction: not for sums under a condition."""
+    both = (*program.once.instructions, *program.rows.instructions)
+    return all(i.mask is None or isinstance(i, Elementwise) for i in both)
+
+
+class NumbaExecutor:
+    """A program at work.
+
+    Args:
+        program: what to run; see ``supports``.
+        columns: for each input of the program, its argument and its column there.
+    """
+
+    def __init__(self, program: Program, columns: Sequence[tuple[int, int]]) -> None:
+        self.program, self.columns = program, columns
+        self._lock = threading.Lock()
+        self._machines: dict[int, _Machine] = {}
+
+    def _machine(self, mode: int) -> _Machine:
+        found = self._machines.get(mode)
+        if found is None:
+            found = self._machines[mode] = _Machine(self.program, mode, self.columns)
+        return found
+
+    def run(
+        self,
+        theta: Array,
+        rows: Any,
+        results: Array | None,
+        seeds: Array | None = None,
+        mode: int = 0,
+        found: Array | None = None,
+    ) -> Array:
+        """As that of the ``NumpyExecutor``."""
+        total = numpy.empty(0)
+        if found is not None and len(self.columns) < found.shape[2]:
+            found[...] = 0.0  # of the inputs that are not used
+        with self._lock:
+            table = self._machine(mode).table
+            for start, end, parts in rows.parts(_MOST_ROWS):
+                slopes = numpy.empty(len(theta))
+                _drive(
+                    table, theta, slopes, _strides(parts), end - start,
+                    _NOTHING if results is None else results[start:end],
+                    _NOTHING if seeds is None else seeds,
+                    _NOWHERE if found is None else self._places(found[:, start:end]),
+                )  # fmt: skip
+                total = slopes if start == 0 else total + slopes
+        return total
+
+    def _places(self, found: Array) -> Words:
+        """Where the errors of the inputs are written; see ``_drive``."""
+        columns = numpy.array(self.program.inputs, numpy.int64) * found.strides[2]
+        return numpy.array([found.ctypes.data, *found.strides[:2], *columns], numpy.int64)
+
+
+def _strides(parts: Sequence[Array]) -> Words:
+    """Of each argument its address, and its strides by rows and by columns."""
+    return numpy.array(
+        [(part.__array_interface__["data"][0], *part.strides) for part in parts], numpy.int64
+    )
+
+
+_NOTHING, _NOWHERE = numpy.empty((0, 0)), numpy.zeros(1, numpy.int64)
+#: Arguments that are no floats are made so many rows at a time.
+_MOST_ROWS = 2**16
