@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 #: In the order in which they are read best.
 DEMOS = (
     *("company", "hand_derivation", "why_backprop", "layer_errors"),
-    *("moons", "cat"),
+    *("gradient_descent", "moons", "train_then_deploy", "cat"),
 )
 
 
@@ -59,6 +59,9 @@ def _text(docstring: str | None) -> tuple[str, str]:
     title, _, rest = (docstring or "").partition("\n")
     return title.rstrip("."), rest.partition("Run it with")[0].strip()
 
+
+#: What a demo printed is shown at once if it has fewer lines than this.
+SHORT = 36
 
 # ---- Running -----------------------------------------------------------------------------------
 
@@ -116,10 +119,11 @@ def page(stops: list[Stop]) -> str:
 def _section(stop: Stop) -> str:
     shown = "\n".join(_figure(path, caption) for path, caption in stop.written)
     title, paragraph = _marked(stop.title), _marked(stop.paragraph)
+    opened = " open" if stop.printed.count("\n") < SHORT else ""
     return (
-        f'<section id="{stop.name}"><h2>{title}</h2>\n<p>{paragraph}</p>'
-        f"\n{shown}\n<details><summary>What <code>python -m demos.{stop.name}</code> printed"
-        f"</summary><pre>{html.escape(stop.printed)}</pre></details></section>"
+        f'<section id="{stop.name}"><h2>{title}</h2>\n<p>{paragraph}</p>\n{shown}\n'
+        f"<details{opened}><summary>What <code>python -m demos.{stop.name}</code> printed</summary>"
+        f"<pre>{html.escape(stop.printed)}</pre></details></section>"
     )
 
 

@@ -457,8 +457,10 @@ def _watched(data: float, rule: Rule, x: Value | float, y: Value | float | None)
     """The result of an operation while some mode is on, perhaps in another thread."""
     if _mode.tape is not None:
         return _mode.tape.apply(rule, x, y, data)
-    out = Value(data)
+    out = new(Value)  # as quickly as where nobody watches
+    out.data, out.grad, out.label = data, 0.0, None
     if _mode.paused:
+        out._rule, out._x, out._y = None, 0.0, None
         return out
     out._rule, out._x, out._y = rule, x, y
     if _mode.created is not None:

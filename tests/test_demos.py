@@ -230,6 +230,58 @@ def test_delta_from_delta_is_what_the_engine_says(tmp_path: Path, seed: str) -> 
     assert 1000 * c["moved"] < min(a["moved"], b["moved"])
 
 
+# ---- Gradient descent --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", ["0", "4"])
+def test_a_rate_above_two_by_the_curvature_diverges(tmp_path: Path, seed: str) -> None:
+    printed = run("gradient_descent", "--out", str(tmp_path), "--seed", seed)
+    curvature = re.search(r"along the valley (\S+), across it (\S+)\n", printed)
+    bound = re.search(r"2 / (\S+) = (\S+)\n", printed)
+    costs = re.search(r"the cost is (\S+) at the start, and (\S+) at its least", printed)
+    assert curvature and bound and costs
+    # The valley again, by the normal equations: the second derivatives of a mean square.
+    x = numpy.random.default_rng(int(seed)).uniform(0, 3, size=30)
+    moments = 2 * numpy.array([[(x * x).mean(), x.mean()], [x.mean(), 1.0]])
+    along, across = numpy.linalg.eigvalsh(moments)
+    assert [float(c) for c in curvature.groups()] == [round(along, 3), round(across, 3)]
+    assert float(bound[2]) == pytest.approx(2 / across, abs=5e-4)
+    first, least = map(float, costs.groups())
+    rows = re.findall(r"^([a-zA-Z ]+?) {2,}(0\.\d+) +(never|\d+) +(\S+)$", printed, re.M)
+    ways = {name: (float(rate), steps, float(cost)) for name, rate, steps, cost in rows}
+    assert list(ways) == ["too small", "just right", "too large", "with momentum", "Adam"]
+    for name, (rate, steps, cost) in ways.items():
+        if name == "too large":
+            assert rate > 2 / across and steps == "never" and cost > 1e6 * first
+        elif name == "too small":
+            assert rate < 0.03 * 2 / across and steps == "never" and least < cost < first
+        else:
+            assert int(steps) < 50 and cost == pytest.approx(least, abs=2e-3)
+            assert name == "Adam" or rate < 2 / across
+
+
+# ---- Train, then deploy ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", ["0", "3"])
+def test_a_fresh_process_gives_the_same_answers(tmp_path: Path, seed: str) -> None:
+    printed = run("train_then_deploy", "--out", str(tmp_path), "--seed", seed)
+    right = re.search(r"flowers: (\d+)% of them right,\nand (\d+)% of 50 that it never", printed)
+    assert right and min(map(int, right.groups())) >= 90
+    same = re.search(
+        r"gives the same scores: (\w+), the greatest\ndifference .* is (\S+)\n", printed
+    )
+    assert same and same[1] == "True" and float(same[2]) < 1e-13
+    # 8 neurons of 4 inputs, 3 of 8: a product and a sum for each input, and the tanh.
+    graph = re.search(r"^with a graph +(\d+) +([\d,]+)$", printed, re.M)
+    bare = re.search(r"^within no_grad\(\) +(\d+) +([\d,]+)$", printed, re.M)
+    assert graph and bare
+    assert int(graph[1]) == 2 * (8 * 4 + 3 * 8) + 8
+    assert int(bare[1]) == 0
+    assert int(graph[2].replace(",", "")) > 10 * int(bare[2].replace(",", ""))
+    assert len(re.findall(r"^.* {2,}[\d,]+ +[\d,]+\.\d$", printed, re.M)) == 4
+
+
 # ---- Say seven with high confidence --------------------------------------------------------------
 
 
@@ -318,13 +370,19 @@ def test_hand_derivation_agrees_three_ways(tmp_path: Path) -> None:
     assert "error from y back to" in picture
 
 
-def test_the_gallery_is_what_the_demo_writes(tmp_path: Path) -> None:
-    run("hand_derivation", "--out", str(tmp_path))
-    for name in ("hand_derivation_flow.svg", "hand_derivation.html"):
-        shown = (ROOT / "demos" / "gallery" / name).read_text(encoding="utf-8")
-        assert _words(shown) == _words((tmp_path / name).read_text(encoding="utf-8"))
+def test_the_gallery_is_what_the_demos_write(tour: Tour) -> None:
+    gallery = {path.name: path for path in (ROOT / "demos" / "gallery").iterdir()}
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in DEMOS:
+        assert any(f"demos/gallery/{file})" in readme for file in gallery if file.startswith(name))
+    for name, path in gallery.items():
+        ours = tour.folder / name
+        assert ours.exists()
+        if path.suffix != ".png" and 'class="microgradlike' in path.read_text(encoding="utf-8"):
+            assert _words(path.read_text(encoding="utf-8")) == _words(ours.read_text("utf-8"))
     story = re.compile(r'class="story">.*?</script>|<script>.*?</script>|<style>.*?</style>', re.S)
-    assert story.findall(shown) == story.findall((tmp_path / name).read_text(encoding="utf-8"))
+    page, ours = gallery["hand_derivation.html"], tour.folder / "hand_derivation.html"
+    assert story.findall(page.read_text("utf-8")) == story.findall(ours.read_text("utf-8"))
 
 
 def _words(svg: str) -> list[str]:
