@@ -39,6 +39,9 @@ Words: TypeAlias = "numpy.typing.NDArray[numpy.int64]"
 #: The numbers of an instruction.
 WIDTH = 34
 
+#: A block has about so many numbers, in so many rows at least and at most.
+BLOCK, FEWEST, MOST = 2**17, 128, 512
+
 
 # ---- From instructions to numbers --------------------------------------------------------------
 
@@ -322,7 +325,7 @@ class _Machine:
         seeded = [slot for is_once, slot in program.outputs if not is_once]
         clear = rows.first_writers(seeded)
 
-        self.lanes = max(128, min(512, 2**17 // max(program.rows.slots, 1)))
+        self.lanes = max(FEWEST, min(MOST, BLOCK // max(program.rows.slots, 1)))
         self.once = numpy.zeros(self.top + once.scratch)
         self.owed = numpy.zeros(self.top + once.scratch)
         for start, numbers in self.numbers.items():

@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from tests.browser import VIEWS, Tab
+from tests.executors import only_numpy
 
 #: A browser is no Python package: where none is installed its tests are skipped, and say so. Where
 #: this variable is set, that is a failure.
@@ -28,6 +29,15 @@ def browser() -> Iterator[Any]:
         opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="module", params=["numba", "numpy"])
+def executor(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Compiled functions run as machine code, and with NumPy."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "numpy":
+            only_numpy(patch)
+        yield
 
 
 @pytest.fixture(

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from microgradlike import (
     TracingError,
@@ -24,8 +22,6 @@ from microgradlike import (
     losses,
     maximum,
     no_grad,
-    numpy_executor,
-    rewriting,
     softmax,
     sqrt,
     tanh,
@@ -33,18 +29,13 @@ from microgradlike import (
 )
 from microgradlike.nn import MLP
 from microgradlike.ops import OPERATORS
-from tests.programs import Program, agree, error_bound
+from tests.executors import small_blocks, without_numba
+
+pytestmark = pytest.mark.usefixtures("executor")
 
 NORMAL = numpy.random.default_rng(0).normal
 X = NORMAL(size=(7, 3))
 Y = NORMAL(size=7)
-
-
-def without_numba(patch: pytest.MonkeyPatch) -> None:
-    """The passes as the plain Python that they are where numba is not installed."""
-    for name, function in vars(rewriting).items():
-        if hasattr(function, "py_func"):
-            patch.setattr(rewriting, name, function.py_func)
 
 
 @pytest.fixture(params=["numba", "python"])
@@ -54,106 +45,13 @@ def passes(request: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         without_numba(monkeypatch)
 
 
-# ---- Random programs ---------------------------------------------------------------------------
+# ---- Operators ---------------------------------------------------------------------------------
 
 
 def flat(values: Any) -> list[Any]:
     if isinstance(values, list | tuple):
         return [value for part in values for value in flat(part)]
     return [values]
-
-
-def close(ours: Any, theirs: Any) -> bool:
-    return agree(float(ours), float(theirs), error_bound(theirs))
-
-
-def derivatives(program: Program, columns: Any, target: Any) -> tuple[Any, ...]:
-    """Values, Jacobians and Hessians of all rows, and the gradient by the parameters."""
-    c = compile(program)
-    for parameter in program.parameters:
-        parameter.grad = 0.0
-    if program.outputs == 1:
-        c.sum(columns, target).backward()
-    return (
-        c(columns, target).reshape(len(target), -1),
-        c.jacobian(columns, target),
-        c.hessian(columns, target).reshape(len(target), -1),
-        numpy.array([parameter.grad for parameter in program.parameters]),
-    )
-
-
-def check(program: Program, rows: int, special: bool = False) -> None:
-    """Values, Jacobians, Hessians and gradients agree with the engine's, with numba and without."""
-    columns, target = program.examples(rows, special)
-    found = derivatives(program, columns, target)
-    with pytest.MonkeyPatch.context() as patch:
-        without_numba(patch)
-        for ours, theirs in zip(found, derivatives(program, columns, target), strict=True):
-            numpy.testing.assert_array_equal(ours, theirs)
-    values, jacobian, hessian, by_parameter = found
-    gradient, bounds = numpy.zeros(6), numpy.zeros(6)
-    for row in range(rows):
-        inputs = [Value(v) for v in columns[row]], Value(target[row])
-        for k, out in enumerate(flat(program(*inputs))):
-            assert close(values[row, k], out), (row, k, values[row, k], out)
-
-            def output(*given: Any, k: int = k) -> Value:
-                found: Value = flat(program(*given))[k]
-                return found
-
-            slopes = flat(grad(output)(*inputs))
-            for ours, theirs in zip(jacobian[row, k], slopes, strict=True):
-                assert close(ours, theirs), (row, k, ours, theirs)
-            size = len(slopes)
-            for i in range(size):
-                bent = flat(grad(lambda *v, i=i, f=output: flat(grad(f)(*v))[i])(*inputs))
-                start = (k * size + i) * size
-                ours = hessian[row, start : start + size]
-                assert all(map(close, ours, bent)), (row, k, i, ours, bent)
-        if program.outputs == 1:
-            for place, by in enumerate(by_parameters(program, columns[row], target[row])):
-                with numpy.errstate(invalid="ignore"):
-                    gradient[place] += float(by)
-                bounds[place] += error_bound(by) + abs(float(by)) * 2.0**-53
-    for ours, theirs, bound in zip(by_parameter, gradient, bounds, strict=True):
-        assert agree(ours, theirs, bound), (by_parameter, gradient)
-
-
-def by_parameters(program: Program, x: list[float], y: float) -> Any:
-    own = program.parameters
-
-    def of(*parameters: Value) -> Any:
-        program.parameters = list(parameters)
-        try:
-            return program([Value(v) for v in x], Value(y))
-        finally:
-            program.parameters = own
-
-    return grad(of)(*[Value(parameter.data) for parameter in own])
-
-
-seeds = given(st.integers(0, 10**9))
-
-
-@seeds
-@settings(max_examples=900, deadline=None, derandomize=True, database=None)
-def test_random_programs(seed: int) -> None:
-    check(Program(seed), rows=3)
-
-
-@seeds
-@settings(max_examples=900, deadline=None, derandomize=True, database=None)
-def test_random_programs_at_special_points(seed: int) -> None:
-    check(Program(seed + 1), rows=3, special=True)
-
-
-@seeds
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
-def test_random_programs_in_small_blocks(seed: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(numpy_executor, "MOST", 3)
-        patch.setattr(numpy_executor, "FEWEST", 3)
-        check(Program(seed + 3), rows=8, special=bool(seed % 2))
 
 
 @pytest.mark.parametrize("name", [row.name for row in OPERATORS.values() if row.name != "where"])
@@ -402,8 +300,7 @@ def test_blocks_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     model = MLP(3, [4, 1], activation="tanh", seed=0)
     whole = compile(lambda x: model(x) ** 2)
     expected = whole(X), whole.value_and_grad(whole.theta(), X), whole.jacobian(X)
-    monkeypatch.setattr(numpy_executor, "MOST", 2)
-    monkeypatch.setattr(numpy_executor, "FEWEST", 2)
+    small_blocks(monkeypatch, 2)
     blocks = compile(lambda x: model(x) ** 2)
     assert blocks(X) == pytest.approx(expected[0], rel=1e-12)
     value, gradient = blocks.value_and_grad(blocks.theta(), X)

@@ -108,6 +108,7 @@ def test_slopes_in_higher_order(row: Row) -> None:
         assert same(float(slope), expected), (slope, expected)
 
 
+@pytest.mark.usefixtures("executor")
 @every_row
 def test_compiled(row: Row) -> None:
     """The same numbers beside other rows, whose points are not special."""

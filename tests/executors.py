@@ -1,0 +1,27 @@
+"""The ways to run a compiled function, for tests that go through all of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from microgradlike import compiled, numba_executor, numpy_executor, rewriting
+from microgradlike.numpy_executor import NumpyExecutor
+
+
+def without_numba(patch: pytest.MonkeyPatch) -> None:
+    """The passes as the plain Python that they are where numba is not installed."""
+    for name, function in vars(rewriting).items():
+        if hasattr(function, "py_func"):
+            patch.setattr(rewriting, name, function.py_func)
+
+
+def only_numpy(patch: pytest.MonkeyPatch) -> None:
+    """Programs run as they do where numba is not installed."""
+    patch.setattr(compiled, "_executor", lambda program, _: NumpyExecutor(program))
+
+
+def small_blocks(patch: pytest.MonkeyPatch, rows: int) -> None:
+    """So many rows at a time, so that a few are several blocks."""
+    for executor in (numpy_executor, numba_executor):
+        patch.setattr(executor, "FEWEST", rows)
+        patch.setattr(executor, "MOST", rows)
