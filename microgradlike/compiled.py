@@ -495,11 +495,10 @@ class Compiled:
         """
         results = numpy.empty((arguments.rows, self._paths[0].outputs))
         numbers = self.theta() if theta is None else theta
-        gradient = numpy.zeros(len(numbers)) if mode == PARAMETERS else numpy.empty(0)
+        gradient: Any = None
         for path, rows in self._split(theta, arguments):
             if len(numbers) < len(self._parameters):  # the path was met just now
                 numbers = self.theta()
-                gradient = numpy.append(gradient, numpy.zeros(len(numbers) - len(gradient)))
             replay = path.replay
             count = arguments.rows if rows is None else len(rows)
             found = results if rows is None else numpy.empty((count, path.outputs))
@@ -517,7 +516,13 @@ class Compiled:
             if mode == PARAMETERS and rows is None and replay.whole:
                 gradient = errors
             elif mode == PARAMETERS:
+                known = numpy.zeros(len(numbers))
+                if gradient is not None:
+                    known[: len(gradient)] = gradient
+                gradient = known
                 gradient[replay.take] += errors
+        if gradient is None:
+            gradient = _NONE
         errors = gradient if jacobian is None else jacobian
         if is_detecting() and not (_finite(results) and _finite(errors)):
             self._name_anomaly(numbers, arguments)
@@ -773,7 +778,7 @@ class _Arguments:
     Attributes:
         shapes: of one row, for each argument.
         rows: how many there are.
-        inputs: how many numbers a row has.
+        flat: the arguments, shape (rows, numbers of a row).
     """
 
     def __init__(self, columns: Sequence[Any]) -> None:
@@ -782,24 +787,39 @@ class _Arguments:
                 "a compiled function takes an array for each argument, with one entry for each "
                 "row, but got none"
             )
-        self.arrays = [_array(column, place) for place, column in enumerate(columns, 1)]
+        # What is checked here is paid for at every call, so what needs no check is told at once.
+        self.arrays = [
+            column
+            if type(column) is numpy.ndarray and column.dtype is _FLOAT and column.ndim
+            else _array(column, place)
+            for place, column in enumerate(columns, 1)
+        ]
         self.shapes = [array.shape[1:] for array in self.arrays]
-        counts = [len(array) for array in self.arrays]
-        if len(set(counts)) > 1:
-            raise ValueError(
-                "all arguments have one entry for each row, but got "
-                f"{', '.join(map(str, counts))} entries"
-            )
-        self.rows = counts[0]
+        self.rows = len(self.arrays[0])
+        for array in self.arrays:
+            if len(array) != self.rows:
+                raise ValueError(
+                    "all arguments have one entry for each row, but got "
+                    f"{', '.join(str(len(array)) for array in self.arrays)} entries"
+                )
         if not self.rows:
             raise ValueError("there are no rows: all arguments are empty")
-        widths = [math.prod(shape) for shape in self.shapes]
-        both = zip(self.arrays, widths, strict=True)
-        self.flat = [array.reshape(self.rows, width) for array, width in both]
-        self.starts = list(itertools.accumulate(widths, initial=0))
+        self.flat = [
+            array if array.ndim == 2 else array.reshape(self.rows, math.prod(array.shape[1:]))
+            for array in self.arrays
+        ]
         self.read = 0
         self.files = [column._mmap for column in columns if _is_file(column)]
-        self.inputs = self.starts[-1]
+
+    @functools.cached_property
+    def starts(self) -> list[int]:
+        """Where each argument begins among the numbers of a row, and where the last one ends."""
+        return list(itertools.accumulate(map(math.prod, self.shapes), initial=0))
+
+    @property
+    def inputs(self) -> int:
+        """How many numbers a row has."""
+        return self.starts[-1]
 
     def let_go(self, rows: int) -> None:
         """Now and then, let go of the pages of a file that were read: they would all stay."""
@@ -869,9 +889,13 @@ class _Rows:
     def parts(self, most: int) -> Iterator[tuple[int, int, list[Array]]]:
         """From which row to which, and the arguments there, as floats: all at once, if they are."""
         flat = self.arguments.flat
-        if self.rows is None and all(a.dtype == float for a in flat) and not self.arguments.files:
-            yield 0, self.count, flat
-            return
+        if self.rows is None and not self.arguments.files:
+            for array in flat:
+                if array.dtype is not _FLOAT:
+                    break
+            else:
+                yield 0, self.count, flat
+                return
         for start in range(0, self.count, most):
             end = min(start + most, self.count)
             here = self._here(start, end)
@@ -890,6 +914,11 @@ def _dice() -> Any:
     return random.getstate(), pickle.dumps(numpy.random.get_state())
 
 
+_FLOAT, _NONE = numpy.dtype(float), numpy.empty(0)
+#: So many numbers are added quicker without NumPy.
+_FEW = 256
+
+
 def _finite(numbers: Array) -> bool:
     if numbers.ndim == 1 and math.isfinite(numpy.dot(numbers, numbers)):
         return True  # quickly: the other way looks at each
@@ -897,9 +926,13 @@ def _finite(numbers: Array) -> bool:
 
 
 def _reduced(results: Array, reduce: str) -> float:
-    with numpy.errstate(all="ignore"):
-        total = float(numpy.add.reduce(results, axis=None))
-    return total / len(results) if reduce == "mean" else total
+    count = len(results)
+    if count <= _FEW:
+        total = float(sum(results[:, 0].tolist()))
+    else:
+        with numpy.errstate(all="ignore"):
+            total = float(numpy.add.reduce(results, axis=None))
+    return total / count if reduce == "mean" else total
 
 
 def _array(column: Any, place: int) -> Any:

@@ -550,9 +550,16 @@ class NumbaExecutor:
 
 def _strides(parts: Sequence[Array]) -> Words:
     """Of each argument its address, and its strides by rows and by columns."""
-    return numpy.array(
-        [(part.__array_interface__["data"][0], *part.strides) for part in parts], numpy.int64
-    )
+    found = numpy.empty((len(parts), 3), numpy.int64)
+    for place, part in enumerate(parts):
+        _stride(found, place, part)
+    return found
+
+
+@njit(cache=True)
+def _stride(found: Any, place: int, part: Any) -> None:
+    found[place, 0] = part.ctypes.data
+    found[place, 1], found[place, 2] = part.strides
 
 
 _NOTHING, _NOWHERE = numpy.empty((0, 0)), numpy.zeros(1, numpy.int64)
