@@ -90,8 +90,9 @@ print(f"the cost is {first:.3f} at the start, and {least:.3f} at its least point
 print(f"{'':16}{'rate':>8}{'steps for 99 % of the way':>28}{f'cost after {STEPS} steps':>24}")
 needed = {}
 for name, (_, rate, _more) in ways.items():
-    there = numpy.flatnonzero(costs[name] - least < 0.01 * (first - least))
-    needed[name] = int(there[0]) if len(there) else None
+    # Not where it passes for the first time: momentum may swing through.
+    outside = numpy.flatnonzero(costs[name] - least >= 0.01 * (first - least))[-1]
+    needed[name] = int(outside) + 1 if outside < STEPS else None
     when = "never" if needed[name] is None else str(needed[name])
     print(f"{name:16}{rate:8.4f}{when:>28}{costs[name][-1]:24.4g}")
 

@@ -28,7 +28,7 @@ from microgradlike.calculus import grad
 from microgradlike.engine import Value, is_detecting, is_recording, is_traced
 from microgradlike.functions import dot
 from microgradlike.inputs import describe, function
-from microgradlike.numpy_executor import INPUTS, PARAMETERS, NumpyExecutor
+from microgradlike.numpy_executor import INPUTS, PARAMETERS, NumpyExecutor, Ran
 from microgradlike.program import Program, build
 from microgradlike.rewriting import Graph
 from microgradlike.tape import Tape, TracingError, trace
@@ -126,7 +126,7 @@ class Compiled:
             found: Array = self.function(*columns)  # within a function that is being compiled
             return found
         arguments = self._arguments(columns)
-        results, _ = self._run(None, arguments)
+        results, *_ = self._run(None, arguments)
         return results[:, 0] if self._single else results
 
     def __get__(self, instance: object, owner: type | None = None) -> Compiled:
@@ -233,16 +233,16 @@ class Compiled:
 
     def _value(self, arguments: _Arguments, reduce: str) -> float:
         self._need_single("a mean or a sum over rows")
-        results, _ = self._run(None, arguments)
-        return _reduced(results, reduce)
+        *_, total = self._run(None, arguments)
+        return total / arguments.rows if reduce == "mean" else total
 
     def _value_and_grad(
         self, theta: Array | None, arguments: _Arguments, reduce: str
     ) -> tuple[float, Array]:
         self._need_single("a mean or a sum over rows")
-        share = 1.0 / arguments.rows if reduce == "mean" else 1.0
-        results, gradient = self._run(theta, arguments, numpy.array([[share]]), PARAMETERS)
-        return _reduced(results, reduce), gradient
+        seeds = _share(arguments.rows if reduce == "mean" else 1)
+        _, gradient, total = self._run(theta, arguments, seeds, PARAMETERS)
+        return total / arguments.rows if reduce == "mean" else total, gradient
 
     def _need_single(self, what: str) -> None:
         if not self._single:
@@ -366,14 +366,14 @@ class Compiled:
         arguments = self._arguments(columns)
         theta = self._checked(theta)
         if seeds is None:
-            return self._run(theta, arguments)
+            return self._run(theta, arguments)[:2]
         rest = [0.0] * (self._paths[0].outputs - len(seeds))
         if len(seeds) > self._paths[0].outputs:
             raise ValueError(
                 f"seeds has a number for each of {counted(self._paths[0].outputs, 'output')} at "
                 f"most, but got {len(seeds)}"
             )
-        return self._run(theta, arguments, numpy.array([[*seeds, *rest]]), PARAMETERS)
+        return self._run(theta, arguments, numpy.array([[*seeds, *rest]]), PARAMETERS)[:2]
 
     def check_repeatable(self) -> None:
         """Trace the first row once more: what the function does must not change from run to run.
@@ -484,11 +484,11 @@ class Compiled:
         self,
         theta: Array | None,
         arguments: _Arguments,
-        seeds: Array | None = None,
+        seeds: Any = None,
         mode: int = 0,
         jacobian: Array | None = None,
-    ) -> tuple[Array, Array]:
-        """All rows, each on its path: the outputs, and the sum of the parameters' errors.
+    ) -> tuple[Array, Array, float]:
+        """All rows, each on its path: the outputs, the parameters' errors, and the outputs' sum.
 
         Without ``theta`` the parameters have the numbers that they have now. The errors of the
         inputs go into ``jacobian``, shape (passes, rows, inputs), a pass for each row of ``seeds``.
@@ -496,23 +496,29 @@ class Compiled:
         results = numpy.empty((arguments.rows, self._paths[0].outputs))
         numbers = self.theta() if theta is None else theta
         gradient: Any = None
+        total = 0.0
         for path, rows in self._split(theta, arguments):
             if len(numbers) < len(self._parameters):  # the path was met just now
                 numbers = self.theta()
             replay = path.replay
             count = arguments.rows if rows is None else len(rows)
             found = results if rows is None else numpy.empty((count, path.outputs))
-            errors = replay.run(numbers, arguments, rows, found, seeds, mode, jacobian)
+            ran = replay.run(numbers, arguments, rows, found, seeds, mode, jacobian)
+            errors, total = ran.errors, total + ran.total
             if rows is not None:
                 results[rows] = found
-            for going, seed in enumerate(() if seeds is None else seeds):
-                here = None if jacobian is None else jacobian[going : going + 1]
-                if not _finite(errors if here is None else here):
-                    exact = path.exact(seed)
+            if not ran.finite and mode == PARAMETERS:
+                exact = path.exact(seeds[0])
+                if exact is not None:
+                    replay = exact
+                    again = (arguments, rows, None, seeds, mode)
+                    errors = replay.run(numbers, *again).errors
+            elif jacobian is not None:
+                for going, seed in enumerate(seeds):
+                    here = jacobian[going : going + 1]
+                    exact = None if numpy.isfinite(here).all() else path.exact(seed)
                     if exact is not None:
-                        replay = exact
-                        again = (arguments, rows, None, seed[None], mode, here)
-                        errors = replay.run(numbers, *again)
+                        exact.run(numbers, arguments, rows, None, seed[None], mode, here)
             if mode == PARAMETERS and rows is None and replay.whole:
                 gradient = errors
             elif mode == PARAMETERS:
@@ -523,10 +529,11 @@ class Compiled:
                 gradient[replay.take] += errors
         if gradient is None:
             gradient = _NONE
-        errors = gradient if jacobian is None else jacobian
-        if is_detecting() and not (_finite(results) and _finite(errors)):
-            self._name_anomaly(numbers, arguments)
-        return results, gradient
+        if is_detecting():
+            both = (results, gradient if jacobian is None else jacobian)
+            if not all(numpy.isfinite(found).all() for found in both):
+                self._name_anomaly(numbers, arguments)
+        return results, gradient, total
 
     def _name_anomaly(self, theta: Array, arguments: _Arguments) -> None:
         """Run row after row with the engine, which names the operation that is not finite."""
@@ -600,6 +607,10 @@ class Compiled:
 
     def _checked(self, theta: Any) -> Array:
         self._known()
+        if type(theta) is numpy.ndarray and theta.dtype is _FLOAT:
+            checked: Array = theta
+            if checked.shape == (len(self._parameters),):
+                return checked
         try:
             found = numpy.asarray(theta, float)
         except (TypeError, ValueError):
@@ -695,19 +706,19 @@ class _Replay:
     def run(
         self, theta: Array, arguments: _Arguments, rows: Any, results: Array | None,
         seeds: Array | None = None, mode: int = 0, jacobian: Array | None = None,
-    ) -> Array:  # fmt: skip
-        """Run all rows, or some, and write their outputs: the sum of the parameters' errors."""
+    ) -> Ran:  # fmt: skip
+        """Run all rows, or some, and write their outputs."""
         if self.outputs is not None and seeds is not None:
             seeds = seeds[:, self.outputs]
         numbers = theta[: self.take.stop] if isinstance(self.take, slice) else theta[self.take]
         some = _Rows(arguments, self.columns, rows)
         if rows is None or jacobian is None:
-            found: Array = self.executor.run(numbers, some, results, seeds, mode, jacobian)
-            return found
+            ran: Ran = self.executor.run(numbers, some, results, seeds, mode, jacobian)
+            return ran
         own = numpy.zeros((len(jacobian), len(rows), arguments.inputs))
-        found = self.executor.run(numbers, some, results, seeds, mode, own)
+        ran = self.executor.run(numbers, some, results, seeds, mode, own)
         jacobian[:, rows] = own
-        return found
+        return ran
 
 
 class _Path:
@@ -915,24 +926,12 @@ def _dice() -> Any:
 
 
 _FLOAT, _NONE = numpy.dtype(float), numpy.empty(0)
-#: So many numbers are added quicker without NumPy.
-_FEW = 256
 
 
-def _finite(numbers: Array) -> bool:
-    if numbers.ndim == 1 and math.isfinite(numpy.dot(numbers, numbers)):
-        return True  # quickly: the other way looks at each
-    return bool(numpy.isfinite(numbers).all())
-
-
-def _reduced(results: Array, reduce: str) -> float:
-    count = len(results)
-    if count <= _FEW:
-        total = float(sum(results[:, 0].tolist()))
-    else:
-        with numpy.errstate(all="ignore"):
-            total = float(numpy.add.reduce(results, axis=None))
-    return total / count if reduce == "mean" else total
+@functools.lru_cache(maxsize=64)
+def _share(rows: int) -> Array:
+    """The error of one output of so many, of which the mean is taken."""
+    return numpy.array([[1.0 / rows]])
 
 
 def _array(column: Any, place: int) -> Any:

@@ -10,6 +10,7 @@ are read where the caller has them, and their errors written where the caller wa
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -19,8 +20,8 @@ from numba import njit
 
 from microgradlike import kernels
 from microgradlike.arrays import CONDITIONS
-from microgradlike.kernels import floats_at, invoke, words
-from microgradlike.numpy_executor import INPUTS, PARAMETERS, as_slice, own_weights
+from microgradlike.kernels import floats_at, inner, invoke, words
+from microgradlike.numpy_executor import INPUTS, PARAMETERS, Ran, as_slice, own_weights
 from microgradlike.program import (
     NONZERO,
     Elementwise,
@@ -396,7 +397,7 @@ def _run_list(table: Any, place: int, lists: int, values: int, errors: int, thet
 
 @njit(cache=True, nogil=True)
 def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: Any, seeds: Any,
-           found: Any) -> None:  # fmt: skip
+           found: Any) -> Any:  # fmt: skip
     """Compute rows, and go back from the outputs once for each row of ``seeds``.
 
     Args:
@@ -408,6 +409,9 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
         seeds: the errors of the outputs, shape (passes, outputs).
         found: for the errors of the inputs: an address, the strides by passes and by rows, and for
             each input of the program its place in bytes; the address is 0 if nobody wants them.
+
+    Returns:
+        The sum of the first output over the rows, and whether all errors of parameters are finite.
     """
     once, owed = floats_at(table[ONCE, 0]), floats_at(table[OWED, 0])
     values_at, errors_at = table[VALUES, 0], table[ERRORS, 0]
@@ -489,6 +493,11 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
         else:
             for k in range(count):
                 slopes[k] = owed[k]
+    sum_of_outputs = 0.0
+    for k in range(len(results)):
+        sum_of_outputs += results[k, 0]
+    squares = inner(slopes, slopes, len(slopes)) if passes and table[SCATTERS, 0] else 0.0
+    return sum_of_outputs, squares < math.inf
 
 
 def supports(program: Program) -> bool:
@@ -524,23 +533,27 @@ class NumbaExecutor:
         seeds: Array | None = None,
         mode: int = 0,
         found: Array | None = None,
-    ) -> Array:
+    ) -> Ran:
         """As that of the ``NumpyExecutor``."""
-        total = numpy.empty(0)
+        errors, total, finite = numpy.empty(0), 0.0, True
         if found is not None and len(self.columns) < found.shape[2]:
             found[...] = 0.0  # of the inputs that are not used
         with self._lock:
             table = self._machine(mode).table
+            if seeds is None:
+                seeds = _NOTHING
             for start, end, parts in rows.parts(_MOST_ROWS):
                 slopes = numpy.empty(len(theta))
-                _drive(
-                    table, theta, slopes, _strides(parts), end - start,
-                    _NOTHING if results is None else results[start:end],
-                    _NOTHING if seeds is None else seeds,
-                    _NOWHERE if found is None else self._places(found[:, start:end]),
-                )  # fmt: skip
-                total = slopes if start == 0 else total + slopes
-        return total
+                some = _NOTHING if results is None else results
+                if end - start < len(some):
+                    some = some[start:end]
+                where = _NOWHERE if found is None else self._places(found[:, start:end])
+                part, are_finite = _drive(
+                    table, theta, slopes, _strides(parts), end - start, some, seeds, where
+                )
+                errors = slopes if start == 0 else errors + slopes
+                total, finite = total + part, finite and are_finite
+        return Ran(errors, total, finite)
 
     def _places(self, found: Array) -> Words:
         """Where the errors of the inputs are written; see ``_drive``."""

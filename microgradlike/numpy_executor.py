@@ -9,9 +9,10 @@ The formulas are those of the operator table, read as array expressions (``array
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy
 
@@ -580,6 +581,17 @@ _MAKERS: dict[type[Instruction], Callable[[_Lanes, Any], tuple[Action, Action]]]
 }
 
 
+class Ran(NamedTuple):
+    """What a run has found."""
+
+    errors: Array
+    """Of each parameter, summed over the rows."""
+    total: float
+    """The sum of the first output over the rows."""
+    finite: bool
+    """Whether all errors are numbers, and none so large that its square is not."""
+
+
 # ---- The executor ------------------------------------------------------------------------------
 
 #: A block has about so many numbers, in so many rows at least and at most.
@@ -646,7 +658,7 @@ class NumpyExecutor:
         seeds: Array | None = None,
         mode: int = 0,
         found: Array | None = None,
-    ) -> Array:
+    ) -> Ran:
         """Compute all rows, and go back from the outputs if there are seeds.
 
         Args:
@@ -659,7 +671,7 @@ class NumpyExecutor:
             found: where the errors of the inputs are written, shape (passes, rows, inputs).
 
         Returns:
-            The error of each parameter, summed over the rows.
+            The error of each parameter, and what they and the outputs add up to.
         """
         program, shared = self.program, self._block
         count = len(program.parameters)
@@ -692,11 +704,12 @@ class NumpyExecutor:
             if seeds is not None and mode == PARAMETERS:
                 for step in self._once.backward:
                     step()
+            errors = self.once_errors[:count].copy()
             if self._direct:
-                shared.gradient[self._shared] = self.once_errors[self._shared]
-                return shared.gradient
-            errors: Array = self.once_errors[:count].copy()
-            return errors
+                errors = shared.gradient
+                errors[self._shared] = self.once_errors[self._shared]
+            total = 0.0 if results is None else float(results[:, 0].sum())
+            return Ran(errors, total, math.isfinite(numpy.dot(errors, errors)))
 
     def _back(self, block: _Lanes, seeds: Any, lanes: int) -> None:
         if len(block.clear):
