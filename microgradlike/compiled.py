@@ -175,6 +175,8 @@ class Compiled:
             ValueError: nobody else has one of them any more: it was made anew.
         """
         self._known()
+        if not self._parameters:
+            return _NONE
         for name, places in self._named.items():
             if places != self._places_of(dict(_closed_over(self.function)).get(name, [])):
                 raise ValueError(
@@ -270,7 +272,7 @@ class Compiled:
         arguments = self._arguments(columns)
         outputs = self._paths[0].outputs
         found = numpy.zeros((arguments.rows, outputs, arguments.inputs))
-        self._run(None, arguments, numpy.eye(outputs), INPUTS, found.transpose(1, 0, 2))
+        self._run(None, arguments, _each(outputs), INPUTS, found.transpose(1, 0, 2))
         return found
 
     def hessian(self, *columns: Any) -> Array:
@@ -513,7 +515,7 @@ class Compiled:
                     replay = exact
                     again = (arguments, rows, None, seeds, mode)
                     errors = replay.run(numbers, *again).errors
-            elif jacobian is not None:
+            elif not ran.finite and jacobian is not None:
                 for going, seed in enumerate(seeds):
                     here = jacobian[going : going + 1]
                     exact = None if numpy.isfinite(here).all() else path.exact(seed)
@@ -926,6 +928,12 @@ def _dice() -> Any:
 
 
 _FLOAT, _NONE = numpy.dtype(float), numpy.empty(0)
+
+
+@functools.lru_cache(maxsize=64)
+def _each(outputs: int) -> Array:
+    """The errors of so many outputs, one after the other."""
+    return numpy.eye(outputs)
 
 
 @functools.lru_cache(maxsize=64)

@@ -411,7 +411,7 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
             each input of the program its place in bytes; the address is 0 if nobody wants them.
 
     Returns:
-        The sum of the first output over the rows, and whether all errors of parameters are finite.
+        The sum of the first output over the rows; whether all errors that are wanted are finite.
     """
     once, owed = floats_at(table[ONCE, 0]), floats_at(table[OWED, 0])
     values_at, errors_at = table[VALUES, 0], table[ERRORS, 0]
@@ -432,7 +432,7 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
     signs = floats_at(table[SIGNS, 0])
     for k in range(table[SOURCES, 1]):
         once[copies[k]] = signs[k] * once[sources[k]]
-    passes = len(seeds)
+    passes, finite = len(seeds), True
     if passes:
         forget = words(table[FORGET, 0])
         for k in range(table[FORGET, 1]):
@@ -481,7 +481,9 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
                 for slot in range(inputs):
                     place = found[0] + going * found[1] + found[3 + slot] + start * found[2]
                     for lane in range(lanes):
-                        floats_at(place + lane * found[2])[0] = errors[slot * lanes + lane]
+                        error = errors[slot * lanes + lane]
+                        floats_at(place + lane * found[2])[0] = error
+                        finite = finite and abs(error) < math.inf
     if passes and table[SCATTERS, 0]:
         for k in range(table[SOURCES, 1]):
             owed[sources[k]] += signs[k] * owed[copies[k]]
@@ -496,8 +498,9 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
     sum_of_outputs = 0.0
     for k in range(len(results)):
         sum_of_outputs += results[k, 0]
-    squares = inner(slopes, slopes, len(slopes)) if passes and table[SCATTERS, 0] else 0.0
-    return sum_of_outputs, squares < math.inf
+    if passes and table[SCATTERS, 0]:
+        finite = inner(slopes, slopes, len(slopes)) < math.inf
+    return sum_of_outputs, finite
 
 
 def supports(program: Program) -> bool:
@@ -516,6 +519,7 @@ class NumbaExecutor:
 
     def __init__(self, program: Program, columns: Sequence[tuple[int, int]]) -> None:
         self.program, self.columns = program, columns
+        self._inputs = numpy.array(program.inputs, numpy.int64)
         self._lock = threading.Lock()
         self._machines: dict[int, _Machine] = {}
 
@@ -547,7 +551,7 @@ class NumbaExecutor:
                 some = _NOTHING if results is None else results
                 if end - start < len(some):
                     some = some[start:end]
-                where = _NOWHERE if found is None else self._places(found[:, start:end])
+                where = _NOWHERE if found is None else _where(found, start, self._inputs)
                 part, are_finite = _drive(
                     table, theta, slopes, _strides(parts), end - start, some, seeds, where
                 )
@@ -555,10 +559,17 @@ class NumbaExecutor:
                 total, finite = total + part, finite and are_finite
         return Ran(errors, total, finite)
 
-    def _places(self, found: Array) -> Words:
-        """Where the errors of the inputs are written; see ``_drive``."""
-        columns = numpy.array(self.program.inputs, numpy.int64) * found.strides[2]
-        return numpy.array([found.ctypes.data, *found.strides[:2], *columns], numpy.int64)
+
+@njit(cache=True)
+def _where(found: Any, start: int, inputs: Any) -> Any:
+    """Where the errors of the inputs are written, from a row on; see ``_drive``."""
+    by_pass, by_row, by_column = found.strides
+    places = numpy.empty(3 + len(inputs), numpy.int64)
+    places[0] = found.ctypes.data + start * by_row
+    places[1], places[2] = by_pass, by_row
+    for k in range(len(inputs)):
+        places[3 + k] = inputs[k] * by_column
+    return places
 
 
 def _strides(parts: Sequence[Array]) -> Words:

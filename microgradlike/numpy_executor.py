@@ -589,7 +589,7 @@ class Ran(NamedTuple):
     total: float
     """The sum of the first output over the rows."""
     finite: bool
-    """Whether all errors are numbers, and none so large that its square is not."""
+    """Whether all errors that were wanted are finite, and no square of a parameter's is not."""
 
 
 # ---- The executor ------------------------------------------------------------------------------
@@ -709,7 +709,10 @@ class NumpyExecutor:
                 errors = shared.gradient
                 errors[self._shared] = self.once_errors[self._shared]
             total = 0.0 if results is None else float(results[:, 0].sum())
-            return Ran(errors, total, math.isfinite(numpy.dot(errors, errors)))
+            finite = math.isfinite(numpy.dot(errors, errors))
+            return Ran(
+                errors, total, finite if found is None else bool(numpy.isfinite(found).all())
+            )
 
     def _back(self, block: _Lanes, seeds: Any, lanes: int) -> None:
         if len(block.clear):
