@@ -238,13 +238,14 @@ def kernel(function: Callable[..., None], cache: bool = True) -> int:
     """The address of a kernel, compiled now unless it was before."""
     compile = cfunc(SIGNATURE, cache=cache, error_model="numpy", fastmath={"contract"})
     compiled = compile(function)
+    if cache and not compiled.cache_hits and all(one.cache_hits for one in _KEPT):
+        print("compiling machine code, once on this machine: some seconds", file=sys.stderr)
     _KEPT.append(compiled)
     return int(compiled.address)
 
 
 #: Compiled kernels live as long as the process: their addresses are in use.
 _KEPT: list[Any] = []
-
 
 # ---- Formulas ----------------------------------------------------------------------------------
 # The source of a kernel is made of the text of a formula. Its arithmetic is one loop over the

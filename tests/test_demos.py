@@ -394,6 +394,7 @@ def _words(svg: str) -> list[str]:
 def test_moons_trains_to_all_points_and_writes_its_pictures(tmp_path: Path, seed: str) -> None:
     printed = run("moons", "--out", str(tmp_path / "new"), "--seed", seed)
     assert "training accuracy 100%" in printed
+    assert re.search(r"100 points: [\d,]+ us compiled, [\d,]+ us eager, [\d,]+ times", printed)
     assert re.search(r"hinge loss \d\.\d{4} \(\d\.\d{4} with the penalty\)", printed)
     assert re.search(r"the score of \(0, 1\) is -\d.*, label -1\n", printed)
     written = sorted(path.name for path in (tmp_path / "new").iterdir())

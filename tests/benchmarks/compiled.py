@@ -148,6 +148,33 @@ def memory_of_many_rows(rows: int) -> int:
         return int(subprocess.run(run, capture_output=True, text=True, check=True).stdout)
 
 
+_FIRST_RESULT = """
+import time
+start = time.perf_counter()
+import numpy
+from microgradlike import compile
+from microgradlike.nn import MLP
+model = MLP(2, [16, 16, 1], seed=0)
+def loss(x, y):
+    return (1 - y * model(x)).relu() + 1e-4 * sum(p * p for p in model.parameters())
+compile(loss).mean(numpy.ones((100, 2)), numpy.ones(100)).backward()
+print(time.perf_counter() - start)
+"""
+
+
+def first_results() -> list[float]:
+    """The seconds from nothing to a first gradient: with an empty cache, then with a filled one."""
+    with tempfile.TemporaryDirectory() as folder:
+        places = dict.fromkeys(("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"), folder)
+        run = [sys.executable, "-c", _FIRST_RESULT]
+        return [
+            float(
+                subprocess.run(run, capture_output=True, check=True, env=os.environ | places).stdout
+            )
+            for _ in range(2)
+        ]
+
+
 def main() -> None:
     print(f"{platform.python_implementation()} {platform.python_version()}, {platform.machine()}, ")
     print(f"NumPy {numpy.__version__}\n")
@@ -176,6 +203,8 @@ def main() -> None:
         each = [f"{1e6 * seconds / nodes:.2f} us" for seconds in (tracing, finding)]
         name = "-".join(map(str, sizes))
         print(f"| {name} | {nodes:,} | {' | '.join(each)} | {tracing + finding:.2f} s |")
+    cold, warm = first_results()
+    print(f"\nfirst gradient of a process: {cold:.1f} s with an empty cache, {warm:.2f} s after it")
     print(f"\n10,000,000 rows in a file: {memory_of_many_rows(10_000_000)} MB at most")
 
 
