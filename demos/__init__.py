@@ -27,31 +27,43 @@ class Demo:
     written: list[tuple[Path, str]] = field(default_factory=list)
 
     def show(self, picture: Any, name: str, caption: str) -> None:
-        """Save a picture of viz or of matplotlib; in a notebook it appears as well."""
+        """Save a picture of viz or of matplotlib."""
         path = self.out / name
         self.wrote(
             picture.save(path) if hasattr(picture, "save") else viz.save(picture, path), caption
         )
-        if _in_notebook():
-            from IPython.display import display
-
-            display(picture)
 
     def wrote(self, path: Path, caption: str) -> None:
-        """Say so, and remember it for the tour."""
+        """Say so, and remember it for the tour; in a notebook a picture appears as well."""
         print("wrote", path)
         self.written.append((path, caption))
+        if _in_notebook() and path.suffix in (".svg", ".png"):
+            from IPython.display import SVG, Image, display
+
+            display(SVG(str(path)) if path.suffix == ".svg" else Image(str(path)))
 
 
 def options(description: str | None) -> Demo:
     """The options that every demo takes: ``--out``, a folder that is made, and ``--seed``."""
     parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results")
-    parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn at random")
+    add_seed(parser)
     # The arguments of a notebook's kernel are not ours.
     chosen = parser.parse_args([] if _in_notebook() else None)
     out_folder(parser, chosen.out)
     return Demo(chosen.out, chosen.seed)
+
+
+def add_seed(parser: argparse.ArgumentParser) -> None:
+    """The option ``--seed``: a whole number, not below zero, which not all generators take."""
+
+    def seed(text: str) -> int:
+        if not text.isdecimal():
+            raise argparse.ArgumentTypeError(f"a seed is a whole number from 0 on, not {text!r}")
+        return int(text)
+
+    words = "of everything that is drawn at random"
+    parser.add_argument("--seed", type=seed, default=0, help=words)
 
 
 def out_folder(parser: argparse.ArgumentParser, out: Path) -> None:

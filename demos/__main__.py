@@ -16,7 +16,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from demos import out_folder
+from demos import add_seed, out_folder
 from microgradlike.files import write
 from viz import style
 
@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m demos", description=_text(__doc__)[0])
     parser.add_argument("names", nargs="*", metavar="name", help='demos to run, or "all"')
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results")
-    parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn at random")
+    add_seed(parser)
     chosen = parser.parse_args()
     unknown = [name for name in chosen.names if name not in (*DEMOS, "all")]
     if unknown:
@@ -45,9 +45,9 @@ def main() -> None:
         print('\nRun one of them, or "all": python -m demos all --out tour')
         return
     out_folder(parser, chosen.out)
-    names = DEMOS if "all" in chosen.names else chosen.names
+    names = DEMOS if "all" in chosen.names else dict.fromkeys(chosen.names)
     stops = [run(name, chosen.out, chosen.seed) for name in names]
-    print("\nThe tour, all on one page:", write(chosen.out / "index.html", page(stops).encode()))
+    print("\nAll on one page:", write(chosen.out / "index.html", page(stops).encode()))
 
 
 def _docstring(name: str) -> str | None:

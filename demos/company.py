@@ -116,7 +116,7 @@ for layer, moved, errors in zip(
             print(f"  {old.label:23} {moves}")
 
 # %% [markdown]
-# The same sales, round after round. ``fit`` does what the loop above did, to the last digit.
+# The same sales, round after round: ``fit`` does what the loop above did.
 
 # %%
 history = fit(
@@ -164,10 +164,10 @@ if costs[150] > 0.01:
 example: dict[str, Any] = {"x": reports[0], "y": expectations[0], "loss": cost, "names": names}
 stages = {
     "before": (0, f"Before: everybody trusts at random. The mean cost is {costs[0]:.2g}."),
-    "during": (half, f"After {half} rounds of 12 sales it is {costs[half]:.2g}."),
+    "during": (half, f"After {half} rounds of 12 sales the mean cost is {costs[half]:.2g}."),
     "after": (
         150,
-        f"After 150 rounds it is {costs[150]:.2g}: the smaller a delta, the fainter its colour.",
+        f"After 150 rounds the mean cost is {costs[150]:.2g}.",
     ),
 }
 models = [after(rounds) for rounds, _ in stages.values()]

@@ -1,9 +1,9 @@
 """Down the slope: the cost over two weights, and the ways that lead to its least point.
 
-The gradient of the cost is its slope by each weight. It points uphill, so every step goes against
+The gradient of the cost is its slope by each weight. It points uphill, so a step down goes against
 it. The learning rate says how long a step is: too small, and the way takes for ever; too large, and
-each step jumps over the valley, farther up on the other side. Momentum keeps some of the speed of
-the steps before, and Adam gives each weight a step length of its own.
+the steps jump over the valley, farther each time. Momentum keeps some of the speed of the steps
+before, and Adam gives each weight a step length of its own.
 
 Run it with ``python -m demos.gradient_descent``.
 """
@@ -54,9 +54,7 @@ hessian = cost.hessian(start[:1], start[1:])[0]
 along, across = numpy.linalg.eigvalsh(hessian)
 bound = 2 / across
 print(f"curvature along the valley {along:.3f}, across it {across:.3f}")
-print(
-    f"so the largest rate with which gradient descent can end is 2 / {across:.3f} = {bound:.3f}\n"
-)
+print(f"so gradient descent arrives only with a rate below 2 / {across:.3f} = {bound:.3f}\n")
 best = numpy.linalg.lstsq(numpy.column_stack([xs, numpy.ones(30)]), ys, rcond=None)[0]
 
 

@@ -174,5 +174,6 @@ demo.show(
 demo.show(
     viz.draw_network(model, list(x), y, names=names, hue="error"),
     "layer_errors.svg",
-    "The error that flows back over each arrow, and the delta of each neuron.",
+    "Colours and numbers: the error that flows back over each arrow, and each neuron's delta. "
+    "Widths: the weights.",
 )

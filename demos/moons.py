@@ -58,7 +58,7 @@ print(
 demo.show(
     viz.plot_loss(history),
     "moons_loss.svg",
-    "The loss falls from epoch to epoch, and the accuracy rises.",
+    "The loss and the accuracy, epoch by epoch.",
 )
 demo.show(
     viz.plot_decision_boundary(model, X, y),

@@ -2,9 +2,9 @@
 
 Trying all combinations of weights finds the best one that was on the list, but every further weight
 multiplies the work by the number of its values: the curse of dimensionality. Turning one weight at
-a time costs two forward passes for each weight, round after round, and is stuck where only two
-weights together could help. Backpropagation sends the error back once and has the slopes of all
-weights at the same time, however many there are.
+a time costs two forward passes for each weight, round after round: the more weights, the longer a
+round. Backpropagation sends the error back once and has the slopes of all weights at the same time,
+however many there are, because what their ways have in common is computed once for all.
 
 Run it with ``python -m demos.why_backprop``.
 """
@@ -107,7 +107,7 @@ def one_at_a_time(cost: Cost, start: Array, passes: int) -> Progress:
 
 
 def backpropagation(cost: Any, start: Array, steps: int, rate: float, momentum: float) -> Progress:
-    """All weights at once, against their slopes."""
+    """All weights at once, against their slopes; momentum keeps some of the speed."""
     progress = Progress()
     w, speed = start, numpy.zeros_like(start)
     progress.add(1, float(cost(w[None])[0]))
@@ -266,5 +266,5 @@ demo.show(
     figure,
     "why_backprop.svg",
     "The same seven weights tuned in three ways, by passes and by time; and how the work grows "
-    "with the number of weights (all combinations: of 10 values each).",
+    "with the number of weights (all combinations, of 10 values each, are computed and not run).",
 )

@@ -124,7 +124,8 @@ def draw_network(
         raise ValueError(f'hue is "weight" or "error", but got {describe(hue)}')
     if hue == "error" and y is None:
         raise ValueError('hue="error" needs an example x and its target y: there is no error yet')
-    networks = [read_network(m, x, y, loss=loss, names=names) for m in (model, *beside)]
+    others = (other for other in beside if other is not model)
+    networks = [read_network(m, x, y, loss=loss, names=names) for m in (model, *others)]
     network, look = networks[0], Look.of(networks)
     return network_picture(network, hue, look, engine, legend(network, hue, look))
 
