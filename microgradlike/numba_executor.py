@@ -40,8 +40,9 @@ Words: TypeAlias = "numpy.typing.NDArray[numpy.int64]"
 #: The numbers of an instruction.
 WIDTH = 34
 
-#: A block has about so many numbers, in so many rows at least and at most.
-BLOCK, FEWEST, MOST = 2**17, 128, 512
+#: A block has about so many numbers, in so many rows at least and at most; but never more numbers
+#: than the last one says, 256 MB.
+BLOCK, FEWEST, MOST, LARGEST = 2**17, 128, 512, 2**25
 
 
 # ---- From instructions to numbers --------------------------------------------------------------
@@ -56,7 +57,8 @@ class _Target:
 
     def __init__(self, slots: Any, row: list[int], field: int, flag: int) -> None:
         self.slots, self.row, self.field, self.flag = slots.ravel(), row, field, flag
-        self.unique = len(numpy.unique(self.slots)) == len(self.slots)
+        count = len(self.slots)
+        self.unique = count == 1 or len(numpy.unique(self.slots)) == count
 
 
 class _Code:
@@ -326,14 +328,14 @@ class _Machine:
         seeded = [slot for is_once, slot in program.outputs if not is_once]
         clear = rows.first_writers(seeded)
 
-        self.lanes = max(FEWEST, min(MOST, BLOCK // max(program.rows.slots, 1)))
+        height = max(program.rows.slots, 1) + rows.scratch
+        self.lanes = max(1, min(max(FEWEST, BLOCK // height), MOST, LARGEST // height))
         self.once = numpy.zeros(self.top + once.scratch)
         self.owed = numpy.zeros(self.top + once.scratch)
         for start, numbers in self.numbers.items():
             self.once[start : start + len(numbers)] = numbers
         for copy, source, sign in constants:
             self.once[copy] = sign * self.once[source]
-        height = max(program.rows.slots, 1) + rows.scratch
         self.values, self.errors = numpy.zeros((2, height * self.lanes))
         kept = numpy.ones(self.top, bool)
         kept[:slots] = ~self.own

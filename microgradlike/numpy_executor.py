@@ -43,6 +43,8 @@ PARAMETERS, INPUTS = 1, 2
 def as_slice(slots: Any) -> Any:
     """The slots as a slice where they stand in a row: then they are a view, not a copy."""
     flat = slots.ravel()
+    if len(flat) == 1:
+        return slice(int(flat[0]), int(flat[0]) + 1)
     if len(flat) and (flat == numpy.arange(flat[0], flat[0] + len(flat))).all():
         return slice(int(flat[0]), int(flat[0]) + len(flat))
     return None

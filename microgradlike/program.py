@@ -481,6 +481,9 @@ class _Builder:
 
     def _level(self, nodes: Any) -> Iterator[Instruction]:
         roles = self.role[nodes]
+        if len(nodes) == 1 and roles[0] == PLAIN:
+            yield from self._elementwise(nodes)
+            return
         yield from self._sums(nodes[roles == FORM])
         yield from self._folds(nodes[roles == FOLD])
         yield from self._elementwise(nodes[roles == PLAIN])
@@ -512,21 +515,29 @@ class _Builder:
         binary = ARITY[op] == 2
         lower_left = self.stage[left] < self.now
         lower_right = binary & (self.stage[right] < self.now)
-        # Operands that are nodes of another list go into instructions of their own, and so do those
-        # that the error reaches in another way.
-        reach = self.reach[nodes]
-        masked = numpy.where(reach >= 0, self.stage[reach], reach)
-        lower = lower_left * 2 + lower_right
-        key = ((op * 4 + lower) * 8 + masked - NEVER) * 4 + self.depends[nodes]
-        order = numpy.lexsort((nodes, key))
-        for group in _runs(order, key[order]):
-            places = left[group] if not lower_left[group[0]] else right[group]
-            group = group[numpy.argsort(self.slot[places], kind="stable")]
+        for group in self._alike(nodes, op * 4 + lower_left * 2 + lower_right):
+            if len(group) > 1:
+                places = left[group] if not lower_left[group[0]] else right[group]
+                group = group[numpy.argsort(self.slot[places], kind="stable")]
             operands = [self._operands(left[group], lower_left[group[0]])]
             if binary[group[0]]:
                 operands.append(self._operands(right[group], lower_right[group[0]]))
             name = NAMES[op[group[0]]]
             yield Elementwise(**self._take(nodes[group]), operation=name, operands=tuple(operands))
+
+    def _alike(self, nodes: Any, key: Any) -> Iterator[Any]:
+        """The nodes that can be one instruction: of one key, and reached by the error in one way.
+
+        Operands that are nodes of another list go into instructions of their own.
+        """
+        if len(nodes) == 1:  # a long chain has many of these
+            yield numpy.zeros(1, numpy.intp)
+            return
+        reach = self.reach[nodes]
+        masked = numpy.where(reach >= 0, self.stage[reach], reach)
+        key = (key * 8 + masked - NEVER) * 4 + self.depends[nodes]
+        order = numpy.lexsort((nodes, key))
+        yield from _runs(order, key[order])
 
     def _operands(self, nodes: Any, lower: bool) -> Operands:
         """Lower nodes get their slots last; constants stand beside what is computed once."""
