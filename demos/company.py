@@ -76,7 +76,12 @@ def sale(model: MLP, x: list[float], expectation: float) -> tuple[Any, list[Any]
 
 learning = copy.deepcopy(company)
 optimizer = optim.SGD(learning.parameters(), lr=1.0)
-print("The first round of sales:")
+print(
+    "The first round of sales. The error is what was expected, less what came. Delta is the slope"
+)
+print(
+    "of the cost, which falls when more comes of what was expected: so its sign is the other one."
+)
 for number, (x, expectation) in enumerate(zip(reports, expectations, strict=True), 1):
     error, heard = sale(learning, x, expectation)
     got = learning(x).data

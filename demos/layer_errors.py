@@ -60,7 +60,11 @@ activations, sums = [x], []
 for W, b in zip(weights, biases, strict=True):
     sums.append(W @ activations[-1] + b)
     activations.append(numpy.tanh(sums[-1]))
-print("Forward: a0 = x, z_l = W_l a_(l-1) + b_l, a_l = tanh(z_l)\n")
+print("The network: a row of weights and a bias for each neuron\n")
+for number, (W, b) in enumerate(zip(weights, biases, strict=True), 1):
+    for name, row, own in zip(names[number], W, b, strict=True):
+        print(f"  W{number}, b{number} of {name}: {numbers(row)}, {own:+.6f}")
+print("\nForward: a0 = x, z_l = W_l a_(l-1) + b_l, a_l = tanh(z_l)\n")
 print(f"  a0 = {numbers(x)}")
 for number, (z, a) in enumerate(zip(sums, activations[1:], strict=True), 1):
     print(f"  z{number} = {numbers(z)}\n  a{number} = {numbers(a)}")

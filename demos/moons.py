@@ -121,7 +121,8 @@ error.backward()
 demo.show(
     viz.draw(error),
     "moons_graph.svg",
-    "The error of the point that it judges worst, flowing back through the network.",
+    "Of 1,000 new points the one that it judges worst: its error, flowing back through the network "
+    "(open the picture to read it).",
 )
 
 # %% [markdown]
