@@ -46,22 +46,22 @@ class Demo:
 def options(description: str | None) -> Demo:
     """The options that every demo takes: ``--out``, a folder that is made, and ``--seed``."""
     parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results")
-    add_seed(parser)
+    add_options(parser)
     # The arguments of a notebook's kernel are not ours.
     chosen = parser.parse_args([] if _in_notebook() else None)
     out_folder(parser, chosen.out)
     return Demo(chosen.out, chosen.seed)
 
 
-def add_seed(parser: argparse.ArgumentParser) -> None:
-    """The option ``--seed``: a whole number, not below zero, which not all generators take."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """``--out``, and ``--seed``: a whole number, not below zero, which not all generators take."""
 
     def seed(text: str) -> int:
         if not text.isdecimal():
             raise argparse.ArgumentTypeError(f"a seed is a whole number from 0 on, not {text!r}")
         return int(text)
 
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results")
     words = "of everything that is drawn at random"
     parser.add_argument("--seed", type=seed, default=0, help=words)
 

@@ -16,7 +16,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from demos import add_seed, out_folder
+from demos import add_options, out_folder
 from microgradlike.files import write
 from viz import style
 
@@ -33,8 +33,7 @@ def main() -> None:
     """List the demos, or run some and write the page."""
     parser = argparse.ArgumentParser(prog="python -m demos", description=_text(__doc__)[0])
     parser.add_argument("names", nargs="*", metavar="name", help='demos to run, or "all"')
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results")
-    add_seed(parser)
+    add_options(parser)
     chosen = parser.parse_args()
     unknown = [name for name in chosen.names if name not in (*DEMOS, "all")]
     if unknown:

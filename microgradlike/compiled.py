@@ -177,8 +177,9 @@ class Compiled:
         self._known()
         if not self._parameters:
             return _NONE
+        now = dict(_closed_over(self.function)) if self._named else {}
         for name, places in self._named.items():
-            if places != self._places_of(dict(_closed_over(self.function)).get(name, [])):
+            if places != self._places_of(now.get(name, [])):
                 raise ValueError(
                     f"{name!r} is another Value than when the function was traced; change "
                     "parameters by p.data = ..., or call retrace()"
@@ -524,10 +525,10 @@ class Compiled:
             if mode == PARAMETERS and rows is None and replay.whole:
                 gradient = errors
             elif mode == PARAMETERS:
-                known = numpy.zeros(len(numbers))
-                if gradient is not None:
-                    known[: len(gradient)] = gradient
-                gradient = known
+                if gradient is None:
+                    gradient = numpy.zeros(len(numbers))
+                elif len(gradient) < len(numbers):
+                    gradient = numpy.append(gradient, numpy.zeros(len(numbers) - len(gradient)))
                 gradient[replay.take] += errors
         if gradient is None:
             gradient = _NONE

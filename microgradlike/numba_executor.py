@@ -21,7 +21,14 @@ from numba import njit
 from microgradlike import kernels
 from microgradlike.arrays import CONDITIONS
 from microgradlike.kernels import floats_at, inner, invoke, words
-from microgradlike.numpy_executor import INPUTS, PARAMETERS, Ran, as_slice, own_weights
+from microgradlike.numpy_executor import (
+    PARAMETERS,
+    Ran,
+    as_slice,
+    first_writers,
+    own_weights,
+    wanted_slots,
+)
 from microgradlike.program import (
     NONZERO,
     Elementwise,
@@ -68,11 +75,10 @@ class _Code:
         machine: where copies of what is computed once are kept.
         stage: the instructions.
         wants: for which slots the error is wanted.
-        rows: whether these are the instructions of rows.
     """
 
-    def __init__(self, machine: _Machine, stage: Stage, wants: Any, rows: bool) -> None:
-        self.machine, self.wants, self.rows = machine, wants, rows
+    def __init__(self, machine: _Machine, stage: Stage, wants: Any) -> None:
+        self.machine, self.wants = machine, wants
         self.lists: list[int] = []
         self.scratch = 0
         self.forward: list[list[int]] = []
@@ -116,17 +122,13 @@ class _Code:
         self.targets.append(_Target(slots, row, field, flag))
 
     def first_writers(self, seeded: list[int]) -> list[tuple[int, int]]:
-        """Who writes first need not add; only the slots of these stretches must be cleared."""
-        written = numpy.zeros(len(self.wants), bool)
-        written[seeded] = True
-        clear = written.copy()
-        for target in self.in_order:
-            if target.unique and not written[target.slots].any():
+        """Tell who writes first, and need not add; the stretches of slots to be cleared."""
+        senders = [(target.slots, target.unique) for target in self.in_order]
+        firsts, clear = first_writers(senders, self.wants, seeded)
+        for target, first in zip(self.in_order, firsts, strict=True):
+            if first:
                 target.row[target.field] |= target.flag
-            else:
-                clear[target.slots[~written[target.slots]]] = True
-            written[target.slots] = True
-        return _stretches(numpy.flatnonzero(clear | ((self.wants != 0) & ~written)))
+        return _stretches(clear)
 
 
 def _stretches(slots: Any) -> list[tuple[int, int]]:
@@ -141,9 +143,8 @@ def _bias(code: _Code, i: Any) -> dict[int, int]:
     """The biases of an instruction, and whether their errors are wanted."""
     if i.bias is None:
         return {8: -1, 13: 0}
-    signs = None if i.bias_signs is None else i.bias_signs.ravel()
     return {
-        8: code.machine.keep(i.bias.ravel(), signs),
+        8: code.machine.keep(i.bias.ravel(), _flat(i.bias_signs)),
         13: int(code.active and code.machine.wanted(i.bias)),
     }
 
@@ -303,13 +304,7 @@ class _Machine:
         self.program, self.mode = program, mode
         self.own = own_weights(program)
         count, slots = len(program.parameters), program.once.slots
-        once_wants = numpy.zeros(slots, numpy.int8)
-        once_wants[:count] = PARAMETERS
-        wants = numpy.zeros(max(program.rows.slots, 1), numpy.int8)
-        wants[: len(program.inputs)] = INPUTS
-        for stage, found in ((program.once, once_wants), (program.rows, wants)):
-            for i in stage.instructions:
-                found[i.out : i.out + i.count] = i.depends
+        once_wants, wants = wanted_slots(program)
         self.once_wants = once_wants & mode
         self.top = slots
         self.sources: list[int] = []
@@ -318,10 +313,10 @@ class _Machine:
         self.numbers: dict[int, Any] = {}
         self.numbers[count] = program.constants
 
-        once = _Code(self, program.once, self.once_wants, rows=False)
+        once = _Code(self, program.once, self.once_wants)
         constants = list(zip(self.copies, self.sources, self.signs, strict=True))
         self.sources, self.copies, self.signs = [], [], []
-        rows = _Code(self, program.rows, wants & mode, rows=True)
+        rows = _Code(self, program.rows, wants & mode)
         for code, scratch in ((once, self.top), (rows, program.rows.slots)):
             for row, field in code.scratch_fields:
                 row[field] = scratch

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy
@@ -116,6 +116,44 @@ def own_weights(program: Program) -> Any:
             if whole and (uses[i.weights] == 1).all():
                 own[i.weights.ravel()] = True
     return own
+
+
+def wanted_slots(program: Program) -> tuple[Any, Any]:
+    """For which slots of ``once``, and for which of the rows, the error is wanted, and by whom."""
+    once = numpy.zeros(program.once.slots, numpy.int8)
+    once[: len(program.parameters)] = PARAMETERS
+    rows = numpy.zeros(max(program.rows.slots, 1), numpy.int8)
+    rows[: len(program.inputs)] = INPUTS
+    for stage, wants in ((program.once, once), (program.rows, rows)):
+        for i in stage.instructions:
+            wants[i.out : i.out + i.count] = i.depends
+    return once, rows
+
+
+def first_writers(
+    senders: Sequence[tuple[Any, bool]], wants: Any, seeded: list[int]
+) -> tuple[list[bool], Any]:
+    """Who comes first when going back writes; only what is left must be cleared before.
+
+    Args:
+        senders: in the order of going back, the slots that get an error, and whether these can be
+            written rather than added to.
+        wants: for which slots the error is wanted.
+        seeded: the slots that have an error before anybody sends one.
+
+    Returns:
+        For each sender whether it writes; and the slots that must be cleared.
+    """
+    written = numpy.zeros(len(wants), bool)
+    written[seeded] = True
+    clear = written.copy()
+    firsts = []
+    for slots, can_write in senders:
+        firsts.append(can_write and not written[slots].any())
+        if not firsts[-1]:
+            clear[slots[~written[slots]]] = True
+        written[slots] = True
+    return firsts, numpy.flatnonzero(clear | ((wants != 0) & ~written))
 
 
 class _Block:
@@ -231,16 +269,10 @@ class _Lanes:
 
     def _find_first_writers(self, seeded: list[int]) -> None:
         """Who comes first when going back writes; only what is left must be cleared before."""
-        written = numpy.zeros(len(self.errors), bool)
-        written[seeded] = True
-        clear = written.copy()
-        for add in reversed(self.adders):
-            if add.view is not None and not written[add.slots].any():
-                add.assigns = True
-            else:
-                clear[add.slots[~written[add.slots]]] = True
-            written[add.slots] = True
-        self.clear = numpy.flatnonzero(clear | ((self.wants != 0) & ~written))
+        senders = [(add.slots, add.view is not None) for add in reversed(self.adders)]
+        firsts, self.clear = first_writers(senders, self.wants, seeded)
+        for add, first in zip(reversed(self.adders), firsts, strict=True):
+            add.assigns = first
 
     def reached(self, i: Instruction) -> Callable[[], Any] | None:
         """Where the error arrives: one truth for each lane, or for each output and lane."""
@@ -616,13 +648,7 @@ class NumpyExecutor:
         count = len(program.parameters)
         self.theta = self.once[:count]
         self.once[count : count + len(program.constants)] = program.constants
-        self.once_wants = numpy.zeros(slots, numpy.int8)
-        self.once_wants[:count] = PARAMETERS
-        self.wants = numpy.zeros(max(program.rows.slots, 1), numpy.int8)
-        self.wants[: len(program.inputs)] = INPUTS
-        for stage, wants in ((program.once, self.once_wants), (program.rows, self.wants)):
-            for i in stage.instructions:
-                wants[i.out : i.out + i.count] = i.depends
+        self.once_wants, self.wants = wanted_slots(program)
         self.lanes = max(FEWEST, min(MOST, BLOCK // max(program.rows.slots, 1)))
         self._rows: dict[tuple[int, int], _Lanes] = {}
         self._block = _Block(program)

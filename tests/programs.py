@@ -111,6 +111,13 @@ class Program:
         ]
 
 
+def flat(values: Any) -> list[Any]:
+    """The numbers of nested lists, in their order."""
+    if isinstance(values, list | tuple):
+        return [value for part in values for value in flat(part)]
+    return [values]
+
+
 def error_bound(root: Any) -> float:
     """How far rounding alone can move the result: the sum of the magnitudes that went in.
 

@@ -30,6 +30,7 @@ from microgradlike import (
 from microgradlike.nn import MLP
 from microgradlike.ops import OPERATORS
 from tests.executors import small_blocks, without_numba
+from tests.programs import flat
 
 pytestmark = pytest.mark.usefixtures("executor")
 
@@ -46,12 +47,6 @@ def passes(request: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # ---- Operators ---------------------------------------------------------------------------------
-
-
-def flat(values: Any) -> list[Any]:
-    if isinstance(values, list | tuple):
-        return [value for part in values for value in flat(part)]
-    return [values]
 
 
 @pytest.mark.parametrize("name", [row.name for row in OPERATORS.values() if row.name != "where"])

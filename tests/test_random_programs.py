@@ -11,13 +11,7 @@ from hypothesis import strategies as st
 
 from microgradlike import Value, compile, grad
 from tests.executors import only_numpy, small_blocks, without_numba
-from tests.programs import Program, agree, error_bound
-
-
-def flat(values: Any) -> list[Any]:
-    if isinstance(values, list | tuple):
-        return [value for part in values for value in flat(part)]
-    return [values]
+from tests.programs import Program, agree, error_bound, flat
 
 
 def close(ours: Any, theirs: Any) -> bool:
