@@ -25,7 +25,7 @@ import importlib.util
 import itertools
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -386,7 +386,7 @@ class _Loops(ast.NodeTransformer):
 
 
 #: Where the numbers of an elementwise instruction stand.
-OUT, COUNT, SCRATCH, X, Y, ASSIGN, MASK, FUNCTIONS = 1, 2, 3, 4, 6, 8, 9, 11
+SCRATCH, X, Y, ASSIGN, MASK, FUNCTIONS = 3, 4, 6, 8, 9, 11
 
 
 def elementwise(operation: str, kinds: str, by: str = "", mask: str = "") -> tuple[int, int, Any]:
@@ -404,8 +404,13 @@ def elementwise(operation: str, kinds: str, by: str = "", mask: str = "") -> tup
         that it calls.
     """
     source, rows, functions = _source(operation, kinds, by, mask)
-    called = [loop_of(_UFUNCS.get(name) or ON_ARRAYS[name]) for name in functions]
-    return _from_source(source), rows, list(itertools.chain(*called))
+    return _from_source(source), rows, _addresses(functions)
+
+
+def _addresses(functions: Iterable[str]) -> list[int]:
+    """The loops of these functions, and what they are given."""
+    loops = (loop_of(_UFUNCS.get(name) or ON_ARRAYS[name]) for name in functions)
+    return list(itertools.chain(*loops))
 
 
 @functools.cache
@@ -453,7 +458,7 @@ def _written(
     """The source of a kernel, around the expression of one lane."""
     fields = {"x": X, "y": Y, "m": MASK}
     reads = dict(names) | ({"m": mask} if mask in ("v", "o") else {})
-    lines = ["i, lists = words(i), words(lists)", "n, count, f = lanes, i[2], 11"]
+    lines = ["i, lists = words(i), words(lists)", f"n, count, f = lanes, i[2], {FUNCTIONS}"]
     if merges:
         lists = " and ".join(f"i[{fields[name] + 1}] < 0" for name in reads)
         lines.append(f"if {lists}:\n        n, count = lanes * count, 1")
@@ -475,7 +480,7 @@ def _written(
         else:
             body.append(f"{name} = row(place_of(once, {slot(name)}, 1), 1)[0]")
     for k in range(loops.rows + sums):
-        known(f"s{k}", "values", f"i[3] + {k}")
+        known(f"s{k}", "values", f"i[{SCRATCH}] + {k}")
     body += loops.steps
     if not by:
         body += ["for lane in range(n):", f"    z[lane] = {found}"]
@@ -485,7 +490,12 @@ def _written(
         body.append(f"row(place_of(owed, {slot(by)}, 1), 1)[0] += total({last}, n)")
     else:
         known("e", "errors", slot(by))
-        body += ["if i[8]:", "    for lane in range(n):", f"        e[lane] = {found}", "else:"]
+        body += [
+            f"if i[{ASSIGN}]:",
+            "    for lane in range(n):",
+            f"        e[lane] = {found}",
+            "else:",
+        ]
         body += ["    for lane in range(n):", f"        e[lane] += {found}"]
     inside = "\n".join(f"        {line}" for line in "\n".join(body).split("\n"))
     start = "\n    ".join(lines)
@@ -889,8 +899,7 @@ def fold(operation: str, back: bool) -> tuple[int, int, list[int]]:
         f"def kernel({', '.join(ARGUMENTS)}):\n    i, lists = words(i), words(lists)\n"
         f"    n, terms, f = lanes, i[3], 22\n    for j in range(i[2]):\n{inside}\n"
     )
-    called = [loop_of(_UFUNCS.get(name) or ON_ARRAYS[name]) for name in loops.functions]
-    return _from_source(source), loops.rows, list(itertools.chain(*called))
+    return _from_source(source), loops.rows, _addresses(loops.functions)
 
 
 def _of_pair(k: str, rows: int) -> list[str]:
