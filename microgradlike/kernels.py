@@ -364,11 +364,12 @@ class _Loops(ast.NodeTransformer):
             self.functions.append(name)
             if name == "erf":
                 self.functions[-1] = "exp"
-                call = f"apply_one(i[f + {at}], i[f + {at + 1}], p_{out}, p_{out}, n)"
+                call = f"apply_one(lists[f + {at}], lists[f + {at + 1}], p_{out}, p_{out}, n)"
                 self.steps += _erf(places.removeprefix("p_"), out, call)
             else:
                 call = "apply_one" if len(operands) == 1 else "apply_two"
-                self.steps.append(f"{call}(i[f + {at}], i[f + {at + 1}], {places}, p_{out}, n)")
+                loop = f"lists[f + {at}], lists[f + {at + 1}]"
+                self.steps.append(f"{call}({loop}, {places}, p_{out}, n)")
             self._known[text] = out
         return ast.parse(f"{self._known[text]}[lane]", mode="eval").body
 
@@ -385,7 +386,8 @@ class _Loops(ast.NodeTransformer):
         return f"p_{out}"
 
 
-#: Where the numbers of an elementwise instruction stand.
+#: Where the numbers of an elementwise instruction stand; the last one is where ``lists`` has the
+#: addresses of the functions that it calls.
 SCRATCH, X, Y, ASSIGN, MASK, FUNCTIONS = 3, 4, 6, 8, 9, 11
 
 
@@ -458,7 +460,7 @@ def _written(
     """The source of a kernel, around the expression of one lane."""
     fields = {"x": X, "y": Y, "m": MASK}
     reads = dict(names) | ({"m": mask} if mask in ("v", "o") else {})
-    lines = ["i, lists = words(i), words(lists)", f"n, count, f = lanes, i[2], {FUNCTIONS}"]
+    lines = ["i, lists = words(i), words(lists)", f"n, count, f = lanes, i[2], i[{FUNCTIONS}]"]
     if merges:
         lists = " and ".join(f"i[{fields[name] + 1}] < 0" for name in reads)
         lines.append(f"if {lists}:\n        n, count = lanes * count, 1")
@@ -775,14 +777,17 @@ def products_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed:
 
 # ---- Folds -------------------------------------------------------------------------------------
 # i[1] = out, i[2] = outs, i[3] = terms; i[4], i[5] the values; i[9] = scratch; i[11] as above;
-# i[17], i[18] the loop of exp, i[19], i[20] that of log; i[21] = how infinite sums go back.
+# i[12] = where ``lists`` has the functions of a chain; i[13] = where it has the loops of exp and
+# log, and the kernel by which infinite sums go back.
+
+FOLD_FUNCTIONS, LOOPS = 12, 13
 
 
 def logsumexp(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, theta: Any,
               slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
     """out = log(exp(value) + exp(value) + ...), as seen from the largest value."""
     i, lists = words(i), words(lists)
-    terms = i[3]
+    terms, f = i[3], i[LOOPS]
     for j in range(i[2]):
         z = row(place_of(values, i[1] + j, lanes), lanes)
         places = place_of(values, i[9], lanes), place_of(values, i[9] + 1, lanes)
@@ -801,7 +806,7 @@ def logsumexp(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any
             x = row(place_of(values, slot_of(lists, i[4], i[5], j * terms + k), lanes), lanes)
             for lane in range(lanes):
                 e[lane] = x[lane] - largest[lane]
-            apply_one(i[17], i[18], places[1], places[1], lanes)
+            apply_one(lists[f], lists[f + 1], places[1], places[1], lanes)
             if k == 0:
                 for lane in range(lanes):
                     z[lane] = e[lane]
@@ -809,7 +814,7 @@ def logsumexp(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any
                 for lane in range(lanes):
                     z[lane] += e[lane]
         out = place_of(values, i[1] + j, lanes)
-        apply_one(i[19], i[20], out, out, lanes)
+        apply_one(lists[f + 2], lists[f + 3], out, out, lanes)
         for lane in range(lanes):
             z[lane] = z[lane] + largest[lane] if abs(largest[lane]) < math.inf else largest[lane]
 
@@ -818,13 +823,13 @@ def logsumexp_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed
                    slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
     """delta times each value's share; infinite sums go back value by value."""
     number, lists_at, i, lists = i, lists, words(i), words(lists)
-    terms = i[3]
+    terms, f = i[3], i[LOOPS]
     for j in range(i[2]):
         z = row(place_of(values, i[1] + j, lanes), lanes)
         for lane in range(lanes):
             if not abs(z[lane]) < math.inf:
-                invoke(i[21], number, lists_at, values, errors, once, owed, theta, slopes, lanes,
-                       first)  # fmt: skip
+                invoke(lists[f + 4], number, lists_at, values, errors, once, owed, theta, slopes,
+                       lanes, first)  # fmt: skip
                 return
     for j in range(i[2]):
         z = row(place_of(values, i[1] + j, lanes), lanes)
@@ -837,7 +842,7 @@ def logsumexp_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed
             e = row(place_of(errors, slot, lanes), lanes)
             for lane in range(lanes):
                 share[lane] = x[lane] - z[lane]
-            apply_one(i[17], i[18], place, place, lanes)
+            apply_one(lists[f], lists[f + 1], place, place, lanes)
             if i[11] & 2:
                 for lane in range(lanes):
                     e[lane] = d[lane] * share[lane]
@@ -897,7 +902,7 @@ def fold(operation: str, back: bool) -> tuple[int, int, list[int]]:
     inside = "\n".join(f"        {line}" for line in body)
     source = (
         f"def kernel({', '.join(ARGUMENTS)}):\n    i, lists = words(i), words(lists)\n"
-        f"    n, terms, f = lanes, i[3], 22\n    for j in range(i[2]):\n{inside}\n"
+        f"    n, terms, f = lanes, i[3], i[{FOLD_FUNCTIONS}]\n    for j in range(i[2]):\n{inside}\n"
     )
     return _from_source(source), loops.rows, _addresses(loops.functions)
 

@@ -22,10 +22,14 @@ from microgradlike import kernels
 from microgradlike.arrays import CONDITIONS
 from microgradlike.kernels import floats_at, inner, invoke, words
 from microgradlike.numpy_executor import (
+    ADDS,
+    ONE_BY_ONE,
     PARAMETERS,
+    TOGETHER,
     Ran,
     as_slice,
     first_writers,
+    going_back,
     own_weights,
     wanted_slots,
 )
@@ -37,15 +41,18 @@ from microgradlike.program import (
     Layer,
     Products,
     Program,
+    Singles,
     Stage,
     Sums,
 )
+from microgradlike.rewriting import ARITY
+from microgradlike.tape import NAMES
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 Words: TypeAlias = "numpy.typing.NDArray[numpy.int64]"
 
 #: The numbers of an instruction.
-WIDTH = 34
+WIDTH = 17
 
 #: A block has about so many numbers, in so many rows at least and at most; but never more numbers
 #: than the last one says, 256 MB.
@@ -59,13 +66,16 @@ class _Target:
     """Where an instruction sends errors: slots, and the field that tells whether it is the first.
 
     Attributes:
-        row, field, flag: the instruction; where the flag is added if it need not add to zeros.
+        rows, field, flag: the instruction; where the flag is added if it need not add to zeros.
+        places: of many instructions, the one that sends to each slot.
     """
 
-    def __init__(self, slots: Any, row: list[int], field: int, flag: int) -> None:
-        self.slots, self.row, self.field, self.flag = slots.ravel(), row, field, flag
+    def __init__(self, slots: Any, rows: Any, field: int, flag: int, places: Any = None) -> None:
+        self.slots, self.rows, self.field, self.flag = slots.ravel(), rows, field, flag
+        self.places = slice(None) if places is None else places
         count = len(self.slots)
-        self.unique = count == 1 or len(numpy.unique(self.slots)) == count
+        together = places is None and (count == 1 or len(numpy.unique(self.slots)) == count)
+        self.writes = TOGETHER if together else ADDS if places is None else ONE_BY_ONE
 
 
 class _Code:
@@ -81,18 +91,19 @@ class _Code:
         self.machine, self.wants = machine, wants
         self.lists: list[int] = []
         self.scratch = 0
-        self.forward: list[list[int]] = []
-        back: list[list[list[int]]] = []
+        self.forward: list[Words] = []
+        back: list[list[Words]] = []
         targets: list[list[_Target]] = []
-        self.scratch_fields: list[tuple[list[int], int]] = []
+        self.scratch_fields: list[tuple[Words, int]] = []
+        self.functions: dict[tuple[int, ...], int] = {}
         for instruction in stage.instructions:
-            self.active = bool(instruction.depends & machine.mode)
-            self.back: list[list[int]] = []
+            self.active = bool(numpy.any(instruction.depends & machine.mode))
+            self.back: list[Words] = []
             self.targets: list[_Target] = []
             _ENCODERS[type(instruction)](self, instruction)
             back.append(self.back)
             targets.append(self.targets)
-        self.backward = [row for rows in reversed(back) for row in rows]
+        self.backward = [rows for some in reversed(back) for rows in some]
         self.in_order = [target for some in reversed(targets) for target in some]
 
     def place(self, slots: Any) -> list[int]:
@@ -103,32 +114,46 @@ class _Code:
         self.lists += slots.ravel().tolist()
         return [0, len(self.lists) - slots.size]
 
+    def calls(self, functions: Sequence[int]) -> int:
+        """Where the addresses of functions are listed."""
+        key = tuple(functions)
+        if key not in self.functions:
+            self.functions[key] = len(self.lists)
+            self.lists += key
+        return self.functions[key]
+
     def row(self, address: int, i: Instruction, fields: dict[int, int], scratch: int = 0,
-            field: int = 9) -> list[int]:  # fmt: skip
+            field: int = 9) -> Words:  # fmt: skip
         """An instruction: its kernel, its outputs, and the rest by place."""
         row = [0] * WIDTH
         row[0], row[1], row[2] = address, i.out, i.count
         for at, number in fields.items():
             row[at] = number
         self.scratch = max(self.scratch, scratch)
-        self.scratch_fields.append((row, field))
-        return row
+        rows = numpy.array([row])
+        self.scratch_fields.append((rows, field))
+        return rows
 
     def wanted(self, slots: Any) -> bool:
         return self.active and bool(self.wants[slots].any())
 
-    def send(self, row: list[int], slots: Any, field: int, flag: int) -> None:
+    def send(self, rows: Words, slots: Any, field: int, flag: int) -> None:
         """The row sends errors to these slots."""
-        self.targets.append(_Target(slots, row, field, flag))
+        self.targets.append(_Target(slots, rows, field, flag))
 
     def first_writers(self, seeded: list[int]) -> list[tuple[int, int]]:
         """Tell who writes first, and need not add; the stretches of slots to be cleared."""
-        senders = [(target.slots, target.unique) for target in self.in_order]
+        senders = [(target.slots, target.writes) for target in self.in_order]
         firsts, clear = first_writers(senders, self.wants, seeded)
         for target, first in zip(self.in_order, firsts, strict=True):
-            if first:
-                target.row[target.field] |= target.flag
+            target.rows[target.places, target.field] |= target.flag * first
         return _stretches(clear)
+
+
+def _joined(rows: list[Words]) -> Any:
+    if len(rows) == 1:
+        return rows[0]
+    return numpy.concatenate([numpy.empty((0, WIDTH), numpy.int64), *rows])
 
 
 def _stretches(slots: Any) -> list[tuple[int, int]]:
@@ -156,7 +181,7 @@ def _layer(code: _Code, i: Layer) -> None:
     weights = int(i.weights[0, 0]) if own else machine.keep(i.weights.ravel(), _flat(i.signs))
     wanted = code.active and machine.wanted(i.weights)
     bias = _bias(code, i)
-    backs: list[list[int]] = []
+    backs: list[Words] = []
     for place, slots in enumerate(i.values):
         start, where = code.place(slots)
         fields = {3: ins, 4: start, 5: where, 6: weights, 7: int(own), 10: kernels.GEMM} | bias
@@ -226,10 +251,10 @@ def _fold(code: _Code, i: Fold) -> None:
     terms = i.values.shape[1]
     fields = {3: terms, 4: start, 5: where}
     chain, chain_rows, functions = kernels.fold(i.operation, back=True)
-    fields |= dict(enumerate(functions, 22))
+    fields[kernels.FOLD_FUNCTIONS] = code.calls(functions)
     if i.operation == "logaddexp":
         loops = (*kernels.loop_of(numpy.exp), *kernels.loop_of(numpy.log), chain)
-        fields |= dict(enumerate(loops, 17))
+        fields[kernels.LOOPS] = code.calls(loops)
         forward, back = kernels.kernel(kernels.logsumexp), kernels.kernel(kernels.logsumexp_back)
     else:
         forward, back = kernels.fold(i.operation, back=False)[0], chain
@@ -249,12 +274,10 @@ def _elementwise(code: _Code, i: Elementwise) -> None:
     for at, operands in zip((kernels.X, kernels.Y), i.operands, strict=False):
         fields[at], fields[at + 1] = code.place(operands.slots)
 
-    def row(by: str, mask: str) -> list[int]:
-        address, rows, functions = kernels.elementwise(i.operation, kinds, by, mask)
-        return code.row(
-            address, i, fields | dict(enumerate(functions, kernels.FUNCTIONS)), rows,
-            kernels.SCRATCH,
-        )  # fmt: skip
+    def row(by: str, mask: str) -> Words:
+        address, scratch, functions = kernels.elementwise(i.operation, kinds, by, mask)
+        fields[kernels.FUNCTIONS] = code.calls(functions)
+        return code.row(address, i, fields, scratch, kernels.SCRATCH)
 
     code.forward.append(row("", ""))
     if not code.active or i.operation in CONDITIONS or i.operation == "detach":
@@ -278,8 +301,49 @@ def _elementwise(code: _Code, i: Elementwise) -> None:
             code.send(sent, operands.slots, kernels.ASSIGN, 1)
 
 
+def _singles(code: _Code, i: Singles) -> None:
+    """Many operations at once: a row for each, and one for each error that they send."""
+    (left_once, left), (right_once, right) = i.operands
+    lower = left_once + 2 * (right_once & (ARITY[i.operations] == 2))
+    rows = numpy.full((i.count, WIDTH), -1)
+    rows[:, 1], rows[:, 2] = i.out + numpy.arange(i.count), 1
+    rows[:, kernels.X], rows[:, kernels.Y], rows[:, kernels.MASK] = left, right, i.mask
+    rows[:, kernels.ASSIGN] = 0
+    shape = len(NAMES), 4, 3, 4
+
+    def fill(rows: Words, *alike: Any) -> None:
+        """The kernel of each row: by operation, lower operands, whom it goes back to, and mask."""
+        keys = numpy.ravel_multi_index(alike, shape)
+        for key in numpy.unique(keys):
+            here = numpy.flatnonzero(keys == key)
+            operation, lower, by, mask = map(int, numpy.unravel_index(key, shape))
+            kinds = "vo"[lower & 1] + "vo"[lower >> 1]
+            address, scratch, functions = kernels.elementwise(
+                NAMES[operation],
+                kinds[: ARITY[operation]],
+                ("", "x", "y")[by],
+                ("", "v", "o", "d")[mask],
+            )
+            rows[here, 0], rows[here, kernels.FUNCTIONS] = address, code.calls(functions)
+            code.scratch = max(code.scratch, scratch)
+        code.scratch_fields.append((rows, kernels.SCRATCH))
+
+    if code.active:
+        places, sides = going_back(i, code.machine.mode, code.wants, code.machine.once_wants)
+        sent: Words = rows[places]
+        fill(sent, i.operations[places], lower[places], 1 + sides, i.masked[places])
+        code.back.append(sent)
+        of_once = numpy.where(sides == 0, left_once[places], right_once[places])
+        slots = numpy.where(sides == 0, left[places], right[places])
+        adds = numpy.flatnonzero(~of_once)
+        code.targets.append(_Target(slots[adds], sent, kernels.ASSIGN, 1, adds))
+    fill(rows, i.operations, lower, numpy.zeros_like(lower), numpy.zeros_like(lower))
+    code.forward.append(rows)
+
+
 _ENCODERS: dict[type[Instruction], Any] = {
     **{Layer: _layer, Sums: _sums, Products: _products, Fold: _fold, Elementwise: _elementwise},
+    Singles: _singles,
 }
 
 # ---- A machine ---------------------------------------------------------------------------------
@@ -318,8 +382,8 @@ class _Machine:
         self.sources, self.copies, self.signs = [], [], []
         rows = _Code(self, program.rows, wants & mode)
         for code, scratch in ((once, self.top), (rows, program.rows.slots)):
-            for row, field in code.scratch_fields:
-                row[field] = scratch
+            for instructions, field in code.scratch_fields:
+                instructions[:, field] = scratch
         seeded = [slot for is_once, slot in program.outputs if not is_once]
         clear = rows.first_writers(seeded)
 
@@ -337,8 +401,9 @@ class _Machine:
         shared = numpy.flatnonzero(~self.own[:count])
         parts = [part for part, _ in columns]
         lists: dict[int, Any] = {
-            **{ONCE_FORWARD: once.forward, FORWARD: rows.forward, BACKWARD: rows.backward},
-            **{ONCE_BACKWARD: once.backward if mode == PARAMETERS else []},
+            **{ONCE_FORWARD: _joined(once.forward), FORWARD: _joined(rows.forward)},
+            **{BACKWARD: _joined(rows.backward)},
+            **{ONCE_BACKWARD: _joined(once.backward if mode == PARAMETERS else [])},
             **{ONCE_LISTS: once.lists, LISTS: rows.lists, SOURCES: self.sources},
             **{COPIES: self.copies, CLEAR: clear, FORGET: _stretches(numpy.flatnonzero(kept))},
             **{SHARED: shared, INPUT_PARTS: parts, INPUT_COLUMNS: [c for _, c in columns]},
@@ -503,7 +568,7 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
 def supports(program: Program) -> bool:
     """Whether there is a kernel for each instruction: not for sums under a condition."""
     both = (*program.once.instructions, *program.rows.instructions)
-    return all(i.mask is None or isinstance(i, Elementwise) for i in both)
+    return all(i.mask is None or isinstance(i, Elementwise | Singles) for i in both)
 
 
 class NumbaExecutor:

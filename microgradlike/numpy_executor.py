@@ -9,6 +9,7 @@ The formulas are those of the operator table, read as array expressions (``array
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 from collections.abc import Callable, Sequence
@@ -18,7 +19,10 @@ import numpy
 
 from microgradlike.arrays import CONDITIONS, UFUNCS, formula
 from microgradlike.program import (
+    BY_ERROR,
+    HERE,
     NONZERO,
+    UNMASKED,
     Elementwise,
     Fold,
     Instruction,
@@ -26,10 +30,12 @@ from microgradlike.program import (
     Operands,
     Products,
     Program,
+    Singles,
     Stage,
     Sums,
 )
-from microgradlike.tape import row_of
+from microgradlike.rewriting import ARITY, SENDS
+from microgradlike.tape import CODES, NAMES, row_of
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 Action: TypeAlias = Callable[[], None]
@@ -104,7 +110,11 @@ def own_weights(program: Program) -> Any:
             uses[slot] += 1
     for i in program.rows.instructions:
         lower = [getattr(i, "weights", None), getattr(i, "bias", None)]
-        lower += [operands.slots for operands in getattr(i, "operands", ()) if operands.once]
+        lower += [
+            x.slots[x.once] if isinstance(i, Singles) else x.slots
+            for x in getattr(i, "operands", ())
+            if numpy.any(x.once)
+        ]
         for slots in lower:
             if slots is not None:
                 numpy.add.at(uses, slots.ravel(), 1)
@@ -130,28 +140,39 @@ def wanted_slots(program: Program) -> tuple[Any, Any]:
     return once, rows
 
 
+#: Errors that are sent to slots are added; or all written, if nobody sent any before; or each by
+#: itself is written or added.
+ADDS, TOGETHER, ONE_BY_ONE = range(3)
+
+
 def first_writers(
-    senders: Sequence[tuple[Any, bool]], wants: Any, seeded: list[int]
-) -> tuple[list[bool], Any]:
+    senders: Sequence[tuple[Any, int]], wants: Any, seeded: list[int]
+) -> tuple[list[Any], Any]:
     """Who comes first when going back writes; only what is left must be cleared before.
 
     Args:
         senders: in the order of going back, the slots that get an error, and whether these can be
-            written rather than added to.
+            written: ``ADDS``, ``TOGETHER`` or ``ONE_BY_ONE``.
         wants: for which slots the error is wanted.
         seeded: the slots that have an error before anybody sends one.
 
     Returns:
-        For each sender whether it writes; and the slots that must be cleared.
+        For each sender, or for each of its slots, whether it writes; and the slots that must be
+        cleared.
     """
     written = numpy.zeros(len(wants), bool)
     written[seeded] = True
     clear = written.copy()
-    firsts = []
-    for slots, can_write in senders:
-        firsts.append(can_write and not written[slots].any())
-        if not firsts[-1]:
-            clear[slots[~written[slots]]] = True
+    firsts: list[Any] = []
+    for slots, writes in senders:
+        if writes == ONE_BY_ONE:
+            first = numpy.zeros(len(slots), bool)
+            first[numpy.unique(slots, return_index=True)[1]] = True
+            firsts.append(first & ~written[slots])
+        else:
+            firsts.append(writes == TOGETHER and not written[slots].any())
+            if not firsts[-1]:
+                clear[slots[~written[slots]]] = True
         written[slots] = True
     return firsts, numpy.flatnonzero(clear | ((wants != 0) & ~written))
 
@@ -196,7 +217,7 @@ class _Lanes:
         self.backward: list[Action] = []
         self.adders: list[_Adder] = []
         for instruction in stage.instructions:
-            self.active = bool(instruction.depends & mode)
+            self.active = bool(numpy.any(instruction.depends & mode))
             forward, backward = _MAKERS[type(instruction)](self, instruction)
             self.forward.append(forward)
             if self.active:
@@ -269,7 +290,9 @@ class _Lanes:
 
     def _find_first_writers(self, seeded: list[int]) -> None:
         """Who comes first when going back writes; only what is left must be cleared before."""
-        senders = [(add.slots, add.view is not None) for add in reversed(self.adders)]
+        senders = [
+            (a.slots, TOGETHER if a.view is not None else ADDS) for a in reversed(self.adders)
+        ]
         firsts, self.clear = first_writers(senders, self.wants, seeded)
         for add, first in zip(reversed(self.adders), firsts, strict=True):
             add.assigns = first
@@ -521,77 +544,85 @@ def _fold(self: _Lanes, i: Fold) -> tuple[Action, Action]:
     return forward, backward
 
 
+@functools.cache
+def _computes(operation: str) -> Callable[[Any, Any, Array], None]:
+    """What computes an operation of x and y, into a third array."""
+    if operation == "detach":
+        return lambda x, _, out: numpy.copyto(out, x)
+    if operation == "keep":
+        return lambda x, y, out: numpy.copyto(out, numpy.where(x != 0, y, -0.0))
+    if operation == "not":
+        return lambda x, _, out: numpy.equal(x, 0.0, out=out, casting="unsafe")
+    if operation in CONDITIONS:
+        compare = CONDITIONS[operation]
+        return lambda x, y, out: compare(x, y, out=out, casting="unsafe")
+    row, tie = row_of(operation)
+    assert row is not None
+    ufunc, compute = UFUNCS.get(row.name), formula(row.value)
+    if ufunc is None:
+        return lambda x, y, out: numpy.copyto(out, compute(x, y, None, tie))
+    if len(row.slopes) == 1:
+        return lambda x, _, out: ufunc(x, out=out)
+    return lambda x, y, out: ufunc(x, y, out=out)
+
+
+Sender: TypeAlias = Callable[[Any, Any, Any, Any, Any], Any]
+
+
+@functools.cache
+def _sends(operation: str) -> list[Sender | None]:
+    """For each operand what it is sent, of the error, x, y, out, and an array; None for nothing.
+
+    The answer may be written into the array, but need not be.
+    """
+    if operation == "keep":
+        return [None, lambda error, x, y, out, into: numpy.where(x != 0, error, 0.0)]
+    row, tie = row_of(operation)
+    if row is None:
+        return [None, None]
+
+    def sender(slope: str) -> Sender:
+        if slope == "1":
+            return lambda error, x, y, out, into: error
+        by = formula(slope)
+        return lambda error, x, y, out, into: numpy.multiply(error, by(x, y, out, tie), out=into)
+
+    return list(map(sender, row.slopes))
+
+
 def _operation(self: _Lanes, i: Elementwise) -> tuple[Action, Action]:
     out, errors = self.outputs(i)
     operands = [_operand(self, operands) for operands in i.operands]
-    reads = [read for read, _ in operands]
-    adds = [add for _, add in operands]
-    reached = self.reached(i)
-    if i.operation in CONDITIONS:
-        compare = CONDITIONS[i.operation]
+    first, second = [*(read for read, _ in operands), _nothing][:2]
+    reached, compute = self.reached(i), _computes(i.operation)
+    senders = [
+        _sender(send, add, reached)
+        for send, (_, add) in zip(_sends(i.operation), operands, strict=False)
+        if send is not None and add is not None
+    ]
 
-        def decide() -> None:
-            compare(*[read() for read in reads], out=out, casting="unsafe")
-
-        return decide, _nothing
-    if i.operation == "detach":
-        return lambda: numpy.copyto(out, reads[0]()), _nothing
-    if i.operation == "keep":
-        condition, value = reads
-        add = adds[1]
-
-        def keep() -> None:
-            out[...] = numpy.where(condition() != 0, value(), -0.0)
-
-        def send() -> None:
-            add(numpy.where(condition() != 0, errors, 0.0))
-
-        return keep, send if add else _nothing
-
-    row, tie = row_of(i.operation)
-    assert row is not None
-    unary = len(reads) == 1
-    first, second = reads[0], _nothing if unary else reads[1]
-    ufunc = UFUNCS.get(row.name)
-    if ufunc is not None:
-
-        def forward() -> None:
-            ufunc(first(), out=out) if unary else ufunc(first(), second(), out=out)
-
-    else:
-        compute = formula(row.value)
-
-        def forward() -> None:
-            numpy.copyto(out, compute(first(), second(), None, tie))
-
-    senders: list[Callable[[Any, Any], None]] = []
-    for add, slope in reversed(list(zip(adds, row.slopes, strict=True))):
-        if add is None:
-            continue
-        senders.append(_sender(add, slope, out, errors, reached, tie))
+    def forward() -> None:
+        compute(first(), second(), out)
 
     def backward() -> None:
         x, y = first(), second()
-        for sender in senders:  # the last operand's first
-            sender(x, y)
+        for send in reversed(senders):
+            send(errors, x, y, out)
 
     return forward, backward
 
 
-def _sender(
-    add: Callable[[Any], None], slope: str, out: Array, errors: Array, reached: Any, tie: float
-) -> Callable[[Any, Any], None]:
+def _sender(send: Sender, add: Callable[[Any], None], reached: Any) -> Callable[..., None]:
     """What sends the error of an operation to one of its operands."""
-    by = None if slope == "1" else formula(slope)
 
-    def send(x: Any, y: Any) -> None:
-        if by is not None and reached is None and isinstance(add, _Adder) and add.assigns:
-            numpy.multiply(errors, by(x, y, out, tie), out=add.view)
-            return
-        sent = errors if by is None else errors * by(x, y, out, tie)
-        add(sent if reached is None else numpy.where(reached(), sent, 0.0))
+    def go(errors: Any, x: Any, y: Any, out: Any) -> None:
+        # Whether it assigns is known only when all instructions are there.
+        into = add.view if reached is None and isinstance(add, _Adder) and add.assigns else None
+        sent = send(errors, x, y, out, into)
+        if into is None or sent is not into:
+            add(sent if reached is None else numpy.where(reached(), sent, 0.0))
 
-    return send
+    return go
 
 
 def _operand(self: _Lanes, operands: Operands) -> tuple[Callable[[], Any], Any]:
@@ -606,12 +637,77 @@ def _operand(self: _Lanes, operands: Operands) -> tuple[Callable[[], Any], Any]:
     return lambda: column, lambda errors: add(numpy.dot(errors, ones))
 
 
+def going_back(i: Singles, mode: int, wants: Any, once_wants: Any) -> tuple[Any, Any]:
+    """Which single operations send an error, and to which operand (0, 1), in the order of doing so.
+
+    Args:
+        i: the instruction.
+        mode: PARAMETERS or INPUTS.
+        wants, once_wants: for which slots, and for which of ``once``, the error is wanted.
+    """
+    sends = SENDS[i.operations] & (i.depends & mode != 0)
+    found = []
+    for side, (once, slots) in enumerate(i.operands):
+        wanted = numpy.where(once, once_wants[slots * once], wants[slots * ~once]) != 0
+        wanted &= (ARITY[i.operations] > side) & ((i.operations != CODES["keep"]) | (side == 1))
+        found.append(numpy.flatnonzero(sends & wanted))
+    places = numpy.concatenate(found)
+    sides = numpy.repeat([0, 1], list(map(len, found)))
+    order = numpy.lexsort((-sides, -places))
+    return places[order], sides[order]
+
+
+def _singles(self: _Lanes, i: Singles) -> tuple[Action, Action]:
+    values, errors = list(self.values), list(self.errors)
+    once, owed = list(self.once[:, None]), list(self.once_errors[:, None])
+    names = [NAMES[operation] for operation in i.operations.tolist()]
+    xs, ys = (
+        [(once if lower else values)[slot] for lower, slot in zip(*operands, strict=True)]
+        for operands in i.operands
+    )
+    outs = values[i.out : i.out + i.count]
+    steps = list(zip(map(_computes, names), xs, ys, outs, strict=True))
+    senders, targets = [], []
+    for k, side in zip(*going_back(i, self.mode, self.wants, self.once_wants), strict=True):
+        lower, slot, error = i.operands[side].once[k], i.operands[side].slots[k], errors[i.out + k]
+        if not lower:
+            targets.append(slot)
+        masked, mask = i.masked[k], None
+        if masked != UNMASKED:
+            mask = error if masked == BY_ERROR else (values if masked == HERE else once)[i.mask[k]]
+        to = owed[slot] if lower else errors[slot]
+        senders.append((_sends(names[k])[side], error, xs[k], ys[k], outs[k], mask, to))
+    adder = self.adder(numpy.array(targets, int))
+    if adder:
+        adder.view = None  # each adds, in its turn
+
+    def forward() -> None:
+        for compute, x, y, out in steps:
+            compute(x, y, out)
+
+    def backward() -> None:
+        for send, error, x, y, out, mask, to in senders:
+            sent = send(error, x, y, out, None)
+            if mask is not None:
+                sent = numpy.where(mask != 0, sent, 0.0)
+            numpy.add(to, sent if len(to) > 1 else sent.sum(), out=to)
+
+    return forward, backward
+
+
 def _nothing() -> None:
     pass
 
 
 _MAKERS: dict[type[Instruction], Callable[[_Lanes, Any], tuple[Action, Action]]] = {
-    **{Layer: _layer, Sums: _sums, Products: _products, Fold: _fold, Elementwise: _operation},
+    **{
+        Layer: _layer,
+        Sums: _sums,
+        Products: _products,
+        Fold: _fold,
+        Elementwise: _operation,
+        Singles: _singles,
+    },
 }
 
 

@@ -10,6 +10,7 @@ computed, one lane for each row. An instruction writes slots in a row, from ``ou
 ``Products``     sums of as many products of two values each
 ``Fold``         one operation along a list of values: logsumexp, maximum, minimum
 ``Elementwise``  one operation of the operator table, on many operands
+``Singles``      a long stretch of operations that have little in common, one after the other
 
 Weights and biases are slots of ``once``; values are slots of the list's own. What the error reaches
 only under a condition has the condition's slots as its ``mask``.
@@ -55,8 +56,8 @@ NONZERO = "nonzero"
 class Operands(NamedTuple):
     """The operands of an operation, one for each output."""
 
-    once: bool
-    """Whether they are slots of ``once``, the same for all rows."""
+    once: Any
+    """Whether they are slots of ``once``, the same for all rows; for each of ``Singles``."""
     slots: Slots
 
 
@@ -67,7 +68,8 @@ class Instruction:
     Attributes:
         out: the first slot that is written.
         count: how many slots are written.
-        depends: whether the error is wanted: by parameters (1), by inputs (2), or both (3).
+        depends: whether the error is wanted: by parameters (1), by inputs (2), or both (3); of
+            ``Singles`` one for each output.
         mask: the condition under which the error arrives, one for all outputs or one for each;
             ``NONZERO``, or None where it always does.
         nodes: for each output the node of the graph that it is, or that it is a part of: of a sum
@@ -76,7 +78,7 @@ class Instruction:
 
     out: int
     count: int
-    depends: int
+    depends: Any
     mask: Any
     nodes: Slots
 
@@ -178,6 +180,33 @@ class Elementwise(Instruction):
 
     def __str__(self) -> str:
         return _times(self.operation, self.count)
+
+
+@dataclass
+class Singles(Instruction):
+    """``out[k] = operations[k](left[k], right[k])``, one after the other.
+
+    An instruction costs more than an operation. Where few operations are alike, as in scalar code
+    that has no layers, they share one.
+
+    Attributes:
+        operations: their codes on the tape.
+        operands: slots, which may be outputs before this one; the second one means something only
+            where an operation has two.
+        mask: the slots of conditions; ``masked`` tells for each whether there is one: ``UNMASKED``,
+            ``HERE`` in this list, in ``once`` (``IN_ONCE``), or ``BY_ERROR``, where the error is
+            not zero.
+    """
+
+    operations: Slots
+    operands: tuple[Operands, Operands]
+    masked: Any
+
+    def __str__(self) -> str:
+        return _times("single operations", self.count)
+
+
+UNMASKED, HERE, IN_ONCE, BY_ERROR = range(4)
 
 
 def _times(what: str, count: int) -> str:
@@ -305,7 +334,13 @@ class _Sums(NamedTuple):
 class _Builder:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.forms = Forms(graph)
+        self._find(Forms(graph))
+        small = self._small_sums()
+        if small.any():
+            self._find(Forms(graph, small))
+
+    def _find(self, forms: Forms) -> None:
+        graph, self.forms = self.graph, forms
         self.constants: list[float] = graph.constants.tolist()
         self.zero = self._constant(0.0)
         self._extend()
@@ -380,8 +415,10 @@ class _Builder:
         self.role = extended(self.forms.role, numpy.full(len(like), FORM))
         # A part stands just before the sum that it is part of.
         self.node_of = numpy.concatenate([numpy.arange(count), like]).astype(numpy.int32)
-        is_node = numpy.arange(len(self.node_of)) < count
-        self.order = numpy.lexsort((is_node, self.node_of)).astype(numpy.int32)
+        self.order = self.node_of
+        if like:
+            is_node = numpy.arange(len(self.node_of)) < count
+            self.order = numpy.lexsort((is_node, self.node_of)).astype(numpy.int32)
 
     def _constant(self, value: float) -> int:
         """The number of a constant that the graph does not have: below all nodes."""
@@ -389,6 +426,7 @@ class _Builder:
         return -(len(self.constants) - len(self.graph.constants))
 
     def _find_levels(self) -> None:
+        """How deep each node stands; those that are computed, of both lists, level by level."""
         graph, forms = self.graph, self.forms
         total = len(self.stage)
         of = numpy.concatenate([self.of, self.of, forms.operands.of])
@@ -407,6 +445,10 @@ class _Builder:
             *(op, left, right, ARITY, self.stage, self.role),
             *(start, operand[order].astype(numpy.int32), self.order, self.level),
         )
+        computed = numpy.flatnonzero((self.role != GONE) & (self.level > 0))
+        computed = computed[numpy.argsort(self.level[computed], kind="stable")]
+        stages = self.stage[computed]
+        self.computed = {stage: computed[stages == stage] for stage in (ONCE, ROWS)}
 
     # ---- The program ----
 
@@ -459,6 +501,13 @@ class _Builder:
                 Operands(True, self._once(operands.slots)) if operands.once else operands
                 for operands in instruction.operands
             )
+        if isinstance(instruction, Singles):
+            first, second = instruction.operands
+            instruction.operands = (
+                Operands(first.once, self.slot[first.slots]),
+                Operands(second.once, self.slot[second.slots]),
+            )
+            instruction.mask = self.slot[instruction.mask]
         if isinstance(instruction.mask, Operands):
             once, nodes = instruction.mask
             instruction.mask = Operands(once, self.slot[nodes])
@@ -469,24 +518,26 @@ class _Builder:
         return numpy.where(nodes < 0, own, self.slot[nodes]).astype(numpy.int32)
 
     def _stage(self, stage: int, first: int) -> Stage:
-        mine = (self.stage == stage) & (self.role != GONE) & (self.level > 0)
-        nodes = numpy.flatnonzero(mine)
-        nodes = nodes[numpy.argsort(self.level[nodes], kind="stable")]
         self.end = first
         self.now = stage
+        nodes = self.computed[stage]
+        levels = self.level[nodes]
         instructions: list[Instruction] = []
-        for level in _runs(nodes, self.level[nodes]):
-            instructions += self._level(level)
+        done = 0
+        for start, end in [*self._stretches(nodes), (len(nodes), len(nodes))]:
+            for level in _runs(nodes[done:start], levels[done:start]):
+                instructions += self._level(level)
+            if start < end:
+                instructions.append(self._singles(nodes[start:end]))
+            done = end
         return Stage(instructions, self.end)
 
     def _level(self, nodes: Any) -> Iterator[Instruction]:
         roles = self.role[nodes]
-        if len(nodes) == 1 and roles[0] == PLAIN:
-            yield from self._elementwise(nodes)
-            return
-        yield from self._sums(nodes[roles == FORM])
-        yield from self._folds(nodes[roles == FOLD])
-        yield from self._elementwise(nodes[roles == PLAIN])
+        for role, make in ((FORM, self._sums), (FOLD, self._folds), (PLAIN, self._elementwise)):
+            some = nodes[roles == role]
+            if len(some):
+                yield from make(some)
 
     def _take(self, nodes: Any) -> dict[str, Any]:
         """Give nodes their slots, in a row; what every instruction says of its outputs."""
@@ -508,8 +559,6 @@ class _Builder:
     # ---- Plain operations ----
 
     def _elementwise(self, nodes: Any) -> Iterator[Instruction]:
-        if not len(nodes):
-            return
         graph = self.graph
         op, left, right = graph.op[nodes], graph.left[nodes], graph.right[nodes]
         binary = ARITY[op] == 2
@@ -530,9 +579,6 @@ class _Builder:
 
         Operands that are nodes of another list go into instructions of their own.
         """
-        if len(nodes) == 1:  # a long chain has many of these
-            yield numpy.zeros(1, numpy.intp)
-            return
         reach = self.reach[nodes]
         masked = numpy.where(reach >= 0, self.stage[reach], reach)
         key = (key * 8 + masked - NEVER) * 4 + self.depends[nodes]
@@ -544,6 +590,77 @@ class _Builder:
         if lower and self.now == ROWS:
             return Operands(True, nodes)
         return Operands(False, self.slot[nodes])
+
+    # ---- Single operations ----
+
+    def _stretches(self, nodes: Any, most_terms: int = 0) -> Iterator[tuple[int, int]]:
+        """From where to where nodes have so little in common that one after the other is best.
+
+        Args:
+            nodes: of a list, level by level.
+            most_terms: of the sums and folds that could be written out to be so.
+        """
+        if len(nodes) < LONG:
+            return
+        levels, kinds = self.level[nodes], self._kinds(nodes, most_terms)
+        place = numpy.cumsum(numpy.diff(levels, prepend=levels[0]) != 0)
+        size = int(kinds.max()) + 2
+        keys = numpy.sort(place * size + kinds + 1, kind="stable")  # they are nearly in order
+        firsts = numpy.flatnonzero(numpy.diff(keys, prepend=-1))
+        alike, often = keys[firsts], numpy.diff(firsts, append=len(keys))
+        count, needed = numpy.bincount(place), numpy.bincount(alike // size)
+        narrow = count <= NARROW
+        narrow[place[kinds < 0]] = False
+        narrow[alike[(often > 1) & (alike % size > _DOTS)] // size] = False  # a layer, perhaps
+        edges = numpy.flatnonzero(numpy.diff(narrow, prepend=False, append=False))
+        ends, instructions = (numpy.append(0, numpy.cumsum(x)) for x in (count, needed))
+        for first, last in edges.reshape(-1, 2).tolist():
+            start, end = int(ends[first]), int(ends[last])
+            if LONG <= end - start < 2 * (instructions[last] - instructions[first]):
+                yield start, end
+
+    def _kinds(self, nodes: Any, most_terms: int) -> Any:
+        """Whole numbers: nodes of one level that have the same are likely to share an instruction.
+
+        -1 for what is worth one of its own.
+        """
+        kinds = self.graph.op[self.node_of[nodes]]
+        roles = self.role[nodes]
+        sums, folds = numpy.flatnonzero(roles == FORM), numpy.flatnonzero(roles == FOLD)
+        start = self.bounds[nodes[sums]]
+        terms = self.bounds[nodes[sums] + 1] - start
+        dots = numpy.where(self.kind[start] == UNIT, 0, 1 + 4 * terms + self.kind[start])
+        kinds[sums] = numpy.where(terms <= most_terms, _DOTS + dots, -1)
+        if len(folds):
+            values = numpy.bincount(self.forms.operands.of, minlength=len(self.stage))
+            kinds[folds[values[nodes[folds]] > most_terms]] = -1
+        return kinds
+
+    def _small_sums(self) -> Any:
+        """The small sums and folds amid single operations: these stay as they were written."""
+        small = numpy.zeros(len(self.graph.op), bool)
+        for nodes in self.computed.values():
+            for start, end in self._stretches(nodes, MOST_TERMS):
+                inside = nodes[start:end]
+                small[self.node_of[inside[self.role[inside] != PLAIN]]] = True
+        return small
+
+    def _singles(self, nodes: Any) -> Instruction:
+        graph, reach = self.graph, self.reach[nodes]
+        left, right = graph.left[nodes], graph.right[nodes]
+        of_rows = self.now == ROWS
+        by_rows = self.stage[reach] == ROWS
+        masked = numpy.where(by_rows == of_rows, HERE, IN_ONCE if of_rows else BY_ERROR)
+        return Singles(
+            **self._take(nodes)
+            | {"depends": numpy.where(reach == NEVER, 0, self.depends[nodes]), "mask": reach},
+            operations=graph.op[nodes],
+            operands=(
+                Operands(of_rows & (self.stage[left] < ROWS), left),
+                Operands(of_rows & (self.stage[right] < ROWS), right),
+            ),
+            masked=numpy.where(reach >= 0, masked, UNMASKED),
+        )
 
     # ---- Folds ----
 
@@ -562,8 +679,6 @@ class _Builder:
     # ---- Sums: layers first, then what is left ----
 
     def _sums(self, nodes: Any) -> Iterator[Instruction]:
-        if not len(nodes):
-            return
         start = self.bounds[nodes]
         alike = (self.kind[start], self.bounds[nodes + 1] - start, self.reach[nodes])
         keys = zip(*(x.tolist() for x in (*alike, self.depends[nodes])), strict=True)
@@ -595,7 +710,7 @@ class _Builder:
         alike: dict[Any, list[tuple[_Sums, _Sums]]] = {}
         for rows in same.values():
             by_slot = sums.take(rows)
-            matrix = _standard(by_slot)
+            matrix = _standard(by_slot) if len(same) > 1 else by_slot
             key = (len(rows), matrix.first.tobytes(), matrix.signs.tobytes())
             alike.setdefault(key, []).append((by_slot, matrix))
         for (rows, *_), members in alike.items():
@@ -670,6 +785,11 @@ def _standard(sums: _Sums) -> _Sums:
     return _Sums(sums.nodes[rows], *(x[rows][:, columns] for x in sums[1:]))
 
 
+#: Single operations share an instruction where there are so many in a row, on levels of so few;
+#: sums of so few terms among them are written out.
+LONG, NARROW, MOST_TERMS = 80, 16, 8
 #: A weighted sum of so many terms is a layer of its own, even if it stands beside others.
 _LONG = 16
+#: Greater than this are the kinds of dot products.
+_DOTS = len(NAMES)
 _INPUT, _PARAMETER = NAMES.index("input"), NAMES.index("parameter")

@@ -375,15 +375,21 @@ class Operands(NamedTuple):
 class Forms:
     """What the nodes of a graph become: plain operations, sums of terms, folds.
 
+    Args:
+        graph: what is to be rewritten.
+        as_written: the sums and folds that stay the plain operations that they were written as.
+
     Attributes:
         role: for each node ``GONE``, ``PLAIN``, ``FORM`` or ``FOLD``.
         terms: of all sums.
         operands: of all folds.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, as_written: Any = None) -> None:
         op, left, right, stage = graph.op, graph.left, graph.right, graph.stage
         count = len(op)
+        if as_written is None:
+            as_written = numpy.zeros(count, bool)
         is_output = numpy.zeros(count, bool)
         is_output[graph.outputs] = True
         self.role = numpy.zeros(count, numpy.int8)
@@ -406,8 +412,8 @@ class Forms:
         inner = (root >= 0) & (root != numpy.arange(count))
         has_inner = numpy.zeros(count, bool)
         has_inner[root[inner]] = True
-        as_written = (self.role == FORM) & ~has_inner & ~products & ~weighted
-        self.role[as_written] = PLAIN
+        self.role[(self.role == FORM) & ~has_inner & ~products & ~weighted] = PLAIN
+        self.role[(root >= 0) & as_written[root]] = PLAIN
         terms = int(counts[self.role == FORM].sum())
         self.terms = Terms(*(numpy.empty(terms, numpy.int32) for _ in Terms._fields))
         used = is_output.copy()  # products that are needed by themselves
@@ -418,15 +424,18 @@ class Forms:
         plain = self.role == PLAIN
         for operands, arity in ((left, 1), (right, 2)):
             used[operands[plain & (_ARITY[op] >= arity)]] = True
-        self._collect_folds(graph, root, used)
+        self._collect_folds(graph, root, used, as_written)
         absorbable = (op == _MUL) & ~blocked & plain
         self.role[absorbable & ~used] = GONE
 
-    def _collect_folds(self, graph: Graph, root: Any, used: Any) -> None:
+    def _collect_folds(self, graph: Graph, root: Any, used: Any, as_written: Any) -> None:
         """Chains of one operation: a fold of three or more values; shorter ones are plain."""
         chained = numpy.flatnonzero((root >= 0) & _FOLDS[graph.op])
+        if not len(chained):
+            self.operands = Operands(chained, chained)
+            return
         length = numpy.bincount(root[chained], minlength=len(root))
-        is_fold = length[root[chained]] >= 2
+        is_fold = (length[root[chained]] >= 2) & ~as_written[root[chained]]
         short = chained[~is_fold]
         self.role[short] = PLAIN
         chained = chained[is_fold]

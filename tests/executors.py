@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from microgradlike import compiled, numba_executor, numpy_executor, rewriting
+from microgradlike import compiled, numba_executor, numpy_executor, program, rewriting
 from microgradlike.numpy_executor import NumpyExecutor
 
 
@@ -25,3 +25,8 @@ def small_blocks(patch: pytest.MonkeyPatch, rows: int) -> None:
     for executor in (numpy_executor, numba_executor):
         patch.setattr(executor, "FEWEST", rows)
         patch.setattr(executor, "MOST", rows)
+
+
+def all_singles(patch: pytest.MonkeyPatch) -> None:
+    """Whatever has few operations that are alike is a stretch of single operations."""
+    patch.setattr(program, "LONG", 1)

@@ -250,6 +250,39 @@ def test_a_residual_keeps_its_layer(passes: None) -> None:
     agrees_with_eager(block, X)
 
 
+def test_scalar_code_without_layers_is_one_instruction(passes: None) -> None:
+    w = weights(2, 3)
+
+    def pendulum(x: Any) -> Any:
+        angle, speed, drag = w[1][0] * x[0], x[1], x[2]
+        for k in range(20):
+            speed = speed - 0.1 * angle.sin() - w[0][0] * speed * drag + w[0][1] * w[1][k % 3]
+            angle = where(
+                speed > 0.3, angle + 0.1 * speed, maximum(maximum(angle, w[1][2]), -speed) / 2
+            )
+        return angle
+
+    c = compile(pendulum).trace(X)
+    instruction = c.programs[0].rows.instructions[0]
+    assert c.describe() == f"rows x [single operations x{instruction.count}]; once [mul x3]"
+    agrees_with_eager(pendulum, X)
+
+
+def test_layers_amid_scalar_code_are_found(passes: None) -> None:
+    matrix = weights(4, 3)
+
+    def f(x: Any) -> Any:
+        chain = x[0]
+        for _ in range(60):
+            chain = tanh(chain) * 0.5 + x[1]
+        out = [dot(row, [chain, x[1], x[2]]) for row in matrix]
+        return tanh(out[0]) * out[1] + out[2] * out[3]
+
+    found = compile(f).trace(X).describe()
+    assert found == "rows x [single operations x180, layer 3->4, tanh, dot 2]"
+    agrees_with_eager(f, X)
+
+
 def test_what_is_equal_is_computed_once_and_what_is_unused_not_at_all() -> None:
     w = Value(2.0)
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microgradlike import Value, compile, grad
-from tests.executors import only_numpy, small_blocks, without_numba
+from tests.executors import all_singles, only_numpy, small_blocks, without_numba
 from tests.programs import Program, agree, error_bound, flat
 
 
@@ -88,20 +88,29 @@ seeds = given(st.integers(0, 10**9))
 
 
 @seeds
-@settings(max_examples=900, deadline=None, derandomize=True, database=None)
+@settings(max_examples=750, deadline=None, derandomize=True, database=None)
 def test_random_programs(seed: int) -> None:
     check(Program(seed), rows=3)
 
 
 @seeds
-@settings(max_examples=900, deadline=None, derandomize=True, database=None)
+@settings(max_examples=750, deadline=None, derandomize=True, database=None)
 def test_random_programs_at_special_points(seed: int) -> None:
     check(Program(seed + 1), rows=3, special=True)
 
 
 @seeds
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@settings(max_examples=250, deadline=None, derandomize=True, database=None)
 def test_random_programs_in_small_blocks(seed: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         small_blocks(patch, 3)
         check(Program(seed + 3), rows=8, special=bool(seed % 2))
+
+
+@seeds
+@settings(max_examples=250, deadline=None, derandomize=True, database=None)
+def test_random_programs_of_single_operations(seed: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        all_singles(patch)
+        small_blocks(patch, 3)
+        check(Program(seed + 4), rows=5, special=bool(seed % 2))

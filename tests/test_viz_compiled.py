@@ -127,6 +127,20 @@ def test_the_moons_network_is_eleven_boxes() -> None:
     assert matrices == ["3  layer 2->16", "5  layer 16->16", "7  layer 16->1"]
 
 
+def test_single_operations_are_one_box_that_reads_both_lists() -> None:
+    w, v = Value(0.3), Value(0.2)
+
+    def f(x: Any, y: Any) -> Any:
+        for _ in range(40):
+            x = x.sin() * w + y * exp(v)
+        return x
+
+    [_, box] = Path.of((c := compile(f).trace([1.0], [2.0])).programs[0], Names.of(c)).boxes
+    assert box.name == "single operations x121"
+    assert list(box.reads) == ["x", "y", "parameters", "box 1"]
+    assert len(box.operations) == 121
+
+
 def test_a_convolution_is_one_matrix_at_many_places() -> None:
     c = convolution()
     assert boxes(c) == ["layer 9->8 at 100 places"]

@@ -281,7 +281,10 @@ def _operands(box: Box) -> Iterator[tuple[bool, Any]]:
             if getattr(instruction, name, None) is not None:
                 yield once, getattr(instruction, name)
         for operands in getattr(instruction, "operands", ()):
-            yield box.once or operands.once, operands.slots
+            lower = numpy.broadcast_to(box.once | operands.once, operands.slots.shape)
+            for once in (True, False):
+                if (lower == once).any():
+                    yield once, operands.slots[lower == once]
 
 
 class Line(NamedTuple):

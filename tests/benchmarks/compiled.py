@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy
 
-from microgradlike import compile, dot, logsumexp, losses
+from microgradlike import compile, dot, logsumexp, losses, sin
 from microgradlike.nn import MLP
 from microgradlike.program import build
 from microgradlike.rewriting import Graph
@@ -112,12 +112,27 @@ def arrays(model: MLP) -> tuple[list[Any], list[Any]]:
 # ---- What tracing costs ------------------------------------------------------------------------
 
 
-def cost(*sizes: int) -> tuple[int, float, float]:
-    """The nodes of a network's tape, the seconds to trace it, and those to find its layers."""
-    model = MLP(sizes[0], sizes[1:], seed=0)
-    example = [[0.5] * sizes[0]]
+def network(*sizes: int) -> tuple[str, Callable[..., Any], list[float]]:
+    """A network; it has layers to be found."""
+    return "-".join(map(str, sizes)), MLP(sizes[0], sizes[1:], seed=0), [0.5] * sizes[0]
+
+
+def chain(steps: int) -> tuple[str, Callable[..., Any], list[float]]:
+    """Scalar code that has none: three operations a step, each of the one before."""
+
+    def f(x: Any) -> Any:
+        found = x[0]
+        for _ in range(steps):
+            found = sin(found) * 0.5 + found
+        return found
+
+    return f"chain of {3 * steps:,}", f, [0.5]
+
+
+def cost(f: Callable[..., Any], example: list[float]) -> tuple[int, float, float]:
+    """The nodes of a function's tape, the seconds to trace it, and those to find its layers."""
     start = time.perf_counter()
-    tape = trace(model, example)
+    tape = trace(f, [example])
     traced = time.perf_counter()
     build(Graph(tape, tape.outputs))
     return len(tape.nodes), traced - start, time.perf_counter() - traced
@@ -194,14 +209,17 @@ def main() -> None:
         f"\nThe moons step: eager {1e6 * b:,.0f} us, compiled {1e6 * a:,.0f} us: {b / a:,.0f} x\n"
     )
 
-    print("| network | nodes | tracing, of each | finding layers, of each | both |")
+    print("| function | nodes | tracing, of each | finding layers, of each | both |")
     print("|---|---|---|---|---|")
-    cost(2, 4, 1)  # the passes are compiled once
-    for sizes in ((2, 16, 16, 1), (64, 32, 10), (784, 128, 10), (784, 512, 512, 10),
-                  (1500, 1500, 800, 10)):  # fmt: skip
-        nodes, tracing, finding = cost(*sizes)
+    cost(*network(2, 4, 1)[1:])  # the passes are compiled once
+    for make, sizes in (
+        (network, (2, 16, 16, 1)), (network, (64, 32, 10)), (network, (784, 128, 10)),
+        (network, (784, 512, 512, 10)), (network, (1500, 1500, 800, 10)),
+        (chain, (300,)), (chain, (30_000,)), (chain, (3_000_000,)),
+    ):  # fmt: skip
+        name, f, example = make(*sizes)
+        nodes, tracing, finding = cost(f, example)
         each = [f"{1e6 * seconds / nodes:.2f} us" for seconds in (tracing, finding)]
-        name = "-".join(map(str, sizes))
         print(f"| {name} | {nodes:,} | {' | '.join(each)} | {tracing + finding:.2f} s |")
     cold, warm = first_results()
     print(f"\nfirst gradient of a process: {cold:.1f} s with an empty cache, {warm:.2f} s after it")
