@@ -459,7 +459,7 @@ class _Builder:
         self.slot[inputs] = numpy.arange(len(inputs))
         rows = self._stage(ROWS, len(inputs))
         # Parameters stand in the order in which the layers want them: a matrix is one piece.
-        is_parameter = graph.op == _PARAMETER
+        parameters = numpy.flatnonzero(graph.op == _PARAMETER)
         wanted = [
             slots.ravel()
             for instruction in rows.instructions
@@ -467,11 +467,11 @@ class _Builder:
             for slots in (instruction.weights, instruction.bias)
             if slots is not None
         ]
-        wanted = [x[(x >= 0) & (x < len(graph.op))] for x in wanted]
-        claims = numpy.concatenate([x[is_parameter[x]] for x in wanted] + [[]]).astype(int)
-        claims = numpy.append(claims, numpy.flatnonzero(is_parameter))
-        _, firsts = numpy.unique(claims, return_index=True)
-        parameters = claims[numpy.sort(firsts)]
+        claims = numpy.concatenate([*wanted, parameters])
+        # The first claim counts. (Constants of our own have negative numbers: room at the end.)
+        claim = numpy.empty(len(self.stage) + len(self.constants), int)
+        claim[claims[::-1]] = numpy.arange(len(claims))[::-1]
+        parameters = parameters[numpy.argsort(claim[parameters])]
         self.slot[parameters] = numpy.arange(len(parameters))
         first = len(parameters)
         plain = len(graph.constants)
@@ -546,10 +546,11 @@ class _Builder:
         self.slot[nodes] = numpy.arange(out, self.end)
         depends = int(numpy.bitwise_or.reduce(self.depends[nodes]))
         reach = self.reach[nodes]
-        if (reach == NEVER).all():
+        highest = reach.max()  # a condition, if there is one; below all others, NEVER
+        if highest == NEVER:
             depends = 0
         mask: Any = None
-        if (reach >= 0).any():
+        if highest >= 0:
             mask = reach[:1] if (reach == reach[0]).all() else reach
             of_rows = self.stage[mask[0]] == ROWS
             mask = NONZERO if of_rows and self.now == ONCE else Operands(not of_rows, mask)
@@ -701,6 +702,10 @@ class _Builder:
         """Sums over the same values, in any order, are a layer."""
         sums = sums.sort(sums.second)
         slots = sums.second
+        first = slots[0]
+        if slots.size > 1 and (slots == first).all() and (first[1:] != first[:-1]).all():
+            yield self._layer([sums])  # the usual case, told at once
+            return
         twice = (slots[:, 1:] == slots[:, :-1]).any(axis=1)  # no row of a matrix
         single = numpy.flatnonzero(twice).tolist()
         same: dict[bytes, list[int]] = {}
@@ -710,7 +715,7 @@ class _Builder:
         alike: dict[Any, list[tuple[_Sums, _Sums]]] = {}
         for rows in same.values():
             by_slot = sums.take(rows)
-            matrix = _standard(by_slot) if len(same) > 1 else by_slot
+            matrix = _standard(by_slot)
             key = (len(rows), matrix.first.tobytes(), matrix.signs.tobytes())
             alike.setdefault(key, []).append((by_slot, matrix))
         for (rows, *_), members in alike.items():
