@@ -594,7 +594,7 @@ class _Builder:
 
     # ---- Single operations ----
 
-    def _stretches(self, nodes: Any, most_terms: int = 0) -> Iterator[tuple[int, int]]:
+    def _stretches(self, nodes: Any, most_terms: int = 0) -> list[tuple[int, int]]:
         """From where to where nodes have so little in common that one after the other is best.
 
         Args:
@@ -602,40 +602,49 @@ class _Builder:
             most_terms: of the sums and folds that could be written out to be so.
         """
         if len(nodes) < LONG:
-            return
-        levels, kinds = self.level[nodes], self._kinds(nodes, most_terms)
-        place = numpy.cumsum(numpy.diff(levels, prepend=levels[0]) != 0)
-        size = int(kinds.max()) + 2
-        keys = numpy.sort(place * size + kinds + 1, kind="stable")  # they are nearly in order
-        firsts = numpy.flatnonzero(numpy.diff(keys, prepend=-1))
-        alike, often = keys[firsts], numpy.diff(firsts, append=len(keys))
-        count, needed = numpy.bincount(place), numpy.bincount(alike // size)
-        narrow = count <= NARROW
-        narrow[place[kinds < 0]] = False
-        narrow[alike[(often > 1) & (alike % size > _DOTS)] // size] = False  # a layer, perhaps
+            return []
+        level = numpy.cumsum(numpy.diff(self.level[nodes], prepend=self.level[nodes[0]]) != 0)
+        kinds, values = self._kinds(nodes, most_terms)
+        order = numpy.lexsort((values, kinds, level))
+        kind, first = kinds[order], numpy.ones(len(nodes), bool)
+        first[1:] = (kind[1:] != kind[:-1]) | (level[1:] != level[:-1])
+        groups = numpy.flatnonzero(first)
+        often = numpy.diff(groups, append=len(nodes))
+        count, needed = numpy.bincount(level), numpy.bincount(level[groups])
+        narrow = count < FEW * needed
+        narrow[level[order[kind < 0]]] = False
+        # Many dot products, or two of the same values, are a layer perhaps.
+        dots = kind > _DOTS
+        narrow[level[groups[dots[groups] & (often >= FEW)]]] = False
+        again = ~first[1:] & dots[1:] & (numpy.diff(values[order]) == 0)
+        narrow[level[1:][again]] = False
         edges = numpy.flatnonzero(numpy.diff(narrow, prepend=False, append=False))
         ends, instructions = (numpy.append(0, numpy.cumsum(x)) for x in (count, needed))
-        for first, last in edges.reshape(-1, 2).tolist():
-            start, end = int(ends[first]), int(ends[last])
-            if LONG <= end - start < 2 * (instructions[last] - instructions[first]):
-                yield start, end
+        found = []
+        for begin, end in edges.reshape(-1, 2).tolist():
+            start, stop = int(ends[begin]), int(ends[end])
+            if SHORT <= stop - start < FEW * (instructions[end] - instructions[begin]):
+                found.append((start, stop))
+        return found if sum(stop - start for start, stop in found) >= LONG else []
 
-    def _kinds(self, nodes: Any, most_terms: int) -> Any:
+    def _kinds(self, nodes: Any, most_terms: int) -> tuple[Any, Any]:
         """Whole numbers: nodes of one level that have the same are likely to share an instruction.
 
-        -1 for what is worth one of its own.
+        -1 for what is worth one of its own. And of sums a number that stands for their values.
         """
-        kinds = self.graph.op[self.node_of[nodes]]
+        kinds, values = self.graph.op[self.node_of[nodes]], numpy.zeros(len(nodes), int)
         roles = self.role[nodes]
         sums, folds = numpy.flatnonzero(roles == FORM), numpy.flatnonzero(roles == FOLD)
-        start = self.bounds[nodes[sums]]
-        terms = self.bounds[nodes[sums] + 1] - start
-        dots = numpy.where(self.kind[start] == UNIT, 0, 1 + 4 * terms + self.kind[start])
-        kinds[sums] = numpy.where(terms <= most_terms, _DOTS + dots, -1)
+        start, end = self.bounds[nodes[sums]], self.bounds[nodes[sums] + 1]
+        dots = numpy.where(self.kind[start] == UNIT, 0, 1 + 4 * (end - start) + self.kind[start])
+        kinds[sums] = numpy.where(end - start <= most_terms, _DOTS + dots, -1)
+        spread = self.second.astype(int) * 2654435761 % 2**32
+        hashes = numpy.append(0, numpy.cumsum(spread))
+        values[sums] = hashes[end] - hashes[start]
         if len(folds):
-            values = numpy.bincount(self.forms.operands.of, minlength=len(self.stage))
-            kinds[folds[values[nodes[folds]] > most_terms]] = -1
-        return kinds
+            length = numpy.bincount(self.forms.operands.of, minlength=len(self.stage))
+            kinds[folds[length[nodes[folds]] > most_terms]] = -1
+        return kinds, values
 
     def _small_sums(self) -> Any:
         """The small sums and folds amid single operations: these stay as they were written."""
@@ -790,9 +799,9 @@ def _standard(sums: _Sums) -> _Sums:
     return _Sums(sums.nodes[rows], *(x[rows][:, columns] for x in sums[1:]))
 
 
-#: Single operations share an instruction where there are so many in a row, on levels of so few;
-#: sums of so few terms among them are written out.
-LONG, NARROW, MOST_TERMS = 80, 16, 8
+#: Single operations share an instruction where a list has so many of them, so many in a row, and of
+#: a kind fewer than so many on a level; sums of so few terms among them are written out.
+LONG, SHORT, FEW, MOST_TERMS = 80, 8, 4, 8
 #: A weighted sum of so many terms is a layer of its own, even if it stands beside others.
 _LONG = 16
 #: Greater than this are the kinds of dot products.

@@ -30,3 +30,4 @@ def small_blocks(patch: pytest.MonkeyPatch, rows: int) -> None:
 def all_singles(patch: pytest.MonkeyPatch) -> None:
     """Whatever has few operations that are alike is a stretch of single operations."""
     patch.setattr(program, "LONG", 1)
+    patch.setattr(program, "SHORT", 1)
