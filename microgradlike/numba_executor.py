@@ -10,9 +10,11 @@ are read where the caller has them, and their errors written where the caller wa
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
 
 import numpy
@@ -57,6 +59,9 @@ WIDTH = 17
 #: A block has about so many numbers, in so many rows at least and at most; but never more numbers
 #: than the last one says, 256 MB.
 BLOCK, FEWEST, MOST, LARGEST = 2**17, 128, 512, 2**25
+
+#: Rows of many blocks are run in so many pieces.
+PIECES = 16
 
 
 # ---- From instructions to numbers --------------------------------------------------------------
@@ -574,6 +579,10 @@ def supports(program: Program) -> bool:
 class NumbaExecutor:
     """A program at work.
 
+    Many rows are run in pieces, one after the other or several at a time, each with an error of the
+    parameters of its own. The pieces, and the order in which these are added up, depend on the rows
+    alone: the result is the same for any number of threads, to the last digit.
+
     Args:
         program: what to run; see ``supports``.
         columns: for each input of the program, its argument and its column there.
@@ -583,12 +592,12 @@ class NumbaExecutor:
         self.program, self.columns = program, columns
         self._inputs = numpy.array(program.inputs, numpy.int64)
         self._lock = threading.Lock()
-        self._machines: dict[int, _Machine] = {}
+        self._machines: dict[tuple[int, int], _Machine] = {}
 
-    def _machine(self, mode: int) -> _Machine:
-        found = self._machines.get(mode)
+    def _machine(self, mode: int, thread: int = 0) -> _Machine:
+        found = self._machines.get((mode, thread))
         if found is None:
-            found = self._machines[mode] = _Machine(self.program, mode, self.columns)
+            found = self._machines[mode, thread] = _Machine(self.program, mode, self.columns)
         return found
 
     def run(
@@ -601,25 +610,66 @@ class NumbaExecutor:
         found: Array | None = None,
     ) -> Ran:
         """As that of the ``NumpyExecutor``."""
-        errors, total, finite = numpy.empty(0), 0.0, True
         if found is not None and len(self.columns) < found.shape[2]:
             found[...] = 0.0  # of the inputs that are not used
+        if seeds is None:
+            seeds = _NOTHING
+
+        def drive(machine: _Machine, start: int, end: int, parts: Sequence[Array]) -> Ran:
+            slopes = numpy.empty(len(theta) if mode == PARAMETERS else 0)
+            some = _NOTHING if results is None else results
+            if end - start < len(some):
+                some = some[start:end]
+            where = _NOWHERE if found is None else _where(found, start, self._inputs)
+            count, strides = end - start, _strides(parts)
+            return Ran(
+                slopes, *_drive(machine.table, theta, slopes, strides, count, some, seeds, where)
+            )
+
         with self._lock:
-            table = self._machine(mode).table
-            if seeds is None:
-                seeds = _NOTHING
-            for start, end, parts in rows.parts(_MOST_ROWS):
-                slopes = numpy.empty(len(theta))
-                some = _NOTHING if results is None else results
-                if end - start < len(some):
-                    some = some[start:end]
-                where = _NOWHERE if found is None else _where(found, start, self._inputs)
-                part, are_finite = _drive(
-                    table, theta, slopes, _strides(parts), end - start, some, seeds, where
-                )
-                errors = slopes if start == 0 else errors + slopes
-                total, finite = total + part, finite and are_finite
-        return Ran(errors, total, finite)
+            machine = self._machine(mode)
+            blocks = -(-rows.count // (PIECES * machine.lanes))
+            pieces = rows.parts(rows.count if blocks < 2 else blocks * machine.lanes)
+            start, end, parts = next(pieces)
+            if end == rows.count:
+                return drive(machine, start, end, parts)
+            machines = [self._machine(mode, thread) for thread in range(rows.threads)]
+            return _in_order(drive, machines, itertools.chain([(start, end, parts)], pieces))
+
+
+def _in_order(drive: Callable[..., Ran], machines: list[_Machine], pieces: Iterable[Any]) -> Ran:
+    """Run all pieces, as many at a time as there are machines; add up in their order."""
+    lock, numbered = threading.Lock(), enumerate(pieces)
+    waiting: dict[int, Ran] = {}
+    errors: Array | None = None
+    done, total, finite = 0, 0.0, True
+
+    def work(machine: _Machine) -> None:
+        nonlocal errors, done, total, finite
+        while True:
+            with lock:
+                place, piece = next(numbered, (0, None))
+            if piece is None:
+                return
+            ran = drive(machine, *piece)
+            with lock:
+                waiting[place] = ran
+                while done in waiting:
+                    next_errors, part, is_finite = waiting.pop(done)
+                    if errors is None:
+                        errors = next_errors
+                    else:
+                        with numpy.errstate(all="ignore"):
+                            errors += next_errors
+                    done, total, finite = done + 1, total + part, finite and is_finite
+
+    if len(machines) == 1:
+        work(machines[0])
+    else:
+        with ThreadPoolExecutor(len(machines)) as pool:
+            list(pool.map(work, machines))
+    assert errors is not None
+    return Ran(errors, total, finite)
 
 
 @njit(cache=True)
@@ -649,5 +699,3 @@ def _stride(found: Any, place: int, part: Any) -> None:
 
 
 _NOTHING, _NOWHERE = numpy.empty((0, 0)), numpy.zeros(1, numpy.int64)
-#: Arguments that are no floats are made so many rows at a time.
-_MOST_ROWS = 2**16

@@ -363,6 +363,26 @@ def test_arrays_in_files_and_of_other_types(tmp_path: Any) -> None:
     assert c(numpy.array([[True, False, True]])).tolist() == [1.0]
 
 
+def test_the_number_of_threads_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_blocks(monkeypatch, 3)
+    rows, w = NORMAL(size=(500, 3)), weights(4, 3)
+
+    def f(x: Any) -> Any:
+        wave = tanh(dot(w[0], x)) * exp(x[0])
+        return wave if x[1] > 0 else wave + dot(w[1], x) ** 2
+
+    def found(threads: int, given: Any) -> list[Any]:
+        c = compile(f, threads=threads).trace(given)
+        value, gradient = c.value_and_grad(c.theta(), given)
+        return [value, gradient.tolist(), c(given).tolist(), c.jacobian(given).tolist()]
+
+    for given in (rows, rows[:, ::-1], rows.astype("float32"), rows.T.copy().T):
+        one, *others = (found(threads, given) for threads in (1, 2, 5))
+        assert others == [one, one]
+    with pytest.raises(ValueError, match="threads is a whole number, at least 1, but got 0"):
+        compile(f, threads=0)
+
+
 def test_threads_may_share_a_compiled_function() -> None:
     model = MLP(3, [8, 1], seed=0)
     c = compile(model)
