@@ -56,6 +56,9 @@ Words: TypeAlias = "numpy.typing.NDArray[numpy.int64]"
 #: The numbers of an instruction.
 WIDTH = 17
 
+#: By the field that tells whether errors of values are wanted, that of their place.
+PLACES = {11: 4, 16: 14}
+
 #: A block has about so many numbers, in so many rows at least and at most; but never more numbers
 #: than the last one says, 256 MB.
 BLOCK, FEWEST, MOST, LARGEST = 2**17, 128, 512, 2**25
@@ -127,17 +130,79 @@ class _Code:
             self.lists += key
         return self.functions[key]
 
-    def row(self, address: int, i: Instruction, fields: dict[int, int], scratch: int = 0,
-            field: int = 9) -> Words:  # fmt: skip
-        """An instruction: its kernel, its outputs, and the rest by place."""
-        row = [0] * WIDTH
-        row[0], row[1], row[2] = address, i.out, i.count
-        for at, number in fields.items():
-            row[at] = number
+    def row(self, kernel: int, fields: dict[int, int], scratch: int, *within: int) -> Words:
+        """An instruction: its kernel, and the rest by place; some fields are places in scratch."""
+        row = numpy.zeros((1, WIDTH), numpy.int64)
+        row[0, 0] = kernel
+        row[0, list(fields)] = list(fields.values())
         self.scratch = max(self.scratch, scratch)
-        rows = numpy.array([row])
-        self.scratch_fields.append((rows, field))
-        return rows
+        self.scratch_fields += [(row, field) for field in within]
+        return row
+
+    def single(self, name: str, kinds: str, fields: dict[int, int], *within: int,
+               by: str = "", mask: str = "") -> Words:  # fmt: skip
+        """An operation of the table, element by element, forward or back; see ``kernels``."""
+        kernel, scratch, functions = kernels.elementwise(name, kinds, by, mask)
+        fields = fields | {kernels.FUNCTIONS: self.calls(functions)}
+        return self.row(kernel, fields, scratch, kernels.SCRATCH, *within)
+
+    def go_back(self, kernel: int, mask: Any, fields: dict[int, int], values: dict[int, Any],
+                scratch: int = 0) -> None:  # fmt: skip
+        """What sends the errors of an instruction to values.
+
+        Under a condition the kernel works on copies, which are zeros where the error does not
+        arrive, and sends errors to the copies; from there they go on where it does.
+
+        Args:
+            kernel: its address.
+            mask: the condition, or None.
+            fields: what the kernel needs to know.
+            values: the slots of values, by the field that tells whether their errors are wanted.
+            scratch: how many scratch rows the kernel needs.
+        """
+        every = numpy.concatenate([slots.ravel() for slots in values.values()])
+        wanted = [field for field, slots in values.items() if self.wanted(slots)]
+        if mask is None:
+            fields |= {field: int(field in wanted) for field in values}
+            row = self.row(kernel, fields, scratch, 9)
+            self.back.append(row)
+            if len(values) == 1 or len(numpy.unique(every)) == len(every):
+                for field in reversed(wanted):
+                    self.send(row, values[field], field, 2)
+            elif wanted:  # it adds to what it has just written
+                self.send(row, every, 0, 0)
+            return
+        kind, top = "o" if mask.once else "v", 0
+        out, count = fields[1], fields[2]
+        outs = numpy.arange(out, out + count)
+
+        def condition(field: int, size: int) -> dict[int, int]:
+            return dict(enumerate(self.place(numpy.full(size, mask.slots[0])), field))
+
+        copies = {}
+        for at, slots in {
+            1: outs,
+            **{PLACES[field]: slots for field, slots in values.items()},
+        }.items():
+            copies[at] = top
+            place = dict(enumerate(self.place(slots), kernels.Y))
+            place |= {1: top, 2: slots.size} | condition(kernels.X, slots.size)
+            self.back.append(self.single("keep", f"{kind}v", place, 1))
+            top += slots.size
+        place = {1: out, 2: count, kernels.X: 0, kernels.X + 1: -1, kernels.ASSIGN: 1}
+        place |= condition(kernels.MASK, count)
+        self.back.append(self.single("detach", "v", place, kernels.X, by="x", mask=kind))
+        fields |= copies | {9: top} | {at + 1: -1 for at in copies if at > 1}
+        fields |= {field: 3 if field in wanted else 0 for field in values}
+        self.back.append(self.row(kernel, fields, top + scratch, 9, *copies))
+        for field in reversed(wanted):
+            slots = values[field]
+            place = dict(enumerate(self.place(slots), kernels.X))
+            place |= {1: copies[PLACES[field]], 2: slots.size}
+            place |= condition(kernels.MASK, slots.size)
+            row = self.single("detach", "v", place, 1, by="x", mask=kind)
+            self.back.append(row)
+            self.send(row, slots, kernels.ASSIGN, 1)
 
     def wanted(self, slots: Any) -> bool:
         return self.active and bool(self.wants[slots].any())
@@ -184,26 +249,19 @@ def _layer(code: _Code, i: Layer) -> None:
     outs, ins = i.weights.shape
     own = bool(machine.own[i.weights].all())
     weights = int(i.weights[0, 0]) if own else machine.keep(i.weights.ravel(), _flat(i.signs))
-    wanted = code.active and machine.wanted(i.weights)
-    bias = _bias(code, i)
-    backs: list[Words] = []
+    fields = {2: outs, 3: ins, 6: weights, 7: int(own), 10: kernels.GEMM} | _bias(code, i)
+    fields[12] = int(code.active and machine.wanted(i.weights))
+    places = []
     for place, slots in enumerate(i.values):
         start, where = code.place(slots)
-        fields = {3: ins, 4: start, 5: where, 6: weights, 7: int(own), 10: kernels.GEMM} | bias
-        fields |= {1: i.out + place * outs, 2: outs, 12: int(wanted)}
+        here = fields | {1: i.out + place * outs, 4: start, 5: where}
         if i.bias is not None:
-            fields[8] = bias[8] + place * outs
-        scratch = ins if where >= 0 else 0
-        code.forward.append(code.row(kernels.kernel(kernels.layer), i, fields, scratch))
-        sends = code.wanted(slots)
-        if code.active:
-            fields[11] = int(sends)
-            row = code.row(kernels.kernel(kernels.layer_back), i, fields, scratch)
-            backs.append(row)
-            if sends:
-                code.send(row, slots, 11, 2)
-    code.back += backs[::-1]
-    code.targets.reverse()
+            here[8] += place * outs
+        places.append((here, slots, ins if where >= 0 else 0))
+        code.forward.append(code.row(kernels.kernel(kernels.layer), here, places[-1][2], 9))
+    if code.active:
+        for here, slots, scratch in reversed(places):
+            code.go_back(kernels.kernel(kernels.layer_back), i.mask, here, {11: slots}, scratch)
 
 
 def _flat(signs: Any) -> Any:
@@ -219,42 +277,29 @@ def _weights(code: _Code, weights: Any, signs: Any) -> int:
 
 def _sums(code: _Code, i: Sums) -> None:
     start, where = code.place(i.values)
-    fields = {3: i.values.shape[1], 4: start, 5: where, 6: _weights(code, i.weights, i.signs)}
-    fields |= _bias(code, i)
-    code.forward.append(code.row(kernels.kernel(kernels.sums), i, fields))
-    if not code.active:
-        return
-    fields[12] = int(i.weights is not None and code.machine.wanted(i.weights))
-    fields[11] = int(code.wanted(i.values))
-    row = code.row(kernels.kernel(kernels.sums_back), i, fields)
-    code.back.append(row)
-    if fields[11]:
-        code.send(row, i.values, 11, 2)
+    fields = {1: i.out, 2: i.count, 3: i.values.shape[1], 4: start, 5: where}
+    fields |= {6: _weights(code, i.weights, i.signs)} | _bias(code, i)
+    code.forward.append(code.row(kernels.kernel(kernels.sums), fields, 0))
+    if code.active:
+        fields[12] = int(i.weights is not None and code.machine.wanted(i.weights))
+        code.go_back(kernels.kernel(kernels.sums_back), i.mask, fields, {11: i.values})
 
 
 def _products(code: _Code, i: Products) -> None:
     first, second = code.place(i.first), code.place(i.second)
-    fields = {3: i.first.shape[1], 4: first[0], 5: first[1], 14: second[0], 15: second[1]}
+    fields = {1: i.out, 2: i.count, 3: i.first.shape[1]}
+    fields |= {4: first[0], 5: first[1], 14: second[0], 15: second[1]}
     fields |= {6: _weights(code, None, i.signs)} | _bias(code, i)
-    code.forward.append(code.row(kernels.kernel(kernels.products), i, fields))
-    if not code.active:
-        return
-    fields |= {11: int(code.wanted(i.first)), 16: int(code.wanted(i.second))}
-    row = code.row(kernels.kernel(kernels.products_back), i, fields)
-    code.back.append(row)
-    both = numpy.concatenate([i.first.ravel(), i.second.ravel()])
-    if len(numpy.unique(both)) == len(both):  # else it adds to what it has just written
-        for slots, field in ((i.second, 16), (i.first, 11)):
-            if fields[field]:
-                code.send(row, slots, field, 2)
-    elif fields[11] or fields[16]:
-        code.send(row, both, 0, 0)
+    code.forward.append(code.row(kernels.kernel(kernels.products), fields, 0))
+    if code.active:
+        values = {11: i.first, 16: i.second}
+        code.go_back(kernels.kernel(kernels.products_back), i.mask, fields, values)
 
 
 def _fold(code: _Code, i: Fold) -> None:
     start, where = code.place(i.values)
     terms = i.values.shape[1]
-    fields = {3: terms, 4: start, 5: where}
+    fields = {1: i.out, 2: i.count, 3: terms, 4: start, 5: where}
     chain, chain_rows, functions = kernels.fold(i.operation, back=True)
     fields[kernels.FOLD_FUNCTIONS] = code.calls(functions)
     if i.operation == "logaddexp":
@@ -264,27 +309,18 @@ def _fold(code: _Code, i: Fold) -> None:
     else:
         forward, back = kernels.fold(i.operation, back=False)[0], chain
     scratch = terms + 1 + chain_rows
-    code.forward.append(code.row(forward, i, fields, scratch))
-    if code.active:
-        fields[11] = int(code.wanted(i.values))
-        if fields[11]:
-            row = code.row(back, i, fields, scratch)
-            code.back.append(row)
-            code.send(row, i.values, 11, 2)
+    code.forward.append(code.row(forward, fields, scratch, 9))
+    if code.active and code.wanted(i.values):
+        code.go_back(back, i.mask, fields, {11: i.values}, scratch)
 
 
 def _elementwise(code: _Code, i: Elementwise) -> None:
     kinds = "".join("o" if operands.once else "v" for operands in i.operands)
-    fields: dict[int, int] = {}
+    fields = {1: i.out, 2: i.count}
     for at, operands in zip((kernels.X, kernels.Y), i.operands, strict=False):
         fields[at], fields[at + 1] = code.place(operands.slots)
 
-    def row(by: str, mask: str) -> Words:
-        address, scratch, functions = kernels.elementwise(i.operation, kinds, by, mask)
-        fields[kernels.FUNCTIONS] = code.calls(functions)
-        return code.row(address, i, fields, scratch, kernels.SCRATCH)
-
-    code.forward.append(row("", ""))
+    code.forward.append(code.single(i.operation, kinds, fields))
     if not code.active or i.operation in CONDITIONS or i.operation == "detach":
         return
     mask = ""
@@ -300,7 +336,7 @@ def _elementwise(code: _Code, i: Elementwise) -> None:
         if not (code.machine.wanted(operands.slots) if operands.once
                 else code.wanted(operands.slots)):  # fmt: skip
             continue
-        sent = row(by, mask)
+        sent = code.single(i.operation, kinds, fields, by=by, mask=mask)
         code.back.append(sent)
         if not operands.once:
             code.send(sent, operands.slots, kernels.ASSIGN, 1)
@@ -313,7 +349,7 @@ def _singles(code: _Code, i: Singles) -> None:
     rows = numpy.full((i.count, WIDTH), -1)
     rows[:, 1], rows[:, 2] = i.out + numpy.arange(i.count), 1
     rows[:, kernels.X], rows[:, kernels.Y], rows[:, kernels.MASK] = left, right, i.mask
-    rows[:, kernels.ASSIGN] = 0
+    rows[:, kernels.ASSIGN], rows[:, kernels.SCRATCH] = 0, 0
     shape = len(NAMES), 4, 3, 4
 
     def fill(rows: Words, *alike: Any) -> None:
@@ -388,7 +424,7 @@ class _Machine:
         rows = _Code(self, program.rows, wants & mode)
         for code, scratch in ((once, self.top), (rows, program.rows.slots)):
             for instructions, field in code.scratch_fields:
-                instructions[:, field] = scratch
+                instructions[:, field] += scratch
         seeded = [slot for is_once, slot in program.outputs if not is_once]
         clear = rows.first_writers(seeded)
 
@@ -571,9 +607,13 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
 
 
 def supports(program: Program) -> bool:
-    """Whether there is a kernel for each instruction: not for sums under a condition."""
-    both = (*program.once.instructions, *program.rows.instructions)
-    return all(i.mask is None or isinstance(i, Elementwise | Singles) for i in both)
+    """Whether there is a kernel for each instruction.
+
+    There is none for a sum of what is computed once whose error comes from some rows only.
+    """
+    return not any(
+        i.mask is NONZERO and not isinstance(i, Elementwise) for i in program.once.instructions
+    )
 
 
 class NumbaExecutor:

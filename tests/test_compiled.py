@@ -464,6 +464,30 @@ def test_where_gives_the_branch_not_taken_nothing() -> None:
     assert w.grad == pytest.approx(2 + 0 + 1)
 
 
+@pytest.mark.parametrize("once", [False, True])
+def test_all_kinds_of_instructions_under_a_condition(once: bool) -> None:
+    matrix, column, decides = weights(4, 3), weights(3, 1), Value(1.0)
+
+    def f(x: Any) -> Any:
+        rows = [[dot(r, [x[k], x[k + 1], x[k + 2]]) for r in matrix] for k in range(2)]  # places
+        shared = [column[0][0] * a + column[1][0] for a in rows[0]]
+        own = [dot([column[k][0], matrix[k][0]], [x[k], rows[1][k]]) for k in range(3)]
+        values = [dot(rows[0][:2], rows[1][:2]), dot(shared, own[:1] + rows[1][1:]), x[0] ** 2]
+        inside = functions.logsumexp(values) + maximum(maximum(own[0], own[1]), own[2])
+        chosen = decides > 0 if once else x[0] > 0
+        return where(chosen, inside + functions.sum(values) * 2, x[1] - decides)
+
+    rows = NORMAL(size=(9, 4))
+    agrees_with_eager(f, rows)
+    rows[4], rows[6, 2] = [-1.0, 2.0, math.inf, math.nan], -math.inf
+    c = compile(f)
+    found = c.jacobian(rows)
+    for row, slopes in zip(rows.tolist(), found, strict=True):
+        by_hand = grad(f)([Value(v) for v in row])
+        expected = [float(slope) for slope in by_hand]
+        assert slopes[0] == pytest.approx(expected, rel=1e-11, abs=1e-13, nan_ok=True)
+
+
 def test_conditions_can_be_combined() -> None:
     c = compile(lambda x: where((x > 0) & (x < 1), 1.0, where((x < -1) | (x > 2), 2.0, x)))
     assert c([0.5, 1.5, -2.0, 3.0]).tolist() == [1.0, 1.5, 2.0, 2.0]
