@@ -547,24 +547,24 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
     inputs, most = table[INPUT_PARTS, 1], table[LANES, 0]
     for start in range(0, rows, most):
         lanes = min(most, rows - start)
-        for tile in range(0, lanes, 8):  # a cache line is eight numbers
-            end = min(tile + 8, lanes)
-            for slot in range(inputs):
-                part = input_parts[slot]
-                place = parts[part, 0] + input_columns[slot] * parts[part, 2]
-                for lane in range(tile, end):
-                    number = floats_at(place + (start + lane) * parts[part, 1])[0]
-                    values[slot * lanes + lane] = number
+        for slot in range(inputs):
+            part = input_parts[slot]
+            by_row = parts[part, 1]
+            place = parts[part, 0] + input_columns[slot] * parts[part, 2] + start * by_row
+            into = floats_at(values_at + 8 * slot * lanes)
+            for lane in range(lanes):
+                into[lane] = floats_at(place + lane * by_row)[0]
         _run_list(table, FORWARD, table[LISTS, 0], values_at, errors_at, theta_at, slopes_at, lanes,
                   start == 0)  # fmt: skip
         if len(results):
             for k in range(output_count):
                 slot = outputs[2 * k + 1]
-                for lane in range(lanes):
-                    is_once = outputs[2 * k]
-                    results[start + lane, k] = (
-                        once[slot] if is_once else values[slot * lanes + lane]
-                    )
+                if outputs[2 * k]:
+                    for lane in range(lanes):
+                        results[start + lane, k] = once[slot]
+                else:
+                    for lane in range(lanes):
+                        results[start + lane, k] = values[slot * lanes + lane]
         for going in range(passes):
             for k in range(table[CLEAR, 1]):
                 begin = clear[2 * k] * lanes
