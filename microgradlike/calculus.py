@@ -111,56 +111,79 @@ def _on_values(slope: str) -> Callable[..., Any]:
 # ---- The same on a tape: a compiled function may ask for gradients -----------------------------
 
 
+class _Recorded:
+    """What a tape has so far: who passes errors to whom, and slopes, written on the same tape."""
+
+    def __init__(self, tape: Tape, last: int) -> None:
+        self.tape = tape
+        self.code, self.left, self.right = (
+            bytes(tape.code[:last]),
+            tape.left[:last],
+            tape.right[:last],
+        )
+        self.numbers = _numbers(tape, last)
+
+    def sends_to(self, node: int) -> tuple[tuple[int, int], ...]:
+        """The places and nodes of the operands that the error can pass to."""
+        name = NAMES[self.code[node]]
+        row = row_of(name)[0]
+        if name == "keep":
+            found: tuple[tuple[int, int], ...] = ((1, self.right[node]),)
+        elif row is None:
+            return ()
+        else:
+            found = ((0, self.left[node]), (1, self.right[node]))[: len(row.slopes)]
+        return tuple((place, operand) for place, operand in found if operand >= 0)
+
+    def branch(self, node: int) -> Condition | None:
+        """The condition of a node that keeps its operand only where that holds; else None."""
+        if NAMES[self.code[node]] != "keep":
+            return None
+        condition = self.left[node]
+        return Condition(self.tape, condition, bool(self.numbers[condition]))
+
+    def slope(self, node: int, place: int) -> Any:
+        """The local derivative by an operand: a Value, or a number."""
+        row, tie = row_of(NAMES[self.code[node]])
+        assert row is not None
+        x = self._operand(self.left[node])
+        y = self._operand(self.right[node]) if len(row.slopes) == 2 else 0.0
+        return _on_traced(row.slopes[place])(x, y, self._operand(node), tie)
+
+    def _operand(self, node: int) -> Any:
+        if node < 0:
+            return self.tape.constants[~node]
+        return self.tape.traced(node, self.numbers[node])
+
+
 def traced_gradients(out: Traced, inputs: Sequence[Any]) -> list[Value]:
     """The derivatives of a traced Value by traced inputs, written on the same tape.
 
     What the error reaches only under a condition, within a branch of ``where``, is kept only there.
     """
-    tape = out.tape
     first, last = min(v.node for v in inputs), out.node + 1
-    code, left, right = bytes(tape.code[:last]), tape.left[:last], tape.right[:last]
-    numbers = _numbers(tape, last)
+    recorded = _Recorded(out.tape, last)
     depends = bytearray(last)  # on the inputs, on a way that the error can take
     for v in inputs:
         depends[v.node] = True
-
-    def sends_to(node: int) -> tuple[tuple[int, int], ...]:
-        """The places and nodes of the operands that the error can pass to."""
-        name = NAMES[code[node]]
-        row = row_of(name)[0]
-        if name == "keep":
-            found: tuple[tuple[int, int], ...] = ((1, right[node]),)
-        elif row is None:
-            return ()
-        else:
-            found = ((0, left[node]), (1, right[node]))[: len(row.slopes)]
-        return tuple((place, operand) for place, operand in found if operand >= 0)
-
     for node in range(first, last):
-        depends[node] |= any(depends[operand] for _, operand in sends_to(node))
-
-    def operand(node: int) -> Any:
-        return tape.traced(node, numbers[node]) if node >= 0 else tape.constants[~node]
-
+        depends[node] |= any(depends[operand] for _, operand in recorded.sends_to(node))
     upstream: dict[int, Any] = {out.node: 1.0}
     reach: dict[int, Condition | None] = {out.node: None}
     for node in range(out.node, first - 1, -1):
         if node not in upstream or not depends[node]:
             continue
-        error, here, name = upstream[node], reach[node], NAMES[code[node]]
-        row, tie = row_of(name)
-        for place, parent in sends_to(node):
+        error, here, branch = upstream[node], reach[node], recorded.branch(node)
+        for place, parent in recorded.sends_to(node):
             if not depends[parent]:
                 continue
-            there = here
-            if row is None:  # keep
-                branch = Condition(tape, left[node], bool(numbers[left[node]]))
-                there = branch if here is None or here.node == branch.node else here & branch
-                sent = error
+            there, sent = here, error
+            if branch is None:
+                sent = _times(error, recorded.slope(node, place))
+            elif here is None or here.node == branch.node:
+                there = branch
             else:
-                known = operand(left[node]), operand(right[node]) if len(row.slopes) == 2 else 0.0
-                slope = _on_traced(row.slopes[place])(*known, operand(node), tie)
-                sent = error if type(slope) is int and slope == 1 else error * slope
+                there = here & branch
             if there is not None:
                 sent = there.kept(sent)
             if parent in upstream:
@@ -168,7 +191,41 @@ def traced_gradients(out: Traced, inputs: Sequence[Any]) -> list[Value]:
                 reach[parent] = _either(reach[parent], there)
             else:
                 upstream[parent], reach[parent] = sent, there
-    found = [upstream.get(v.node, 0.0) for v in inputs]
+    return _as_values(upstream.get(v.node, 0.0) for v in inputs)
+
+
+def traced_tangents(outs: Sequence[Any], inputs: Sequence[Traced]) -> list[Value]:
+    """The same of many outputs by few inputs: carried forward from these, in one pass.
+
+    Returns:
+        The derivatives of the first output by all inputs, then those of the second one, ...
+    """
+    traced = [out.node for out in outs if isinstance(out, Traced)]
+    recorded = _Recorded(inputs[0].tape, max(traced, default=-1) + 1)
+    tangents: dict[int, dict[int, Any]] = {v.node: {k: 1.0} for k, v in enumerate(inputs)}
+    for node in range(len(recorded.code)):
+        branch, found = recorded.branch(node), tangents.get(node, {})
+        for place, operand in recorded.sends_to(node):
+            if operand not in tangents:
+                continue
+            slope = recorded.slope(node, place) if branch is None else 1
+            for k, tangent in tangents[operand].items():
+                moved = _times(slope, tangent) if branch is None else branch.kept(tangent)
+                found[k] = found[k] + moved if k in found else moved
+        if found:
+            tangents[node] = found
+    of_outs = [tangents.get(out.node, {}) if isinstance(out, Traced) else {} for out in outs]
+    return _as_values(found.get(k, 0.0) for found in of_outs for k in range(len(inputs)))
+
+
+def _times(a: Any, b: Any) -> Any:
+    """The product; a plain 1 changes nothing."""
+    if type(a) is not Traced and a == 1:
+        return b
+    return a if type(b) is not Traced and b == 1 else a * b
+
+
+def _as_values(found: Iterable[Any]) -> list[Value]:
     return [v if isinstance(v, Value) else Value(v) for v in found]
 
 

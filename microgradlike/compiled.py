@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, TypeAlias, cast
 import numpy
 import numpy.typing
 
-from microgradlike.calculus import grad
+from microgradlike.calculus import grad, traced_tangents
 from microgradlike.engine import Value, is_detecting, is_recording, is_traced
 from microgradlike.functions import dot
 from microgradlike.inputs import describe, function
@@ -278,6 +278,10 @@ class Compiled:
         """
         arguments = self._arguments(columns)
         outputs = self._paths[0].outputs
+        if arguments.inputs < outputs:  # a pass for each of them would be more work
+            found = self._derivative("jacobian", self._tangents)(*columns)
+            if numpy.isfinite(found).all():  # else NaN could stand elsewhere than the engine has it
+                return found.reshape(arguments.rows, outputs, arguments.inputs)
         found = numpy.zeros((arguments.rows, outputs, arguments.inputs))
         self._run(None, arguments, _each(outputs), INPUTS, found.transpose(1, 0, 2))
         return found
@@ -335,6 +339,11 @@ class Compiled:
         """The slopes of each output by each input, which are a function to be compiled again."""
         outputs = range(self._paths[0].outputs)
         return [slope for k in outputs for slope in _flat(grad(self._output(k))(*inputs))]
+
+    def _tangents(self, *inputs: Any) -> list[Value]:
+        """The same slopes, carried forward from the inputs."""
+        found = self.function(*inputs)
+        return traced_tangents([found] if self._single else list(found), _flat(list(inputs)))
 
     def _output(self, place: int) -> Callable[..., Any]:
         """One output of the function."""

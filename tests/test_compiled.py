@@ -548,6 +548,26 @@ def test_scipy_minimises_it() -> None:
     assert (w.data, b.data) == pytest.approx((3.0, -2.0), abs=1e-5)
 
 
+def test_jacobians_of_many_outputs_are_carried_forward() -> None:
+    matrix = weights(6, 2)
+
+    def f(x: Any) -> Any:
+        hidden = [tanh(dot(row, x)) for row in matrix]
+        chosen = where(x[0] > 0, sqrt(x[0]) * hidden[0], x[1].detach() * x[0])
+        return numpy.array([*hidden, chosen, x[1], Value(2.0)])
+
+    rows = NORMAL(size=(7, 2))
+    special = numpy.array([[0.0, math.nan], [math.inf, 1.0], [-1.0, 0.0]])
+    c = compile(f)
+    for given in (rows, special):
+        for row, jacobian in zip(given.tolist(), c.jacobian(given), strict=True):
+            for k in range(9):
+                slopes = grad(lambda x, k=k: f(x)[k])([Value(v) for v in row])
+                expected = pytest.approx(list(map(float, slopes)), rel=1e-12, nan_ok=True)
+                assert jacobian[k] == expected
+    assert c._derived["jacobian"].traced
+
+
 def test_hessian_vector_products() -> None:
     c = compile(lambda x, y: exp(x[0] * x[1]) * y + x[2] ** 3)
     v = NORMAL(size=(7, 4))
