@@ -46,7 +46,7 @@ _PAGES = 2**18
 CHUNK = 65536
 
 
-def compile(f: Callable[..., Any], *, threads: int = 1) -> Compiled:
+def compile(f: Callable[..., Any], *, threads: int = 1, dtype: str = "float64") -> Compiled:
     """Make a scalar function of one example run fast over rows of data, with its derivatives.
 
     Args:
@@ -55,6 +55,9 @@ def compile(f: Callable[..., Any], *, threads: int = 1) -> Compiled:
             Values that it closes over are its parameters. Its operations are those of Values.
         threads: over how many cores many rows are spread, where the extra ``compile`` is installed.
             The result is the same for any number, to the last digit.
+        dtype: in which numbers it computes there: "float64", as the engine does, or "float32",
+            which is about twice as fast where matrices are large, with half the digits. What it is
+            given and what it returns is float64 in either case.
 
     Returns:
         The compiled function. It can also be used as a decorator: ``@compile``.
@@ -75,7 +78,23 @@ def compile(f: Callable[..., Any], *, threads: int = 1) -> Compiled:
     >>> loss.item(), w.grad, b.grad
     (0.5, 2.0, 1.0)
     """
-    return Compiled(f, threads=threads)
+    return Compiled(f, how=How(threads, dtype))
+
+
+class How(NamedTuple):
+    """How a compiled function runs; see ``compile``."""
+
+    threads: int = 1
+    dtype: str = "float64"
+
+    def check(self) -> How:
+        """Itself, unless there is no such way."""
+        if type(self.threads) is not int or self.threads < 1:
+            given = describe(self.threads)
+            raise ValueError(f"threads is a whole number, at least 1, but got {given}")
+        if self.dtype not in ("float64", "float32"):
+            raise ValueError(f'dtype is "float64" or "float32", but got {describe(self.dtype)}')
+        return self
 
 
 class Compiled:
@@ -84,20 +103,20 @@ class Compiled:
     Args:
         f: the function.
         sending: how many of its first outputs will ever send an error back; by default all.
-        threads: how many run it.
+        how: it runs.
 
     Attributes:
         parameters: the Values that the function closes over, in the order in which ``theta`` has
             their numbers. They are known once a row has been seen.
     """
 
-    def __init__(self, f: Callable[..., Any], sending: int | None = None, threads: int = 1) -> None:
+    def __init__(
+        self, f: Callable[..., Any], sending: int | None = None, how: How | None = None
+    ) -> None:
         function("compile(f)", f)
         functools.update_wrapper(self, f, updated=())
         self.function = f
-        if not isinstance(threads, int) or threads < 1:
-            raise ValueError(f"threads is a whole number, at least 1, but got {describe(threads)}")
-        self._threads = threads
+        self._how = (how or How()).check()
         self._sending = sending
         self._shapes: list[tuple[int, ...]] = []
         self._example: _Arguments | None = None
@@ -354,7 +373,7 @@ class Compiled:
     def _derivative(self, name: str, f: Callable[..., Any]) -> Compiled:
         found = self._derived.get(name)
         if found is None:
-            found = self._derived[name] = Compiled(f, threads=self._threads)
+            found = self._derived[name] = Compiled(f, how=self._how)
         return found
 
     # ---- Tracing ----
@@ -605,7 +624,7 @@ class Compiled:
                 place += 1
 
     def _arguments(self, columns: Sequence[Any]) -> _Arguments:
-        arguments = _Arguments(columns, self._threads)
+        arguments = _Arguments(columns, self._how)
         if not self._shapes:
             shapes = arguments.shapes
         else:
@@ -684,13 +703,15 @@ def _held() -> int:
 _HELD = _held()
 
 
-def _executor(program: Program, columns: _Columns) -> Any:
+def _executor(program: Program, columns: _Columns, dtype: str) -> Any:
     """What runs a program fastest: machine code, if numba is installed and has a kernel for all."""
     try:
         from microgradlike.numba_executor import NumbaExecutor, supports
     except ImportError:
         return NumpyExecutor(program)
-    return NumbaExecutor(program, columns.places) if supports(program) else NumpyExecutor(program)
+    if not supports(program):
+        return NumpyExecutor(program)
+    return NumbaExecutor(program, columns.places, dtype)
 
 
 class _Replay:
@@ -705,7 +726,7 @@ class _Replay:
     def __init__(self, program: Program, arguments: _Arguments, outputs: Any = None) -> None:
         self.program = program
         self.columns = arguments.columns(program.inputs)
-        self.executor = _executor(program, self.columns)
+        self.executor = _executor(program, self.columns, arguments.how.dtype)
         self.outputs = outputs
         self.take: Any = None
         self.whole = False
@@ -807,12 +828,12 @@ class _Arguments:
     Attributes:
         shapes: of one row, for each argument.
         rows: how many there are.
-        threads: over how many cores they are spread.
+        how: they are run.
         flat: the arguments, shape (rows, numbers of a row).
     """
 
-    def __init__(self, columns: Sequence[Any], threads: int = 1) -> None:
-        self.threads = threads
+    def __init__(self, columns: Sequence[Any], how: How) -> None:
+        self.how = how
         if not columns:
             raise TypeError(
                 "a compiled function takes an array for each argument, with one entry for each "
@@ -862,7 +883,7 @@ class _Arguments:
 
     def one(self) -> _Arguments:
         """The first row alone."""
-        return _Arguments([array[:1].copy() for array in self.arrays])
+        return _Arguments([array[:1].copy() for array in self.arrays], self.how)
 
     def example(self, row: int) -> list[Any]:
         """One row, as floats and lists of floats."""
@@ -899,7 +920,7 @@ class _Rows:
     def __init__(self, arguments: _Arguments, columns: _Columns, rows: Any) -> None:
         self.arguments, self.columns, self.rows = arguments, columns, rows
         self.count = arguments.rows if rows is None else len(rows)
-        self.threads = arguments.threads
+        self.threads = arguments.how.threads
 
     def _here(self, start: int, end: int) -> Any:
         return slice(start, end) if self.rows is None else self.rows[start:end]

@@ -41,9 +41,8 @@ from microgradlike.arrays import ON_ARRAYS
 from microgradlike.rewriting import loop
 from microgradlike.tape import row_of
 
-#: What every kernel is given.
+#: What every kernel is given; all but the first two and the last two are pointers to numbers.
 ARGUMENTS = ("i", "lists", "values", "errors", "once", "owed", "theta", "slopes", "lanes", "first")
-SIGNATURE = types.void(*[types.int64] * len(ARGUMENTS))
 
 # ---- Addresses ---------------------------------------------------------------------------------
 
@@ -52,18 +51,28 @@ _EVERYTHING = 1 << 40  # nothing checks how long an array at an address is
 
 
 @intrinsic
-def floats_at(context: Any, address: Any) -> Any:
-    """The pointer to the floats that stand at an address."""
+def numbers_at(context: Any, address: Any, like: Any) -> Any:
+    """The pointer to the numbers that stand at an address, of the kind that an array has."""
+
+    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], target.get_value_type(signature.return_type))
+
+    return types.CPointer(like.dtype)(types.int64, like), generate
+
+
+@intrinsic
+def moved(context: Any, pointer: Any, count: Any) -> Any:
+    """The pointer to what stands so many numbers further on."""
 
     def generate(_: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], ir.DoubleType().as_pointer())
+        return builder.gep(arguments[0], [arguments[1]])
 
-    return types.CPointer(types.float64)(types.int64), generate
+    return pointer(pointer, types.int64), generate
 
 
 @intrinsic
 def words_at(context: Any, address: Any) -> Any:
-    """The same for whole numbers."""
+    """The pointer to the whole numbers that stand at an address."""
 
     def generate(_: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.inttoptr(arguments[0], _WORD.as_pointer())
@@ -75,26 +84,32 @@ def words_at(context: Any, address: Any) -> Any:
 def invoke(context: Any, address: Any, i: Any, lists: Any, values: Any, errors: Any, once: Any,
            owed: Any, theta: Any, slopes: Any, lanes: Any, first: Any) -> Any:  # fmt: skip
     """Call the kernel that stands at an address."""
+    given = [
+        x if isinstance(x, types.CPointer) else types.int64
+        for x in (i, lists, values, errors, once, owed, theta, slopes, lanes, first)
+    ]
 
     def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = ir.FunctionType(_VOID, [_WORD] * len(ARGUMENTS))
+        kind = ir.FunctionType(_VOID, [target.get_value_type(x) for x in given])
         builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
         return target.get_dummy_value()
 
-    return types.void(*[types.int64] * (1 + len(ARGUMENTS))), generate
+    return types.void(types.int64, *given), generate
 
 
-def _call_ufunc(target: Any, builder: Any, arguments: Any) -> Any:
-    """Call a loop of NumPy: (addresses of the operands, their count, their strides, data)."""
+def _call_ufunc(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """Call a loop of NumPy: (pointers to the operands, their count, their strides, data)."""
     loop, data, *operands, count = arguments
+    size = signature.args[2].dtype.bitwidth // 8
     kind = ir.FunctionType(_VOID, [_BYTE] * 4)
     places = cgutils.alloca_once(builder, ir.ArrayType(_WORD, len(operands)))
     strides = cgutils.alloca_once(builder, ir.ArrayType(_WORD, len(operands)))
     length = cgutils.alloca_once(builder, _WORD)
     builder.store(count, length)
     for place, operand in enumerate(operands):
-        builder.store(operand, cgutils.gep_inbounds(builder, places, 0, place))
-        builder.store(_WORD(8), cgutils.gep_inbounds(builder, strides, 0, place))
+        pointer = builder.ptrtoint(operand, _WORD)
+        builder.store(pointer, cgutils.gep_inbounds(builder, places, 0, place))
+        builder.store(_WORD(size), cgutils.gep_inbounds(builder, strides, 0, place))
     pointers = [builder.bitcast(x, _BYTE) for x in (places, length, strides)]
     function = builder.inttoptr(loop, kind.as_pointer())
     builder.call(function, [*pointers, builder.inttoptr(data, _BYTE)])
@@ -104,21 +119,13 @@ def _call_ufunc(target: Any, builder: Any, arguments: Any) -> Any:
 @intrinsic
 def apply_one(context: Any, loop: Any, data: Any, x: Any, out: Any, count: Any) -> Any:
     """out[k] = f(x[k]), for the loop of f that NumPy has at an address."""
-
-    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _call_ufunc(target, builder, arguments)
-
-    return types.void(*[types.int64] * 5), generate
+    return types.void(types.int64, types.int64, x, out, types.int64), _call_ufunc
 
 
 @intrinsic
 def apply_two(context: Any, loop: Any, data: Any, x: Any, y: Any, out: Any, count: Any) -> Any:
     """out[k] = f(x[k], y[k])."""
-
-    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _call_ufunc(target, builder, arguments)
-
-    return types.void(*[types.int64] * 6), generate
+    return types.void(types.int64, types.int64, x, y, out, types.int64), _call_ufunc
 
 
 @intrinsic
@@ -131,7 +138,7 @@ def gemm(context: Any, address: Any, turn_a: Any, turn_b: Any, rows: Any, column
 
     def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         function, turn_a, turn_b, rows, columns, inner, a, b, keep, c = arguments
-        number, real = ir.IntType(32), ir.DoubleType()
+        number, real = ir.IntType(32), a.type.pointee
 
         def stored(value: Any) -> Any:
             place = cgutils.alloca_once(builder, value.type)
@@ -148,7 +155,7 @@ def gemm(context: Any, address: Any, turn_a: Any, turn_b: Any, rows: Any, column
 
         m, n, k = (stored(builder.trunc(x, number)) for x in (rows, columns, inner))
         beta = stored(builder.uitofp(keep, real))
-        a, b, c = (builder.inttoptr(x, _BYTE) for x in (a, b, c))
+        a, b, c = (builder.bitcast(x, _BYTE) for x in (a, b, c))
         # BLAS counts by columns: what it takes for b a is a b row by row.
         lead_a, lead_b = leading(turn_a, rows, inner), leading(turn_b, inner, columns)
         given = [letter(turn_b), letter(turn_a), n, m, k, stored(real(1.0)), b, lead_b, a, lead_a]
@@ -156,10 +163,13 @@ def gemm(context: Any, address: Any, turn_a: Any, turn_b: Any, rows: Any, column
         builder.call(builder.inttoptr(function, kind.as_pointer()), [*given, beta, c, n])
         return target.get_dummy_value()
 
-    return types.void(*[types.int64] * 10), generate
+    return types.void(*[types.int64] * 6, a, b, types.int64, c), generate
 
 
-GEMM = get_cython_function_address("scipy.linalg.cython_blas", "dgemm")
+GEMM = {
+    "float64": get_cython_function_address("scipy.linalg.cython_blas", "dgemm"),
+    "float32": get_cython_function_address("scipy.linalg.cython_blas", "sgemm"),
+}
 
 
 class _UFunc(ctypes.Structure):
@@ -177,16 +187,16 @@ class _UFunc(ctypes.Structure):
     )
 
 
-def loop_of(function: numpy.ufunc) -> tuple[int, int]:
-    """The address of a ufunc's loop over float64, and what that is given as its data."""
+def loop_of(function: numpy.ufunc, number: str) -> tuple[int, int]:
+    """The address of a ufunc's loop over such numbers, and what that is given as its data."""
     found = _UFunc.from_address(id(function))
     assert found.name.decode() == function.__name__ and found.nargs == function.nargs
-    double = numpy.dtype(float).num
+    wanted = numpy.dtype(number).num
     for place in range(found.ntypes):
         kinds = found.types[place * found.nargs : (place + 1) * found.nargs]
-        if set(kinds) == {double}:
+        if set(kinds) == {wanted}:
             return found.functions[place] or 0, found.data[place] or 0
-    raise TypeError(f"{function} has no loop over float64")
+    raise TypeError(f"{function} has no loop over {number}")
 
 
 # ---- What kernels are made of ------------------------------------------------------------------
@@ -198,15 +208,15 @@ def words(address: int) -> Any:
 
 
 @loop
-def place_of(base: int, slot: int, lanes: int) -> int:
-    """The address of a slot's numbers."""
-    return base + 8 * slot * lanes
+def place_of(base: Any, slot: int, lanes: int) -> Any:
+    """The pointer to a slot's numbers."""
+    return moved(base, slot * lanes)
 
 
 @loop
-def row(address: int, count: int) -> Any:
-    """So many numbers from an address on."""
-    return carray(floats_at(address), count)
+def row(pointer: Any, count: int) -> Any:
+    """So many numbers from a pointer on."""
+    return carray(pointer, count)
 
 
 @loop
@@ -234,9 +244,11 @@ def inner(x: Any, y: Any, count: int) -> float:
 
 
 @functools.cache
-def kernel(function: Callable[..., None], cache: bool = True) -> int:
-    """The address of a kernel, compiled now unless it was before."""
-    compile = cfunc(SIGNATURE, cache=cache, error_model="numpy", fastmath={"contract"})
+def kernel(function: Callable[..., None], number: str, cache: bool = True) -> int:
+    """The address of a kernel for float64 or float32, compiled now unless it was before."""
+    pointer = types.CPointer(getattr(types, number))
+    given = [types.int64, types.int64, *[pointer] * 6, types.int64, types.int64]
+    compile = cfunc(types.void(*given), cache=cache, error_model="numpy", fastmath={"contract"})
     compiled = compile(function)
     if cache and not compiled.cache_hits and all(one.cache_hits for one in _KEPT):
         print("compiling machine code, once on this machine: some seconds", file=sys.stderr)
@@ -391,10 +403,13 @@ class _Loops(ast.NodeTransformer):
 SCRATCH, X, Y, ASSIGN, MASK, FUNCTIONS = 3, 4, 6, 8, 9, 11
 
 
-def elementwise(operation: str, kinds: str, by: str = "", mask: str = "") -> tuple[int, int, Any]:
+def elementwise(
+    number: str, operation: str, kinds: str, by: str = "", mask: str = ""
+) -> tuple[int, int, Any]:
     """The kernel of an operation, forward, or backward by one of its operands.
 
     Args:
+        number: "float64" or "float32".
         operation: its name on the tape.
         kinds: for each operand "v", values of rows, or "o", a number that is computed once.
         by: "x" or "y": the operand that gets the error; "" forward.
@@ -406,12 +421,12 @@ def elementwise(operation: str, kinds: str, by: str = "", mask: str = "") -> tup
         that it calls.
     """
     source, rows, functions = _source(operation, kinds, by, mask)
-    return _from_source(source), rows, _addresses(functions)
+    return _from_source(source, number), rows, _addresses(functions, number)
 
 
-def _addresses(functions: Iterable[str]) -> list[int]:
+def _addresses(functions: Iterable[str], number: str) -> list[int]:
     """The loops of these functions, and what they are given."""
-    loops = (loop_of(_UFUNCS.get(name) or ON_ARRAYS[name]) for name in functions)
+    loops = (loop_of(_UFUNCS.get(name) or ON_ARRAYS[name], number) for name in functions)
     return list(itertools.chain(*loops))
 
 
@@ -515,7 +530,7 @@ from microgradlike.kernels import apply_one, apply_two, place_of, row, slot_of, 
 
 
 @functools.cache
-def _from_source(source: str) -> int:
+def _from_source(source: str, number: str) -> int:
     """The address of a kernel of which there is only text.
 
     It is written to a file, because numba keeps its machine code beside a file.
@@ -535,11 +550,11 @@ def _from_source(source: str) -> int:
         module = sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         space = vars(module)
-        return kernel(space["kernel"])
+        return kernel(space["kernel"], number)
     except OSError:
         space = {}
         exec(_HEADING + source, space)
-        return kernel(space["kernel"], cache=False)
+        return kernel(space["kernel"], number, cache=False)
 
 
 # ---- Layers ------------------------------------------------------------------------------------
@@ -554,8 +569,8 @@ SMALL = 64
 
 
 @loop
-def _inputs(i: Any, lists: Any, base: int, lanes: int) -> int:
-    """The address of the values of a layer, one after the other: a copy if they stand apart."""
+def _inputs(i: Any, lists: Any, base: Any, lanes: int) -> Any:
+    """The pointer to the values of a layer, one after the other: a copy if they stand apart."""
     if i[5] < 0:
         return place_of(base, i[4], lanes)
     for k in range(i[3]):
@@ -851,7 +866,7 @@ def logsumexp_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed
                     e[lane] += d[lane] * share[lane]
 
 
-def fold(operation: str, back: bool) -> tuple[int, int, list[int]]:
+def fold(number: str, operation: str, back: bool) -> tuple[int, int, list[int]]:
     """The kernel of a chain of one operation, value by value; as ``elementwise`` it returns three.
 
     Of its scratch rows so many as there are terms come on top, and one more.
@@ -904,7 +919,7 @@ def fold(operation: str, back: bool) -> tuple[int, int, list[int]]:
         f"def kernel({', '.join(ARGUMENTS)}):\n    i, lists = words(i), words(lists)\n"
         f"    n, terms, f = lanes, i[3], i[{FOLD_FUNCTIONS}]\n    for j in range(i[2]):\n{inside}\n"
     )
-    return _from_source(source), loops.rows, _addresses(loops.functions)
+    return _from_source(source, number), loops.rows, _addresses(loops.functions, number)
 
 
 def _of_pair(k: str, rows: int) -> list[str]:

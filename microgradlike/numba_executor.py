@@ -22,7 +22,7 @@ from numba import njit
 
 from microgradlike import kernels
 from microgradlike.arrays import CONDITIONS
-from microgradlike.kernels import floats_at, inner, invoke, words
+from microgradlike.kernels import inner, invoke, moved, numbers_at, row, words
 from microgradlike.numpy_executor import (
     ADDS,
     ONE_BY_ONE,
@@ -130,6 +130,10 @@ class _Code:
             self.lists += key
         return self.functions[key]
 
+    def kernel(self, function: Callable[..., None]) -> int:
+        """The address of a kernel for the numbers of the machine."""
+        return kernels.kernel(function, self.machine.number)
+
     def row(self, kernel: int, fields: dict[int, int], scratch: int, *within: int) -> Words:
         """An instruction: its kernel, and the rest by place; some fields are places in scratch."""
         row = numpy.zeros((1, WIDTH), numpy.int64)
@@ -142,7 +146,8 @@ class _Code:
     def single(self, name: str, kinds: str, fields: dict[int, int], *within: int,
                by: str = "", mask: str = "") -> Words:  # fmt: skip
         """An operation of the table, element by element, forward or back; see ``kernels``."""
-        kernel, scratch, functions = kernels.elementwise(name, kinds, by, mask)
+        number = self.machine.number
+        kernel, scratch, functions = kernels.elementwise(number, name, kinds, by, mask)
         fields = fields | {kernels.FUNCTIONS: self.calls(functions)}
         return self.row(kernel, fields, scratch, kernels.SCRATCH, *within)
 
@@ -249,7 +254,9 @@ def _layer(code: _Code, i: Layer) -> None:
     outs, ins = i.weights.shape
     own = bool(machine.own[i.weights].all())
     weights = int(i.weights[0, 0]) if own else machine.keep(i.weights.ravel(), _flat(i.signs))
-    fields = {2: outs, 3: ins, 6: weights, 7: int(own), 10: kernels.GEMM} | _bias(code, i)
+    fields = {2: outs, 3: ins, 6: weights, 7: int(own), 10: kernels.GEMM[machine.number]} | _bias(
+        code, i
+    )
     fields[12] = int(code.active and machine.wanted(i.weights))
     places = []
     for place, slots in enumerate(i.values):
@@ -258,10 +265,10 @@ def _layer(code: _Code, i: Layer) -> None:
         if i.bias is not None:
             here[8] += place * outs
         places.append((here, slots, ins if where >= 0 else 0))
-        code.forward.append(code.row(kernels.kernel(kernels.layer), here, places[-1][2], 9))
+        code.forward.append(code.row(code.kernel(kernels.layer), here, places[-1][2], 9))
     if code.active:
         for here, slots, scratch in reversed(places):
-            code.go_back(kernels.kernel(kernels.layer_back), i.mask, here, {11: slots}, scratch)
+            code.go_back(code.kernel(kernels.layer_back), i.mask, here, {11: slots}, scratch)
 
 
 def _flat(signs: Any) -> Any:
@@ -279,10 +286,10 @@ def _sums(code: _Code, i: Sums) -> None:
     start, where = code.place(i.values)
     fields = {1: i.out, 2: i.count, 3: i.values.shape[1], 4: start, 5: where}
     fields |= {6: _weights(code, i.weights, i.signs)} | _bias(code, i)
-    code.forward.append(code.row(kernels.kernel(kernels.sums), fields, 0))
+    code.forward.append(code.row(code.kernel(kernels.sums), fields, 0))
     if code.active:
         fields[12] = int(i.weights is not None and code.machine.wanted(i.weights))
-        code.go_back(kernels.kernel(kernels.sums_back), i.mask, fields, {11: i.values})
+        code.go_back(code.kernel(kernels.sums_back), i.mask, fields, {11: i.values})
 
 
 def _products(code: _Code, i: Products) -> None:
@@ -290,24 +297,25 @@ def _products(code: _Code, i: Products) -> None:
     fields = {1: i.out, 2: i.count, 3: i.first.shape[1]}
     fields |= {4: first[0], 5: first[1], 14: second[0], 15: second[1]}
     fields |= {6: _weights(code, None, i.signs)} | _bias(code, i)
-    code.forward.append(code.row(kernels.kernel(kernels.products), fields, 0))
+    code.forward.append(code.row(code.kernel(kernels.products), fields, 0))
     if code.active:
         values = {11: i.first, 16: i.second}
-        code.go_back(kernels.kernel(kernels.products_back), i.mask, fields, values)
+        code.go_back(code.kernel(kernels.products_back), i.mask, fields, values)
 
 
 def _fold(code: _Code, i: Fold) -> None:
     start, where = code.place(i.values)
     terms = i.values.shape[1]
     fields = {1: i.out, 2: i.count, 3: terms, 4: start, 5: where}
-    chain, chain_rows, functions = kernels.fold(i.operation, back=True)
+    number = code.machine.number
+    chain, chain_rows, functions = kernels.fold(number, i.operation, back=True)
     fields[kernels.FOLD_FUNCTIONS] = code.calls(functions)
     if i.operation == "logaddexp":
-        loops = (*kernels.loop_of(numpy.exp), *kernels.loop_of(numpy.log), chain)
-        fields[kernels.LOOPS] = code.calls(loops)
-        forward, back = kernels.kernel(kernels.logsumexp), kernels.kernel(kernels.logsumexp_back)
+        loops = [kernels.loop_of(function, number) for function in (numpy.exp, numpy.log)]
+        fields[kernels.LOOPS] = code.calls([*loops[0], *loops[1], chain])
+        forward, back = code.kernel(kernels.logsumexp), code.kernel(kernels.logsumexp_back)
     else:
-        forward, back = kernels.fold(i.operation, back=False)[0], chain
+        forward, back = kernels.fold(number, i.operation, back=False)[0], chain
     scratch = terms + 1 + chain_rows
     code.forward.append(code.row(forward, fields, scratch, 9))
     if code.active and code.wanted(i.values):
@@ -360,6 +368,7 @@ def _singles(code: _Code, i: Singles) -> None:
             operation, lower, by, mask = map(int, numpy.unravel_index(key, shape))
             kinds = "vo"[lower & 1] + "vo"[lower >> 1]
             address, scratch, functions = kernels.elementwise(
+                code.machine.number,
                 NAMES[operation],
                 kinds[: ARITY[operation]],
                 ("", "x", "y")[by],
@@ -403,10 +412,13 @@ class _Machine:
         program: the instructions.
         mode: ``PARAMETERS``, ``INPUTS``, or 0.
         columns: for each input of the program, its argument and its column there.
+        number: "float64" or "float32", the kind of all numbers.
     """
 
-    def __init__(self, program: Program, mode: int, columns: Sequence[tuple[int, int]]) -> None:
-        self.program, self.mode = program, mode
+    def __init__(
+        self, program: Program, mode: int, columns: Sequence[tuple[int, int]], number: str
+    ) -> None:
+        self.program, self.mode, self.number = program, mode, number
         self.own = own_weights(program)
         count, slots = len(program.parameters), program.once.slots
         once_wants, wants = wanted_slots(program)
@@ -430,13 +442,12 @@ class _Machine:
 
         height = max(program.rows.slots, 1) + rows.scratch
         self.lanes = max(1, min(max(FEWEST, BLOCK // height), MOST, LARGEST // height))
-        self.once = numpy.zeros(self.top + once.scratch)
-        self.owed = numpy.zeros(self.top + once.scratch)
+        self.once, self.owed = numpy.zeros((2, self.top + once.scratch), number)
         for start, numbers in self.numbers.items():
             self.once[start : start + len(numbers)] = numbers
         for copy, source, sign in constants:
             self.once[copy] = sign * self.once[source]
-        self.values, self.errors = numpy.zeros((2, height * self.lanes))
+        self.values, self.errors = numpy.zeros((2, height * self.lanes), number)
         kept = numpy.ones(self.top, bool)
         kept[:slots] = ~self.own
         shared = numpy.flatnonzero(~self.own[:count])
@@ -453,7 +464,7 @@ class _Machine:
         self.arrays: dict[int, Any] = {
             place: numpy.array(numbers, numpy.int64) for place, numbers in lists.items()
         }
-        self.arrays[SIGNS] = numpy.array(self.signs, float)
+        self.arrays[SIGNS] = numpy.array(self.signs, number)
         self.arrays |= {VALUES: self.values, ERRORS: self.errors}
         self.arrays |= {ONCE: self.once, OWED: self.owed}
         self.table = numpy.zeros((23, 2), numpy.int64)
@@ -505,7 +516,8 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
 
     Args:
         table: of the machine.
-        theta, slopes: the parameters, and where their errors are written.
+        theta, slopes: the parameters, and where their errors are written; as all that is computed
+            they are of one kind, float64 or float32; the arrays below are of float64.
         parts: for each argument its address, and its strides by rows and by columns, in bytes.
         rows: how many.
         results: the outputs, shape (rows, outputs); or shape (0, 0).
@@ -516,15 +528,15 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
     Returns:
         The sum of the first output over the rows; whether all errors that are wanted are finite.
     """
-    once, owed = floats_at(table[ONCE, 0]), floats_at(table[OWED, 0])
+    once, owed = numbers_at(table[ONCE, 0], theta), numbers_at(table[OWED, 0], theta)
     values_at, errors_at = table[VALUES, 0], table[ERRORS, 0]
-    values, errors = floats_at(values_at), floats_at(errors_at)
+    values, errors = numbers_at(values_at, theta), numbers_at(errors_at, theta)
     count, direct = table[PARAMETER_COUNT, 0], table[DIRECT, 0]
     shared = words(table[SHARED, 0])
     if direct:
         for k in range(table[SHARED, 1]):
             once[shared[k]] = theta[shared[k]]
-        theta_at, slopes_at = theta.ctypes.data, slopes.ctypes.data
+        theta_at, slopes_at = int(theta.ctypes.data), int(slopes.ctypes.data)
     else:
         for k in range(count):
             once[k] = theta[k]
@@ -532,7 +544,7 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
     _run_list(table, ONCE_FORWARD, table[ONCE_LISTS, 0], table[ONCE, 0], table[OWED, 0], theta_at,
               slopes_at, 1, 1)  # fmt: skip
     sources, copies = words(table[SOURCES, 0]), words(table[COPIES, 0])
-    signs = floats_at(table[SIGNS, 0])
+    signs = numbers_at(table[SIGNS, 0], theta)
     for k in range(table[SOURCES, 1]):
         once[copies[k]] = signs[k] * once[sources[k]]
     passes, finite = len(seeds), True
@@ -551,9 +563,9 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
             part = input_parts[slot]
             by_row = parts[part, 1]
             place = parts[part, 0] + input_columns[slot] * parts[part, 2] + start * by_row
-            into = floats_at(values_at + 8 * slot * lanes)
+            into = row(moved(values, slot * lanes), lanes)
             for lane in range(lanes):
-                into[lane] = floats_at(place + lane * by_row)[0]
+                into[lane] = numbers_at(place + lane * by_row, results)[0]
         _run_list(table, FORWARD, table[LISTS, 0], values_at, errors_at, theta_at, slopes_at, lanes,
                   start == 0)  # fmt: skip
         if len(results):
@@ -585,7 +597,7 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
                     place = found[0] + going * found[1] + found[3 + slot] + start * found[2]
                     for lane in range(lanes):
                         error = errors[slot * lanes + lane]
-                        floats_at(place + lane * found[2])[0] = error
+                        numbers_at(place + lane * found[2], results)[0] = error
                         finite = finite and abs(error) < math.inf
     if passes and table[SCATTERS, 0]:
         for k in range(table[SOURCES, 1]):
@@ -626,10 +638,13 @@ class NumbaExecutor:
     Args:
         program: what to run; see ``supports``.
         columns: for each input of the program, its argument and its column there.
+        number: "float64" or "float32", in which it is computed; what goes in and out is float64.
     """
 
-    def __init__(self, program: Program, columns: Sequence[tuple[int, int]]) -> None:
-        self.program, self.columns = program, columns
+    def __init__(
+        self, program: Program, columns: Sequence[tuple[int, int]], number: str = "float64"
+    ) -> None:
+        self.program, self.columns, self.number = program, columns, number
         self._inputs = numpy.array(program.inputs, numpy.int64)
         self._lock = threading.Lock()
         self._machines: dict[tuple[int, int], _Machine] = {}
@@ -637,7 +652,9 @@ class NumbaExecutor:
     def _machine(self, mode: int, thread: int = 0) -> _Machine:
         found = self._machines.get((mode, thread))
         if found is None:
-            found = self._machines[mode, thread] = _Machine(self.program, mode, self.columns)
+            found = self._machines[mode, thread] = _Machine(
+                self.program, mode, self.columns, self.number
+            )
         return found
 
     def run(
@@ -654,17 +671,18 @@ class NumbaExecutor:
             found[...] = 0.0  # of the inputs that are not used
         if seeds is None:
             seeds = _NOTHING
+        if theta.dtype != self.number:
+            theta = theta.astype(self.number)
 
         def drive(machine: _Machine, start: int, end: int, parts: Sequence[Array]) -> Ran:
-            slopes = numpy.empty(len(theta) if mode == PARAMETERS else 0)
+            slopes = numpy.empty(len(theta) if mode == PARAMETERS else 0, self.number)
             some = _NOTHING if results is None else results
             if end - start < len(some):
                 some = some[start:end]
             where = _NOWHERE if found is None else _where(found, start, self._inputs)
             count, strides = end - start, _strides(parts)
-            return Ran(
-                slopes, *_drive(machine.table, theta, slopes, strides, count, some, seeds, where)
-            )
+            found_here = _drive(machine.table, theta, slopes, strides, count, some, seeds, where)
+            return Ran(slopes.astype(float, copy=False), *found_here)
 
         with self._lock:
             machine = self._machine(mode)

@@ -17,7 +17,7 @@ def without_numba(patch: pytest.MonkeyPatch) -> None:
 
 def only_numpy(patch: pytest.MonkeyPatch) -> None:
     """Programs run as they do where numba is not installed."""
-    patch.setattr(compiled, "_executor", lambda program, _: NumpyExecutor(program))
+    patch.setattr(compiled, "_executor", lambda program, *_: NumpyExecutor(program))
 
 
 def small_blocks(patch: pytest.MonkeyPatch, rows: int) -> None:

@@ -383,6 +383,43 @@ def test_the_number_of_threads_changes_nothing(monkeypatch: pytest.MonkeyPatch) 
         compile(f, threads=0)
 
 
+def test_single_precision() -> None:
+    model = MLP(3, [8, 8, 4], seed=0, activation="tanh")
+    one, two = (
+        [getattr(functions, row.name) for row in OPERATORS.values() if len(row.slopes) == count]
+        for count in (1, 2)
+    )
+
+    def loss(x: Any, label: Any) -> Any:
+        logits, inside = model(x), 0.5 + 0.2 * tanh(x[0])
+        found = losses.cross_entropy(logits, label)
+        for f in one:
+            if f not in (functions.where, functions.acosh):
+                found = found + f(inside)
+        for f in two:
+            found = found + f(inside, x[2] ** 2 + 0.3)
+        return found + where(x[0] > 0, dot(logits, logits), maximum(maximum(x[0], x[1]), x[2]))
+
+    rows, labels = NORMAL(size=(50, 3)), numpy.arange(50) % 4
+    theta = compile(loss).trace(rows, labels).theta()
+
+    def answers(dtype: str) -> list[Any]:
+        c = compile(loss, dtype=dtype).trace(rows, labels)
+        assert getattr(c._paths[0].replay.executor, "number", dtype) == dtype
+        value, gradient = c.value_and_grad(theta, rows, labels)
+        return [c(rows, labels), c.jacobian(rows, labels), numpy.array(value), gradient]
+
+    for exact, close in zip(answers("float64"), answers("float32"), strict=True):
+        assert close.dtype == float
+        assert numpy.abs(close - exact).max() < 1e-5 * numpy.abs(exact).max()
+    rows[3] = [math.nan, math.inf, 0.0]
+    assert numpy.isnan(compile(loss, dtype="float32")(rows, labels)).tolist() == [
+        place == 3 for place in range(50)
+    ]
+    with pytest.raises(ValueError, match='dtype is "float64" or "float32", but got'):
+        compile(loss, dtype="half")
+
+
 def test_threads_may_share_a_compiled_function() -> None:
     model = MLP(3, [8, 1], seed=0)
     c = compile(model)
