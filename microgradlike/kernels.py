@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy
 from llvmlite import ir
-from numba import carray, cfunc, njit, types
+from numba import carray, cfunc, types
 from numba.core import cgutils
 from numba.extending import get_cython_function_address, intrinsic
 from numba.misc.appdirs import AppDirs
@@ -202,30 +202,30 @@ def loop_of(function: numpy.ufunc, number: str) -> tuple[int, int]:
 # ---- What kernels are made of ------------------------------------------------------------------
 
 
-@loop
+@loop()
 def words(address: int) -> Any:
     return carray(words_at(address), _EVERYTHING)
 
 
-@loop
+@loop()
 def place_of(base: Any, slot: int, lanes: int) -> Any:
     """The pointer to a slot's numbers."""
     return moved(base, slot * lanes)
 
 
-@loop
+@loop()
 def row(pointer: Any, count: int) -> Any:
     """So many numbers from a pointer on."""
     return carray(pointer, count)
 
 
-@loop
+@loop()
 def slot_of(lists: Any, start: int, where: int, k: int) -> int:
     """The k-th of some slots: in a row from ``start`` on, or listed at ``where``."""
     return start + k if where < 0 else lists[where + k]
 
 
-@njit(cache=True, fastmath={"reassoc", "contract"})
+@loop(fastmath={"reassoc", "contract"})
 def total(x: Any, count: int) -> float:
     """The sum, in whatever order is quickest."""
     found = 0.0
@@ -234,7 +234,7 @@ def total(x: Any, count: int) -> float:
     return found
 
 
-@njit(cache=True, fastmath={"reassoc", "contract"})
+@loop(fastmath={"reassoc", "contract"})
 def inner(x: Any, y: Any, count: int) -> float:
     """The sum of the products."""
     found = 0.0
@@ -568,7 +568,7 @@ def _from_source(source: str, number: str) -> int:
 SMALL = 64
 
 
-@loop
+@loop()
 def _inputs(i: Any, lists: Any, base: Any, lanes: int) -> Any:
     """The pointer to the values of a layer, one after the other: a copy if they stand apart."""
     if i[5] < 0:

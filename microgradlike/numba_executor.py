@@ -18,7 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
 
 import numpy
-from numba import njit
 
 from microgradlike import kernels
 from microgradlike.arrays import CONDITIONS
@@ -47,7 +46,7 @@ from microgradlike.program import (
     Stage,
     Sums,
 )
-from microgradlike.rewriting import ARITY
+from microgradlike.rewriting import ARITY, loop
 from microgradlike.tape import NAMES
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
@@ -499,17 +498,17 @@ class _Machine:
 # ---- Running -----------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True)
-def _run_list(table: Any, place: int, lists: int, values: int, errors: int, theta: int, slopes: int,
+@loop(nogil=True)
+def _run_list(table: Any, of: Any, lists: int, values: int, errors: int, theta: int, slopes: int,
               lanes: int, first: int) -> None:  # fmt: skip
-    address = table[place, 0]
+    address, count = of
     code = words(address)
-    for k in range(table[place, 1]):
+    for k in range(count):
         invoke(code[k * WIDTH], address + 8 * k * WIDTH, lists, values, errors, table[ONCE, 0],
                table[OWED, 0], theta, slopes, lanes, first)  # fmt: skip
 
 
-@njit(cache=True, nogil=True)
+@loop(nogil=True)
 def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: Any, seeds: Any,
            found: Any) -> Any:  # fmt: skip
     """Compute rows, and go back from the outputs once for each row of ``seeds``.
@@ -532,17 +531,19 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
     values_at, errors_at = table[VALUES, 0], table[ERRORS, 0]
     values, errors = numbers_at(values_at, theta), numbers_at(errors_at, theta)
     count, direct = table[PARAMETER_COUNT, 0], table[DIRECT, 0]
+    one = numpy.int64(1)  # a plain 1 would be compiled for itself
     shared = words(table[SHARED, 0])
     if direct:
         for k in range(table[SHARED, 1]):
             once[shared[k]] = theta[shared[k]]
-        theta_at, slopes_at = int(theta.ctypes.data), int(slopes.ctypes.data)
+        theta_at = numpy.int64(theta.ctypes.data)
+        slopes_at = numpy.int64(slopes.ctypes.data)
     else:
         for k in range(count):
             once[k] = theta[k]
         theta_at, slopes_at = table[ONCE, 0], table[OWED, 0]
-    _run_list(table, ONCE_FORWARD, table[ONCE_LISTS, 0], table[ONCE, 0], table[OWED, 0], theta_at,
-              slopes_at, 1, 1)  # fmt: skip
+    _run_list(table, table[ONCE_FORWARD], table[ONCE_LISTS, 0], table[ONCE, 0], table[OWED, 0],
+              theta_at, slopes_at, one, one)  # fmt: skip
     sources, copies = words(table[SOURCES, 0]), words(table[COPIES, 0])
     signs = numbers_at(table[SIGNS, 0], theta)
     for k in range(table[SOURCES, 1]):
@@ -566,8 +567,8 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
             into = row(moved(values, slot * lanes), lanes)
             for lane in range(lanes):
                 into[lane] = numbers_at(place + lane * by_row, results)[0]
-        _run_list(table, FORWARD, table[LISTS, 0], values_at, errors_at, theta_at, slopes_at, lanes,
-                  start == 0)  # fmt: skip
+        _run_list(table, table[FORWARD], table[LISTS, 0], values_at, errors_at, theta_at, slopes_at,
+                  lanes, int(start == 0))  # fmt: skip
         if len(results):
             for k in range(output_count):
                 slot = outputs[2 * k + 1]
@@ -590,8 +591,8 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
                     else:
                         for lane in range(lanes):
                             errors[slot * lanes + lane] += seed
-            _run_list(table, BACKWARD, table[LISTS, 0], values_at, errors_at, theta_at, slopes_at,
-                      lanes, start == 0)  # fmt: skip
+            _run_list(table, table[BACKWARD], table[LISTS, 0], values_at, errors_at, theta_at,
+                      slopes_at, lanes, int(start == 0))  # fmt: skip
             if found[0]:
                 for slot in range(inputs):
                     place = found[0] + going * found[1] + found[3 + slot] + start * found[2]
@@ -602,8 +603,8 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
     if passes and table[SCATTERS, 0]:
         for k in range(table[SOURCES, 1]):
             owed[sources[k]] += signs[k] * owed[copies[k]]
-        _run_list(table, ONCE_BACKWARD, table[ONCE_LISTS, 0], table[ONCE, 0], table[OWED, 0],
-                  theta_at, slopes_at, 1, 1)  # fmt: skip
+        _run_list(table, table[ONCE_BACKWARD], table[ONCE_LISTS, 0], table[ONCE, 0],
+                  table[OWED, 0], theta_at, slopes_at, one, one)  # fmt: skip
         if direct:
             for k in range(table[SHARED, 1]):
                 slopes[shared[k]] = owed[shared[k]]
@@ -730,7 +731,7 @@ def _in_order(drive: Callable[..., Ran], machines: list[_Machine], pieces: Itera
     return Ran(errors, total, finite)
 
 
-@njit(cache=True)
+@loop()
 def _where(found: Any, start: int, inputs: Any) -> Any:
     """Where the errors of the inputs are written, from a row on; see ``_drive``."""
     by_pass, by_row, by_column = found.strides
@@ -750,7 +751,7 @@ def _strides(parts: Sequence[Array]) -> Words:
     return found
 
 
-@njit(cache=True)
+@loop()
 def _stride(found: Any, place: int, part: Any) -> None:
     found[place, 0] = part.ctypes.data
     found[place, 1], found[place, 2] = part.strides

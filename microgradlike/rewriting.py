@@ -10,6 +10,7 @@ or it differs from row to row, ``ROWS``. "Lower" below means of an earlier stage
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy
@@ -22,17 +23,30 @@ try:
     from numba import njit
 except ImportError:
 
-    def loop(function: F) -> F:
+    def loop(**_: Any) -> Callable[[F], F]:
         """Without numba the loops are plain Python."""
-        return function
+        return lambda function: function
 else:
+    # To tell whether kept code is still right, numba looks at the file of the function alone. But a
+    # loop has numbers and functions of other files in it, such as the codes of operations.
+    _HERE = Path(__file__).parent
+    STAMP = tuple(
+        ((_HERE / name).stat().st_mtime_ns, (_HERE / name).stat().st_size)
+        for name in ("ops.py", "tape.py", "rewriting.py", "kernels.py", "numba_executor.py")
+    )
 
-    def loop(function: F) -> F:
+    def loop(**options: Any) -> Callable[[F], F]:
         """Compile once per machine: the code is kept beside this file, or in the user's cache."""
-        try:
-            return cast("F", njit(cache=True)(function))
-        except RuntimeError:  # neither can be written
-            return cast("F", njit(function))
+
+        def compiled(function: F) -> F:
+            try:
+                kept = njit(cache=True, **options)(function)
+            except RuntimeError:  # neither can be written
+                return cast("F", njit(**options)(function))
+            kept._cache._cache_file._source_stamp = STAMP
+            return cast("F", kept)
+
+        return compiled
 
 
 CONSTANT, ONCE, ROWS = 0, 1, 2
@@ -63,7 +77,7 @@ _KEEP, _AND, _OR, _NOT = (CODES[name] for name in ("keep", "and", "or", "not"))
 # ---- From a tape to a graph without repetition -------------------------------------------------
 
 
-@loop
+@loop()
 def _merge_equal(op: Any, left: Any, right: Any, arity: Any, commutes: Any) -> Any:
     """For each node the first that computes the same: a table of those seen, by their hash."""
     count = len(op)
@@ -97,7 +111,7 @@ def _merge_equal(op: Any, left: Any, right: Any, arity: Any, commutes: Any) -> A
     return same
 
 
-@loop
+@loop()
 def _mark_live(op: Any, left: Any, right: Any, arity: Any, live: Any) -> None:
     """What the live nodes were computed from is live."""
     for n in range(len(op) - 1, -1, -1):
@@ -185,7 +199,7 @@ class Graph:
         return tuple(array.tobytes() for array in arrays)
 
 
-@loop
+@loop()
 def _find_reach(
     op: Any, left: Any, right: Any, arity: Any, sends: Any, reach: Any, count: int
 ) -> int:
@@ -224,7 +238,7 @@ def _find_reach(
     return end
 
 
-@loop
+@loop()
 def _find_stages(
     op: Any, left: Any, right: Any, arity: Any, sends: Any, stage: Any, depends: Any
 ) -> None:
@@ -250,7 +264,7 @@ def _find_stages(
 GONE, PLAIN, FORM, FOLD = 0, 1, 2, 3
 
 
-@loop
+@loop()
 def _find_roots(
     op: Any, left: Any, right: Any, arity: Any, stage: Any, folds: Any, is_output: Any,
     role: Any, root: Any, sign: Any, uses: Any, blocked: Any,
@@ -290,7 +304,7 @@ def _find_roots(
 WEIGHTED, UNIT, PRODUCT, BIAS = 0, 1, 2, 3
 
 
-@loop
+@loop()
 def _count_terms(
     op: Any, left: Any, right: Any, arity: Any, stage: Any, uses: Any, blocked: Any, is_output: Any,
     root: Any, counts: Any,
@@ -306,7 +320,7 @@ def _count_terms(
                 counts[root[n], _kind(op, left, right, stage, uses, blocked, n, operand)] += 1
 
 
-@loop
+@loop()
 def _kind(
     op: Any, left: Any, right: Any, stage: Any, uses: Any, blocked: Any, n: int, operand: int
 ) -> int:
@@ -320,7 +334,7 @@ def _kind(
     return UNIT
 
 
-@loop
+@loop()
 def _collect_terms(
     op: Any, left: Any, right: Any, arity: Any, stage: Any, uses: Any, blocked: Any,
     root: Any, sign: Any, role: Any, weighted: Any, products: Any, used: Any,
@@ -448,7 +462,7 @@ class Forms:
         used[graph.left[short]] = used[graph.right[short]] = True
 
 
-@loop
+@loop()
 def find_levels(
     op: Any, left: Any, right: Any, arity: Any, stage: Any, role: Any,
     start: Any, operands: Any, order: Any, level: Any,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import random
 import threading
 from typing import Any
@@ -22,6 +23,7 @@ from microgradlike import (
     losses,
     maximum,
     no_grad,
+    rewriting,
     softmax,
     sqrt,
     tanh,
@@ -418,6 +420,16 @@ def test_single_precision() -> None:
     ]
     with pytest.raises(ValueError, match='dtype is "float64" or "float32", but got'):
         compile(loss, dtype="half")
+
+
+def test_kept_machine_code_is_stamped_with_all_files_that_it_is_made_of() -> None:
+    compile(lambda x: x * 2)([1.0])
+    find_levels: Any = rewriting.find_levels
+    kept = find_levels._cache._cache_file
+    with open(kept._index_path, "rb") as file:
+        pickle.load(file)  # the version of numba
+        stamp, _ = pickle.load(file)
+    assert stamp == rewriting.STAMP
 
 
 def test_threads_may_share_a_compiled_function() -> None:
