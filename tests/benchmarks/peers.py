@@ -454,6 +454,22 @@ def expression() -> Works:
     return works
 
 
+def threads() -> Works:
+    """The moons network on 100,000 rows, with two threads; and with one."""
+    model = MLP(2, [16, 16, 1], seed=0)
+    X, y = DRAW.normal(size=(100_000, 2)), numpy.sign(DRAW.normal(size=100_000))
+
+    def loss(x: Any, y: Any) -> Any:
+        return (1 - y * model(x)).relu() + 1e-4 * sum(p * p for p in model.parameters())
+
+    def on(count: int) -> Callable[[], object]:
+        c = compile(loss, threads=count).trace(X, y)
+        theta = c.theta()
+        return lambda: c.value_and_grad(theta, X, y)
+
+    return {"ours": on(2), "one thread": on(1)}
+
+
 WORKS: dict[str, tuple[Callable[[], Works], int, int]] = {
     "moons": (moons, 21, 200),
     "scalars": (scalars, 7, 3),
@@ -466,6 +482,7 @@ WORKS: dict[str, tuple[Callable[[], Works], int, int]] = {
     "bundle": (bundle, 9, 1),
     "options": (options, 5, 1),
     "expression": (expression, 15, 100),
+    "threads": (threads, 15, 2),
 }
 
 
