@@ -11,15 +11,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-import itertools
-import math
-import mmap
 import pickle
 import random
 import sys
 import types
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import numpy
 import numpy.typing
@@ -31,6 +28,7 @@ from microgradlike.inputs import describe, function
 from microgradlike.numpy_executor import INPUTS, PARAMETERS, NumpyExecutor, Ran
 from microgradlike.program import Program, build
 from microgradlike.rewriting import Graph
+from microgradlike.rows import CHUNK, FLOAT, Arguments, Columns, How, Rows
 from microgradlike.tape import Tape, TracingError, trace
 from microgradlike.typeset import counted
 
@@ -38,12 +36,6 @@ Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 
 #: A function has at most so many paths: ways in which its branches are taken together.
 MOST_PATHS = 256
-
-#: After so many rows the pages of a file are let go.
-_PAGES = 2**18
-
-#: With branches, rows are sorted by their paths so many at a time.
-CHUNK = 65536
 
 
 def compile(f: Callable[..., Any], *, threads: int = 1, dtype: str = "float64") -> Compiled:
@@ -81,22 +73,6 @@ def compile(f: Callable[..., Any], *, threads: int = 1, dtype: str = "float64") 
     return Compiled(f, how=How(threads, dtype))
 
 
-class How(NamedTuple):
-    """How a compiled function runs; see ``compile``."""
-
-    threads: int = 1
-    dtype: str = "float64"
-
-    def check(self) -> How:
-        """Itself, unless there is no such way."""
-        if type(self.threads) is not int or self.threads < 1:
-            given = describe(self.threads)
-            raise ValueError(f"threads is a whole number, at least 1, but got {given}")
-        if self.dtype not in ("float64", "float32"):
-            raise ValueError(f'dtype is "float64" or "float32", but got {describe(self.dtype)}')
-        return self
-
-
 class Compiled:
     """A compiled function; see ``compile``.
 
@@ -119,7 +95,7 @@ class Compiled:
         self._how = (how or How()).check()
         self._sending = sending
         self._shapes: list[tuple[int, ...]] = []
-        self._example: _Arguments | None = None
+        self._example: Arguments | None = None
         self._forget()
 
     def _forget(self) -> None:
@@ -259,13 +235,13 @@ class Compiled:
         arguments = self._arguments(columns)
         return self._value_and_grad(self._checked(theta), arguments, reduce)
 
-    def _value(self, arguments: _Arguments, reduce: str) -> float:
+    def _value(self, arguments: Arguments, reduce: str) -> float:
         self._need_single("a mean or a sum over rows")
         *_, total = self._run(None, arguments)
         return total / arguments.rows if reduce == "mean" else total
 
     def _value_and_grad(
-        self, theta: Array | None, arguments: _Arguments, reduce: str
+        self, theta: Array | None, arguments: Arguments, reduce: str
     ) -> tuple[float, Array]:
         self._need_single("a mean or a sum over rows")
         seeds = _share(arguments.rows if reduce == "mean" else 1)
@@ -482,7 +458,7 @@ class Compiled:
                 "call it on some rows first, or c.trace(X, ...)"
             )
 
-    def _trace(self, arguments: _Arguments, row: int) -> _Path:
+    def _trace(self, arguments: Arguments, row: int) -> _Path:
         if len(self._paths) >= MOST_PATHS:
             frames = [frame for _, frame in self._paths[-1].tape.guards.values()]
             line = f"{frames[-1][0]}, line {frames[-1][1]}" if frames else "a comparison"
@@ -520,7 +496,7 @@ class Compiled:
     def _run(
         self,
         theta: Array | None,
-        arguments: _Arguments,
+        arguments: Arguments,
         seeds: Any = None,
         mode: int = 0,
         jacobian: Array | None = None,
@@ -572,7 +548,7 @@ class Compiled:
                 self._name_anomaly(numbers, arguments)
         return results, gradient, total
 
-    def _name_anomaly(self, theta: Array, arguments: _Arguments) -> None:
+    def _name_anomaly(self, theta: Array, arguments: Arguments) -> None:
         """Run row after row with the engine, which names the operation that is not finite."""
         kept = [(parameter, parameter.data, parameter.grad) for parameter in self._parameters]
         try:
@@ -586,7 +562,7 @@ class Compiled:
             for parameter, number, gradient in kept:
                 parameter.data, parameter.grad = number, gradient
 
-    def _split(self, theta: Array | None, arguments: _Arguments) -> Iterator[tuple[_Path, Any]]:
+    def _split(self, theta: Array | None, arguments: Arguments) -> Iterator[tuple[_Path, Any]]:
         """The rows of each path; None for all."""
 
         def now() -> Array:
@@ -623,8 +599,8 @@ class Compiled:
                 left = left[~taken]
                 place += 1
 
-    def _arguments(self, columns: Sequence[Any]) -> _Arguments:
-        arguments = _Arguments(columns, self._how)
+    def _arguments(self, columns: Sequence[Any]) -> Arguments:
+        arguments = Arguments(columns, self._how)
         if not self._shapes:
             shapes = arguments.shapes
         else:
@@ -644,7 +620,7 @@ class Compiled:
 
     def _checked(self, theta: Any) -> Array:
         self._known()
-        if type(theta) is numpy.ndarray and theta.dtype is _FLOAT:
+        if type(theta) is numpy.ndarray and theta.dtype is FLOAT:
             checked: Array = theta
             if checked.shape == (len(self._parameters),):
                 return checked
@@ -703,7 +679,7 @@ def _held() -> int:
 _HELD = _held()
 
 
-def _executor(program: Program, columns: _Columns, dtype: str) -> Any:
+def _executor(program: Program, columns: Columns, dtype: str) -> Any:
     """What runs a program fastest: machine code, if numba is installed and has a kernel for all."""
     try:
         from microgradlike.numba_executor import NumbaExecutor, supports
@@ -723,7 +699,7 @@ class _Replay:
         outputs: which outputs of the function it computes, if not all.
     """
 
-    def __init__(self, program: Program, arguments: _Arguments, outputs: Any = None) -> None:
+    def __init__(self, program: Program, arguments: Arguments, outputs: Any = None) -> None:
         self.program = program
         self.columns = arguments.columns(program.inputs)
         self.executor = _executor(program, self.columns, arguments.how.dtype)
@@ -743,14 +719,14 @@ class _Replay:
         return self
 
     def run(
-        self, theta: Array, arguments: _Arguments, rows: Any, results: Array | None,
+        self, theta: Array, arguments: Arguments, rows: Any, results: Array | None,
         seeds: Array | None = None, mode: int = 0, jacobian: Array | None = None,
     ) -> Ran:  # fmt: skip
         """Run all rows, or some, and write their outputs."""
         if self.outputs is not None and seeds is not None:
             seeds = seeds[:, self.outputs]
         numbers = theta[: self.take.stop] if isinstance(self.take, slice) else theta[self.take]
-        some = _Rows(arguments, self.columns, rows)
+        some = Rows(arguments, self.columns, rows)
         if rows is None or jacobian is None:
             ran: Ran = self.executor.run(numbers, some, results, seeds, mode, jacobian)
             return ran
@@ -764,7 +740,7 @@ class _Path:
     """The rows that take the same branches: their tape, and how to run it."""
 
     def __init__(
-        self, tape: Tape, others: list[_Path], arguments: _Arguments, sending: int | None
+        self, tape: Tape, others: list[_Path], arguments: Arguments, sending: int | None
     ) -> None:
         self.tape, self.arguments, self.sending = tape, arguments.one(), sending
         self.single = tape.single
@@ -813,7 +789,7 @@ class _Path:
             self._exact[only] = replay.place(self.places, len(self.places))
         return self._exact[only]
 
-    def takes(self, theta: Array, arguments: _Arguments, rows: Any) -> Any:
+    def takes(self, theta: Array, arguments: Arguments, rows: Any) -> Any:
         """Which of these rows take this path."""
         if self.guards is None:
             return numpy.ones(len(rows), bool)
@@ -822,153 +798,12 @@ class _Path:
         return (found == self.expected).all(axis=1)
 
 
-class _Arguments:
-    """Arrays with one entry for each row, checked.
-
-    Attributes:
-        shapes: of one row, for each argument.
-        rows: how many there are.
-        how: they are run.
-        flat: the arguments, shape (rows, numbers of a row).
-    """
-
-    def __init__(self, columns: Sequence[Any], how: How) -> None:
-        self.how = how
-        if not columns:
-            raise TypeError(
-                "a compiled function takes an array for each argument, with one entry for each "
-                "row, but got none"
-            )
-        # What is checked here is paid for at every call, so what needs no check is told at once.
-        self.arrays = [
-            column
-            if type(column) is numpy.ndarray and column.dtype is _FLOAT and column.ndim
-            else _array(column, place)
-            for place, column in enumerate(columns, 1)
-        ]
-        self.shapes = [array.shape[1:] for array in self.arrays]
-        self.rows = len(self.arrays[0])
-        for array in self.arrays:
-            if len(array) != self.rows:
-                raise ValueError(
-                    "all arguments have one entry for each row, but got "
-                    f"{', '.join(str(len(array)) for array in self.arrays)} entries"
-                )
-        if not self.rows:
-            raise ValueError("there are no rows: all arguments are empty")
-        self.flat = [
-            array if array.ndim == 2 else array.reshape(self.rows, math.prod(array.shape[1:]))
-            for array in self.arrays
-        ]
-        self.read = 0
-        self.files = [column._mmap for column in columns if _is_file(column)]
-
-    @functools.cached_property
-    def starts(self) -> list[int]:
-        """Where each argument begins among the numbers of a row, and where the last one ends."""
-        return list(itertools.accumulate(map(math.prod, self.shapes), initial=0))
-
-    @property
-    def inputs(self) -> int:
-        """How many numbers a row has."""
-        return self.starts[-1]
-
-    def let_go(self, rows: int) -> None:
-        """Now and then, let go of the pages of a file that were read: they would all stay."""
-        self.read += rows
-        if self.files and self.read > _PAGES:
-            self.read = 0
-            for file in self.files:
-                file.madvise(mmap.MADV_DONTNEED)
-
-    def one(self) -> _Arguments:
-        """The first row alone."""
-        return _Arguments([array[:1].copy() for array in self.arrays], self.how)
-
-    def example(self, row: int) -> list[Any]:
-        """One row, as floats and lists of floats."""
-        return [array[row].astype(float).tolist() for array in self.arrays]
-
-    def columns(self, inputs: Sequence[int]) -> _Columns:
-        """Where the inputs of a program stand."""
-        numbers = numpy.array(inputs, int)
-        places = numpy.searchsorted(self.starts, numbers, side="right") - 1
-        within = numbers - numpy.array(self.starts)[places]
-        parts = []
-        for place in numpy.unique(places).tolist():
-            here = numpy.flatnonzero(places == place)
-            every = len(here) == self.starts[place + 1] - self.starts[place]
-            slots = slice(int(here[0]), int(here[-1]) + 1)
-            parts.append((place, None if every else within[here], slots))
-        return _Columns(numbers, list(zip(places.tolist(), within.tolist(), strict=True)), parts)
-
-
-class _Columns(NamedTuple):
-    """The inputs of a program among the numbers of a row."""
-
-    numbers: Any
-    """Of each input its number in the row."""
-    places: list[tuple[int, int]]
-    """The argument that it is in, and its column there."""
-    parts: list[tuple[int, Any, slice]]
-    """For each argument that is used, which of its columns, None for all, and their slots."""
-
-
-class _Rows:
-    """All rows of the arguments, or some, for the inputs of a program."""
-
-    def __init__(self, arguments: _Arguments, columns: _Columns, rows: Any) -> None:
-        self.arguments, self.columns, self.rows = arguments, columns, rows
-        self.count = arguments.rows if rows is None else len(rows)
-        self.threads = arguments.how.threads
-
-    def _here(self, start: int, end: int) -> Any:
-        return slice(start, end) if self.rows is None else self.rows[start:end]
-
-    def load(self, values: Array, start: int, end: int) -> None:
-        """Put some rows into the slots of a program, a lane for each."""
-        here = self._here(start, end)
-        for place, some, slots in self.columns.parts:
-            block = self.arguments.flat[place][here]
-            values[slots] = block.T if some is None else block[:, some].T
-        self.arguments.let_go(end - start)
-
-    def store(self, errors: Array, found: Array, start: int, end: int) -> None:
-        """Take the errors of the inputs out of their slots, into (rows, inputs)."""
-        block = numpy.zeros((end - start, self.arguments.inputs))
-        block[:, self.columns.numbers] = errors.T
-        found[start:end] = block
-
-    def parts(self, most: int) -> Iterator[tuple[int, int, list[Array]]]:
-        """From which row to which, and the arguments there, as floats; so many rows at most."""
-        flat = self.arguments.flat
-        if self.rows is None and not self.arguments.files:
-            for array in flat:
-                if array.dtype is not _FLOAT:
-                    break
-            else:
-                if self.count <= most:
-                    yield 0, self.count, flat
-                    return
-        for start in range(0, self.count, most := min(most, CHUNK)):
-            end = min(start + most, self.count)
-            here = self._here(start, end)
-            yield start, end, [numpy.asarray(array[here], float) for array in flat]
-            self.arguments.let_go(end - start)
-
-
-def _is_file(column: Any) -> bool:
-    """Whether it is an array in a file, whose pages come back when they are asked for again."""
-    shared = isinstance(column, numpy.memmap) and column.mode != "c"
-    return shared and hasattr(mmap, "MADV_DONTNEED") and column._mmap is not None
-
-
 def _dice() -> Any:
     """Where the generators of random numbers stand that everybody shares."""
     return random.getstate(), pickle.dumps(numpy.random.get_state())
 
 
-_FLOAT, _NONE = numpy.dtype(float), numpy.empty(0)
+_NONE = numpy.empty(0)
 
 
 @functools.lru_cache(maxsize=64)
@@ -981,32 +816,6 @@ def _each(outputs: int) -> Array:
 def _share(rows: int) -> Array:
     """The error of one output of so many, of which the mean is taken."""
     return numpy.array([[1.0 / rows]])
-
-
-def _array(column: Any, place: int) -> Any:
-    if isinstance(column, numpy.ma.MaskedArray):
-        raise TypeError(
-            f"argument {place} is a masked array, whose masked entries would be used as they are; "
-            "say what they count as, such as column.filled(numpy.nan)"
-        )
-    try:
-        array = numpy.asarray(column)
-    except ValueError:
-        raise TypeError(
-            f"argument {place} is an array of numbers, but its lists differ in length"
-        ) from None
-    if array.dtype.kind not in "biuf":
-        raise TypeError(
-            f"argument {place} is an array of numbers, one entry for each row, but got "
-            f"{describe(column)}, an array of {array.dtype}; numpy.asarray(x, float) makes numbers "
-            "of what can be one"
-        )
-    if array.ndim == 0:
-        raise TypeError(
-            f"argument {place} has one entry for each row, but got {describe(column)}; "
-            "for a single row give an array of length 1"
-        )
-    return array
 
 
 #: Longer lists of parameters are not compared at each call.

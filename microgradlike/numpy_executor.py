@@ -787,7 +787,7 @@ class NumpyExecutor:
 
         Args:
             theta: the parameters, in the order of the program.
-            rows: the rows of the arguments; see ``compiled.py``.
+            rows: the rows of the arguments; see ``rows.py``.
             results: where the outputs are written, shape (rows, outputs).
             seeds: the error of each output, the same in all rows, shape (passes, outputs): how
                 often it goes back; None to compute only.

@@ -1,0 +1,208 @@
+"""The rows of a compiled function: checked arrays, and where a program finds its inputs in them."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import mmap
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy
+import numpy.typing
+
+from microgradlike.inputs import describe
+
+Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
+
+#: After so many rows the pages of a file are let go.
+_PAGES = 2**18
+
+#: Rows are made floats, or sorted by the paths that they take, so many at a time.
+CHUNK = 65536
+
+FLOAT = numpy.dtype(float)
+
+
+class How(NamedTuple):
+    """How a compiled function runs; see ``compile``."""
+
+    threads: int = 1
+    dtype: str = "float64"
+
+    def check(self) -> How:
+        """Itself, unless there is no such way."""
+        if type(self.threads) is not int or self.threads < 1:
+            given = describe(self.threads)
+            raise ValueError(f"threads is a whole number, at least 1, but got {given}")
+        if self.dtype not in ("float64", "float32"):
+            raise ValueError(f'dtype is "float64" or "float32", but got {describe(self.dtype)}')
+        return self
+
+
+class Arguments:
+    """Arrays with one entry for each row, checked.
+
+    Attributes:
+        shapes: of one row, for each argument.
+        rows: how many there are.
+        how: they are run.
+        flat: the arguments, shape (rows, numbers of a row).
+    """
+
+    def __init__(self, columns: Sequence[Any], how: How) -> None:
+        self.how = how
+        if not columns:
+            raise TypeError(
+                "a compiled function takes an array for each argument, with one entry for each "
+                "row, but got none"
+            )
+        # What is checked here is paid for at every call, so what needs no check is told at once.
+        self.arrays = [
+            column
+            if type(column) is numpy.ndarray and column.dtype is FLOAT and column.ndim
+            else _array(column, place)
+            for place, column in enumerate(columns, 1)
+        ]
+        self.shapes = [array.shape[1:] for array in self.arrays]
+        self.rows = len(self.arrays[0])
+        for array in self.arrays:
+            if len(array) != self.rows:
+                raise ValueError(
+                    "all arguments have one entry for each row, but got "
+                    f"{', '.join(str(len(array)) for array in self.arrays)} entries"
+                )
+        if not self.rows:
+            raise ValueError("there are no rows: all arguments are empty")
+        self.flat = [
+            array if array.ndim == 2 else array.reshape(self.rows, math.prod(array.shape[1:]))
+            for array in self.arrays
+        ]
+        self.read = 0
+        self.files = [column._mmap for column in columns if _is_file(column)]
+
+    @functools.cached_property
+    def starts(self) -> list[int]:
+        """Where each argument begins among the numbers of a row, and where the last one ends."""
+        return list(itertools.accumulate(map(math.prod, self.shapes), initial=0))
+
+    @property
+    def inputs(self) -> int:
+        """How many numbers a row has."""
+        return self.starts[-1]
+
+    def let_go(self, rows: int) -> None:
+        """Now and then, let go of the pages of a file that were read: they would all stay."""
+        self.read += rows
+        if self.files and self.read > _PAGES:
+            self.read = 0
+            for file in self.files:
+                file.madvise(mmap.MADV_DONTNEED)
+
+    def one(self) -> Arguments:
+        """The first row alone."""
+        return Arguments([array[:1].copy() for array in self.arrays], self.how)
+
+    def example(self, row: int) -> list[Any]:
+        """One row, as floats and lists of floats."""
+        return [array[row].astype(float).tolist() for array in self.arrays]
+
+    def columns(self, inputs: Sequence[int]) -> Columns:
+        """Where the inputs of a program stand."""
+        numbers = numpy.array(inputs, int)
+        places = numpy.searchsorted(self.starts, numbers, side="right") - 1
+        within = numbers - numpy.array(self.starts)[places]
+        parts = []
+        for place in numpy.unique(places).tolist():
+            here = numpy.flatnonzero(places == place)
+            every = len(here) == self.starts[place + 1] - self.starts[place]
+            slots = slice(int(here[0]), int(here[-1]) + 1)
+            parts.append((place, None if every else within[here], slots))
+        return Columns(numbers, list(zip(places.tolist(), within.tolist(), strict=True)), parts)
+
+
+class Columns(NamedTuple):
+    """The inputs of a program among the numbers of a row."""
+
+    numbers: Any
+    """Of each input its number in the row."""
+    places: list[tuple[int, int]]
+    """The argument that it is in, and its column there."""
+    parts: list[tuple[int, Any, slice]]
+    """For each argument that is used, which of its columns, None for all, and their slots."""
+
+
+class Rows:
+    """All rows of the arguments, or some, for the inputs of a program."""
+
+    def __init__(self, arguments: Arguments, columns: Columns, rows: Any) -> None:
+        self.arguments, self.columns, self.rows = arguments, columns, rows
+        self.count = arguments.rows if rows is None else len(rows)
+        self.threads = arguments.how.threads
+
+    def _here(self, start: int, end: int) -> Any:
+        return slice(start, end) if self.rows is None else self.rows[start:end]
+
+    def load(self, values: Array, start: int, end: int) -> None:
+        """Put some rows into the slots of a program, a lane for each."""
+        here = self._here(start, end)
+        for place, some, slots in self.columns.parts:
+            block = self.arguments.flat[place][here]
+            values[slots] = block.T if some is None else block[:, some].T
+        self.arguments.let_go(end - start)
+
+    def store(self, errors: Array, found: Array, start: int, end: int) -> None:
+        """Take the errors of the inputs out of their slots, into (rows, inputs)."""
+        block = numpy.zeros((end - start, self.arguments.inputs))
+        block[:, self.columns.numbers] = errors.T
+        found[start:end] = block
+
+    def parts(self, most: int) -> Iterator[tuple[int, int, list[Array]]]:
+        """From which row to which, and the arguments there, as floats; so many rows at most."""
+        flat = self.arguments.flat
+        if self.rows is None and not self.arguments.files:
+            for array in flat:
+                if array.dtype is not FLOAT:
+                    break
+            else:
+                if self.count <= most:
+                    yield 0, self.count, flat
+                    return
+        for start in range(0, self.count, most := min(most, CHUNK)):
+            end = min(start + most, self.count)
+            here = self._here(start, end)
+            yield start, end, [numpy.asarray(array[here], float) for array in flat]
+            self.arguments.let_go(end - start)
+
+
+def _is_file(column: Any) -> bool:
+    """Whether it is an array in a file, whose pages come back when they are asked for again."""
+    shared = isinstance(column, numpy.memmap) and column.mode != "c"
+    return shared and hasattr(mmap, "MADV_DONTNEED") and column._mmap is not None
+
+
+def _array(column: Any, place: int) -> Any:
+    if isinstance(column, numpy.ma.MaskedArray):
+        raise TypeError(
+            f"argument {place} is a masked array, whose masked entries would be used as they are; "
+            "say what they count as, such as column.filled(numpy.nan)"
+        )
+    try:
+        array = numpy.asarray(column)
+    except ValueError:
+        raise TypeError(
+            f"argument {place} is an array of numbers, but its lists differ in length"
+        ) from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(
+            f"argument {place} is an array of numbers, one entry for each row, but got "
+            f"{describe(column)}, an array of {array.dtype}; numpy.asarray(x, float) makes numbers "
+            "of what can be one"
+        )
+    if array.ndim == 0:
+        raise TypeError(
+            f"argument {place} has one entry for each row, but got {describe(column)}; "
+            "for a single row give an array of length 1"
+        )
+    return array
