@@ -680,12 +680,10 @@ _HELD = _held()
 
 
 def _executor(program: Program, columns: Columns, dtype: str) -> Any:
-    """What runs a program fastest: machine code, if numba is installed and has a kernel for all."""
+    """What runs a program fastest: machine code, where numba is installed."""
     try:
-        from microgradlike.numba_executor import NumbaExecutor, supports
+        from microgradlike.numba_executor import NumbaExecutor
     except ImportError:
-        return NumpyExecutor(program)
-    if not supports(program):
         return NumpyExecutor(program)
     return NumbaExecutor(program, columns.places, dtype)
 

@@ -557,6 +557,24 @@ def _from_source(source: str, number: str) -> int:
         return kernel(space["kernel"], number, cache=False)
 
 
+# ---- Under a condition -------------------------------------------------------------------------
+# i[1] = out, i[2] = outs; i[17] = another kernel, which is given the same.
+
+OTHER = 17
+
+
+def if_error_arrives(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, theta: Any,
+                     slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
+    """The other kernel, unless the errors of all outputs are zero."""
+    number, i = i, words(i)
+    count = i[2] * lanes
+    found = row(place_of(errors, i[1], lanes), count)
+    for k in range(count):
+        if found[k] != 0:
+            invoke(i[OTHER], number, lists, values, errors, once, owed, theta, slopes, lanes, first)
+            return
+
+
 # ---- Layers ------------------------------------------------------------------------------------
 # The numbers of an instruction: i[1] = out, i[2] = outs, i[3] = ins; i[4], i[5] the slots of its
 # values; i[6] = the slot of its first weight, i[7] whether that stands in theta; i[8] = the slot of

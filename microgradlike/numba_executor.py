@@ -53,7 +53,7 @@ Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 Words: TypeAlias = "numpy.typing.NDArray[numpy.int64]"
 
 #: The numbers of an instruction.
-WIDTH = 17
+WIDTH = 18
 
 #: By the field that tells whether errors of values are wanted, that of their place.
 PLACES = {11: 4, 16: 14}
@@ -174,6 +174,13 @@ class _Code:
                 for field in reversed(wanted):
                     self.send(row, values[field], field, 2)
             elif wanted:  # it adds to what it has just written
+                self.send(row, every, 0, 0)
+            return
+        if mask is NONZERO:  # what is not called does not write, so it may only add
+            fields |= {field: int(field in wanted) for field in values} | {kernels.OTHER: kernel}
+            row = self.row(self.kernel(kernels.if_error_arrives), fields, scratch, 9)
+            self.back.append(row)
+            if wanted:
                 self.send(row, every, 0, 0)
             return
         kind, top = "o" if mask.once else "v", 0
@@ -627,16 +634,6 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
     return sum_of_outputs, finite
 
 
-def supports(program: Program) -> bool:
-    """Whether there is a kernel for each instruction.
-
-    There is none for a sum of what is computed once whose error comes from some rows only.
-    """
-    return not any(
-        i.mask is NONZERO and not isinstance(i, Elementwise) for i in program.once.instructions
-    )
-
-
 class NumbaExecutor:
     """A program at work.
 
@@ -645,7 +642,7 @@ class NumbaExecutor:
     alone: the result is the same for any number of threads, to the last digit.
 
     Args:
-        program: what to run; see ``supports``.
+        program: what to run.
         columns: for each input of the program, its argument and its column there.
         number: "float64" or "float32", in which it is computed; what goes in and out is float64.
     """

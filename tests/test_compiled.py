@@ -537,6 +537,29 @@ def test_all_kinds_of_instructions_under_a_condition(once: bool) -> None:
         assert slopes[0] == pytest.approx(expected, rel=1e-11, abs=1e-13, nan_ok=True)
 
 
+@pytest.mark.parametrize("of_parameters", [False, True])
+def test_what_is_computed_once_may_get_its_error_from_some_rows(of_parameters: bool) -> None:
+    w = [Value(v) for v in (0.3, -0.5, 0.7, 1.1)]
+
+    def f(x: Any) -> Any:
+        largest = maximum(maximum(w[0], w[1]), w[2])
+        total = dot(w, w) + functions.logsumexp([w[0] * w[1], w[2], w[3] * 2]) + largest
+        both = [dot([w[a], w[b]], [tanh(w[2]), exp(w[3])]) for a, b in ((0, 1), (1, 0))]
+        return where(w[0] > 0 if of_parameters else x > 0, total * both[0] * both[1], w[1] * 2) * x
+
+    agrees_with_eager(f, NORMAL(size=7))
+    w[2].data = math.inf
+    c = compile(f).trace([1.0, -1.0])
+    for rows in ([-1.0, -2.0], [1.0, 2.0], [1.0] if of_parameters else [1.0, -2.0]):
+        ours = c.value_and_grad(c.theta(), rows, reduce="sum")[1]
+        for parameter in w:
+            parameter.grad = 0.0
+        for x in rows:
+            f(x).backward()
+        expected = [parameter.grad for parameter in c.parameters]
+        assert ours == pytest.approx(expected, rel=1e-12, nan_ok=True)
+
+
 def test_conditions_can_be_combined() -> None:
     c = compile(lambda x: where((x > 0) & (x < 1), 1.0, where((x < -1) | (x > 2), 2.0, x)))
     assert c([0.5, 1.5, -2.0, 3.0]).tolist() == [1.0, 1.5, 2.0, 2.0]
