@@ -248,10 +248,14 @@ def kernel(function: Callable[..., None], number: str, cache: bool = True) -> in
     """The address of a kernel for float64 or float32, compiled now unless it was before."""
     pointer = types.CPointer(getattr(types, number))
     given = [types.int64, types.int64, *[pointer] * 6, types.int64, types.int64]
-    compile = cfunc(types.void(*given), cache=cache, error_model="numpy", fastmath={"contract"})
-    compiled = compile(function)
-    if cache and not compiled.cache_hits and all(one.cache_hits for one in _KEPT):
-        print("compiling machine code, once on this machine: some seconds", file=sys.stderr)
+    options = {"error_model": "numpy", "fastmath": {"contract"}}
+    try:
+        compiled = cfunc(types.void(*given), cache=cache, **options)(function)
+    except RuntimeError:  # no folder can be written where it could be kept
+        cache, compiled = False, cfunc(types.void(*given), **options)(function)
+    if not compiled.cache_hits and all(one.cache_hits for one in _KEPT):
+        when = "once on this machine" if cache else "anew each time, since no cache can be written"
+        print(f"compiling machine code, {when}: some seconds", file=sys.stderr)
     _KEPT.append(compiled)
     return int(compiled.address)
 
