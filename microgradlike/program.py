@@ -336,10 +336,11 @@ class _Builder:
         self.graph = graph
         self._find(Forms(graph))
         small = self._small_sums()
-        if small.any():
+        if small.any():  # they become operations, on levels of their own
             self._find(Forms(graph, small))
 
     def _find(self, forms: Forms) -> None:
+        """What is computed, and on which level: sums, folds, and operations."""
         graph, self.forms = self.graph, forms
         self.constants: list[float] = graph.constants.tolist()
         self.zero = self._constant(0.0)
@@ -628,9 +629,10 @@ class _Builder:
         return found if sum(stop - start for start, stop in found) >= LONG else []
 
     def _kinds(self, nodes: Any, most_terms: int) -> tuple[Any, Any]:
-        """Whole numbers: nodes of one level that have the same are likely to share an instruction.
+        """What nodes are like, as whole numbers; and of sums a hash of their values.
 
-        -1 for what is worth one of its own. And of sums a number that stands for their values.
+        Nodes of a level that are of one kind are likely to share an instruction; -1 is the kind of
+        what is worth one of its own.
         """
         kinds, values = self.graph.op[self.node_of[nodes]], numpy.zeros(len(nodes), int)
         roles = self.role[nodes]
