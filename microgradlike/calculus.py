@@ -163,7 +163,7 @@ def traced_gradients(out: Traced, inputs: Sequence[Any]) -> list[Value]:
     """
     first, last = min(v.node for v in inputs), out.node + 1
     recorded = _Recorded(out.tape, last)
-    # On the inputs, on a way that the error can take. A parameter may be older than they are.
+    # On the inputs, on a way that the error can take. The output may be one of them, not the last.
     depends = bytearray(max(last, *(v.node + 1 for v in inputs)))
     for v in inputs:
         depends[v.node] = True
