@@ -273,7 +273,7 @@ class Compiled:
         """
         arguments = self._arguments(columns)
         outputs = self._paths[0].outputs
-        if arguments.inputs < outputs:  # a pass for each of them would be more work
+        if 0 < arguments.inputs < outputs:  # a pass for each of them would be more work
             found = self._derivative("jacobian", self._tangents)(*columns)
             if numpy.isfinite(found).all():  # else NaN could stand elsewhere than the engine has it
                 return found.reshape(arguments.rows, outputs, arguments.inputs)

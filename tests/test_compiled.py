@@ -638,6 +638,8 @@ def test_jacobians_of_many_outputs_are_carried_forward() -> None:
                 expected = pytest.approx(list(map(float, slopes)), rel=1e-12, nan_ok=True)
                 assert jacobian[k] == expected
     assert c._derived["jacobian"].traced
+    constant = compile(lambda x: Value(2.0))  # rows may have no numbers at all
+    assert constant.jacobian(numpy.empty((3, 0))).shape == (3, 1, 0)
 
 
 def test_hessian_vector_products() -> None:
