@@ -161,10 +161,10 @@ def traced_gradients(out: Traced, inputs: Sequence[Any]) -> list[Value]:
 
     What the error reaches only under a condition, within a branch of ``where``, is kept only there.
     """
-    first, last = min(v.node for v in inputs), out.node + 1
+    first, last = min((v.node for v in inputs), default=0), out.node + 1
     recorded = _Recorded(out.tape, last)
     # On the inputs, on a way that the error can take. The output may be one of them, not the last.
-    depends = bytearray(max(last, *(v.node + 1 for v in inputs)))
+    depends = bytearray(max([last, *(v.node + 1 for v in inputs)]))
     for v in inputs:
         depends[v.node] = True
     for node in range(first, last):
