@@ -697,7 +697,8 @@ class NumbaExecutor:
             start, end, parts = next(pieces)
             if end == rows.count:
                 return drive(machine, start, end, parts)
-            machines = [self._machine(mode, thread) for thread in range(rows.threads)]
+            threads = min(rows.threads, PIECES)  # there is not work for more
+            machines = [self._machine(mode, thread) for thread in range(threads)]
             return _in_order(drive, machines, itertools.chain([(start, end, parts)], pieces))
 
 

@@ -379,7 +379,7 @@ def test_the_number_of_threads_changes_nothing(monkeypatch: pytest.MonkeyPatch) 
         return [value, gradient.tolist(), c(given).tolist(), c.jacobian(given).tolist()]
 
     for given in (rows, rows[:, ::-1], rows.astype("float32"), rows.T.copy().T):
-        one, *others = (found(threads, given) for threads in (1, 2, 5))
+        one, *others = (found(threads, given) for threads in (1, 2, 10**9))
         assert others == [one, one]
     with pytest.raises(ValueError, match="threads is a whole number, at least 1, but got 0"):
         compile(f, threads=0)
