@@ -48,8 +48,8 @@ def compile(f: Callable[..., Any], *, threads: int = 1, dtype: str = "float64") 
         threads: over how many cores many rows are spread, where the extra ``compile`` is installed.
             The result is the same for any number, to the last digit.
         dtype: in which numbers it computes there: "float64", as the engine does, or "float32",
-            which is about twice as fast where matrices are large, with half the digits. What it is
-            given and what it returns is float64 in either case.
+            which is about twice as fast where matrices are large, with half the digits and nothing
+            beyond 3.4e38. What it is given and what it returns is float64 in either case.
 
     Returns:
         The compiled function. It can also be used as a decorator: ``@compile``.
@@ -695,12 +695,15 @@ class _Replay:
         program: what to run.
         arguments: rows such as it will be given.
         outputs: which outputs of the function it computes, if not all.
+        dtype: in which numbers it computes, if not in those of the arguments.
     """
 
-    def __init__(self, program: Program, arguments: Arguments, outputs: Any = None) -> None:
+    def __init__(
+        self, program: Program, arguments: Arguments, outputs: Any = None, dtype: str = ""
+    ) -> None:
         self.program = program
         self.columns = arguments.columns(program.inputs)
-        self.executor = _executor(program, self.columns, arguments.how.dtype)
+        self.executor = _executor(program, self.columns, dtype or arguments.how.dtype)
         self.outputs = outputs
         self.take: Any = None
         self.whole = False
@@ -752,7 +755,9 @@ class _Path:
         self.guards: _Replay | None = None
         if tape.guards:
             self.expected = numpy.array([holds for holds, _ in tape.guards.values()], float)
-            self.guards = _Replay(build(Graph(tape, list(tape.guards), 0)), arguments)
+            guards = build(Graph(tape, list(tape.guards), 0))
+            # A row takes the path that it takes when it is traced, in the numbers of the engine.
+            self.guards = _Replay(guards, arguments, dtype="float64")
         self._exact: dict[int | None, _Replay] = {}
 
     def parameters(self) -> Iterator[Value]:

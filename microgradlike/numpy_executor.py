@@ -251,14 +251,14 @@ class _Lanes:
         block, found, shape = self.block, as_slice(i.weights), i.weights.shape
         if not block.own[i.weights].all():
             read, add = self.constant(i.weights, i.signs)
-            return read, None if add is None else lambda delta, x: add(numpy.dot(delta, x.T))
+            return read, None if add is None else lambda delta, x: add(_dot(delta, x.T))
 
         def send(delta: Any, x: Any) -> None:
             errors = block.gradient[found].reshape(shape)
             if block.first:
-                numpy.dot(delta, x.T, out=errors)
+                _dot(delta, x.T, out=errors)
             else:
-                numpy.add(errors, numpy.dot(delta, x.T), out=errors)
+                numpy.add(errors, _dot(delta, x.T), out=errors)
 
         return lambda: block.theta[found].reshape(shape), send
 
@@ -334,6 +334,13 @@ def _spread(lanes: Any, errors: Any, count: int) -> Any:
     return whole
 
 
+def _dot(a: Any, b: Any, out: Any = None) -> Any:
+    """The product of two matrices; BLAS skips a factor that is a single zero, and so infinity."""
+    if a.size == 1 or b.size == 1:
+        return numpy.multiply(a, b, out=out)
+    return numpy.dot(a, b, out=out)
+
+
 def _layer(self: _Lanes, i: Layer) -> tuple[Action, Action]:
     out, errors = self.outputs(i)
     places, outs = len(i.values), len(i.weights)
@@ -346,7 +353,7 @@ def _layer(self: _Lanes, i: Layer) -> tuple[Action, Action]:
         add = self.adder(i.values[0])
 
         def forward() -> None:
-            numpy.dot(weights(), read(), out=out)
+            _dot(weights(), read(), out=out)
             if add_bias:
                 add_bias()
 
@@ -358,9 +365,9 @@ def _layer(self: _Lanes, i: Layer) -> tuple[Action, Action]:
             if send_bias:
                 send_bias()
             if add and add.assigns and live is None:
-                numpy.dot(weights().T, delta, out=add.view)
+                _dot(weights().T, delta, out=add.view)
             elif add:
-                add(_spread(live, numpy.dot(weights().T, delta), lanes))
+                add(_spread(live, _dot(weights().T, delta), lanes))
 
         return forward, backward
 

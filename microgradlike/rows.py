@@ -6,6 +6,7 @@ import functools
 import itertools
 import math
 import mmap
+import operator
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -32,13 +33,21 @@ class How(NamedTuple):
     dtype: str = "float64"
 
     def check(self) -> How:
-        """Itself, unless there is no such way."""
-        if type(self.threads) is not int or self.threads < 1:
+        """The same in plain words, unless there is no such way."""
+        try:
+            threads = 0 if isinstance(self.threads, bool) else operator.index(self.threads)
+        except TypeError:
+            threads = 0
+        if threads < 1:
             given = describe(self.threads)
             raise ValueError(f"threads is a whole number, at least 1, but got {given}")
-        if self.dtype not in ("float64", "float32"):
+        try:
+            name = "" if self.dtype is None else numpy.dtype(self.dtype).name
+        except TypeError:
+            name = ""
+        if name not in ("float64", "float32"):
             raise ValueError(f'dtype is "float64" or "float32", but got {describe(self.dtype)}')
-        return self
+        return How(threads, name)
 
 
 class Arguments:
@@ -195,10 +204,10 @@ def _array(column: Any, place: int) -> Any:
             f"argument {place} is an array of numbers, but its lists differ in length"
         ) from None
     if array.dtype.kind not in "biuf":
+        given = "" if isinstance(column, numpy.ndarray) else f"{describe(column)}, "
         raise TypeError(
-            f"argument {place} is an array of numbers, one entry for each row, but got "
-            f"{describe(column)}, an array of {array.dtype}; numpy.asarray(x, float) makes numbers "
-            "of what can be one"
+            f"argument {place} is an array of numbers, one entry for each row, but got {given}an "
+            f"array of {array.dtype}; numpy.asarray(x, float) makes numbers of what can be one"
         )
     if array.ndim == 0:
         raise TypeError(

@@ -352,6 +352,13 @@ def test_a_row_of_nan_or_infinity_leaves_the_others_alone() -> None:
     assert numpy.isnan(values[2]).all()
 
 
+def test_infinity_times_an_error_of_zero_is_nan_for_a_single_row_too() -> None:
+    w, u = Value(0.5), Value(0.2)
+    c = compile(lambda x: tanh(w * x[0] + u * x[1]))
+    _, gradient = c.trace([[-math.inf, 0.5]]).value_and_grad(c.theta(), [[-math.inf, 0.5]])
+    assert numpy.isnan(gradient).tolist() == [True, False]
+
+
 def test_arrays_in_files_and_of_other_types(tmp_path: Any) -> None:
     c = compile(lambda x: x[0] * x[1] + x[2])
     expected = c(X)
@@ -418,8 +425,15 @@ def test_single_precision() -> None:
     assert numpy.isnan(compile(loss, dtype="float32")(rows, labels)).tolist() == [
         place == 3 for place in range(50)
     ]
-    with pytest.raises(ValueError, match='dtype is "float64" or "float32", but got'):
-        compile(loss, dtype="half")
+    branch = compile(lambda x: x * 2 if x > 1 else x * 3, dtype="float32")
+    near = [1 + 1e-11, 1.0, 1 - 1e-11]  # the engine's numbers decide
+    assert branch(near).round(3).tolist() == branch(near).round(3).tolist() == [2.0, 3.0, 3.0]
+    assert branch.jacobian(near).ravel().tolist() == [2.0, 3.0, 3.0]
+    both: Any = numpy.float32
+    assert compile(loss, dtype=both, threads=numpy.int64(2))(rows, labels).shape == (50,)
+    for dtype in ("half", None, 3):
+        with pytest.raises(ValueError, match='dtype is "float64" or "float32", but got'):
+            compile(loss, dtype=dtype)
 
 
 def test_kept_machine_code_is_stamped_with_all_files_that_it_is_made_of() -> None:
