@@ -25,6 +25,8 @@ from microgradlike.ops import OPERATORS
 from microgradlike.program import build
 from microgradlike.rewriting import Graph
 from microgradlike.tape import trace
+from tests.benchmarks import networks
+from tests.benchmarks.networks import arrays_of
 from tests.benchmarks.timing import compare
 
 DRAW = numpy.random.default_rng(0)
@@ -37,29 +39,9 @@ Step = Callable[[], object]
 
 def moons() -> tuple[Step, Step, Step]:
     """MLP 2-16-16-1, 100 rows, hinge and L2: compiled, by hand, and the eager engine."""
-    model = MLP(2, [16, 16, 1], seed=0)
-    X, y = DRAW.normal(size=(100, 2)), numpy.sign(DRAW.normal(size=100))
-
-    def loss(x: Any, y: Any) -> Any:
-        return (1 - y * model(x)).relu() + 1e-4 * sum(p * p for p in model.parameters())
-
+    model, loss, X, y = networks.moons(100, DRAW)
     c = compile(loss).trace(X, y)
-    theta = c.theta()
-    weights, biases = arrays(model)
-
-    def by_hand() -> object:
-        (w1, w2, w3), (b1, b2, b3) = weights, biases
-        h1 = numpy.maximum(X @ w1 + b1, 0)
-        h2 = numpy.maximum(h1 @ w2 + b2, 0)
-        margin = 1 - y * (h2 @ w3 + b3)[:, 0]
-        penalty = sum((p * p).sum() for p in (*weights, *biases))
-        value = numpy.maximum(margin, 0).mean() + 1e-4 * penalty
-        d3 = (-y * (margin > 0) / len(y))[:, None]
-        d2 = d3 @ w3.T * (h2 > 0)
-        d1 = d2 @ w2.T * (h1 > 0)
-        slopes = (X.T @ d1, h1.T @ d2, h2.T @ d3, d1.sum(0), d2.sum(0), d3.sum(0))
-        both = zip(slopes, (*weights, *biases), strict=True)
-        return value, [slope + 2e-4 * p for slope, p in both]
+    theta, start = c.theta(), arrays_of(model)
 
     def eager() -> object:
         model.zero_grad()
@@ -68,7 +50,11 @@ def moons() -> tuple[Step, Step, Step]:
         losses.l2(model.parameters()).backward()
         return None
 
-    return lambda: c.value_and_grad(theta, X, y), by_hand, eager
+    return (
+        lambda: c.value_and_grad(theta, X, y),
+        lambda: networks.moons_by_hand(start, X, y),
+        eager,
+    )
 
 
 def classifier(*sizes: int, rows: int = 128) -> tuple[Step, Step]:
@@ -82,12 +68,13 @@ def classifier(*sizes: int, rows: int = 128) -> tuple[Step, Step]:
 
     c = compile(loss).trace(X, T)
     theta = c.theta()
-    weights, biases = arrays(model)
+    start = arrays_of(model)
+    weights, biases = start[::2], start[1::2]
 
     def by_hand() -> object:
         activations = [X]
         for w, b in zip(weights, biases, strict=True):
-            sums = activations[-1] @ w + b
+            sums = activations[-1] @ w.T + b
             activations.append(numpy.maximum(sums, 0))
         largest = sums.max(axis=1, keepdims=True)
         e = numpy.exp(sums - largest)
@@ -98,18 +85,10 @@ def classifier(*sizes: int, rows: int = 128) -> tuple[Step, Step]:
         for k in reversed(range(len(weights))):
             slopes.append((activations[k].T @ delta, delta.sum(axis=0)))
             if k:
-                delta = delta @ weights[k].T * (activations[k] > 0)
+                delta = delta @ weights[k] * (activations[k] > 0)
         return value, slopes
 
     return lambda: c.value_and_grad(theta, X, T), by_hand
-
-
-def arrays(model: MLP) -> tuple[list[Any], list[Any]]:
-    """The weights (inputs x neurons) and biases of each layer."""
-    weights = [
-        numpy.array([[w.data for w in n.w] for n in layer.neurons]).T for layer in model.layers
-    ]
-    return weights, [numpy.array([n.b.data for n in layer.neurons]) for layer in model.layers]
 
 
 # ---- What a function costs ---------------------------------------------------------------------

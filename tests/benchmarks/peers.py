@@ -21,6 +21,8 @@ import numpy
 
 from microgradlike import Value, compile, cos, dot, erf, exp, log, logsumexp, relu, sin, sqrt
 from microgradlike.nn import MLP
+from tests.benchmarks import networks
+from tests.benchmarks.networks import arrays_of
 from tests.benchmarks.timing import compare
 
 
@@ -46,15 +48,6 @@ def ready(function: Callable[..., Any], *arguments: Any) -> Callable[[], object]
     """A compiled function of JAX on these arguments, until its result is there."""
     given = jax.tree.map(jnp.asarray, arguments)
     return lambda: jax.block_until_ready(function(*given))
-
-
-def arrays_of(model: MLP) -> list[Any]:
-    """Weights (neurons x inputs) and biases of each layer."""
-    found = []
-    for layer in model.layers:
-        found.append(numpy.array([[w.data for w in neuron.w] for neuron in layer.neurons]))
-        found.append(numpy.array([neuron.b.data for neuron in layer.neurons]))
-    return found
 
 
 def forward(parameters: Any, x: Any, activation: Any) -> Any:
@@ -91,12 +84,7 @@ def of_arrays(model: MLP, loss: Any, torch_loss: Any, *data: Any) -> Works:
 
 def moons() -> Works:
     """MLP 2-16-16-1, 100 rows, hinge and L2: value, gradient, and a step of SGD."""
-    model = MLP(2, [16, 16, 1], seed=0)
-    X, y = DRAW.normal(size=(100, 2)), numpy.sign(DRAW.normal(size=100))
-
-    def loss(x: Any, y: Any) -> Any:
-        return (1 - y * model(x)).relu() + 1e-4 * sum(p * p for p in model.parameters())
-
+    model, loss, X, y = networks.moons(100, DRAW)
     c = compile(loss).trace(X, y)
     theta = c.theta()
 
@@ -108,17 +96,8 @@ def moons() -> Works:
     start = arrays_of(model)
 
     def by_hand() -> object:
-        (w1, b1, w2, b2, w3, b3) = start
-        h1 = numpy.maximum(X @ w1.T + b1, 0)
-        h2 = numpy.maximum(h1 @ w2.T + b2, 0)
-        margin = 1 - y * (h2 @ w3.T + b3)[:, 0]
-        value = numpy.maximum(margin, 0).mean() + 1e-4 * sum((p * p).sum() for p in start)
-        d3 = (-y * (margin > 0) / len(y))[:, None]
-        d2 = d3 @ w3 * (h2 > 0)
-        d1 = d2 @ w2 * (h1 > 0)
-        slopes = (d1.T @ X, d1.sum(0), d2.T @ h1, d2.sum(0), d3.T @ h2, d3.sum(0))
-        both = zip(start, slopes, strict=True)
-        return value, [p - 0.01 * (slope + 2e-4 * p) for p, slope in both]
+        value, slopes = networks.moons_by_hand(start, X, y)
+        return value, [p - 0.01 * slope for p, slope in zip(start, slopes, strict=True)]
 
     works["numpy"] = by_hand
     if torch:
@@ -456,11 +435,7 @@ def expression() -> Works:
 
 def threads() -> Works:
     """The moons network on 100,000 rows, with two threads; and with one."""
-    model = MLP(2, [16, 16, 1], seed=0)
-    X, y = DRAW.normal(size=(100_000, 2)), numpy.sign(DRAW.normal(size=100_000))
-
-    def loss(x: Any, y: Any) -> Any:
-        return (1 - y * model(x)).relu() + 1e-4 * sum(p * p for p in model.parameters())
+    _, loss, X, y = networks.moons(100_000, DRAW)
 
     def on(count: int) -> Callable[[], object]:
         c = compile(loss, threads=count).trace(X, y)
