@@ -637,12 +637,14 @@ class _Builder:
         kinds, values = self.graph.op[self.node_of[nodes]], numpy.zeros(len(nodes), int)
         roles = self.role[nodes]
         sums, folds = numpy.flatnonzero(roles == FORM), numpy.flatnonzero(roles == FOLD)
-        start, end = self.bounds[nodes[sums]], self.bounds[nodes[sums] + 1]
-        dots = numpy.where(self.kind[start] == UNIT, 0, 1 + 4 * (end - start) + self.kind[start])
-        kinds[sums] = numpy.where(end - start <= most_terms, _DOTS + dots, -1)
-        spread = self.second.astype(int) * 2654435761 % 2**32
-        hashes = numpy.append(0, numpy.cumsum(spread))
-        values[sums] = hashes[end] - hashes[start]
+        start = self.bounds[nodes[sums]]
+        terms = self.bounds[nodes[sums] + 1] - start
+        dots = numpy.where(self.kind[start] == UNIT, 0, 1 + 4 * terms + self.kind[start])
+        kinds[sums] = numpy.where(terms <= most_terms, _DOTS + dots, -1)
+        short = numpy.flatnonzero(terms <= most_terms)
+        for k in range(most_terms):
+            longer = short[terms[short] > k]
+            values[sums[longer]] += self.second[start[longer] + k].astype(int) * 2654435761 % 2**32
         if len(folds):
             length = numpy.bincount(self.forms.operands.of, minlength=len(self.stage))
             kinds[folds[length[nodes[folds]] > most_terms]] = -1
