@@ -113,13 +113,13 @@ class _Code:
         self.backward = [rows for some in reversed(back) for rows in some]
         self.in_order = [target for some in reversed(targets) for target in some]
 
-    def place(self, slots: Any) -> list[int]:
-        """Slots as two numbers: where they begin in a row, or where they are listed."""
+    def place(self, field: int, slots: Any) -> dict[int, int]:
+        """Slots as two fields: where they begin in a row, or where they are listed."""
         found = as_slice(slots)
         if found is not None:
-            return [found.start, -1]
+            return {field: found.start, field + 1: -1}
         self.lists += slots.ravel().tolist()
-        return [0, len(self.lists) - slots.size]
+        return {field: 0, field + 1: len(self.lists) - slots.size}
 
     def calls(self, functions: Sequence[int]) -> int:
         """Where the addresses of functions are listed."""
@@ -166,38 +166,33 @@ class _Code:
         """
         every = numpy.concatenate([slots.ravel() for slots in values.values()])
         wanted = [field for field, slots in values.items() if self.wanted(slots)]
-        if mask is None:
+        if mask is None or mask is NONZERO:
             fields |= {field: int(field in wanted) for field in values}
+            writes = len(values) == 1 or len(numpy.unique(every)) == len(every)
+            if mask is NONZERO:  # what is not called does not write
+                fields[kernels.OTHER], writes = kernel, False
+                kernel = self.kernel(kernels.if_error_arrives)
             row = self.row(kernel, fields, scratch, 9)
             self.back.append(row)
-            if len(values) == 1 or len(numpy.unique(every)) == len(every):
+            if writes:
                 for field in reversed(wanted):
                     self.send(row, values[field], field, 2)
-            elif wanted:  # it adds to what it has just written
-                self.send(row, every, 0, 0)
-            return
-        if mask is NONZERO:  # what is not called does not write, so it may only add
-            fields |= {field: int(field in wanted) for field in values} | {kernels.OTHER: kernel}
-            row = self.row(self.kernel(kernels.if_error_arrives), fields, scratch, 9)
-            self.back.append(row)
-            if wanted:
+            elif wanted:  # it adds, perhaps to what it has just written
                 self.send(row, every, 0, 0)
             return
         kind, top = "o" if mask.once else "v", 0
         out, count = fields[1], fields[2]
-        outs = numpy.arange(out, out + count)
 
         def condition(field: int, size: int) -> dict[int, int]:
-            return dict(enumerate(self.place(numpy.full(size, mask.slots[0])), field))
+            return self.place(field, numpy.full(size, mask.slots[0]))
 
+        read = {1: numpy.arange(out, out + count)}
+        read |= {PLACES[field]: slots for field, slots in values.items()}
         copies = {}
-        for at, slots in {
-            1: outs,
-            **{PLACES[field]: slots for field, slots in values.items()},
-        }.items():
+        for at, slots in read.items():
             copies[at] = top
-            place = dict(enumerate(self.place(slots), kernels.Y))
-            place |= {1: top, 2: slots.size} | condition(kernels.X, slots.size)
+            place = {1: top, 2: slots.size} | condition(kernels.X, slots.size)
+            place |= self.place(kernels.Y, slots)
             self.back.append(self.single("keep", f"{kind}v", place, 1))
             top += slots.size
         place = {1: out, 2: count, kernels.X: 0, kernels.X + 1: -1, kernels.ASSIGN: 1}
@@ -208,8 +203,7 @@ class _Code:
         self.back.append(self.row(kernel, fields, top + scratch, 9, *copies))
         for field in reversed(wanted):
             slots = values[field]
-            place = dict(enumerate(self.place(slots), kernels.X))
-            place |= {1: copies[PLACES[field]], 2: slots.size}
+            place = {1: copies[PLACES[field]], 2: slots.size} | self.place(kernels.X, slots)
             place |= condition(kernels.MASK, slots.size)
             row = self.single("detach", "v", place, 1, by="x", mask=kind)
             self.back.append(row)
@@ -260,18 +254,17 @@ def _layer(code: _Code, i: Layer) -> None:
     outs, ins = i.weights.shape
     own = bool(machine.own[i.weights].all())
     weights = int(i.weights[0, 0]) if own else machine.keep(i.weights.ravel(), _flat(i.signs))
-    fields = {2: outs, 3: ins, 6: weights, 7: int(own), 10: kernels.GEMM[machine.number]} | _bias(
-        code, i
-    )
+    fields = {2: outs, 3: ins, 6: weights, 7: int(own), 10: kernels.GEMM[machine.number]}
+    fields |= _bias(code, i)
     fields[12] = int(code.active and machine.wanted(i.weights))
     places = []
     for place, slots in enumerate(i.values):
-        start, where = code.place(slots)
-        here = fields | {1: i.out + place * outs, 4: start, 5: where}
+        here = fields | {1: i.out + place * outs} | code.place(4, slots)
         if i.bias is not None:
             here[8] += place * outs
-        places.append((here, slots, ins if where >= 0 else 0))
-        code.forward.append(code.row(code.kernel(kernels.layer), here, places[-1][2], 9))
+        scratch = ins if here[5] >= 0 else 0
+        places.append((here, slots, scratch))
+        code.forward.append(code.row(code.kernel(kernels.layer), here, scratch, 9))
     if code.active:
         for here, slots, scratch in reversed(places):
             code.go_back(code.kernel(kernels.layer_back), i.mask, here, {11: slots}, scratch)
@@ -289,8 +282,7 @@ def _weights(code: _Code, weights: Any, signs: Any) -> int:
 
 
 def _sums(code: _Code, i: Sums) -> None:
-    start, where = code.place(i.values)
-    fields = {1: i.out, 2: i.count, 3: i.values.shape[1], 4: start, 5: where}
+    fields = {1: i.out, 2: i.count, 3: i.values.shape[1]} | code.place(4, i.values)
     fields |= {6: _weights(code, i.weights, i.signs)} | _bias(code, i)
     code.forward.append(code.row(code.kernel(kernels.sums), fields, 0))
     if code.active:
@@ -299,9 +291,8 @@ def _sums(code: _Code, i: Sums) -> None:
 
 
 def _products(code: _Code, i: Products) -> None:
-    first, second = code.place(i.first), code.place(i.second)
     fields = {1: i.out, 2: i.count, 3: i.first.shape[1]}
-    fields |= {4: first[0], 5: first[1], 14: second[0], 15: second[1]}
+    fields |= code.place(4, i.first) | code.place(14, i.second)
     fields |= {6: _weights(code, None, i.signs)} | _bias(code, i)
     code.forward.append(code.row(code.kernel(kernels.products), fields, 0))
     if code.active:
@@ -310,9 +301,8 @@ def _products(code: _Code, i: Products) -> None:
 
 
 def _fold(code: _Code, i: Fold) -> None:
-    start, where = code.place(i.values)
     terms = i.values.shape[1]
-    fields = {1: i.out, 2: i.count, 3: terms, 4: start, 5: where}
+    fields = {1: i.out, 2: i.count, 3: terms} | code.place(4, i.values)
     number = code.machine.number
     chain, chain_rows, functions = kernels.fold(number, i.operation, back=True)
     fields[kernels.FOLD_FUNCTIONS] = code.calls(functions)
@@ -332,7 +322,7 @@ def _elementwise(code: _Code, i: Elementwise) -> None:
     kinds = "".join("o" if operands.once else "v" for operands in i.operands)
     fields = {1: i.out, 2: i.count}
     for at, operands in zip((kernels.X, kernels.Y), i.operands, strict=False):
-        fields[at], fields[at + 1] = code.place(operands.slots)
+        fields |= code.place(at, operands.slots)
 
     code.forward.append(code.single(i.operation, kinds, fields))
     if not code.active or i.operation in CONDITIONS or i.operation == "detach":
@@ -343,7 +333,7 @@ def _elementwise(code: _Code, i: Elementwise) -> None:
     elif i.mask is not None:
         mask = "o" if i.mask.once else "v"
         slots = numpy.broadcast_to(i.mask.slots, i.count)
-        fields[kernels.MASK], fields[kernels.MASK + 1] = code.place(slots)
+        fields |= code.place(kernels.MASK, slots)
     for by, operands in reversed(list(zip("xy", i.operands, strict=False))):
         if i.operation == "keep" and by == "x":
             continue

@@ -558,10 +558,10 @@ def _computes(operation: str) -> Callable[[Any, Any, Array], None]:
         return lambda x, _, out: numpy.copyto(out, x)
     if operation == "keep":
         return lambda x, y, out: numpy.copyto(out, numpy.where(x != 0, y, -0.0))
-    if operation == "not":
-        return lambda x, _, out: numpy.equal(x, 0.0, out=out, casting="unsafe")
     if operation in CONDITIONS:
         compare = CONDITIONS[operation]
+        if operation == "not":
+            return lambda x, _, out: compare(x, out=out, casting="unsafe")
         return lambda x, y, out: compare(x, y, out=out, casting="unsafe")
     row, tie = row_of(operation)
     assert row is not None
@@ -616,7 +616,7 @@ def _operation(self: _Lanes, i: Elementwise) -> tuple[Action, Action]:
         for send in reversed(senders):
             send(errors, x, y, out)
 
-    return forward, backward
+    return forward, backward if senders else _nothing
 
 
 def _sender(send: Sender, add: Callable[[Any], None], reached: Any) -> Callable[..., None]:
