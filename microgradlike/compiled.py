@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import math
 import pickle
 import random
 import sys
@@ -23,16 +24,22 @@ import numpy.typing
 
 from microgradlike.calculus import grad, traced_tangents
 from microgradlike.engine import Value, is_detecting, is_recording, is_traced
+from microgradlike.exact import Exact, Some
 from microgradlike.functions import dot
 from microgradlike.inputs import describe, function
-from microgradlike.numpy_executor import INPUTS, PARAMETERS, NumpyExecutor, Ran
+from microgradlike.numpy_executor import INPUTS, PARAMETERS, NumpyExecutor, Ran, is_small
 from microgradlike.program import Program, build
 from microgradlike.rewriting import Graph
 from microgradlike.rows import CHUNK, FLOAT, Arguments, Columns, How, Rows
-from microgradlike.tape import Tape, TracingError, trace
+from microgradlike.tape import Tape, Traced, TracingError, trace
 from microgradlike.typeset import counted
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
+
+#: The Jacobian of more outputs than inputs is carried forward where there are so many outputs, of
+#: all rows, for each input. Else the passes back are soon done, and what carries it takes longer to
+#: be traced: as long as some twenty times so many.
+FORWARD = 20_000
 
 #: A function has at most so many paths: ways in which its branches are taken together.
 MOST_PATHS = 256
@@ -60,6 +67,11 @@ def compile(f: Callable[..., Any], *, threads: int = 1, dtype: str = "float64") 
     is part of the compiled function until ``retrace()``; what else it changes happens once. That
     includes ``p.data`` of a parameter, which is a plain number, and which Values are its
     parameters: change them by ``p.data = ...``, not by ``p = p - ...``, which makes another one.
+
+    Sums are added up in another order than they were written in: results agree with the engine's to
+    1e-12 of the magnitudes that went in, and ``(x + y) - x`` is ``y``, even if x is 1e16. NaN and
+    infinity stand where the engine has them; rows with numbers so large that the order could matter
+    are computed as they were written.
 
     >>> w, b = Value(2.0), Value(1.0)
     >>> c = compile(lambda x, y: (w * x + b - y) ** 2)
@@ -127,7 +139,7 @@ class Compiled:
             found: Array = self.function(*columns)  # within a function that is being compiled
             return found
         arguments = self._arguments(columns)
-        results, *_ = self._run(None, arguments)
+        results, _ = self._run(None, arguments)
         return results[:, 0] if self._single else results
 
     def __get__(self, instance: object, owner: type | None = None) -> Compiled:
@@ -237,7 +249,7 @@ class Compiled:
 
     def _value(self, arguments: Arguments, reduce: str) -> float:
         self._need_single("a mean or a sum over rows")
-        *_, total = self._run(None, arguments)
+        _, (_, total, _) = self._run(None, arguments)
         return total / arguments.rows if reduce == "mean" else total
 
     def _value_and_grad(
@@ -245,7 +257,7 @@ class Compiled:
     ) -> tuple[float, Array]:
         self._need_single("a mean or a sum over rows")
         seeds = _share(arguments.rows if reduce == "mean" else 1)
-        _, gradient, total = self._run(theta, arguments, seeds, PARAMETERS)
+        _, (gradient, total, _) = self._run(theta, arguments, seeds, PARAMETERS)
         return total / arguments.rows if reduce == "mean" else total, gradient
 
     def _need_single(self, what: str) -> None:
@@ -273,9 +285,10 @@ class Compiled:
         """
         arguments = self._arguments(columns)
         outputs = self._paths[0].outputs
-        if 0 < arguments.inputs < outputs:  # a pass for each of them would be more work
-            found = self._derivative("jacobian", self._tangents)(*columns)
-            if numpy.isfinite(found).all():  # else NaN could stand elsewhere than the engine has it
+        if 0 < arguments.inputs < outputs and arguments.rows * outputs > FORWARD * arguments.inputs:
+            forward = self._derivative("jacobian", self._tangents)
+            found, ran = forward._run(None, forward._arguments(columns))
+            if ran.safe and is_small(found):  # else NaN could stand elsewhere than in the engine
                 return found.reshape(arguments.rows, outputs, arguments.inputs)
         found = numpy.zeros((arguments.rows, outputs, arguments.inputs))
         self._run(None, arguments, _each(outputs), INPUTS, found.transpose(1, 0, 2))
@@ -297,9 +310,12 @@ class Compiled:
         """
         arguments = self._arguments(columns)
         outputs = self._paths[0].outputs
-        found = self._derivative("hessian", self._gradients).jacobian(*columns)
-        shape = (arguments.rows, outputs, arguments.inputs, arguments.inputs)
-        return found if self._single else found.reshape(shape)
+        shape: tuple[int, ...] = (arguments.rows, outputs, arguments.inputs, arguments.inputs)
+        if self._single:
+            shape = arguments.rows, arguments.inputs, arguments.inputs
+        if not arguments.inputs:
+            return numpy.empty(shape)
+        return self._derivative("hessian", self._gradients).jacobian(*columns).reshape(shape)
 
     def hvp(self, *columns: Any, v: Any) -> Array:
         """Each row's Hessian times a vector, without the Hessian.
@@ -322,6 +338,9 @@ class Compiled:
                 f"v has a vector for each row, shape {(arguments.rows, arguments.inputs)}, "
                 f"but got {vectors.shape}"
             )
+
+        if not arguments.inputs:
+            return numpy.empty(vectors.shape)
 
         def product(*given: Any) -> list[Any]:
             *inputs, vector = given
@@ -379,14 +398,15 @@ class Compiled:
         arguments = self._arguments(columns)
         theta = self._checked(theta)
         if seeds is None:
-            return self._run(theta, arguments)[:2]
+            return self._run(theta, arguments)[0], _NONE
         rest = [0.0] * (self._paths[0].outputs - len(seeds))
         if len(seeds) > self._paths[0].outputs:
             raise ValueError(
                 f"seeds has a number for each of {counted(self._paths[0].outputs, 'output')} at "
                 f"most, but got {len(seeds)}"
             )
-        return self._run(theta, arguments, numpy.array([[*seeds, *rest]]), PARAMETERS)[:2]
+        results, ran = self._run(theta, arguments, numpy.array([[*seeds, *rest]]), PARAMETERS)
+        return results, ran.errors
 
     def check_repeatable(self) -> None:
         """Trace the first row once more: what the function does must not change from run to run.
@@ -399,14 +419,15 @@ class Compiled:
         """
         self._known()
         first = self._paths[0]
-        dice, numbers = _dice(), [parameter.data for parameter in self._parameters]
+        reached = dict.fromkeys([*self._parameters, *_within_reach(self.function)])
+        dice, numbers = _dice(), [v.data for v in reached]
         try:
-            for parameter in self._parameters:
-                parameter.data += (abs(parameter.data) or 1.0) * 2.0**-30
+            for v in reached:
+                v.data += (abs(v.data) or 1.0) * 2.0**-30
             again = trace(self.function, first.arguments.example(0))
         finally:
-            for parameter, number in zip(self._parameters, numbers, strict=True):
-                parameter.data = number
+            for v, number in zip(reached, numbers, strict=True):
+                v.data = number
         places = [self._places.get(parameter, -1) for parameter in again.parameters]
         same = again.same_as(first.tape) and places == first.places.tolist()
         if not same or dice != _dice():
@@ -500,53 +521,30 @@ class Compiled:
         seeds: Any = None,
         mode: int = 0,
         jacobian: Array | None = None,
-    ) -> tuple[Array, Array, float]:
-        """All rows, each on its path: the outputs, the parameters' errors, and the outputs' sum.
+    ) -> tuple[Array, Ran]:
+        """All rows, each on its path: the outputs; the parameters' errors, and the outputs' sum.
 
         Without ``theta`` the parameters have the numbers that they have now. The errors of the
         inputs go into ``jacobian``, shape (passes, rows, inputs), a pass for each row of ``seeds``.
         """
         results = numpy.empty((arguments.rows, self._paths[0].outputs))
         numbers = self.theta() if theta is None else theta
-        gradient: Any = None
-        total = 0.0
+        whole: Ran | None = None
         for path, rows in self._split(theta, arguments):
             if len(numbers) < len(self._parameters):  # the path was met just now
                 numbers = self.theta()
-            replay = path.replay
             count = arguments.rows if rows is None else len(rows)
             found = results if rows is None else numpy.empty((count, path.outputs))
-            ran = replay.run(numbers, arguments, rows, found, seeds, mode, jacobian)
-            errors, total = ran.errors, total + ran.total
+            ran = path.run(numbers, arguments, rows, found, seeds, mode, jacobian)
             if rows is not None:
                 results[rows] = found
-            if not ran.finite and mode == PARAMETERS:
-                exact = path.exact(seeds[0])
-                if exact is not None:
-                    replay = exact
-                    again = (arguments, rows, None, seeds, mode)
-                    errors = replay.run(numbers, *again).errors
-            elif not ran.finite and jacobian is not None:
-                for going, seed in enumerate(seeds):
-                    here = jacobian[going : going + 1]
-                    exact = None if numpy.isfinite(here).all() else path.exact(seed)
-                    if exact is not None:
-                        exact.run(numbers, arguments, rows, None, seed[None], mode, here)
-            if mode == PARAMETERS and rows is None and replay.whole:
-                gradient = errors
-            elif mode == PARAMETERS:
-                if gradient is None:
-                    gradient = numpy.zeros(len(numbers))
-                elif len(gradient) < len(numbers):
-                    gradient = numpy.append(gradient, numpy.zeros(len(numbers) - len(gradient)))
-                gradient[replay.take] += errors
-        if gradient is None:
-            gradient = _NONE
+            whole = ran if whole is None else whole.and_then(ran)
+        assert whole is not None
         if is_detecting():
-            both = (results, gradient if jacobian is None else jacobian)
+            both = (results, whole.errors if jacobian is None else jacobian)
             if not all(numpy.isfinite(found).all() for found in both):
                 self._name_anomaly(numbers, arguments)
-        return results, gradient, total
+        return results, whole
 
     def _name_anomaly(self, theta: Array, arguments: Arguments) -> None:
         """Run row after row with the engine, which names the operation that is not finite."""
@@ -605,6 +603,11 @@ class Compiled:
             shapes = arguments.shapes
         else:
             shapes = self._shapes
+            if len(columns) != len(shapes):
+                raise TypeError(
+                    f"the function was traced with {counted(len(shapes), 'argument')}, but got "
+                    f"{counted(len(columns), 'array')}; give an array for each"
+                )
             if arguments.shapes != shapes:
                 raise ValueError(
                     f"the function was traced with rows of the shapes {_listed(shapes)}, "
@@ -694,17 +697,13 @@ class _Replay:
     Args:
         program: what to run.
         arguments: rows such as it will be given.
-        outputs: which outputs of the function it computes, if not all.
         dtype: in which numbers it computes, if not in those of the arguments.
     """
 
-    def __init__(
-        self, program: Program, arguments: Arguments, outputs: Any = None, dtype: str = ""
-    ) -> None:
+    def __init__(self, program: Program, arguments: Arguments, dtype: str = "") -> None:
         self.program = program
         self.columns = arguments.columns(program.inputs)
         self.executor = _executor(program, self.columns, dtype or arguments.how.dtype)
-        self.outputs = outputs
         self.take: Any = None
         self.whole = False
 
@@ -722,19 +721,26 @@ class _Replay:
     def run(
         self, theta: Array, arguments: Arguments, rows: Any, results: Array | None,
         seeds: Array | None = None, mode: int = 0, jacobian: Array | None = None,
+        sizes: Array | None = None,
     ) -> Ran:  # fmt: skip
         """Run all rows, or some, and write their outputs."""
-        if self.outputs is not None and seeds is not None:
-            seeds = seeds[:, self.outputs]
         numbers = theta[: self.take.stop] if isinstance(self.take, slice) else theta[self.take]
         some = Rows(arguments, self.columns, rows)
-        if rows is None or jacobian is None:
-            ran: Ran = self.executor.run(numbers, some, results, seeds, mode, jacobian)
+        own = jacobian
+        if jacobian is not None and rows is not None:
+            own = numpy.zeros((len(jacobian), len(rows), arguments.inputs))
+        ran: Ran = self.executor.run(numbers, some, results, seeds, mode, own, sizes)
+        if jacobian is not None and rows is not None:
+            jacobian[:, rows] = own
+        if mode != PARAMETERS or (self.whole and len(numbers) == len(theta)):
             return ran
-        own = numpy.zeros((len(jacobian), len(rows), arguments.inputs))
-        ran = self.executor.run(numbers, some, results, seeds, mode, own)
-        jacobian[:, rows] = own
-        return ran
+        errors = numpy.zeros(len(theta))
+        errors[self.take] = ran.errors
+        return ran._replace(errors=errors)
+
+
+#: Instead of the number of an output: all of them; the guards.
+_ALL, _GUARDS = -1, -2
 
 
 class _Path:
@@ -747,7 +753,6 @@ class _Path:
         self.single = tape.single
         self.outputs = len(tape.outputs)
         graph = Graph(tape, tape.outputs, sending)
-        self.merged = graph.merged
         self.key = (*graph.key(), *map(id, tape.parameters))
         # Paths that compute the same (a check of a label took another way) share one program.
         same = next((path for path in others if path.key == self.key), None)
@@ -758,7 +763,7 @@ class _Path:
             guards = build(Graph(tape, list(tape.guards), 0))
             # A row takes the path that it takes when it is traced, in the numbers of the engine.
             self.guards = _Replay(guards, arguments, dtype="float64")
-        self._exact: dict[int | None, _Replay] = {}
+        self._written: dict[int, Exact] = {}
 
     def parameters(self) -> Iterator[Value]:
         """Those that the path uses; the ones of a matrix in a row."""
@@ -769,35 +774,81 @@ class _Path:
     def find(self, places: dict[Value, int]) -> None:
         """Where the parameters of the path stand among those of the function."""
         self.places = numpy.array([places.get(p, -1) for p in self.tape.parameters], int)
+        self.used = self.places >= 0
         for replay in (self.replay, self.guards):
             if replay:
                 replay.place(self.places, len(places))
 
-    def exact(self, seeds: Array) -> _Replay | None:
-        """The program that puts NaN and infinity just where the engine does, if it is another one.
+    def run(
+        self, theta: Array, arguments: Arguments, rows: Any, results: Array,
+        seeds: Any = None, mode: int = 0, jacobian: Array | None = None,
+    ) -> Ran:  # fmt: skip
+        """Run all rows, or some; and those that are not safe once more, as they were written."""
+        ran = self.replay.run(theta, arguments, rows, results, seeds, mode, jacobian)
+        if ran.safe:
+            return ran
+        sizes = numpy.zeros(len(results))
+        self.replay.run(theta, arguments, rows, results, seeds, mode, jacobian, sizes)
+        every = numpy.arange(len(results)) if rows is None else rows
+        places = numpy.flatnonzero(~(sizes < math.inf))
+        unsafe = every[places]
+        for some in self._exact(theta, arguments, unsafe):
+            results[places[some.rows]] = some.outputs
+        if jacobian is not None:
+            for found, seed in zip(jacobian, seeds, strict=True):
+                for some in self._exact(theta, arguments, unsafe, seed):
+                    found[unsafe[some.rows]] = some.by_inputs
+        with numpy.errstate(all="ignore"):
+            errors, total = ran.errors, float(results[:, 0].sum())
+            if mode == PARAMETERS:
+                usual = numpy.delete(every, places)
+                errors = self._gradient(theta, arguments, usual, unsafe, seeds)
+        return Ran(errors, total, safe=False)
 
-        Operations that were merged, because they are equal, send the sum of what they were sent;
-        each for itself would have sent its own, and infinities do not add up in the same way. And
-        an output that sends no error is not one that sends an error of zero.
-        """
-        sending = [k for k, seed in enumerate(seeds) if seed]
-        only = sending[0] if self.outputs > 1 and len(sending) == 1 else None
-        if only is None and not self.merged:
-            return None
-        if only not in self._exact:
-            outputs = self.tape.outputs if only is None else [self.tape.outputs[only]]
-            limit = self.sending if only is None else None
-            graph = Graph(self.tape, outputs, limit, merge=False)
-            replay = _Replay(build(graph), self.arguments, None if only is None else [only])
-            self._exact[only] = replay.place(self.places, len(self.places))
-        return self._exact[only]
+    def _gradient(
+        self, theta: Array, arguments: Arguments, usual: Any, unsafe: Any, seeds: Any
+    ) -> Array:
+        """The errors of the parameters: from rows that are safe, and from those that are not."""
+        errors = numpy.zeros(len(theta))
+        if len(usual):
+            ran = self.replay.run(theta, arguments, usual, None, seeds, PARAMETERS)
+            if ran.safe:
+                errors = ran.errors
+            else:
+                unsafe = numpy.sort(numpy.append(usual, unsafe))
+        for some in self._exact(theta, arguments, unsafe, seeds[0]):
+            for row in some.by_parameters:  # one after the other, as the engine does
+                errors[self.places[self.used]] += row[self.used]
+        return errors
+
+    def _exact(
+        self, theta: Array, arguments: Arguments, rows: Any, seeds: Any = None
+    ) -> Iterator[Some]:
+        """Rows as they were written. An output that sends no error is not one that sends zero."""
+        sending = [] if seeds is None else numpy.flatnonzero(seeds).tolist()
+        if self.outputs > 1 and len(sending) == 1:
+            exact, seeds = self._as_written(sending[0]), seeds[sending]
+        else:
+            exact = self._as_written(_ALL)
+        return exact.run(numpy.append(theta, 0.0)[self.places], arguments, rows, seeds)
+
+    def _as_written(self, what: int) -> Exact:
+        """An output, all, or the guards."""
+        if what not in self._written:
+            wanted = {_ALL: self.tape.outputs, _GUARDS: list(self.tape.guards)}
+            outputs = wanted[what] if what < 0 else [self.tape.outputs[what]]
+            self._written[what] = Exact(self.tape, outputs)
+        return self._written[what]
 
     def takes(self, theta: Array, arguments: Arguments, rows: Any) -> Any:
         """Which of these rows take this path."""
         if self.guards is None:
             return numpy.ones(len(rows), bool)
         found = numpy.empty((len(rows), len(self.expected)))
-        self.guards.run(theta, arguments, rows, found)
+        if not self.guards.run(theta, arguments, rows, found).safe:
+            own = numpy.append(theta, 0.0)[self.places]
+            for some in self._as_written(_GUARDS).run(own, arguments, rows):
+                found[some.rows] = some.outputs
         return (found == self.expected).all(axis=1)
 
 
@@ -830,22 +881,35 @@ def _closed_over(f: Callable[..., Any]) -> Iterator[tuple[str, Sequence[Value]]]
 
     ``w = w - ...`` binds a name to another Value, which the function would use the next time.
     """
+    for name, found in _outside(f).items():
+        values = [found] if isinstance(found, Value) else found
+        few = isinstance(values, list | tuple) and 0 < len(values) <= _MOST_NAMED
+        if few and all(isinstance(value, Value) for value in values):
+            yield name, values
+
+
+def _within_reach(f: Callable[..., Any]) -> Iterator[Value]:
+    """The Values that a function finds outside of it, also in lists and as parameters of models."""
+    for found in (*_outside(f).values(), getattr(f, "__self__", f)):
+        models = callable(getattr(found, "parameters", None)) and not isinstance(found, type)
+        for value in _flat(list(found.parameters())) if models else _flat(found):
+            if isinstance(value, Value) and not isinstance(value, Traced):
+                yield value
+
+
+def _outside(f: Callable[..., Any]) -> dict[str, Any]:
+    """The names that a function finds outside of it, and what they are."""
     f = cast("types.FunctionType", getattr(f, "__func__", f))
     code = getattr(f, "__code__", None)
-    if code is None:
-        return
     outside: dict[str, Any] = {}
+    if code is None:
+        return outside
     cells = f.__closure__ or ()
     for name, cell in zip(code.co_freevars, cells, strict=True):
         with contextlib.suppress(ValueError):  # it has no contents yet
             outside[name] = cell.cell_contents
     around = f.__globals__
-    outside |= {name: around[name] for name in code.co_names if name in around}
-    for name, found in outside.items():
-        values = [found] if isinstance(found, Value) else found
-        few = isinstance(values, list | tuple) and 0 < len(values) <= _MOST_NAMED
-        if few and all(isinstance(value, Value) for value in values):
-            yield name, values
+    return outside | {name: around[name] for name in code.co_names if name in around}
 
 
 def _check_call(f: Callable[..., Any], count: int) -> None:

@@ -32,6 +32,7 @@ from microgradlike.numpy_executor import (
     first_writers,
     going_back,
     own_weights,
+    stretches,
     wanted_slots,
 )
 from microgradlike.program import (
@@ -222,21 +223,13 @@ class _Code:
         firsts, clear = first_writers(senders, self.wants, seeded)
         for target, first in zip(self.in_order, firsts, strict=True):
             target.rows[target.places, target.field] |= target.flag * first
-        return _stretches(clear)
+        return stretches(clear)
 
 
 def _joined(rows: list[Words]) -> Any:
     if len(rows) == 1:
         return rows[0]
     return numpy.concatenate([numpy.empty((0, WIDTH), numpy.int64), *rows])
-
-
-def _stretches(slots: Any) -> list[tuple[int, int]]:
-    """Slots as stretches: where each begins, and how many there are."""
-    if not len(slots):
-        return []
-    parts = numpy.split(slots, numpy.flatnonzero(numpy.diff(slots) != 1) + 1)
-    return [(int(part[0]), len(part)) for part in parts]
 
 
 def _bias(code: _Code, i: Any) -> dict[int, int]:
@@ -398,7 +391,7 @@ _ENCODERS: dict[type[Instruction], Any] = {
 ONCE_FORWARD, FORWARD, BACKWARD, ONCE_BACKWARD, ONCE_LISTS, LISTS = range(6)
 SOURCES, COPIES, SIGNS, CLEAR, FORGET, SHARED, OUTPUTS = range(6, 13)
 INPUT_PARTS, INPUT_COLUMNS, VALUES, ERRORS, ONCE, OWED = range(13, 19)
-DIRECT, LANES, PARAMETER_COUNT, SCATTERS = range(19, 23)
+DIRECT, LANES, PARAMETER_COUNT, SCATTERS, WATCHED_ONCE, WATCHED = range(19, 25)
 
 
 class _Machine:
@@ -453,9 +446,10 @@ class _Machine:
             **{BACKWARD: _joined(rows.backward)},
             **{ONCE_BACKWARD: _joined(once.backward if mode == PARAMETERS else [])},
             **{ONCE_LISTS: once.lists, LISTS: rows.lists, SOURCES: self.sources},
-            **{COPIES: self.copies, CLEAR: clear, FORGET: _stretches(numpy.flatnonzero(kept))},
+            **{COPIES: self.copies, CLEAR: clear, FORGET: stretches(numpy.flatnonzero(kept))},
             **{SHARED: shared, INPUT_PARTS: parts, INPUT_COLUMNS: [c for _, c in columns]},
-            OUTPUTS: program.outputs,
+            **{OUTPUTS: program.outputs, WATCHED: stretches(program.watched[1])},
+            WATCHED_ONCE: stretches(program.watched[0], count),
         }
         self.arrays: dict[int, Any] = {
             place: numpy.array(numbers, numpy.int64) for place, numbers in lists.items()
@@ -463,7 +457,7 @@ class _Machine:
         self.arrays[SIGNS] = numpy.array(self.signs, number)
         self.arrays |= {VALUES: self.values, ERRORS: self.errors}
         self.arrays |= {ONCE: self.once, OWED: self.owed}
-        self.table = numpy.zeros((23, 2), numpy.int64)
+        self.table = numpy.zeros((25, 2), numpy.int64)
         for place, array in self.arrays.items():
             self.table[place] = array.ctypes.data, len(array)
         self.table[DIRECT] = not program.once.instructions
@@ -515,7 +509,7 @@ def _run_list(table: Any, of: Any, lists: int, values: int, errors: int, theta: 
 
 @loop(nogil=True)
 def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: Any, seeds: Any,
-           found: Any) -> Any:  # fmt: skip
+           found: Any, sizes: Any) -> Any:  # fmt: skip
     """Compute rows, and go back from the outputs once for each row of ``seeds``.
 
     Args:
@@ -528,9 +522,10 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
         seeds: the errors of the outputs, shape (passes, outputs).
         found: for the errors of the inputs: an address, the strides by passes and by rows, and for
             each input of the program its place in bytes; the address is 0 if nobody wants them.
+        sizes: what it is that makes a row safe, shape (rows,); or shape (0,).
 
     Returns:
-        The sum of the first output over the rows; whether all errors that are wanted are finite.
+        The sum of the first output over the rows; and whether the result is safe, see ``Ran``.
     """
     once, owed = numbers_at(table[ONCE, 0], theta), numbers_at(table[OWED, 0], theta)
     values_at, errors_at = table[VALUES, 0], table[ERRORS, 0]
@@ -553,7 +548,15 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
     signs = numbers_at(table[SIGNS, 0], theta)
     for k in range(table[SOURCES, 1]):
         once[copies[k]] = signs[k] * once[sources[k]]
-    passes, finite = len(seeds), True
+    passes, safe, of_each = len(seeds), True, len(sizes) > 0
+    watched_once, watched = words(table[WATCHED_ONCE, 0]), words(table[WATCHED, 0])
+    for k in range(table[WATCHED_ONCE, 1]):
+        begin, size = watched_once[2 * k], watched_once[2 * k + 1]
+        base = numbers_at(theta_at, theta) if begin < count else once
+        numbers = moved(base, begin)
+        safe = safe and inner(numbers, numbers, size) < math.inf
+    if not safe:
+        sizes[:] = math.inf
     if passes:
         forget = words(table[FORGET, 0])
         for k in range(table[FORGET, 1]):
@@ -574,6 +577,12 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
                 into[lane] = numbers_at(place + lane * by_row, results)[0]
         _run_list(table, table[FORWARD], table[LISTS, 0], values_at, errors_at, theta_at, slopes_at,
                   lanes, int(start == 0))  # fmt: skip
+        for k in range(table[WATCHED, 1]):
+            numbers = moved(values, watched[2 * k] * lanes)
+            safe = safe and inner(numbers, numbers, watched[2 * k + 1] * lanes) < math.inf
+            for slot in range(watched[2 * k + 1] if of_each else 0):
+                for lane in range(lanes):
+                    sizes[start + lane] += numbers[slot * lanes + lane] ** 2
         if len(results):
             for k in range(output_count):
                 slot = outputs[2 * k + 1]
@@ -604,7 +613,9 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
                     for lane in range(lanes):
                         error = errors[slot * lanes + lane]
                         numbers_at(place + lane * found[2], results)[0] = error
-                        finite = finite and abs(error) < math.inf
+                        safe = safe and error * error < math.inf
+                        if of_each:
+                            sizes[start + lane] += error * error
     if passes and table[SCATTERS, 0]:
         for k in range(table[SOURCES, 1]):
             owed[sources[k]] += signs[k] * owed[copies[k]]
@@ -620,8 +631,8 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
     for k in range(len(results)):
         sum_of_outputs += results[k, 0]
     if passes and table[SCATTERS, 0]:
-        finite = inner(slopes, slopes, len(slopes)) < math.inf
-    return sum_of_outputs, finite
+        safe = safe and inner(slopes, slopes, len(slopes)) < math.inf
+    return sum_of_outputs, safe
 
 
 class NumbaExecutor:
@@ -661,6 +672,7 @@ class NumbaExecutor:
         seeds: Array | None = None,
         mode: int = 0,
         found: Array | None = None,
+        sizes: Array | None = None,
     ) -> Ran:
         """As that of the ``NumpyExecutor``."""
         if found is not None and len(self.columns) < found.shape[2]:
@@ -673,12 +685,15 @@ class NumbaExecutor:
         def drive(machine: _Machine, start: int, end: int, parts: Sequence[Array]) -> Ran:
             slopes = numpy.empty(len(theta) if mode == PARAMETERS else 0, self.number)
             some = _NOTHING if results is None else results
-            if end - start < len(some):
-                some = some[start:end]
+            of_each = _NO_SIZES if sizes is None else sizes
+            if end - start < rows.count:
+                some, of_each = some[start:end], of_each[start:end]
             where = _NOWHERE if found is None else _where(found, start, self._inputs)
             count, strides = end - start, _strides(parts)
-            found_here = _drive(machine.table, theta, slopes, strides, count, some, seeds, where)
-            return Ran(slopes.astype(float, copy=False), *found_here)
+            total, safe = _drive(
+                machine.table, theta, slopes, strides, count, some, seeds, where, of_each
+            )
+            return Ran(slopes.astype(float, copy=False), total, safe)
 
         with self._lock:
             machine = self._machine(mode)
@@ -696,11 +711,10 @@ def _in_order(drive: Callable[..., Ran], machines: list[_Machine], pieces: Itera
     """Run all pieces, as many at a time as there are machines; add up in their order."""
     lock, numbered = threading.Lock(), enumerate(pieces)
     waiting: dict[int, Ran] = {}
-    errors: Array | None = None
-    done, total, finite = 0, 0.0, True
+    done, whole = 0, Ran(numpy.empty(0), 0.0, safe=True)
 
     def work(machine: _Machine) -> None:
-        nonlocal errors, done, total, finite
+        nonlocal done, whole
         while True:
             with lock:
                 place, piece = next(numbered, (0, None))
@@ -710,13 +724,7 @@ def _in_order(drive: Callable[..., Ran], machines: list[_Machine], pieces: Itera
             with lock:
                 waiting[place] = ran
                 while done in waiting:
-                    next_errors, part, is_finite = waiting.pop(done)
-                    if errors is None:
-                        errors = next_errors
-                    else:
-                        with numpy.errstate(all="ignore"):
-                            errors += next_errors
-                    done, total, finite = done + 1, total + part, finite and is_finite
+                    done, whole = done + 1, whole.and_then(waiting.pop(done))
 
     mine, *others = machines
     with ThreadPoolExecutor(max(1, len(others))) as pool:  # it starts threads only when needed
@@ -724,8 +732,7 @@ def _in_order(drive: Callable[..., Ran], machines: list[_Machine], pieces: Itera
         work(mine)
         for one in at_work:
             one.result()  # raises what was raised there
-    assert errors is not None
-    return Ran(errors, total, finite)
+    return whole
 
 
 @loop()
@@ -754,4 +761,5 @@ def _stride(found: Any, place: int, part: Any) -> None:
     found[place, 1], found[place, 2] = part.strides
 
 
-_NOTHING, _NOWHERE = numpy.empty((0, 0)), numpy.zeros(1, numpy.int64)
+_NOTHING, _NO_SIZES = numpy.empty((0, 0)), numpy.empty(0)
+_NOWHERE = numpy.zeros(1, numpy.int64)

@@ -56,6 +56,15 @@ def as_slice(slots: Any) -> Any:
     return None
 
 
+def stretches(slots: Any, edge: int = -1) -> list[tuple[int, int]]:
+    """Slots as stretches, none across an edge: where each begins, and how many there are."""
+    if not len(slots):
+        return []
+    begins = (numpy.diff(slots) != 1) | (slots[1:] == edge)
+    parts = numpy.split(slots, numpy.flatnonzero(begins) + 1)
+    return [(int(part[0]), len(part)) for part in parts]
+
+
 def _reader(array: Array, slots: Any) -> Callable[[], Any]:
     """A function that gives the numbers in these slots: ``array`` has slots or slots x lanes."""
     found = as_slice(slots)
@@ -725,8 +734,22 @@ class Ran(NamedTuple):
     """Of each parameter, summed over the rows."""
     total: float
     """The sum of the first output over the rows."""
-    finite: bool
-    """Whether all errors that were wanted are finite, and no square of a parameter's is not."""
+    safe: bool
+    """Whether NaN and infinity are where the engine has them: all squares of the numbers that are
+    watched, and of the errors that were wanted, are finite."""
+
+    def and_then(self, other: Ran) -> Ran:
+        """Both runs together. One may know more parameters, which follow those of the other."""
+        few, errors = sorted((self.errors, other.errors), key=len)
+        with numpy.errstate(all="ignore"):
+            errors[: len(few)] += few
+            return Ran(errors, self.total + other.total, self.safe and other.safe)
+
+
+def is_small(numbers: Array, here: Any = ...) -> bool:
+    """Whether the squares of all, or of those that stand here, have a finite sum."""
+    flat = numbers[here].ravel()
+    return math.isfinite(numpy.dot(flat, flat))
 
 
 # ---- The executor ------------------------------------------------------------------------------
@@ -756,6 +779,10 @@ class NumpyExecutor:
         self._rows: dict[tuple[int, int], _Lanes] = {}
         self._block = _Block(program)
         self._direct = not program.once.instructions
+        self._watched_once, self._watched = (
+            [slice(start, start + size) for start, size in stretches(slots, count)]
+            for slots in program.watched
+        )
         self._clear = numpy.flatnonzero(~self._block.own)
         self._shared = self._clear[self._clear < count]
         self._once = _Lanes(
@@ -789,6 +816,7 @@ class NumpyExecutor:
         seeds: Array | None = None,
         mode: int = 0,
         found: Array | None = None,
+        sizes: Array | None = None,
     ) -> Ran:
         """Compute all rows, and go back from the outputs if there are seeds.
 
@@ -800,6 +828,8 @@ class NumpyExecutor:
                 often it goes back; None to compute only.
             mode: PARAMETERS or INPUTS: whose error is wanted.
             found: where the errors of the inputs are written, shape (passes, rows, inputs).
+            sizes: where the squares of each row's watched numbers, and of the errors of its inputs,
+                are added up, shape (rows,): rows are safe where that is finite.
 
         Returns:
             The error of each parameter, and what they and the outputs add up to.
@@ -816,6 +846,12 @@ class NumpyExecutor:
             for step in self._once.forward:
                 step()
             self.once_errors[self._clear] = 0.0
+            safe = all(
+                is_small(shared.theta if here.start < count else self.once, here)
+                for here in self._watched_once
+            )
+            if sizes is not None and not safe:
+                sizes[:] = math.inf
             for start in range(0, rows.count, self.lanes):
                 end = min(start + self.lanes, rows.count)
                 block = self._for(end - start, mode)
@@ -825,6 +861,10 @@ class NumpyExecutor:
                 rows.load(block.values, start, end)
                 for step in block.forward:
                     step()
+                safe = safe and all(is_small(block.values, here) for here in self._watched)
+                if sizes is not None:
+                    for here in self._watched:
+                        sizes[start:end] += (block.values[here] ** 2).sum(axis=0)
                 if results is not None:
                     for place, (once, slot) in enumerate(program.outputs):
                         results[start:end, place] = self.once[slot] if once else block.values[slot]
@@ -840,10 +880,9 @@ class NumpyExecutor:
                 errors = shared.gradient
                 errors[self._shared] = self.once_errors[self._shared]
             total = 0.0 if results is None else float(results[:, 0].sum())
-            finite = math.isfinite(numpy.dot(errors, errors))
-            return Ran(
-                errors, total, finite if found is None else bool(numpy.isfinite(found).all())
-            )
+            if found is not None and sizes is not None:
+                sizes += (found**2).sum(axis=(0, 2))
+            return Ran(errors, total, safe and is_small(errors if found is None else found))
 
     def _back(self, block: _Lanes, seeds: Any, lanes: int) -> None:
         if len(block.clear):

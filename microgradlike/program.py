@@ -294,6 +294,9 @@ class Program:
         constants: the numbers of the slots that follow.
         inputs: the slot of each input that is used, and its number.
         outputs: for each output whether it stands in ``once``, and its slot.
+        watched: the slots of ``once`` and of ``rows`` that are added up in another order than the
+            engine's, or multiplied where it squares. If the squares of their numbers have a finite
+            sum, so have the products and sums in any order: then no infinity arises on the way.
         tape: what the graph was made of, ``Graph(tape, tape.outputs)`` where those are the outputs.
     """
 
@@ -303,6 +306,7 @@ class Program:
     constants: Any
     inputs: list[int]
     outputs: list[tuple[bool, int]]
+    watched: tuple[Slots, Slots]
     tape: Tape
 
 
@@ -334,6 +338,9 @@ class _Sums(NamedTuple):
 class _Builder:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
+        if graph.as_written:
+            self._find(Forms(graph, numpy.ones(len(graph.op), bool)))
+            return
         self._find(Forms(graph))
         small = self._small_sums()
         if small.any():  # they become operations, on levels of their own
@@ -488,6 +495,7 @@ class _Builder:
             numpy.array(self.constants),
             graph.left[inputs].tolist(),
             [(bool(self.stage[node] < ROWS), int(self.slot[node])) for node in graph.outputs],
+            _watched(once, rows) if not graph.as_written else (_NONE, _NONE),
             graph.tape,
         )
 
@@ -786,6 +794,38 @@ class _Builder:
         return bias, None if (signs > 0).all() else signs
 
 
+def _watched(once: Stage, rows: Stage) -> tuple[Slots, Slots]:
+    """See ``Program``."""
+    found = numpy.zeros(once.slots, bool), numpy.zeros(rows.slots, bool)
+    for here, stage in enumerate((once, rows)):
+        for i in stage.instructions:
+            if isinstance(i, Elementwise) and i.operation == "mul":
+                left, right = i.operands
+                if left.once == right.once:
+                    found[0 if left.once else here][left.slots[left.slots == right.slots]] = True
+            elif isinstance(i, Singles):
+                left, right = i.operands
+                square = (i.operations == _MUL) & (left.slots == right.slots)
+                square &= left.once == right.once
+                found[0][left.slots[square & left.once]] = True
+                found[here][left.slots[square & ~left.once]] = True
+            elif isinstance(i, Products):
+                found[here][i.first] = found[here][i.second] = True
+            elif isinstance(i, Layer | Sums) and not _is_plain(i):
+                found[here][i.values] = True
+                for lower in (i.weights, i.bias):
+                    if lower is not None:
+                        found[0][lower] = True
+    of_once, of_rows = (numpy.flatnonzero(x).astype(numpy.int32) for x in found)
+    return of_once, of_rows
+
+
+def _is_plain(i: Layer | Sums) -> bool:
+    """Whether there is only one order: of the sum of two values, or of a single product."""
+    terms = i.values.shape[1]
+    return i.bias is None and terms <= (2 if i.weights is None else 1)
+
+
 def _runs(items: Any, keys: Any) -> Iterator[Any]:
     """The stretches of items that have the same key."""
     ends = [*(numpy.flatnonzero(keys[1:] != keys[:-1]) + 1).tolist(), len(items)]
@@ -810,4 +850,5 @@ LONG, SHORT, FEW, MOST_TERMS = 80, 8, 4, 8
 _LONG = 16
 #: Greater than this are the kinds of dot products.
 _DOTS = len(NAMES)
-_INPUT, _PARAMETER = NAMES.index("input"), NAMES.index("parameter")
+_INPUT, _PARAMETER, _MUL = (NAMES.index(name) for name in ("input", "parameter", "mul"))
+_NONE = numpy.empty(0, numpy.int32)

@@ -127,7 +127,7 @@ class Graph:
         op, left, right: as on the tape, but every operand is a node.
         constants: the numbers of the first nodes.
         outputs: the nodes of the outputs.
-        merged: whether operations were merged because they are equal.
+        as_written: whether nothing was, and nothing is to be, written in another way.
         reach: for each node the condition under which the error reaches it, ``ALWAYS`` or
             ``NEVER``: a branch of ``where`` that was not taken gets none.
 
@@ -135,13 +135,15 @@ class Graph:
         tape: of the function.
         outputs: the operands that are wanted.
         sending: how many of the first outputs send an error back; by default all.
-        merge: whether equal operations become one.
+        as_written: compute as the engine does: equal operations do not become one, a square is no
+            product, and sums are added up in the order in which they were written. Parameters
+            are further inputs of a row, so that nothing is computed once for all rows.
     """
 
     def __init__(
-        self, tape: Tape, outputs: Any, sending: int | None = None, merge: bool = True
+        self, tape: Tape, outputs: Any, sending: int | None = None, as_written: bool = False
     ) -> None:
-        self.tape = tape
+        self.tape, self.as_written = tape, as_written
         shift = len(tape.constants)
         op = numpy.frombuffer(tape.nodes, numpy.uint8).astype(numpy.int32)
         left, right = (numpy.frombuffer(x, numpy.int32) for x in (tape.left, tape.right))
@@ -155,16 +157,19 @@ class Graph:
             [numpy.arange(shift, dtype=numpy.int32), numpy.where(arity > 0, nodes(left), left)]
         )
         right = numpy.concatenate([numpy.zeros(shift, numpy.int32), nodes(right)])
-        square = (op == _POW) & (right < shift)
+        if as_written:
+            given = op == _PARAMETER
+            left[given] += len(tape.numbers)
+            op[given] = _INPUT
+        square = (op == _POW) & (right < shift) & (not as_written)
         if square.any():  # x ** 2 is x * x, so that sums of squares look alike
             two = numpy.array(tape.constants) == 2.0
             square[square] = two[right[square]]
             op[square] = _MUL
             right[square] = left[square]
         same = numpy.arange(len(op), dtype=numpy.int32)
-        if merge:
+        if not as_written:
             same = _merge_equal(op, left, right, _ARITY, _COMMUTES)
-        self.merged = bool((_SENDS[op] & (same != numpy.arange(len(op)))).any())
         ends = same[nodes(numpy.asarray(outputs, numpy.int32))]
         live = numpy.zeros(len(op), bool)
         live[ends] = True

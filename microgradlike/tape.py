@@ -417,6 +417,8 @@ class Traced(Value):
         return f"Traced(node={self.node})"
 
     def __format__(self, spec: str) -> str:
+        if spec:
+            self.tape.refuse(self, f"the format {spec!r}")
         return repr(self)
 
     def __float__(self) -> float:
@@ -424,6 +426,9 @@ class Traced(Value):
 
     def __int__(self) -> int:
         self.tape.refuse(self, "int(v)")
+
+    def __index__(self) -> int:
+        self.tape.refuse(self, "range(v), or an index,")
 
     def __bool__(self) -> bool:
         return bool(self.tape.compare(operator.ne, self, 0))
@@ -531,6 +536,7 @@ def _install() -> None:
 
 new = object.__new__
 _install()
+Traced.__name__ = Value.__name__  # Python's own sentences about it are read by who wrote Values
 
 
 # ---- Tracing -----------------------------------------------------------------------------------
@@ -562,6 +568,8 @@ def trace(f: Callable[..., Any], example: Sequence[Any]) -> Tape:
     with traced_on(tape):
         result = f(*arguments)
         del arguments
+        if isinstance(result, numpy.ndarray) and not result.ndim:
+            result = result.item()  # what numpy.where returns, for one
         tape.single = not isinstance(result, list | tuple | numpy.ndarray)
         outputs = [result] if tape.single else list(result)
         if not outputs or not all(isinstance(out, Value) for out in outputs):
@@ -581,5 +589,5 @@ def _returned(wrong: Any) -> str:
     if isinstance(wrong, int | float):
         return f"{describe(wrong)}; return Value({float(wrong)}) where it is a constant"
     if isinstance(wrong, list | tuple | numpy.ndarray) and len(wrong):
-        return f"a {type(wrong).__name__} within a list; return one flat list"
+        return "a list or an array within a list; return one flat list"
     return describe(wrong)

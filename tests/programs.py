@@ -101,7 +101,10 @@ class Program:
     def examples(self, rows: int, special: bool = False) -> tuple[Any, Any]:
         """Rows of inputs; some of them special points."""
         draw = random.Random(self.seed + 2)
-        points = (0.0, -0.0, 1.0, -1.0, math.inf, -math.inf, math.nan, 0.5)
+        points: tuple[float, ...] = (0.0, -0.0, 1.0, -1.0, math.inf, -math.inf, math.nan, 0.5)
+        huge = (1e308, -1e308, 1e200, -1e154, 1e-308, -1e-200)
+        if draw.random() < 0.5:  # sums overflow on their way, or not
+            points = (*points[:4], *huge, *huge)
 
         def one() -> float:
             return draw.choice(points) if special and draw.random() < 0.4 else draw.uniform(-2, 2)
