@@ -46,6 +46,7 @@ from microgradlike.program import (
     Singles,
     Stage,
     Sums,
+    in_few_slots,
 )
 from microgradlike.rewriting import ARITY, loop
 from microgradlike.tape import NAMES
@@ -344,7 +345,7 @@ def _singles(code: _Code, i: Singles) -> None:
     (left_once, left), (right_once, right) = i.operands
     lower = left_once + 2 * (right_once & (ARITY[i.operations] == 2))
     rows = numpy.full((i.count, WIDTH), -1)
-    rows[:, 1], rows[:, 2] = i.out + numpy.arange(i.count), 1
+    rows[:, 1], rows[:, 2] = i.outs, 1
     rows[:, kernels.X], rows[:, kernels.Y], rows[:, kernels.MASK] = left, right, i.mask
     rows[:, kernels.ASSIGN], rows[:, kernels.SCRATCH] = 0, 0
     shape = len(NAMES), 4, 3, 4
@@ -407,6 +408,7 @@ class _Machine:
     def __init__(
         self, program: Program, mode: int, columns: Sequence[tuple[int, int]], number: str
     ) -> None:
+        program = program if mode else in_few_slots(program)
         self.program, self.mode, self.number = program, mode, number
         self.own = own_weights(program)
         count, slots = len(program.parameters), program.once.slots

@@ -145,7 +145,8 @@ def wanted_slots(program: Program) -> tuple[Any, Any]:
     rows[: len(program.inputs)] = INPUTS
     for stage, wants in ((program.once, once), (program.rows, rows)):
         for i in stage.instructions:
-            wants[i.out : i.out + i.count] = i.depends
+            outs = i.outs if isinstance(i, Singles) else slice(i.out, i.out + i.count)
+            wants[outs] = i.depends
     return once, rows
 
 
@@ -681,11 +682,11 @@ def _singles(self: _Lanes, i: Singles) -> tuple[Action, Action]:
         [(once if lower else values)[slot] for lower, slot in zip(*operands, strict=True)]
         for operands in i.operands
     )
-    outs = values[i.out : i.out + i.count]
+    outs = [values[slot] for slot in i.outs]
     steps = list(zip(map(_computes, names), xs, ys, outs, strict=True))
     senders, targets = [], []
     for k, side in zip(*going_back(i, self.mode, self.wants, self.once_wants), strict=True):
-        lower, slot, error = i.operands[side].once[k], i.operands[side].slots[k], errors[i.out + k]
+        lower, slot, error = i.operands[side].once[k], i.operands[side].slots[k], errors[i.outs[k]]
         if not lower:
             targets.append(slot)
         masked, mask = i.masked[k], None

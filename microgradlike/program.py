@@ -18,8 +18,8 @@ only under a condition has the condition's slots as its ``mask``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
@@ -196,11 +196,13 @@ class Singles(Instruction):
         mask: the slots of conditions; ``masked`` tells for each whether there is one: ``UNMASKED``,
             ``HERE`` in this list, in ``once`` (``IN_ONCE``), or ``BY_ERROR``, where the error is
             not zero.
+        outs: the slots that are written: in a row, but not where slots are used again.
     """
 
     operations: Slots
     operands: tuple[Operands, Operands]
     masked: Any
+    outs: Slots
 
     def __str__(self) -> str:
         return _times("single operations", self.count)
@@ -308,6 +310,76 @@ class Program:
     outputs: list[tuple[bool, int]]
     watched: tuple[Slots, Slots]
     tape: Tape
+
+
+# ---- A program that is not to go back ----------------------------------------------------------
+
+
+def in_few_slots(program: Program) -> Program:
+    """The same for values alone: a slot is used again when nobody reads it any more.
+
+    Where errors arrive, and under which condition, is left as it was, and means nothing here.
+    """
+    instructions, slots = program.rows.instructions, program.rows.slots
+    sizes = [i.count if isinstance(i, Singles) else 1 for i in instructions]
+    steps = numpy.append(0, numpy.cumsum(sizes, dtype=int))
+    out, count = (numpy.zeros(steps[-1], int) for _ in range(2))
+    reads: list[Any] = [_NONE]
+    by: list[Any] = [_NONE]
+    for i, step, size in zip(instructions, steps.tolist(), sizes, strict=False):
+        here = step + numpy.arange(size)
+        out[here] = i.outs if isinstance(i, Singles) else i.out
+        count[here] = 1 if isinstance(i, Singles) else i.count
+
+        def read(found: Slots, here: Any = here) -> Slots:
+            reads.append(found.ravel())
+            by.append(numpy.broadcast_to(here, found.size))
+            return found
+
+        _reading(i, read)
+    of_step = numpy.concatenate(by)
+    order = numpy.argsort(of_step, kind="stable")
+    ordered = numpy.concatenate(reads)[order]
+    start = numpy.searchsorted(of_step[order], numpy.arange(len(out) + 1))
+    last = numpy.zeros(slots, int)
+    last[ordered] = of_step[order]
+    outputs = [slot for once, slot in program.outputs if not once]
+    last[outputs] = last[program.watched[1]] = len(out)
+    place = numpy.full(slots, -1)
+    place[: len(program.inputs)] = numpy.arange(len(program.inputs))
+    used = rewriting.reuse_slots(out, count, start, ordered, last, place)
+    renumbered = [_reading(i, lambda found: place[found]) for i in instructions]
+    for i in renumbered:
+        i.out = int(place[i.out])
+        if isinstance(i, Singles):
+            i.outs = place[i.outs]
+    once, rows = program.watched
+    return replace(
+        program,
+        rows=Stage(renumbered, used),
+        outputs=[(once, slot if once else int(place[slot])) for once, slot in program.outputs],
+        watched=(once, numpy.sort(place[rows])),
+    )
+
+
+def _reading(i: Any, change: Callable[[Slots], Slots]) -> Any:
+    """A copy of an instruction that reads other slots of its own list."""
+    fields: dict[str, Any] = {}
+    for name in ("values", "first", "second"):
+        if hasattr(i, name):
+            fields[name] = change(getattr(i, name))
+    if isinstance(i, Elementwise):
+        fields["operands"] = tuple(
+            operands if operands.once else Operands(False, change(operands.slots))
+            for operands in i.operands
+        )
+    if isinstance(i, Singles):
+        fields["operands"] = tuple(
+            Operands(once, numpy.where(other := once | (ARITY[i.operations] <= side), slots,
+                                       change(numpy.where(other, 0, slots))))
+            for side, (once, slots) in enumerate(i.operands)
+        )  # fmt: skip
+    return replace(i, **fields)
 
 
 # ---- From a graph to a program -----------------------------------------------------------------
@@ -671,10 +743,11 @@ class _Builder:
         graph, reach = self.graph, self.reach[nodes]
         left, right = graph.left[nodes], graph.right[nodes]
         of_rows = self.now == ROWS
+        common = self._take(nodes)
         by_rows = self.stage[reach] == ROWS
         masked = numpy.where(by_rows == of_rows, HERE, IN_ONCE if of_rows else BY_ERROR)
         return Singles(
-            **self._take(nodes)
+            **common
             | {"depends": numpy.where(reach == NEVER, 0, self.depends[nodes]), "mask": reach},
             operations=graph.op[nodes],
             operands=(
@@ -682,6 +755,7 @@ class _Builder:
                 Operands(of_rows & (self.stage[right] < ROWS), right),
             ),
             masked=numpy.where(reach >= 0, masked, UNMASKED),
+            outs=self.slot[nodes],
         )
 
     # ---- Folds ----

@@ -493,4 +493,46 @@ def find_levels(
         level[n] = highest + 1
 
 
+# ---- Slots that are used again -----------------------------------------------------------------
+
+#: So many places are looked at for room; then there is some at the end.
+_FAR = 4096
+
+
+@loop()
+def reuse_slots(out: Any, count: Any, start: Any, reads: Any, last: Any, place: Any) -> int:
+    """Give slots new places, which are free again when nobody reads them any more.
+
+    Args:
+        out, count: for each step the first slot that it writes, and how many; they stay in a row.
+        start, reads: for each step the slots that it reads.
+        last: for each slot the step that reads it last.
+        place: where each slot stands; -1 for those that a step writes, which is found here.
+
+    Returns:
+        How many places there are.
+    """
+    taken = place >= 0
+    low = top = int(taken.sum())
+    taken[:top], taken[top:] = True, False
+    for step in range(len(out)):
+        n, here, room = count[step], low, 0
+        while here < top and room < n and here < low + _FAR:
+            room = 0 if taken[here] else room + 1
+            here += 1
+        first = here - room if room == n or here == top else top
+        top = max(top, first + n)
+        for k in range(n):
+            taken[first + k] = True
+            place[out[step] + k] = first + k
+        for k in range(start[step], start[step + 1]):
+            slot = reads[k]
+            if last[slot] == step:
+                taken[place[slot]] = False
+                low = min(low, place[slot])
+        while low < top and taken[low]:
+            low += 1
+    return top
+
+
 ARITY, SENDS = _ARITY, _SENDS

@@ -23,6 +23,7 @@ from microgradlike import (
     losses,
     maximum,
     no_grad,
+    program,
     rewriting,
     softmax,
     sqrt,
@@ -475,6 +476,21 @@ def test_single_precision() -> None:
     for dtype in ("half", None, 3):
         with pytest.raises(ValueError, match='dtype is "float64" or "float32", but got'):
             compile(loss, dtype=dtype)
+
+
+def test_slots_that_nobody_reads_any_more_are_used_again() -> None:
+    def f(x: Any) -> Any:
+        a, b = x
+        for k in range(1, 200):
+            a, b = functions.sin(a * b + k), a - b / k
+        return [a, x[0] * 2, where(b > 0, a, b)]
+
+    rows = NORMAL(size=(70, 2))
+    c = compile(f)
+    expected = [[out.data for out in f([Value(v) for v in row])] for row in rows.tolist()]
+    assert c(rows) == pytest.approx(numpy.array(expected), rel=1e-9)
+    (found,) = c.programs
+    assert program.in_few_slots(found).rows.slots < 12 < 400 < found.rows.slots
 
 
 def test_kept_machine_code_is_stamped_with_all_files_that_it_is_made_of() -> None:
