@@ -8,10 +8,10 @@ everything else that uses them.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
 import math
+import operator
 import pickle
 import random
 import sys
@@ -116,7 +116,8 @@ class Compiled:
         self._places: dict[Value, int] = {}
         self._single = True
         self._derived: dict[str, Compiled] = {}
-        self._named: dict[str, list[int]] = {}
+        self._held: list[int] = []  # how many references of ours each parameter has
+        self._named: dict[str, tuple[Callable[[], Any], list[int]]] = {}
 
     # ---- Values of rows ----
 
@@ -190,17 +191,13 @@ class Compiled:
         self._known()
         if not self._parameters:
             return _NONE
-        now = dict(_closed_over(self.function)) if self._named else {}
-        for name, places in self._named.items():
-            if places != self._places_of(now.get(name, [])):
+        for name, (read, places) in self._named.items():
+            if places != self._places_of(_as_list(read())):
                 raise ValueError(
                     f"{name!r} is another Value than when the function was traced; change "
                     "parameters by p.data = ..., or call retrace()"
                 )
-        held = numpy.full(len(self._parameters), _HELD)
-        for path in self._paths:  # each tape holds those that it met
-            held[path.places[path.places >= 0]] += 1
-        if (numpy.fromiter(map(sys.getrefcount, self._parameters), int, len(held)) <= held).any():
+        if any(map(operator.le, map(sys.getrefcount, self._parameters), self._held)):
             raise ValueError(
                 "nobody but this compiled function has one of its parameters any more, so it was "
                 "replaced by another Value; change parameters by p.data = ..., or call retrace()"
@@ -502,15 +499,19 @@ class Compiled:
                 self._parameters.append(parameter)
         path.find(self._places)
         self._paths.append(path)
-        for name, values in _closed_over(self.function):
-            places = self._places_of(values)
+        self._held += [_HELD] * (len(self._parameters) - len(self._held))
+        for place in path.places[path.used].tolist():
+            self._held[place] += 1  # the tape holds it
+        for name, read in _outside(self.function):
+            values = _as_list(read())
+            places = self._places_of(values) if 0 < len(values) <= _MOST_NAMED else [-1]
             if -1 not in places:
-                self._named[name] = places
+                self._named[name] = read, places
         return path
 
     def _places_of(self, values: Sequence[Any]) -> list[int]:
         """The numbers of parameters; -1 for what is none."""
-        return [self._places.get(value, -1) for value in values]
+        return [self._places.get(v, -1) if isinstance(v, Value) else -1 for v in values]
 
     # ---- Running ----
 
@@ -876,40 +877,41 @@ def _share(rows: int) -> Array:
 _MOST_NAMED = 64
 
 
-def _closed_over(f: Callable[..., Any]) -> Iterator[tuple[str, Sequence[Value]]]:
-    """The names that a function finds outside of it, and the Values, or lists of them, found there.
+def _outside(f: Callable[..., Any]) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """The names that a function finds outside of it, and what tells what they are now.
 
     ``w = w - ...`` binds a name to another Value, which the function would use the next time.
     """
-    for name, found in _outside(f).items():
-        values = [found] if isinstance(found, Value) else found
-        few = isinstance(values, list | tuple) and 0 < len(values) <= _MOST_NAMED
-        if few and all(isinstance(value, Value) for value in values):
-            yield name, values
+    f = cast("types.FunctionType", getattr(f, "__func__", f))
+    code = getattr(f, "__code__", None)
+    if code is None:
+        return
+    for name, cell in zip(code.co_freevars, f.__closure__ or (), strict=True):
+        yield name, functools.partial(_contents, cell)
+    for name in code.co_names:
+        if name in f.__globals__:
+            yield name, functools.partial(f.__globals__.get, name)
+
+
+def _contents(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # it has none yet
+        return None
+
+
+def _as_list(found: Any) -> Sequence[Any]:
+    """What could be parameters: a Value, or a list of them."""
+    return found if isinstance(found, list | tuple) else [found]
 
 
 def _within_reach(f: Callable[..., Any]) -> Iterator[Value]:
     """The Values that a function finds outside of it, also in lists and as parameters of models."""
-    for found in (*_outside(f).values(), getattr(f, "__self__", f)):
+    for found in [read() for _, read in _outside(f)] + [getattr(f, "__self__", f)]:
         models = callable(getattr(found, "parameters", None)) and not isinstance(found, type)
-        for value in _flat(list(found.parameters())) if models else _flat(found):
+        for value in _flat(list(found.parameters()) if models else found):
             if isinstance(value, Value) and not isinstance(value, Traced):
                 yield value
-
-
-def _outside(f: Callable[..., Any]) -> dict[str, Any]:
-    """The names that a function finds outside of it, and what they are."""
-    f = cast("types.FunctionType", getattr(f, "__func__", f))
-    code = getattr(f, "__code__", None)
-    outside: dict[str, Any] = {}
-    if code is None:
-        return outside
-    cells = f.__closure__ or ()
-    for name, cell in zip(code.co_freevars, cells, strict=True):
-        with contextlib.suppress(ValueError):  # it has no contents yet
-            outside[name] = cell.cell_contents
-    around = f.__globals__
-    return outside | {name: around[name] for name in code.co_names if name in around}
 
 
 def _check_call(f: Callable[..., Any], count: int) -> None:

@@ -681,11 +681,12 @@ class NumbaExecutor:
             found[...] = 0.0  # of the inputs that are not used
         if seeds is None:
             seeds = _NOTHING
-        if theta.dtype != self.number:
+        exact = self.number == "float64"
+        if not exact:
             theta = theta.astype(self.number)
 
         def drive(machine: _Machine, start: int, end: int, parts: Sequence[Array]) -> Ran:
-            slopes = numpy.empty(len(theta) if mode == PARAMETERS else 0, self.number)
+            slopes = numpy.empty(len(theta) if mode == PARAMETERS else 0, theta.dtype)
             some = _NOTHING if results is None else results
             of_each = _NO_SIZES if sizes is None else sizes
             if end - start < rows.count:
@@ -695,7 +696,7 @@ class NumbaExecutor:
             total, safe = _drive(
                 machine.table, theta, slopes, strides, count, some, seeds, where, of_each
             )
-            return Ran(slopes.astype(float, copy=False), total, safe)
+            return Ran(slopes if exact else slopes.astype(float), total, safe)
 
         with self._lock:
             machine = self._machine(mode)

@@ -68,28 +68,30 @@ class Arguments:
                 "row, but got none"
             )
         # What is checked here is paid for at every call, so what needs no check is told at once.
-        self.arrays = [
-            column
-            if type(column) is numpy.ndarray and column.dtype is FLOAT and column.ndim
-            else _array(column, place)
-            for place, column in enumerate(columns, 1)
-        ]
-        self.shapes = [array.shape[1:] for array in self.arrays]
+        self.arrays: list[Any] = []
+        self.shapes: list[tuple[int, ...]] = []
+        self.files: list[Any] = []
+        for place, column in enumerate(columns, 1):
+            if type(column) is not numpy.ndarray or column.dtype is not FLOAT or not column.ndim:
+                if _is_file(column):
+                    self.files.append(column._mmap)
+                column = _array(column, place)
+            self.arrays.append(column)
+            self.shapes.append(column.shape[1:])
         self.rows = len(self.arrays[0])
-        for array in self.arrays:
+        self.flat: list[Any] = []
+        for array, shape in zip(self.arrays, self.shapes, strict=True):
             if len(array) != self.rows:
                 raise ValueError(
                     "all arguments have one entry for each row, but got "
                     f"{', '.join(str(len(array)) for array in self.arrays)} entries"
                 )
+            if len(shape) != 1:
+                array = array.reshape(self.rows, math.prod(shape)) if shape else array[:, None]
+            self.flat.append(array)
         if not self.rows:
             raise ValueError("there are no rows: all arguments are empty")
-        self.flat = [
-            array if array.ndim == 2 else array.reshape(self.rows, math.prod(array.shape[1:]))
-            for array in self.arrays
-        ]
         self.read = 0
-        self.files = [column._mmap for column in columns if _is_file(column)]
 
     @functools.cached_property
     def starts(self) -> list[int]:
