@@ -33,11 +33,12 @@ import numpy
 from llvmlite import ir
 from numba import carray, cfunc, types
 from numba.core import cgutils
-from numba.extending import get_cython_function_address, intrinsic
+from numba.extending import intrinsic
 from numba.misc.appdirs import AppDirs
 
-from microgradlike import files, ops
+from microgradlike import files, matrices, ops
 from microgradlike.arrays import ON_ARRAYS
+from microgradlike.matrices import moved, product
 from microgradlike.rewriting import loop
 from microgradlike.tape import row_of
 
@@ -48,26 +49,6 @@ ARGUMENTS = ("i", "lists", "values", "errors", "once", "owed", "theta", "slopes"
 
 _WORD, _BYTE, _VOID = ir.IntType(64), ir.IntType(8).as_pointer(), ir.VoidType()
 _EVERYTHING = 1 << 40  # nothing checks how long an array at an address is
-
-
-@intrinsic
-def numbers_at(context: Any, address: Any, like: Any) -> Any:
-    """The pointer to the numbers that stand at an address, of the kind that an array has."""
-
-    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], target.get_value_type(signature.return_type))
-
-    return types.CPointer(like.dtype)(types.int64, like), generate
-
-
-@intrinsic
-def moved(context: Any, pointer: Any, count: Any) -> Any:
-    """The pointer to what stands so many numbers further on."""
-
-    def generate(_: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.gep(arguments[0], [arguments[1]])
-
-    return pointer(pointer, types.int64), generate
 
 
 @intrinsic
@@ -126,50 +107,6 @@ def apply_one(context: Any, loop: Any, data: Any, x: Any, out: Any, count: Any) 
 def apply_two(context: Any, loop: Any, data: Any, x: Any, y: Any, out: Any, count: Any) -> Any:
     """out[k] = f(x[k], y[k])."""
     return types.void(types.int64, types.int64, x, y, out, types.int64), _call_ufunc
-
-
-@intrinsic
-def gemm(context: Any, address: Any, turn_a: Any, turn_b: Any, rows: Any, columns: Any, inner: Any,
-         a: Any, b: Any, keep: Any, c: Any) -> Any:  # fmt: skip
-    """c = a b, or c += a b: a product of two matrices, each row after row, by BLAS.
-
-    ``turn_a`` tells that a is stored turned, (inner, rows); likewise ``turn_b``.
-    """
-
-    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        function, turn_a, turn_b, rows, columns, inner, a, b, keep, c = arguments
-        number, real = ir.IntType(32), a.type.pointee
-
-        def stored(value: Any) -> Any:
-            place = cgutils.alloca_once(builder, value.type)
-            builder.store(value, place)
-            return builder.bitcast(place, _BYTE)
-
-        def letter(turned: Any) -> Any:
-            is_turned = builder.icmp_signed("!=", turned, _WORD(0))
-            return stored(builder.select(is_turned, ir.IntType(8)(84), ir.IntType(8)(78)))  # T, N
-
-        def leading(turned: Any, if_so: Any, if_not: Any) -> Any:
-            is_turned = builder.icmp_signed("!=", turned, _WORD(0))
-            return stored(builder.trunc(builder.select(is_turned, if_so, if_not), number))
-
-        m, n, k = (stored(builder.trunc(x, number)) for x in (rows, columns, inner))
-        beta = stored(builder.uitofp(keep, real))
-        a, b, c = (builder.bitcast(x, _BYTE) for x in (a, b, c))
-        # BLAS counts by columns: what it takes for b a is a b row by row.
-        lead_a, lead_b = leading(turn_a, rows, inner), leading(turn_b, inner, columns)
-        given = [letter(turn_b), letter(turn_a), n, m, k, stored(real(1.0)), b, lead_b, a, lead_a]
-        kind = ir.FunctionType(_VOID, [_BYTE] * 13)
-        builder.call(builder.inttoptr(function, kind.as_pointer()), [*given, beta, c, n])
-        return target.get_dummy_value()
-
-    return types.void(*[types.int64] * 6, a, b, types.int64, c), generate
-
-
-GEMM = {
-    "float64": get_cython_function_address("scipy.linalg.cython_blas", "dgemm"),
-    "float32": get_cython_function_address("scipy.linalg.cython_blas", "sgemm"),
-}
 
 
 class _UFunc(ctypes.Structure):
@@ -525,6 +462,9 @@ def _written(
     )
 
 
+#: What a kernel of which there is only text is made of, beside the text.
+_MADE_OF = [Path(__file__), Path(matrices.__file__)]
+
 _HEADING = """\
 import math
 from microgradlike.kernels import apply_one, apply_two, place_of, row, slot_of, total, words
@@ -540,7 +480,7 @@ def _from_source(source: str, number: str) -> int:
     It is written to a file, because numba keeps its machine code beside a file.
     """
     # What it is made of may change as well: the functions above.
-    text = source.encode() + Path(__file__).read_bytes()
+    text = source.encode() + b"".join(path.read_bytes() for path in _MADE_OF)
     name = f"kernel_{hashlib.sha256(text).hexdigest()[:16]}"
     folder = Path(AppDirs("microgradlike", False).user_cache_dir)
     path = folder / f"{name}.py"
@@ -582,9 +522,9 @@ def if_error_arrives(i: Any, lists: Any, values: Any, errors: Any, once: Any, ow
 # ---- Layers ------------------------------------------------------------------------------------
 # The numbers of an instruction: i[1] = out, i[2] = outs, i[3] = ins; i[4], i[5] the slots of its
 # values; i[6] = the slot of its first weight, i[7] whether that stands in theta; i[8] = the slot of
-# its first bias, or -1; i[9] = scratch; i[10] = gemm. Backward: i[11] whether the errors of the
-# values are wanted (1), and nobody wrote there before (2); i[12], i[13] whether those of weights
-# and biases are.
+# its first bias, or -1; i[9] = scratch; i[10] = the function of BLAS, i[14] = room for
+# large products, or 0. Backward: i[11] whether the errors of the values are wanted (1), and nobody
+# wrote there before (2); i[12], i[13] whether those of weights and biases are.
 
 #: Layers of fewer weights are loops.
 SMALL = 64
@@ -612,7 +552,7 @@ def layer(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, th
     x = _inputs(i, lists, values, lanes)
     z = place_of(values, i[1], lanes)
     if outs * ins >= SMALL:
-        gemm(i[10], 0, 0, outs, lanes, ins, weights, x, 0, z)
+        product(i[10], i[14], 0, 0, outs, lanes, ins, weights, x, 0, z)
         if i[8] >= 0:
             bias = row(place_of(once, i[8], 1), outs)
             for j in range(outs):
@@ -648,7 +588,7 @@ def layer_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: An
         found = place_of(slopes if i[7] else owed, i[6], 1)
         keep = 0 if i[7] and first else 1
         if outs * ins >= SMALL:
-            gemm(i[10], 0, 1, outs, ins, lanes, delta, x, keep, found)
+            product(i[10], i[14], 0, 1, outs, ins, lanes, delta, x, keep, found)
         else:
             w = row(found, outs * ins)
             for j in range(outs):
@@ -667,7 +607,7 @@ def layer_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: An
         sent = place_of(values, i[9], lanes) if apart else place_of(errors, i[4], lanes)
         keep = 0 if apart or assigns else 1
         if outs * ins >= SMALL:
-            gemm(i[10], 1, 0, ins, lanes, outs, weights, delta, keep, sent)
+            product(i[10], i[14], 1, 0, ins, lanes, outs, weights, delta, keep, sent)
         else:
             w = row(weights, outs * ins)
             for k in range(ins):

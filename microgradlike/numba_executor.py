@@ -19,9 +19,10 @@ from typing import Any, TypeAlias
 
 import numpy
 
-from microgradlike import kernels
+from microgradlike import kernels, matrices
 from microgradlike.arrays import CONDITIONS
-from microgradlike.kernels import inner, invoke, moved, numbers_at, row, words
+from microgradlike.kernels import inner, invoke, words
+from microgradlike.matrices import moved, numbers_at
 from microgradlike.numpy_executor import (
     ADDS,
     ONE_BY_ONE,
@@ -63,6 +64,9 @@ PLACES = {11: 4, 16: 14}
 #: A block has about so many numbers, in so many rows at least and at most; but never more numbers
 #: than the last one says, 256 MB.
 BLOCK, FEWEST, MOST, LARGEST = 2**17, 128, 512, 2**25
+
+#: So many numbers of an argument are read from a row at a time: those of a cache line.
+LINE = 8
 
 #: Rows of many blocks are run in so many pieces.
 PIECES = 24
@@ -248,7 +252,8 @@ def _layer(code: _Code, i: Layer) -> None:
     outs, ins = i.weights.shape
     own = bool(machine.own[i.weights].all())
     weights = int(i.weights[0, 0]) if own else machine.keep(i.weights.ravel(), _flat(i.signs))
-    fields = {2: outs, 3: ins, 6: weights, 7: int(own), 10: kernels.GEMM[machine.number]}
+    fields = {2: outs, 3: ins, 6: weights, 7: int(own), 10: matrices.BLAS[machine.number]}
+    fields[14] = machine.room.ctypes.data if len(machine.room) else 0
     fields |= _bias(code, i)
     fields[12] = int(code.active and machine.wanted(i.weights))
     places = []
@@ -391,7 +396,7 @@ _ENCODERS: dict[type[Instruction], Any] = {
 #: What a machine consists of, by its place: addresses of lists and how long they are.
 ONCE_FORWARD, FORWARD, BACKWARD, ONCE_BACKWARD, ONCE_LISTS, LISTS = range(6)
 SOURCES, COPIES, SIGNS, CLEAR, FORGET, SHARED, OUTPUTS = range(6, 13)
-INPUT_PARTS, INPUT_COLUMNS, VALUES, ERRORS, ONCE, OWED = range(13, 19)
+COLUMNS, INPUTS_COUNT, VALUES, ERRORS, ONCE, OWED = range(13, 19)
 DIRECT, LANES, PARAMETER_COUNT, SCATTERS, WATCHED_ONCE, WATCHED = range(19, 25)
 
 
@@ -420,6 +425,7 @@ class _Machine:
         self.signs: list[float] = []
         self.numbers: dict[int, Any] = {}
         self.numbers[count] = program.constants
+        self.room = _aligned(_room(program), number)
 
         once = _Code(self, program.once, self.once_wants)
         constants = list(zip(self.copies, self.sources, self.signs, strict=True))
@@ -442,14 +448,13 @@ class _Machine:
         kept = numpy.ones(self.top, bool)
         kept[:slots] = ~self.own
         shared = numpy.flatnonzero(~self.own[:count])
-        parts = [part for part, _ in columns]
         lists: dict[int, Any] = {
             **{ONCE_FORWARD: _joined(once.forward), FORWARD: _joined(rows.forward)},
             **{BACKWARD: _joined(rows.backward)},
             **{ONCE_BACKWARD: _joined(once.backward if mode == PARAMETERS else [])},
             **{ONCE_LISTS: once.lists, LISTS: rows.lists, SOURCES: self.sources},
             **{COPIES: self.copies, CLEAR: clear, FORGET: stretches(numpy.flatnonzero(kept))},
-            **{SHARED: shared, INPUT_PARTS: parts, INPUT_COLUMNS: [c for _, c in columns]},
+            **{SHARED: shared, COLUMNS: _in_a_row(columns)},
             **{OUTPUTS: program.outputs, WATCHED: stretches(program.watched[1])},
             WATCHED_ONCE: stretches(program.watched[0], count),
         }
@@ -463,7 +468,7 @@ class _Machine:
         for place, array in self.arrays.items():
             self.table[place] = array.ctypes.data, len(array)
         self.table[DIRECT] = not program.once.instructions
-        self.table[LANES] = self.lanes
+        self.table[LANES], self.table[INPUTS_COUNT] = self.lanes, len(columns)
         self.table[PARAMETER_COUNT] = count
         self.table[SCATTERS] = mode == PARAMETERS
 
@@ -486,6 +491,24 @@ class _Machine:
         start, self.top = self.top, self.top + len(numbers)
         self.numbers[start] = numbers
         return start
+
+
+def _in_a_row(columns: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
+    """Columns that follow each other: their argument, the first one there, and how many."""
+    found: list[tuple[int, int, int]] = []
+    for part, column in columns:
+        if found and (part, column) == (found[-1][0], sum(found[-1][1:])):
+            found[-1] = (part, found[-1][1], found[-1][2] + 1)
+        else:
+            found.append((part, column, 1))
+    return found
+
+
+def _room(program: Program) -> int:
+    """How many numbers of room its products of matrices need."""
+    layers = [i.weights for i in program.rows.instructions if isinstance(i, Layer)]
+    wide = [weights.shape[1] for weights in layers if weights.size * MOST >= matrices.LARGE]
+    return matrices.room(max(MOST, *wide)) if wide and matrices.is_faster() else 0
 
 
 def _aligned(count: int, number: str) -> Any:
@@ -566,17 +589,22 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
                 owed[slot] = 0.0
     outputs, output_count = words(table[OUTPUTS, 0]), table[OUTPUTS, 1]
     clear = words(table[CLEAR, 0])
-    input_parts, input_columns = words(table[INPUT_PARTS, 0]), words(table[INPUT_COLUMNS, 0])
-    inputs, most = table[INPUT_PARTS, 1], table[LANES, 0]
+    columns, inputs, most = words(table[COLUMNS, 0]), table[INPUTS_COUNT, 0], table[LANES, 0]
     for start in range(0, rows, most):
         lanes = min(most, rows - start)
-        for slot in range(inputs):
-            part = input_parts[slot]
-            by_row = parts[part, 1]
-            place = parts[part, 0] + input_columns[slot] * parts[part, 2] + start * by_row
-            into = row(moved(values, slot * lanes), lanes)
-            for lane in range(lanes):
-                into[lane] = numbers_at(place + lane * by_row, results)[0]
+        slot = 0
+        for k in range(table[COLUMNS, 1]):
+            part, column, count_here = columns[3 * k], columns[3 * k + 1], columns[3 * k + 2]
+            by_row, by_column = parts[part, 1], parts[part, 2]
+            place = parts[part, 0] + column * by_column + start * by_row
+            for some in range(0, count_here, LINE):  # as many as a cache line has, row after row
+                few = min(LINE, count_here - some)
+                into = moved(values, (slot + some) * lanes)
+                for lane in range(lanes):
+                    at = place + some * by_column + lane * by_row
+                    for j in range(few):
+                        into[j * lanes + lane] = numbers_at(at + j * by_column, results)[0]
+            slot += count_here
         _run_list(table, table[FORWARD], table[LISTS, 0], values_at, errors_at, theta_at, slopes_at,
                   lanes, int(start == 0))  # fmt: skip
         for k in range(table[WATCHED, 1]):

@@ -1,0 +1,355 @@
+"""Products of matrices in machine code: by BLAS, and large ones by a loop of our own.
+
+Where the processor has vectors of 512 bits, OpenBLAS leaves a third of a core's speed unused, and
+this loop a sixth. (Where it may use several cores, OpenBLAS is faster, and used.) The way is that
+of K. Goto and R. van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (ACM TOMS 34,
+2008): c is computed in tiles, each as large as the registers hold; what of b they need is copied
+once, in the order in which it is read, and stays in the cache.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import get_cython_function_address, intrinsic
+from threadpoolctl import threadpool_info
+
+from microgradlike.rewriting import loop
+
+_WORD, _BYTE, _VOID = ir.IntType(64), ir.IntType(8).as_pointer(), ir.VoidType()
+
+# ---- Pointers ----------------------------------------------------------------------------------
+
+
+@intrinsic
+def moved(context: Any, pointer: Any, count: Any) -> Any:
+    """The pointer to what stands so many numbers further on."""
+
+    def generate(_: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.gep(arguments[0], [arguments[1]])
+
+    return pointer(pointer, types.int64), generate
+
+
+@intrinsic
+def numbers_at(context: Any, address: Any, like: Any) -> Any:
+    """The pointer to the numbers that stand at an address, of the kind that an array has."""
+
+    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], target.get_value_type(signature.return_type))
+
+    return types.CPointer(like.dtype)(types.int64, like), generate
+
+
+# ---- BLAS --------------------------------------------------------------------------------------
+
+BLAS = {
+    "float64": get_cython_function_address("scipy.linalg.cython_blas", "dgemm"),
+    "float32": get_cython_function_address("scipy.linalg.cython_blas", "sgemm"),
+}
+
+
+@intrinsic
+def gemm(context: Any, address: Any, turn_a: Any, turn_b: Any, rows: Any, columns: Any, inner: Any,
+         a: Any, b: Any, keep: Any, c: Any) -> Any:  # fmt: skip
+    """c = a b, or c += a b, by the function of BLAS that stands at an address; see ``product``."""
+
+    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        function, turn_a, turn_b, rows, columns, inner, a, b, keep, c = arguments
+        number, real = ir.IntType(32), a.type.pointee
+
+        def stored(value: Any) -> Any:
+            place = cgutils.alloca_once(builder, value.type)
+            builder.store(value, place)
+            return builder.bitcast(place, _BYTE)
+
+        def letter(turned: Any) -> Any:
+            is_turned = builder.icmp_signed("!=", turned, _WORD(0))
+            return stored(builder.select(is_turned, ir.IntType(8)(84), ir.IntType(8)(78)))  # T, N
+
+        def leading(turned: Any, if_so: Any, if_not: Any) -> Any:
+            is_turned = builder.icmp_signed("!=", turned, _WORD(0))
+            return stored(builder.trunc(builder.select(is_turned, if_so, if_not), number))
+
+        m, n, k = (stored(builder.trunc(x, number)) for x in (rows, columns, inner))
+        beta = stored(builder.uitofp(keep, real))
+        a, b, c = (builder.bitcast(x, _BYTE) for x in (a, b, c))
+        # BLAS counts by columns: what it takes for b a is a b row by row.
+        lead_a, lead_b = leading(turn_a, rows, inner), leading(turn_b, inner, columns)
+        given = [letter(turn_b), letter(turn_a), n, m, k, stored(real(1.0)), b, lead_b, a, lead_a]
+        kind = ir.FunctionType(_VOID, [_BYTE] * 13)
+        builder.call(builder.inttoptr(function, kind.as_pointer()), [*given, beta, c, n])
+        return target.get_dummy_value()
+
+    return types.void(*[types.int64] * 6, a, b, types.int64, c), generate
+
+
+# ---- Our own -----------------------------------------------------------------------------------
+
+#: A tile has so many rows, and so many vectors in each: with the operands they fill 32 registers.
+TILE, VECTORS = 12, 2
+#: Tiles are summed up so deep at a time; so many tiles of rows are copied together.
+DEPTH, TOGETHER = 256, 8
+#: From so many multiplications on, in so many rows and columns, it is faster than BLAS.
+LARGE, ROWS, COLUMNS = 2**22, 32, 64
+
+
+@functools.cache
+def is_faster() -> bool:
+    """Whether large products are to be computed here: BLAS is OpenBLAS, and has one core."""
+    loaded = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    alone = all(x["internal_api"] == "openblas" and x["num_threads"] == 1 for x in loaded)
+    return alone and bool(binding.get_host_cpu_features().get("avx512f"))
+
+
+def room(columns: int) -> int:
+    """How many numbers of room a large product needs, of so many columns at most."""
+    widest = VECTORS * 16  # of float32
+    panels = -(-columns // widest) * widest
+    return DEPTH * (panels + TOGETHER * TILE) + TILE * widest
+
+
+def _vector(real: Any) -> Any:
+    return ir.VectorType(real, 64 // (8 if isinstance(real, ir.DoubleType) else 4))
+
+
+def _at(builder: Any, pointer: Any, vector: Any) -> Any:
+    return builder.bitcast(pointer, vector.as_pointer())
+
+
+def _load(builder: Any, pointer: Any, vector: Any) -> Any:
+    found = builder.load(_at(builder, pointer, vector))
+    found.align = vector.element.width // 8 if hasattr(vector.element, "width") else 4
+    return found
+
+
+@intrinsic
+def width(context: Any, pointer: Any) -> Any:
+    """How many numbers a vector has."""
+
+    def generate(_: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _WORD(_vector(arguments[0].type.pointee).count)
+
+    return types.int64(pointer), generate
+
+
+@intrinsic
+def tile(context: Any, a: Any, by_row: Any, by_step: Any, b: Any, depth: Any, keep: Any, c: Any,
+         columns: Any) -> Any:  # fmt: skip
+    """A tile of c = a b, or of c += a b.
+
+    Args:
+        a: its numbers are so far apart by rows, and by steps of the sum.
+        b: a panel: for each step of the sum the vectors of a tile, in a row.
+        depth: the number of steps.
+        keep: whether it is added to c.
+        c: the place of the tile there; a row of c has so many columns.
+    """
+
+    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        a, by_row, by_step, b, depth, keep, c, columns = arguments
+        real = a.type.pointee
+        vector = _vector(real)
+        name = f"llvm.fma.v{vector.count}f{512 // vector.count}"
+        fused = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(vector, [vector] * 3), name
+        )
+        nothing, first = ir.Constant(vector, ir.Undefined), ir.Constant(ir.IntType(32), 0)
+        everywhere = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
+
+        # Each third row has a pointer: the two rows between are reached by adding to it.
+        twice, thrice = (builder.mul(by_row, _WORD(n)) for n in (2, 3))
+        starts = [a]
+        while len(starts) < TILE // 3:
+            starts.append(builder.gep(starts[-1], [thrice]))
+        before, body, after = builder.block, *map(builder.append_basic_block, ("step", "done"))
+        builder.branch(body)
+
+        builder.position_at_end(body)
+        variables: list[tuple[Any, Any]] = []  # the phi of each, and what it is in the next step
+
+        def variable(start: Any) -> Any:
+            phi = builder.phi(start.type)
+            phi.add_incoming(start, before)
+            return phi
+
+        step, panel = variable(_WORD(0)), variable(b)
+        pointers = list(map(variable, starts))
+        zero = ir.Constant(vector, [0.0] * vector.count)
+        sums = [[variable(zero) for _ in range(VECTORS)] for _ in range(TILE)]
+        factors = [
+            _load(builder, builder.gep(panel, [_WORD(vector.count * j)]), vector)
+            for j in range(VECTORS)
+        ]
+        found: list[list[Any]] = []
+        for pointer in pointers:
+            for place in (pointer, builder.gep(pointer, [by_row]), builder.gep(pointer, [twice])):
+                number = builder.insert_element(nothing, builder.load(place), first)
+                number = builder.shuffle_vector(number, nothing, everywhere)
+                row = sums[len(found)]
+                pairs = zip(factors, row, strict=True)
+                found.append([builder.call(fused, [number, x, total]) for x, total in pairs])
+        following = builder.add(step, _WORD(1))
+        variables += [(step, following)]
+        variables += [(panel, builder.gep(panel, [_WORD(vector.count * VECTORS)]))]
+        variables += [(pointer, builder.gep(pointer, [by_step])) for pointer in pointers]
+        for row, next_row in zip(sums, found, strict=True):
+            variables += zip(row, next_row, strict=True)
+        for phi, value in variables:
+            phi.add_incoming(value, body)
+        builder.cbranch(builder.icmp_signed("<", following, depth), body, after)
+
+        builder.position_at_end(after)
+
+        def write(adds: bool) -> None:
+            for i, totals in enumerate(found):
+                start = builder.gep(c, [builder.mul(columns, _WORD(i))])
+                for j, total in enumerate(totals):
+                    place = builder.gep(start, [_WORD(vector.count * j)])
+                    if adds:
+                        total = builder.fadd(_load(builder, place, vector), total)
+                    builder.store(total, _at(builder, place, vector)).align = 4
+
+        with builder.if_else(builder.icmp_signed("!=", keep, _WORD(0))) as (then, otherwise):
+            with then:
+                write(adds=True)
+            with otherwise:
+                write(adds=False)
+        return target.get_dummy_value()
+
+    words = [types.int64] * 2
+    return types.void(a, *words, b, *words, c, types.int64), generate
+
+
+@intrinsic
+def turn(context: Any, x: Any, columns: Any, out: Any, out_columns: Any) -> Any:
+    """out = x turned, of as many rows and columns as a vector has numbers."""
+
+    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        x, columns, out, out_columns = arguments
+        vector = _vector(x.type.pointee)
+        count = vector.count
+        rows = [
+            _load(builder, builder.gep(x, [builder.mul(columns, _WORD(k))]), vector)
+            for k in range(count)
+        ]
+        half = count // 2
+        while half:  # swap the blocks beside the diagonal, then those within each block
+            low = [k if not k & half else count + k - half for k in range(count)]
+            high = [k + half if not k & half else count + k for k in range(count)]
+            kind = ir.VectorType(ir.IntType(32), count)
+            for k in range(count):
+                if not k & half:
+                    pair = rows[k], rows[k + half]
+                    rows[k] = builder.shuffle_vector(*pair, ir.Constant(kind, low))
+                    rows[k + half] = builder.shuffle_vector(*pair, ir.Constant(kind, high))
+            half //= 2
+        for k, row in enumerate(rows):
+            place = builder.gep(out, [builder.mul(out_columns, _WORD(k))])
+            builder.store(row, _at(builder, place, vector)).align = 4
+        return target.get_dummy_value()
+
+    return types.void(x, types.int64, out, types.int64), generate
+
+
+@loop()
+def _copy_panel(b: Any, by_row: int, by_column: int, depth: int, count: int, panel: Any) -> None:
+    """The columns of b that a tile needs; zeros where it has no more."""
+    size = VECTORS * width(b)
+    if count < size:
+        for k in range(depth):
+            for j in range(size):
+                panel[k * size + j] = b[k * by_row + j * by_column] if j < count else 0.0
+    elif by_column == 1:
+        for k in range(depth):
+            x, out = moved(b, k * by_row), moved(panel, k * size)
+            for j in range(size):
+                out[j] = x[j]
+    else:
+        side = width(b)
+        whole = depth - depth % side
+        for k in range(0, whole, side):
+            for j in range(0, size, side):
+                turn(moved(b, k + j * by_column), by_column, moved(panel, k * size + j), size)
+        for k in range(whole, depth):
+            for j in range(size):
+                panel[k * size + j] = b[k + j * by_column]
+
+
+@loop()
+def _copy_rows(a: Any, by_row: int, by_step: int, count: int, depth: int, out: Any) -> None:
+    """Rows of a, in tiles: for each step of the sum the numbers of a tile in a row; else zeros."""
+    tiles = (count + TILE - 1) // TILE
+    for k in range(depth):
+        for t in range(tiles):
+            x, to = moved(a, k * by_step + t * TILE * by_row), moved(out, (t * depth + k) * TILE)
+            if by_row == 1 and (t + 1) * TILE <= count:
+                for i in range(TILE):
+                    to[i] = x[i]
+            else:
+                for i in range(TILE):
+                    to[i] = x[i * by_row] if t * TILE + i < count else 0.0
+
+
+@loop()
+def large_product(room: Any, turn_a: int, turn_b: int, rows: int, columns: int, inner: int, a: Any,
+                  b: Any, keep: int, c: Any) -> None:  # fmt: skip
+    """As ``product``; the room is as ``room(columns)`` says."""
+    size = VECTORS * width(a)
+    panels = (columns + size - 1) // size
+    a_row, a_step = (1, rows) if turn_a else (inner, 1)
+    b_row, b_column = (1, inner) if turn_b else (columns, 1)
+    tiles = moved(room, DEPTH * panels * size)
+    aside = moved(tiles, DEPTH * TOGETHER * TILE)
+    for start in range(0, inner, DEPTH):
+        depth = min(DEPTH, inner - start)
+        adds = 1 if keep or start else 0
+        for p in range(panels):
+            here = moved(b, start * b_row + p * size * b_column)
+            count = min(size, columns - p * size)
+            _copy_panel(here, b_row, b_column, depth, count, moved(room, p * size * depth))
+        together = TOGETHER * TILE if turn_a else TILE
+        for first in range(0, rows, together):
+            group = min(together, rows - first)
+            x, by_row, by_step = moved(a, first * a_row + start * a_step), a_row, a_step
+            copied = turn_a or group < TILE
+            if copied:
+                _copy_rows(x, a_row, a_step, group, depth, tiles)
+                x, by_row, by_step = tiles, 1, TILE
+            for i in range(0, group, TILE):
+                mine = moved(x, i * depth) if copied else x
+                for p in range(panels):
+                    panel = moved(room, p * size * depth)
+                    to = moved(c, (first + i) * columns + p * size)
+                    if i + TILE <= group and (p + 1) * size <= columns:
+                        tile(mine, by_row, by_step, panel, depth, adds, to, columns)
+                    else:
+                        tile(mine, by_row, by_step, panel, depth, 0, aside, size)
+                        for k in range(min(TILE, group - i)):
+                            for j in range(min(size, columns - p * size)):
+                                found = aside[k * size + j]
+                                at = k * columns + j
+                                to[at] = to[at] + found if adds else found
+
+
+@loop()
+def product(blas: int, room: int, turn_a: int, turn_b: int, rows: int, columns: int, inner: int,
+            a: Any, b: Any, keep: int, c: Any) -> None:  # fmt: skip
+    """c = a b, or c += a b: a product of two matrices, each row after row.
+
+    Args:
+        blas: the address of its function for such numbers.
+        room: the address of room for large products, or 0: BLAS computes them.
+        turn_a, turn_b: whether a is stored turned, (inner, rows); likewise b.
+        rows, columns, inner: of c, and over how many products a number of it is summed.
+        keep: whether it is added to c.
+    """
+    large = rows >= ROWS and columns >= COLUMNS and rows * columns * inner >= LARGE
+    if room and large:
+        large_product(numbers_at(room, a), turn_a, turn_b, rows, columns, inner, a, b, keep, c)
+    else:
+        gemm(blas, turn_a, turn_b, rows, columns, inner, a, b, keep, c)
