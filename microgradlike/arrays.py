@@ -16,7 +16,8 @@ from microgradlike import ops
 
 
 def _power(x: Any, y: Any) -> Any:
-    return numpy.power(x, y)
+    # Where one exponent of 0.5 is for all, NumPy takes the root, and that of -inf is NaN.
+    return numpy.power(x, y + numpy.zeros_like(x))
 
 
 def _sigmoid(x: Any) -> Any:

@@ -16,6 +16,7 @@ import pickle
 import random
 import sys
 import types
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias, cast
 
@@ -30,7 +31,7 @@ from microgradlike.inputs import describe, function
 from microgradlike.numpy_executor import INPUTS, PARAMETERS, NumpyExecutor, Ran, is_small
 from microgradlike.program import Program, build
 from microgradlike.rewriting import Graph
-from microgradlike.rows import CHUNK, FLOAT, Arguments, Columns, How, Rows
+from microgradlike.rows import CHUNK, FLOAT, Arguments, Columns, How, Rows, floats
 from microgradlike.tape import Tape, Traced, TracingError, trace
 from microgradlike.typeset import counted
 
@@ -65,7 +66,7 @@ def compile(f: Callable[..., Any], *, threads: int = 1, dtype: str = "float64") 
     take another branch run on a trace of their own; ``where`` needs no second trace. What is no
     Value is as it was at that moment: a number that ``f`` closes over, or one it draws at random,
     is part of the compiled function until ``retrace()``; what else it changes happens once. That
-    includes ``p.data`` of a parameter, which is a plain number, and which Values are its
+    includes ``p.data`` and ``p.grad``, which are plain numbers, and which Values are its
     parameters: change them by ``p.data = ...``, not by ``p = p - ...``, which makes another one.
 
     Sums are added up in another order than they were written in: results agree with the engine's to
@@ -202,7 +203,14 @@ class Compiled:
                 "nobody but this compiled function has one of its parameters any more, so it was "
                 "replaced by another Value; change parameters by p.data = ..., or call retrace()"
             )
-        return numpy.array([parameter.data for parameter in self._parameters], float)
+        try:
+            return numpy.frombuffer(array("d", [parameter.data for parameter in self._parameters]))
+        except TypeError:
+            wrong = next(v for v in self._parameters if not isinstance(v.data, int | float))
+            raise TypeError(
+                f"the data of parameter {self._places[wrong]} is {describe(wrong.data)}; it is a "
+                "number"
+            ) from None
 
     def assign(self, theta: Any) -> None:
         """Give all parameters the numbers of an array such as ``theta()``.
@@ -329,7 +337,7 @@ class Compiled:
         """
         arguments = self._arguments(columns)
         self._need_single("hvp")
-        vectors = numpy.asarray(v)
+        vectors = floats(v, "v is an array of numbers, a vector for each row")
         if vectors.shape != (arguments.rows, arguments.inputs):
             raise ValueError(
                 f"v has a vector for each row, shape {(arguments.rows, arguments.inputs)}, "
@@ -628,17 +636,11 @@ class Compiled:
             checked: Array = theta
             if checked.shape == (len(self._parameters),):
                 return checked
-        try:
-            found = numpy.asarray(theta, float)
-        except (TypeError, ValueError):
-            raise TypeError(
-                f"theta is an array of {counted(len(self._parameters), 'number')}, but got "
-                f"{describe(theta)}"
-            ) from None
+        found = floats(theta, f"theta is an array of {counted(len(self._parameters), 'number')}")
         if found.shape != (len(self._parameters),):
             raise ValueError(
                 f"theta has the shape ({len(self._parameters)},), a number for each parameter, "
-                f"but got {found.shape}"
+                f"but got {found.shape if found.ndim else describe(theta)}"
             )
         return found
 

@@ -798,34 +798,43 @@ def logsumexp(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any
 
 def logsumexp_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, theta: Any,
                    slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
-    """delta times each value's share; infinite sums go back value by value."""
-    number, lists_at, i, lists = i, lists, words(i), words(lists)
+    """delta times each value's share, as seen from the largest value; NaN where that is infinite.
+
+    exp(value - out) would be as inexact as the last digit of out is large.
+    """
+    i, lists = words(i), words(lists)
     terms, f = i[3], i[LOOPS]
+    largest = row(place_of(values, i[9] + terms, lanes), lanes)
+    total = row(place_of(values, i[9] + terms + 1, lanes), lanes)
     for j in range(i[2]):
-        z = row(place_of(values, i[1] + j, lanes), lanes)
-        for lane in range(lanes):
-            if not abs(z[lane]) < math.inf:
-                invoke(lists[f + 4], number, lists_at, values, errors, once, owed, theta, slopes,
-                       lanes, first)  # fmt: skip
-                return
-    for j in range(i[2]):
-        z = row(place_of(values, i[1] + j, lanes), lanes)
         d = row(place_of(errors, i[1] + j, lanes), lanes)
-        place = place_of(values, i[9], lanes)
-        share = row(place, lanes)
+        for k in range(terms):
+            x = row(place_of(values, slot_of(lists, i[4], i[5], j * terms + k), lanes), lanes)
+            for lane in range(lanes):
+                is_larger = k == 0 or x[lane] > largest[lane] or x[lane] != x[lane]
+                largest[lane] = x[lane] if is_larger else largest[lane]
+                total[lane] = 0.0
+        for k in range(terms):
+            x = row(place_of(values, slot_of(lists, i[4], i[5], j * terms + k), lanes), lanes)
+            place = place_of(values, i[9] + k, lanes)
+            share = row(place, lanes)
+            for lane in range(lanes):
+                share[lane] = x[lane] - largest[lane]
+            apply_one(lists[f], lists[f + 1], place, place, lanes)
+            for lane in range(lanes):
+                total[lane] += share[lane]
+        for lane in range(lanes):
+            total[lane] = d[lane] / total[lane]
         for k in range(terms):
             slot = slot_of(lists, i[4], i[5], j * terms + k)
-            x = row(place_of(values, slot, lanes), lanes)
             e = row(place_of(errors, slot, lanes), lanes)
-            for lane in range(lanes):
-                share[lane] = x[lane] - z[lane]
-            apply_one(lists[f], lists[f + 1], place, place, lanes)
+            share = row(place_of(values, i[9] + k, lanes), lanes)
             if i[11] & 2:
                 for lane in range(lanes):
-                    e[lane] = d[lane] * share[lane]
+                    e[lane] = total[lane] * share[lane]
             else:
                 for lane in range(lanes):
-                    e[lane] += d[lane] * share[lane]
+                    e[lane] += total[lane] * share[lane]
 
 
 def fold(number: str, operation: str, back: bool) -> tuple[int, int, list[int]]:

@@ -303,15 +303,16 @@ def _fold(code: _Code, i: Fold) -> None:
     terms = i.values.shape[1]
     fields = {1: i.out, 2: i.count, 3: terms} | code.place(4, i.values)
     number = code.machine.number
-    chain, chain_rows, functions = kernels.fold(number, i.operation, back=True)
-    fields[kernels.FOLD_FUNCTIONS] = code.calls(functions)
     if i.operation == "logaddexp":
         loops = [kernels.loop_of(function, number) for function in (numpy.exp, numpy.log)]
-        fields[kernels.LOOPS] = code.calls([*loops[0], *loops[1], chain])
+        fields[kernels.LOOPS] = code.calls([*loops[0], *loops[1]])
         forward, back = code.kernel(kernels.logsumexp), code.kernel(kernels.logsumexp_back)
+        scratch = terms + 2
     else:
-        forward, back = kernels.fold(number, i.operation, back=False)[0], chain
-    scratch = terms + 1 + chain_rows
+        back, chain_rows, functions = kernels.fold(number, i.operation, back=True)
+        fields[kernels.FOLD_FUNCTIONS] = code.calls(functions)
+        forward = kernels.fold(number, i.operation, back=False)[0]
+        scratch = terms + 1 + chain_rows
     code.forward.append(code.row(forward, fields, scratch, 9))
     if code.active and code.wanted(i.values):
         code.go_back(back, i.mask, fields, {11: i.values}, scratch)
@@ -711,7 +712,8 @@ class NumbaExecutor:
             seeds = _NOTHING
         exact = self.number == "float64"
         if not exact:
-            theta = theta.astype(self.number)
+            with numpy.errstate(over="ignore"):  # what is too large is infinite
+                theta = theta.astype(self.number)
 
         def drive(machine: _Machine, start: int, end: int, parts: Sequence[Array]) -> Ran:
             slopes = numpy.empty(len(theta) if mode == PARAMETERS else 0, theta.dtype)

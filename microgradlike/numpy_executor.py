@@ -538,15 +538,16 @@ def _fold(self: _Lanes, i: Fold) -> tuple[Action, Action]:
             largest = x.max(axis=1)
             numpy.log(numpy.exp(x - largest[:, None]).sum(axis=1), out=out)
             numpy.add(out, largest, out=out)
-            if numpy.isfinite(largest).all():
-                return
-        out[...] = along(x)[-1]
+            numpy.copyto(out, largest, where=~numpy.isfinite(largest))
+        else:
+            out[...] = along(x)[-1]
 
     def backward() -> None:
         live = some()
-        delta, x, total = _chosen(live, errors, read(), out)
-        if i.operation == "logaddexp" and numpy.isfinite(total).all():
-            sent = numpy.exp(x - total[:, None]) * delta[:, None]
+        delta, x = _chosen(live, errors, read())
+        if i.operation == "logaddexp":  # NaN where the largest is infinite: this is not safe
+            shares = numpy.exp(x - x.max(axis=1)[:, None])
+            sent = shares * (delta / shares.sum(axis=1))[:, None]
         else:
             found = along(x)
             sent = numpy.empty_like(x)

@@ -299,6 +299,7 @@ class Program:
         watched: the slots of ``once`` and of ``rows`` that are added up in another order than the
             engine's, or multiplied where it squares. If the squares of their numbers have a finite
             sum, so have the products and sums in any order: then no infinity arises on the way.
+            Likewise what logsumexp gives, whose errors are those of the engine where it is finite.
         tape: what the graph was made of, ``Graph(tape, tape.outputs)`` where those are the outputs.
     """
 
@@ -602,6 +603,10 @@ class _Builder:
         self.end = first
         self.now = stage
         nodes = self.computed[stage]
+        if self.graph.as_written and 0 < len(nodes) <= ORDERED:
+            graph = self.graph
+            order = rewriting.depth_first(graph.op, graph.left, graph.right, ARITY, graph.outputs)
+            return Stage([self._singles(order)], first + len(order))
         levels = self.level[nodes]
         instructions: list[Instruction] = []
         done = 0
@@ -883,6 +888,8 @@ def _watched(once: Stage, rows: Stage) -> tuple[Slots, Slots]:
                 square &= left.once == right.once
                 found[0][left.slots[square & left.once]] = True
                 found[here][left.slots[square & ~left.once]] = True
+            elif isinstance(i, Fold) and i.operation == "logaddexp":
+                found[here][i.out : i.out + i.count] = True
             elif isinstance(i, Products):
                 found[here][i.first] = found[here][i.second] = True
             elif isinstance(i, Layer | Sums) and not _is_plain(i):
@@ -922,6 +929,8 @@ def _standard(sums: _Sums) -> _Sums:
 LONG, SHORT, FEW, MOST_TERMS = 80, 8, 4, 8
 #: A weighted sum of so many terms is a layer of its own, even if it stands beside others.
 _LONG = 16
+#: So many operations at most are in the order of the engine, where they are as they were written.
+ORDERED = 2**16
 #: Greater than this are the kinds of dot products.
 _DOTS = len(NAMES)
 _INPUT, _PARAMETER, _MUL = (NAMES.index(name) for name in ("input", "parameter", "mul"))

@@ -496,6 +496,36 @@ def find_levels(
         level[n] = highest + 1
 
 
+# ---- The order of the engine -------------------------------------------------------------------
+
+
+@loop()
+def depth_first(op: Any, left: Any, right: Any, arity: Any, outputs: Any) -> Any:
+    """The nodes in the order in which the engine has them: see ``engine.topological_order``.
+
+    Leaves are not listed; conditions that no output needs come last.
+    """
+    order = numpy.empty(len(op), numpy.int32)
+    state = numpy.zeros(len(op), numpy.int8)  # 1: opened, 2: listed
+    path = numpy.empty(3 * len(op) + 1, numpy.int32)
+    done = 0
+    for root in list(outputs) + list(range(len(op))):
+        path[0], top = root, 1
+        while top:
+            n = path[top - 1]
+            if state[n] or arity[op[n]] == 0:
+                top -= 1
+                if state[n] == 1:
+                    order[done], done, state[n] = n, done + 1, 2
+                continue
+            state[n] = 1
+            if arity[op[n]] == 2 and not state[right[n]]:
+                path[top], top = right[n], top + 1
+            if not state[left[n]]:
+                path[top], top = left[n], top + 1
+    return order[:done]
+
+
 # ---- Slots that are used again -----------------------------------------------------------------
 
 #: So many places are looked at for room; then there is some at the end.

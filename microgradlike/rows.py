@@ -187,6 +187,18 @@ class Rows:
             self.arguments.let_go(end - start)
 
 
+def floats(given: Any, wanted: str) -> Array:
+    """What was given as an array of floats; TypeError if it is not what is wanted."""
+    try:
+        found = numpy.asarray(given)
+        if found.dtype.kind not in "biuf" or isinstance(given, numpy.ma.MaskedArray):
+            raise ValueError
+    except ValueError:
+        raise TypeError(f"{wanted}, but got {describe(given)}") from None
+    as_floats: Array = found.astype(float, copy=False)
+    return as_floats
+
+
 def _is_file(column: Any) -> bool:
     """Whether it is an array in a file, whose pages come back when they are asked for again."""
     shared = isinstance(column, numpy.memmap) and column.mode != "c"

@@ -427,6 +427,9 @@ class Traced(Value):
     def __int__(self) -> int:
         self.tape.refuse(self, "int(v)")
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        self.tape.refuse(self, "a copy")
+
     def __index__(self) -> int:
         self.tape.refuse(self, "range(v), or an index,")
 
@@ -586,6 +589,8 @@ def trace(f: Callable[..., Any], example: Sequence[Any]) -> Tape:
 
 def _returned(wrong: Any) -> str:
     """What a function returned that is no Value, and what to do about it."""
+    if isinstance(wrong, Condition):
+        return "a comparison; return where(x > y, 1.0, 0.0), or what you want of it"
     if isinstance(wrong, int | float):
         return f"{describe(wrong)}; return Value({float(wrong)}) where it is a constant"
     if isinstance(wrong, list | tuple | numpy.ndarray) and len(wrong):
