@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import math
 import operator
 import pickle
 import random
@@ -25,14 +24,13 @@ import numpy.typing
 
 from microgradlike.calculus import grad, traced_tangents
 from microgradlike.engine import Value, is_detecting, is_recording, is_traced
-from microgradlike.exact import Exact, Some
 from microgradlike.functions import dot
 from microgradlike.inputs import describe, function
-from microgradlike.numpy_executor import INPUTS, PARAMETERS, NumpyExecutor, Ran, is_small
-from microgradlike.program import Program, build
-from microgradlike.rewriting import Graph
-from microgradlike.rows import CHUNK, FLOAT, Arguments, Columns, How, Rows, floats
-from microgradlike.tape import Tape, Traced, TracingError, trace
+from microgradlike.numpy_executor import INPUTS, PARAMETERS, Ran, is_small
+from microgradlike.paths import Path
+from microgradlike.program import Program
+from microgradlike.rows import CHUNK, FLOAT, Arguments, How, floats
+from microgradlike.tape import Traced, TracingError, trace
 from microgradlike.typeset import counted
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
@@ -112,7 +110,7 @@ class Compiled:
         self._forget()
 
     def _forget(self) -> None:
-        self._paths: list[_Path] = []
+        self._paths: list[Path] = []
         self._parameters: list[Value] = []
         self._places: dict[Value, int] = {}
         self._single = True
@@ -484,7 +482,7 @@ class Compiled:
                 "call it on some rows first, or c.trace(X, ...)"
             )
 
-    def _trace(self, arguments: Arguments, row: int) -> _Path:
+    def _trace(self, arguments: Arguments, row: int) -> Path:
         if len(self._paths) >= MOST_PATHS:
             frames = [frame for _, frame in self._paths[-1].tape.guards.values()]
             line = f"{frames[-1][0]}, line {frames[-1][1]}" if frames else "a comparison"
@@ -493,7 +491,7 @@ class Compiled:
                 f"at {line}; choose with where(condition, x, y), which needs no path of its own"
             )
         tape = trace(self.function, arguments.example(row))
-        path = _Path(tape, self._paths, arguments, self._sending)
+        path = Path(tape, self._paths, arguments, self._sending)
         if not self._paths:
             self._single = path.single
         elif path.outputs != self._paths[0].outputs or path.single != self._single:
@@ -569,7 +567,7 @@ class Compiled:
             for parameter, number, gradient in kept:
                 parameter.data, parameter.grad = number, gradient
 
-    def _split(self, theta: Array | None, arguments: Arguments) -> Iterator[tuple[_Path, Any]]:
+    def _split(self, theta: Array | None, arguments: Arguments) -> Iterator[tuple[Path, Any]]:
         """The rows of each path; None for all."""
 
         def now() -> Array:
@@ -683,176 +681,6 @@ def _held() -> int:
 
 
 _HELD = _held()
-
-
-def _executor(program: Program, columns: Columns, dtype: str) -> Any:
-    """What runs a program fastest: machine code, where numba is installed."""
-    try:
-        from microgradlike.numba_executor import NumbaExecutor
-    except ImportError:
-        return NumpyExecutor(program)
-    return NumbaExecutor(program, columns.places, dtype)
-
-
-class _Replay:
-    """A program at work, for the parameters and inputs of the whole function.
-
-    Args:
-        program: what to run.
-        arguments: rows such as it will be given.
-        dtype: in which numbers it computes, if not in those of the arguments.
-    """
-
-    def __init__(self, program: Program, arguments: Arguments, dtype: str = "") -> None:
-        self.program = program
-        self.columns = arguments.columns(program.inputs)
-        self.executor = _executor(program, self.columns, dtype or arguments.how.dtype)
-        self.take: Any = None
-        self.whole = False
-
-    def place(self, places: Any, count: int) -> _Replay:
-        """Find its parameters, by the numbers that the tape's have among those of the function.
-
-        They are all that the function has, in their order, if it is ``whole``.
-        """
-        self.take = places[self.program.parameters]
-        self.whole = len(self.take) == count and bool((self.take == numpy.arange(count)).all())
-        if self.whole:
-            self.take = slice(0, count)
-        return self
-
-    def run(
-        self, theta: Array, arguments: Arguments, rows: Any, results: Array | None,
-        seeds: Array | None = None, mode: int = 0, jacobian: Array | None = None,
-        sizes: Array | None = None,
-    ) -> Ran:  # fmt: skip
-        """Run all rows, or some, and write their outputs."""
-        numbers = theta[: self.take.stop] if isinstance(self.take, slice) else theta[self.take]
-        some = Rows(arguments, self.columns, rows)
-        own = jacobian
-        if jacobian is not None and rows is not None:
-            own = numpy.zeros((len(jacobian), len(rows), arguments.inputs))
-        ran: Ran = self.executor.run(numbers, some, results, seeds, mode, own, sizes)
-        if jacobian is not None and rows is not None:
-            jacobian[:, rows] = own
-        if mode != PARAMETERS or (self.whole and len(numbers) == len(theta)):
-            return ran
-        errors = numpy.zeros(len(theta))
-        errors[self.take] = ran.errors
-        return ran._replace(errors=errors)
-
-
-#: Instead of the number of an output: all of them; the guards.
-_ALL, _GUARDS = -1, -2
-
-
-class _Path:
-    """The rows that take the same branches: their tape, and how to run it."""
-
-    def __init__(
-        self, tape: Tape, others: list[_Path], arguments: Arguments, sending: int | None
-    ) -> None:
-        self.tape, self.arguments, self.sending = tape, arguments.one(), sending
-        self.single = tape.single
-        self.outputs = len(tape.outputs)
-        graph = Graph(tape, tape.outputs, sending)
-        self.key = (*graph.key(), *map(id, tape.parameters))
-        # Paths that compute the same (a check of a label took another way) share one program.
-        same = next((path for path in others if path.key == self.key), None)
-        self.replay: _Replay = same.replay if same else _Replay(build(graph), arguments)
-        self.guards: _Replay | None = None
-        if tape.guards:
-            self.expected = numpy.array([holds for holds, _ in tape.guards.values()], float)
-            guards = build(Graph(tape, list(tape.guards), 0))
-            # A row takes the path that it takes when it is traced, in the numbers of the engine.
-            self.guards = _Replay(guards, arguments, dtype="float64")
-        self._written: dict[int, Exact] = {}
-
-    def parameters(self) -> Iterator[Value]:
-        """Those that the path uses; the ones of a matrix in a row."""
-        for replay in (self.replay, self.guards):
-            for place in replay.program.parameters if replay else ():
-                yield self.tape.parameters[place]
-
-    def find(self, places: dict[Value, int]) -> None:
-        """Where the parameters of the path stand among those of the function."""
-        self.places = numpy.array([places.get(p, -1) for p in self.tape.parameters], int)
-        self.used = self.places >= 0
-        for replay in (self.replay, self.guards):
-            if replay:
-                replay.place(self.places, len(places))
-
-    def run(
-        self, theta: Array, arguments: Arguments, rows: Any, results: Array,
-        seeds: Any = None, mode: int = 0, jacobian: Array | None = None,
-    ) -> Ran:  # fmt: skip
-        """Run all rows, or some; and those that are not safe once more, as they were written."""
-        ran = self.replay.run(theta, arguments, rows, results, seeds, mode, jacobian)
-        if ran.safe:
-            return ran
-        sizes = numpy.zeros(len(results))
-        self.replay.run(theta, arguments, rows, results, seeds, mode, jacobian, sizes)
-        every = numpy.arange(len(results)) if rows is None else rows
-        places = numpy.flatnonzero(~(sizes < math.inf))
-        unsafe = every[places]
-        for some in self._exact(theta, arguments, unsafe):
-            results[places[some.rows]] = some.outputs
-        if jacobian is not None:
-            for found, seed in zip(jacobian, seeds, strict=True):
-                for some in self._exact(theta, arguments, unsafe, seed):
-                    found[unsafe[some.rows]] = some.by_inputs
-        with numpy.errstate(all="ignore"):
-            errors, total = ran.errors, float(results[:, 0].sum())
-            if mode == PARAMETERS:
-                usual = numpy.delete(every, places)
-                errors = self._gradient(theta, arguments, usual, unsafe, seeds)
-        return Ran(errors, total, safe=False)
-
-    def _gradient(
-        self, theta: Array, arguments: Arguments, usual: Any, unsafe: Any, seeds: Any
-    ) -> Array:
-        """The errors of the parameters: from rows that are safe, and from those that are not."""
-        errors = numpy.zeros(len(theta))
-        if len(usual):
-            ran = self.replay.run(theta, arguments, usual, None, seeds, PARAMETERS)
-            if ran.safe:
-                errors = ran.errors
-            else:
-                unsafe = numpy.sort(numpy.append(usual, unsafe))
-        for some in self._exact(theta, arguments, unsafe, seeds[0]):
-            for row in some.by_parameters:  # one after the other, as the engine does
-                errors[self.places[self.used]] += row[self.used]
-        return errors
-
-    def _exact(
-        self, theta: Array, arguments: Arguments, rows: Any, seeds: Any = None
-    ) -> Iterator[Some]:
-        """Rows as they were written. An output that sends no error is not one that sends zero."""
-        sending = [] if seeds is None else numpy.flatnonzero(seeds).tolist()
-        if self.outputs > 1 and len(sending) == 1:
-            exact, seeds = self._as_written(sending[0]), seeds[sending]
-        else:
-            exact = self._as_written(_ALL)
-        return exact.run(numpy.append(theta, 0.0)[self.places], arguments, rows, seeds)
-
-    def _as_written(self, what: int) -> Exact:
-        """An output, all, or the guards."""
-        if what not in self._written:
-            wanted = {_ALL: self.tape.outputs, _GUARDS: list(self.tape.guards)}
-            outputs = wanted[what] if what < 0 else [self.tape.outputs[what]]
-            self._written[what] = Exact(self.tape, outputs)
-        return self._written[what]
-
-    def takes(self, theta: Array, arguments: Arguments, rows: Any) -> Any:
-        """Which of these rows take this path."""
-        if self.guards is None:
-            return numpy.ones(len(rows), bool)
-        found = numpy.empty((len(rows), len(self.expected)))
-        if not self.guards.run(theta, arguments, rows, found).safe:
-            own = numpy.append(theta, 0.0)[self.places]
-            for some in self._as_written(_GUARDS).run(own, arguments, rows):
-                found[some.rows] = some.outputs
-        return (found == self.expected).all(axis=1)
 
 
 def _dice() -> Any:

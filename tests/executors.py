@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from microgradlike import compiled, numba_executor, numpy_executor, program, rewriting
+from microgradlike import numba_executor, numpy_executor, paths, program, rewriting
 from microgradlike.numpy_executor import NumpyExecutor
 
 
@@ -17,7 +17,7 @@ def without_numba(patch: pytest.MonkeyPatch) -> None:
 
 def only_numpy(patch: pytest.MonkeyPatch) -> None:
     """Programs run as they do where numba is not installed."""
-    patch.setattr(compiled, "_executor", lambda program, *_: NumpyExecutor(program))
+    patch.setattr(paths, "_executor", lambda program, *_: NumpyExecutor(program))
 
 
 def small_blocks(patch: pytest.MonkeyPatch, rows: int) -> None:

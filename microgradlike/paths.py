@@ -1,0 +1,194 @@
+"""A path: the rows of a compiled function that take the same branches, and how they are run.
+
+Their tape becomes a program, which runs all of them at once. Rows that are not safe, because their
+numbers are huge, infinite or NaN, run once more as they were written (``exact.py``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import numpy
+import numpy.typing
+
+from microgradlike.engine import Value
+from microgradlike.exact import Exact, Some
+from microgradlike.numpy_executor import PARAMETERS, NumpyExecutor, Ran
+from microgradlike.program import Program, build
+from microgradlike.rewriting import Graph
+from microgradlike.rows import Arguments, Columns, Rows
+from microgradlike.tape import Tape
+
+Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
+
+
+def _executor(program: Program, columns: Columns, dtype: str) -> Any:
+    """What runs a program fastest: machine code, where numba is installed."""
+    try:
+        from microgradlike.numba_executor import NumbaExecutor
+    except ImportError:
+        return NumpyExecutor(program)
+    return NumbaExecutor(program, columns.places, dtype)
+
+
+class Replay:
+    """A program at work, for the parameters and inputs of the whole function.
+
+    Args:
+        program: what to run.
+        arguments: rows such as it will be given.
+        dtype: in which numbers it computes, if not in those of the arguments.
+    """
+
+    def __init__(self, program: Program, arguments: Arguments, dtype: str = "") -> None:
+        self.program = program
+        self.columns = arguments.columns(program.inputs)
+        self.executor = _executor(program, self.columns, dtype or arguments.how.dtype)
+        self.take: Any = None
+        self.whole = False
+
+    def place(self, places: Any, count: int) -> Replay:
+        """Find its parameters, by the numbers that the tape's have among those of the function.
+
+        They are all that the function has, in their order, if it is ``whole``.
+        """
+        self.take = places[self.program.parameters]
+        self.whole = len(self.take) == count and bool((self.take == numpy.arange(count)).all())
+        if self.whole:
+            self.take = slice(0, count)
+        return self
+
+    def run(
+        self, theta: Array, arguments: Arguments, rows: Any, results: Array | None,
+        seeds: Array | None = None, mode: int = 0, jacobian: Array | None = None,
+        sizes: Array | None = None,
+    ) -> Ran:  # fmt: skip
+        """Run all rows, or some, and write their outputs."""
+        numbers = theta[: self.take.stop] if isinstance(self.take, slice) else theta[self.take]
+        some = Rows(arguments, self.columns, rows)
+        own = jacobian
+        if jacobian is not None and rows is not None:
+            own = numpy.zeros((len(jacobian), len(rows), arguments.inputs))
+        ran: Ran = self.executor.run(numbers, some, results, seeds, mode, own, sizes)
+        if jacobian is not None and rows is not None:
+            jacobian[:, rows] = own
+        if mode != PARAMETERS or (self.whole and len(numbers) == len(theta)):
+            return ran
+        errors = numpy.zeros(len(theta))
+        errors[self.take] = ran.errors
+        return ran._replace(errors=errors)
+
+
+#: Instead of the number of an output: all of them; the guards.
+ALL, GUARDS = -1, -2
+
+
+class Path:
+    """The rows that take the same branches: their tape, and how to run it."""
+
+    def __init__(
+        self, tape: Tape, others: list[Path], arguments: Arguments, sending: int | None
+    ) -> None:
+        self.tape, self.arguments, self.sending = tape, arguments.one(), sending
+        self.single = tape.single
+        self.outputs = len(tape.outputs)
+        graph = Graph(tape, tape.outputs, sending)
+        self.key = (*graph.key(), *map(id, tape.parameters))
+        # Paths that compute the same (a check of a label took another way) share one program.
+        same = next((path for path in others if path.key == self.key), None)
+        self.replay: Replay = same.replay if same else Replay(build(graph), arguments)
+        self.guards: Replay | None = None
+        if tape.guards:
+            self.expected = numpy.array([holds for holds, _ in tape.guards.values()], float)
+            guards = build(Graph(tape, list(tape.guards), 0))
+            # A row takes the path that it takes when it is traced, in the numbers of the engine.
+            self.guards = Replay(guards, arguments, dtype="float64")
+        self._written: dict[int, Exact] = {}
+
+    def parameters(self) -> Iterator[Value]:
+        """Those that the path uses; the ones of a matrix in a row."""
+        for replay in (self.replay, self.guards):
+            for place in replay.program.parameters if replay else ():
+                yield self.tape.parameters[place]
+
+    def find(self, places: dict[Value, int]) -> None:
+        """Where the parameters of the path stand among those of the function."""
+        self.places = numpy.array([places.get(p, -1) for p in self.tape.parameters], int)
+        self.used = self.places >= 0
+        for replay in (self.replay, self.guards):
+            if replay:
+                replay.place(self.places, len(places))
+
+    def run(
+        self, theta: Array, arguments: Arguments, rows: Any, results: Array,
+        seeds: Any = None, mode: int = 0, jacobian: Array | None = None,
+    ) -> Ran:  # fmt: skip
+        """Run all rows, or some; and those that are not safe once more, as they were written."""
+        ran = self.replay.run(theta, arguments, rows, results, seeds, mode, jacobian)
+        if ran.safe:
+            return ran
+        sizes = numpy.zeros(len(results))
+        self.replay.run(theta, arguments, rows, results, seeds, mode, jacobian, sizes)
+        every = numpy.arange(len(results)) if rows is None else rows
+        places = numpy.flatnonzero(~(sizes < math.inf))
+        unsafe = every[places]
+        for some in self._exact(theta, arguments, unsafe):
+            results[places[some.rows]] = some.outputs
+        if jacobian is not None:
+            for found, seed in zip(jacobian, seeds, strict=True):
+                for some in self._exact(theta, arguments, unsafe, seed):
+                    found[unsafe[some.rows]] = some.by_inputs
+        with numpy.errstate(all="ignore"):
+            errors, total = ran.errors, float(results[:, 0].sum())
+            if mode == PARAMETERS:
+                usual = numpy.delete(every, places)
+                errors = self._gradient(theta, arguments, usual, unsafe, seeds)
+        return Ran(errors, total, safe=False)
+
+    def _gradient(
+        self, theta: Array, arguments: Arguments, usual: Any, unsafe: Any, seeds: Any
+    ) -> Array:
+        """The errors of the parameters: from rows that are safe, and from those that are not."""
+        errors = numpy.zeros(len(theta))
+        if len(usual):
+            ran = self.replay.run(theta, arguments, usual, None, seeds, PARAMETERS)
+            if ran.safe:
+                errors = ran.errors
+            else:
+                unsafe = numpy.sort(numpy.append(usual, unsafe))
+        for some in self._exact(theta, arguments, unsafe, seeds[0]):
+            for row in some.by_parameters:  # one after the other, as the engine does
+                errors[self.places[self.used]] += row[self.used]
+        return errors
+
+    def _exact(
+        self, theta: Array, arguments: Arguments, rows: Any, seeds: Any = None
+    ) -> Iterator[Some]:
+        """Rows as they were written. An output that sends no error is not one that sends zero."""
+        sending = [] if seeds is None else numpy.flatnonzero(seeds).tolist()
+        if self.outputs > 1 and len(sending) == 1:
+            exact, seeds = self._as_written(sending[0]), seeds[sending]
+        else:
+            exact = self._as_written(ALL)
+        return exact.run(numpy.append(theta, 0.0)[self.places], arguments, rows, seeds)
+
+    def _as_written(self, what: int) -> Exact:
+        """An output, all, or the guards."""
+        if what not in self._written:
+            wanted = {ALL: self.tape.outputs, GUARDS: list(self.tape.guards)}
+            outputs = wanted[what] if what < 0 else [self.tape.outputs[what]]
+            self._written[what] = Exact(self.tape, outputs)
+        return self._written[what]
+
+    def takes(self, theta: Array, arguments: Arguments, rows: Any) -> Any:
+        """Which of these rows take this path."""
+        if self.guards is None:
+            return numpy.ones(len(rows), bool)
+        found = numpy.empty((len(rows), len(self.expected)))
+        if not self.guards.run(theta, arguments, rows, found).safe:
+            own = numpy.append(theta, 0.0)[self.places]
+            for some in self._as_written(GUARDS).run(own, arguments, rows):
+                found[some.rows] = some.outputs
+        return (found == self.expected).all(axis=1)
