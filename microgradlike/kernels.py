@@ -45,6 +45,36 @@ from microgradlike.tape import row_of
 #: What every kernel is given; all but the first two and the last two are pointers to numbers.
 ARGUMENTS = ("i", "lists", "values", "errors", "once", "owed", "theta", "slopes", "lanes", "first")
 
+# ---- The numbers of an instruction, by place ---------------------------------------------------
+# Slots take two places: the first slot, and where they are listed, or -1 where they stand in a row.
+
+#: Its kernel; the first slot that it writes, and how many.
+KERNEL, OUT, OUTS = 0, 1, 2
+#: The first of its rows of scratch.
+SCRATCH = 9
+
+#: Of an operation: its operands; whether it writes errors where nobody has written before; the
+#: condition; where the addresses of the functions that it calls are listed.
+X, Y, ASSIGN, MASK, FUNCTIONS = 4, 6, 8, 12, 11
+
+#: Of layers, sums, products and folds: how many terms there are; the slots of values, and of the
+#: second values of products.
+TERMS, VALUES, SECOND = 3, 4, 14
+#: The first weight or sign, or -1; whether it stands in theta; the first bias, or -1.
+WEIGHTS, IN_THETA, BIAS = 6, 7, 8
+#: Going back: whether the errors of values are wanted (1), and nobody has written there (2);
+#: likewise of second values; whether those of weights and of biases are wanted.
+TO_VALUES, TO_SECOND, TO_WEIGHTS, TO_BIAS = 11, 16, 12, 13
+#: Of layers: the function of BLAS, and room for large products, or 0.
+BLAS, ROOM = 10, 14
+#: Of folds: where the functions of a chain are listed; exp and log.
+FOLD_FUNCTIONS, LOOPS = 12, 13
+#: The kernel that is called if an error arrives.
+OTHER = 17
+
+#: So many numbers an instruction has.
+WIDTH = 18
+
 # ---- Addresses ---------------------------------------------------------------------------------
 
 _WORD, _BYTE, _VOID = ir.IntType(64), ir.IntType(8).as_pointer(), ir.VoidType()
@@ -157,9 +187,9 @@ def row(pointer: Any, count: int) -> Any:
 
 
 @loop()
-def slot_of(lists: Any, start: int, where: int, k: int) -> int:
-    """The k-th of some slots: in a row from ``start`` on, or listed at ``where``."""
-    return start + k if where < 0 else lists[where + k]
+def slot_of(i: Any, lists: Any, field: int, k: int) -> Any:
+    """The k-th slot of a field: they stand in a row from the first one on, or are listed."""
+    return i[field] + k if i[field + 1] < 0 else lists[i[field + 1] + k]
 
 
 @loop(fastmath={"reassoc", "contract"})
@@ -339,11 +369,6 @@ class _Loops(ast.NodeTransformer):
         return f"p_{out}"
 
 
-#: Where the numbers of an elementwise instruction stand; the last one is where ``lists`` has the
-#: addresses of the functions that it calls.
-SCRATCH, X, Y, ASSIGN, MASK, FUNCTIONS = 3, 4, 6, 8, 9, 11
-
-
 def elementwise(
     number: str, operation: str, kinds: str, by: str = "", mask: str = ""
 ) -> tuple[int, int, Any]:
@@ -416,22 +441,22 @@ def _written(
     """The source of a kernel, around the expression of one lane."""
     fields = {"x": X, "y": Y, "m": MASK}
     reads = dict(names) | ({"m": mask} if mask in ("v", "o") else {})
-    lines = ["i, lists = words(i), words(lists)", f"n, count, f = lanes, i[2], i[{FUNCTIONS}]"]
+    lines = ["i, lists = words(i), words(lists)", f"n, count, f = lanes, i[{OUTS}], i[{FUNCTIONS}]"]
     if merges:
         lists = " and ".join(f"i[{fields[name] + 1}] < 0" for name in reads)
         lines.append(f"if {lists}:\n        n, count = lanes * count, 1")
     body = []
 
     def slot(name: str) -> str:
-        return f"slot_of(lists, i[{fields[name]}], i[{fields[name] + 1}], j)"
+        return f"slot_of(i, lists, {fields[name]}, j)"
 
     def known(name: str, base: str, slot: str) -> None:
         body.append(f"p_{name} = place_of({base}, {slot}, lanes)")
         body.append(f"{name} = row(p_{name}, n)")
 
-    known("z", "values", "i[1] + j")
+    known("z", "values", f"i[{OUT}] + j")
     if by:
-        known("d", "errors", "i[1] + j")
+        known("d", "errors", f"i[{OUT}] + j")
     for name, kind in reads.items():
         if kind == "v":
             known(name, "values", slot(name))
@@ -502,17 +527,12 @@ def _from_source(source: str, number: str) -> int:
 
 
 # ---- Under a condition -------------------------------------------------------------------------
-# i[1] = out, i[2] = outs; i[17] = another kernel, which is given the same.
-
-OTHER = 17
-
-
 def if_error_arrives(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, theta: Any,
                      slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
     """The other kernel, unless the errors of all outputs are zero."""
     number, i = i, words(i)
-    count = i[2] * lanes
-    found = row(place_of(errors, i[1], lanes), count)
+    count = i[OUTS] * lanes
+    found = row(place_of(errors, i[OUT], lanes), count)
     for k in range(count):
         if found[k] != 0:
             invoke(i[OTHER], number, lists, values, errors, once, owed, theta, slopes, lanes, first)
@@ -520,12 +540,6 @@ def if_error_arrives(i: Any, lists: Any, values: Any, errors: Any, once: Any, ow
 
 
 # ---- Layers ------------------------------------------------------------------------------------
-# The numbers of an instruction: i[1] = out, i[2] = outs, i[3] = ins; i[4], i[5] the slots of its
-# values; i[6] = the slot of its first weight, i[7] whether that stands in theta; i[8] = the slot of
-# its first bias, or -1; i[9] = scratch; i[10] = the function of BLAS, i[14] = room for
-# large products, or 0. Backward: i[11] whether the errors of the values are wanted (1), and nobody
-# wrote there before (2); i[12], i[13] whether those of weights and biases are.
-
 #: Layers of fewer weights are loops.
 SMALL = 64
 
@@ -533,28 +547,28 @@ SMALL = 64
 @loop()
 def _inputs(i: Any, lists: Any, base: Any, lanes: int) -> Any:
     """The pointer to the values of a layer, one after the other: a copy if they stand apart."""
-    if i[5] < 0:
-        return place_of(base, i[4], lanes)
-    for k in range(i[3]):
-        x, copy = row(place_of(base, lists[i[5] + k], lanes), lanes), i[9] + k
+    if i[VALUES + 1] < 0:
+        return place_of(base, i[VALUES], lanes)
+    for k in range(i[TERMS]):
+        x, copy = row(place_of(base, lists[i[VALUES + 1] + k], lanes), lanes), i[SCRATCH] + k
         kept = row(place_of(base, copy, lanes), lanes)
         for lane in range(lanes):
             kept[lane] = x[lane]
-    return place_of(base, i[9], lanes)
+    return place_of(base, i[SCRATCH], lanes)
 
 
 def layer(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, theta: Any,
           slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
     """out = weights values + bias."""
     i, lists = words(i), words(lists)
-    outs, ins = i[2], i[3]
-    weights = place_of(theta if i[7] else once, i[6], 1)
+    outs, ins = i[OUTS], i[TERMS]
+    weights = place_of(theta if i[IN_THETA] else once, i[WEIGHTS], 1)
     x = _inputs(i, lists, values, lanes)
-    z = place_of(values, i[1], lanes)
+    z = place_of(values, i[OUT], lanes)
     if outs * ins >= SMALL:
-        product(i[10], i[14], 0, 0, outs, lanes, ins, weights, x, 0, z)
-        if i[8] >= 0:
-            bias = row(place_of(once, i[8], 1), outs)
+        product(i[BLAS], i[ROOM], 0, 0, outs, lanes, ins, weights, x, 0, z)
+        if i[BIAS] >= 0:
+            bias = row(place_of(once, i[BIAS], 1), outs)
             for j in range(outs):
                 out, b = row(place_of(z, j, lanes), lanes), bias[j]
                 for lane in range(lanes):
@@ -563,9 +577,9 @@ def layer(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, th
     w = row(weights, outs * ins)
     for j in range(outs):
         out = row(place_of(z, j, lanes), lanes)
-        b = row(place_of(once, i[8] + j, 1), 1)[0] if i[8] >= 0 else 0.0
+        b = row(place_of(once, i[BIAS] + j, 1), 1)[0] if i[BIAS] >= 0 else 0.0
         x0, w0 = row(x, lanes), w[j * ins]
-        if i[8] >= 0:
+        if i[BIAS] >= 0:
             for lane in range(lanes):
                 out[lane] = w0 * x0[lane] + b
         else:
@@ -581,14 +595,14 @@ def layer_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: An
                slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
     """The errors of weights, biases and values: delta x values, delta, and weights x delta."""
     i, lists = words(i), words(lists)
-    outs, ins = i[2], i[3]
-    delta = place_of(errors, i[1], lanes)
-    if i[12]:
+    outs, ins = i[OUTS], i[TERMS]
+    delta = place_of(errors, i[OUT], lanes)
+    if i[TO_WEIGHTS]:
         x = _inputs(i, lists, values, lanes)
-        found = place_of(slopes if i[7] else owed, i[6], 1)
-        keep = 0 if i[7] and first else 1
+        found = place_of(slopes if i[IN_THETA] else owed, i[WEIGHTS], 1)
+        keep = 0 if i[IN_THETA] and first else 1
         if outs * ins >= SMALL:
-            product(i[10], i[14], 0, 1, outs, ins, lanes, delta, x, keep, found)
+            product(i[BLAS], i[ROOM], 0, 1, outs, ins, lanes, delta, x, keep, found)
         else:
             w = row(found, outs * ins)
             for j in range(outs):
@@ -596,18 +610,18 @@ def layer_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: An
                 for k in range(ins):
                     one = inner(d, row(place_of(x, k, lanes), lanes), lanes)
                     w[j * ins + k] = w[j * ins + k] + one if keep else one
-    if i[13]:
+    if i[TO_BIAS]:
         for j in range(outs):
             found = total(row(place_of(delta, j, lanes), lanes), lanes)
-            row(place_of(owed, i[8] + j, 1), 1)[0] += found
-    if i[11]:
-        weights = place_of(theta if i[7] else once, i[6], 1)
-        assigns = 1 if i[11] & 2 else 0
-        apart = i[5] >= 0
-        sent = place_of(values, i[9], lanes) if apart else place_of(errors, i[4], lanes)
+            row(place_of(owed, i[BIAS] + j, 1), 1)[0] += found
+    if i[TO_VALUES]:
+        weights = place_of(theta if i[IN_THETA] else once, i[WEIGHTS], 1)
+        assigns = 1 if i[TO_VALUES] & 2 else 0
+        apart = i[VALUES + 1] >= 0
+        sent = place_of(values, i[SCRATCH], lanes) if apart else place_of(errors, i[VALUES], lanes)
         keep = 0 if apart or assigns else 1
         if outs * ins >= SMALL:
-            product(i[10], i[14], 1, 0, ins, lanes, outs, weights, delta, keep, sent)
+            product(i[BLAS], i[ROOM], 1, 0, ins, lanes, outs, weights, delta, keep, sent)
         else:
             w = row(weights, outs * ins)
             for k in range(ins):
@@ -621,7 +635,7 @@ def layer_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: An
                         e[lane] += wj * d[lane]
         if apart:
             for k in range(ins):
-                e = row(place_of(errors, lists[i[5] + k], lanes), lanes)
+                e = row(place_of(errors, lists[i[VALUES + 1] + k], lanes), lanes)
                 s = row(place_of(sent, k, lanes), lanes)
                 if assigns:
                     for lane in range(lanes):
@@ -632,36 +646,35 @@ def layer_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: An
 
 
 # ---- Sums and products -------------------------------------------------------------------------
-# i[1] = out, i[2] = outs, i[3] = terms; i[4], i[5] the values; i[6] = the slot of the first weight
-# or sign, or -1; i[8] = the first bias, or -1. Backward as for a layer: i[11], i[12], i[13].
-# Products have their second values at i[14], i[15], and what is wanted of these at i[16].
 
 
 def sums(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, theta: Any,
          slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
     """out = weight x value + weight x value + ... + bias."""
     i, lists = words(i), words(lists)
-    terms = i[3]
-    for j in range(i[2]):
-        z = row(place_of(values, i[1] + j, lanes), lanes)
-        if lanes == 1 and i[5] < 0 and i[6] >= 0:  # what is computed once may be a long sum
-            w = row(place_of(once, i[6] + j * terms, 1), terms)
-            z[0] = inner(w, row(place_of(values, i[4] + j * terms, 1), terms), terms)
-        elif lanes == 1 and i[5] < 0:
-            z[0] = total(row(place_of(values, i[4] + j * terms, 1), terms), terms)
+    terms = i[TERMS]
+    for j in range(i[OUTS]):
+        z = row(place_of(values, i[OUT] + j, lanes), lanes)
+        if (
+            lanes == 1 and i[VALUES + 1] < 0 and i[WEIGHTS] >= 0
+        ):  # what is computed once may be a long sum
+            w = row(place_of(once, i[WEIGHTS] + j * terms, 1), terms)
+            z[0] = inner(w, row(place_of(values, i[VALUES] + j * terms, 1), terms), terms)
+        elif lanes == 1 and i[VALUES + 1] < 0:
+            z[0] = total(row(place_of(values, i[VALUES] + j * terms, 1), terms), terms)
         else:
             for k in range(terms):
                 at = j * terms + k
-                x = row(place_of(values, slot_of(lists, i[4], i[5], at), lanes), lanes)
-                w = row(place_of(once, i[6] + at, 1), 1)[0] if i[6] >= 0 else 1.0
+                x = row(place_of(values, slot_of(i, lists, VALUES, at), lanes), lanes)
+                w = row(place_of(once, i[WEIGHTS] + at, 1), 1)[0] if i[WEIGHTS] >= 0 else 1.0
                 if k == 0:
                     for lane in range(lanes):
                         z[lane] = w * x[lane]
                 else:
                     for lane in range(lanes):
                         z[lane] += w * x[lane]
-        if i[8] >= 0:
-            b = row(place_of(once, i[8] + j, 1), 1)[0]
+        if i[BIAS] >= 0:
+            b = row(place_of(once, i[BIAS] + j, 1), 1)[0]
             for lane in range(lanes):
                 z[lane] += b
 
@@ -670,21 +683,21 @@ def sums_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any
               slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
     """delta x value for the weights, weight x delta for the values."""
     i, lists = words(i), words(lists)
-    terms = i[3]
-    for j in range(i[2]):
-        d = row(place_of(errors, i[1] + j, lanes), lanes)
-        if i[13]:
-            row(place_of(owed, i[8] + j, 1), 1)[0] += total(d, lanes)
+    terms = i[TERMS]
+    for j in range(i[OUTS]):
+        d = row(place_of(errors, i[OUT] + j, lanes), lanes)
+        if i[TO_BIAS]:
+            row(place_of(owed, i[BIAS] + j, 1), 1)[0] += total(d, lanes)
         for k in range(terms):
             at = j * terms + k
-            slot = slot_of(lists, i[4], i[5], at)
-            if i[12]:
+            slot = slot_of(i, lists, VALUES, at)
+            if i[TO_WEIGHTS]:
                 x = row(place_of(values, slot, lanes), lanes)
-                row(place_of(owed, i[6] + at, 1), 1)[0] += inner(d, x, lanes)
-            if i[11]:
+                row(place_of(owed, i[WEIGHTS] + at, 1), 1)[0] += inner(d, x, lanes)
+            if i[TO_VALUES]:
                 e = row(place_of(errors, slot, lanes), lanes)
-                w = row(place_of(once, i[6] + at, 1), 1)[0] if i[6] >= 0 else 1.0
-                if i[11] & 2:
+                w = row(place_of(once, i[WEIGHTS] + at, 1), 1)[0] if i[WEIGHTS] >= 0 else 1.0
+                if i[TO_VALUES] & 2:
                     for lane in range(lanes):
                         e[lane] = w * d[lane]
                 else:
@@ -696,26 +709,26 @@ def products(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any,
              slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
     """out = value x value + value x value + ... + bias."""
     i, lists = words(i), words(lists)
-    terms = i[3]
-    for j in range(i[2]):
-        z = row(place_of(values, i[1] + j, lanes), lanes)
-        if lanes == 1 and i[5] < 0 and i[15] < 0 and i[6] < 0:
-            x = row(place_of(values, i[4] + j * terms, 1), terms)
-            z[0] = inner(x, row(place_of(values, i[14] + j * terms, 1), terms), terms)
+    terms = i[TERMS]
+    for j in range(i[OUTS]):
+        z = row(place_of(values, i[OUT] + j, lanes), lanes)
+        if lanes == 1 and i[VALUES + 1] < 0 and i[SECOND + 1] < 0 and i[WEIGHTS] < 0:
+            x = row(place_of(values, i[VALUES] + j * terms, 1), terms)
+            z[0] = inner(x, row(place_of(values, i[SECOND] + j * terms, 1), terms), terms)
         else:
             for k in range(terms):
                 at = j * terms + k
-                x = row(place_of(values, slot_of(lists, i[4], i[5], at), lanes), lanes)
-                y = row(place_of(values, slot_of(lists, i[14], i[15], at), lanes), lanes)
-                w = row(place_of(once, i[6] + at, 1), 1)[0] if i[6] >= 0 else 1.0
+                x = row(place_of(values, slot_of(i, lists, VALUES, at), lanes), lanes)
+                y = row(place_of(values, slot_of(i, lists, SECOND, at), lanes), lanes)
+                w = row(place_of(once, i[WEIGHTS] + at, 1), 1)[0] if i[WEIGHTS] >= 0 else 1.0
                 if k == 0:
                     for lane in range(lanes):
                         z[lane] = w * x[lane] * y[lane]
                 else:
                     for lane in range(lanes):
                         z[lane] += w * x[lane] * y[lane]
-        if i[8] >= 0:
-            b = row(place_of(once, i[8] + j, 1), 1)[0]
+        if i[BIAS] >= 0:
+            b = row(place_of(once, i[BIAS] + j, 1), 1)[0]
             for lane in range(lanes):
                 z[lane] += b
 
@@ -724,27 +737,27 @@ def products_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed:
                   slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
     """delta x the other value."""
     i, lists = words(i), words(lists)
-    terms = i[3]
-    for j in range(i[2]):
-        d = row(place_of(errors, i[1] + j, lanes), lanes)
-        if i[13]:
-            row(place_of(owed, i[8] + j, 1), 1)[0] += total(d, lanes)
+    terms = i[TERMS]
+    for j in range(i[OUTS]):
+        d = row(place_of(errors, i[OUT] + j, lanes), lanes)
+        if i[TO_BIAS]:
+            row(place_of(owed, i[BIAS] + j, 1), 1)[0] += total(d, lanes)
         for k in range(terms):
             at = j * terms + k
-            a, b = slot_of(lists, i[4], i[5], at), slot_of(lists, i[14], i[15], at)
+            a, b = slot_of(i, lists, VALUES, at), slot_of(i, lists, SECOND, at)
             x, y = row(place_of(values, a, lanes), lanes), row(place_of(values, b, lanes), lanes)
-            w = row(place_of(once, i[6] + at, 1), 1)[0] if i[6] >= 0 else 1.0
-            if i[16]:
+            w = row(place_of(once, i[WEIGHTS] + at, 1), 1)[0] if i[WEIGHTS] >= 0 else 1.0
+            if i[TO_SECOND]:
                 e = row(place_of(errors, b, lanes), lanes)
-                if i[16] & 2:
+                if i[TO_SECOND] & 2:
                     for lane in range(lanes):
                         e[lane] = w * d[lane] * x[lane]
                 else:
                     for lane in range(lanes):
                         e[lane] += w * d[lane] * x[lane]
-            if i[11]:
+            if i[TO_VALUES]:
                 e = row(place_of(errors, a, lanes), lanes)
-                if i[11] & 2:
+                if i[TO_VALUES] & 2:
                     for lane in range(lanes):
                         e[lane] = w * d[lane] * y[lane]
                 else:
@@ -753,24 +766,19 @@ def products_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed:
 
 
 # ---- Folds -------------------------------------------------------------------------------------
-# i[1] = out, i[2] = outs, i[3] = terms; i[4], i[5] the values; i[9] = scratch; i[11] as above;
-# i[12] = where ``lists`` has the functions of a chain; i[13] = where it has the loops of exp and
-# log, and the kernel by which infinite sums go back.
-
-FOLD_FUNCTIONS, LOOPS = 12, 13
 
 
 def logsumexp(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, theta: Any,
               slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
     """out = log(exp(value) + exp(value) + ...), as seen from the largest value."""
     i, lists = words(i), words(lists)
-    terms, f = i[3], i[LOOPS]
-    for j in range(i[2]):
-        z = row(place_of(values, i[1] + j, lanes), lanes)
-        places = place_of(values, i[9], lanes), place_of(values, i[9] + 1, lanes)
+    terms, f = i[TERMS], i[LOOPS]
+    for j in range(i[OUTS]):
+        z = row(place_of(values, i[OUT] + j, lanes), lanes)
+        places = place_of(values, i[SCRATCH], lanes), place_of(values, i[SCRATCH] + 1, lanes)
         largest, e = row(places[0], lanes), row(places[1], lanes)
         for k in range(terms):
-            x = row(place_of(values, slot_of(lists, i[4], i[5], j * terms + k), lanes), lanes)
+            x = row(place_of(values, slot_of(i, lists, VALUES, j * terms + k), lanes), lanes)
             if k == 0:
                 for lane in range(lanes):
                     largest[lane] = x[lane]
@@ -780,7 +788,7 @@ def logsumexp(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any
                         x[lane] if x[lane] > largest[lane] or x[lane] != x[lane] else largest[lane]
                     )
         for k in range(terms):
-            x = row(place_of(values, slot_of(lists, i[4], i[5], j * terms + k), lanes), lanes)
+            x = row(place_of(values, slot_of(i, lists, VALUES, j * terms + k), lanes), lanes)
             for lane in range(lanes):
                 e[lane] = x[lane] - largest[lane]
             apply_one(lists[f], lists[f + 1], places[1], places[1], lanes)
@@ -790,7 +798,7 @@ def logsumexp(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any
             else:
                 for lane in range(lanes):
                     z[lane] += e[lane]
-        out = place_of(values, i[1] + j, lanes)
+        out = place_of(values, i[OUT] + j, lanes)
         apply_one(lists[f + 2], lists[f + 3], out, out, lanes)
         for lane in range(lanes):
             z[lane] = z[lane] + largest[lane] if abs(largest[lane]) < math.inf else largest[lane]
@@ -803,20 +811,20 @@ def logsumexp_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed
     exp(value - out) would be as inexact as the last digit of out is large.
     """
     i, lists = words(i), words(lists)
-    terms, f = i[3], i[LOOPS]
-    largest = row(place_of(values, i[9] + terms, lanes), lanes)
-    total = row(place_of(values, i[9] + terms + 1, lanes), lanes)
-    for j in range(i[2]):
-        d = row(place_of(errors, i[1] + j, lanes), lanes)
+    terms, f = i[TERMS], i[LOOPS]
+    largest = row(place_of(values, i[SCRATCH] + terms, lanes), lanes)
+    total = row(place_of(values, i[SCRATCH] + terms + 1, lanes), lanes)
+    for j in range(i[OUTS]):
+        d = row(place_of(errors, i[OUT] + j, lanes), lanes)
         for k in range(terms):
-            x = row(place_of(values, slot_of(lists, i[4], i[5], j * terms + k), lanes), lanes)
+            x = row(place_of(values, slot_of(i, lists, VALUES, j * terms + k), lanes), lanes)
             for lane in range(lanes):
                 is_larger = k == 0 or x[lane] > largest[lane] or x[lane] != x[lane]
                 largest[lane] = x[lane] if is_larger else largest[lane]
                 total[lane] = 0.0
         for k in range(terms):
-            x = row(place_of(values, slot_of(lists, i[4], i[5], j * terms + k), lanes), lanes)
-            place = place_of(values, i[9] + k, lanes)
+            x = row(place_of(values, slot_of(i, lists, VALUES, j * terms + k), lanes), lanes)
+            place = place_of(values, i[SCRATCH] + k, lanes)
             share = row(place, lanes)
             for lane in range(lanes):
                 share[lane] = x[lane] - largest[lane]
@@ -826,10 +834,10 @@ def logsumexp_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed
         for lane in range(lanes):
             total[lane] = d[lane] / total[lane]
         for k in range(terms):
-            slot = slot_of(lists, i[4], i[5], j * terms + k)
+            slot = slot_of(i, lists, VALUES, j * terms + k)
             e = row(place_of(errors, slot, lanes), lanes)
-            share = row(place_of(values, i[9] + k, lanes), lanes)
-            if i[11] & 2:
+            share = row(place_of(values, i[SCRATCH] + k, lanes), lanes)
+            if i[TO_VALUES] & 2:
                 for lane in range(lanes):
                     e[lane] = total[lane] * share[lane]
             else:
@@ -851,8 +859,8 @@ def fold(number: str, operation: str, back: bool) -> tuple[int, int, list[int]]:
     by_x, by_y = (_arithmetic(slope, loops) for slope in table.slopes)
     body = [
         "at = j * terms",
-        "x = row(place_of(values, slot_of(lists, i[4], i[5], at), lanes), n)",
-        "z = row(place_of(values, i[9], lanes), n)",
+        f"x = row(place_of(values, slot_of(i, lists, {VALUES}, at), lanes), n)",
+        f"z = row(place_of(values, i[{SCRATCH}], lanes), n)",
         "for lane in range(n):",
         "    z[lane] = x[lane]",
         "for k in range(1, terms):",
@@ -861,13 +869,13 @@ def fold(number: str, operation: str, back: bool) -> tuple[int, int, list[int]]:
     ]
     if back:
         body += [
-            "c = row(place_of(values, i[9] + terms, lanes), n)",
-            "d = row(place_of(errors, i[1] + j, lanes), n)",
+            f"c = row(place_of(values, i[{SCRATCH}] + terms, lanes), n)",
+            f"d = row(place_of(errors, i[{OUT}] + j, lanes), n)",
             "for lane in range(n):",
             "    c[lane] = d[lane]",
             "for k in range(terms - 1, -1, -1):",
-            "    e = row(place_of(errors, slot_of(lists, i[4], i[5], at + k), lanes), n)",
-            "    if i[11] & 2:",
+            f"    e = row(place_of(errors, slot_of(i, lists, {VALUES}, at + k), lanes), n)",
+            f"    if i[{TO_VALUES}] & 2:",
             "        for lane in range(n):",
             "            e[lane] = 0.0",
             "    if k == 0:",
@@ -881,14 +889,15 @@ def fold(number: str, operation: str, back: bool) -> tuple[int, int, list[int]]:
         ]
     else:
         body += [
-            "out = row(place_of(values, i[1] + j, lanes), n)",
+            f"out = row(place_of(values, i[{OUT}] + j, lanes), n)",
             "for lane in range(n):",
             "    out[lane] = z[lane]",
         ]
     inside = "\n".join(f"        {line}" for line in body)
     source = (
         f"def kernel({', '.join(ARGUMENTS)}):\n    i, lists = words(i), words(lists)\n"
-        f"    n, terms, f = lanes, i[3], i[{FOLD_FUNCTIONS}]\n    for j in range(i[2]):\n{inside}\n"
+        f"    n, terms, f = lanes, i[{TERMS}], i[{FOLD_FUNCTIONS}]\n"
+        f"    for j in range(i[{OUTS}]):\n{inside}\n"
     )
     return _from_source(source, number), loops.rows, _addresses(loops.functions, number)
 
@@ -897,10 +906,10 @@ def _of_pair(k: str, rows: int) -> list[str]:
     """What a fold has made so far, its next value, what that gives, and scratch rows."""
     found = []
     for name, slot in (
-        ("x", f"i[9] + {k} - 1"),
-        ("y", f"slot_of(lists, i[4], i[5], at + {k})"),
-        ("z", f"i[9] + {k}"),
-        *((f"s{row}", f"i[9] + terms + 1 + {row}") for row in range(rows)),
+        ("x", f"i[{SCRATCH}] + {k} - 1"),
+        ("y", f"slot_of(i, lists, {VALUES}, at + {k})"),
+        ("z", f"i[{SCRATCH}] + {k}"),
+        *((f"s{row}", f"i[{SCRATCH}] + terms + 1 + {row}") for row in range(rows)),
     ):
         found += [f"p_{name} = place_of(values, {slot}, lanes)", f"{name} = row(p_{name}, n)"]
     return found

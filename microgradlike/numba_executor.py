@@ -21,7 +21,35 @@ import numpy
 
 from microgradlike import kernels, matrices
 from microgradlike.arrays import CONDITIONS
-from microgradlike.kernels import inner, invoke, words
+from microgradlike.kernels import (
+    ASSIGN,
+    BIAS,
+    BLAS,
+    FOLD_FUNCTIONS,
+    FUNCTIONS,
+    IN_THETA,
+    LOOPS,
+    MASK,
+    OTHER,
+    OUT,
+    OUTS,
+    ROOM,
+    SCRATCH,
+    SECOND,
+    TERMS,
+    TO_BIAS,
+    TO_SECOND,
+    TO_VALUES,
+    TO_WEIGHTS,
+    VALUES,
+    WEIGHTS,
+    WIDTH,
+    X,
+    Y,
+    inner,
+    invoke,
+    words,
+)
 from microgradlike.matrices import moved, numbers_at
 from microgradlike.numpy_executor import (
     ADDS,
@@ -55,11 +83,8 @@ from microgradlike.tape import NAMES
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 Words: TypeAlias = "numpy.typing.NDArray[numpy.int64]"
 
-#: The numbers of an instruction.
-WIDTH = 18
-
 #: By the field that tells whether errors of values are wanted, that of their place.
-PLACES = {11: 4, 16: 14}
+PLACES = {TO_VALUES: VALUES, TO_SECOND: SECOND}
 
 #: A block has about so many numbers, in so many rows at least and at most; but never more numbers
 #: than the last one says, 256 MB.
@@ -153,8 +178,8 @@ class _Code:
         """An operation of the table, element by element, forward or back; see ``kernels``."""
         number = self.machine.number
         kernel, scratch, functions = kernels.elementwise(number, name, kinds, by, mask)
-        fields = fields | {kernels.FUNCTIONS: self.calls(functions)}
-        return self.row(kernel, fields, scratch, kernels.SCRATCH, *within)
+        fields = fields | {FUNCTIONS: self.calls(functions)}
+        return self.row(kernel, fields, scratch, SCRATCH, *within)
 
     def go_back(self, kernel: int, mask: Any, fields: dict[int, int], values: dict[int, Any],
                 scratch: int = 0) -> None:  # fmt: skip
@@ -176,9 +201,9 @@ class _Code:
             fields |= {field: int(field in wanted) for field in values}
             writes = len(values) == 1 or len(numpy.unique(every)) == len(every)
             if mask is NONZERO:  # what is not called does not write
-                fields[kernels.OTHER], writes = kernel, False
+                fields[OTHER], writes = kernel, False
                 kernel = self.kernel(kernels.if_error_arrives)
-            row = self.row(kernel, fields, scratch, 9)
+            row = self.row(kernel, fields, scratch, SCRATCH)
             self.back.append(row)
             if writes:
                 for field in reversed(wanted):
@@ -187,33 +212,33 @@ class _Code:
                 self.send(row, every, 0, 0)
             return
         kind, top = "o" if mask.once else "v", 0
-        out, count = fields[1], fields[2]
+        out, count = fields[OUT], fields[OUTS]
 
         def condition(field: int, size: int) -> dict[int, int]:
             return self.place(field, numpy.full(size, mask.slots[0]))
 
-        read = {1: numpy.arange(out, out + count)}
+        read = {OUT: numpy.arange(out, out + count)}
         read |= {PLACES[field]: slots for field, slots in values.items()}
         copies = {}
         for at, slots in read.items():
             copies[at] = top
-            place = {1: top, 2: slots.size} | condition(kernels.X, slots.size)
-            place |= self.place(kernels.Y, slots)
-            self.back.append(self.single("keep", f"{kind}v", place, 1))
+            place = {OUT: top, OUTS: slots.size} | condition(X, slots.size)
+            place |= self.place(Y, slots)
+            self.back.append(self.single("keep", f"{kind}v", place, OUT))
             top += slots.size
-        place = {1: out, 2: count, kernels.X: 0, kernels.X + 1: -1, kernels.ASSIGN: 1}
-        place |= condition(kernels.MASK, count)
-        self.back.append(self.single("detach", "v", place, kernels.X, by="x", mask=kind))
-        fields |= copies | {9: top} | {at + 1: -1 for at in copies if at > 1}
+        place = {OUT: out, OUTS: count, X: 0, X + 1: -1, ASSIGN: 1}
+        place |= condition(MASK, count)
+        self.back.append(self.single("detach", "v", place, X, by="x", mask=kind))
+        fields |= copies | {SCRATCH: top} | {at + 1: -1 for at in copies if at > OUT}
         fields |= {field: 3 if field in wanted else 0 for field in values}
-        self.back.append(self.row(kernel, fields, top + scratch, 9, *copies))
+        self.back.append(self.row(kernel, fields, top + scratch, SCRATCH, *copies))
         for field in reversed(wanted):
             slots = values[field]
-            place = {1: copies[PLACES[field]], 2: slots.size} | self.place(kernels.X, slots)
-            place |= condition(kernels.MASK, slots.size)
+            place = {OUT: copies[PLACES[field]], OUTS: slots.size} | self.place(X, slots)
+            place |= condition(MASK, slots.size)
             row = self.single("detach", "v", place, 1, by="x", mask=kind)
             self.back.append(row)
-            self.send(row, slots, kernels.ASSIGN, 1)
+            self.send(row, slots, ASSIGN, 1)
 
     def wanted(self, slots: Any) -> bool:
         return self.active and bool(self.wants[slots].any())
@@ -240,10 +265,10 @@ def _joined(rows: list[Words]) -> Any:
 def _bias(code: _Code, i: Any) -> dict[int, int]:
     """The biases of an instruction, and whether their errors are wanted."""
     if i.bias is None:
-        return {8: -1, 13: 0}
+        return {BIAS: -1, TO_BIAS: 0}
     return {
-        8: code.machine.keep(i.bias.ravel(), _flat(i.bias_signs)),
-        13: int(code.active and code.machine.wanted(i.bias)),
+        BIAS: code.machine.keep(i.bias.ravel(), _flat(i.bias_signs)),
+        TO_BIAS: int(code.active and code.machine.wanted(i.bias)),
     }
 
 
@@ -252,21 +277,27 @@ def _layer(code: _Code, i: Layer) -> None:
     outs, ins = i.weights.shape
     own = bool(machine.own[i.weights].all())
     weights = int(i.weights[0, 0]) if own else machine.keep(i.weights.ravel(), _flat(i.signs))
-    fields = {2: outs, 3: ins, 6: weights, 7: int(own), 10: matrices.BLAS[machine.number]}
-    fields[14] = machine.room.ctypes.data if len(machine.room) else 0
+    fields = {
+        OUTS: outs,
+        TERMS: ins,
+        WEIGHTS: weights,
+        IN_THETA: int(own),
+        BLAS: matrices.BLAS[machine.number],
+    }
+    fields[ROOM] = machine.room.ctypes.data if len(machine.room) else 0
     fields |= _bias(code, i)
-    fields[12] = int(code.active and machine.wanted(i.weights))
+    fields[TO_WEIGHTS] = int(code.active and machine.wanted(i.weights))
     places = []
     for place, slots in enumerate(i.values):
-        here = fields | {1: i.out + place * outs} | code.place(4, slots)
+        here = fields | {OUT: i.out + place * outs} | code.place(VALUES, slots)
         if i.bias is not None:
-            here[8] += place * outs
-        scratch = ins if here[5] >= 0 else 0
+            here[BIAS] += place * outs
+        scratch = ins if here[VALUES + 1] >= 0 else 0
         places.append((here, slots, scratch))
-        code.forward.append(code.row(code.kernel(kernels.layer), here, scratch, 9))
+        code.forward.append(code.row(code.kernel(kernels.layer), here, scratch, SCRATCH))
     if code.active:
         for here, slots, scratch in reversed(places):
-            code.go_back(code.kernel(kernels.layer_back), i.mask, here, {11: slots}, scratch)
+            code.go_back(code.kernel(kernels.layer_back), i.mask, here, {TO_VALUES: slots}, scratch)
 
 
 def _flat(signs: Any) -> Any:
@@ -281,47 +312,47 @@ def _weights(code: _Code, weights: Any, signs: Any) -> int:
 
 
 def _sums(code: _Code, i: Sums) -> None:
-    fields = {1: i.out, 2: i.count, 3: i.values.shape[1]} | code.place(4, i.values)
-    fields |= {6: _weights(code, i.weights, i.signs)} | _bias(code, i)
+    fields = {OUT: i.out, OUTS: i.count, TERMS: i.values.shape[1]} | code.place(VALUES, i.values)
+    fields |= {WEIGHTS: _weights(code, i.weights, i.signs)} | _bias(code, i)
     code.forward.append(code.row(code.kernel(kernels.sums), fields, 0))
     if code.active:
-        fields[12] = int(i.weights is not None and code.machine.wanted(i.weights))
-        code.go_back(code.kernel(kernels.sums_back), i.mask, fields, {11: i.values})
+        fields[TO_WEIGHTS] = int(i.weights is not None and code.machine.wanted(i.weights))
+        code.go_back(code.kernel(kernels.sums_back), i.mask, fields, {TO_VALUES: i.values})
 
 
 def _products(code: _Code, i: Products) -> None:
-    fields = {1: i.out, 2: i.count, 3: i.first.shape[1]}
-    fields |= code.place(4, i.first) | code.place(14, i.second)
-    fields |= {6: _weights(code, None, i.signs)} | _bias(code, i)
+    fields = {OUT: i.out, OUTS: i.count, TERMS: i.first.shape[1]}
+    fields |= code.place(VALUES, i.first) | code.place(SECOND, i.second)
+    fields |= {WEIGHTS: _weights(code, None, i.signs)} | _bias(code, i)
     code.forward.append(code.row(code.kernel(kernels.products), fields, 0))
     if code.active:
-        values = {11: i.first, 16: i.second}
+        values = {TO_VALUES: i.first, TO_SECOND: i.second}
         code.go_back(code.kernel(kernels.products_back), i.mask, fields, values)
 
 
 def _fold(code: _Code, i: Fold) -> None:
     terms = i.values.shape[1]
-    fields = {1: i.out, 2: i.count, 3: terms} | code.place(4, i.values)
+    fields = {OUT: i.out, OUTS: i.count, TERMS: terms} | code.place(VALUES, i.values)
     number = code.machine.number
     if i.operation == "logaddexp":
         loops = [kernels.loop_of(function, number) for function in (numpy.exp, numpy.log)]
-        fields[kernels.LOOPS] = code.calls([*loops[0], *loops[1]])
+        fields[LOOPS] = code.calls([*loops[0], *loops[1]])
         forward, back = code.kernel(kernels.logsumexp), code.kernel(kernels.logsumexp_back)
         scratch = terms + 2
     else:
         back, chain_rows, functions = kernels.fold(number, i.operation, back=True)
-        fields[kernels.FOLD_FUNCTIONS] = code.calls(functions)
+        fields[FOLD_FUNCTIONS] = code.calls(functions)
         forward = kernels.fold(number, i.operation, back=False)[0]
         scratch = terms + 1 + chain_rows
-    code.forward.append(code.row(forward, fields, scratch, 9))
+    code.forward.append(code.row(forward, fields, scratch, SCRATCH))
     if code.active and code.wanted(i.values):
-        code.go_back(back, i.mask, fields, {11: i.values}, scratch)
+        code.go_back(back, i.mask, fields, {TO_VALUES: i.values}, scratch)
 
 
 def _elementwise(code: _Code, i: Elementwise) -> None:
     kinds = "".join("o" if operands.once else "v" for operands in i.operands)
-    fields = {1: i.out, 2: i.count}
-    for at, operands in zip((kernels.X, kernels.Y), i.operands, strict=False):
+    fields = {OUT: i.out, OUTS: i.count}
+    for at, operands in zip((X, Y), i.operands, strict=False):
         fields |= code.place(at, operands.slots)
 
     code.forward.append(code.single(i.operation, kinds, fields))
@@ -333,7 +364,7 @@ def _elementwise(code: _Code, i: Elementwise) -> None:
     elif i.mask is not None:
         mask = "o" if i.mask.once else "v"
         slots = numpy.broadcast_to(i.mask.slots, i.count)
-        fields |= code.place(kernels.MASK, slots)
+        fields |= code.place(MASK, slots)
     for by, operands in reversed(list(zip("xy", i.operands, strict=False))):
         if i.operation == "keep" and by == "x":
             continue
@@ -343,7 +374,7 @@ def _elementwise(code: _Code, i: Elementwise) -> None:
         sent = code.single(i.operation, kinds, fields, by=by, mask=mask)
         code.back.append(sent)
         if not operands.once:
-            code.send(sent, operands.slots, kernels.ASSIGN, 1)
+            code.send(sent, operands.slots, ASSIGN, 1)
 
 
 def _singles(code: _Code, i: Singles) -> None:
@@ -351,9 +382,9 @@ def _singles(code: _Code, i: Singles) -> None:
     (left_once, left), (right_once, right) = i.operands
     lower = left_once + 2 * (right_once & (ARITY[i.operations] == 2))
     rows = numpy.full((i.count, WIDTH), -1)
-    rows[:, 1], rows[:, 2] = i.outs, 1
-    rows[:, kernels.X], rows[:, kernels.Y], rows[:, kernels.MASK] = left, right, i.mask
-    rows[:, kernels.ASSIGN], rows[:, kernels.SCRATCH] = 0, 0
+    rows[:, OUT], rows[:, OUTS] = i.outs, 1
+    rows[:, X], rows[:, Y], rows[:, MASK] = left, right, i.mask
+    rows[:, ASSIGN], rows[:, SCRATCH] = 0, 0
     shape = len(NAMES), 4, 3, 4
 
     def fill(rows: Words, *alike: Any) -> None:
@@ -370,9 +401,9 @@ def _singles(code: _Code, i: Singles) -> None:
                 ("", "x", "y")[by],
                 ("", "v", "o", "d")[mask],
             )
-            rows[here, 0], rows[here, kernels.FUNCTIONS] = address, code.calls(functions)
+            rows[here, 0], rows[here, FUNCTIONS] = address, code.calls(functions)
             code.scratch = max(code.scratch, scratch)
-        code.scratch_fields.append((rows, kernels.SCRATCH))
+        code.scratch_fields.append((rows, SCRATCH))
 
     if code.active:
         places, sides = going_back(i, code.machine.mode, code.wants, code.machine.once_wants)
@@ -382,7 +413,7 @@ def _singles(code: _Code, i: Singles) -> None:
         of_once = numpy.where(sides == 0, left_once[places], right_once[places])
         slots = numpy.where(sides == 0, left[places], right[places])
         adds = numpy.flatnonzero(~of_once)
-        code.targets.append(_Target(slots[adds], sent, kernels.ASSIGN, 1, adds))
+        code.targets.append(_Target(slots[adds], sent, ASSIGN, 1, adds))
     fill(rows, i.operations, lower, numpy.zeros_like(lower), numpy.zeros_like(lower))
     code.forward.append(rows)
 
@@ -397,7 +428,7 @@ _ENCODERS: dict[type[Instruction], Any] = {
 #: What a machine consists of, by its place: addresses of lists and how long they are.
 ONCE_FORWARD, FORWARD, BACKWARD, ONCE_BACKWARD, ONCE_LISTS, LISTS = range(6)
 SOURCES, COPIES, SIGNS, CLEAR, FORGET, SHARED, OUTPUTS = range(6, 13)
-COLUMNS, INPUTS_COUNT, VALUES, ERRORS, ONCE, OWED = range(13, 19)
+COLUMNS, INPUTS_COUNT, AT_VALUES, AT_ERRORS, ONCE, OWED = range(13, 19)
 DIRECT, LANES, PARAMETER_COUNT, SCATTERS, WATCHED_ONCE, WATCHED = range(19, 25)
 
 
@@ -463,7 +494,7 @@ class _Machine:
             place: numpy.array(numbers, numpy.int64) for place, numbers in lists.items()
         }
         self.arrays[SIGNS] = numpy.array(self.signs, number)
-        self.arrays |= {VALUES: self.values, ERRORS: self.errors}
+        self.arrays |= {AT_VALUES: self.values, AT_ERRORS: self.errors}
         self.arrays |= {ONCE: self.once, OWED: self.owed}
         self.table = numpy.zeros((25, 2), numpy.int64)
         for place, array in self.arrays.items():
@@ -554,7 +585,7 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
         The sum of the first output over the rows; and whether the result is safe, see ``Ran``.
     """
     once, owed = numbers_at(table[ONCE, 0], theta), numbers_at(table[OWED, 0], theta)
-    values_at, errors_at = table[VALUES, 0], table[ERRORS, 0]
+    values_at, errors_at = table[AT_VALUES, 0], table[AT_ERRORS, 0]
     values, errors = numbers_at(values_at, theta), numbers_at(errors_at, theta)
     count, direct = table[PARAMETER_COUNT, 0], table[DIRECT, 0]
     one = numpy.int64(1)  # a plain 1 would be compiled for itself
