@@ -91,11 +91,12 @@ def gemm(context: Any, address: Any, turn_a: Any, turn_b: Any, rows: Any, column
 # ---- Our own -----------------------------------------------------------------------------------
 
 #: A tile has so many rows, and so many vectors in each: with the operands they fill 32 registers.
-TILE, VECTORS = 12, 2
+#: The last tiles are lower, where the rows then come out even.
+TILE, LOWER, VECTORS = 12, 8, 2
 #: Tiles are summed up so deep at a time; so many tiles of rows are copied together.
 DEPTH, TOGETHER = 256, 8
 #: From so many multiplications on, in so many rows and columns, it is faster than BLAS.
-LARGE, ROWS, COLUMNS = 2**22, 32, 64
+LARGE, ROWS, COLUMNS = 2**20, 48, 64
 
 
 @functools.cache
@@ -110,7 +111,7 @@ def room(columns: int) -> int:
     """How many numbers of room a large product needs, of so many columns at most."""
     widest = VECTORS * 16  # of float32
     panels = -(-columns // widest) * widest
-    return DEPTH * (panels + TOGETHER * TILE) + TILE * widest
+    return DEPTH * (panels + (TOGETHER + 1) * TILE) + TILE * widest
 
 
 def _vector(real: Any) -> Any:
@@ -137,17 +138,12 @@ def width(context: Any, pointer: Any) -> Any:
     return types.int64(pointer), generate
 
 
-@intrinsic
-def tile(context: Any, a: Any, by_row: Any, by_step: Any, b: Any, depth: Any, keep: Any, c: Any,
-         columns: Any) -> Any:  # fmt: skip
-    """A tile of c = a b, or of c += a b.
+def _tile(height: int) -> Any:
+    """What computes a tile of so many rows: of c = a b, or of c += a b.
 
-    Args:
-        a: its numbers are so far apart by rows, and by steps of the sum.
-        b: a panel: for each step of the sum the vectors of a tile, in a row.
-        depth: the number of steps.
-        keep: whether it is added to c.
-        c: the place of the tile there; a row of c has so many columns.
+    It is given ``a``, and how far apart its numbers are by rows, and by steps of the sum; ``b``, a
+    panel, which has for each step the vectors of a tile, in a row; the number of steps; whether it
+    is added to c; the place of the tile in ``c``, and how many columns c has.
     """
 
     def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -164,7 +160,7 @@ def tile(context: Any, a: Any, by_row: Any, by_step: Any, b: Any, depth: Any, ke
         # Each third row has a pointer: the two rows between are reached by adding to it.
         twice, thrice = (builder.mul(by_row, _WORD(n)) for n in (2, 3))
         starts = [a]
-        while len(starts) < TILE // 3:
+        while 3 * len(starts) < height:
             starts.append(builder.gep(starts[-1], [thrice]))
         before, body, after = builder.block, *map(builder.append_basic_block, ("step", "done"))
         builder.branch(body)
@@ -180,19 +176,19 @@ def tile(context: Any, a: Any, by_row: Any, by_step: Any, b: Any, depth: Any, ke
         step, panel = variable(_WORD(0)), variable(b)
         pointers = list(map(variable, starts))
         zero = ir.Constant(vector, [0.0] * vector.count)
-        sums = [[variable(zero) for _ in range(VECTORS)] for _ in range(TILE)]
+        sums = [[variable(zero) for _ in range(VECTORS)] for _ in range(height)]
         factors = [
             _load(builder, builder.gep(panel, [_WORD(vector.count * j)]), vector)
             for j in range(VECTORS)
         ]
         found: list[list[Any]] = []
-        for pointer in pointers:
-            for place in (pointer, builder.gep(pointer, [by_row]), builder.gep(pointer, [twice])):
-                number = builder.insert_element(nothing, builder.load(place), first)
-                number = builder.shuffle_vector(number, nothing, everywhere)
-                row = sums[len(found)]
-                pairs = zip(factors, row, strict=True)
-                found.append([builder.call(fused, [number, x, total]) for x, total in pairs])
+        for i, row in enumerate(sums):
+            further = [[], [by_row], [twice]][i % 3]
+            place = builder.gep(pointers[i // 3], further) if further else pointers[i // 3]
+            number = builder.insert_element(nothing, builder.load(place), first)
+            number = builder.shuffle_vector(number, nothing, everywhere)
+            pairs = zip(factors, row, strict=True)
+            found.append([builder.call(fused, [number, x, total]) for x, total in pairs])
         following = builder.add(step, _WORD(1))
         variables += [(step, following)]
         variables += [(panel, builder.gep(panel, [_WORD(vector.count * VECTORS)]))]
@@ -221,8 +217,16 @@ def tile(context: Any, a: Any, by_row: Any, by_step: Any, b: Any, depth: Any, ke
                 write(adds=False)
         return target.get_dummy_value()
 
-    words = [types.int64] * 2
-    return types.void(a, *words, b, *words, c, types.int64), generate
+    @intrinsic
+    def tile(context: Any, a: Any, by_row: Any, by_step: Any, b: Any, depth: Any, keep: Any,
+             c: Any, columns: Any) -> Any:  # fmt: skip
+        words = [types.int64] * 2
+        return types.void(a, *words, b, *words, c, types.int64), generate
+
+    return tile
+
+
+high_tile, low_tile = _tile(TILE), _tile(LOWER)
 
 
 @intrinsic
@@ -281,18 +285,35 @@ def _copy_panel(b: Any, by_row: int, by_column: int, depth: int, count: int, pan
 
 
 @loop()
-def _copy_rows(a: Any, by_row: int, by_step: int, count: int, depth: int, out: Any) -> None:
-    """Rows of a, in tiles: for each step of the sum the numbers of a tile in a row; else zeros."""
-    tiles = (count + TILE - 1) // TILE
+def _height(rows: int) -> int:
+    """Of the next tile, where so many rows are left."""
+    return LOWER if rows == LOWER or rows == 2 * LOWER else TILE
+
+
+@loop()
+def _copy_rows(a: Any, by_row: int, by_step: int, rows: int, depth: int, out: Any) -> int:
+    """Rows of a, tile after tile: for each step of the sum its numbers in a row, or zeros.
+
+    Args:
+        rows: how many there are; the first tiles of them are copied.
+
+    Returns:
+        How many rows were.
+    """
+    i = 0
     for k in range(depth):
-        for t in range(tiles):
-            x, to = moved(a, k * by_step + t * TILE * by_row), moved(out, (t * depth + k) * TILE)
-            if by_row == 1 and (t + 1) * TILE <= count:
-                for i in range(TILE):
-                    to[i] = x[i]
+        i = 0
+        while i < rows and i < TOGETHER * TILE:
+            height = _height(rows - i)
+            x, to = moved(a, k * by_step + i * by_row), moved(out, i * depth + k * height)
+            if by_row == 1 and height == TILE and i + TILE <= rows:
+                for j in range(TILE):
+                    to[j] = x[j]
             else:
-                for i in range(TILE):
-                    to[i] = x[i * by_row] if t * TILE + i < count else 0.0
+                for j in range(height):
+                    to[j] = x[j * by_row] if i + j < rows else 0.0
+            i += height
+    return i
 
 
 @loop()
@@ -303,8 +324,8 @@ def large_product(room: Any, turn_a: int, turn_b: int, rows: int, columns: int, 
     panels = (columns + size - 1) // size
     a_row, a_step = (1, rows) if turn_a else (inner, 1)
     b_row, b_column = (1, inner) if turn_b else (columns, 1)
-    tiles = moved(room, DEPTH * panels * size)
-    aside = moved(tiles, DEPTH * TOGETHER * TILE)
+    copies = moved(room, DEPTH * panels * size)
+    aside = moved(copies, DEPTH * (TOGETHER + 1) * TILE)
     for start in range(0, inner, DEPTH):
         depth = min(DEPTH, inner - start)
         adds = 1 if keep or start else 0
@@ -312,28 +333,32 @@ def large_product(room: Any, turn_a: int, turn_b: int, rows: int, columns: int, 
             here = moved(b, start * b_row + p * size * b_column)
             count = min(size, columns - p * size)
             _copy_panel(here, b_row, b_column, depth, count, moved(room, p * size * depth))
-        together = TOGETHER * TILE if turn_a else TILE
-        for first in range(0, rows, together):
-            group = min(together, rows - first)
-            x, by_row, by_step = moved(a, first * a_row + start * a_step), a_row, a_step
-            copied = turn_a or group < TILE
-            if copied:
-                _copy_rows(x, a_row, a_step, group, depth, tiles)
-                x, by_row, by_step = tiles, 1, TILE
-            for i in range(0, group, TILE):
-                mine = moved(x, i * depth) if copied else x
-                for p in range(panels):
-                    panel = moved(room, p * size * depth)
-                    to = moved(c, (first + i) * columns + p * size)
-                    if i + TILE <= group and (p + 1) * size <= columns:
-                        tile(mine, by_row, by_step, panel, depth, adds, to, columns)
-                    else:
-                        tile(mine, by_row, by_step, panel, depth, 0, aside, size)
-                        for k in range(min(TILE, group - i)):
-                            for j in range(min(size, columns - p * size)):
-                                found = aside[k * size + j]
-                                at = k * columns + j
-                                to[at] = to[at] + found if adds else found
+        i, copied, end = 0, 0, 0
+        while i < rows:
+            height = _height(rows - i)
+            x = moved(a, i * a_row + start * a_step)
+            by_row, by_step = a_row, a_step
+            if turn_a or i + height > rows:
+                if i >= end:
+                    copied = i
+                    end = i + _copy_rows(x, a_row, a_step, rows - i, depth, copies)
+                x, by_row, by_step = moved(copies, (i - copied) * depth), 1, height
+            for p in range(panels):
+                panel = moved(room, p * size * depth)
+                to = moved(c, i * columns + p * size)
+                whole = i + height <= rows and (p + 1) * size <= columns
+                into, wide, sums = (to, columns, adds) if whole else (aside, size, 0)
+                if height == TILE:
+                    high_tile(x, by_row, by_step, panel, depth, sums, into, wide)
+                else:
+                    low_tile(x, by_row, by_step, panel, depth, sums, into, wide)
+                if not whole:
+                    for k in range(min(height, rows - i)):
+                        for j in range(min(size, columns - p * size)):
+                            found = aside[k * size + j]
+                            at = k * columns + j
+                            to[at] = to[at] + found if adds else found
+            i += height
 
 
 @loop()

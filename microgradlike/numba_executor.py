@@ -89,6 +89,8 @@ PLACES = {TO_VALUES: VALUES, TO_SECOND: SECOND}
 #: A block has about so many numbers, in so many rows at least and at most; but never more numbers
 #: than the last one says, 256 MB.
 BLOCK, FEWEST, MOST, LARGEST = 2**17, 128, 512, 2**25
+#: The rows of a block are a multiple of this, so that slots begin where a cache line does.
+EVEN = 16
 
 #: So many numbers of an argument are read from a row at a time: those of a cache line.
 LINE = 8
@@ -470,7 +472,8 @@ class _Machine:
         clear = rows.first_writers(seeded)
 
         height = max(program.rows.slots, 1) + rows.scratch
-        self.lanes = max(1, min(max(FEWEST, BLOCK // height), MOST, LARGEST // height))
+        lanes = max(1, min(max(FEWEST, BLOCK // height), MOST, LARGEST // height))
+        self.lanes = lanes - lanes % EVEN if lanes > EVEN else lanes
         self.once, self.owed = (_aligned(self.top + once.scratch, number) for _ in range(2))
         for start, numbers in self.numbers.items():
             self.once[start : start + len(numbers)] = numbers
