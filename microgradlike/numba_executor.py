@@ -88,7 +88,7 @@ PLACES = {TO_VALUES: VALUES, TO_SECOND: SECOND}
 
 #: A block has about so many numbers, in so many rows at least and at most; but never more numbers
 #: than the last one says, 256 MB.
-BLOCK, FEWEST, MOST, LARGEST = 2**17, 128, 512, 2**25
+BLOCK, FEWEST, MOST, LARGEST = 2**17, 128, 480, 2**25
 #: The rows of a block are a multiple of this, so that slots begin where a cache line does.
 EVEN = 16
 
@@ -632,13 +632,20 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
             part, column, count_here = columns[3 * k], columns[3 * k + 1], columns[3 * k + 2]
             by_row, by_column = parts[part, 1], parts[part, 2]
             place = parts[part, 0] + column * by_column + start * by_row
-            for some in range(0, count_here, LINE):  # as many as a cache line has, row after row
-                few = min(LINE, count_here - some)
-                into = moved(values, (slot + some) * lanes)
-                for lane in range(lanes):
-                    at = place + some * by_column + lane * by_row
-                    for j in range(few):
-                        into[j * lanes + lane] = numbers_at(at + j * by_column, results)[0]
+            done = 0
+            while done < count_here:
+                into = moved(values, (slot + done) * lanes)
+                if by_column == 8 and done + LINE <= count_here:  # a cache line of each row
+                    for lane in range(lanes):
+                        line = numbers_at(place + done * 8 + lane * by_row, results)
+                        for j in range(LINE):
+                            into[j * lanes + lane] = line[j]
+                    done += LINE
+                else:
+                    for lane in range(lanes):
+                        at = place + done * by_column + lane * by_row
+                        into[lane] = numbers_at(at, results)[0]
+                    done += 1
             slot += count_here
         _run_list(table, table[FORWARD], table[LISTS, 0], values_at, errors_at, theta_at, slopes_at,
                   lanes, int(start == 0))  # fmt: skip
@@ -673,14 +680,17 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
             _run_list(table, table[BACKWARD], table[LISTS, 0], values_at, errors_at, theta_at,
                       slopes_at, lanes, int(start == 0))  # fmt: skip
             if found[0]:
-                for slot in range(inputs):
-                    place = found[0] + going * found[1] + found[3 + slot] + start * found[2]
+                safe = safe and inner(errors, errors, inputs * lanes) < math.inf
+                for some in range(0, inputs, LINE):
+                    few = min(LINE, inputs - some)
+                    numbers = moved(errors, some * lanes)
                     for lane in range(lanes):
-                        error = errors[slot * lanes + lane]
-                        numbers_at(place + lane * found[2], results)[0] = error
-                        safe = safe and error * error < math.inf
-                        if of_each:
-                            sizes[start + lane] += error * error
+                        at = found[0] + going * found[1] + (start + lane) * found[2]
+                        for j in range(few):
+                            error = numbers[j * lanes + lane]
+                            numbers_at(at + found[3 + some + j], results)[0] = error
+                for place in range(inputs * lanes if of_each else 0):
+                    sizes[start + place % lanes] += errors[place] ** 2
     if passes and table[SCATTERS, 0]:
         for k in range(table[SOURCES, 1]):
             owed[sources[k]] += signs[k] * owed[copies[k]]
