@@ -31,14 +31,15 @@ from typing import Any
 
 import numpy
 from llvmlite import ir
-from numba import carray, cfunc, types
+from numba import carray, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.misc.appdirs import AppDirs
 
-from microgradlike import files, matrices, ops
+from microgradlike import files, machine_code, matrices, ops
 from microgradlike.arrays import ON_ARRAYS
-from microgradlike.matrices import moved, product
+from microgradlike.machine_code import address_of, moved
+from microgradlike.matrices import product
 from microgradlike.rewriting import loop
 from microgradlike.tape import row_of
 
@@ -65,8 +66,8 @@ WEIGHTS, IN_THETA, BIAS = 6, 7, 8
 #: Going back: whether the errors of values are wanted (1), and nobody has written there (2);
 #: likewise of second values; whether those of weights and of biases are wanted.
 TO_VALUES, TO_SECOND, TO_WEIGHTS, TO_BIAS = 11, 16, 12, 13
-#: Of layers: the function of BLAS, and room for large products, or 0.
-BLAS, ROOM = 10, 14
+#: Of layers: the functions of BLAS and of our own, or 0, for products; and room for the latter.
+BLAS, OWN, ROOM = 10, 14, 15
 #: Of folds: where the functions of a chain are listed; exp and log.
 FOLD_FUNCTIONS, LOOPS = 12, 13
 #: The kernel that is called if an error arrives.
@@ -213,22 +214,9 @@ def inner(x: Any, y: Any, count: int) -> float:
 @functools.cache
 def kernel(function: Callable[..., None], number: str, cache: bool = True) -> int:
     """The address of a kernel for float64 or float32, compiled now unless it was before."""
-    pointer = types.CPointer(getattr(types, number))
-    given = [types.int64, types.int64, *[pointer] * 6, types.int64, types.int64]
-    options = {"error_model": "numpy", "fastmath": {"contract"}}
-    try:
-        compiled = cfunc(types.void(*given), cache=cache, **options)(function)
-    except RuntimeError:  # no folder can be written where it could be kept
-        cache, compiled = False, cfunc(types.void(*given), **options)(function)
-    if not compiled.cache_hits and all(one.cache_hits for one in _KEPT):
-        when = "once on this machine" if cache else "anew each time, since no cache can be written"
-        print(f"compiling machine code, {when}: some seconds", file=sys.stderr)
-    _KEPT.append(compiled)
-    return int(compiled.address)
+    word, pointer = types.int64, types.CPointer(getattr(types, number))
+    return address_of(function, [word, word, *[pointer] * 6, word, word], cache)
 
-
-#: Compiled kernels live as long as the process: their addresses are in use.
-_KEPT: list[Any] = []
 
 # ---- Formulas ----------------------------------------------------------------------------------
 # The source of a kernel is made of the text of a formula. Its arithmetic is one loop over the
@@ -488,7 +476,7 @@ def _written(
 
 
 #: What a kernel of which there is only text is made of, beside the text.
-_MADE_OF = [Path(__file__), Path(matrices.__file__)]
+_MADE_OF = [Path(str(room.__file__)) for room in (sys.modules[__name__], machine_code, matrices)]
 
 _HEADING = """\
 import math
@@ -566,7 +554,7 @@ def layer(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, th
     x = _inputs(i, lists, values, lanes)
     z = place_of(values, i[OUT], lanes)
     if outs * ins >= SMALL:
-        product(i[BLAS], i[ROOM], 0, 0, outs, lanes, ins, weights, x, 0, z)
+        product(i[BLAS], i[OWN], i[ROOM], 0, 0, outs, lanes, ins, weights, x, 0, z)
         if i[BIAS] >= 0:
             bias = row(place_of(once, i[BIAS], 1), outs)
             for j in range(outs):
@@ -602,7 +590,7 @@ def layer_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: An
         found = place_of(slopes if i[IN_THETA] else owed, i[WEIGHTS], 1)
         keep = 0 if i[IN_THETA] and first else 1
         if outs * ins >= SMALL:
-            product(i[BLAS], i[ROOM], 0, 1, outs, ins, lanes, delta, x, keep, found)
+            product(i[BLAS], i[OWN], i[ROOM], 0, 1, outs, ins, lanes, delta, x, keep, found)
         else:
             w = row(found, outs * ins)
             for j in range(outs):
@@ -621,7 +609,7 @@ def layer_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: An
         sent = place_of(values, i[SCRATCH], lanes) if apart else place_of(errors, i[VALUES], lanes)
         keep = 0 if apart or assigns else 1
         if outs * ins >= SMALL:
-            product(i[BLAS], i[ROOM], 1, 0, ins, lanes, outs, weights, delta, keep, sent)
+            product(i[BLAS], i[OWN], i[ROOM], 1, 0, ins, lanes, outs, weights, delta, keep, sent)
         else:
             w = row(weights, outs * ins)
             for k in range(ins):

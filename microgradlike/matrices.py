@@ -18,32 +18,10 @@ from numba.core import cgutils
 from numba.extending import get_cython_function_address, intrinsic
 from threadpoolctl import threadpool_info
 
+from microgradlike.machine_code import address_of, moved, numbers_at
 from microgradlike.rewriting import loop
 
 _WORD, _BYTE, _VOID = ir.IntType(64), ir.IntType(8).as_pointer(), ir.VoidType()
-
-# ---- Pointers ----------------------------------------------------------------------------------
-
-
-@intrinsic
-def moved(context: Any, pointer: Any, count: Any) -> Any:
-    """The pointer to what stands so many numbers further on."""
-
-    def generate(_: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.gep(arguments[0], [arguments[1]])
-
-    return pointer(pointer, types.int64), generate
-
-
-@intrinsic
-def numbers_at(context: Any, address: Any, like: Any) -> Any:
-    """The pointer to the numbers that stand at an address, of the kind that an array has."""
-
-    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], target.get_value_type(signature.return_type))
-
-    return types.CPointer(like.dtype)(types.int64, like), generate
-
 
 # ---- BLAS --------------------------------------------------------------------------------------
 
@@ -316,7 +294,6 @@ def _copy_rows(a: Any, by_row: int, by_step: int, rows: int, depth: int, out: An
     return i
 
 
-@loop()
 def large_product(room: Any, turn_a: int, turn_b: int, rows: int, columns: int, inner: int, a: Any,
                   b: Any, keep: int, c: Any) -> None:  # fmt: skip
     """As ``product``; the room is as ``room(columns)`` says."""
@@ -361,20 +338,48 @@ def large_product(room: Any, turn_a: int, turn_b: int, rows: int, columns: int, 
             i += height
 
 
+@intrinsic
+def call(context: Any, own: Any, room: Any, turn_a: Any, turn_b: Any, rows: Any, columns: Any,
+         inner: Any, a: Any, b: Any, keep: Any, c: Any) -> Any:  # fmt: skip
+    """Call ``large_product`` by its address."""
+    given = _given(a)
+
+    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(_VOID, [target.get_value_type(x) for x in given])
+        builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
+        return target.get_dummy_value()
+
+    return types.void(types.int64, *given), generate
+
+
+def _given(pointer: Any) -> list[Any]:
+    """What ``large_product`` is given."""
+    return [pointer, *[types.int64] * 5, pointer, pointer, types.int64, pointer]
+
+
+@functools.cache
+def own(number: str) -> int:
+    """The address of ``large_product`` for such numbers; 0 where it is not faster than BLAS."""
+    if not is_faster():
+        return 0
+    return address_of(large_product, _given(types.CPointer(getattr(types, number))))
+
+
 @loop()
-def product(blas: int, room: int, turn_a: int, turn_b: int, rows: int, columns: int, inner: int,
-            a: Any, b: Any, keep: int, c: Any) -> None:  # fmt: skip
+def product(blas: int, own: int, room: int, turn_a: int, turn_b: int, rows: int, columns: int,
+            inner: int, a: Any, b: Any, keep: int, c: Any) -> None:  # fmt: skip
     """c = a b, or c += a b: a product of two matrices, each row after row.
 
     Args:
         blas: the address of its function for such numbers.
-        room: the address of room for large products, or 0: BLAS computes them.
+        own: that of ``large_product``, or 0: then BLAS computes large ones, too.
+        room: the address of room for it.
         turn_a, turn_b: whether a is stored turned, (inner, rows); likewise b.
         rows, columns, inner: of c, and over how many products a number of it is summed.
         keep: whether it is added to c.
     """
     large = rows >= ROWS and columns >= COLUMNS and rows * columns * inner >= LARGE
-    if room and large:
-        large_product(numbers_at(room, a), turn_a, turn_b, rows, columns, inner, a, b, keep, c)
+    if own and large:
+        call(own, numbers_at(room, a), turn_a, turn_b, rows, columns, inner, a, b, keep, c)
     else:
         gemm(blas, turn_a, turn_b, rows, columns, inner, a, b, keep, c)

@@ -33,6 +33,7 @@ from microgradlike.kernels import (
     OTHER,
     OUT,
     OUTS,
+    OWN,
     ROOM,
     SCRATCH,
     SECOND,
@@ -50,7 +51,7 @@ from microgradlike.kernels import (
     invoke,
     words,
 )
-from microgradlike.matrices import moved, numbers_at
+from microgradlike.machine_code import moved, numbers_at
 from microgradlike.numpy_executor import (
     ADDS,
     ONE_BY_ONE,
@@ -286,7 +287,8 @@ def _layer(code: _Code, i: Layer) -> None:
         IN_THETA: int(own),
         BLAS: matrices.BLAS[machine.number],
     }
-    fields[ROOM] = machine.room.ctypes.data if len(machine.room) else 0
+    fields[OWN] = matrices.own(machine.number) if len(machine.room) else 0
+    fields[ROOM] = machine.room.ctypes.data
     fields |= _bias(code, i)
     fields[TO_WEIGHTS] = int(code.active and machine.wanted(i.weights))
     places = []

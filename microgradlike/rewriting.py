@@ -31,7 +31,7 @@ else:
     # loop has numbers and functions of other files in it, such as the codes of operations.
     _MADE_OF = (
         *("ops.py", "tape.py", "rewriting.py"),
-        *("kernels.py", "matrices.py", "numba_executor.py"),
+        *("machine_code.py", "kernels.py", "matrices.py", "numba_executor.py"),
     )
     _STATUS = [Path(__file__).with_name(name).stat() for name in _MADE_OF]
     STAMP = tuple((status.st_mtime_ns, status.st_size) for status in _STATUS)

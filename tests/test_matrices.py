@@ -9,7 +9,10 @@ import pytest
 
 numba = pytest.importorskip("numba")
 from microgradlike import matrices  # noqa: E402
-from microgradlike.matrices import numbers_at  # noqa: E402
+from microgradlike.machine_code import numbers_at  # noqa: E402
+
+
+large_product = numba.njit(matrices.large_product)
 
 
 @numba.njit  # type: ignore[untyped-decorator]
@@ -17,9 +20,7 @@ def run(room: Any, turns: Any, shape: Any, a: Any, b: Any, keep: int, c: Any) ->
     at_room, at_c = numbers_at(room.ctypes.data, room), numbers_at(c.ctypes.data, c)
     at_a, at_b = numbers_at(a.ctypes.data, a), numbers_at(b.ctypes.data, b)
     rows, columns, inner = shape
-    matrices.large_product(
-        at_room, turns[0], turns[1], rows, columns, inner, at_a, at_b, keep, at_c
-    )
+    large_product(at_room, turns[0], turns[1], rows, columns, inner, at_a, at_b, keep, at_c)
 
 
 SHAPES = [(12, 16, 1), (1, 1, 1), (13, 17, 3), (97, 31, 40), (30, 100, 300), (100, 33, 513)]

@@ -1,0 +1,60 @@
+"""What kernels and products of matrices share: pointers, and the address of a compiled function."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from numba import types
+from numba.core.ccallback import CFunc
+from numba.extending import intrinsic
+
+from microgradlike.rewriting import STAMP
+
+# ---- Pointers ----------------------------------------------------------------------------------
+
+
+@intrinsic
+def moved(context: Any, pointer: Any, count: Any) -> Any:
+    """The pointer to what stands so many numbers further on."""
+
+    def generate(_: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.gep(arguments[0], [arguments[1]])
+
+    return pointer(pointer, types.int64), generate
+
+
+@intrinsic
+def numbers_at(context: Any, address: Any, like: Any) -> Any:
+    """The pointer to the numbers that stand at an address, of the kind that an array has."""
+
+    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], target.get_value_type(signature.return_type))
+
+    return types.CPointer(like.dtype)(types.int64, like), generate
+
+
+# ---- Addresses ---------------------------------------------------------------------------------
+
+
+def address_of(function: Callable[..., None], given: Sequence[Any], cache: bool = True) -> int:
+    """The address of a function that takes such arguments, compiled now unless it was before."""
+    options = {"error_model": "numpy", "fastmath": {"contract"}}
+    compiled: Any = CFunc(function, (tuple(given), types.void), {}, options)
+    try:
+        if cache:
+            compiled.enable_caching()
+            compiled._cache._cache_file._source_stamp = STAMP
+    except RuntimeError:  # no folder can be written where it could be kept
+        cache = False
+    compiled.compile()
+    if not compiled.cache_hits and all(one.cache_hits for one in _KEPT):
+        when = "once on this machine" if cache else "anew each time, since no cache can be written"
+        print(f"compiling machine code, {when}: some seconds", file=sys.stderr)
+    _KEPT.append(compiled)
+    return int(compiled.address)
+
+
+#: What is compiled lives as long as the process: the addresses are in use.
+_KEPT: list[Any] = []
