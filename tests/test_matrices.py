@@ -11,7 +11,6 @@ numba = pytest.importorskip("numba")
 from microgradlike import matrices  # noqa: E402
 from microgradlike.machine_code import numbers_at  # noqa: E402
 
-
 large_product = numba.njit(matrices.large_product)
 
 
