@@ -25,8 +25,8 @@ import numpy.typing
 from microgradlike.calculus import grad, traced_tangents
 from microgradlike.engine import Value, is_detecting, is_recording, is_traced
 from microgradlike.functions import dot
-from microgradlike.inputs import describe, function
-from microgradlike.numpy_executor import INPUTS, PARAMETERS, Ran, is_small
+from microgradlike.inputs import describe, function, number
+from microgradlike.numpy_executor import INPUTS, PARAMETERS, Ran
 from microgradlike.paths import Path
 from microgradlike.program import Program
 from microgradlike.rows import CHUNK, FLOAT, Arguments, How, floats
@@ -203,12 +203,10 @@ class Compiled:
             )
         try:
             return numpy.frombuffer(array("d", [parameter.data for parameter in self._parameters]))
-        except TypeError:
-            wrong = next(v for v in self._parameters if not isinstance(v.data, int | float))
-            raise TypeError(
-                f"the data of parameter {self._places[wrong]} is {describe(wrong.data)}; it is a "
-                "number"
-            ) from None
+        except (TypeError, OverflowError):
+            for place, parameter in enumerate(self._parameters):
+                number(parameter.data, f"the data of parameter {place}")
+            raise
 
     def assign(self, theta: Any) -> None:
         """Give all parameters the numbers of an array such as ``theta()``.
@@ -216,9 +214,8 @@ class Compiled:
         Raises:
             TypeError, ValueError: it is no array of as many numbers; nothing was changed.
         """
-        numbers = self._checked(theta).tolist()
-        for parameter, number in zip(self._parameters, numbers, strict=True):
-            parameter.data = number
+        for parameter, data in zip(self._parameters, self._checked(theta).tolist(), strict=True):
+            parameter.data = data
 
     def value_and_grad(
         self, theta: Any, *columns: Any, reduce: str = "mean"
@@ -252,16 +249,16 @@ class Compiled:
 
     def _value(self, arguments: Arguments, reduce: str) -> float:
         self._need_single("a mean or a sum over rows")
-        _, (_, total, _) = self._run(None, arguments)
-        return total / arguments.rows if reduce == "mean" else total
+        _, ran = self._run(None, arguments)
+        return ran.total / arguments.rows if reduce == "mean" else ran.total
 
     def _value_and_grad(
         self, theta: Array | None, arguments: Arguments, reduce: str
     ) -> tuple[float, Array]:
         self._need_single("a mean or a sum over rows")
         seeds = _share(arguments.rows if reduce == "mean" else 1)
-        _, (gradient, total, _) = self._run(theta, arguments, seeds, PARAMETERS)
-        return total / arguments.rows if reduce == "mean" else total, gradient
+        _, ran = self._run(theta, arguments, seeds, PARAMETERS)
+        return ran.total / arguments.rows if reduce == "mean" else ran.total, ran.errors
 
     def _need_single(self, what: str) -> None:
         if not self._single:
@@ -291,8 +288,19 @@ class Compiled:
         if 0 < arguments.inputs < outputs and arguments.rows * outputs > FORWARD * arguments.inputs:
             forward = self._derivative("jacobian", self._tangents)
             found, ran = forward._run(None, forward._arguments(columns))
-            if ran.safe and is_small(found):  # else NaN could stand elsewhere than in the engine
-                return found.reshape(arguments.rows, outputs, arguments.inputs)
+            found = found.reshape(arguments.rows, outputs, arguments.inputs)
+            with numpy.errstate(all="ignore"):
+                huge = ~(numpy.einsum("roi,roi->r", found, found) < numpy.inf)
+            huge[ran.unsafe] = True
+            if huge.any():  # NaN could stand elsewhere than in the engine
+                some = Arguments([array[huge] for array in arguments.arrays], self._how)
+                found[huge] = self._by_passes(some)
+            return found
+        return self._by_passes(arguments)
+
+    def _by_passes(self, arguments: Arguments) -> Array:
+        """The Jacobian of rows, by a pass back from each output."""
+        outputs = self._paths[0].outputs
         found = numpy.zeros((arguments.rows, outputs, arguments.inputs))
         self._run(None, arguments, _each(outputs), INPUTS, found.transpose(1, 0, 2))
         return found
@@ -510,8 +518,8 @@ class Compiled:
             self._held[place] += 1  # the tape holds it
         for name, read in _outside(self.function):
             values = _as_list(read())
-            places = self._places_of(values) if 0 < len(values) <= _MOST_NAMED else [-1]
-            if -1 not in places:
+            places = self._places_of(values) if len(values) <= _MOST_NAMED else []
+            if any(place >= 0 for place in places):
                 self._named[name] = read, places
         return path
 

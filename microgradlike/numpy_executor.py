@@ -739,16 +739,19 @@ class Ran(NamedTuple):
     safe: bool
     """Whether NaN and infinity are where the engine has them: all squares of the numbers that are
     watched, and of the errors that were wanted, are finite."""
+    unsafe: Any = ()
+    """The numbers of rows that were computed as they were written."""
 
     def and_then(self, other: Ran) -> Ran:
         """Both runs together. One may know more parameters, which follow those of the other."""
         few, errors = sorted((self.errors, other.errors), key=len)
         with numpy.errstate(all="ignore"):
             errors[: len(few)] += few
-            return Ran(errors, self.total + other.total, self.safe and other.safe)
+            unsafe = [*self.unsafe, *other.unsafe]
+            return Ran(errors, self.total + other.total, self.safe and other.safe, unsafe)
 
 
-def is_small(numbers: Array, here: Any = ...) -> bool:
+def _is_small(numbers: Array, here: Any = ...) -> bool:
     """Whether the squares of all, or of those that stand here, have a finite sum."""
     flat = numbers[here].ravel()
     return math.isfinite(numpy.dot(flat, flat))
@@ -849,7 +852,7 @@ class NumpyExecutor:
                 step()
             self.once_errors[self._clear] = 0.0
             safe = all(
-                is_small(shared.theta if here.start < count else self.once, here)
+                _is_small(shared.theta if here.start < count else self.once, here)
                 for here in self._watched_once
             )
             if sizes is not None and not safe:
@@ -863,7 +866,7 @@ class NumpyExecutor:
                 rows.load(block.values, start, end)
                 for step in block.forward:
                     step()
-                safe = safe and all(is_small(block.values, here) for here in self._watched)
+                safe = safe and all(_is_small(block.values, here) for here in self._watched)
                 if sizes is not None:
                     for here in self._watched:
                         sizes[start:end] += (block.values[here] ** 2).sum(axis=0)
@@ -884,7 +887,7 @@ class NumpyExecutor:
             total = 0.0 if results is None else float(results[:, 0].sum())
             if found is not None and sizes is not None:
                 sizes += (found**2).sum(axis=(0, 2))
-            return Ran(errors, total, safe and is_small(errors if found is None else found))
+            return Ran(errors, total, safe and _is_small(errors if found is None else found))
 
     def _back(self, block: _Lanes, seeds: Any, lanes: int) -> None:
         if len(block.clear):

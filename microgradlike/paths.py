@@ -145,7 +145,7 @@ class Path:
             if mode == PARAMETERS:
                 usual = numpy.delete(every, places)
                 errors = self._gradient(theta, arguments, usual, unsafe, seeds)
-        return Ran(errors, total, safe=False)
+        return Ran(errors, total, safe=False, unsafe=unsafe)
 
     def _gradient(
         self, theta: Array, arguments: Arguments, usual: Any, unsafe: Any, seeds: Any

@@ -194,7 +194,8 @@ def floats(given: Any, wanted: str) -> Array:
         if found.dtype.kind not in "biuf" or isinstance(given, numpy.ma.MaskedArray):
             raise ValueError
     except ValueError:
-        raise TypeError(f"{wanted}, but got {describe(given)}") from None
+        kind = "a masked array" if isinstance(given, numpy.ma.MaskedArray) else describe(given)
+        raise TypeError(f"{wanted}, but got {kind}") from None
     as_floats: Array = found.astype(float, copy=False)
     return as_floats
 

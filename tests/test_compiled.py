@@ -732,6 +732,7 @@ def test_jacobians_of_many_outputs_are_carried_forward() -> None:
                 expected = pytest.approx(list(map(float, slopes)), rel=1e-12, nan_ok=True)
                 assert jacobian[k] == expected
     assert c._derived["jacobian"].traced
+    assert (c.jacobian(spoilt)[3:] == c.jacobian(rows)).all()
     constant = compile(lambda x: Value(2.0))  # rows may have no numbers at all
     none = numpy.empty((3, 0))
     assert constant.jacobian(none).shape == (3, 1, 0)
@@ -887,6 +888,18 @@ def test_a_name_that_is_bound_to_another_value_is_noticed() -> None:
         c.mean([1.0])
 
 
+def test_an_item_of_a_list_that_is_used_in_part_is_noticed() -> None:
+    ws = [Value(1.0), Value(2.0), Value(5.0)]
+    c = compile(lambda x: ws[0] * x + ws[1]).trace([1.0])
+    held = list(ws)
+    ws[2] = Value(7.0)  # nobody uses it
+    assert c([1.0]).tolist() == [3.0]
+    ws[0] = Value(50.0)
+    with pytest.raises(ValueError, match="'ws' is another Value than when"):
+        c([1.0])
+    assert held
+
+
 def test_what_depends_on_the_numbers_of_parameters_is_not_repeatable() -> None:
     w = Value(2.0)
     c = compile(lambda x: w * x / w.data).trace([1.0])
@@ -903,9 +916,10 @@ def test_what_depends_on_the_numbers_of_parameters_is_not_repeatable() -> None:
 def test_a_parameter_that_is_no_number_is_one_sentence() -> None:
     w = Value(2.0)
     c = compile(lambda x: w * x).trace([1.0])
-    w.data = None  # type: ignore[assignment]
-    with pytest.raises(TypeError, match="the data of parameter 0 is None; it is a number"):
-        c([1.0])
+    for wrong in (None, "3", 10**400):
+        w.data = wrong  # type: ignore[assignment]
+        with pytest.raises((TypeError, ValueError), match="the data of parameter 0 takes a"):
+            c([1.0])
 
 
 def test_dice_that_fell_alike_are_noticed() -> None:
