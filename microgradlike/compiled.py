@@ -291,7 +291,7 @@ class Compiled:
             found = found.reshape(arguments.rows, outputs, arguments.inputs)
             with numpy.errstate(all="ignore"):
                 huge = ~(numpy.einsum("roi,roi->r", found, found) < numpy.inf)
-            huge[ran.unsafe] = True
+            huge[numpy.array(ran.unsafe, int)] = True
             if huge.any():  # NaN could stand elsewhere than in the engine
                 some = Arguments([array[huge] for array in arguments.arrays], self._how)
                 found[huge] = self._by_passes(some)

@@ -31,6 +31,7 @@ from microgradlike import (
     tanh,
     where,
 )
+from microgradlike.compiled import Compiled
 from microgradlike.nn import MLP
 from microgradlike.ops import OPERATORS
 from tests.executors import small_blocks, without_numba
@@ -738,6 +739,26 @@ def test_jacobians_of_many_outputs_are_carried_forward() -> None:
     assert constant.jacobian(none).shape == (3, 1, 0)
     assert constant.hessian(none).shape == (3, 0, 0)
     assert constant.hvp(none, v=none).shape == (3, 0)
+
+
+def test_only_rows_that_are_not_safe_are_not_carried_forward(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    matrix, redone = weights(6, 2), []
+    by_passes = Compiled._by_passes
+
+    def watched(self: Compiled, some: Any) -> Any:
+        redone.append(some.rows)
+        return by_passes(self, some)
+
+    monkeypatch.setattr(Compiled, "_by_passes", watched)
+    c = compile(lambda x: [tanh(dot(row, x)) for row in matrix])
+    rows = NORMAL(size=(9_000, 2))
+    c.jacobian(rows)
+    assert redone == []
+    rows[[3, 7], 1] = math.nan, 1e200
+    c.jacobian(rows)
+    assert redone == [2]
 
 
 def test_hessian_vector_products() -> None:
