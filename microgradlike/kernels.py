@@ -38,7 +38,7 @@ from numba.misc.appdirs import AppDirs
 
 from microgradlike import files, machine_code, matrices, ops
 from microgradlike.arrays import ON_ARRAYS
-from microgradlike.machine_code import address_of, moved
+from microgradlike.machine_code import BYTE, VOID, WORD, address_of, calling, moved
 from microgradlike.matrices import product
 from microgradlike.rewriting import loop
 from microgradlike.tape import row_of
@@ -78,7 +78,6 @@ WIDTH = 18
 
 # ---- Addresses ---------------------------------------------------------------------------------
 
-_WORD, _BYTE, _VOID = ir.IntType(64), ir.IntType(8).as_pointer(), ir.VoidType()
 _EVERYTHING = 1 << 40  # nothing checks how long an array at an address is
 
 
@@ -87,7 +86,7 @@ def words_at(context: Any, address: Any) -> Any:
     """The pointer to the whole numbers that stand at an address."""
 
     def generate(_: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], _WORD.as_pointer())
+        return builder.inttoptr(arguments[0], WORD.as_pointer())
 
     return types.CPointer(types.int64)(types.int64), generate
 
@@ -101,30 +100,25 @@ def invoke(context: Any, address: Any, i: Any, lists: Any, values: Any, errors: 
         for x in (i, lists, values, errors, once, owed, theta, slopes, lanes, first)
     ]
 
-    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = ir.FunctionType(_VOID, [target.get_value_type(x) for x in given])
-        builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
-        return target.get_dummy_value()
-
-    return types.void(types.int64, *given), generate
+    return calling(given)
 
 
 def _call_ufunc(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     """Call a loop of NumPy: (pointers to the operands, their count, their strides, data)."""
     loop, data, *operands, count = arguments
     size = signature.args[2].dtype.bitwidth // 8
-    kind = ir.FunctionType(_VOID, [_BYTE] * 4)
-    places = cgutils.alloca_once(builder, ir.ArrayType(_WORD, len(operands)))
-    strides = cgutils.alloca_once(builder, ir.ArrayType(_WORD, len(operands)))
-    length = cgutils.alloca_once(builder, _WORD)
+    kind = ir.FunctionType(VOID, [BYTE] * 4)
+    places = cgutils.alloca_once(builder, ir.ArrayType(WORD, len(operands)))
+    strides = cgutils.alloca_once(builder, ir.ArrayType(WORD, len(operands)))
+    length = cgutils.alloca_once(builder, WORD)
     builder.store(count, length)
     for place, operand in enumerate(operands):
-        pointer = builder.ptrtoint(operand, _WORD)
+        pointer = builder.ptrtoint(operand, WORD)
         builder.store(pointer, cgutils.gep_inbounds(builder, places, 0, place))
-        builder.store(_WORD(size), cgutils.gep_inbounds(builder, strides, 0, place))
-    pointers = [builder.bitcast(x, _BYTE) for x in (places, length, strides)]
+        builder.store(WORD(size), cgutils.gep_inbounds(builder, strides, 0, place))
+    pointers = [builder.bitcast(x, BYTE) for x in (places, length, strides)]
     function = builder.inttoptr(loop, kind.as_pointer())
-    builder.call(function, [*pointers, builder.inttoptr(data, _BYTE)])
+    builder.call(function, [*pointers, builder.inttoptr(data, BYTE)])
     return target.get_dummy_value()
 
 
@@ -515,6 +509,8 @@ def _from_source(source: str, number: str) -> int:
 
 
 # ---- Under a condition -------------------------------------------------------------------------
+
+
 def if_error_arrives(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, theta: Any,
                      slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
     """The other kernel, unless the errors of all outputs are zero."""
@@ -643,9 +639,8 @@ def sums(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, the
     terms = i[TERMS]
     for j in range(i[OUTS]):
         z = row(place_of(values, i[OUT] + j, lanes), lanes)
-        if (
-            lanes == 1 and i[VALUES + 1] < 0 and i[WEIGHTS] >= 0
-        ):  # what is computed once may be a long sum
+        # What is computed once may be a long sum.
+        if lanes == 1 and i[VALUES + 1] < 0 and i[WEIGHTS] >= 0:
             w = row(place_of(once, i[WEIGHTS] + j * terms, 1), terms)
             z[0] = inner(w, row(place_of(values, i[VALUES] + j * terms, 1), terms), terms)
         elif lanes == 1 and i[VALUES + 1] < 0:

@@ -6,11 +6,14 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from llvmlite import ir
 from numba import types
 from numba.core.ccallback import CFunc
 from numba.extending import intrinsic
 
 from microgradlike.rewriting import STAMP
+
+WORD, BYTE, VOID = ir.IntType(64), ir.IntType(8).as_pointer(), ir.VoidType()
 
 # ---- Pointers ----------------------------------------------------------------------------------
 
@@ -36,6 +39,17 @@ def numbers_at(context: Any, address: Any, like: Any) -> Any:
 
 
 # ---- Addresses ---------------------------------------------------------------------------------
+
+
+def calling(given: Sequence[Any]) -> Any:
+    """The type, and the code, of calling by its address a function that takes such arguments."""
+
+    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(VOID, [target.get_value_type(x) for x in given])
+        builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
+        return target.get_dummy_value()
+
+    return types.void(types.int64, *given), generate
 
 
 def address_of(function: Callable[..., None], given: Sequence[Any], cache: bool = True) -> int:

@@ -18,10 +18,16 @@ from numba.core import cgutils
 from numba.extending import get_cython_function_address, intrinsic
 from threadpoolctl import threadpool_info
 
-from microgradlike.machine_code import address_of, moved, numbers_at
+from microgradlike.machine_code import (
+    BYTE,
+    VOID,
+    WORD,
+    address_of,
+    calling,
+    moved,
+    numbers_at,
+)
 from microgradlike.rewriting import loop
-
-_WORD, _BYTE, _VOID = ir.IntType(64), ir.IntType(8).as_pointer(), ir.VoidType()
 
 # ---- BLAS --------------------------------------------------------------------------------------
 
@@ -43,23 +49,23 @@ def gemm(context: Any, address: Any, turn_a: Any, turn_b: Any, rows: Any, column
         def stored(value: Any) -> Any:
             place = cgutils.alloca_once(builder, value.type)
             builder.store(value, place)
-            return builder.bitcast(place, _BYTE)
+            return builder.bitcast(place, BYTE)
 
         def letter(turned: Any) -> Any:
-            is_turned = builder.icmp_signed("!=", turned, _WORD(0))
+            is_turned = builder.icmp_signed("!=", turned, WORD(0))
             return stored(builder.select(is_turned, ir.IntType(8)(84), ir.IntType(8)(78)))  # T, N
 
         def leading(turned: Any, if_so: Any, if_not: Any) -> Any:
-            is_turned = builder.icmp_signed("!=", turned, _WORD(0))
+            is_turned = builder.icmp_signed("!=", turned, WORD(0))
             return stored(builder.trunc(builder.select(is_turned, if_so, if_not), number))
 
         m, n, k = (stored(builder.trunc(x, number)) for x in (rows, columns, inner))
         beta = stored(builder.uitofp(keep, real))
-        a, b, c = (builder.bitcast(x, _BYTE) for x in (a, b, c))
+        a, b, c = (builder.bitcast(x, BYTE) for x in (a, b, c))
         # BLAS counts by columns: what it takes for b a is a b row by row.
         lead_a, lead_b = leading(turn_a, rows, inner), leading(turn_b, inner, columns)
         given = [letter(turn_b), letter(turn_a), n, m, k, stored(real(1.0)), b, lead_b, a, lead_a]
-        kind = ir.FunctionType(_VOID, [_BYTE] * 13)
+        kind = ir.FunctionType(VOID, [BYTE] * 13)
         builder.call(builder.inttoptr(function, kind.as_pointer()), [*given, beta, c, n])
         return target.get_dummy_value()
 
@@ -111,7 +117,7 @@ def width(context: Any, pointer: Any) -> Any:
     """How many numbers a vector has."""
 
     def generate(_: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _WORD(_vector(arguments[0].type.pointee).count)
+        return WORD(_vector(arguments[0].type.pointee).count)
 
     return types.int64(pointer), generate
 
@@ -136,7 +142,7 @@ def _tile(height: int) -> Any:
         everywhere = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
 
         # Each third row has a pointer: the two rows between are reached by adding to it.
-        twice, thrice = (builder.mul(by_row, _WORD(n)) for n in (2, 3))
+        twice, thrice = (builder.mul(by_row, WORD(n)) for n in (2, 3))
         starts = [a]
         while 3 * len(starts) < height:
             starts.append(builder.gep(starts[-1], [thrice]))
@@ -151,12 +157,12 @@ def _tile(height: int) -> Any:
             phi.add_incoming(start, before)
             return phi
 
-        step, panel = variable(_WORD(0)), variable(b)
+        step, panel = variable(WORD(0)), variable(b)
         pointers = list(map(variable, starts))
         zero = ir.Constant(vector, [0.0] * vector.count)
         sums = [[variable(zero) for _ in range(VECTORS)] for _ in range(height)]
         factors = [
-            _load(builder, builder.gep(panel, [_WORD(vector.count * j)]), vector)
+            _load(builder, builder.gep(panel, [WORD(vector.count * j)]), vector)
             for j in range(VECTORS)
         ]
         found: list[list[Any]] = []
@@ -167,9 +173,9 @@ def _tile(height: int) -> Any:
             number = builder.shuffle_vector(number, nothing, everywhere)
             pairs = zip(factors, row, strict=True)
             found.append([builder.call(fused, [number, x, total]) for x, total in pairs])
-        following = builder.add(step, _WORD(1))
+        following = builder.add(step, WORD(1))
         variables += [(step, following)]
-        variables += [(panel, builder.gep(panel, [_WORD(vector.count * VECTORS)]))]
+        variables += [(panel, builder.gep(panel, [WORD(vector.count * VECTORS)]))]
         variables += [(pointer, builder.gep(pointer, [by_step])) for pointer in pointers]
         for row, next_row in zip(sums, found, strict=True):
             variables += zip(row, next_row, strict=True)
@@ -181,14 +187,14 @@ def _tile(height: int) -> Any:
 
         def write(adds: bool) -> None:
             for i, totals in enumerate(found):
-                start = builder.gep(c, [builder.mul(columns, _WORD(i))])
+                start = builder.gep(c, [builder.mul(columns, WORD(i))])
                 for j, total in enumerate(totals):
-                    place = builder.gep(start, [_WORD(vector.count * j)])
+                    place = builder.gep(start, [WORD(vector.count * j)])
                     if adds:
                         total = builder.fadd(_load(builder, place, vector), total)
                     builder.store(total, _at(builder, place, vector)).align = 4
 
-        with builder.if_else(builder.icmp_signed("!=", keep, _WORD(0))) as (then, otherwise):
+        with builder.if_else(builder.icmp_signed("!=", keep, WORD(0))) as (then, otherwise):
             with then:
                 write(adds=True)
             with otherwise:
@@ -216,7 +222,7 @@ def turn(context: Any, x: Any, columns: Any, out: Any, out_columns: Any) -> Any:
         vector = _vector(x.type.pointee)
         count = vector.count
         rows = [
-            _load(builder, builder.gep(x, [builder.mul(columns, _WORD(k))]), vector)
+            _load(builder, builder.gep(x, [builder.mul(columns, WORD(k))]), vector)
             for k in range(count)
         ]
         half = count // 2
@@ -231,7 +237,7 @@ def turn(context: Any, x: Any, columns: Any, out: Any, out_columns: Any) -> Any:
                     rows[k + half] = builder.shuffle_vector(*pair, ir.Constant(kind, high))
             half //= 2
         for k, row in enumerate(rows):
-            place = builder.gep(out, [builder.mul(out_columns, _WORD(k))])
+            place = builder.gep(out, [builder.mul(out_columns, WORD(k))])
             builder.store(row, _at(builder, place, vector)).align = 4
         return target.get_dummy_value()
 
@@ -342,14 +348,7 @@ def large_product(room: Any, turn_a: int, turn_b: int, rows: int, columns: int, 
 def call(context: Any, own: Any, room: Any, turn_a: Any, turn_b: Any, rows: Any, columns: Any,
          inner: Any, a: Any, b: Any, keep: Any, c: Any) -> Any:  # fmt: skip
     """Call ``large_product`` by its address."""
-    given = _given(a)
-
-    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = ir.FunctionType(_VOID, [target.get_value_type(x) for x in given])
-        builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
-        return target.get_dummy_value()
-
-    return types.void(types.int64, *given), generate
+    return calling(_given(a))
 
 
 def _given(pointer: Any) -> list[Any]:

@@ -28,6 +28,7 @@ from microgradlike.kernels import (
     FOLD_FUNCTIONS,
     FUNCTIONS,
     IN_THETA,
+    KERNEL,
     LOOPS,
     MASK,
     OTHER,
@@ -170,7 +171,7 @@ class _Code:
     def row(self, kernel: int, fields: dict[int, int], scratch: int, *within: int) -> Words:
         """An instruction: its kernel, and the rest by place; some fields are places in scratch."""
         row = numpy.zeros((1, WIDTH), numpy.int64)
-        row[0, 0] = kernel
+        row[0, KERNEL] = kernel
         row[0, list(fields)] = list(fields.values())
         self.scratch = max(self.scratch, scratch)
         self.scratch_fields += [(row, field) for field in within]
@@ -405,7 +406,7 @@ def _singles(code: _Code, i: Singles) -> None:
                 ("", "x", "y")[by],
                 ("", "v", "o", "d")[mask],
             )
-            rows[here, 0], rows[here, FUNCTIONS] = address, code.calls(functions)
+            rows[here, KERNEL], rows[here, FUNCTIONS] = address, code.calls(functions)
             code.scratch = max(code.scratch, scratch)
         code.scratch_fields.append((rows, SCRATCH))
 

@@ -164,15 +164,14 @@ class Path:
         return errors
 
     def _exact(
-        self, theta: Array, arguments: Arguments, rows: Any, seeds: Any = None
+        self, theta: Array, arguments: Arguments, rows: Any, seeds: Any = None, what: int = ALL
     ) -> Iterator[Some]:
         """Rows as they were written. An output that sends no error is not one that sends zero."""
         sending = [] if seeds is None else numpy.flatnonzero(seeds).tolist()
         if self.outputs > 1 and len(sending) == 1:
-            exact, seeds = self._as_written(sending[0]), seeds[sending]
-        else:
-            exact = self._as_written(ALL)
-        return exact.run(numpy.append(theta, 0.0)[self.places], arguments, rows, seeds)
+            what, seeds = sending[0], seeds[sending]
+        numbers = numpy.append(theta, 0.0)[self.places]  # the place of what no program uses is -1
+        return self._as_written(what).run(numbers, arguments, rows, seeds)
 
     def _as_written(self, what: int) -> Exact:
         """An output, all, or the guards."""
@@ -188,7 +187,6 @@ class Path:
             return numpy.ones(len(rows), bool)
         found = numpy.empty((len(rows), len(self.expected)))
         if not self.guards.run(theta, arguments, rows, found).safe:
-            own = numpy.append(theta, 0.0)[self.places]
-            for some in self._as_written(GUARDS).run(own, arguments, rows):
+            for some in self._exact(theta, arguments, rows, what=GUARDS):
                 found[some.rows] = some.outputs
         return (found == self.expected).all(axis=1)

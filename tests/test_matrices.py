@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba
 import numpy
 import pytest
 
-numba = pytest.importorskip("numba")
-from microgradlike import matrices  # noqa: E402
-from microgradlike.machine_code import numbers_at  # noqa: E402
+from microgradlike import matrices
+from microgradlike.machine_code import numbers_at
 
 large_product = numba.njit(matrices.large_product)
 
