@@ -3,7 +3,7 @@
 from microgradlike import functions, losses, nn, optim
 from microgradlike.calculus import assert_derivation, check_gradients, grad
 from microgradlike.compiled import Compiled, compile
-from microgradlike.engine import Value, detect_anomaly, no_grad
+from microgradlike.engine import Value, custom, detect_anomaly, no_grad
 from microgradlike.functions import *  # noqa: F403
 from microgradlike.tape import TracingError
 from microgradlike.training import History, evaluate, fit
@@ -16,6 +16,7 @@ __all__ = [
     "assert_derivation",
     "check_gradients",
     "compile",
+    "custom",
     "detect_anomaly",
     "evaluate",
     "fit",

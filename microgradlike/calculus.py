@@ -18,6 +18,7 @@ from microgradlike.checking import Comparison, Report, numeric_derivative, read_
 from microgradlike.engine import Value, no_grad, recording, topological_order
 from microgradlike.flow import gradients, slopes
 from microgradlike.inputs import describe, number
+from microgradlike.rules import CustomRule
 from microgradlike.tape import NAMES, ON_FLOATS, Condition, Tape, Traced, row_of
 from microgradlike.typeset import counted
 
@@ -97,6 +98,9 @@ def _slopes_as_values(node: Value) -> Iterator[tuple[Value, Any]]:
     """As ``flow.slopes``, but each local derivative is a Value that remembers its origin."""
     rule = node._rule
     assert rule is not None
+    if isinstance(rule, CustomRule):
+        yield from zip(node.parents, rule.values(), strict=True)
+        return
     x, y = (*node.operands, 0.0)[:2]
     for operand, slope in zip(node.operands, rule.operator.slopes, strict=True):
         if isinstance(operand, Value):
@@ -370,10 +374,12 @@ def _alone(node: Value) -> Iterator[Comparison]:
     """What a node sends to each operand when it stands alone, against its own forward formula."""
     rule = node._rule
     assert rule is not None
+    if isinstance(rule, CustomRule):
+        return  # nothing but its user knows how to compute it
     point = [float(operand) for operand in node.operands]
     operands = [Value(v.data) if isinstance(v, Value) else v for v in node.operands]
     copy = Value(node.data)
-    copy._rule, copy.grad = rule, 1.0
+    copy._rule, copy._grad = rule, 1.0
     copy._x, copy._y = operands[0], operands[1] if len(operands) == 2 else None
     rule.send(copy)
     forward = ops.formula(rule.operator.value, vars(ops))

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from microgradlike import ops, typeset
 from microgradlike.engine import Value, topological_order
 from microgradlike.functions import FUNCTIONS
-from microgradlike.ops import OPERATORS
+from microgradlike.rules import CustomRule
 from microgradlike.sweep import Step, backward_steps, check_leaf, named, not_computed_from
 from microgradlike.typeset import Derivative, Symbol, Tree
 
@@ -186,11 +186,13 @@ def _row(step: Step, trees: Mapping[Value, Tree]) -> tuple[str, dict[str, Tree],
     """The slope of a step in the operator table, with its operands as trees and as numbers."""
     node = step.node
     assert node._rule is not None
+    if isinstance(node._rule, CustomRule):
+        return repr(step.slope), {}, {}
     x, y = (*map(float, node.operands), 0.0)[:2]
     known = {"out": trees[node], "tie": ast.Constant(node._rule.tie)}
     known |= zip("xy", _operands(node, trees), strict=False)
     numbers = {"x": x, "y": y, "out": node.data, "tie": node._rule.tie}
-    return OPERATORS[node.op].slopes[step.place], known, numbers
+    return node._rule.operator.slopes[step.place], known, numbers
 
 
 def value_formula(node: Value, trees: Mapping[Value, Tree]) -> Tree:
@@ -224,7 +226,7 @@ def _sentences(
             f"{equation_in_words(step.node, symbols)} sends {name[step.parent]} its error, "
             f"{typeset.number(step.upstream)}, times its slope there, "
             f"{slope if slope == local else f'{slope} = {local}'}: "
-            f"{typeset.number(step.contribution)} ({OPERATORS[step.node.op].rules[step.place]})."
+            f"{typeset.number(step.contribution)} ({step.rule})."
         )
         if found := break_at(step):
             yield f"Just here {name[step.node]} has {found}: {local} is a convention."
@@ -246,6 +248,8 @@ def break_at(step: Step) -> str:
     >>> [break_at(step) for step in backward_steps(x.relu())]
     ['a kink (the slope is 0 below and 1 above)']
     """
+    if isinstance(step.node._rule, CustomRule):
+        return ""
     if not all(map(math.isfinite, (*step.node.operands, step.node.data, step.slope))):
         return ""
     (low, below), (high, above) = _beside(step, -1), _beside(step, 1)
@@ -267,7 +271,7 @@ def _beside(step: Step, side: int) -> tuple[float, float]:
     near = Fraction(here) + side * Fraction(min(abs(here), 1.0) or 1.0) / 2**1000
     operands = [near if v is step.parent else Fraction(float(v)) for v in node.operands]
     x, y = (*operands, Fraction(0))[:2]
-    row, tie = OPERATORS[node.op], node._rule.tie if node._rule else 0.0
+    row, tie = node._rule.operator, node._rule.tie  # type: ignore[union-attr]
     out = float(_on_fractions(row.value)(x, y, None, tie))
     both = zip(node.operands, row.slopes, strict=False)  # in x * x each of them is moved
     slopes = [_on_fractions(text)(x, y, out, tie) for v, text in both if v is step.parent]

@@ -7,6 +7,7 @@ every row into a method that computes a float and records, and a rule that sends
 
 from __future__ import annotations
 
+import functools
 import linecache
 import math
 import numbers
@@ -14,7 +15,8 @@ import operator
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, cast
 
@@ -22,13 +24,14 @@ from microgradlike import ops  # noqa: F401  (the generated methods call it)
 from microgradlike.inputs import constant, describe, number  # noqa: F401  (constant: likewise)
 from microgradlike.ops import ALIASES, OPERATORS, Operator
 from microgradlike.recording import FILENAME, compile_operators, kinds
+from microgradlike.rules import RULES, CustomRule, Rule
 
 if TYPE_CHECKING:
     from microgradlike._signatures import Operations
 else:
     Operations = object
 
-__all__ = ["Rule", "Value", "detect_anomaly", "no_grad", "topological_order", "traced_on"]
+__all__ = ["Value", "custom", "detect_anomaly", "no_grad", "topological_order", "traced_on"]
 
 
 # ---- The node ----------------------------------------------------------------------------------
@@ -37,12 +40,26 @@ __all__ = ["Rule", "Value", "detect_anomaly", "no_grad", "topological_order", "t
 class Value(Operations):
     """One number of a computation, which remembers the operation that made it.
 
+    What takes the number out of the graph is a constant to it: ``v.data``, ``float(v)``,
+    ``math.sin(v)``, an array of floats that is given a Value. No error flows back through it. Write
+    ``v.sin()`` or ``microgradlike.sin(v)``, and keep Values in lists or arrays of objects.
+
     Args:
-        data: the number, an int or a float; it is kept as a float.
+        data: the number, an int or a float; it is kept as a float. A Value is itself:
+            ``Value(v) is v``.
+        _children, _op: a node of your own, as in micrograd: its parents, and its name, to which
+            ``_backward`` is added, or its slopes; see ``custom``.
         label: the name shown in pictures and derivations, if it has one.
 
     Raises:
         TypeError: ``data`` is no real number, or ``label`` is no text.
+
+    ``a == b`` of two Values asks whether they are the same one, so that ``v in nodes`` and
+    ``nodes.remove(v)`` find it; beside a number, and in ``<`` and ``>``, the numbers are compared.
+    ``if v`` asks whether the number is not 0, and warns where it is. A Value that you made takes
+    attributes of your own (``p.momentum = 0.0``) and weak references; results, of which there are
+    millions, take neither: a dict can hold what belongs to them. Operations on Values of your own
+    subclass give Values of that subclass.
 
     >>> a, b = Value(2.0, label="a"), Value(-3.0, label="b")
     >>> c = a * b + 10
@@ -52,11 +69,11 @@ class Value(Operations):
     """
 
     # `_x` and `_y` are the operands: Values, or floats where the user wrote a number.
-    __slots__ = ("_rule", "_x", "_y", "data", "grad", "label")
+    __slots__ = ("_data", "_grad", "_label", "_rule", "_x", "_y")
 
-    data: float
-    grad: float
-    label: str | None
+    _data: float
+    _grad: float
+    _label: str
     _rule: Rule | None
     _x: Value | float
     _y: Value | float | None
@@ -65,16 +82,77 @@ class Value(Operations):
     recorded: ClassVar[dict[str, Callable[..., Any]]] = {}
     reflected: ClassVar[dict[str, Callable[..., Any]]] = {}
 
-    def __init__(self, data: float, label: str | None = None) -> None:
-        if label is not None and not isinstance(label, str):
-            raise TypeError(f"the label of a Value is text, but got {describe(label)}")
-        self.data = number(data, "Value(data)")
-        self.grad = 0.0
-        self.label = label
-        self._rule = self._y = None
-        self._x = 0.0
-        if _watching and _mode.tape is not None:
-            _mode.tape.made(self)
+    def __new__(
+        cls, data: Any = 0.0, _children: Any = (), _op: Any = "", *_: Any, **__: Any
+    ) -> Value:
+        if isinstance(data, Value) and not _children:
+            return data
+        if _watching and _mode.tape is not None and _children and not isinstance(_children, str):
+            return custom(data, _children, *_slopes_and_name(_op))
+        return new(Leaf if cls is Value else cls)
+
+    def __init__(
+        self,
+        data: Value | float,
+        _children: Any = (),
+        _op: str | Sequence[Any] | Callable[..., Any] = "",
+        label: str | None = "",
+    ) -> None:
+        if isinstance(_children, str):  # Value(2.0, "a")
+            _children, label = (), _children
+        if label:
+            self.label = label
+        if data is not self:
+            self._data = number(getattr(data, "_data", data), "Value(data)")
+            self._grad = 0.0
+            self._rule = self._y = None
+            self._x = 0.0
+            if _watching and _mode.tape is not None:
+                _mode.tape.made(self)
+            if _children:
+                _give_rule(self, _children, *_slopes_and_name(_op))
+
+    def __init_subclass__(cls, has_own_operators: bool = False, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if not has_own_operators:
+            give_operators(cls, make_operators(cls))
+
+    @property
+    def data(self) -> float:
+        """The number. Write it only between passes: ``backward()`` uses the numbers as they are.
+
+        Whatever is written is kept as a float.
+        """
+        return self._data
+
+    @data.setter
+    def data(self, value: float) -> None:
+        global _fresh
+        self._data = number(value, "v.data = ...")
+        _fresh = float("0.0")
+
+    @property
+    def grad(self) -> float:
+        """The derivative of the result by this Value, after ``backward()`` of the result."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: float) -> None:
+        self._grad = number(value, "v.grad = ...")
+
+    @property
+    def label(self) -> str:
+        """The name of this Value in pictures; "" if it has none."""
+        try:
+            return self._label
+        except AttributeError:  # most results have none, and it need not be written that they do
+            return ""
+
+    @label.setter
+    def label(self, text: str | None) -> None:
+        if text is not None and not isinstance(text, str):
+            raise TypeError(f"the label of a Value is text, but got {describe(text)}")
+        self._label = text or ""
 
     @property
     def op(self) -> str:
@@ -84,29 +162,36 @@ class Value(Operations):
     @property
     def operands(self) -> tuple[Value | float, ...]:
         """What the operation was given, in its order: Values, and floats for plain numbers."""
-        if self._rule is None:
-            return ()
-        return (self._x,) if self._y is None else (self._x, self._y)
+        return self._rule.operands(self) if self._rule else ()
 
     @property
     def parents(self) -> tuple[Value, ...]:
         """The Values among the operands: those that the error flows back to."""
-        if self._rule is None:
-            return ()
-        return self._rule.parents(self)
+        return self._rule.parents(self) if self._rule else ()
 
-    # micrograd's names, which the many graph-drawing functions copied from its notebooks read.
+    # micrograd's names, which the many functions copied from its notebooks read: there numbers
+    # beside a Value are Values too.
     @property
     def _op(self) -> str:
-        return self._rule.operator.symbol if self._rule else ""
+        if self.op == "pow" and not isinstance(self._y, Value):
+            return f"**{self._y:g}"
+        return "ReLU" if self.op == "relu" else self._rule.operator.symbol if self._rule else ""
 
     @property
     def _prev(self) -> set[Value]:
-        return set(self.parents)
+        if self._rule and not isinstance(self._rule, CustomRule):
+            self._x, self._y = _drawn(self._x), _drawn(self._y)
+        return {v.drawn if isinstance(v, _Drawn) else v for v in self.operands}  # type: ignore[misc]
 
     @property
     def _backward(self) -> Callable[[], None]:
         return lambda: self._rule.send(self) if self._rule else None
+
+    @_backward.setter
+    def _backward(self, send: Callable[[], None]) -> None:
+        if not isinstance(self._rule, CustomRule):
+            _give_rule(self, self.parents, None, self.op or "custom")
+        self._rule.replace(send)  # type: ignore[union-attr]
 
     def backward(self) -> None:
         """Fill in ``.grad``, the derivative of this Value, on everything it was computed from.
@@ -116,8 +201,9 @@ class Value(Operations):
 
         Raises:
             ValueError: the graph contains a cycle; nothing was changed.
-            RuntimeError: this is the result of a computation within the ``no_grad`` block that it
-                is called in, so there is no graph.
+            RuntimeError: a Value has another number than it had when an operation was computed
+                with it, so the slopes would mix old and new numbers; or this is the result of a
+                computation within the ``no_grad`` block that it is called in.
 
         >>> x = Value(3.0)
         >>> (x * x).backward()
@@ -130,7 +216,7 @@ class Value(Operations):
                 "back through; compute the result outside of the no_grad block"
             )
         order = _visit(self)
-        self.grad += 1.0  # the slope of a thing by itself
+        self._grad += 1.0  # the slope of a thing by itself
         if _mode.created is None:
             for node in reversed(order):
                 node._rule.send(node)  # type: ignore[union-attr]
@@ -142,27 +228,27 @@ class Value(Operations):
         """Set the gradient of this Value, and of everything it was computed from, to zero."""
         for node in topological_order(self):
             for parent in node.parents:
-                parent.grad = 0.0
-        self.grad = 0.0
+                parent._grad = 0.0
+        self._grad = 0.0
 
     def detach(self) -> Value:
         """A new leaf with the same number and label: the error does not flow through it."""
         if _watching and _mode.tape is not None:
             return _mode.tape.detach(self)
-        return Value(self.data, self.label)
+        return Value(self._data, label=self.label)
 
     def held(self) -> Any:
         """The number, to compute with as a constant; a traced Value, if the function is traced."""
         if _watching and _mode.tape is not None:
             return _mode.tape.detach(self)
-        return self.data
+        return self._data
 
     def __repr__(self) -> str:
-        name = f", label={self.label!r}" if self.label is not None else ""
-        return f"Value(data={self.data}, grad={self.grad}{name})"
+        name = f", label={self.label!r}" if self.label else ""
+        return f"{type(self).__name__}(data={self._data}, grad={self._grad}{name})"
 
     def __format__(self, spec: str) -> str:
-        return format(self.data, spec) if spec else repr(self)
+        return format(self._data, spec) if spec else repr(self)
 
     def __float__(self) -> float:
         if _watching and _mode.tape is not None:
@@ -173,7 +259,15 @@ class Value(Operations):
         return int(float(self))
 
     def __bool__(self) -> bool:
-        return bool(_compare(operator.ne, self, 0))
+        holds = bool(_compare(operator.ne, self, 0))
+        if not holds and not is_traced():
+            warnings.warn(
+                "the truth of a Value is that of its number, which is 0 here: write 'v is not "
+                "None' to ask whether there is one, or 'v != 0' to compare the number",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return holds
 
     def __pos__(self) -> Value:
         return self
@@ -182,12 +276,19 @@ class Value(Operations):
         """This Value itself: NumPy asks for it when it computes a variance."""
         return self
 
-    # Comparisons compare data; a Value is still found in a set or dict by its identity.
+    # Two Values are equal if they are one, as in a set or dict: lists find and remove them by that.
     def __eq__(self, other: object) -> bool:
+        if isinstance(other, Value):
+            return other.is_same(self)
         return _compare(operator.eq, self, other)
 
     def __ne__(self, other: object) -> bool:
+        if isinstance(other, Value):
+            return not other.is_same(self)
         return _compare(operator.ne, self, other)
+
+    def is_same(self, other: Value) -> bool:
+        return self is other
 
     def __lt__(self, other: Value | float) -> bool:
         return _compare(operator.lt, self, other)
@@ -208,10 +309,43 @@ def _compare(comparison: Callable[[float, Any], bool], x: Value, y: Any) -> bool
     if _watching and _mode.tape is not None:
         return cast("bool", _mode.tape.compare(comparison, x, y))
     if isinstance(y, Value):
-        return comparison(x.data, y.data)
+        return comparison(x._data, y._data)
     if isinstance(y, numbers.Real):
-        return comparison(x.data, y)
+        return comparison(x._data, y)
     return cast("bool", NotImplemented)
+
+
+class Leaf(Value, has_own_operators=True):
+    """A Value that you made yourself: it has room for attributes of your own."""
+
+    __slots__ = ("__dict__", "__weakref__")
+
+
+class Node(Value, has_own_operators=True):
+    """The result of an operation."""
+
+    # There are many more of these than leaves, so they have no room to spare. None of the two is a
+    # subclass of the other: in each operation on both, Python would ask whether it overrides it.
+    __slots__ = ()
+
+
+Leaf.__name__ = Node.__name__ = Value.__name__  # that is what users call them
+
+
+class _Drawn(float):
+    """A number beside a Value that was shown as a Value of its own."""
+
+    __slots__ = ("drawn",)
+
+    drawn: Value
+
+
+def _drawn(operand: Any) -> Any:
+    if operand is None or isinstance(operand, Value | _Drawn):
+        return operand
+    number = _Drawn(operand)
+    number.drawn = Value(operand)
+    return number
 
 
 def topological_order(root: Value) -> list[Value]:
@@ -253,41 +387,44 @@ def _visit(root: Value) -> list[Value]:
     A visited node is marked by setting its gradient to a zero that no other walk uses: the sweep
     needs that zero anyway, and asking a node is faster than asking a set of a million nodes.
     """
-    zero = float("0.0")  # an object of its own, unlike the literal 0.0
+    fresh = _fresh
+    opened, zero = float("0.0"), float("0.0")  # objects of their own, unlike the literal 0.0
     order: list[Value] = []
-    grads: list[float] = []
+    kept: list[tuple[Value, float]] = []
     path: list[Value] = []  # from the root down to where the walk stands: no recursion, any depth
-    longest = 1000
     node: Any = root
     while True:
         rule = node._rule
-        while rule is not None and node.grad is not zero:
+        while rule is not None and (grad := node._grad) is not zero:
+            if grad is not fresh:
+                if grad is opened or _differs(node):
+                    error = ValueError(_CYCLE) if grad is opened else _changed(node)
+                    _refuse(error, order + path, kept)
+                kept.append((node, grad))
+            node._grad = opened
             path.append(node)
             node = node._x if rule.sends_to_x else node._y
             rule = node._rule
-            if len(path) > longest:
-                longest *= 2
-                if len(set(path)) < len(path):
-                    _refuse_cycle(order, grads)
         while path:
             node = path.pop()
             if node._rule.sends_to_y:
                 y = node._y
-                if y._rule is not None and y.grad is not zero:
+                if y._rule is not None and y._grad is not zero:
                     path.append(node)
                     node = y
                     break
-            grads.append(node.grad)
-            node.grad = zero
+            node._grad = zero
             order.append(node)
         else:
             return order
 
 
-def _refuse_cycle(order: list[Value], grads: list[float]) -> NoReturn:
-    for node, grad in zip(order, grads, strict=True):
-        node.grad = grad
-    raise ValueError(_CYCLE)
+def _refuse(error: Exception, visited: list[Value], kept: list[tuple[Value, float]]) -> NoReturn:
+    for node in visited:
+        node._grad = 0.0
+    for node, grad in kept:
+        node._grad = grad
+    raise error
 
 
 _CYCLE = (
@@ -296,33 +433,91 @@ _CYCLE = (
 )
 
 
-_PARENTS: dict[str, Callable[[Any], tuple[Value, ...]]] = {
-    "xy": operator.attrgetter("_x", "_y"),
-    "x": lambda node: (node._x,),
-    "y": lambda node: (node._y,),
-}
+#: The zero that the gradient of each result begins with: another one after a number was written. So
+#: a result shows whether any number was written since; only if so, backward() computes it anew.
+_fresh = float("0.0")
 
 
-class Rule:
-    """What a node needs to send its error back: its row, which operands are Values, how to send."""
-
-    __slots__ = ("name", "operator", "parents", "send", "sends_to_x", "sends_to_y", "tie")
-
-    def __init__(self, name: str, row: Operator, sends_to: str, send: Callable[[Value], None]):
-        self.name = name
-        self.operator = row
-        self.sends_to_x = "x" in sends_to
-        self.sends_to_y = "y" in sends_to
-        self.tie = 0.5 if sends_to == "xy" else 0.0
-        self.parents = _PARENTS[sends_to]
-        self.send = send
-
-    def __reduce__(self) -> tuple[Callable[[str], Rule], tuple[str]]:
-        return _rule, (self.name,)  # a pickled graph finds the rules of its new process
+def _differs(node: Value) -> bool:
+    """Whether a node has another number than its operands give now."""
+    now = node._rule.again(node)  # type: ignore[union-attr]
+    return now != node._data and (now == now or node._data == node._data)
 
 
-def _rule(name: str) -> Rule:
-    return RULES[name]
+def _changed(node: Value) -> RuntimeError:
+    return RuntimeError(
+        f"a number was changed after it had been used: {_call(node)} was {node._data} then, so the "
+        "slopes would mix old and new numbers; call backward() before you change v.data, or "
+        "compute the result anew"
+    )
+
+
+# ---- Nodes of your own -------------------------------------------------------------------------
+
+
+def custom(
+    value: Any,
+    parents: Sequence[Value],
+    slopes: Sequence[Any] | Callable[..., Any],
+    name: str = "custom",
+) -> Value:
+    """A node of your own: its number, its parents, and the slope by each of them.
+
+    It is for what the operator table does not have: a function of a library, or a gradient that is
+    meant to be another one than that of the value. As a function rather than a decorator, it goes
+    wherever a number was computed, by whatever.
+
+    Args:
+        value: the number; of a Value its number alone, without the way in which it was computed.
+        parents: the Values that the error flows back to.
+        slopes: the local derivative by each parent. Numbers serve a backward pass; a function of
+            the parents that gives Values serves derivatives of any order, and ``compile``, which
+            needs a ``value`` that was computed from Values as well.
+        name: what pictures call it.
+
+    Returns:
+        The node.
+
+    Raises:
+        TypeError: the value or a slope is no number, or a parent no Value.
+        ValueError: there are not as many slopes as parents.
+        TracingError: the function that makes the node is compiled, and its value or slopes are
+            plain numbers, which would be those of the first row for all.
+
+    >>> def cube(x):
+    ...     return custom(x * x * x, (x,), lambda x: 3 * x * x, name="cube")
+    >>> x = Value(2.0)
+    >>> cube(x).backward()
+    >>> x.grad
+    12.0
+    """
+    if _mode.tape is not None:
+        return _mode.tape.custom(value, tuple(parents), slopes, name)
+    out = Value(getattr(value, "_data", value))
+    _give_rule(out, parents, slopes, name)
+    return out
+
+
+def _slopes_and_name(op: Any) -> tuple[Any, str]:
+    """What micrograd's third argument means: the name of the operation, or its slopes."""
+    return (None, op or "custom") if isinstance(op, str) else (op, "custom")
+
+
+def _give_rule(out: Value, parents: Sequence[Value], slopes: Any, name: str) -> None:
+    if _mode.paused:
+        return
+    rule = CustomRule(name, tuple(parents), slopes)
+    out._rule = rule
+    # The walk back knows two operands: the others are those of a node that stands for them.
+    out._x, *others = (*parents, _NOTHING, _NOTHING)[: max(2, len(parents))]
+    out._y = functools.reduce(_beside, reversed(others))
+
+
+def _beside(others: Value, parent: Value) -> Value:
+    both = new(Node)
+    both._data = both._grad = 0.0
+    both._rule, both._x, both._y = _OTHERS, parent, others
+    return both
 
 
 # ---- Modes: recording nothing, or watching everything ------------------------------------------
@@ -342,6 +537,7 @@ class Recorder(Protocol):
     def apply(self, rule: Rule, x: Any, y: Any, data: float) -> Value: ...
     def compare(self, comparison: Callable[..., bool], x: Any, y: Any) -> Any: ...
     def detach(self, value: Value) -> Value: ...
+    def custom(self, value: Any, parents: Any, slopes: Any, name: str) -> Value: ...
     def refuse(self, value: Value, what: str) -> NoReturn: ...
 
 
@@ -453,12 +649,14 @@ def is_detecting() -> bool:
     return bool(_mode.checked)
 
 
-def _watched(data: float, rule: Rule, x: Value | float, y: Value | float | None) -> Value:
+def _watched(
+    data: float, rule: Rule, x: Value | float, y: Value | float | None, kind: type[Value]
+) -> Value:
     """The result of an operation while some mode is on, perhaps in another thread."""
     if _mode.tape is not None:
         return _mode.tape.apply(rule, x, y, data)
-    out = new(Value)  # as quickly as where nobody watches
-    out.data, out.grad, out.label = data, 0.0, None
+    out = new(kind)  # as quickly as where nobody watches
+    out._data, out._grad = data, _fresh
     if _mode.paused:
         out._rule, out._x, out._y = None, 0.0, None
         return out
@@ -474,11 +672,11 @@ def _send_checked(node: Value) -> None:
     assert node._rule is not None
     node._rule.send(node)
     for parent in node.parents:
-        if not math.isfinite(parent.grad):
+        if not math.isfinite(parent._grad):
             line = (_mode.created or {}).get(node, "a line outside of detect_anomaly()")
             raise FloatingPointError(
-                f"going backward, {_call(node)} with the upstream gradient {node.grad} "
-                f"sent a gradient of {parent.grad} to its operand {parent.data}, at {line}"
+                f"going backward, {_call(node)} with the upstream gradient {node._grad} "
+                f"sent a gradient of {parent._grad} to its operand {parent._data}, at {line}"
             )
 
 
@@ -500,36 +698,50 @@ _HERE = os.path.dirname(__file__)
 
 # ---- Every row of the table becomes methods and rules ------------------------------------------
 
-#: Every rule by its name, e.g. "mul_xy" (two Values) or "mul_x" (a Value times a number).
-RULES: dict[str, Rule] = {}
 
-
-def _install(namespace: dict[str, Any]) -> None:
-    made = compile_operators(namespace)
+def _install(namespace: dict[str, Any]) -> Callable[[type[Value]], dict[str, Callable[..., Any]]]:
+    made, make_operators = compile_operators(namespace)
     for row in OPERATORS.values():
         for to in kinds(row):
             name = f"{row.name}_{to}"
-            RULES[name] = namespace[name] = Rule(name, row, to, made[f"send_{name}"])
-    give_operators(Value, made)
+            rule = Rule(name, row, to, made[f"send_{name}"], made[f"again_{name}"])
+            RULES[name] = namespace[name] = rule
+    return make_operators
 
 
 def give_operators(kind: type[Value], made: dict[str, Callable[..., Any]]) -> None:
-    """Give a class of Values the methods that were made for it from the rows of the table."""
+    """Give a class of Values the methods that were made for it from the rows of the table.
+
+    Those that a subclass of the user's writes itself stay.
+    """
     kind.recorded = {row.name: made[row.name] for row in OPERATORS.values()}
     kind.reflected = {
         row.name: made[f"reflected_{row.name}"]
         for row in OPERATORS.values()
         if len(row.slopes) == 2
     }
+    methods: dict[str, Callable[..., Any]] = {}
     for name, method in kind.recorded.items():
         if hasattr(float, f"__{name}__"):  # an operator of Python itself
-            setattr(kind, f"__{name}__", method)
+            methods[f"__{name}__"] = method
         if hasattr(float, f"__r{name}__"):
-            setattr(kind, f"__r{name}__", kind.reflected[name])
+            methods[f"__r{name}__"] = kind.reflected[name]
         else:
-            for alias in (name, *(alias for alias, of in ALIASES.items() if of == name)):
-                setattr(kind, alias, method)
+            aliases = (alias for alias, of in ALIASES.items() if of == name)
+            methods |= dict.fromkeys((name, *aliases), method)
+    for name, method in methods.items():
+        if kind is Value or _is_made(getattr(kind, name, None)):
+            setattr(kind, name, method)
+
+
+def _is_made(method: Any) -> bool:
+    code = getattr(method, "__code__", None)
+    return code is not None and code.co_filename.startswith(FILENAME)
 
 
 new = object.__new__
-_install(globals())
+make_operators = _install(globals())
+give_operators(Value, make_operators(Node))
+
+_NOTHING = Value(0.0)
+_OTHERS = Rule("", Operator("", "", "", (), ()), "xy", lambda _: None, operator.attrgetter("_data"))

@@ -35,10 +35,10 @@ def _function(row: Operator) -> Callable[..., Any]:
         return float(on_floats(number(x, row.name), 0.0, 0.0, 0.0))
 
     def binary(x: Any, y: Any) -> Any:
-        if isinstance(y, Value) and not isinstance(x, type(y)):  # a Value that is traced decides
-            return y.reflected[row.name](y, x if isinstance(x, Value) else number(x, row.name))
         if isinstance(x, Value):
             return x.recorded[row.name](x, y if isinstance(y, Value) else number(y, row.name))
+        if isinstance(y, Value):
+            return y.reflected[row.name](y, number(x, row.name))
         return float(on_floats(number(x, row.name), number(y, row.name), 0.0, 0.0))
 
     function = unary if len(row.slopes) == 1 else binary

@@ -188,14 +188,14 @@ _TABLE = """
              |                               | 0 if x > 0 else x                              | the leak's slope gets what leaked
   elu        | x if x > 0 else y * expm1(x)  | 1 if x > 0 else y * exp(x)                     | open above zero, fading below
              |                               | 0 if x > 0 else expm1(x)                       | the scale gets what it scaled
-  maximum    | maximum(x, y)                 | 1 if x > y else 0 if x < y else tie if x == y else nan    | the larger side gets all; Values share ties
-             |                               | 1 if x < y else 0 if x > y else tie if x == y else nan
-  minimum    | minimum(x, y)                 | 1 if x < y else 0 if x > y else tie if x == y else nan    | the smaller side gets all; Values share ties
-             |                               | 1 if x > y else 0 if x < y else tie if x == y else nan
+  maximum    | maximum(x, y)                 | 1 if x > y else 0 if x < y else tie if x >= y else nan    | the larger side gets all; Values share ties
+             |                               | 1 if x < y else 0 if x > y else tie if x >= y else nan
+  minimum    | minimum(x, y)                 | 1 if x < y else 0 if x > y else tie if x >= y else nan    | the smaller side gets all; Values share ties
+             |                               | 1 if x > y else 0 if x < y else tie if x >= y else nan
   hypot      | hypot(x, y)                   | 0 if out == 0 else x / out                     | each side gets its share of the length
              |                               | 0 if out == 0 else y / out
-  logaddexp  | logaddexp(x, y)               | 0.5 if x == y and abs(x) == inf else sigmoid(x - y)       | shared by size, as in softmax
-             |                               | 0.5 if x == y and abs(x) == inf else sigmoid(y - x)
+  logaddexp  | logaddexp(x, y)               | 0.5 if x >= y and x <= y and abs(x) == inf else sigmoid(x - y) | shared by size, as in softmax
+             |                               | 0.5 if x >= y and x <= y and abs(x) == inf else sigmoid(y - x)
   where      | x                             | 1                                              | the branch taken gets all
   sign       | sign(x)                       | 0                                              | flat: nothing passes
   floor      | floor(x)                      | 0                                              | flat: nothing passes

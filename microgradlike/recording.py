@@ -8,6 +8,8 @@ methods, because that is the fastest plain Python there is; tracebacks show the 
 from __future__ import annotations
 
 import linecache
+import re
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -15,54 +17,69 @@ from microgradlike.ops import OPERATORS, Operator, spell
 
 FILENAME = "<microgradlike operators>"
 
+# All methods are made within a function of the class whose Values they give. Their names there are
+# longer, because ``abs`` is one of them, and its formula means that of Python.
+_MAKE = """
+def make(Kind):
+{methods}
+    return {{{entries}}}
+"""
+
 _UNARY = """
-def {name}(x):
+def method_{name}(x):
     data, rule, y = {value_x}, {name}_x, None
 """
 
+# A Value of a subclass, such as a traced one, gives one of its own from its right-hand side too.
 _BINARY = """
-def {name}(x, y):
-    if isinstance(y, Value):
-{defer}        data, rule = {value_xy}, {name}_xy
+def method_{name}(x, y):
+    kind = type(y)
+    if kind is Leaf or kind is Kind or kind is Node:
+        data, rule = {value_xy}, {name}_xy
+    elif kind is float:
+        data, rule = {value_x}, {name}_x
+    elif isinstance(y, Value):
+        return y.reflected[{name!r}](y, x)
     else:
-        if type(y) is not float:
-            y = {number}(y, {symbol!r})
-            if y is NotImplemented:
-                return y
+        y = {number}(y, {symbol!r})
+        if y is NotImplemented:
+            return y
         data, rule = {value_x}, {name}_x
 """
 
-# An operator of Python asks a traced Value on its right first; a named method must do so itself.
-_DEFER = """\
-        if y.reflected is not x.reflected:
-            return y.reflected[{name!r}](y, x)
-"""
-
 _REFLECTED = """
-def reflected_{name}(y, x):
-    if type(x) is not float:
-        x = {number}(x, {symbol!r})
-        if x is NotImplemented:
-            return x
-    data, rule = {value_y}, {name}_y
+def method_reflected_{name}(y, x):
+    if isinstance(x, Value):
+        data, rule = {value_xy}, {name}_xy
+    else:
+        if type(x) is not float:
+            x = {number}(x, {symbol!r})
+            if x is NotImplemented:
+                return x
+        data, rule = {value_y}, {name}_y
 """
 
 _RECORD = """\
     if _watching:
-        return _watched(data, rule, x, y)
-    out = new(Value)
-    out.data = data
-    out.grad = 0.0
-    out.label = None
+        return _watched(data, rule, x, y, Kind)
+    out = new(Kind)
+    out._data = data
+    out._grad = _fresh
     out._rule = rule
     out._x = x
     out._y = y
     return out
 """
 
+_AGAIN = """
+def again_{name}_{to}(out):
+    x, y = out._x, out._y
+    return {value}
+"""
+
 _SEND = """
 def send_{name}_{to}(out):
-    upstream, x, y = out.grad, out._x, out._y
+    upstream, x, y = out._grad, out._x, out._y
 """
 
 
@@ -73,39 +90,66 @@ def kinds(row: Operator) -> tuple[str, ...]:
 
 def _spelling(to: str) -> Callable[[str], str]:
     """How a formula on floats spells its names, when the operands in ``to`` are Values."""
-    spelt = {name: f"{name}.data" for name in (*to, "out")}
+    spelt = {name: f"{name}._data" for name in (*to, "out")}
     spelt |= {"tie": "0.5" if to == "xy" else "0", "abs": "abs"}
     return lambda name: spelt.get(name) or (name if name in "xy" else f"ops.{name}")
 
 
-def _write(row: Operator) -> str:
-    """The source of a row's method, of its reflected method, and of its sending functions."""
+def _methods(row: Operator) -> str:
+    """The source of a row's method, and of its reflected method."""
     values = {f"value_{to}": spell(row.value, _spelling(to)) for to in kinds(row)}
     convert = "constant" if hasattr(float, f"__{row.name}__") else "number"
-    defer = "" if hasattr(float, f"__{row.name}__") else _DEFER.format(name=row.name)
-    fill = {"name": row.name, "symbol": row.symbol, "number": convert, "defer": defer, **values}
+    fill = {"name": row.name, "symbol": row.symbol, "number": convert, **values}
     heads = (_BINARY, _REFLECTED) if len(row.slopes) == 2 else (_UNARY,)
-    source = "".join(head.format(**fill) + _RECORD for head in heads)
+    return "".join(head.format(**fill) + _RECORD for head in heads)
+
+
+def _rules(row: Operator) -> str:
+    """The source of what sends a row's error, and of what computes its number once more."""
+    source = ""
     for to in kinds(row):
         source += _SEND.format(name=row.name, to=to)
-        for operand in to:
-            slope = spell(row.slopes["xy".index(operand)], _spelling(to))
-            error = "upstream" if slope == "1" else f"upstream * ({slope})"
-            source += f"    {operand}.grad += {error}\n"
+        slopes = (spell(row.slopes["xy".index(operand)], _spelling(to)) for operand in to)
+        errors = ["upstream" if slope == "1" else f"upstream * ({slope})" for slope in slopes]
+        # Python changes threads only where something is called. So that none that shares a leaf
+        # overwrites what another one added to it, nothing is called once its gradient was read.
+        if "(" in "".join(errors).replace("upstream * (", ""):
+            source += f"    {', '.join(f'to_{v}' for v in to)} = {', '.join(errors)}\n"
+            errors = [f"to_{v}" for v in to]
+        source += "".join(
+            f"    {v}._grad += {error}\n" for v, error in zip(to, errors, strict=True)
+        )
+        source += _AGAIN.format(name=row.name, to=to, value=spell(row.value, _spelling(to)))
     return source
 
 
-def compile_operators(namespace: dict[str, Any]) -> dict[str, Callable[..., Any]]:
-    """Every function of every row, by name: ``mul``, ``reflected_mul``, ``send_mul_xy`` and so on.
+def compile_operators(namespace: dict[str, Any]) -> tuple[dict[str, Any], Callable[..., Any]]:
+    """What every row does, from the table.
 
     Args:
-        namespace: where they look up ``Value``, the rules (``mul_xy`` ...) and the modes.
+        namespace: where it looks up ``Value``, the rules (``mul_xy`` ...) and the modes.
+
+    Returns:
+        The functions of all rules by name, such as ``send_mul_xy`` and ``again_mul_xy``; and a
+        function that makes the methods for a class of Values, by name: ``mul``, ``reflected_mul``.
     """
-    source = "".join(map(_write, OPERATORS.values()))
+    methods = "".join(map(_methods, OPERATORS.values()))
+    names = re.findall(r"^def method_(\w+)", methods, re.MULTILINE)
+    entries = ", ".join(f"{name!r}: method_{name}" for name in names)
+    source = _MAKE.format(methods=textwrap.indent(methods, "    "), entries=entries)
+    source += "".join(map(_rules, OPERATORS.values()))
     linecache.cache[FILENAME] = len(source), None, source.splitlines(True), FILENAME
     made: dict[str, Any] = {}
     exec(compile(source, FILENAME, "exec"), namespace, made)
-    for row in OPERATORS.values():
-        slopes = ", ".join(row.slopes)
-        made[row.name].__doc__ = f"{row.value}: {row.rule}. Its slopes: {slopes}."
-    return made
+    make = made.pop("make")
+
+    def make_operators(kind: type) -> dict[str, Callable[..., Any]]:
+        found: dict[str, Callable[..., Any]] = make(kind)
+        for name, method in found.items():
+            method.__name__ = method.__qualname__ = name
+        for row in OPERATORS.values():
+            slopes = ", ".join(row.slopes)
+            found[row.name].__doc__ = f"{row.value}: {row.rule}. Its slopes: {slopes}."
+        return found
+
+    return made, make_operators

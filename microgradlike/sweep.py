@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from microgradlike import ops
-from microgradlike.engine import Rule, Value, topological_order
+from microgradlike.engine import Value, topological_order
 from microgradlike.inputs import describe, number
-from microgradlike.ops import OPERATORS
+from microgradlike.rules import CustomRule, Rule
 from microgradlike.typeset import literal
 
 # ---- Steps -------------------------------------------------------------------------------------
@@ -38,6 +38,11 @@ class Step(NamedTuple):
     """The gradient of ``parent`` after it: before + contribution."""
     place: int
     """Which operand of ``node`` it is, 0 or 1: in ``x * x`` both are ``x``."""
+
+    @property
+    def rule(self) -> str:
+        """How ``node`` shares its error with this operand, in a few words."""
+        return self.node._rule.operator.rules[self.place]  # type: ignore[union-attr]
 
 
 def backward_steps(
@@ -101,6 +106,9 @@ def slopes(node: Value) -> Iterator[tuple[Value, float]]:
 
 def _sent_to(node: Value) -> tuple[tuple[int, Value, float], ...]:
     """Which operands a node sends to: the place, the operand, the slope."""
+    if isinstance(node._rule, CustomRule):
+        numbers = map(float, node._rule.numbers(node))
+        return tuple(zip(range(len(node.parents)), node.parents, numbers, strict=True))
     return _sender(node._rule)(node) if node._rule is not None else ()
 
 
@@ -108,9 +116,9 @@ def _sent_to(node: Value) -> tuple[tuple[int, Value, float], ...]:
 def _sender(rule: Rule) -> Callable[[Value], tuple[tuple[int, Value, float], ...]]:
     """The same for all nodes of one rule, compiled from the operator table."""
     sends_to = {"x": rule.sends_to_x, "y": rule.sends_to_y}
-    spelling = {"out": "node.data", "tie": repr(rule.tie)}
+    spelling = {"out": "node._data", "tie": repr(rule.tie)}
     for operand, sends in sends_to.items():
-        spelling[operand] = f"node._{operand}.data" if sends else f"node._{operand}"
+        spelling[operand] = f"node._{operand}._data" if sends else f"node._{operand}"
     parts = []
     for place, (operand, slope) in enumerate(zip("xy", rule.operator.slopes, strict=False)):
         if sends_to[operand]:
@@ -162,9 +170,16 @@ def forward(root: Value, changed: Mapping[Value, float]) -> dict[Value, float]:
     for node in data:
         if not node.op:
             continue
+        if isinstance(node._rule, CustomRule):
+            if any(data[parent] != parent.data for parent in node.parents):
+                raise ValueError(
+                    f"forward cannot compute {node.op!r} for other numbers: it is a node that was "
+                    "made by hand, with its number; compute the result anew"
+                )
+            continue
         operands = [data[x] if isinstance(x, Value) else x for x in node.operands]
         x, y = (*operands, 0.0)[:2]
-        data[node] = float(on_floats(OPERATORS[node.op].value)(x, y, 0.0, 0.0))
+        data[node] = float(on_floats(node._rule.operator.value)(x, y, 0.0, 0.0))  # type: ignore[union-attr]
     return data
 
 

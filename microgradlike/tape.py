@@ -21,10 +21,11 @@ from typing import Any, NoReturn
 import numpy
 
 from microgradlike import ops  # noqa: F401  (the generated methods call it)
-from microgradlike.engine import Rule, Value, give_operators, line_of_user_code, traced_on
+from microgradlike.engine import Value, give_operators, line_of_user_code, traced_on
 from microgradlike.inputs import constant, describe, number  # noqa: F401  (number: likewise)
 from microgradlike.ops import OPERATORS, Operator, spell
 from microgradlike.recording import FILENAME, kinds
+from microgradlike.rules import CustomRule, Rule
 
 # ---- What a node can be ------------------------------------------------------------------------
 
@@ -40,6 +41,10 @@ ON_FLOATS: Mapping[str, Callable[[Any, Any], Any]] = {
 }
 CONDITIONS, SPECIAL = tuple(ON_FLOATS)[:7], tuple(ON_FLOATS)[7:]
 
+#: What only sends: nothing to a sum, and its error times the second operand to the first one.
+SHARE = "share"
+_SHARE = Operator(SHARE, SHARE, "-0.0", ("y", "0"), ("a slope of your own", ""))
+
 #: A tie of two Values is shared, one with a number is not: these rows are two operators.
 _TIED = tuple(row.name for row in OPERATORS.values() if "tie" in "".join(row.slopes))
 AGAINST_A_NUMBER = "{} of a number"
@@ -47,7 +52,7 @@ AGAINST_A_NUMBER = "{} of a number"
 #: The operator of each code on the tape.
 NAMES = (
     *(*LEAVES, *OPERATORS, *map(AGAINST_A_NUMBER.format, _TIED)),
-    *(*CONDITIONS, *SPECIAL),
+    *(*CONDITIONS, *SPECIAL, SHARE),
 )
 CODES: Mapping[str, int] = {name: code for code, name in enumerate(NAMES)}
 
@@ -56,6 +61,8 @@ def row_of(name: str) -> tuple[Operator | None, float]:
     """The row of the operator table behind a name, and what each side of a tie gets."""
     if name in OPERATORS:
         return OPERATORS[name], 0.5
+    if name == SHARE:
+        return _SHARE, 0.0
     return OPERATORS.get(name.removesuffix(AGAINST_A_NUMBER.format(""))), 0.0
 
 
@@ -136,7 +143,7 @@ class Tape:
         if node is not None:
             return node
         if value in self._made:
-            return self.constant(value.data)  # nobody outside can ask for its gradient
+            return self.constant(value._data)  # nobody outside can ask for its gradient
         if isinstance(value, Traced):
             self._ended(value)
         if value.op:
@@ -159,7 +166,7 @@ class Tape:
                 self._ended(value)
             return value.node, value.number
         if isinstance(value, Value):
-            return self.leaf(value), value.data
+            return self.leaf(value), value._data
         return self.constant(value), value
 
     # ---- What the engine tells while a function is traced ----
@@ -194,6 +201,27 @@ class Tape:
         """The same number, through which no error flows."""
         node, data = self.operand(value)
         return self.traced(self.append("detach", node), data) if node >= 0 else Value(data)
+
+    def custom(self, value: Any, parents: tuple[Value, ...], slopes: Any, name: str) -> Value:
+        """A node of the user's own: the number of one Value, and slopes that are others."""
+        if not callable(slopes) and not all(isinstance(s, Value) for s in slopes or [None]):
+            raise TracingError(
+                f"the slopes of {name!r} are plain numbers, at {line_of_user_code()}, which would "
+                "be those of the first row for all; give a function of its parents that gives "
+                "Values, such as custom(value, (x,), lambda x: 2 * x)"
+            )
+        if not isinstance(value, Value):
+            raise TracingError(
+                f"the value of {name!r} is a plain number, at {line_of_user_code()}, which would "
+                "be that of the first row for all; compute it from Values: their slopes are left "
+                "out"
+            )
+        found = slopes(*parents) if callable(slopes) else slopes
+        out = self.detach(value)
+        for parent, slope in zip(parents, CustomRule(name, parents, found).values(), strict=True):
+            operands = self.operand(parent)[0], self.operand(slope)[0]
+            out = out + self.traced(self.append(SHARE, *operands), -0.0)
+        return out
 
     def refuse(self, value: Value, what: str) -> NoReturn:
         """A number was asked for, which would be that of the first row for all others too."""
@@ -384,7 +412,7 @@ def _no_number(name: str) -> Any:
     )
 
 
-class Traced(Value):
+class Traced(Value, has_own_operators=True):
     """A Value that knows its node on a tape and its number in the row that is being traced."""
 
     __slots__ = ("node", "number", "tape")
@@ -397,11 +425,14 @@ class Traced(Value):
 
     def __getattr__(self, name: str) -> Any:
         # The slots of an eager Value are never filled here, so whoever reads them ends up here.
-        if name in Value.__slots__ and name != "label":
+        if name == "_label":
+            return ""
+        if name in Value.__slots__:
             self.tape.refuse(self, f"reading .{name.lstrip('_')}")
-        if name == "label":
-            return None
         raise AttributeError(f"a traced Value has no attribute {name!r}")
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        """``Value(v)`` of a traced Value is that Value."""
 
     @property
     def op(self) -> str:
@@ -522,8 +553,8 @@ def _write(row: Operator) -> str:
     for to in kinds(row):
         fill[f"code_{to}"] = _code(row, to)
         fill[f"traced_{to}"] = _spelt(row, **{operand: f"{operand}.number" for operand in to})
-    fill["plain_y"] = _spelt(row, x="x.number", y="y.data")
-    fill["plain_x"] = _spelt(row, x="x.data", y="y.number")
+    fill["plain_y"] = _spelt(row, x="x.number", y="y._data")
+    fill["plain_x"] = _spelt(row, x="x._data", y="y.number")
     heads = (_BINARY, _REFLECTED) if len(row.slopes) == 2 else (_UNARY,)
     return "".join(head.format(**fill) + _RECORD for head in heads)
 

@@ -11,18 +11,19 @@ import numpy
 import pytest
 
 import microgradlike as mg
-from microgradlike import Value, assert_derivation, check_gradients, engine, grad, ops
+from microgradlike import Value, assert_derivation, check_gradients, grad, ops
+from microgradlike.rules import RULES
 
 
 @contextmanager
 def sabotaged(rule: str, send: Callable[[Value], None]) -> Iterator[None]:
     """The engine, with another sending function in place of the one the table gave."""
-    right = engine.RULES[rule].send
-    engine.RULES[rule].send = send
+    right = RULES[rule].send
+    RULES[rule].send = send
     try:
         yield
     finally:
-        engine.RULES[rule].send = right
+        RULES[rule].send = right
 
 
 # ---- grad --------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from microgradlike.engine import _visit, topological_order
 
 
 def live_values() -> int:
-    return sum(type(o) is Value for o in gc.get_objects())
+    return sum(isinstance(o, Value) for o in gc.get_objects())
 
 
 @contextmanager
@@ -117,7 +117,7 @@ def test_zero_grad() -> None:
 def test_detach() -> None:
     x = Value(2.0, label="x")
     cut = (x * 3).detach()
-    assert (cut.data, cut.grad, cut.op, cut.parents, cut.label) == (6.0, 0.0, "", (), None)
+    assert (cut.data, cut.grad, cut.op, cut.parents, cut.label) == (6.0, 0.0, "", (), "")
     assert x.detach().label == "x"
     (cut * x).backward()
     assert x.grad == 6.0  # and nothing through the detached factor

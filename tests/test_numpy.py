@@ -124,7 +124,7 @@ def test_a_ufunc_of_one_value() -> None:
 def test_a_numpy_number_on_the_left(kind: Any) -> None:
     x, two = Value(4.0), kind(2)
     outs = [two + x, two - x, two * x, two / x, two**x, two % x]
-    assert all(type(out) is Value for out in outs)
+    assert all(isinstance(out, Value) for out in outs)
     assert [out.data for out in outs] == [6.0, -2.0, 8.0, 0.5, 16.0, 2.0]
     outs[3].backward()
     assert x.grad == -0.125
@@ -145,7 +145,7 @@ def test_an_array_of_numbers_beside_a_value(kind: Any) -> None:
         numbers ** Value(2.0),
     ):
         assert out.shape == (2, 2)
-        assert all(type(v) is Value for v in out.ravel())
+        assert all(isinstance(v, Value) for v in out.ravel())
     x = Value(2.0)
     (x * numbers).sum().backward()
     assert x.grad == 10.0

@@ -17,7 +17,6 @@ from typing import Any, Literal, NamedTuple
 from microgradlike.engine import Value
 from microgradlike.flow import Step, backward_steps, by_value, nodes
 from microgradlike.inputs import describe
-from microgradlike.ops import OPERATORS
 from microgradlike.typeset import counted, literal
 from viz import style
 
@@ -328,7 +327,7 @@ def whole(graph: Graph, part: Collection[Value] | None = None) -> Scene:
 def _box(graph: Graph, node: Value, earlier: float) -> Box:
     kind, name, heading = graph.kind(node), graph.ids[node], literal(graph.name(node))
     symbol = how = ""
-    if node.op:
+    if node._rule is not None:
         words = [
             literal(graph.name(x)) if isinstance(x, Value) else style.number(x)
             for x in node.operands
@@ -336,7 +335,7 @@ def _box(graph: Graph, node: Value, earlier: float) -> Box:
         symbol = _symbol(node, heading, words)
         ids = [graph.ids[x] if isinstance(x, Value) else "" for x in node.operands]
         how = f" = {_formula(node, [word or id for word, id in zip(words, ids, strict=True)])}"
-        how += f"\n{node.op}: {OPERATORS[node.op].rule}"
+        how += f"\n{node.op}: {node._rule.operator.rule}"
     return Box(
         name,
         kind,

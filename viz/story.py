@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 from microgradlike import flow, typeset
 from microgradlike.engine import Value
 from microgradlike.flow import Step
-from microgradlike.ops import OPERATORS
 from microgradlike.typeset import Derivative, Symbol, counted
 from viz import style
 from viz.scene import FLAGS, Graph, Move, Remark, Scene
@@ -251,7 +250,7 @@ class Story:
                 *_equation(local, slope, typeset.evaluated(slope)),
                 *_equation(typeset.evaluated(chain), ast.Constant(step.contribution)),
             ),
-            f"{step.node.op}: {OPERATORS[step.node.op].rules[step.place]}",
+            f"{step.node.op}: {step.rule}",
             total,
             "; ".join(flags),
             box,
