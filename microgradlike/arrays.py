@@ -68,7 +68,7 @@ ON_ARRAYS: dict[str, Any] = {
     for name in (
         *("exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sqrt", "cbrt", "hypot"),
         *("sin", "cos", "tan", "sinh", "cosh", "tanh", "logaddexp"),
-        *("floor", "ceil", "rint", "abs", "where", "divide", "remainder"),
+        *("floor", "ceil", "trunc", "rint", "floor_divide", "abs", "where", "divide", "remainder"),
         *("logical_and", "logical_or"),
     )
 }
@@ -90,13 +90,13 @@ ON_ARRAYS |= {
 #: The same in one call of NumPy.
 _SHORTER = {
     "0.0 if x <= 0 else x": "largest(x, 0.0)",
-    "1 if x > 0 else 0 if x <= 0 else nan": "largest(signum(x), 0.0)",
+    "error if x > 0 else 0 if x <= 0 else error * nan": "where(x <= 0, 0.0, error * signum(x))",
 }
 
 
 @functools.cache
 def formula(text: str) -> Callable[..., Any]:
-    """A formula of the operator table as a function of the arrays x, y and out, and of tie.
+    """A formula of the operator table as a function of the arrays x, y and out, of tie and error.
 
     >>> formula("0.0 if x <= 0 else x")(numpy.array([-1.0, 2.0]), None, None, 0)
     array([0., 2.])

@@ -16,9 +16,10 @@ import numpy
 from microgradlike import functions, ops
 from microgradlike.checking import Comparison, Report, numeric_derivative, read_formula
 from microgradlike.engine import Value, no_grad, recording, topological_order
-from microgradlike.flow import gradients, slopes
+from microgradlike.flow import gradients
 from microgradlike.inputs import describe, number
 from microgradlike.rules import CustomRule
+from microgradlike.sweep import sent_to
 from microgradlike.tape import NAMES, ON_FLOATS, Condition, Tape, Traced, row_of
 from microgradlike.typeset import counted
 
@@ -67,7 +68,7 @@ def grad(f: Callable[..., Any]) -> Callable[..., Any]:
             if nested:
                 derivatives = _sweep(out, inputs, _slopes_as_values, Value)
             else:
-                derivatives = _sweep(out, inputs, slopes, float)
+                derivatives = _sweep(out, inputs, sent_to, float)
         result = _rebuild(arguments, iter(derivatives))
         return result if len(arguments) > 1 else result[0]
 
@@ -77,7 +78,7 @@ def grad(f: Callable[..., Any]) -> Callable[..., Any]:
 def _sweep(
     out: Any,
     inputs: Sequence[Value],
-    slopes: Callable[[Value], Iterable[tuple[Value, Any]]],
+    sent_to: Callable[[Value], Iterable[tuple[int, Value, Any, bool]]],
     kind: Callable[[float], Any],
 ) -> list[Any]:
     """The derivatives of ``out`` by ``inputs``: floats, or Values to be differentiated again."""
@@ -87,24 +88,32 @@ def _sweep(
         return traced_gradients(out, inputs)
     upstream: dict[Value, Any] = {out: kind(1.0)}
     for node in reversed(topological_order(out)):
+        if node not in upstream:
+            continue
         error = upstream[node]
-        for parent, slope in slopes(node):
+        for _, parent, slope, passes in sent_to(node):
+            if not passes:
+                continue
             sent = error if type(slope) is int and slope == 1 else error * slope
             upstream[parent] = upstream[parent] + sent if parent in upstream else sent
     return [upstream[v] if v in upstream else kind(0.0) for v in inputs]
 
 
-def _slopes_as_values(node: Value) -> Iterator[tuple[Value, Any]]:
-    """As ``flow.slopes``, but each local derivative is a Value that remembers its origin."""
+def _slopes_as_values(node: Value) -> Iterator[tuple[int, Value, Any, bool]]:
+    """As ``sent_to``, but each local derivative is a Value that remembers its origin."""
     rule = node._rule
     assert rule is not None
     if isinstance(rule, CustomRule):
-        yield from zip(node.parents, rule.values(), strict=True)
+        for place, (parent, slope) in enumerate(zip(node.parents, rule.values(), strict=True)):
+            yield place, parent, slope, True
         return
     x, y = (*node.operands, 0.0)[:2]
-    for operand, slope in zip(node.operands, rule.operator.slopes, strict=True):
+    for place, (operand, slope) in enumerate(
+        zip(node.operands, rule.operator.slopes, strict=True)
+    ):
         if isinstance(operand, Value):
-            yield operand, _on_values(slope)(x, y, node, rule.tie)
+            passes = _on_values(ops.passes(slope, rule.tie))(x, y, node, rule.tie)
+            yield place, operand, _on_values(slope)(x, y, node, rule.tie) if passes else 0, passes
 
 
 @functools.cache
@@ -137,6 +146,7 @@ class _Recorded:
             return ()
         else:
             found = ((0, self.left[node]), (1, self.right[node]))[: len(row.slopes)]
+            found = tuple(pair for pair in found if row.slopes[pair[0]] != "0")
         return tuple((place, operand) for place, operand in found if operand >= 0)
 
     def branch(self, node: int) -> Condition | None:
@@ -146,13 +156,16 @@ class _Recorded:
         condition = self.left[node]
         return Condition(self.tape, condition, bool(self.numbers[condition]))
 
-    def slope(self, node: int, place: int) -> Any:
-        """The local derivative by an operand: a Value, or a number."""
+    def sent(self, node: int, place: int, error: Any) -> Any:
+        """What a node sends an operand of this error: a Value, or a number."""
         row, tie = row_of(NAMES[self.code[node]])
         assert row is not None
         x = self._operand(self.left[node])
         y = self._operand(self.right[node]) if len(row.slopes) == 2 else 0.0
-        return _on_traced(row.slopes[place])(x, y, self._operand(node), tie)
+        slope = row.slopes[place]
+        if type(error) is Traced or error != 1:  # a plain 1 changes nothing
+            slope = ops.sent(slope, tie)
+        return _on_traced(slope)(x, y, self._operand(node), tie, error)
 
     def _operand(self, node: int) -> Any:
         if node < 0:
@@ -184,7 +197,7 @@ def traced_gradients(out: Traced, inputs: Sequence[Any]) -> list[Value]:
                 continue
             there, sent = here, error
             if branch is None:
-                sent = _times(error, recorded.slope(node, place))
+                sent = recorded.sent(node, place, error)
             elif here is None or here.node == branch.node:
                 there = branch
             else:
@@ -213,21 +226,13 @@ def traced_tangents(outs: Sequence[Any], inputs: Sequence[Traced]) -> list[Value
         for place, operand in recorded.sends_to(node):
             if operand not in tangents:
                 continue
-            slope = recorded.slope(node, place) if branch is None else 1
             for k, tangent in tangents[operand].items():
-                moved = _times(slope, tangent) if branch is None else branch.kept(tangent)
+                moved = recorded.sent(node, place, tangent) if branch is None else branch.kept(tangent)
                 found[k] = found[k] + moved if k in found else moved
         if found:
             tangents[node] = found
     of_outs = [tangents.get(out.node, {}) if isinstance(out, Traced) else {} for out in outs]
     return _as_values(found.get(k, 0.0) for found in of_outs for k in range(len(inputs)))
-
-
-def _times(a: Any, b: Any) -> Any:
-    """The product; a plain 1 changes nothing."""
-    if type(a) is not Traced and a == 1:
-        return b
-    return a if type(b) is not Traced and b == 1 else a * b
 
 
 def _as_values(found: Iterable[Any]) -> list[Value]:
@@ -267,10 +272,32 @@ def _on_traced(slope: str) -> Callable[..., Any]:
     names = {
         **vars(ops),
         **functions.FUNCTIONS,
-        "logical_and": operator.and_,
-        "logical_or": operator.or_,
+        "where": _where,
+        "logical_and": _and,
+        "logical_or": _or,
     }
     return ops.formula(slope, names, element_by_element=True)
+
+
+# What is known when the function is traced is decided then: that is no branch of a row.
+
+
+def _where(condition: Any, x: Any, y: Any) -> Any:
+    if isinstance(condition, Condition):
+        return functions.where(condition, x, y)
+    return x if condition else y
+
+
+def _and(a: Any, b: Any) -> Any:
+    if isinstance(a, Condition) and isinstance(b, Condition):
+        return a & b
+    return b and a if isinstance(a, Condition) else a and b
+
+
+def _or(a: Any, b: Any) -> Any:
+    if isinstance(a, Condition) and isinstance(b, Condition):
+        return a | b
+    return b or a if isinstance(a, Condition) else a or b
 
 
 def _scalar(out: Any) -> Any:

@@ -17,8 +17,8 @@ _TABLE_HEAD = """\
 # The operators
 
 Written from the operator table in `microgradlike/ops.py`, the only place where a derivative stands.
-`x` and `y` are the operands, `out` is the value just computed; `/`, `**` and `%` follow IEEE 754.
-`tie` is 0.5 between two Values and 0 against a constant.
+`x` and `y` are the operands, `out` is the value just computed; `/`, `//`, `**` and `%` follow IEEE 754.
+`tie` is 0.5 between two Values and 0 against a constant. Where a slope is written as 0, nothing passes.
 
 | operator | also | value | slope by x | slope by y | in words |
 |---|---|---|---|---|---|
@@ -32,6 +32,8 @@ from microgradlike.engine import Value
 
 class Operations:
     def clip(self, low: Value | float | None = ..., high: Value | float | None = ...) -> Value: ...
+    def round(self, ndigits: int | None = ...) -> Value: ...
+    def __round__(self, ndigits: int | None = ...) -> Value: ...
     def leaky_relu(self, slope: Value | float = ...) -> Value: ...
     def elu(self, alpha: Value | float = ...) -> Value: ...
     def reciprocal(self) -> Value: ...
@@ -60,14 +62,13 @@ def signatures() -> str:
     """The signatures of all methods and functions of the table, as a stub file."""
     methods, functions = [], []
     for row in OPERATORS.values():
-        if row.name in FRIENDLIER:
-            continue
+        own = [] if row.name in FRIENDLIER else [row.name]
         other = ", other: Value | float" if len(row.slopes) == 2 else ""
         reflected = hasattr(float, f"__r{row.name}__")
-        names = [f"__{row.name}__"] if hasattr(float, f"__{row.name}__") else []
-        names += [f"__r{row.name}__"] if reflected else [row.name, *_aliases(row)]
+        names = [f"__{name}__" for name in own if hasattr(float, f"__{name}__")]
+        names += [f"__r{row.name}__"] if reflected else [*own, *_aliases(row)]
         methods += [f"    def {name}(self{other}) -> Value: ...\n" for name in names]
-        for name in (row.name, *_aliases(row)):
+        for name in (*own, *_aliases(row)):
             arguments = ("x",) if len(row.slopes) == 1 else ("x", "y")
             functions += _overloads(name, arguments)
     return _STUB_HEAD + "".join(methods) + "\n" + "".join(functions)

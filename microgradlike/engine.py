@@ -215,14 +215,16 @@ class Value(Operations):
                 "backward() within no_grad: no operation was recorded that the error could flow "
                 "back through; compute the result outside of the no_grad block"
             )
-        order = _visit(self)
+        order, zero = _visit(self)
         self._grad += 1.0  # the slope of a thing by itself
         if _mode.created is None:
             for node in reversed(order):
-                node._rule.send(node)  # type: ignore[union-attr]
+                if node._grad is not zero:  # what was sent nothing has nothing to send
+                    node._rule.send(node)  # type: ignore[union-attr]
         else:
             for node in reversed(order):
-                _send_checked(node)
+                if node._grad is not zero:
+                    _send_checked(node)
 
     def zero_grad(self) -> None:
         """Set the gradient of this Value, and of everything it was computed from, to zero."""
@@ -271,6 +273,12 @@ class Value(Operations):
 
     def __pos__(self) -> Value:
         return self
+
+    def __divmod__(self, other: Value | float) -> tuple[Value, Value]:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: float) -> tuple[Value, Value]:
+        return other // self, other % self
 
     def conjugate(self) -> Value:
         """This Value itself: NumPy asks for it when it computes a variance."""
@@ -381,8 +389,8 @@ def topological_order(root: Value) -> list[Value]:
     return list(order)
 
 
-def _visit(root: Value) -> list[Value]:
-    """The same order, with the gradient of each operation set to zero.
+def _visit(root: Value) -> tuple[list[Value], float]:
+    """The same order, with the gradient of each operation set to zero; and that zero.
 
     A visited node is marked by setting its gradient to a zero that no other walk uses: the sweep
     needs that zero anyway, and asking a node is faster than asking a set of a million nodes.
@@ -416,7 +424,7 @@ def _visit(root: Value) -> list[Value]:
             node._grad = zero
             order.append(node)
         else:
-            return order
+            return order, zero
 
 
 def _refuse(error: Exception, visited: list[Value], kept: list[tuple[Value, float]]) -> NoReturn:

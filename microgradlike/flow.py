@@ -40,6 +40,7 @@ from microgradlike.sweep import (
     named,
     nodes,
     not_computed_from,
+    sent_to,
     slopes,
 )
 
@@ -129,14 +130,14 @@ def paths(root: Value, leaf: Value, most: int = 12) -> Paths:
     # For each node between: how many paths come up from the leaf, and the largest of them, each as
     # its size, its product, and the chain of (node, slope) that it came by. What all users of a
     # node have seen is forgotten: these numbers can have a million digits.
-    reached: dict[Value, tuple[int, list[_Trail]]] = {leaf: (1, [_Trail(1.0, leaf, None, 1.0)])}
+    reached: dict[Value, tuple[int, list[_Trail]]] = {leaf: (1, [_Trail(1.0, leaf, None, 1.0, True)])}
     for node in order:
         count, trails = 0, []
-        for parent, slope in slopes(node):
+        for _, parent, slope, passes in sent_to(node):
             if parent in reached:
                 below, largest = reached[parent]
                 count += below
-                trails += [_Trail(t.product * slope, node, t, slope) for t in largest]
+                trails += [t.then(node, slope, passes) for t in largest]
                 if waiting[parent] == 1 and parent is not leaf:
                     del reached[parent]
             waiting[parent] -= 1
@@ -158,6 +159,13 @@ class _Trail(NamedTuple):
     node: Value
     below: _Trail | None
     slope: float
+    open: bool
+    """Whether each step lets something pass."""
+
+    def then(self, node: Value, slope: float, passes: bool) -> _Trail:
+        """The same path, one step further up."""
+        passes = passes and self.open
+        return _Trail(self.product * slope if passes else 0.0, node, self, slope, passes)
 
     def size(self) -> float:
         return math.inf if math.isnan(self.product) else abs(self.product)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -52,8 +53,8 @@ FUNCTIONS |= {alias: FUNCTIONS[name] for alias, name in ALIASES.items()}
 globals().update(FUNCTIONS)
 
 #: These rows get friendlier signatures below.
-FRIENDLIER = ("where", "leaky_relu", "elu")
-_where, _leaky_relu, _elu = (FUNCTIONS[name] for name in FRIENDLIER)
+FRIENDLIER = ("where", "round", "leaky_relu", "elu")
+_where, _round, _leaky_relu, _elu = (FUNCTIONS[name] for name in FRIENDLIER)
 
 
 # ---- Choosing ----------------------------------------------------------------------------------
@@ -85,6 +86,22 @@ def clip(x: Any, low: Any = None, high: Any = None) -> Any:
     if low is not None:
         x = maximum(x, low)
     return x if high is None else minimum(x, high)
+
+
+def round(x: Any, ndigits: int | None = None) -> Any:
+    """The nearest whole number, or the nearest with so many digits behind the point.
+
+    Half-way cases go to the even neighbour, as in Python. It is flat: no error passes.
+
+    Raises:
+        TypeError: ``ndigits`` is no int.
+
+    >>> round(2.5), round(2.675, 2), round(1234.0, -2)
+    (2.0, 2.67, 1200.0)
+    """
+    if ndigits is None:
+        return _round(x)
+    return round_to(x, float(operator.index(ndigits)))
 
 
 # ---- Powers, angles, activations ---------------------------------------------------------------
@@ -281,7 +298,7 @@ def softmax(values: Sequence[Any]) -> list[Any]:
 # ---- Every function by its name, and as a method where that reads well --------------------------
 
 _UNARY = (reciprocal, square, deg2rad, rad2deg, sinc, silu, gelu, leaky_relu, elu, clip)
-_OTHERS = (where, sum, prod, mean, dot, logsumexp, softmax)
+_OTHERS = (where, round, sum, prod, mean, dot, logsumexp, softmax)
 
 FUNCTIONS |= {function.__name__: function for function in _UNARY + _OTHERS}
 FUNCTIONS |= {"radians": radians, "degrees": degrees}
@@ -290,7 +307,8 @@ if not TYPE_CHECKING:  # a type checker cannot compute a list of names, and need
 
 for _function_ in _UNARY:
     setattr(Value, _function_.__name__, _function_)
+Value.round = Value.__round__ = round  # type: ignore[method-assign,assignment]
 Value.radians, Value.degrees = radians, degrees  # type: ignore[method-assign,assignment]
 del Value.where  # type: ignore[attr-defined]
-for _name in FRIENDLIER:  # a traced Value has those of every Value
+for _name in (*FRIENDLIER, "__round__"):  # a traced Value has those of every Value
     delattr(Traced, _name)

@@ -374,34 +374,62 @@ def elementwise(
 
 def _addresses(functions: Iterable[str], number: str) -> list[int]:
     """The loops of these functions, and what they are given."""
-    loops = (loop_of(_UFUNCS.get(name) or ON_ARRAYS[name], number) for name in functions)
+    loops = (
+        loop_of(found, number)
+        if (found := _UFUNCS.get(name) or ON_ARRAYS.get(name))
+        else (_called_back(name, number), 0)
+        for name in functions
+    )
     return list(itertools.chain(*loops))
+
+
+_LOOP = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)
+
+
+@functools.cache
+def _called_back(name: str, number: str) -> int:
+    """The address of a loop over a function of floats that has none in NumPy: it calls Python."""
+    function = getattr(ops, name)
+    kind = numpy.ctypeslib.as_ctypes_type(numpy.dtype(number))
+    operands = function.__code__.co_argcount
+
+    def loop(pointers: int, count: int, strides: int, data: int) -> None:
+        size = ctypes.c_ssize_t.from_address(count).value
+        places = (ctypes.c_void_p * (operands + 1)).from_address(pointers)
+        *given, out = ((kind * size).from_address(place) for place in places)
+        for k in range(size):
+            out[k] = function(*(x[k] for x in given))
+
+    called = _LOOP(loop)
+    _CALLED_BACK.append(called)
+    return ctypes.cast(called, ctypes.c_void_p).value or 0
+
+
+#: These are called as long as the process lives.
+_CALLED_BACK: list[Any] = []
 
 
 @functools.cache
 def _source(operation: str, kinds: str, by: str, mask: str) -> tuple[str, int, tuple[str, ...]]:
-    text, tie, slope = _CONDITIONS.get(operation, ""), 0.0, ""
+    text, tie = _CONDITIONS.get(operation, ""), 0.0
     if not text:
         table, tie = row_of(operation)
         assert table is not None
-        text = table.value
-        slope = table.slopes["xy".index(by)] if by else ""
+        text = ops.sent(table.slopes["xy".index(by)], tie) if by else table.value
     names = dict(zip("xy", kinds, strict=False))
     spelling = {name: f"{name}[lane]" if kind == "v" else name for name, kind in names.items()}
-    spelling |= {"out": "z[lane]", "tie": repr(float(tie))}
+    spelling |= {"out": "z[lane]", "tie": repr(float(tie)), "error": "d[lane]"}
     loops = _Loops(spelling)
-    if not by:
-        found = _arithmetic(text, loops)
-    elif operation == "keep":
+    if by and operation == "keep":
         found = (
             "d[lane] if x[lane] != 0 else 0.0"
             if names["x"] == "v"
             else "d[lane] if x != 0 else 0.0"
         )
-    elif operation == "detach" or slope == "1":
+    elif by and operation == "detach":
         found = "d[lane]"
     else:
-        found = f"d[lane] * ({_arithmetic(slope, loops)})"
+        found = _arithmetic(text, loops)
     if mask:
         arrives = {"v": "m[lane]", "o": "m", "d": "d[lane]"}[mask]
         found = f"({found}) if {arrives} != 0 else 0.0"
@@ -835,11 +863,11 @@ def fold(number: str, operation: str, back: bool) -> tuple[int, int, list[int]]:
     """
     table, tie = row_of(operation)
     assert table is not None
-    spelling = {"x": "x[lane]", "y": "y[lane]", "out": "z[lane]", "tie": repr(tie)}
+    spelling = {"x": "x[lane]", "y": "y[lane]", "out": "z[lane]", "error": "c[lane]"}
     loops = _Loops(spelling)
     value = _arithmetic(table.value, loops)
     forward, loops.steps = loops.steps, []
-    by_x, by_y = (_arithmetic(slope, loops) for slope in table.slopes)
+    by_x, by_y = (_arithmetic(ops.sent(slope, tie), loops) for slope in table.slopes)
     body = [
         "at = j * terms",
         f"x = row(place_of(values, slot_of(i, lists, {VALUES}, at), lanes), n)",
@@ -867,8 +895,8 @@ def fold(number: str, operation: str, back: bool) -> tuple[int, int, list[int]]:
             "        break",
             *(f"    {line}" for line in [*_of_pair("k", loops.rows), *loops.steps]),
             "    for lane in range(n):",
-            f"        e[lane] += c[lane] * ({by_y})",
-            f"        c[lane] = c[lane] * ({by_x})",
+            f"        e[lane] += {by_y}",
+            f"        c[lane] = {by_x}",
         ]
     else:
         body += [

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy
 
+from microgradlike import ops
 from microgradlike.arrays import CONDITIONS, UFUNCS, formula
 from microgradlike.program import (
     BY_ERROR,
@@ -523,7 +524,7 @@ def _fold(self: _Lanes, i: Fold) -> tuple[Action, Action]:
     row, tie = row_of(i.operation)
     assert row is not None
     value = formula(row.value)
-    by_x, by_y = map(formula, row.slopes)
+    by_x, by_y = (formula(ops.sent(slope, tie)) for slope in row.slopes)
 
     def along(x: Any) -> list[Any]:
         """The results after one, two, ... values."""
@@ -552,9 +553,9 @@ def _fold(self: _Lanes, i: Fold) -> tuple[Action, Action]:
             found = along(x)
             sent = numpy.empty_like(x)
             for k in range(x.shape[1] - 1, 0, -1):
-                operands = (found[k - 1], x[:, k], found[k], tie)
-                sent[:, k] = delta * by_y(*operands)
-                delta = delta * by_x(*operands)
+                operands = (found[k - 1], x[:, k], found[k], tie, delta)
+                sent[:, k] = by_y(*operands)
+                delta = by_x(*operands)
             sent[:, 0] = delta
         if add:
             add(_spread(live, sent, lanes))
@@ -599,13 +600,16 @@ def _sends(operation: str) -> list[Sender | None]:
     if row is None:
         return [None, None]
 
-    def sender(slope: str) -> Sender:
+    def sender(slope: str) -> Sender | None:
         if slope == "1":
             return lambda error, x, y, out, into: error
-        by = formula(slope)
-        return lambda error, x, y, out, into: numpy.multiply(error, by(x, y, out, tie), out=into)
+        if ops.passes(slope, tie) == "True":
+            by = formula(slope)
+            return lambda error, x, y, out, into: numpy.multiply(error, by(x, y, out, tie), out=into)
+        what = formula(ops.sent(slope, tie))
+        return lambda error, x, y, out, into: what(x, y, out, tie, error)
 
-    return list(map(sender, row.slopes))
+    return [None if slope == "0" else sender(slope) for slope in row.slopes]
 
 
 def _operation(self: _Lanes, i: Elementwise) -> tuple[Action, Action]:

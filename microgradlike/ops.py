@@ -14,6 +14,7 @@ import ast
 import functools
 import math
 import operator
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -78,6 +79,7 @@ def sqrt(x: float) -> float:
 
 
 remainder = ieee(operator.mod, numpy.remainder)
+floor_divide = ieee(operator.floordiv, numpy.floor_divide)
 log1p, log2, log10 = (ieee(getattr(math, f), getattr(numpy, f)) for f in ("log1p", "log2", "log10"))
 expm1, sinh, cosh = (ieee(getattr(math, f), getattr(numpy, f)) for f in ("expm1", "sinh", "cosh"))
 sin, cos, tan = (ieee(getattr(math, f), getattr(numpy, f)) for f in ("sin", "cos", "tan"))
@@ -120,7 +122,7 @@ def sign(x: float) -> float:
     return 1.0 if x > 0 else -1.0 if x < 0 else x
 
 
-# Python's floor, ceil and round give integers; copysign keeps the zero of ceil(-0.5) negative.
+# Python's floor, ceil, trunc and round give integers; copysign keeps the zero of ceil(-0.5) negative.
 def floor(x: float) -> float:
     return math.copysign(math.floor(x), x) if math.isfinite(x) else x
 
@@ -129,8 +131,19 @@ def ceil(x: float) -> float:
     return math.copysign(math.ceil(x), x) if math.isfinite(x) else x
 
 
+def trunc(x: float) -> float:
+    return math.copysign(math.trunc(x), x) if math.isfinite(x) else x
+
+
 def rint(x: float) -> float:
     return math.copysign(round(x), x) if math.isfinite(x) else x
+
+
+def round_to(x: float, y: float) -> float:
+    try:
+        return round(x, int(y))
+    except OverflowError:  # beyond the largest float
+        return math.copysign(inf, x)
 
 
 # ---- The table ---------------------------------------------------------------------------------
@@ -138,6 +151,8 @@ def rint(x: float) -> float:
 # listed in docs/edge_cases.md, and a test reads that page): a slope at a kink is the smallest in
 # size; NaN in gives NaN out, in the value and in the slope; `tie` is what each side of a tie gets:
 # half between two Values, nothing against a constant, so that relu(x) and maximum(x, 0) agree.
+# A slope that is written as the literal 0, as a whole or in a branch, means that the operand does
+# not matter: nothing passes, not even 0 times infinity. One that happens to be 0 is multiplied.
 
 _TABLE = """
 # name       | value                         | slope                                          | rule
@@ -149,10 +164,12 @@ _TABLE = """
              |                               | x
   truediv /  | x / y                         | 1 / y                                          | a large divisor shrinks the error
              |                               | -out / y                                       | the divisor gets minus quotient over divisor
-  pow **     | x ** y                        | y * x ** (y - 1) if y != 0 or abs(x) > 0 else 0 | the exponent comes down, less one
+  pow **     | x ** y                        | y * x ** (y - 1) if y != 0 or (tie > 0 and 1 / abs(x) < inf) else 0 | the exponent comes down, less one
              |                               | 0 if x == 0 and y >= 0 else out * log(x)       | the power, times the log of its base
   mod %      | x % y                         | 1                                              | the left side gets the error unchanged
-             |                               | rint((out - x) / y)                            | the divisor's share counts the wraps
+             |                               | 1 if abs(out) == inf else rint(out / y - x / y) | the divisor's share counts the wraps
+  floordiv // | x // y                       | 0                                              | flat: nothing passes
+             |                               | 0
   neg -      | -x                            | -1                                             | the error changes sign
   abs        | abs(x)                        | sign(x)                                        | the sign of x decides
   exp        | exp(x)                        | out                                            | its own slope
@@ -200,13 +217,16 @@ _TABLE = """
   sign       | sign(x)                       | 0                                              | flat: nothing passes
   floor      | floor(x)                      | 0                                              | flat: nothing passes
   ceil       | ceil(x)                       | 0                                              | flat: nothing passes
+  trunc      | trunc(x)                      | 0                                              | flat: nothing passes
   round      | rint(x)                       | 0                                              | flat: nothing passes
+  round_to   | round_to(x, y)                | 0                                              | flat: nothing passes
+             |                               | 0
 """  # noqa: E501
 
 #: The other names under which NumPy knows these operators.
 ALIASES: Mapping[str, str] = {
     **{"subtract": "sub", "multiply": "mul", "divide": "truediv", "true_divide": "truediv"},
-    **{"power": "pow", "remainder": "mod", "negative": "neg", "absolute": "abs", "fabs": "abs"},
+    **{"power": "pow", "remainder": "mod", "floor_divide": "floordiv", "negative": "neg", "absolute": "abs", "fabs": "abs"},
     **{"arcsin": "asin", "arccos": "acos", "arctan": "atan", "arctan2": "atan2"},
     **{"arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "rint": "round"},
 }
@@ -224,6 +244,11 @@ class Operator:
     value: str
     slopes: tuple[str, ...]
     rules: tuple[str, ...]
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether no operand ever gets anything."""
+        return set(self.slopes) == {"0"}
 
     @property
     def rule(self) -> str:
@@ -252,12 +277,13 @@ OPERATORS: Mapping[str, Operator] = _read(_TABLE)
 
 
 class _Spell(ast.NodeTransformer):
-    """Spells ``/ ** %`` as calls, which know IEEE 754, and gives names their new spelling."""
+    """Spells ``/ // ** %`` as calls, which know IEEE 754, and gives names their new spelling."""
 
     CALLS: Mapping[type[ast.operator], str] = {
         ast.Div: "divide",
         ast.Pow: "power",
         ast.Mod: "remainder",
+        ast.FloorDiv: "floor_divide",
     }
 
     def __init__(self, spelling: Callable[[str], str]) -> None:
@@ -283,6 +309,59 @@ def spell(formula: str, spelling: Callable[[str], str]) -> str:
     return ast.unparse(_Spell(spelling).visit(ast.parse(formula, mode="eval")))
 
 
+# ---- What a slope sends ------------------------------------------------------------------------
+
+
+def _at_ends(slope: str, tie: float, change: Callable[[ast.expr], ast.expr]) -> str:
+    """The slope with something else at the end of each of its branches."""
+
+    def visit(tree: ast.expr) -> ast.expr:
+        if isinstance(tree, ast.IfExp):
+            return ast.IfExp(tree.test, visit(tree.body), visit(tree.orelse))
+        return change(tree)
+
+    return ast.unparse(visit(ast.parse(spelt_tie(slope, tie), mode="eval").body))
+
+
+def spelt_tie(slope: str, tie: float) -> str:
+    """The slope with the number that each side of a tie gets."""
+    return re.sub(r"\btie\b", repr(tie) if tie else "0", slope)
+
+
+def is_nothing(tree: ast.expr) -> bool:
+    """Whether a branch of a slope is the literal 0: nothing passes there."""
+    return isinstance(tree, ast.Constant) and tree.value == 0
+
+
+@functools.cache
+def passes(slope: str, tie: float) -> str:
+    """When a slope lets the error pass, as a formula; ``tie`` is what each side of a tie gets.
+
+    >>> passes("1 if x > 0 else 0 if x <= 0 else nan", 0.0)
+    'True if x > 0 else False if x <= 0 else True'
+    """
+    return _at_ends(slope, tie, lambda tree: ast.Constant(not is_nothing(tree)))
+
+
+@functools.cache
+def sent(slope: str, tie: float) -> str:
+    """What arrives of an ``error`` behind a slope, as a formula: where nothing passes it is 0,
+    whatever the error is.
+
+    >>> sent("1 if x > 0 else 0 if x <= 0 else nan", 0.0)
+    'error if x > 0 else 0 if x <= 0 else error * nan'
+    """
+
+    def times(tree: ast.expr) -> ast.expr:
+        if is_nothing(tree):
+            return tree
+        if isinstance(tree, ast.Constant) and tree.value == 1:
+            return ast.Name("error")
+        return ast.BinOp(ast.Name("error"), ast.Mult(), tree)
+
+    return _at_ends(slope, tie, times)
+
+
 class _Choose(ast.NodeTransformer):
     """Spells choices and ``and``, ``or`` as calls, for numbers that come many at a time."""
 
@@ -302,7 +381,8 @@ class _Choose(ast.NodeTransformer):
 def formula(
     text: str, names: Mapping[str, Any], element_by_element: bool = False
 ) -> Callable[..., Any]:
-    """A formula as a function of x, y, out and tie; ``names`` gives its functions their meaning.
+    """A formula as a function of x, y, out, tie and, for what is sent, the error; ``names`` gives
+    its functions their meaning.
 
     Args:
         text: the formula.
@@ -316,4 +396,4 @@ def formula(
     spelt = spell(text, lambda name: name)
     if element_by_element:
         spelt = ast.unparse(_Choose().visit(ast.parse(spelt, mode="eval")))
-    return cast("Callable[..., Any]", eval(f"lambda x, y, out, tie: {spelt}", dict(names)))
+    return cast("Callable[..., Any]", eval(f"lambda x, y, out, tie, error=None: {spelt}", dict(names)))

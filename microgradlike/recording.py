@@ -7,12 +7,14 @@ methods, because that is the fastest plain Python there is; tracebacks show the 
 
 from __future__ import annotations
 
+import ast
 import linecache
 import re
 import textwrap
 from collections.abc import Callable
 from typing import Any
 
+from microgradlike import ops
 from microgradlike.ops import OPERATORS, Operator, spell
 
 FILENAME = "<microgradlike operators>"
@@ -109,18 +111,32 @@ def _rules(row: Operator) -> str:
     source = ""
     for to in kinds(row):
         source += _SEND.format(name=row.name, to=to)
-        slopes = (spell(row.slopes["xy".index(operand)], _spelling(to)) for operand in to)
-        errors = ["upstream" if slope == "1" else f"upstream * ({slope})" for slope in slopes]
-        # Python changes threads only where something is called. So that none that shares a leaf
-        # overwrites what another one added to it, nothing is called once its gradient was read.
-        if "(" in "".join(errors).replace("upstream * (", ""):
-            source += f"    {', '.join(f'to_{v}' for v in to)} = {', '.join(errors)}\n"
-            errors = [f"to_{v}" for v in to]
-        source += "".join(
-            f"    {v}._grad += {error}\n" for v, error in zip(to, errors, strict=True)
-        )
+        for operand in to:
+            slope = ast.parse(spell(row.slopes["xy".index(operand)], _spelling(to)), mode="eval")
+            source += "".join(f"    {line}\n" for line in _sending(slope.body, operand))
         source += _AGAIN.format(name=row.name, to=to, value=spell(row.value, _spelling(to)))
     return source
+
+
+def _sending(slope: ast.expr, operand: str) -> list[str]:
+    """The lines that send what passes a slope; where nothing does the gradient is left alone."""
+    if isinstance(slope, ast.IfExp):
+        body, orelse = _sending(slope.body, operand), _sending(slope.orelse, operand)
+        test = ast.unparse(slope.test)
+        if not body:
+            test, body, orelse = f"not ({test})", orelse, []
+        lines = [f"if {test}:", *(f"    {line}" for line in body)] if body else []
+        return [*lines, "else:", *(f"    {line}" for line in orelse)] if orelse else lines
+    if ops.is_nothing(slope):
+        return []
+    text = ast.unparse(slope)
+    if text == "1":
+        return [f"{operand}._grad += upstream"]
+    if "(" not in text:
+        return [f"{operand}._grad += upstream * ({text})"]
+    # Python changes threads only where something is called. So that none that shares a leaf
+    # overwrites what another one added to it, nothing is called once its gradient was read.
+    return [f"sent = upstream * ({text})", f"{operand}._grad += sent"]
 
 
 def compile_operators(namespace: dict[str, Any]) -> tuple[dict[str, Any], Callable[..., Any]]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy
 
-from microgradlike.tape import CODES, CONDITIONS, LEAVES, NAMES, Tape, row_of
+from microgradlike.tape import AGAINST_A_NUMBER, CODES, CONDITIONS, LEAVES, NAMES, Tape, row_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -67,11 +67,13 @@ _ARITY = numpy.array(
 )  # fmt: skip
 _COMMUTES = numpy.isin(NAMES, ("add", "mul", "and", "or", "eq", "ne"))
 #: Which operators let the error pass, and which of these only to their right operand.
-_SENDS = ~numpy.isin(NAMES, (*LEAVES, *CONDITIONS, "detach"))
+_FLAT = [name for name in NAMES if (row := row_of(name)[0]) and row.is_flat]
+_SENDS = ~numpy.isin(NAMES, (*LEAVES, *CONDITIONS, *_FLAT, "detach"))
 _FOLDS = numpy.isin(NAMES, ("logaddexp", "maximum", "minimum"))
 
 _CONSTANT, _PARAMETER, _INPUT = (CODES[name] for name in LEAVES)
-_ADD, _SUB, _NEG, _MUL, _POW = (CODES[name] for name in ("add", "sub", "neg", "mul", "pow"))
+_ADD, _SUB, _NEG, _MUL = (CODES[name] for name in ("add", "sub", "neg", "mul"))
+_POW = CODES[AGAINST_A_NUMBER.format("pow")]
 _KEEP, _AND, _OR, _NOT = (CODES[name] for name in ("keep", "and", "or", "not"))
 
 

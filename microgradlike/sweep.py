@@ -31,7 +31,7 @@ class Step(NamedTuple):
     slope: float
     """The local derivative of ``node`` by ``parent``."""
     contribution: float
-    """slope x upstream: what ``node`` adds to the gradient of ``parent``."""
+    """slope x upstream: what ``node`` adds to the gradient of ``parent``; 0 where nothing passes."""
     before: float
     """The gradient of ``parent`` before this step."""
     after: float
@@ -79,11 +79,14 @@ def _sweep(root: Value, seed: float, order: Sequence[Value]) -> Iterator[Step]:
     gradients = {root: seed}
     make = tuple.__new__  # there may be millions of steps: this is twice as fast as Step(...)
     for node in reversed(order):
-        upstream = gradients.pop(node)  # all its users have sent
-        for place, parent, slope in _sent_to(node):
-            before = gradients.get(parent, 0.0)
-            contribution = slope * upstream
-            gradients[parent] = after = before + contribution
+        arrived = node in gradients
+        upstream = gradients.pop(node, 0.0)  # all its users have sent
+        for place, parent, slope, passes in sent_to(node):
+            before = after = gradients.get(parent, 0.0)
+            contribution = 0.0
+            if arrived and passes:
+                contribution = slope * upstream
+                gradients[parent] = after = before + contribution
             step = (node, parent, upstream, slope, contribution, before, after, place)
             yield make(Step, step)
 
@@ -100,20 +103,26 @@ def gradients(root: Value) -> dict[Value, float]:
 
 def slopes(node: Value) -> Iterator[tuple[Value, float]]:
     """The parents of a node, each with the local derivative by it."""
-    for _, parent, slope in _sent_to(node):
+    for _, parent, slope, _ in sent_to(node):
         yield parent, slope
 
 
-def _sent_to(node: Value) -> tuple[tuple[int, Value, float], ...]:
-    """Which operands a node sends to: the place, the operand, the slope."""
+def sent_to(node: Value) -> tuple[tuple[int, Value, float, bool], ...]:
+    """Which operands a node sends to: the place, the operand, the slope, whether anything passes.
+
+    What reaches a node only where nothing passes has nothing to send either.
+    """
     if isinstance(node._rule, CustomRule):
         numbers = map(float, node._rule.numbers(node))
-        return tuple(zip(range(len(node.parents)), node.parents, numbers, strict=True))
+        return tuple(
+            (place, parent, slope, True)
+            for place, (parent, slope) in enumerate(zip(node.parents, numbers, strict=True))
+        )
     return _sender(node._rule)(node) if node._rule is not None else ()
 
 
 @functools.cache
-def _sender(rule: Rule) -> Callable[[Value], tuple[tuple[int, Value, float], ...]]:
+def _sender(rule: Rule) -> Callable[[Value], tuple[tuple[int, Value, float, bool], ...]]:
     """The same for all nodes of one rule, compiled from the operator table."""
     sends_to = {"x": rule.sends_to_x, "y": rule.sends_to_y}
     spelling = {"out": "node._data", "tie": repr(rule.tie)}
@@ -122,10 +131,13 @@ def _sender(rule: Rule) -> Callable[[Value], tuple[tuple[int, Value, float], ...
     parts = []
     for place, (operand, slope) in enumerate(zip("xy", rule.operator.slopes, strict=False)):
         if sends_to[operand]:
-            spelt = ops.spell(slope, lambda name: spelling.get(name, name))
-            parts.append(f"({place}, node._{operand}, float({spelt}))")
+            spelt, passes = (
+                ops.spell(text, lambda name: spelling.get(name, name))
+                for text in (slope, ops.passes(slope, rule.tie))
+            )
+            parts.append(f"({place}, node._{operand}, float({spelt}), {passes})")
     sender = eval(f"lambda node: ({', '.join(parts)},)", dict(vars(ops)))
-    return cast("Callable[[Value], tuple[tuple[int, Value, float], ...]]", sender)
+    return cast("Callable[[Value], tuple[tuple[int, Value, float, bool], ...]]", sender)
 
 
 @functools.cache
