@@ -232,6 +232,7 @@ _OPERATORS: dict[type, Callable[..., Any]] = {
     ast.Div: FUNCTIONS["truediv"],
     ast.Pow: FUNCTIONS["pow"],
     ast.Mod: FUNCTIONS["mod"],
+    ast.FloorDiv: FUNCTIONS["floordiv"],
     ast.USub: FUNCTIONS["neg"],
     ast.UAdd: operator.pos,
     ast.Not: operator.not_,

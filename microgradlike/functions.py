@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy
 
 from microgradlike import ops
-from microgradlike.engine import Value
+from microgradlike.engine import Value, is_traced
 from microgradlike.inputs import describe, number
 from microgradlike.ops import ALIASES, OPERATORS, Operator
 from microgradlike.tape import Condition, Traced
@@ -275,7 +275,22 @@ def logsumexp(values: Iterable[Any]) -> Any:
     >>> logsumexp([1000.0, 1000.0]) == 1000 + math.log(2)
     True
     """
-    return functools.reduce(logaddexp, _some(values, "logsumexp"))
+    values = _some(values, "logsumexp")
+    if is_traced():  # compile finds the tree, and has the shares
+        return _tree(logaddexp, values)
+    largest = max(v.held() if isinstance(v, Value) else v for v in values)
+    if not abs(largest) < math.inf:
+        return _tree(logaddexp, values)
+    # Seen from the largest value each share has all its digits; the sum does not change with it.
+    return add(log(_tree(add, [exp(sub(value, largest)) for value in values])), largest)
+
+
+def _tree(operation: Any, values: list[Any]) -> Any:
+    """Pairs, pairs of pairs, and so on: rounding adds up over few levels, not over all values."""
+    while len(values) > 1:
+        odd = values[len(values) - len(values) % 2 :]
+        values = [*map(operation, values[::2], values[1::2]), *odd]
+    return values[0]
 
 
 def softmax(values: Sequence[Any]) -> list[Any]:
@@ -291,7 +306,7 @@ def softmax(values: Sequence[Any]) -> list[Any]:
     # Any constant would do, softmax does not change with it: so no error flows through this one.
     largest = functools.reduce(maximum, [v.held() if isinstance(v, Value) else v for v in values])
     weights = [exp(sub(value, largest)) for value in values]
-    total = sum(weights)
+    total = _tree(add, weights)
     return [truediv(weight, total) for weight in weights]
 
 

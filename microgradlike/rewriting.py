@@ -73,6 +73,7 @@ _FOLDS = numpy.isin(NAMES, ("logaddexp", "maximum", "minimum"))
 
 _CONSTANT, _PARAMETER, _INPUT = (CODES[name] for name in LEAVES)
 _ADD, _SUB, _NEG, _MUL = (CODES[name] for name in ("add", "sub", "neg", "mul"))
+_LOGADDEXP = CODES["logaddexp"]
 _POW = CODES[AGAINST_A_NUMBER.format("pow")]
 _KEEP, _AND, _OR, _NOT = (CODES[name] for name in ("keep", "and", "or", "not"))
 
@@ -300,10 +301,11 @@ def _find_roots(
         elif folds[op[n]] and stage[left[n]] == stage[right[n]]:
             if root[n] < 0:
                 root[n], role[n] = n, FOLD
-            a = left[n]
-            alone = op[a] == op[n] and uses[a] == 1 and not is_output[a]
-            if alone and stage[left[a]] == stage[n] and stage[right[a]] == stage[n]:
-                root[a] = root[n]
+            for side in range(2 if op[n] == _LOGADDEXP else 1):  # a tree, or a chain
+                a = left[n] if side == 0 else right[n]
+                alone = op[a] == op[n] and uses[a] == 1 and not is_output[a]
+                if alone and stage[left[a]] == stage[n] and stage[right[a]] == stage[n]:
+                    root[a] = root[n]
         else:
             role[n] = PLAIN
 
@@ -451,7 +453,7 @@ class Forms:
         self.role[absorbable & ~used] = GONE
 
     def _collect_folds(self, graph: Graph, root: Any, used: Any, as_written: Any) -> None:
-        """Chains of one operation: a fold of three or more values; shorter ones are plain."""
+        """Chains and trees of one operation: a fold of three or more values; others are plain."""
         chained = numpy.flatnonzero((root >= 0) & _FOLDS[graph.op])
         if not len(chained):
             self.operands = Operands(chained, chained)
@@ -461,9 +463,10 @@ class Forms:
         short = chained[~is_fold]
         self.role[short] = PLAIN
         chained = chained[is_fold]
-        heads = chained[root[graph.left[chained]] != root[chained]]
-        values = numpy.concatenate([graph.left[heads], graph.right[chained]])
-        of = numpy.concatenate([root[heads], root[chained]])
+        ends = [x[chained] for x in (graph.left, graph.right)]
+        heads = [root[operands] != root[chained] for operands in ends]
+        values = numpy.concatenate([x[is_head] for x, is_head in zip(ends, heads, strict=True)])
+        of = numpy.concatenate([root[chained[is_head]] for is_head in heads])
         order = numpy.lexsort((numpy.arange(len(of)), of))
         self.operands = Operands(of[order], values[order])
         used[self.operands.value] = True

@@ -25,6 +25,7 @@ INFIX: Mapping[str, type[ast.operator]] = {
     "truediv": ast.Div,
     "pow": ast.Pow,
     "mod": ast.Mod,
+    "floordiv": ast.FloorDiv,
 }
 
 
@@ -242,7 +243,7 @@ def simplified(tree: Tree) -> Tree:
     if not isinstance(tree, ast.BinOp):
         return tree
     left, right = simplified(tree.left), simplified(tree.right)
-    if isinstance(tree.op, ast.Mod):
+    if isinstance(tree.op, ast.Mod | ast.FloorDiv):
         return ast.BinOp(left, tree.op, right)
     return _SIMPLER[type(tree.op)](left, right)
 
@@ -399,6 +400,7 @@ class Plain:
         ast.Sub: " - ",
         ast.Mult: " * ",
         ast.Mod: " % ",
+        ast.FloorDiv: " // ",
     }
     comparisons: Mapping[type[ast.cmpop], str] = {
         ast.Gt: " > ",
@@ -479,6 +481,7 @@ class Latex(Plain):
         ast.Sub: " - ",
         ast.Mult: r" \cdot ",
         ast.Mod: r" \bmod ",
+        ast.FloorDiv: r" \mathbin{//} ",
     }
     functions: Mapping[str, str] = {
         **{name: rf"\{name}" for name in ("exp", "sin", "cos", "tan", "sinh", "cosh", "tanh")},
@@ -552,6 +555,7 @@ class MathML(Plain):
         ast.Sub: "<mo>−</mo>",
         ast.Mult: "<mo>·</mo>",
         ast.Mod: "<mo>mod</mo>",
+        ast.FloorDiv: "<mo>//</mo>",
     }
 
     def parentheses(self, text: str) -> str:
