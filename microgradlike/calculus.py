@@ -108,9 +108,7 @@ def _slopes_as_values(node: Value) -> Iterator[tuple[int, Value, Any, bool]]:
             yield place, parent, slope, True
         return
     x, y = (*node.operands, 0.0)[:2]
-    for place, (operand, slope) in enumerate(
-        zip(node.operands, rule.operator.slopes, strict=True)
-    ):
+    for place, (operand, slope) in enumerate(zip(node.operands, rule.operator.slopes, strict=True)):
         if isinstance(operand, Value):
             passes = _on_values(ops.passes(slope, rule.tie))(x, y, node, rule.tie)
             yield place, operand, _on_values(slope)(x, y, node, rule.tie) if passes else 0, passes
@@ -227,7 +225,9 @@ def traced_tangents(outs: Sequence[Any], inputs: Sequence[Traced]) -> list[Value
             if operand not in tangents:
                 continue
             for k, tangent in tangents[operand].items():
-                moved = recorded.sent(node, place, tangent) if branch is None else branch.kept(tangent)
+                moved = (
+                    recorded.sent(node, place, tangent) if branch is None else branch.kept(tangent)
+                )
                 found[k] = found[k] + moved if k in found else moved
         if found:
             tangents[node] = found

@@ -48,7 +48,9 @@ class Exact:
     """
 
     def __init__(self, tape: Tape, outputs: list[int]) -> None:
-        self._executor = NumpyExecutor(build(Graph(tape, outputs, as_written=True)))
+        self._executor = NumpyExecutor(
+            build(Graph(tape, outputs, as_written=True)), as_written=True
+        )
         self._outputs = len(outputs)
 
     def run(

@@ -130,7 +130,9 @@ def paths(root: Value, leaf: Value, most: int = 12) -> Paths:
     # For each node between: how many paths come up from the leaf, and the largest of them, each as
     # its size, its product, and the chain of (node, slope) that it came by. What all users of a
     # node have seen is forgotten: these numbers can have a million digits.
-    reached: dict[Value, tuple[int, list[_Trail]]] = {leaf: (1, [_Trail(1.0, leaf, None, 1.0, True)])}
+    reached: dict[Value, tuple[int, list[_Trail]]] = {
+        leaf: (1, [_Trail(1.0, leaf, None, 1.0, True)])
+    }
     for node in order:
         count, trails = 0, []
         for _, parent, slope, passes in sent_to(node):

@@ -282,7 +282,8 @@ def logsumexp(values: Iterable[Any]) -> Any:
     if not abs(largest) < math.inf:
         return _tree(logaddexp, values)
     # Seen from the largest value each share has all its digits; the sum does not change with it.
-    return add(log(_tree(add, [exp(sub(value, largest)) for value in values])), largest)
+    weights = [exp(value - largest) for value in values]
+    return add(log(_tree(operator.add, weights)), largest)
 
 
 def _tree(operation: Any, values: list[Any]) -> Any:
@@ -306,7 +307,7 @@ def softmax(values: Sequence[Any]) -> list[Any]:
     # Any constant would do, softmax does not change with it: so no error flows through this one.
     largest = functools.reduce(maximum, [v.held() if isinstance(v, Value) else v for v in values])
     weights = [exp(sub(value, largest)) for value in values]
-    total = _tree(add, weights)
+    total = _tree(operator.add, weights)
     return [truediv(weight, total) for weight in weights]
 
 

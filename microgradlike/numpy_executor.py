@@ -213,14 +213,17 @@ class _Lanes:
         wants: for which slots, and for which of ``once``, the error is wanted (PARAMETERS, INPUTS).
         mode: which of the two.
         block: whether these are the first lanes, and which weights have one user.
+        arrived: for each slot and lane whether any error has arrived, even one that is 0; None
+            where the program is not as it was written.
         seeded: the slots that have an error before the first instruction goes back.
     """
 
     def __init__(
         self, stage: Stage, values: Array, errors: Array, once: Array, once_errors: Array,
         wants: Any, once_wants: Any, mode: int, block: _Block, seeded: list[int],
+        arrived: Any = None,
     ) -> None:  # fmt: skip
-        self.block = block
+        self.block, self.arrived = block, arrived
         self.values, self.errors, self.once, self.once_errors = values, errors, once, once_errors
         self.wants, self.once_wants, self.mode = wants & mode, once_wants & mode, mode
         self.prepare: list[Action] = []
@@ -318,6 +321,22 @@ class _Lanes:
         once = self.once[:, None] if i.mask.once else self.values
         read = _reader(once, i.mask.slots)
         return lambda: read() != 0
+
+    def arrives(self, operation: str, side: int, outs: Any, slots: Any) -> Arrives | None:
+        """What tells where an operation sends anything to an operand, and notes it there.
+
+        What was sent nothing has nothing to send either: the engine does not multiply it.
+        """
+        if self.arrived is None:
+            return None
+        arrived, here, passes = self.arrived, self.arrived[outs], _passes(operation, side)
+
+        def truth(x: Any, y: Any, out: Any) -> Any:
+            found = here & passes(x, y, out)
+            numpy.logical_or.at(arrived, slots, found)
+            return found
+
+        return truth
 
 
 def _some_lanes(reached: Callable[[], Any] | None, lanes: int) -> Callable[[], Any]:
@@ -605,11 +624,27 @@ def _sends(operation: str) -> list[Sender | None]:
             return lambda error, x, y, out, into: error
         if ops.passes(slope, tie) == "True":
             by = formula(slope)
-            return lambda error, x, y, out, into: numpy.multiply(error, by(x, y, out, tie), out=into)
+            return lambda error, x, y, out, into: numpy.multiply(
+                error, by(x, y, out, tie), out=into
+            )
         what = formula(ops.sent(slope, tie))
         return lambda error, x, y, out, into: what(x, y, out, tie, error)
 
     return [None if slope == "0" else sender(slope) for slope in row.slopes]
+
+
+Arrives: TypeAlias = Callable[[Any, Any, Any], Any]
+
+
+@functools.cache
+def _passes(operation: str, side: int) -> Arrives:
+    """Where an operation lets an error pass to an operand, of x, y and out."""
+    if operation == "keep":
+        return lambda x, y, out: x != 0
+    row, tie = row_of(operation)
+    assert row is not None
+    passes = formula(ops.passes(row.slopes[side], tie))
+    return lambda x, y, out: passes(x, y, out, tie)
 
 
 def _operation(self: _Lanes, i: Elementwise) -> tuple[Action, Action]:
@@ -617,9 +652,10 @@ def _operation(self: _Lanes, i: Elementwise) -> tuple[Action, Action]:
     operands = [_operand(self, operands) for operands in i.operands]
     first, second = [*(read for read, _ in operands), _nothing][:2]
     reached, compute = self.reached(i), _computes(i.operation)
+    here = slice(i.out, i.out + i.count)
     senders = [
-        _sender(send, add, reached)
-        for send, (_, add) in zip(_sends(i.operation), operands, strict=False)
+        _sender(send, add, reached, self.arrives(i.operation, side, here, i.operands[side].slots))
+        for side, (send, (_, add)) in enumerate(zip(_sends(i.operation), operands, strict=False))
         if send is not None and add is not None
     ]
 
@@ -634,14 +670,19 @@ def _operation(self: _Lanes, i: Elementwise) -> tuple[Action, Action]:
     return forward, backward if senders else _nothing
 
 
-def _sender(send: Sender, add: Callable[[Any], None], reached: Any) -> Callable[..., None]:
+def _sender(
+    send: Sender, add: Callable[[Any], None], reached: Any, arrives: Arrives | None
+) -> Callable[..., None]:
     """What sends the error of an operation to one of its operands."""
+    everywhere = reached is None and arrives is None
 
     def go(errors: Any, x: Any, y: Any, out: Any) -> None:
         # Whether it assigns is known only when all instructions are there.
-        into = add.view if reached is None and isinstance(add, _Adder) and add.assigns else None
+        into = add.view if everywhere and isinstance(add, _Adder) and add.assigns else None
         sent = send(errors, x, y, out, into)
-        if into is None or sent is not into:
+        if arrives is not None:
+            add(numpy.where(arrives(x, y, out), sent, 0.0))
+        elif into is None or sent is not into:
             add(sent if reached is None else numpy.where(reached(), sent, 0.0))
 
     return go
@@ -698,7 +739,8 @@ def _singles(self: _Lanes, i: Singles) -> tuple[Action, Action]:
         if masked != UNMASKED:
             mask = error if masked == BY_ERROR else (values if masked == HERE else once)[i.mask[k]]
         to = owed[slot] if lower else errors[slot]
-        senders.append((_sends(names[k])[side], error, xs[k], ys[k], outs[k], mask, to))
+        arrives = self.arrives(names[k], int(side), i.outs[k], slot)
+        senders.append((_sends(names[k])[side], error, xs[k], ys[k], outs[k], mask, arrives, to))
     adder = self.adder(numpy.array(targets, int))
     if adder:
         adder.view = None  # each adds, in its turn
@@ -708,9 +750,11 @@ def _singles(self: _Lanes, i: Singles) -> tuple[Action, Action]:
             compute(x, y, out)
 
     def backward() -> None:
-        for send, error, x, y, out, mask, to in senders:
+        for send, error, x, y, out, mask, arrives, to in senders:
             sent = send(error, x, y, out, None)
-            if mask is not None:
+            if arrives is not None:
+                sent = numpy.where(arrives(x, y, out), sent, 0.0)
+            elif mask is not None:
                 sent = numpy.where(mask != 0, sent, 0.0)
             numpy.add(to, sent if len(to) > 1 else sent.sum(), out=to)
 
@@ -772,10 +816,12 @@ class NumpyExecutor:
 
     Args:
         program: what to run.
+        as_written: its graph is: what the error does not reach has nothing to send, as in the
+            engine.
     """
 
-    def __init__(self, program: Program) -> None:
-        self.program = program
+    def __init__(self, program: Program, as_written: bool = False) -> None:
+        self.program, self.as_written = program, as_written
         self._lock = threading.Lock()
         slots = program.once.slots
         self.once = numpy.zeros(slots)
@@ -810,10 +856,11 @@ class NumpyExecutor:
                 self._rows.clear()
             program = self.program
             values, errors = numpy.zeros((2, max(program.rows.slots, 1), lanes))
+            arrived = numpy.zeros(values.shape, bool) if self.as_written else None
             found = self._rows[lanes, mode] = _Lanes(
                 program.rows, values, errors, self.once, self.once_errors, self.wants,
                 self.once_wants, mode, self._block,
-                [slot for once, slot in program.outputs if not once],
+                [slot for once, slot in program.outputs if not once], arrived,
             )  # fmt: skip
         return found
 
@@ -896,11 +943,15 @@ class NumpyExecutor:
     def _back(self, block: _Lanes, seeds: Any, lanes: int) -> None:
         if len(block.clear):
             block.errors[block.clear] = 0.0
+        if block.arrived is not None:
+            block.arrived[...] = False
         for (once, slot), seed in zip(self.program.outputs, seeds, strict=True):
             if seed:
                 if once:
                     self.once_errors[slot] += seed * lanes
                 else:
                     block.errors[slot] += seed
+                    if block.arrived is not None:
+                        block.arrived[slot] = True
         for step in block.backward:
             step()

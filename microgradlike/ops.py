@@ -226,7 +226,14 @@ _TABLE = """
 #: The other names under which NumPy knows these operators.
 ALIASES: Mapping[str, str] = {
     **{"subtract": "sub", "multiply": "mul", "divide": "truediv", "true_divide": "truediv"},
-    **{"power": "pow", "remainder": "mod", "floor_divide": "floordiv", "negative": "neg", "absolute": "abs", "fabs": "abs"},
+    **{
+        "power": "pow",
+        "remainder": "mod",
+        "floor_divide": "floordiv",
+        "negative": "neg",
+        "absolute": "abs",
+        "fabs": "abs",
+    },
     **{"arcsin": "asin", "arccos": "acos", "arctan": "atan", "arctan2": "atan2"},
     **{"arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "rint": "round"},
 }
@@ -396,4 +403,6 @@ def formula(
     spelt = spell(text, lambda name: name)
     if element_by_element:
         spelt = ast.unparse(_Choose().visit(ast.parse(spelt, mode="eval")))
-    return cast("Callable[..., Any]", eval(f"lambda x, y, out, tie, error=None: {spelt}", dict(names)))
+    return cast(
+        "Callable[..., Any]", eval(f"lambda x, y, out, tie, error=None: {spelt}", dict(names))
+    )
