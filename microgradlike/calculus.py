@@ -6,7 +6,6 @@ import functools
 import inspect
 import math
 import numbers
-import operator
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any

@@ -17,8 +17,10 @@ _TABLE_HEAD = """\
 # The operators
 
 Written from the operator table in `microgradlike/ops.py`, the only place where a derivative stands.
-`x` and `y` are the operands, `out` is the value just computed; `/`, `//`, `**` and `%` follow IEEE 754.
-`tie` is 0.5 between two Values and 0 against a constant. Where a slope is written as 0, nothing passes.
+`x` and `y` are the operands, `out` is the value just computed; `/`, `//`, `**`
+and `%` follow IEEE 754.
+`tie` is 0.5 between two Values and 0 against a constant. Where a slope is written as 0,
+nothing passes.
 
 | operator | also | value | slope by x | slope by y | in words |
 |---|---|---|---|---|---|

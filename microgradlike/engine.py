@@ -215,7 +215,8 @@ class Value(Operations):
                 "backward() within no_grad: no operation was recorded that the error could flow "
                 "back through; compute the result outside of the no_grad block"
             )
-        order, zero = _visit(self)
+        order = _visit(self)
+        zero = self._grad  # that of all operations
         self._grad += 1.0  # the slope of a thing by itself
         if _mode.created is None:
             for node in reversed(order):
@@ -389,8 +390,8 @@ def topological_order(root: Value) -> list[Value]:
     return list(order)
 
 
-def _visit(root: Value) -> tuple[list[Value], float]:
-    """The same order, with the gradient of each operation set to zero; and that zero.
+def _visit(root: Value) -> list[Value]:
+    """The same order, with the gradient of each operation set to zero.
 
     A visited node is marked by setting its gradient to a zero that no other walk uses: the sweep
     needs that zero anyway, and asking a node is faster than asking a set of a million nodes.
@@ -424,7 +425,7 @@ def _visit(root: Value) -> tuple[list[Value], float]:
             node._grad = zero
             order.append(node)
         else:
-            return order, zero
+            return order
 
 
 def _refuse(error: Exception, visited: list[Value], kept: list[tuple[Value, float]]) -> NoReturn:

@@ -31,7 +31,7 @@ class Step(NamedTuple):
     slope: float
     """The local derivative of ``node`` by ``parent``."""
     contribution: float
-    """slope x upstream: what ``node`` adds to the gradient of ``parent``; 0 where nothing passes."""
+    """slope x upstream: what ``node`` adds to the gradient of ``parent``; 0 if nothing passes."""
     before: float
     """The gradient of ``parent`` before this step."""
     after: float

@@ -133,6 +133,12 @@ OPERATORS: Mapping[str, Derivation] = {
         (within(-50, 50), signed(0.1, 50)),
         avoid=lambda x, y: near_whole(mp.mpf(x) / y),
     ),
+    "floordiv": D(
+        lambda x, y: mp.floor(x / y),
+        (zero, zero),
+        (within(-50, 50), signed(0.1, 50)),
+        avoid=lambda x, y: near_whole(mp.mpf(x) / y),
+    ),
     "neg": D(lambda x: -x, (lambda x: mp.mpf(-1),), (ANY,)),
     "abs": D(lambda x: mp.sqrt(x**2), (lambda x: x / mp.sqrt(x**2),), (ANY,)),
     "exp": D(mp.exp, (mp.exp,), (within(-700, 700),)),
@@ -212,7 +218,16 @@ OPERATORS: Mapping[str, Derivation] = {
     "sign": D(lambda x: x / abs(x), (zero,), (ANY,)),
     "floor": D(mp.floor, (zero,), (within(-50, 50),), avoid=near_whole),
     "ceil": D(mp.ceil, (zero,), (within(-50, 50),), avoid=near_whole),
+    "trunc": D(
+        lambda x: mp.sign(x) * mp.floor(abs(x)), (zero,), (within(-50, 50),), avoid=near_whole
+    ),
     "round": D(mp.nint, (zero,), (within(-50, 50),), avoid=lambda x: near_whole(x + 0.5)),
+    "round_to": D(
+        lambda x, y: mp.nint(x * 10 ** int(y)) / mp.mpf(10) ** int(y),
+        (zero, zero),
+        (within(-50, 50), lambda draw: float(draw.randrange(4))),
+        avoid=lambda x, y: near_whole(x * 10 ** int(y) + 0.5),
+    ),
 }
 
 SMALL = within(-3, 3)

@@ -84,7 +84,7 @@ def test_the_page_has_rows_for_each_function() -> None:
     assert len(ROWS) > 300
     assert len({str(row) for row in ROWS}) == len(ROWS), "a row stands there twice"
     used = set(re.findall(r"[a-z]\w*", " ".join(row.expression for row in ROWS)))
-    by_symbol = {"add", "sub", "mul", "truediv", "pow", "mod", "neg"}
+    by_symbol = {"add", "sub", "mul", "truediv", "floordiv", "pow", "mod", "neg"}
     aliases = {name for name, f in FUNCTIONS.items() if name != f.__name__}
     assert FUNCTIONS.keys() - used - by_symbol - aliases == set()
 
