@@ -14,7 +14,7 @@ import numpy
 
 from microgradlike import functions, ops
 from microgradlike.checking import Comparison, Report, numeric_derivative, read_formula
-from microgradlike.engine import Value, no_grad, recording, topological_order
+from microgradlike.engine import Value, equal, no_grad, recording, topological_order
 from microgradlike.flow import gradients
 from microgradlike.inputs import describe, number
 from microgradlike.rules import CustomRule
@@ -115,7 +115,7 @@ def _slopes_as_values(node: Value) -> Iterator[tuple[int, Value, Any, bool]]:
 
 @functools.cache
 def _on_values(slope: str) -> Callable[..., Any]:
-    return ops.formula(slope, {**vars(ops), **functions.FUNCTIONS})
+    return ops.formula(slope, {**vars(ops), **functions.FUNCTIONS, "equal": equal})
 
 
 # ---- The same on a tape: a compiled function may ask for gradients -----------------------------
@@ -272,6 +272,7 @@ def _on_traced(slope: str) -> Callable[..., Any]:
         **vars(ops),
         **functions.FUNCTIONS,
         "where": _where,
+        "equal": equal,
         "logical_and": _and,
         "logical_or": _or,
     }

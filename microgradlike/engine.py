@@ -314,6 +314,12 @@ class Value(Operations):
     __hash__ = object.__hash__
 
 
+def equal(x: Any, y: Any) -> Any:
+    """Whether two Values, or numbers, have the same number."""
+    x, y = (x, y) if isinstance(x, Value) else (y, x)
+    return _compare(operator.eq, x, y) if isinstance(x, Value) else x == y
+
+
 def _compare(comparison: Callable[[float, Any], bool], x: Value, y: Any) -> bool:
     if _watching and _mode.tape is not None:
         return cast("bool", _mode.tape.compare(comparison, x, y))
@@ -406,9 +412,8 @@ def _visit(root: Value) -> list[Value]:
         rule = node._rule
         while rule is not None and (grad := node._grad) is not zero:
             if grad is not fresh:
-                if grad is opened or _differs(node):
-                    error = ValueError(_CYCLE) if grad is opened else _changed(node)
-                    _refuse(error, order + path, kept)
+                if grad is opened:
+                    _refuse(ValueError(_CYCLE), order + path, kept)
                 kept.append((node, grad))
             node._grad = opened
             path.append(node)
@@ -425,7 +430,11 @@ def _visit(root: Value) -> list[Value]:
             node._grad = zero
             order.append(node)
         else:
-            return order
+            break
+    for node, _ in kept:
+        if _differs(node):
+            _refuse(_changed(node), order, kept)
+    return order
 
 
 def _refuse(error: Exception, visited: list[Value], kept: list[tuple[Value, float]]) -> NoReturn:

@@ -122,7 +122,7 @@ def sign(x: float) -> float:
     return 1.0 if x > 0 else -1.0 if x < 0 else x
 
 
-# Python's floor, ceil, trunc and round give integers; copysign keeps the zero of ceil(-0.5) negative.
+# Python gives integers for floor, ceil, trunc and round; copysign keeps ceil(-0.5) at -0.0.
 def floor(x: float) -> float:
     return math.copysign(math.floor(x), x) if math.isfinite(x) else x
 
@@ -205,14 +205,14 @@ _TABLE = """
              |                               | 0 if x > 0 else x                              | the leak's slope gets what leaked
   elu        | x if x > 0 else y * expm1(x)  | 1 if x > 0 else y * exp(x)                     | open above zero, fading below
              |                               | 0 if x > 0 else expm1(x)                       | the scale gets what it scaled
-  maximum    | maximum(x, y)                 | 1 if x > y else 0 if x < y else tie if x >= y else nan    | the larger side gets all; Values share ties
-             |                               | 1 if x < y else 0 if x > y else tie if x >= y else nan
-  minimum    | minimum(x, y)                 | 1 if x < y else 0 if x > y else tie if x >= y else nan    | the smaller side gets all; Values share ties
-             |                               | 1 if x > y else 0 if x < y else tie if x >= y else nan
+  maximum    | maximum(x, y)                 | 1 if x > y else 0 if x < y else tie if x == y else nan    | the larger side gets all; Values share ties
+             |                               | 1 if x < y else 0 if x > y else tie if x == y else nan
+  minimum    | minimum(x, y)                 | 1 if x < y else 0 if x > y else tie if x == y else nan    | the smaller side gets all; Values share ties
+             |                               | 1 if x > y else 0 if x < y else tie if x == y else nan
   hypot      | hypot(x, y)                   | 0 if out == 0 else x / out                     | each side gets its share of the length
              |                               | 0 if out == 0 else y / out
-  logaddexp  | logaddexp(x, y)               | 0.5 if x >= y and x <= y and abs(x) == inf else sigmoid(x - y) | shared by size, as in softmax
-             |                               | 0.5 if x >= y and x <= y and abs(x) == inf else sigmoid(y - x)
+  logaddexp  | logaddexp(x, y)               | 0.5 if x == y and abs(x) == inf else sigmoid(x - y) | shared by size, as in softmax
+             |                               | 0.5 if x == y and abs(x) == inf else sigmoid(y - x)
   where      | x                             | 1                                              | the branch taken gets all
   sign       | sign(x)                       | 0                                              | flat: nothing passes
   floor      | floor(x)                      | 0                                              | flat: nothing passes
@@ -385,6 +385,15 @@ class _Choose(ast.NodeTransformer):
         return whole
 
 
+class _Equal(ast.NodeTransformer):
+    """Spells ``==`` as a call, for Values, where it asks whether both are the same one."""
+
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        if not isinstance(node.ops[0], ast.Eq):
+            return node
+        return ast.Call(ast.Name("equal"), [node.left, *node.comparators], [])
+
+
 def formula(
     text: str, names: Mapping[str, Any], element_by_element: bool = False
 ) -> Callable[..., Any]:
@@ -393,7 +402,7 @@ def formula(
 
     Args:
         text: the formula.
-        names: what its names mean.
+        names: what its names mean; with ``equal`` among them, that is what ``==`` means.
         element_by_element: ``a if c else b`` is ``where(c, a, b)``, which chooses for each element
             of arrays, or for each row of a compiled function.
 
@@ -401,6 +410,8 @@ def formula(
     0.75
     """
     spelt = spell(text, lambda name: name)
+    if "equal" in names:
+        spelt = ast.unparse(_Equal().visit(ast.parse(spelt, mode="eval")))
     if element_by_element:
         spelt = ast.unparse(_Choose().visit(ast.parse(spelt, mode="eval")))
     return cast(
