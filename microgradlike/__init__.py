@@ -1,12 +1,23 @@
-"""A scalar autograd engine to read, to look at, and to keep."""
+"""A scalar autograd engine to read, to look at, and to keep.
+
+``from microgradlike import *`` leaves Python's own names alone: ``sum``, ``abs``, ``pow``,
+``round`` and ``compile`` of this package are ``microgradlike.sum`` and so on.
+"""
+
+from typing import TYPE_CHECKING
 
 from microgradlike import functions, losses, nn, optim
 from microgradlike.calculus import assert_derivation, check_gradients, grad
-from microgradlike.compiled import Compiled, compile
+from microgradlike.compiled import Compiled
+from microgradlike.compiled import compile as compile
 from microgradlike.engine import Value, custom, detect_anomaly, no_grad
-from microgradlike.functions import *  # noqa: F403
 from microgradlike.tape import TracingError
 from microgradlike.training import History, evaluate, fit
+
+if TYPE_CHECKING:
+    from microgradlike.functions import *  # noqa: F403
+else:
+    globals().update(functions.FUNCTIONS)
 
 __all__ = [
     "Compiled",
@@ -15,7 +26,6 @@ __all__ = [
     "Value",
     "assert_derivation",
     "check_gradients",
-    "compile",
     "custom",
     "detect_anomaly",
     "evaluate",
@@ -25,5 +35,5 @@ __all__ = [
     "nn",
     "no_grad",
     "optim",
-    *sorted(functions.FUNCTIONS),
+    *vars(functions)["__all__"],
 ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import math
 import numbers
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy
@@ -16,7 +17,7 @@ from microgradlike import functions, ops
 from microgradlike.checking import Comparison, Report, numeric_derivative, read_formula
 from microgradlike.engine import Value, equal, no_grad, recording, topological_order
 from microgradlike.flow import gradients
-from microgradlike.inputs import describe, number
+from microgradlike.inputs import beside, describe, number, plain_array, unwrapped
 from microgradlike.rules import CustomRule
 from microgradlike.sweep import sent_to
 from microgradlike.tape import NAMES, ON_FLOATS, Condition, Tape, Traced, row_of
@@ -29,13 +30,13 @@ def grad(f: Callable[..., Any]) -> Callable[..., Any]:
     """The function that gives the derivatives of ``f`` by its arguments.
 
     Args:
-        f: a function of numbers, or of lists, tuples, dicts and arrays of them, that returns one
+        f: a function of numbers, or of lists, tuples, mappings and arrays of them, that returns one
             Value. An array of shape () is one number to NumPy, so ``f`` gets its Value alone.
 
     Returns:
         A function of the same arguments, by position. It returns the derivatives in their
-        structure: those by the only argument alone, those by several as a tuple. Numbers in,
-        numbers out; Values in, Values out, so it nests. No ``.grad`` is changed.
+        structure, of the same types: those by the only argument alone, those by several as a
+        tuple. Numbers in, numbers out; Values in, Values out, so it nests. No ``.grad`` is changed.
 
     Raises:
         TypeError: an argument holds something that is no number or is given by its name, or ``f``
@@ -300,14 +301,16 @@ def _or(a: Any, b: Any) -> Any:
     return b or a if isinstance(a, Condition) else a or b
 
 
-def _scalar(out: Any) -> Any:
+def _scalar(out: Any, purpose: str = "differentiated") -> Any:
+    """What f returned: a Value, or the float of a constant."""
+    out = unwrapped(out, "what f returned")
     if isinstance(out, Value):
         return out
     try:
-        return number(out, "grad(f)")
+        return number(out, "f")
     except TypeError:
         raise TypeError(
-            f"f must return one Value to be differentiated, but returned {describe(out)}"
+            f"f must return one Value to be {purpose}, but returned {describe(out)}"
         ) from None
 
 
@@ -343,7 +346,7 @@ def check_gradients(f: Callable[..., Any], at: Any) -> Report:
         raise ValueError("check_gradients got no number to check; give it the point as at=...")
     inputs = [Value(v) for v in point]
     with recording():
-        out = f(*_handed(arguments, iter(inputs)))
+        out = _scalar(f(*_handed(arguments, iter(inputs))), "checked")
         if not isinstance(out, Value):
             raise TypeError(f"f must return one Value to be checked, but returned {describe(out)}")
         by_engine = _by_backward(out, inputs)
@@ -352,7 +355,7 @@ def check_gradients(f: Callable[..., Any], at: Any) -> Report:
         def value(moved: float) -> float:
             with no_grad():
                 moved_to = [Value(v) for v in [*point[:index], moved, *point[index + 1 :]]]
-                return float(f(*_handed(arguments, iter(moved_to))))
+                return float(_scalar(f(*_handed(arguments, iter(moved_to))), "checked"))
 
         return value
 
@@ -405,10 +408,10 @@ def _alone(node: Value) -> Iterator[Comparison]:
         return  # nothing but its user knows how to compute it
     point = [float(operand) for operand in node.operands]
     operands = [Value(v.data) if isinstance(v, Value) else v for v in node.operands]
-    copy = Value(node.data)
-    copy._rule, copy._grad = rule, 1.0
-    copy._x, copy._y = operands[0], operands[1] if len(operands) == 2 else None
-    rule.send(copy)
+    twin = Value(node.data)
+    twin._rule, twin._grad = rule, 1.0
+    twin._x, twin._y = operands[0], operands[1] if len(operands) == 2 else None
+    rule.send(twin)
     forward = ops.formula(rule.operator.value, vars(ops))
     for index, operand in enumerate(operands):
         if isinstance(operand, Value):
@@ -426,10 +429,10 @@ def _names(f: Callable[..., Any], arguments: tuple[Any, ...]) -> list[str]:
     names: list[str] = []
 
     def visit(name: str, tree: Any) -> None:
-        if isinstance(tree, dict):
+        if isinstance(tree, Mapping):
             for key, branch in tree.items():
                 visit(f"{name}[{key!r}]", branch)
-        elif hasattr(tree, "__len__"):
+        elif hasattr(tree, "__len__") and not _is_one(tree):
             for index, branch in enumerate(tree):
                 visit(f"{name}[{index}]", branch)
         else:
@@ -541,9 +544,10 @@ def _of_values(
 ) -> tuple[float, float]:
     """The result of ``f``, and how large the terms are that it is made of."""
     inputs = [Value(v) for v in point]
-    out = f(*inputs)
+    out = unwrapped(f(*inputs), "a derivative")
     if isinstance(out, Value):
         return out.data, _sensitivity(out, dict(zip(inputs, widths, strict=True)))
+    out = beside(out, "a derivative")
     return out, abs(out)
 
 
@@ -648,7 +652,7 @@ def _points(
     drawn = []
     for _ in range(int(points)):
         point = tuple(draw.uniform(low, high) for low, high in pairs)
-        if not math.isfinite(float(f(*map(Value, point)))):
+        if not math.isfinite(float(_scalar(f(*map(Value, point))))):
             raise ValueError(
                 f"f is not finite at {_place(names, point)}; choose a domain where it is"
             )
@@ -662,7 +666,7 @@ def _given_points(points: Any, names: list[str]) -> list[tuple[float, ...]]:
         raise ValueError("points is an empty list, so nothing would be tried; give at least one")
     result = []
     for point in listed:
-        several = isinstance(point, tuple | list | numpy.ndarray)
+        several = isinstance(point, tuple | list | numpy.ndarray) and not _is_one(point)
         numbers = tuple(number(v, "a point") for v in (point if several else (point,)))
         if len(numbers) != len(names):
             raise ValueError(
@@ -690,14 +694,20 @@ def _pairs(domain: Any, names: list[str]) -> list[tuple[float, float]]:
     return pairs
 
 
-# ---- Arguments: numbers in lists, tuples, dicts and arrays -------------------------------------
+# ---- Arguments: numbers in lists, tuples, mappings and arrays ----------------------------------
+
+
+def _is_one(tree: Any) -> bool:
+    """Whether it is an array of shape (), which is one number to NumPy."""
+    return isinstance(tree, numpy.ndarray) and not tree.ndim
 
 
 def _leaves(tree: Any) -> Iterator[Any]:
     """The numbers of a structure, in its order."""
-    if isinstance(tree, dict):
+    if isinstance(tree, Mapping):
         tree = tree.values()
     elif isinstance(tree, numpy.ndarray):
+        plain_array(tree, "an argument")
         tree = tree.ravel()
     elif not isinstance(tree, list | tuple):
         yield tree
@@ -707,23 +717,38 @@ def _leaves(tree: Any) -> Iterator[Any]:
 
 
 def _handed(arguments: tuple[Any, ...], leaves: Iterator[Any]) -> Any:
-    """The same arguments with other leaves, for ``f``: to NumPy an array of shape () is a number,
-    and would be one after the first operation.
+    """The same arguments with other leaves, for ``f``: instead of an array of shape () the leaf
+    alone, as NumPy would make it that after the first operation.
     """
-    given = (0.0 if isinstance(v, numpy.ndarray) and v.ndim == 0 else v for v in arguments)
-    return _rebuild(tuple(given), leaves)
+    return _rebuild(arguments, leaves, lambda array: array[()] if _is_one(array) else array)
 
 
-def _rebuild(tree: Any, leaves: Iterator[Any]) -> Any:
-    """The same structure with other leaves."""
-    if isinstance(tree, dict):
-        return {key: _rebuild(branch, leaves) for key, branch in tree.items()}
+def _rebuild(
+    tree: Any, leaves: Iterator[Any], finished: Callable[[Any], Any] = lambda array: array
+) -> Any:
+    """The same structure, of the same types, with other leaves.
+
+    Args:
+        tree: the structure.
+        leaves: those it gets, in its order.
+        finished: what becomes of a new array.
+    """
+
+    def rebuilt(branch: Any) -> Any:
+        return _rebuild(branch, leaves, finished)
+
+    if isinstance(tree, MutableMapping):
+        twin = copy.copy(tree)  # with what else it has, such as the factory of a defaultdict
+        twin.update({key: rebuilt(branch) for key, branch in tree.items()})
+        return twin
+    if isinstance(tree, Mapping):
+        return type(tree)({key: rebuilt(branch) for key, branch in tree.items()})  # type: ignore[call-arg]
     if isinstance(tree, numpy.ndarray):
         new = [next(leaves) for _ in range(tree.size)]
         kind = object if any(isinstance(leaf, Value) for leaf in new) else float
-        return numpy.array(new, dtype=kind).reshape(tree.shape)
+        return finished(numpy.array(new, dtype=kind).reshape(tree.shape))
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):  # a namedtuple
-        return type(tree)(*(_rebuild(branch, leaves) for branch in tree))
+        return type(tree)(*map(rebuilt, tree))
     if isinstance(tree, list | tuple):
-        return type(tree)(_rebuild(branch, leaves) for branch in tree)
+        return type(tree)(map(rebuilt, tree))
     return next(leaves)

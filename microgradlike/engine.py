@@ -21,7 +21,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, cast
 
 from microgradlike import ops  # noqa: F401  (the generated methods call it)
-from microgradlike.inputs import constant, describe, number  # noqa: F401  (constant: likewise)
+from microgradlike.inputs import (
+    beside,  # noqa: F401
+    constant,  # noqa: F401
+    describe,
+    number,
+)
 from microgradlike.ops import ALIASES, OPERATORS, Operator
 from microgradlike.recording import FILENAME, compile_operators, kinds
 from microgradlike.rules import RULES, CustomRule, Rule

@@ -1,11 +1,14 @@
 """Every operator as a function of numbers or Values, and what is composed of them.
 
-``tanh(x)`` of a Value is a Value that remembers; of a number it is a float. The functions of the
-operator table are made from its rows; what follows them needs no derivative of its own.
+``tanh(x)`` of a Value is a Value that remembers; of a number it is a float; of an array it is the
+array of what it is of each element, whether these are Values, numbers or some of each. The
+functions of the operator table are made from its rows; what follows them needs no derivative of its
+own.
 """
 
 from __future__ import annotations
 
+import builtins
 import functools
 import math
 import operator
@@ -16,12 +19,44 @@ import numpy
 
 from microgradlike import ops
 from microgradlike.engine import Value, is_traced
-from microgradlike.inputs import describe, number
+from microgradlike.inputs import beside, describe, number, plain_array, unwrapped
 from microgradlike.ops import ALIASES, OPERATORS, Operator
 from microgradlike.tape import Condition, Traced
 
 if TYPE_CHECKING:
     from microgradlike._signatures import *  # noqa: F403
+
+
+# ---- Operands, and arrays of them --------------------------------------------------------------
+
+
+_SINGLE = (Value, float)
+
+
+def operand(value: Any, name: str) -> Any:
+    """A Value, or the float that was meant."""
+    value = unwrapped(value, name)
+    if isinstance(value, Value):
+        return value
+    if isinstance(value, Condition):  # a truth value that differs from row to row
+        return value.tape.select(value, 1.0, 0.0)
+    return beside(value, name)
+
+
+def _each(function: Callable[..., Any], name: str, operands: Sequence[Any]) -> Any:
+    """The function of each element of arrays, which are broadcast as NumPy does.
+
+    Returns:
+        An array of floats where no Value is among its elements, else of objects.
+    """
+    for array in operands:
+        plain_array(array, name)
+    out = numpy.frompyfunc(function, len(operands), 1)(*operands)
+    return out if any(isinstance(v, Value) for v in out.flat) else out.astype(float)
+
+
+def _has_array(*operands: Any) -> bool:
+    return any(isinstance(v, numpy.ndarray) and v.ndim for v in operands)
 
 
 # ---- One function for each row of the table ----------------------------------------------------
@@ -33,14 +68,21 @@ def _function(row: Operator) -> Callable[..., Any]:
     def unary(x: Any) -> Any:
         if isinstance(x, Value):
             return x.recorded[row.name](x)
-        return float(on_floats(number(x, row.name), 0.0, 0.0, 0.0))
+        if _has_array(x):
+            return _each(unary, row.name, (x,))
+        x = operand(x, row.name)
+        return unary(x) if isinstance(x, Value) else float(on_floats(x, 0.0, 0.0, 0.0))
 
     def binary(x: Any, y: Any) -> Any:
+        if not (isinstance(x, _SINGLE) and isinstance(y, _SINGLE)):
+            if _has_array(x, y):
+                return _each(binary, row.name, (x, y))
+            x, y = operand(x, row.name), operand(y, row.name)
         if isinstance(x, Value):
-            return x.recorded[row.name](x, y if isinstance(y, Value) else number(y, row.name))
+            return x.recorded[row.name](x, y)
         if isinstance(y, Value):
-            return y.reflected[row.name](y, number(x, row.name))
-        return float(on_floats(number(x, row.name), number(y, row.name), 0.0, 0.0))
+            return y.reflected[row.name](y, x)
+        return float(on_floats(x, y, 0.0, 0.0))
 
     function = unary if len(row.slopes) == 1 else binary
     function.__name__ = function.__qualname__ = row.name
@@ -70,11 +112,13 @@ def where(condition: object, x: Any, y: Any) -> Any:
     >>> x.grad
     0.0
     """
+    if _has_array(condition, x, y):
+        return _each(where, "where", (condition, x, y))
+    x, y, condition = operand(x, "where"), operand(y, "where"), unwrapped(condition, "where")
     if isinstance(condition, Condition):
-        x, y = (v if isinstance(v, Value) else number(v, "where") for v in (x, y))
         return condition.tape.select(condition, x, y)
     taken = x if condition else y
-    return _where(taken) if isinstance(taken, Value) else number(taken, "where")
+    return _where(taken) if isinstance(taken, Value) else taken
 
 
 def clip(x: Any, low: Any = None, high: Any = None) -> Any:
@@ -155,6 +199,8 @@ def sinc(x: Any) -> Any:
     >>> sinc(0.0), sinc(0.5) == 2 / math.pi
     (1.0, True)
     """
+    if _has_array(x):
+        return _each(sinc, "sinc", (x,))
     z = mul(x, math.pi)
     if not -1 < z < 1:
         return truediv(sin(z), z)
@@ -209,8 +255,9 @@ def elu(x: Any, alpha: Any = 1.0) -> Any:
 def _operands(values: Iterable[Any], name: str) -> list[Any]:
     if isinstance(values, Value) or not isinstance(values, Iterable) or isinstance(values, str):
         raise TypeError(f"{name} takes a list of numbers or Values, but got {describe(values)}")
+    plain_array(values, name)
     flat = values.ravel() if isinstance(values, numpy.ndarray) else values
-    return [v if isinstance(v, Value) else number(v, name) for v in flat]
+    return [operand(v, name) for v in flat]
 
 
 def _some(values: Iterable[Any], name: str) -> list[Any]:
@@ -218,6 +265,16 @@ def _some(values: Iterable[Any], name: str) -> list[Any]:
     if not operands:
         raise ValueError(f"{name} of no values is not defined; give it at least one")
     return operands
+
+
+def _vector(values: Iterable[Any], name: str, remedy: str) -> Iterable[Any]:
+    """The same, unless it is an array with rows and columns."""
+    if isinstance(values, numpy.ndarray) and values.ndim > 1:
+        raise TypeError(
+            f"{name} takes a list or an array with one axis, but got an array of shape "
+            f"{values.shape}; {remedy}"
+        )
+    return values
 
 
 def sum(values: Iterable[Any]) -> Any:
@@ -255,12 +312,14 @@ def dot(x: Iterable[Any], y: Iterable[Any]) -> Any:
     """x[0] * y[0] + x[1] * y[1] + ...
 
     Raises:
+        TypeError: one is a matrix, for which A @ B is the product.
         ValueError: the lengths differ.
 
     >>> dot([1, 2], [3, 4])
     11.0
     """
-    x, y = _operands(x, "dot"), _operands(y, "dot")
+    remedy = "the product of matrices is A @ B, the sum of products dot(A.ravel(), B.ravel())"
+    x, y = (_operands(_vector(v, "dot", remedy), "dot") for v in (x, y))
     if len(x) != len(y):
         raise ValueError(f"dot takes two lists of one length, but got {len(x)} and {len(y)} values")
     return sum(map(mul, x, y))
@@ -298,12 +357,14 @@ def softmax(values: Sequence[Any]) -> list[Any]:
     """exp(v) / sum of all exp(v), one for each value: positive, and 1 in sum.
 
     Raises:
+        TypeError: they are a matrix.
         ValueError: there are none.
 
     >>> softmax([1000.0, 1000.0])
     [0.5, 0.5]
     """
-    values = _some(values, "softmax")
+    remedy = "take the softmax of each row: [softmax(row) for row in A]"
+    values = _some(_vector(values, "softmax", remedy), "softmax")
     # Any constant would do, softmax does not change with it: so no error flows through this one.
     largest = functools.reduce(maximum, [v.held() if isinstance(v, Value) else v for v in values])
     weights = [exp(sub(value, largest)) for value in values]
@@ -319,7 +380,8 @@ _OTHERS = (where, round, sum, prod, mean, dot, logsumexp, softmax)
 FUNCTIONS |= {function.__name__: function for function in _UNARY + _OTHERS}
 FUNCTIONS |= {"radians": radians, "degrees": degrees}
 if not TYPE_CHECKING:  # a type checker cannot compute a list of names, and needs none here
-    __all__ = sorted(FUNCTIONS)
+    # Without Python's own: ``import *`` must not put another ``sum`` or ``round`` in their place.
+    __all__ = sorted(name for name in FUNCTIONS if not hasattr(builtins, name))
 
 for _function_ in _UNARY:
     setattr(Value, _function_.__name__, _function_)

@@ -1,4 +1,9 @@
-"""Bad input: what is a number, and how to say what was given instead."""
+"""Bad input: what is a number, and how to say what was given instead.
+
+To NumPy an array of shape () is one number, and many of its functions return one: so it is here.
+A truth value counts as 1 or 0 beside a Value, as in ``x * (x > 0)``. It is no number where one is
+asked for by itself: a learning rate of True is a mistake, and nothing is differentiated by True.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +18,41 @@ def number(value: Any, what: str) -> float:
     """The float that was meant by ``value``; TypeError or ValueError, naming ``what``, if none."""
     if type(value) is float:
         return value
+    value = unwrapped(value, what)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{what} takes a real number (int or float), but got {describe(value)}")
     try:
         return float(value)
     except OverflowError:
         raise ValueError(f"{what} takes a number that a float can hold, up to 1.8e308") from None
+
+
+def beside(value: Any, what: str) -> float:
+    """As ``number``, of what stands beside a Value: there a truth value counts as 1 or 0."""
+    value = unwrapped(value, what)
+    return number(int(value) if isinstance(value, bool | numpy.bool_) else value, what)
+
+
+def unwrapped(value: Any, what: str) -> Any:
+    """What an array of shape () holds; anything else is returned as it is."""
+    if isinstance(value, numpy.ndarray) and not value.ndim:
+        plain_array(value, what)
+        return value[()]
+    return value
+
+
+def plain_array(array: Any, what: str) -> None:
+    """TypeError, naming ``what``, for a masked array or a matrix: these have rules of their own."""
+    if isinstance(array, numpy.ma.MaskedArray):
+        raise TypeError(
+            f"{what} is a masked array, whose masked entries would be used as they are; "
+            "say what they count as, such as column.filled(numpy.nan)"
+        )
+    if isinstance(array, numpy.matrix):
+        raise TypeError(
+            f"{what} is a numpy.matrix, in which * and ** do not work on each element; "
+            "give an array: numpy.asarray(x)"
+        )
 
 
 def within(name: str, value: Any, low: float, high: float) -> float:
@@ -52,6 +86,6 @@ def describe(value: Any) -> str:
 
 def constant(value: Any, symbol: str) -> Any:
     """A number beside a Value, as a float; other libraries' types get the chance to answer."""
-    if isinstance(value, numbers.Real) or type(value).__module__ == "builtins":
-        return number(value, f"'{symbol}' between a Value and something else")
+    if isinstance(value, numbers.Real | numpy.bool_) or type(value).__module__ == "builtins":
+        return beside(value, f"'{symbol}' between a Value and something else")
     return NotImplemented

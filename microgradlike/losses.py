@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy
+
 from microgradlike import functions as f
 from microgradlike.engine import Value
-from microgradlike.inputs import describe, number
+from microgradlike.inputs import describe, number, unwrapped
 
 
 def _elementwise(name: str, loss: Callable[[Any, Any], Any], output: Any, target: Any) -> Any:
@@ -21,13 +23,14 @@ def _elementwise(name: str, loss: Callable[[Any, Any], Any], output: Any, target
         raise ValueError(
             f"{name} takes as many targets as outputs, but got {len(outputs)} and {len(targets)}"
         )
-    targets = [t if isinstance(t, Value) else number(t, f"a target of {name}") for t in targets]
+    outputs = [f.operand(o, f"an output of {name}") for o in outputs]
+    targets = [f.operand(t, f"a target of {name}") for t in targets]
     errors = [loss(o, t) for o, t in zip(outputs, targets, strict=True)]
     return errors[0] if len(errors) == 1 else f.mean(errors)
 
 
 def _is_list(value: Any) -> bool:
-    if getattr(value, "shape", None) == ():  # an array that is no list
+    if getattr(value, "shape", None) == ():  # one number
         return False
     return isinstance(value, Iterable) and not isinstance(value, str)
 
@@ -126,17 +129,18 @@ def cross_entropy(logits: Sequence[Any], label: Any) -> Any:
     >>> round(cross_entropy([0.0, 0.0], 1), 6)
     0.693147
     """
-    if not _is_list(logits):
+    if not _is_list(logits) or getattr(logits, "ndim", 1) > 1:
         raise TypeError(
             "cross_entropy takes a list with one logit for each class; "
             "for a single logit use binary_cross_entropy"
         )
+    label = unwrapped(label, "the label of cross_entropy")
     if isinstance(label, Value):
         whole = label == f.floor(label)
+    elif isinstance(label, bool | numpy.bool_):  # which of two classes is True, nobody said
+        whole = False
     else:
-        whole = (
-            not isinstance(label, bool) and number(label, "the label of cross_entropy").is_integer()
-        )
+        whole = number(label, "the label of cross_entropy").is_integer()
     if not whole:
         raise TypeError(f"the label of cross_entropy is an integer, but got {describe(label)}")
     if not 0 <= label < len(logits):
@@ -153,7 +157,7 @@ def l1(parameters: Iterable[Any]) -> Any:
     >>> l1([3.0, -4.0])
     7.0
     """
-    return f.sum([abs(p) for p in parameters])
+    return f.sum([f.abs(p) for p in parameters])
 
 
 def l2(parameters: Iterable[Any]) -> Any:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy
 import numpy.typing
 
-from microgradlike.inputs import describe
+from microgradlike.inputs import describe, plain_array
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 
@@ -207,11 +207,7 @@ def _is_file(column: Any) -> bool:
 
 
 def _array(column: Any, place: int) -> Any:
-    if isinstance(column, numpy.ma.MaskedArray):
-        raise TypeError(
-            f"argument {place} is a masked array, whose masked entries would be used as they are; "
-            "say what they count as, such as column.filled(numpy.nan)"
-        )
+    plain_array(column, f"argument {place}")
     try:
         array = numpy.asarray(column)
     except ValueError:

@@ -22,7 +22,7 @@ import numpy
 
 from microgradlike import ops  # noqa: F401  (the generated methods call it)
 from microgradlike.engine import Value, give_operators, line_of_user_code, traced_on
-from microgradlike.inputs import constant, describe, number  # noqa: F401  (number: likewise)
+from microgradlike.inputs import beside, constant, describe, number  # noqa: F401  (beside: likewise)
 from microgradlike.ops import OPERATORS, Operator, spell
 from microgradlike.recording import FILENAME, kinds
 from microgradlike.rules import CustomRule, Rule
@@ -548,7 +548,7 @@ def _spelt(row: Operator, **operands: str) -> str:
 
 
 def _write(row: Operator) -> str:
-    convert = "constant" if hasattr(float, f"__{row.name}__") else "number"
+    convert = "constant" if hasattr(float, f"__{row.name}__") else "beside"
     fill: dict[str, Any] = {"name": row.name, "symbol": row.symbol, "number": convert}
     for to in kinds(row):
         fill[f"code_{to}"] = _code(row, to)

@@ -189,7 +189,12 @@ def test_a_value_is_made_of_a_real_number(bad: Any) -> None:
     assert_one_sentence(raised.value)
 
 
-@pytest.mark.parametrize("bad", [b for b in BAD if not isinstance(b, numpy.ndarray)], ids=repr)
+TRUTH = (bool, numpy.bool_)  # beside a Value it counts as 1 or 0
+
+
+@pytest.mark.parametrize(
+    "bad", [b for b in BAD if not isinstance(b, (numpy.ndarray, *TRUTH))], ids=repr
+)
 @pytest.mark.parametrize(
     "operation",
     [
