@@ -739,7 +739,8 @@ def _rebuild(
 
     if isinstance(tree, MutableMapping):
         twin = copy.copy(tree)  # with what else it has, such as the factory of a defaultdict
-        twin.update({key: rebuilt(branch) for key, branch in tree.items()})
+        for key, branch in tree.items():
+            twin[key] = rebuilt(branch)
         return twin
     if isinstance(tree, Mapping):
         return type(tree)({key: rebuilt(branch) for key, branch in tree.items()})  # type: ignore[call-arg]

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, cast
 
+from microgradlike import copying
 from microgradlike import ops  # noqa: F401  (the generated methods call it)
 from microgradlike.inputs import (
     beside,  # noqa: F401
@@ -250,6 +251,15 @@ class Value(Operations):
         if _watching and _mode.tape is not None:
             return _mode.tape.detach(self)
         return self._data
+
+    def __copy__(self) -> Value:
+        return copying.shallow(self)
+
+    def __deepcopy__(self, memo: dict[Any, Any]) -> Value:
+        return copying.deep(self, memo)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return copying.reduced(self, protocol)
 
     def __repr__(self) -> str:
         name = f", label={self.label!r}" if self.label else ""

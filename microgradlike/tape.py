@@ -461,6 +461,12 @@ class Traced(Value, has_own_operators=True):
     def __reduce_ex__(self, protocol: Any) -> Any:
         self.tape.refuse(self, "a copy")
 
+    def __copy__(self) -> Value:
+        self.tape.refuse(self, "a copy")
+
+    def __deepcopy__(self, memo: dict[Any, Any]) -> Value:
+        self.tape.refuse(self, "a copy")
+
     def __index__(self) -> int:
         self.tape.refuse(self, "range(v), or an index,")
 

@@ -1,0 +1,122 @@
+"""Copies and pickles of graphs, of any depth and in linear time, without recursion.
+
+``copy.deepcopy`` and ``pickle`` go from a node to its operands by recursion, so a graph of some
+hundred operations would be too deep for them. Here the graph is walked first; then each node comes
+after its operands, and finds these in the memo.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from microgradlike.engine import Value
+
+
+def unseen(root: Value, seen: set[Value]) -> list[Value]:
+    """The operations that ``root`` was computed from, each after its operands; ``root`` is last.
+
+    Those in ``seen`` are left out, and all below them; the others are added to it. Unlike
+    ``topological_order`` this lets a cycle be: a copy of it is one, too.
+    """
+    order: list[Value] = []
+    opened: set[Value] = set()
+    path = [root]
+    while path:
+        node = path[-1]
+        if node in seen or node in opened:
+            path.pop()
+            if node not in seen:
+                seen.add(node)
+                order.append(node)
+        else:
+            opened.add(node)
+            path += [v for v in node.parents if v.op and v not in seen and v not in opened]
+    return order
+
+
+# ---- copy --------------------------------------------------------------------------------------
+
+
+def shallow(node: Value) -> Value:
+    """Another node with the same operands."""
+    return _filled(_empty(node), node, lambda v: v)
+
+
+def deep(root: Value, memo: dict[Any, Any]) -> Value:
+    """Another graph; ``memo`` is that of ``copy.deepcopy``."""
+    for node in (*unseen(root, memo.setdefault(__name__, set())), root):
+        if id(node) not in memo:
+            memo[id(node)] = _empty(node)
+            _filled(memo[id(node)], node, lambda v: copy.deepcopy(v, memo))
+    twin: Value = memo[id(root)]
+    return twin
+
+
+def _empty(node: Value) -> Value:
+    twin: Value = object.__new__(type(node))
+    return twin
+
+
+def _filled(twin: Value, node: Value, copied: Callable[[Any], Any]) -> Value:
+    """The twin, with what the node has: that in its slots, and what a subclass may add."""
+    state = object.__reduce_ex__(node, 2)[2]
+    for part in state if isinstance(state, tuple) else (state,):
+        for name, content in (part or {}).items():
+            setattr(twin, name, copied(content))
+    return twin
+
+
+# ---- pickle ------------------------------------------------------------------------------------
+# A pickler asks each object once how to make it again. The node that is asked first answers: from
+# this list of the nodes below me, of which I am the last. The pickler then goes through the list
+# and asks each of them, which answers as any object does: its operands were pickled before it.
+
+
+class _Pickler:
+    """What one pickler has been given so far. It lives as long as the pickler keeps its lists."""
+
+    def __init__(self) -> None:
+        self.given: set[Value] = set()
+        self.waiting: set[Value] = set()
+
+
+class _List:
+    """Nodes that are pickled as a list, one after the other."""
+
+    def __init__(self, nodes: list[Value], pickler: _Pickler) -> None:
+        self.nodes, self.pickler = nodes, pickler
+
+    def __reduce__(self) -> tuple[type[list[Any]], tuple[()], None, Iterator[Value]]:
+        return list, (), None, iter(self.nodes)
+
+
+class _Local(threading.local):
+    pickler: Callable[[], _Pickler | None] = staticmethod(lambda: None)
+
+
+_local = _Local()
+
+
+def reduced(node: Value, protocol: Any) -> Any:
+    """The answer to the pickler that asks how to make a node again."""
+    pickler = _local.pickler()
+    if not node.op or (pickler and node in pickler.waiting):
+        if pickler:
+            pickler.waiting.discard(node)
+        return object.__reduce_ex__(node, max(2, protocol))
+    if pickler is None or node in pickler.given:  # a pickler asks once: this is another one
+        pickler = _Pickler()
+        _local.pickler = weakref.ref(pickler)
+    nodes = unseen(node, pickler.given)
+    pickler.waiting.update(nodes)
+    return last, (_List(nodes, pickler),)
+
+
+def last(nodes: list[Value]) -> Value:
+    """The last node of a pickled graph."""
+    return nodes[-1]

@@ -1,0 +1,534 @@
+"""grad and the checks, functions, losses, and copies of graphs."""
+
+from __future__ import annotations
+
+import builtins
+import collections
+import copy
+import io
+import math
+import pickle
+import subprocess
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy
+import pytest
+
+import microgradlike as mg
+from microgradlike import (
+    Value,
+    assert_derivation,
+    check_gradients,
+    compile,
+    grad,
+    losses,
+    nn,
+    optim,
+)
+from microgradlike.functions import FUNCTIONS
+
+ROOT = Path(__file__).parents[2]
+
+
+def boxed(value: Any) -> Any:
+    """One number, or one Value, as an array of shape ()."""
+    array = numpy.empty((), object)
+    array[()] = value
+    return array if isinstance(value, Value) else numpy.array(value)
+
+
+def values(*numbers: float) -> Any:
+    return numpy.array([Value(n) for n in numbers], dtype=object)
+
+
+# ---- A3: masked arrays and matrices --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        numpy.ma.array([1.0, 2.0], mask=[True, False]),
+        {"a": [numpy.ma.array([1.0, 2.0])]},
+        numpy.ma.array(2.0),
+        numpy.ma.masked,
+    ],
+    ids=["array", "within", "shape ()", "masked"],
+)
+def test_A3_masked_arrays_are_refused(argument: Any) -> None:
+    for call in (grad(lambda a: Value(1.0)), lambda a: check_gradients(lambda a: Value(1.0), a)):
+        with pytest.raises(TypeError, match=r"is a masked array, .*filled"):
+            call(argument)
+
+
+def test_A3_a_masked_number_or_list_is_refused() -> None:
+    masked = numpy.ma.array([1.0, 2.0], mask=[True, False])
+    calls: list[Callable[[], Any]] = [
+        lambda: Value(masked[0]),
+        lambda: Value(1.0) * numpy.ma.array(2.0).view(),
+        lambda: losses.mse(Value(1.0), masked[0]),
+        lambda: losses.mse([Value(1.0), Value(2.0)], masked),
+        lambda: mg.sum(masked),
+        lambda: mg.tanh(masked),
+        lambda: mg.where(masked, 1.0, 2.0),
+        lambda: assert_derivation(lambda x: x, "1", points=masked),
+    ]
+    for call in calls[:1] + calls[2:]:
+        with pytest.raises(TypeError, match="is a masked array"):
+            call()
+
+
+def test_A3_a_matrix_is_refused() -> None:
+    matrix = numpy.asmatrix([[1.0, 2.0], [3.0, 4.0]])
+    for call in (grad(lambda a: (a**2).sum()), mg.tanh, mg.sum):
+        with pytest.raises(TypeError, match=r"is a numpy\.matrix, .*numpy\.asarray"):
+            call(matrix)
+
+
+# ---- A5: arrays of shape () ----------------------------------------------------------------------
+
+
+def test_A5_within_structures_given_to_grad() -> None:
+    slopes = grad(lambda p: p["w"] * p["b"][0] ** 2)({"w": boxed(3.0), "b": [boxed(2.0)]})
+    assert slopes == {"w": 4.0, "b": [12.0]}
+    assert isinstance(slopes["w"], numpy.ndarray)
+    assert slopes["w"].shape == ()
+    x = Value(3.0)
+    slope = grad(lambda v: v**3)(boxed(x))
+    assert slope.shape == ()
+    slope.item().backward()
+    assert x.grad == 18.0
+    assert grad(grad(lambda v: v**3))(boxed(2.0)) == 12.0
+
+
+@pytest.mark.parametrize("kind", [float, "float32", "int8", object])
+def test_A5_given_to_the_checks(kind: Any) -> None:
+    two = numpy.array(2, dtype=kind)
+    report = check_gradients(lambda x, p: x * p["a"], (two, {"a": two}))
+    assert [row.name for row in report.operands] == ["x", "p['a']"]
+    assert check_gradients(lambda x: x * x, two)
+    assert_derivation(lambda x: x * x, "2*x", points=[two, numpy.array(1.5)])
+    assert_derivation(lambda x, y: x * y, ["y", "x"], points=[(two, 1.0)])
+    assert_derivation(lambda x: x * x, "2*x", domain=(two, 3), tolerance=numpy.array(1e-9))
+
+
+@pytest.mark.parametrize(
+    ("f", "slope"),
+    [
+        (lambda x: numpy.where(x > 0, x * x, -x), 4.0),
+        (lambda x: numpy.select([x > 0], [x * x], -x), 4.0),
+        (lambda x: numpy.tensordot(numpy.array([x, x]), numpy.array([1.0, 2.0]), 1), 3.0),
+        (lambda x: boxed(x * x), 4.0),
+        (lambda x: boxed(3.0), 0.0),
+        (lambda x: numpy.squeeze(numpy.array([x * 5.0])), 5.0),
+    ],
+)
+def test_A5_returned_by_f(f: Any, slope: float) -> None:
+    assert grad(f)(2.0) == slope
+    assert_derivation(f, lambda x: grad(f)(x), points=[2.0])
+    if slope:
+        assert check_gradients(f, 2.0)
+        assert grad(lambda x: grad(f)(x) * x)(2.0) == {4.0: 8.0}.get(slope, slope)
+
+
+def test_A5_given_to_values_losses_optimisers_and_functions() -> None:
+    assert Value(boxed(2.0)).data == 2.0
+    x = Value(0.5)
+    assert losses.mse(x, boxed(1.5)).data == losses.mse(boxed(x), 1.5).data == 1.0
+    assert losses.huber(boxed(0.0), boxed(0.5)) == 0.125
+    assert losses.hinge(boxed(x), boxed(-1)).data == 1.5
+    assert losses.binary_cross_entropy(x, boxed(1)).data == mg.softplus(-0.5)
+    assert losses.cross_entropy([x, x], boxed(1)).data == math.log(2)
+    assert losses.l2([boxed(3.0), boxed(Value(4.0))]).data == 25.0
+    assert losses.l1([boxed(-3.0), boxed(Value(4.0))]).data == 7.0
+    x.grad = 1.0
+    optim.SGD([x], lr=boxed(0.25), momentum=boxed(0.5)).step()
+    assert x.data == 0.25
+    for box in (boxed(1.0), boxed(Value(1.0))):
+        assert float(mg.tanh(box)) == math.tanh(1.0)
+        assert float(mg.maximum(box, x)) == float(mg.maximum(x, box)) == 1.0
+        assert float(mg.where(x > 0, box, 0.0)) == 1.0
+        assert float(mg.where(boxed(True), box, 0.0)) == 1.0
+        assert float(mg.clip(x, box, None)) == float(mg.sinc(box) + 1) == 1.0
+        assert float(mg.sum([box, x])) == float(x + box) == float(box + x) == 1.25
+    assert x.maximum(boxed(1.0)).data == x.hypot(boxed(0.0)).data + 0.75 == 1.0
+    x *= boxed(2.0)
+    assert type(x) is Value
+
+
+@pytest.mark.parametrize("bad", ["text", 1j, None], ids=repr)
+def test_A5_an_array_of_shape_nothing_holds_a_number(bad: Any) -> None:
+    for call in (Value, mg.tanh, grad(lambda x: x), lambda b: losses.mse(Value(1.0), b)):
+        with pytest.raises(TypeError, match="takes a real number"):
+            call(boxed(bad))
+
+
+# ---- A6: copies of any depth ---------------------------------------------------------------------
+
+
+def pickled(protocol: int) -> Callable[[Any], Any]:
+    return lambda graph: pickle.loads(pickle.dumps(graph, protocol))
+
+
+def pickled_by_python(graph: Any) -> Any:
+    file = io.BytesIO()
+    pickle._Pickler(file).dump(graph)  # type: ignore[attr-defined]
+    file.seek(0)
+    return pickle._Unpickler(file).load()  # type: ignore[attr-defined]
+
+
+DUPLICATES = {
+    "deepcopy": copy.deepcopy,
+    **{f"pickle {p}": pickled(p) for p in range(pickle.HIGHEST_PROTOCOL + 1)},
+    "pickle in Python": pickled_by_python,
+}
+
+
+@pytest.fixture(params=DUPLICATES.values(), ids=DUPLICATES)
+def duplicate(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+def chain(length: int) -> list[Value]:
+    made = [Value(1.0, label="leaf")]
+    for _ in range(length):
+        made.append(made[-1] * 0.99 + made[0])
+    return made
+
+
+def test_A6_a_deep_graph_and_what_it_shares(duplicate: Any) -> None:
+    made = chain(2_000)
+    leaf, hidden, loss = made[0], made[1_000], made[-1]
+    hidden.label = "hidden"
+    loss.backward()
+    for order in ([leaf, hidden, loss], [loss, hidden, leaf], [hidden, loss, leaf]):
+        twins = duplicate(order)
+        twin_leaf, twin_hidden, twin_loss = (twins[order.index(v)] for v in (leaf, hidden, loss))
+        assert (twin_leaf.label, twin_hidden.label) == ("leaf", "hidden")
+        assert (twin_leaf.grad, twin_hidden.grad) == (leaf.grad, hidden.grad)
+        assert twin_leaf is not leaf
+        twin_loss.zero_grad()
+        twin_loss.backward()  # through the twins, which are the same nodes
+        assert (twin_leaf.grad, twin_hidden.grad) == (leaf.grad, hidden.grad)
+
+
+def test_A6_forty_thousand_nodes() -> None:
+    loss = chain(20_000)[-1]
+    for twin in (copy.deepcopy(loss), pickled(5)(loss)):
+        twin.backward()
+        assert twin.data == loss.data
+
+
+def test_A6_every_node_of_a_graph_in_a_list_takes_linear_time(duplicate: Any) -> None:
+    """A walk from each of them down to the leaf would visit a million nodes."""
+    made = chain(1_000)
+    for listed in (made, made[::-1]):
+        visited = 0
+
+        def count(frame: Any, event: str, _: Any) -> None:
+            nonlocal visited
+            visited += event == "call" and frame.f_code.co_name == "parents"
+
+        sys.setprofile(count)
+        try:
+            twins = duplicate(listed)
+        finally:
+            sys.setprofile(None)
+        assert visited < 4 * len(made)
+        twins.sort(key=lambda v: v.data)
+        assert twins[9].operands[0].operands[0] is twins[8]
+
+
+def test_A6_a_shared_graph_of_many_paths(duplicate: Any) -> None:
+    x = Value(1.0)
+    y = x
+    for _ in range(30):
+        y = y + y
+    twin = duplicate(y)
+    assert twin.parents[0] is twin.parents[1]
+    twin.backward()
+    assert twin.data == 2.0**30
+
+
+def test_A6_within_other_objects(duplicate: Any) -> None:
+    model = nn.MLP(1, [2, 1], seed=0)
+    model.loss = sum((losses.mse(model([k / 100]), 1.0) for k in range(100)), Value(0.0))
+    twin = duplicate(model)
+    twin.zero_grad()
+    twin.loss.backward()
+    model.loss.backward()
+    assert [p.grad for p in twin.parameters()] == [p.grad for p in model.parameters()]
+    assert all(p is not q for p, q in zip(twin.parameters(), model.parameters(), strict=True))
+    twins = duplicate({"a": (model.loss, {"b": model.loss})})
+    assert twins["a"][0] is twins["a"][1]["b"]
+
+
+def test_A6_a_graph_with_a_cycle(duplicate: Any) -> None:
+    a = Value(1.0) * 2
+    b = a * 3
+    a._x = b
+    twin = duplicate(b)
+    assert twin._x._x is twin
+    assert twin is not b
+
+
+def test_A6_a_pickler_that_is_used_again_or_failed() -> None:
+    made = chain(3_000)
+    file = io.BytesIO()
+    pickler = pickle.Pickler(file)
+    pickler.dump(made[1_000])
+    other = pickle.loads(pickle.dumps(made[500:][::-1]))  # another one in between
+    pickler.dump([made[1_000], made[-1]])
+    file.seek(0)
+    unpickler = pickle.Unpickler(file)
+    first, (again, last) = unpickler.load(), unpickler.load()
+    assert again is first
+    assert (last.data, other[0].data) == (made[-1].data, made[-1].data)
+
+    made[1_500].label = lambda: None  # type: ignore[assignment]  # what cannot be pickled
+    for _ in range(2):
+        with pytest.raises((pickle.PicklingError, AttributeError)):
+            pickle.dumps(made[-1])
+    made[1_500].label = None
+    assert pickle.loads(pickle.dumps(made[-1])).data == made[-1].data
+    assert pickle.loads(pickle.dumps(made[::-1]))[0].data == made[-1].data
+
+
+def test_A6_a_copy_has_the_same_operands() -> None:
+    x = Value(2.0, label="x")
+    y = x * 3
+    y.label, y.grad = "y", 5.0
+    twin = copy.copy(y)
+    assert twin is not y
+    assert (repr(twin), twin.operands) == (repr(y), (x, 3.0))
+    assert twin.operands[0] is x
+
+
+class Named(Value):
+    """A Value with more than a Value has."""
+
+    def __init__(self, data: float, of: Any) -> None:
+        super().__init__(data)
+        self.of = of
+
+
+def test_A6_a_subclass_keeps_what_it_has(duplicate: Any) -> None:
+    deep = chain(2_000)[-1]
+    leaf = Named(2.0, of=deep)
+    root = leaf * deep
+    twin = duplicate([root, deep])
+    assert type(twin[0].parents[0]) is Named
+    assert twin[0].parents[0].of is twin[0].parents[1] is twin[1]
+
+
+# ---- A12: truth values ---------------------------------------------------------------------------
+
+TRUTHS = [True, numpy.bool_(True), numpy.array(True)]
+
+
+@pytest.mark.parametrize("true", TRUTHS, ids=["bool", "bool_", "array"])
+def test_A12_a_truth_value_counts_beside_a_value(true: Any) -> None:
+    x = Value(3.0)
+    made = [x * true, true * x, x + true, true + x, x - true, true - x, x / true, x**true, true / x]
+    assert [v.data for v in made] == [3.0, 3.0, 4.0, 4.0, 2.0, -2.0, 3.0, 3.0, 1 / 3]
+    assert all(type(v) is Value for v in made)
+    assert x.maximum(true).data == mg.maximum(true, x).data == 3.0
+    assert mg.hypot(true, 0.0) == mg.where(True, true, x) == mg.clip(true, 0, 2) == 1.0
+    assert (mg.tanh(true), mg.sum([true, true, x]).data) == (math.tanh(1.0), 5.0)
+    assert (x > true) is True or (x > true) == numpy.bool_(True)
+    assert losses.mse(x, true).data == losses.mse([x, x], [true, true]).data == 4.0
+    assert losses.binary_cross_entropy(x, true).data == mg.softplus(-3.0)
+    assert losses.hinge(x / 6, true).data == 0.5
+
+
+def test_A12_masks() -> None:
+    f: list[tuple[Callable[[Any], Any], float]] = [
+        (lambda x: x * (x > 0), 1.0),
+        (lambda x: (x > 0) * x**2, 4.0),
+        (lambda x: mg.mean([x > 0, x, x < 0]), 1 / 3),
+        (lambda x: mg.dot([x > 0, x < 0], [x, x]), 1.0),
+        (lambda x: mg.prod([x, x > 0]), 1.0),
+        (lambda x: mg.where(x > 0, x, x > 0), 1.0),
+    ]
+    for function, slope in f:
+        assert grad(function)(2.0) == slope
+        assert check_gradients(function, 2.0)
+    assert grad(lambda a: (a * (a > 0)).sum())(numpy.array([1.0, -2.0, 3.0])).tolist() == [1, 0, 1]
+    assert grad(lambda a: ((a > 0) * a**2).sum())(numpy.array([1.0, -2.0])).tolist() == [2, 0]
+    assert_derivation(lambda x: mg.relu(x), "x > 0")
+    assert_derivation(lambda x: x * (x > 0), lambda x: x > 0)
+
+
+def test_A12_compiled(executor: None) -> None:
+    rows = numpy.array([2.0, -3.0, 0.5])
+    for f in (
+        lambda x: x * (x > 0),
+        lambda x: (x > 1) * x + x,
+        lambda x: mg.mean([x > 0, x]),
+        lambda x: mg.maximum(x > 0, x),
+        lambda x: mg.sum([x * x, x > 0, x < 1]),
+    ):
+        c = compile(f)
+        assert c(rows).ravel().tolist() == [f(Value(v)).data for v in rows]
+        assert c.jacobian(rows).ravel().tolist() == [grad(f)(v) for v in rows]
+
+
+def test_A12_where_a_number_is_asked_for_by_itself_a_truth_value_is_none() -> None:
+    calls: list[Callable[[], Any]] = [
+        lambda: Value(True),
+        lambda: Value(numpy.array(True)),
+        lambda: grad(lambda x: x)(numpy.bool_(True)),
+        lambda: optim.SGD([Value(1.0)], lr=True).step(),
+        lambda: check_gradients(lambda x: x, True),
+        lambda: assert_derivation(lambda x: x, "1", tolerance=True),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match="takes a real number"):
+            call()
+    with pytest.raises(TypeError, match="is an integer"):
+        losses.cross_entropy([1.0, 2.0], numpy.bool_(True))
+
+
+# ---- A13, A16: arrays of Values and numbers ------------------------------------------------------
+
+
+def test_A13_functions_take_arrays_of_values_and_numbers() -> None:
+    a = values(0.5, -0.25)
+    mixed = numpy.append(a, 1.0)
+    with pytest.raises(TypeError):
+        numpy.tanh(mixed)  # NumPy's own: docs/edge_cases.md says what to do
+    out = mg.tanh(mixed)
+    assert [float(v) for v in out] == [math.tanh(v) for v in (0.5, -0.25, 1.0)]
+    out.sum().backward()
+    assert [v.grad for v in a] == [1 - math.tanh(v) ** 2 for v in (0.5, -0.25)]
+    assert grad(lambda a: mg.exp(numpy.append(a, 1.0)).sum())(numpy.zeros(2)).tolist() == [1.0, 1.0]
+
+
+def of(name: str) -> list[Any]:
+    shift = 1.0 if name in ("acosh", "arccosh") else 0.0
+    try:
+        FUNCTIONS[name](0.5)
+    except TypeError:
+        return [numpy.array([0.25, 0.75]), numpy.array([0.5, 0.3])]
+    return [numpy.array([0.25, 0.75]) + shift]
+
+
+OF_MANY = {"sum", "prod", "mean", "dot", "logsumexp", "softmax", "where"}
+
+
+@pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - OF_MANY))
+def test_A16_functions_work_on_each_element(name: str) -> None:
+    function, operands = FUNCTIONS[name], of(name)
+    expected = [
+        function(*point) for point in zip(*map(numpy.ndarray.tolist, operands), strict=True)
+    ]
+    plain = function(*(a.reshape(2, 1) for a in operands))
+    assert (plain.dtype, plain.shape, plain.ravel().tolist()) == (float, (2, 1), expected)
+    arrays = [values(*a) for a in operands]
+    out = function(*(a.reshape(1, 2) for a in arrays))
+    assert out.shape == (1, 2)
+    for index, v in enumerate(out.ravel()):
+        slopes = grad(function)(*(a[index] for a in operands))
+        v.backward()
+        assert v.data == expected[index]
+        found = [a[index].grad for a in arrays]
+        assert found == ([slopes] if len(arrays) == 1 else list(slopes))
+
+
+def test_A16_arrays_are_broadcast() -> None:
+    a = values(1.0, 4.0)
+    assert (
+        [v.data for v in mg.maximum(a, 2.0)] == [v.data for v in mg.maximum(2.0, a)] == [2.0, 4.0]
+    )
+    assert mg.maximum(numpy.zeros((3, 1)), a).shape == (3, 2)
+    assert mg.maximum(Value(2.0), numpy.array([1.0, 3.0])).tolist() == [2.0, 3.0]
+    assert mg.clip(a, 2, numpy.array([3.0, 3.5])).tolist() == [2.0, 3.5]
+    chosen = mg.where(numpy.array([True, False]), a, 0.0)
+    assert (chosen[0].data, chosen[1]) == (1.0, 0.0)
+    assert mg.where(True, numpy.array([1, 2]), 0).tolist() == [1.0, 2.0]
+    assert mg.leaky_relu(-a, 0.5).tolist() == [-0.5, -2.0]
+    assert mg.exp(numpy.zeros((0, 2))).shape == (0, 2)
+    assert mg.tanh(a.reshape(2, 1)).shape == (2, 1)
+
+
+def test_A16_functions_of_arrays_are_compiled(executor: None) -> None:
+    def f(x: Any) -> Any:
+        return mg.silu(mg.where(x > 0, mg.tanh(x), x)).sum()
+
+    rows = numpy.array([[0.5, -0.25], [1.0, 2.0], [-1.0, -2.0]])
+    arrays = compile(lambda x: f(numpy.array(x)))
+    expected = [f(row) for row in rows]
+    assert arrays(rows).ravel() == pytest.approx(expected, rel=1e-14)
+    slopes = [grad(f)(row) for row in rows]
+    assert arrays.jacobian(rows).reshape(3, 2) == pytest.approx(numpy.array(slopes), rel=1e-13)
+
+
+def test_A16_an_array_with_no_number_is_refused() -> None:
+    for bad in (numpy.array(["a"]), numpy.array([None]), numpy.array([[1j]])):
+        with pytest.raises(TypeError, match="takes a real number"):
+            mg.tanh(bad)
+
+
+def test_A16_the_product_of_matrices_is_not_dot() -> None:
+    matrix = numpy.ones((2, 2))
+    for pair in ((matrix, matrix), (matrix, [1.0, 2.0]), ([1.0, 2.0], values(1, 2).reshape(2, 1))):
+        with pytest.raises(TypeError, match=r"dot takes .*one axis.*A @ B"):
+            mg.dot(*pair)
+    with pytest.raises(TypeError, match=r"softmax takes .*one axis.*for row in A"):
+        mg.softmax(matrix)
+    with pytest.raises(TypeError, match="with one logit for each class"):
+        losses.cross_entropy(matrix, 1)
+    with pytest.raises(TypeError, match=r"an output of mse .*an array of shape"):
+        losses.mse(matrix, matrix)
+    with pytest.raises(TypeError, match=r"an output of mse .*an array of shape"):
+        losses.mse(values(1, 2).reshape(1, 2), [1.0])
+    assert mg.dot(values(1, 2), numpy.array([3, 4])).data == 11.0
+
+
+class Point(NamedTuple):
+    """A pair of numbers."""
+
+    x: Any
+    y: Any
+
+
+def test_A16_grad_gives_back_the_types_that_it_got() -> None:
+    def f(p: Any) -> Any:
+        return p["a"] * p["b"]
+
+    ordered = grad(f)(collections.OrderedDict(b=2.0, a=3.0))
+    assert ordered == collections.OrderedDict(b=3.0, a=2.0)
+    assert type(ordered) is collections.OrderedDict
+    default = grad(f)(collections.defaultdict(float, a=3.0, b=2.0))
+    assert (type(default), default["a"], default["new"]) == (collections.defaultdict, 2.0, 0.0)
+    for kind in (types.MappingProxyType, collections.UserDict, collections.Counter, dict):
+        slopes = grad(f)(kind({"a": 3.0, "b": 2.0}))  # type: ignore[operator]
+        assert type(slopes) is kind
+        assert dict(slopes) == {"a": 2.0, "b": 3.0}
+    assert grad(lambda p: p.x * p.y[0])(Point(2.0, [3.0])) == Point(3.0, [2.0])
+    assert isinstance(grad(lambda p: p.x * p.y)(Point(2.0, 3.0)), Point)
+    report = check_gradients(f, types.MappingProxyType({"a": 3.0, "b": 2.0}))
+    assert [row.name for row in report.operands] == ["p['a']", "p['b']"]
+
+
+# ---- A15: Python's names -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", ["microgradlike", "microgradlike.functions"])
+def test_A15_import_star_leaves_pythons_names_alone(module: str) -> None:
+    program = f"from {module} import *; print(*globals())"
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    names = [name for name in run.stdout.split() if not name.startswith("__")]
+    assert {"tanh", "where", "mean"} < {*names}
+    assert [name for name in names if hasattr(builtins, name)] == []
+
+
+def test_A15_they_are_reached_by_the_package() -> None:
+    for name in ("sum", "abs", "pow", "round", *FUNCTIONS):
+        assert getattr(mg, name) is FUNCTIONS[name]
+    assert mg.compile is compile
