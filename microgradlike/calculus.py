@@ -18,6 +18,7 @@ from microgradlike.checking import Comparison, Report, numeric_derivative, read_
 from microgradlike.engine import Value, equal, no_grad, recording, topological_order
 from microgradlike.flow import gradients
 from microgradlike.inputs import beside, describe, number, plain_array, unwrapped
+from microgradlike.leaving import depends, differentiated
 from microgradlike.rules import CustomRule
 from microgradlike.sweep import sent_to
 from microgradlike.tape import NAMES, ON_FLOATS, Condition, Tape, Traced, row_of
@@ -64,8 +65,10 @@ def grad(f: Callable[..., Any]) -> Callable[..., Any]:
         # f gets a copy of a Value: where it closes over the same one, that is not its argument.
         inputs = [v * 1.0 if isinstance(v, Value) else Value(number(v, "grad(f)")) for v in found]
         with recording():
-            out = _scalar(f(*_handed(arguments, iter(inputs))))
-            if nested:
+            with differentiated(inputs):
+                out = _scalar(f(*_handed(arguments, iter(inputs))))
+            # By numbers, but within a function that is differentiated by what out depends on, too.
+            if nested or (type(out) is not Traced and isinstance(out, Value) and depends(out)):
                 derivatives = _sweep(out, inputs, _slopes_as_values, Value)
             else:
                 derivatives = _sweep(out, inputs, sent_to, float)
@@ -346,7 +349,8 @@ def check_gradients(f: Callable[..., Any], at: Any) -> Report:
         raise ValueError("check_gradients got no number to check; give it the point as at=...")
     inputs = [Value(v) for v in point]
     with recording():
-        out = _scalar(f(*_handed(arguments, iter(inputs))), "checked")
+        with differentiated(inputs):
+            out = _scalar(f(*_handed(arguments, iter(inputs))), "checked")
         if not isinstance(out, Value):
             raise TypeError(f"f must return one Value to be checked, but returned {describe(out)}")
         by_engine = _by_backward(out, inputs)
@@ -643,6 +647,7 @@ def _listed(given: Any, what: str) -> list[Any]:
 def _points(
     f: Callable[..., Any], points: Any, domain: Any, names: list[str], seed: int
 ) -> list[tuple[float, ...]]:
+    points = unwrapped(points, "points")
     if isinstance(points, bool) or not isinstance(points, numbers.Integral):
         return _given_points(points, names)
     if points < 1:
@@ -680,7 +685,10 @@ def _given_points(points: Any, names: list[str]) -> list[tuple[float, ...]]:
 def _pairs(domain: Any, names: list[str]) -> list[tuple[float, float]]:
     """The lowest and the highest number for each argument."""
     try:
-        nested = [list(pair) if hasattr(pair, "__len__") else pair for pair in domain]
+        nested = [
+            list(pair) if hasattr(pair, "__len__") and not _is_one(pair) else pair
+            for pair in domain
+        ]
         if not any(isinstance(pair, list) for pair in nested):
             nested = [nested] * len(names)
         pairs = [(number(low, "domain"), number(high, "domain")) for low, high in nested]

@@ -217,8 +217,8 @@ class Report:
             lines += [
                 "",
                 "Every operator's own slope agrees, and their contributions sum up to the engine's",
-                f"gradient, so f depends on {names} in a way that was not recorded: by float(x),",
-                "x.data, x.detach() or no_grad, or by math.sin(x) instead of sin(x).",
+                f"gradient, so f depends on {names} in a way that was not recorded: by x.detach(),",
+                "by no_grad, or by what it keeps from one call to the next.",
             ]
         return "\n".join(lines)
 

@@ -35,8 +35,13 @@ def unseen(root: Value, seen: set[Value]) -> list[Value]:
                 order.append(node)
         else:
             opened.add(node)
-            path += [v for v in node.parents if v.op and v not in seen and v not in opened]
+            path += [v for v in _operations(node) if v not in seen and v not in opened]
     return order
+
+
+def _operations(node: Any) -> list[Any]:
+    """The operands that were computed themselves."""
+    return [v for v in (node._x, node._y) if getattr(v, "_rule", None) is not None]
 
 
 # ---- copy --------------------------------------------------------------------------------------
@@ -105,7 +110,7 @@ _local = _Local()
 def reduced(node: Value, protocol: Any) -> Any:
     """The answer to the pickler that asks how to make a node again."""
     pickler = _local.pickler()
-    if not node.op or (pickler and node in pickler.waiting):
+    if node._rule is None or (pickler and node in pickler.waiting):
         if pickler:
             pickler.waiting.discard(node)
         return object.__reduce_ex__(node, max(2, protocol))

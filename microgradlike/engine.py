@@ -20,8 +20,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, cast
 
-from microgradlike import copying
-from microgradlike import ops  # noqa: F401  (the generated methods call it)
+from microgradlike import (
+    copying,
+    leaving,
+    ops,  # noqa: F401  (the generated methods call it)
+)
 from microgradlike.inputs import (
     beside,  # noqa: F401
     constant,  # noqa: F401
@@ -127,8 +130,11 @@ class Value(Operations):
     def data(self) -> float:
         """The number. Write it only between passes: ``backward()`` uses the numbers as they are.
 
-        Whatever is written is kept as a float.
+        Whatever is written is kept as a float. While a function is differentiated, the number of
+        what depends on its inputs cannot be read.
         """
+        if leaving.running:
+            leaving.refuse(self, "reading .data", line_of_user_code)
         return self._data
 
     @data.setter
@@ -221,6 +227,8 @@ class Value(Operations):
                 "backward() within no_grad: no operation was recorded that the error could flow "
                 "back through; compute the result outside of the no_grad block"
             )
+        if leaving.running:
+            leaving.refuse(self, "backward(), whose gradients are numbers,", line_of_user_code)
         order = _visit(self)
         zero = self._grad  # that of all operations
         self._grad += 1.0  # the slope of a thing by itself
@@ -253,12 +261,18 @@ class Value(Operations):
         return self._data
 
     def __copy__(self) -> Value:
+        if leaving.running:
+            leaving.refuse(self, "a copy", line_of_user_code)
         return copying.shallow(self)
 
     def __deepcopy__(self, memo: dict[Any, Any]) -> Value:
+        if leaving.running:
+            leaving.refuse(self, "a copy", line_of_user_code)
         return copying.deep(self, memo)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
+        if leaving.running:
+            leaving.refuse(self, "a copy", line_of_user_code)
         return copying.reduced(self, protocol)
 
     def __repr__(self) -> str:
@@ -271,7 +285,9 @@ class Value(Operations):
     def __float__(self) -> float:
         if _watching and _mode.tape is not None:
             _mode.tape.refuse(self, "float(v)")
-        return self.data
+        if leaving.running:
+            leaving.refuse(self, "float(v), or a function of math,", line_of_user_code)
+        return self._data
 
     def __int__(self) -> int:
         return int(float(self))
