@@ -666,6 +666,7 @@ def _points(
 
 
 def _given_points(points: Any, names: list[str]) -> list[tuple[float, ...]]:
+    plain_array(points, "points")
     listed = _listed(points, "points")
     if not listed:
         raise ValueError("points is an empty list, so nothing would be tried; give at least one")

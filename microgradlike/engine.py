@@ -14,6 +14,7 @@ import numbers
 import operator
 import os
 import sys
+import sysconfig
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -733,16 +734,29 @@ def _call(node: Value) -> str:
     return f"{node.op}({', '.join(str(float(operand)) for operand in node.operands)})"
 
 
-def line_of_user_code() -> str:
-    """The line that called into this package, as file, number and text."""
-    frame = sys._getframe(1)
+def frame_of_user_code() -> Any:
+    """The frame that called into this package; what libraries did in between is passed over."""
+    frame: Any = sys._getframe(1)
     while frame.f_back and frame.f_code.co_filename.startswith((_HERE, FILENAME)):
         frame = frame.f_back
+    caller = frame
+    while frame and frame.f_code.co_filename.startswith(_LIBRARIES):
+        frame = frame.f_back
+    return frame or caller
+
+
+def line_of_user_code() -> str:
+    """The line that called into this package, as file, number and text."""
+    frame = frame_of_user_code()
     name, line = frame.f_code.co_filename, frame.f_lineno
     return f"{name}, line {line}: {linecache.getline(name, line).strip()}"
 
 
 _HERE = os.path.dirname(__file__)
+_LIBRARIES = (
+    *("<frozen", "<__array_function__", _HERE, FILENAME),
+    *{sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")},
+)
 
 
 # ---- Every row of the table becomes methods and rules ------------------------------------------

@@ -19,7 +19,7 @@ import numpy
 
 from microgradlike import ops
 from microgradlike.engine import Value, is_traced
-from microgradlike.inputs import beside, describe, number, plain_array, unwrapped
+from microgradlike.inputs import beside, describe, plain_array, unwrapped
 from microgradlike.ops import ALIASES, OPERATORS, Operator
 from microgradlike.tape import Condition, Traced
 
