@@ -41,7 +41,8 @@ def grad(f: Callable[..., Any]) -> Callable[..., Any]:
 
     Raises:
         TypeError: an argument holds something that is no number or is given by its name, or ``f``
-            returns no Value.
+            returns no Value; or a number that depends on the arguments leaves the graph in ``f``,
+            as by ``math.sin(x)``, ``float(x)`` or ``x.data``, where it would count as a constant.
 
     >>> grad(lambda x: x**3)(2.0)
     12.0
@@ -335,7 +336,8 @@ def check_gradients(f: Callable[..., Any], at: Any) -> Report:
             finite, or is different each time. The message is the report; it names the operands and
             the operators at fault, and says so where the point sits on a kink or where ``f``
             depends on an operand without recording it.
-        TypeError: ``at`` holds something that is no number, or ``f`` returns no Value.
+        TypeError: ``at`` holds something that is no number, ``f`` returns no Value, or a number
+            leaves the graph in it; see ``grad``.
         ValueError: ``at`` holds no number at all.
 
     >>> print(check_gradients(lambda x, y: x * y.exp(), (2.0, 0.0)))
@@ -489,7 +491,8 @@ def assert_derivation(
 
     Raises:
         AssertionError: they differ; the message shows both at the point where they differ most.
-        TypeError: an argument is not of the kind above.
+        TypeError: an argument is not of the kind above, or a number leaves the graph in ``f``; see
+            ``grad``.
         ValueError: the text cannot be read, ``f`` is not finite somewhere in the domain, or there
             is no point to try.
 
