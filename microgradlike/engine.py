@@ -113,7 +113,7 @@ class Value(Operations):
         if label:
             self.label = label
         if data is not self:
-            self._data = number(getattr(data, "_data", data), "Value(data)")
+            self._data = number(data._data if isinstance(data, Value) else data, "Value(data)")
             self._grad = 0.0
             self._rule = self._y = None
             self._x = 0.0
@@ -543,7 +543,7 @@ def custom(
     """
     if _mode.tape is not None:
         return _mode.tape.custom(value, tuple(parents), slopes, name)
-    out = Value(getattr(value, "_data", value))
+    out = Value(value._data if isinstance(value, Value) else value)
     _give_rule(out, parents, slopes, name)
     return out
 
