@@ -173,6 +173,14 @@ class Value(Operations):
         return self._rule.operator.name if self._rule else ""
 
     @property
+    def is_result(self) -> bool:
+        """Whether it was computed, also within ``no_grad``, where the operation is not kept.
+
+        A Value that you made yourself, which can be a parameter, is no result.
+        """
+        return self._rule is not None or self._y is not None
+
+    @property
     def operands(self) -> tuple[Value | float, ...]:
         """What the operation was given, in its order: Values, and floats for plain numbers."""
         return self._rule.operands(self) if self._rule else ()
@@ -250,10 +258,16 @@ class Value(Operations):
         self._grad = 0.0
 
     def detach(self) -> Value:
-        """A new leaf with the same number and label: the error does not flow through it."""
+        """The same number and label without the graph: the error does not flow through it.
+
+        Of a parameter it is a new leaf; of a result it stays a result, which is no parameter.
+        """
         if _watching and _mode.tape is not None:
             return _mode.tape.detach(self)
-        return Value(self._data, label=self.label)
+        out = Value(self._data, label=self.label)
+        if self.is_result:
+            out._y = _NOT_KEPT
+        return out
 
     def held(self) -> Any:
         """The number, to compute with as a constant; a traced Value, if the function is traced."""
@@ -601,6 +615,10 @@ class _Mode(threading.local):
 _mode = _Mode()
 
 
+#: Stands where the second operand would, in a result whose operation is not kept.
+_NOT_KEPT = 0.0
+
+
 def _watch(change: int) -> None:
     global _watching
     with _lock:
@@ -708,7 +726,7 @@ def _watched(
     out = new(kind)  # as quickly as where nobody watches
     out._data, out._grad = data, _fresh
     if _mode.paused:
-        out._rule, out._x, out._y = None, 0.0, None
+        out._rule, out._x, out._y = None, 0.0, _NOT_KEPT
         return out
     out._rule, out._x, out._y = rule, x, y
     if _mode.created is not None:

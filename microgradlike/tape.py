@@ -438,6 +438,10 @@ class Traced(Value, has_own_operators=True):
     def op(self) -> str:
         return str(NAMES[self.tape.code[self.node]])
 
+    @property
+    def is_result(self) -> bool:
+        return True
+
     def backward(self, *arguments: Any) -> None:
         self.tape.refuse(self, "backward()")
 
