@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
+import stat
 from pathlib import Path
 
 from microgradlike.inputs import describe
@@ -66,16 +68,19 @@ def _way_out(error: OSError) -> str:
     """What to do about a name under which nothing can be written."""
     if error.errno == errno.ENAMETOOLONG:
         return "choose a shorter name"
+    if error.errno == errno.ELOOP:
+        return "choose a name that is no link, or a link that leads to a file"
     if error.errno == errno.EEXIST:
         return "choose a folder: this is the name of a file"
     return "choose a folder that exists and that you may write to"
 
 
 def write(path: str | os.PathLike[str], content: bytes) -> Path:
-    """Write a whole file, or leave what was there.
+    """Write a whole file, or leave what was there, however this is interrupted.
 
     Args:
-        path: where to; its folder must exist.
+        path: where to; its folder must exist. A link is followed, and a file that is replaced hands
+            on its permissions.
         content: the bytes of the file.
 
     Returns:
@@ -85,15 +90,33 @@ def write(path: str | os.PathLike[str], content: bytes) -> Path:
         OSError: the file cannot be written there; the sentence says why and what to do.
     """
     path = Path(path)
-    # Not longer than a name may be, where the file's own is not.
-    temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
+        target = Path(os.path.realpath(path))
+        mode = _permissions(target)
+        # Its own for every writer, and not longer than a name may be where the file's is not.
+        temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.tmp")
+        try:
+            with open(temporary, "xb") as file:
+                if mode is not None:
+                    os.chmod(temporary, mode)
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())  # else a crash could leave the new name without content
+            os.replace(temporary, target)
+        except BaseException:  # an interrupt from the keyboard, too
+            with contextlib.suppress(OSError):  # where none could be made, there is none
+                temporary.unlink(missing_ok=True)
+            raise
     except OSError as error:
-        with contextlib.suppress(OSError):  # where none could be made, there is none
-            temporary.unlink(missing_ok=True)
         raise type(error)(
             f"cannot write {str(path)!r} ({error.strerror or error}); {_way_out(error)}"
         ) from error
     return path
+
+
+def _permissions(target: Path) -> int | None:
+    """Those of the file that is there, if there is one."""
+    try:
+        return stat.S_IMODE(os.stat(target).st_mode)
+    except FileNotFoundError:
+        return None

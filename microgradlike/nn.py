@@ -24,9 +24,10 @@ _RELU_LIKE = ("relu", "leaky_relu", "elu", "gelu", "silu")
 
 
 class Module:
-    """Anything with parameters: the leaf Values among its attributes, and those of its parts.
+    """Anything with parameters: the Values you made among its attributes, and those of its parts.
 
     It finds them in lists, tuples, dicts and NumPy arrays too (not in sets, which have no order).
+    A result that is kept, such as the last output, is no parameter; nor is one of ``no_grad``.
 
     >>> class Line(Module):
     ...     def __init__(self):
@@ -45,7 +46,7 @@ class Module:
         """
         names: set[str] = set()
         for name, part in _walk(self):
-            if isinstance(part, Value) and not part.op:
+            if isinstance(part, Value) and not part.is_result:
                 if name in names:
                     raise ValueError(
                         f"two parameters have the name {name!r}, so a saved file could keep only "
