@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy
@@ -20,7 +21,7 @@ class Optimizer:
     """What all optimisers share: the parameters, the learning rate, and taking a step.
 
     Args:
-        parameters: the Values to change.
+        parameters: the Values to change; one that is given twice counts once.
         lr: the learning rate, or a schedule: a function of the number of steps taken.
 
     Raises:
@@ -29,17 +30,9 @@ class Optimizer:
     """
 
     def __init__(self, parameters: Iterable[Value], lr: float | Schedule) -> None:
-        if not isinstance(parameters, Iterable):
-            raise TypeError(
-                "an optimiser takes a list of parameters, such as model.parameters(), "
-                f"but got {describe(parameters)}"
-            )
-        self.parameters = list(parameters)
+        self.parameters = _each_once(parameters, "an optimiser takes a list of parameters")
         if not self.parameters:
             raise ValueError("an optimiser needs parameters, but the list of them is empty")
-        for parameter in self.parameters:
-            if not isinstance(parameter, Value):
-                raise TypeError(f"a parameter is a Value, but got {describe(parameter)}")
         self.schedule = lr if callable(lr) else constant(lr)
         self.steps = 0
 
@@ -102,6 +95,76 @@ class Optimizer:
                 f"this step cannot be computed ({error}); lower the learning rate, "
                 "or shrink the gradient with clip_grad_norm"
             ) from error
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next steps depend on beside the parameters, as numbers and lists of them.
+
+        Those are the moments, the number of steps taken, at which a schedule stands, and the
+        options; ``lr`` is None where it comes from a schedule of your own, which is not kept. It
+        can be written as JSON, which keeps every digit. A training goes on exactly as if it had not
+        stopped, once a model and an optimiser of the same kind have been given their states.
+
+        >>> w = Value(1.0)
+        >>> optimizer = SGD([w], lr=0.1, momentum=0.9)
+        >>> w.grad = 2.0
+        >>> optimizer.step()
+        >>> optimizer.state_dict()["velocity"]
+        [2.0]
+        """
+        state = {"kind": type(self).__name__, "lr": _number_of(self.schedule)}
+        for name in self._kept():
+            kept = getattr(self, name)
+            state[name] = kept.tolist() if isinstance(kept, numpy.ndarray) else kept
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state that ``state_dict`` gave; the parameters keep their numbers.
+
+        Args:
+            state: of an optimiser of the same kind, with as many parameters, in the same order.
+
+        Raises:
+            TypeError: it is no such dict; nothing was changed.
+            ValueError: it is that of another kind, or of other parameters, or holds NaN or
+                infinity; nothing was changed.
+
+        >>> old, new = Adam([Value(1.0)], lr=0.1), Adam([Value(1.0)])
+        >>> new.load_state_dict(old.state_dict())
+        >>> new.lr
+        0.1
+        """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"a state is a dict that state_dict() gave, but got {describe(state)}")
+        names = {"kind", "lr", *self._kept()}
+        if state.get("kind") != type(self).__name__ or state.keys() != names:
+            raise ValueError(
+                f"a state of {type(self).__name__} is wanted, with {', '.join(sorted(names))}, but "
+                f"got one of {state.get('kind')} with {', '.join(sorted(map(str, state)))}"
+            )
+        kept = {name: self._loaded(name, state[name]) for name in self._kept()}
+        lr = state["lr"]
+        schedule = self.schedule if lr is None else constant(lr)
+        vars(self).update(kept, schedule=schedule)
+
+    def _kept(self) -> list[str]:
+        """The attributes that make up the state."""
+        return [name for name in vars(self) if name not in ("parameters", "schedule")]
+
+    def _loaded(self, name: str, given: Any) -> Any:
+        """An entry of a state: an array with a number for each parameter, or what it is."""
+        if isinstance(getattr(self, name), tuple):
+            return tuple(number(entry, f"{name} of a state") for entry in given)
+        if not isinstance(given, list):
+            return given
+        if len(given) != len(self.parameters):
+            raise ValueError(
+                f"{name} of the state has {len(given)} numbers for {len(self.parameters)} "
+                "parameters; load a state of an optimiser of the same parameters"
+            )
+        found = numpy.array([number(entry, f"{name} of a state") for entry in given])
+        if not numpy.isfinite(found).all():
+            raise ValueError(f"{name} of the state holds NaN or infinity; go back to an older one")
+        return found
 
     def _assign(self, data: list[float]) -> None:
         for parameter, number_ in zip(self.parameters, data, strict=True):
@@ -271,6 +334,7 @@ class RMSprop(Optimizer):
 
 
 # ---- Schedules: the learning rate as a function of the steps taken -----------------------------
+# They are functions of a module with their numbers bound to them: those can be pickled.
 
 
 def constant(lr: float) -> Schedule:
@@ -279,8 +343,17 @@ def constant(lr: float) -> Schedule:
     >>> constant(0.1)(1000)
     0.1
     """
-    lr = within("the learning rate", lr, 0, math.inf)
-    return lambda step: lr
+    return functools.partial(_constant, within("the learning rate", lr, 0, math.inf))
+
+
+def _constant(lr: float, step: int) -> float:
+    return lr
+
+
+def _number_of(schedule: Schedule) -> float | None:
+    """The learning rate, if it is the same at every step."""
+    is_constant = isinstance(schedule, functools.partial) and schedule.func is _constant
+    return schedule.args[0] if is_constant else None
 
 
 def step_decay(lr: float, every: int, factor: float = 0.1) -> Schedule:
@@ -293,7 +366,11 @@ def step_decay(lr: float, every: int, factor: float = 0.1) -> Schedule:
     lr = within("the learning rate", lr, 0, math.inf)
     every = int(within("every", every, 1, math.inf))
     factor = within("factor", factor, 0, math.inf)
-    return lambda step: lr * factor ** (step // every)
+    return functools.partial(_step_decay, lr, every, factor)
+
+
+def _step_decay(lr: float, every: int, factor: float, step: int) -> float:
+    return lr * factor ** (step // every)
 
 
 def cosine(lr: float, steps: int, floor: float = 0.0) -> Schedule:
@@ -308,11 +385,11 @@ def cosine(lr: float, steps: int, floor: float = 0.0) -> Schedule:
     lr = within("the learning rate", lr, 0, math.inf)
     steps = int(within("steps", steps, 1, math.inf))
     floor = within("floor", floor, 0, math.inf)
+    return functools.partial(_cosine, lr, steps, floor)
 
-    def schedule(step: int) -> float:
-        return floor + (lr - floor) * (1 + math.cos(math.pi * min(step / steps, 1))) / 2
 
-    return schedule
+def _cosine(lr: float, steps: int, floor: float, step: int) -> float:
+    return floor + (lr - floor) * (1 + math.cos(math.pi * min(step / steps, 1))) / 2
 
 
 def warm_up(lr: float | Schedule, steps: int) -> Schedule:
@@ -324,11 +401,11 @@ def warm_up(lr: float | Schedule, steps: int) -> Schedule:
     """
     after = lr if callable(lr) else constant(lr)
     steps = int(within("steps", steps, 1, math.inf))
+    return functools.partial(_warm_up, after, steps)
 
-    def schedule(step: int) -> float:
-        return after(0) * (step + 1) / steps if step < steps else after(step - steps)
 
-    return schedule
+def _warm_up(after: Schedule, steps: int, step: int) -> float:
+    return after(0) * (step + 1) / steps if step < steps else after(step - steps)
 
 
 # ---- Gradient clipping -------------------------------------------------------------------------
@@ -337,11 +414,16 @@ def warm_up(lr: float | Schedule, steps: int) -> Schedule:
 def clip_grad_norm(parameters: Iterable[Value], max_norm: float) -> float:
     """Shrink all gradients together so that their Euclidean norm is at most ``max_norm``.
 
+    Args:
+        parameters: the Values; one that is given twice counts once.
+        max_norm: a number from 0 up.
+
     Returns:
         The norm before.
 
     Raises:
-        TypeError, ValueError: ``max_norm`` is no number from 0 up.
+        TypeError, ValueError: ``max_norm`` is no number from 0 up, or there are no parameters, as
+            where a generator was used up before.
         FloatingPointError: a gradient, or their norm, is NaN or infinite; nothing was changed.
 
     >>> a, b = Value(0.0), Value(0.0)
@@ -351,7 +433,12 @@ def clip_grad_norm(parameters: Iterable[Value], max_norm: float) -> float:
     >>> round(a.grad, 6), round(b.grad, 6)
     (0.6, 0.8)
     """
-    parameters = list(parameters)
+    parameters = _each_once(parameters, "clip_grad_norm takes a list of parameters")
+    if not parameters:
+        raise ValueError(
+            "clip_grad_norm got no parameters; an iterator gives them only once: pass a list, such "
+            "as model.parameters()"
+        )
     gradient = numpy.array([parameter.grad for parameter in parameters])
     norm, clipped = clipped_gradient(parameters, gradient, max_norm)
     for parameter, grad in zip(parameters, clipped.tolist(), strict=True):
@@ -367,8 +454,7 @@ def clipped_gradient(
     Raises:
         TypeError, ValueError, FloatingPointError: as for ``clip_grad_norm``.
     """
-    if not number(max_norm, "max_norm") >= 0:
-        raise ValueError(f"max_norm is a number from 0 up, but got {max_norm}")
+    check_norm(max_norm)
     _refuse_infinite(parameters, gradient)
     norm = math.hypot(*gradient.tolist())
     if math.isinf(norm):
@@ -380,6 +466,24 @@ def clipped_gradient(
 
 
 # ---- Bad input ---------------------------------------------------------------------------------
+
+
+def check_norm(max_norm: Any) -> None:
+    """TypeError or ValueError, unless a gradient can be shrunk to this norm."""
+    if not number(max_norm, "max_norm") >= 0:
+        raise ValueError(f"max_norm is a number from 0 up, but got {max_norm}")
+
+
+def _each_once(parameters: Any, wanted: str) -> list[Value]:
+    """The parameters, each once; TypeError, in the words of what is wanted, if they are none."""
+    if not isinstance(parameters, Iterable):
+        raise TypeError(f"{wanted}, such as model.parameters(), but got {describe(parameters)}")
+    found: dict[Value, None] = {}
+    for parameter in parameters:
+        if not isinstance(parameter, Value):
+            raise TypeError(f"a parameter is a Value, but got {describe(parameter)}")
+        found[parameter] = None
+    return list(found)
 
 
 def _refuse_infinite(parameters: Sequence[Value], gradient: Array) -> None:

@@ -134,7 +134,7 @@ def fit(
     if seed is not None:
         _check_count("seed", seed, least=0)
     if clip_norm is not None:
-        optim.clip_grad_norm((), clip_norm)  # nothing to clip: it only refuses a bad norm
+        optim.check_norm(clip_norm)
     optimizer = _optimizer(model, optimizer)
     metric = metric or _accuracy(loss)
     history = History(metric_name=getattr(metric, "__name__", "metric") if metric else "")
