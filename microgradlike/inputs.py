@@ -43,11 +43,7 @@ def unwrapped(value: Any, what: str) -> Any:
 
 def plain_array(array: Any, what: str) -> None:
     """TypeError, naming ``what``, for a masked array or a matrix: these have rules of their own."""
-    if isinstance(array, numpy.ma.MaskedArray):
-        raise TypeError(
-            f"{what} is a masked array, whose masked entries would be used as they are; "
-            "say what they count as, such as column.filled(numpy.nan)"
-        )
+    _refuse_masked(array, what)
     if isinstance(array, numpy.matrix):
         raise TypeError(
             f"{what} is a numpy.matrix, in which * and ** do not work on each element; "
@@ -71,6 +67,48 @@ def function(name: str, value: Any) -> None:
             f"{name} is a function, or an object that can be called, "
             f"but got {describe(value)}; pass the function itself"
         )
+
+
+def array_of_numbers(given: Any, name: str) -> Any:
+    """What was given as an array of numbers of any kind; a matrix is an array of two dimensions.
+
+    Raises:
+        TypeError: it is none, in words that begin with its name.
+    """
+    _refuse_masked(given, name)
+    if hasattr(given, "toarray"):
+        raise TypeError(
+            f"{name} is an array of numbers, but got a sparse {type(given).__name__}; "
+            "x.toarray() makes an array of it"
+        )
+    try:
+        return numpy.asarray(given)
+    except ValueError:
+        raise TypeError(f"{name} is an array of numbers, but its lists differ in length") from None
+
+
+def _refuse_masked(given: Any, name: str) -> None:
+    if _is_masked(given):
+        raise TypeError(
+            f"{name} is a masked array or holds one, whose masked entries would be used as they "
+            "are; say what they count as, such as x.filled(numpy.nan)"
+        )
+
+
+def _is_masked(given: Any) -> bool:
+    """Whether something is a masked array, or a list, of lists perhaps, that holds one."""
+    if not isinstance(given, list | tuple):
+        return isinstance(given, numpy.ma.MaskedArray)
+    kinds = set(map(type, given))  # quick: the lists of numbers are long
+    if any(issubclass(kind, numpy.ma.MaskedArray) for kind in kinds):
+        return True
+    return any(issubclass(kind, list | tuple) for kind in kinds) and any(map(_is_masked, given))
+
+
+def told(value: Any) -> Any:
+    """What to say of a number in a message: of a Value the number, also where it is traced."""
+    found = getattr(value, "number", None)
+    return found if found is not None else getattr(value, "data", value)
 
 
 def describe(value: Any) -> str:

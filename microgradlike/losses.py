@@ -13,12 +13,12 @@ import numpy
 
 from microgradlike import functions as f
 from microgradlike.engine import Value
-from microgradlike.inputs import describe, number, unwrapped
+from microgradlike.inputs import describe, number, told, unwrapped
 
 
 def _elementwise(name: str, loss: Callable[[Any, Any], Any], output: Any, target: Any) -> Any:
     """``loss`` of two numbers, or its mean over two lists of one length."""
-    outputs, targets = (list(v) if _is_list(v) else [v] for v in (output, target))
+    outputs, targets = (list(v) if is_list(v) else [v] for v in (output, target))
     if len(outputs) != len(targets) or not outputs:
         raise ValueError(
             f"{name} takes as many targets as outputs, but got {len(outputs)} and {len(targets)}"
@@ -29,7 +29,8 @@ def _elementwise(name: str, loss: Callable[[Any, Any], Any], output: Any, target
     return errors[0] if len(errors) == 1 else f.mean(errors)
 
 
-def _is_list(value: Any) -> bool:
+def is_list(value: Any) -> bool:
+    """Whether there are several outputs or targets, not one."""
     if getattr(value, "shape", None) == ():  # one number
         return False
     return isinstance(value, Iterable) and not isinstance(value, str)
@@ -83,7 +84,8 @@ def hinge(score: Any, label: Any) -> Any:
     def loss(s: Any, label: Any) -> Any:
         if label not in (-1, 1):
             raise ValueError(
-                f"hinge takes the labels -1 and +1, but got {label}; turn 0 and 1 into 2 * y - 1"
+                f"hinge takes the labels -1 and +1, but got {told(label)}; "
+                "turn 0 and 1 into 2 * y - 1"
             )
         return f.relu(f.sub(1.0, f.mul(label, s)))
 
@@ -107,7 +109,7 @@ def binary_cross_entropy(logit: Any, target: Any) -> Any:
 
     def loss(z: Any, t: Any) -> Any:
         if not 0 <= t <= 1:
-            raise ValueError(f"binary_cross_entropy takes targets from 0 to 1, but got {t}")
+            raise ValueError(f"binary_cross_entropy takes targets from 0 to 1, but got {told(t)}")
         if t in (0, 1) and not isinstance(t, Value):
             return f.softplus(z if t == 0 else f.neg(z))
         return f.add(f.mul(t, f.softplus(f.neg(z))), f.mul(f.sub(1.0, t), f.softplus(z)))
@@ -129,22 +131,24 @@ def cross_entropy(logits: Sequence[Any], label: Any) -> Any:
     >>> round(cross_entropy([0.0, 0.0], 1), 6)
     0.693147
     """
-    if not _is_list(logits) or getattr(logits, "ndim", 1) > 1:
+    if not is_list(logits) or getattr(logits, "ndim", 1) > 1:
         raise TypeError(
             "cross_entropy takes a list with one logit for each class; "
             "for a single logit use binary_cross_entropy"
         )
     label = unwrapped(label, "the label of cross_entropy")
     if isinstance(label, Value):
-        whole = label == f.floor(label)
+        whole = f.sub(label, f.floor(label)) == 0
     elif isinstance(label, bool | numpy.bool_):  # which of two classes is True, nobody said
         whole = False
     else:
         whole = number(label, "the label of cross_entropy").is_integer()
     if not whole:
-        raise TypeError(f"the label of cross_entropy is an integer, but got {describe(label)}")
+        raise TypeError(
+            f"the label of cross_entropy is an integer, but got {describe(told(label))}"
+        )
     if not 0 <= label < len(logits):
-        raise ValueError(f"cross_entropy has {len(logits)} logits, but the label is {label}")
+        raise ValueError(f"cross_entropy has {len(logits)} logits, but the label is {told(label)}")
     if not isinstance(label, Value):
         return f.sub(f.logsumexp(logits), logits[int(label)])
     right = f.sum([f.where(label == k, logit, 0.0) for k, logit in enumerate(logits)])

@@ -64,11 +64,14 @@ class Module:
         for parameter in self.parameters():
             parameter.grad = 0.0
 
+    def modules(self) -> Iterator[Module]:
+        """This module, and each of its parts that is a Module, once."""
+        return (part for _, part in _walk(self) if isinstance(part, Module))
+
     def train(self, mode: bool = True) -> None:
         """Tell this module and its parts, in ``.training``, that they are being trained."""
-        for _, part in _walk(self):
-            if isinstance(part, Module):
-                part.training = mode
+        for module in self.modules():
+            module.training = mode
 
     def eval(self) -> None:
         """Tell this module and its parts that they are used, not trained: ``train(False)``."""

@@ -352,8 +352,9 @@ def _constant(lr: float, step: int) -> float:
 
 def _number_of(schedule: Schedule) -> float | None:
     """The learning rate, if it is the same at every step."""
-    is_constant = isinstance(schedule, functools.partial) and schedule.func is _constant
-    return schedule.args[0] if is_constant else None
+    if isinstance(schedule, functools.partial) and schedule.func is _constant:
+        return float(schedule.args[0])
+    return None
 
 
 def step_decay(lr: float, every: int, factor: float = 0.1) -> Schedule:

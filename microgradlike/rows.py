@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy
 import numpy.typing
 
-from microgradlike.inputs import describe, plain_array
+from microgradlike.inputs import array_of_numbers, describe
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 
@@ -190,10 +190,10 @@ class Rows:
 def floats(given: Any, wanted: str) -> Array:
     """What was given as an array of floats; TypeError if it is not what is wanted."""
     try:
-        found = numpy.asarray(given)
-        if found.dtype.kind not in "biuf" or isinstance(given, numpy.ma.MaskedArray):
-            raise ValueError
-    except ValueError:
+        found = array_of_numbers(given, "it")
+        if found.dtype.kind not in "biuf":
+            raise TypeError
+    except TypeError:
         kind = "a masked array" if isinstance(given, numpy.ma.MaskedArray) else describe(given)
         raise TypeError(f"{wanted}, but got {kind}") from None
     as_floats: Array = found.astype(float, copy=False)
@@ -207,13 +207,7 @@ def _is_file(column: Any) -> bool:
 
 
 def _array(column: Any, place: int) -> Any:
-    plain_array(column, f"argument {place}")
-    try:
-        array = numpy.asarray(column)
-    except ValueError:
-        raise TypeError(
-            f"argument {place} is an array of numbers, but its lists differ in length"
-        ) from None
+    array = array_of_numbers(column, f"argument {place}")
     if array.dtype.kind not in "biuf":
         given = "" if isinstance(column, numpy.ndarray) else f"{describe(column)}, "
         raise TypeError(

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import math
-import random
-import warnings
 from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy
-import numpy.typing
 
-from microgradlike import losses, optim
-from microgradlike.compiled import Compiled
+from microgradlike import optim
 from microgradlike.engine import Value, is_detecting, no_grad
-from microgradlike.inputs import describe, function
+from microgradlike.inputs import array_of_numbers, describe, function, told
+from microgradlike.learning import (
+    ACCURACY,
+    Eager,
+    Examples,
+    Loss,
+    Metric,
+    Replayed,
+    Trial,
+    as_value,
+    measure,
+    measured,
+    mode,
+    undrawn,
+)
 from microgradlike.nn import Module
-
-Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
-Loss: TypeAlias = Callable[[Any, Any], Any]
-Metric: TypeAlias = Callable[[Any, Any], float]
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,7 @@ def fit(
 
     However the training ends, a ``Module`` is left as one to be used: ``eval()``.
 
+    >>> from microgradlike import losses
     >>> from microgradlike.nn import MLP
     >>> history = fit(
     ...     MLP(1, [1], seed=0), [[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0], loss=losses.mse,
@@ -119,9 +126,9 @@ def fit(
     >>> history.loss[-1] < history.loss[0]
     True
     """
-    X, y = _examples(X, y)
+    data = _examples(X, y)
     held_out = None if validation is None else _examples(*_pair(validation), "validation ")
-    parts = [(X, y)] if held_out is None else [(X, y), held_out]
+    parts = [data] if held_out is None else [data, held_out]
     _check_functions(model=model, loss=loss, metric=metric, penalty=penalty)
     _check_count("epochs", epochs)
     _check_count("batch_size", batch_size)
@@ -135,34 +142,41 @@ def fit(
         _check_count("seed", seed, least=0)
     if clip_norm is not None:
         optim.check_norm(clip_norm)
-    optimizer = _optimizer(model, optimizer)
+    _check_optimizer(model, optimizer)
     metric = metric or _accuracy(loss)
     history = History(metric_name=getattr(metric, "__name__", "metric") if metric else "")
 
-    shuffle = numpy.random.default_rng(seed)
+    shuffle = None if seed is None else numpy.random.default_rng(seed)
+    known = _parameters(model)  # one that the optimizer lacks stays as it is on purpose
+    compiled = compiled and not is_detecting()  # which is about the operations of the engine
+    work: Eager | Replayed | None = None
+    best: list[float] | None = None
     best_loss, waited = math.inf, 0
-    work: Any = _Eager(model, loss, metric, penalty, clip_norm, optimizer)
     try:
-        _rehearse(model, parts, loss, metric, penalty)
+        trials = _rehearse(model, parts, loss, metric, penalty, compiled)
+        if optimizer is None:  # what the model makes at its first call is trained, too
+            optimizer = optim.Adam(model.parameters(), lr=3e-3)
+        work = eager = Eager(model, loss, metric, penalty, clip_norm, optimizer, data, known)
         if record is not None:
             history.model = model
             history.records.append(Record(0, model.state_dict()))
-        with _bar(epochs, progress) as show, _mode(model, training=True):
-            if compiled and not is_detecting():  # which is about the operations of the engine
-                work = _compiled(work, parts)
+        with _bar(epochs, progress) as show, mode(model, training=True):
+            if compiled:
+                work = Replayed(eager, parts, trials)
             best = work.state()
             for _ in range(epochs):
-                order = range(len(X)) if seed is None else shuffle.permutation(len(X)).tolist()
+                order: Any = range(len(data.X))
+                if shuffle is not None:
+                    order = shuffle.permutation(len(data.X)).tolist()
                 sums = numpy.zeros(2)
-                for start in range(0, len(X), batch_size):
-                    batch = order[start : start + batch_size]
-                    sums += work.learn([X[i] for i in batch], [y[i] for i in batch])
-                _record(history, "", sums / len(X))
-                watched = history.loss
+                for start in range(0, len(order), batch_size):
+                    sums += work.learn(order[start : start + batch_size])
+                _record(history, "", sums / len(order))
+                watched, last = history.loss, data.X[order[-1]]
                 if held_out is not None:
-                    with _mode(model, training=False):
-                        _record(history, "validation_", work.measure(*held_out))
-                    watched = history.validation_loss
+                    with mode(model, training=False):
+                        _record(history, "validation_", work.measure(held_out))
+                    watched, last = history.validation_loss, held_out.X[-1]
                 show(history)
                 if record is not None and len(history.loss) % record == 0:
                     work.write()
@@ -174,10 +188,14 @@ def fit(
                 if patience is not None and waited >= patience:
                     history.stopped = f"no better loss in {patience} epochs"
                     break
+            work.finish(last)
     except KeyboardInterrupt:
         history.stopped = "interrupted from the keyboard"
     finally:
-        work.write(best if patience is not None else None)
+        if work is not None:
+            work.write(best if patience is not None else None)
+            if isinstance(model, Module):
+                model.eval()
     return history
 
 
@@ -185,6 +203,8 @@ def evaluate(
     model: Any, X: Any, y: Any, loss: Loss, metric: Metric | None = None
 ) -> tuple[float, float]:
     """The mean loss and the mean metric over examples, without recording a graph.
+
+    A ``Module`` is used as by ``eval()``, and left in the mode that it had.
 
     Args:
         model, X, y, loss, metric: as for ``fit``.
@@ -195,208 +215,20 @@ def evaluate(
     Raises:
         TypeError, ValueError: bad input, or a loss or metric that is no number.
 
+    >>> from microgradlike import losses
     >>> evaluate(lambda x: Value(x[0]), [[1.0], [-2.0]], [1, 1], losses.hinge)
     (1.5, 0.5)
     """
-    X, y = _examples(X, y)
+    data = _examples(X, y)
     _check_functions(model=model, loss=loss, metric=metric)
-    metric = metric or _accuracy(loss)
-    sums = numpy.zeros(2)
-    with no_grad():
-        for x, target in zip(X, y, strict=True):
-            output = model(x)
-            error = _float("the loss of one example", loss(output, target))
-            sums += error, _measure(metric, output, target)
-    mean_loss, mean_metric = (sums / len(X)).tolist()
-    return mean_loss, mean_metric
-
-
-# ---- Two ways to do the same work --------------------------------------------------------------
-
-
-class _Eager:
-    """Learning and measuring, example by example."""
-
-    def __init__(
-        self,
-        model: Any,
-        loss: Loss,
-        metric: Metric | None,
-        penalty: Callable[[], Value] | None,
-        clip_norm: float | None,
-        optimizer: optim.Optimizer,
-    ) -> None:
-        self.model, self.loss, self.metric, self.penalty = model, loss, metric, penalty
-        self.clip_norm, self.optimizer = clip_norm, optimizer
-
-    def learn(self, X: Sequence[Any], y: Sequence[Any]) -> Array:
-        """One step of the optimiser; the sums of loss and metric over the batch."""
-        self.optimizer.zero_grad()
-        sums = numpy.zeros(2)
-        for x, target in zip(X, y, strict=True):
-            output = self.model(x)
-            error = _value("the loss of one example", self.loss(output, target))
-            (error / len(X)).backward()  # one example's graph at a time: leaves accumulate
-            sums += error.data, _measure(self.metric, output, target)
-        if self.penalty is not None:
-            error = _value("the penalty", self.penalty())
-            error.backward()
-            sums[0] += error.data * len(X)
-        _refuse_infinite(sums[0])
-        if self.clip_norm is not None:
-            optim.clip_grad_norm(self.optimizer.parameters, self.clip_norm)
-        self.optimizer.step()
-        return sums
-
-    def measure(self, X: Any, y: Any) -> tuple[float, float]:
-        """The means of loss and metric."""
-        return evaluate(self.model, X, y, self.loss, self.metric)
-
-    def state(self) -> list[float]:
-        """The numbers of the parameters."""
-        return [parameter.data for parameter in self.optimizer.parameters]
-
-    def write(self, state: list[float] | None = None) -> None:
-        """Give the parameters the numbers of a state."""
-        if state is not None:
-            self.optimizer._assign(state)
-
-
-class _Replayed:
-    """The same with a compiled function, on flat arrays; the Values are written at the end.
-
-    Raises:
-        Exception: model, loss or penalty cannot be replayed.
-    """
-
-    def __init__(self, eager: _Eager, parts: Sequence[tuple[Any, Any]]) -> None:
-        self.eager, self.optimizer = eager, eager.optimizer
-        self.single = True
-        self.penalised = eager.penalty is not None
-        self.compiled = Compiled(self._example, sending=1 + self.penalised)
-        self.compiled.trace(*parts[0]).check_repeatable()
-        self.used = Compiled(self._example, sending=0)  # a model may be another one when it is used
-        with _mode(eager.model, training=False):
-            for part in parts[1:]:
-                self.used.trace(*part)
-        self.theta = numpy.array(eager.state())
-        places = {parameter: k for k, parameter in enumerate(self.optimizer.parameters)}
-        self.places = {c: _Places(c, places) for c in (self.compiled, self.used) if c.traced}
-
-    def _example(self, x: Any, target: Any) -> list[Value]:
-        """The loss of one example, the penalty, and the outputs, for the metric."""
-        output = self.eager.model(x)
-        error = _value("the loss of one example", self.eager.loss(output, target))
-        found = [error]
-        if self.eager.penalty is not None:
-            found.append(_value("the penalty", self.eager.penalty()))
-        self.single = isinstance(output, Value)
-        if self.eager.metric is not None:
-            found += [output] if self.single else list(output)
-        return found
-
-    def learn(self, X: Sequence[Any], y: Sequence[Any]) -> Array:
-        share = [1 / len(X)] * (1 + self.penalised)
-        places = self.places[self.compiled]
-        results, found = self.compiled.run(places.theta(self.theta), (X, y), share)
-        sums = self._sums(results, y)
-        if self.penalised:
-            sums[0] += results[:, 1].sum()
-        _refuse_infinite(sums[0])
-        gradient = numpy.zeros(len(self.theta))
-        gradient[places.theirs] = found[places.mine]
-        if self.eager.clip_norm is not None:
-            _, gradient = optim.clipped_gradient(
-                self.optimizer.parameters, gradient, self.eager.clip_norm
-            )
-        self.theta = self.optimizer.next_theta(self.theta, gradient)
-        return sums
-
-    def measure(self, X: Any, y: Any) -> tuple[float, float]:
-        results, _ = self.used.run(self.places[self.used].theta(self.theta), (X, y))
-        loss, metric = (self._sums(results, y) / len(results)).tolist()
-        return loss, metric
-
-    def _sums(self, results: Array, y: Sequence[Any]) -> Array:
-        if (metric := self.eager.metric) is None:
-            return numpy.array([results[:, 0].sum(), math.nan])
-        outputs: Any = results[:, 1 + self.penalised :].tolist()
-        if metric not in _ACCURACY.values():  # a metric of the user's own may work with Values
-            outputs = [[Value(number) for number in row] for row in outputs]
-        if self.single:
-            outputs = [row[0] for row in outputs]
-        metrics = [_measure(metric, out, target) for out, target in zip(outputs, y, strict=True)]
-        return numpy.array([results[:, 0].sum(), numpy.sum(metrics)])
-
-    def state(self) -> list[float]:
-        return list(self.theta.tolist())
-
-    def write(self, state: list[float] | None = None) -> None:
-        self.optimizer._assign(self.theta.tolist() if state is None else state)
-
-
-class _Places:
-    """Where each parameter of a compiled function stands among those of the optimiser.
-
-    One that is not trained keeps its number.
-    """
-
-    def __init__(self, compiled: Compiled, places: dict[Value, int]) -> None:
-        own = compiled.parameters
-        self.fixed = compiled.theta()
-        self.mine = numpy.array([k for k, p in enumerate(own) if p in places], int)
-        self.theirs = numpy.array([places[p] for p in own if p in places], int)
-
-    def theta(self, theirs: Array) -> Array:
-        self.fixed[self.mine] = theirs[self.theirs]
-        return self.fixed
-
-
-def _compiled(eager: Any, parts: Sequence[tuple[Any, Any]]) -> Any:
-    """The compiled way, if model, loss and penalty can be replayed."""
-    dice = random.getstate(), numpy.random.get_state()
-    try:
-        return _Replayed(eager, parts)
-    except Exception as error:  # whatever model and loss do with a traced Value
-        random.setstate(dice[0])  # as if it had not been tried
-        numpy.random.set_state(dice[1])
-        warnings.warn(
-            f"fit trains example by example, which is slow, since it cannot compile this: {error}",
-            RuntimeWarning,
-            stacklevel=3,
-        )
-        return eager
-
-
-def _refuse_infinite(loss: float) -> None:
-    if not math.isfinite(loss):
-        raise FloatingPointError(
-            f"the loss of a batch is {loss}; lower the learning rate, set clip_norm, or find "
-            "the operation with detect_anomaly()"
-        )
-
-
-def _measure(metric: Metric | None, output: Any, target: Any) -> float:
-    return _float("the metric of one example", metric(output, target)) if metric else math.nan
+    with mode(model, training=False):
+        return measure(model, data, loss, metric or _accuracy(loss))
 
 
 def _record(history: History, prefix: str, means: Any) -> None:
     getattr(history, f"{prefix}loss").append(float(means[0]))
     if history.metric_name:
         getattr(history, f"{prefix}metric").append(float(means[1]))
-
-
-@contextlib.contextmanager
-def _mode(model: Any, *, training: bool) -> Iterator[None]:
-    """Within this block a Module is told that it is trained, or used; after it, the opposite."""
-    if not isinstance(model, Module):
-        yield
-        return
-    model.train(training)
-    try:
-        yield
-    finally:
-        model.train(not training)
 
 
 @contextlib.contextmanager
@@ -423,37 +255,15 @@ def _bar(epochs: int, progress: bool) -> Iterator[Callable[[History], None]]:
         yield show
 
 
-# ---- Accuracy, for the losses that take class labels -------------------------------------------
-
-
-def _sign_accuracy(output: Any, target: Any) -> float:
-    """The share of scores on the right side of zero, for targets -1 / +1 or 0 / 1."""
-    outputs, targets = (v if isinstance(v, list) else [v] for v in (output, target))
-    right = [(o > 0) == (t > 0.5) for o, t in zip(outputs, targets, strict=True)]
-    return float(sum(right) / len(right))
-
-
-def _argmax_accuracy(output: Any, target: Any) -> float:
-    return float(max(range(len(output)), key=output.__getitem__) == target)
-
-
-_sign_accuracy.__name__ = _argmax_accuracy.__name__ = "accuracy"
-_ACCURACY: dict[Loss, Metric] = {
-    losses.hinge: _sign_accuracy,
-    losses.binary_cross_entropy: _sign_accuracy,
-    losses.cross_entropy: _argmax_accuracy,
-}
-
-
 def _accuracy(loss: Loss) -> Metric | None:
     # Not every callable can be looked up in a dict: a dataclass has no hash.
-    return next((metric for known, metric in _ACCURACY.items() if known is loss), None)
+    return next((metric for known, metric in ACCURACY.items() if known is loss), None)
 
 
 # ---- Bad input ---------------------------------------------------------------------------------
 
 
-def _examples(X: Any, y: Any, prefix: str = "") -> tuple[list[Any], list[Any]]:
+def _examples(X: Any, y: Any, prefix: str = "") -> Examples:
     """X and y as lists of one length, checked to be finite numbers."""
     X = _array(X, f"{prefix}X", "turn categories into numbers")
     y = _array(y, f"{prefix}y", "number the classes: numpy.unique(y, return_inverse=True)[1]")
@@ -468,21 +278,27 @@ def _examples(X: Any, y: Any, prefix: str = "") -> tuple[list[Any], list[Any]]:
         )
     if not X.size:
         raise ValueError(f"there is nothing to learn from: {prefix}X has the shape {X.shape}")
-    return X.astype(float).tolist(), y.tolist()
+    X = X.astype(float)
+    return Examples(X.tolist(), y.tolist(), (X, y.astype(float)))
 
 
 def _array(data: Any, name: str, otherwise: str) -> Any:
-    try:
-        array = numpy.asarray(data)
-    except ValueError:
-        raise TypeError(f"{name} is an array of numbers, but its lists differ in length") from None
+    array = array_of_numbers(data, name)
     if array.dtype == bool:
         array = array.astype(int)
     if array.dtype.kind not in "iuf":
+        if array.dtype == object and hasattr(data, "to_numpy"):
+            otherwise = (
+                f"of columns that may lack entries, {name}.to_numpy(float, na_value=numpy.nan) "
+                f"makes numbers; {otherwise}"
+            )
         raise TypeError(
             f"{name} is an array (or equally long lists) of numbers, but its dtype is "
             f"{array.dtype}; {otherwise}"
         )
+    if array.dtype.kind == "f":
+        with numpy.errstate(over="ignore"):
+            array = array.astype(float)  # a longer float may hold more than a float can
     if not numpy.isfinite(array).all():
         raise ValueError(f"{name} contains NaN or infinity; remove or replace those examples")
     return array
@@ -509,15 +325,15 @@ def _check_count(name: str, count: Any, least: int = 1) -> None:
         raise ValueError(f"{name} is an integer of at least {least}, but got {describe(count)}")
 
 
-def _optimizer(model: Any, optimizer: Any) -> optim.Optimizer:
-    """The optimiser that was given, checked to be one of this model, or else the default."""
+def _check_optimizer(model: Any, optimizer: Any) -> None:
+    """Whether it is an optimiser of this model, or the default one can be made."""
     if optimizer is None:
         if not hasattr(model, "parameters"):
             raise TypeError(
                 "the model has no parameters() for the default optimizer to train; "
                 "give an optimizer of the Values that it is to change"
             )
-        return optim.Adam(model.parameters(), lr=3e-3)
+        return
     if not isinstance(optimizer, optim.Optimizer):
         raise TypeError(
             "optimizer is an optimiser such as optim.SGD(model.parameters(), lr=0.1), "
@@ -528,37 +344,47 @@ def _optimizer(model: Any, optimizer: Any) -> optim.Optimizer:
             "none of the optimizer's parameters belongs to the model; "
             "make it from model.parameters() of the model that is trained"
         )
-    return optimizer
 
 
-def _value(what: str, value: Any) -> Value:
-    if not isinstance(value, Value):
-        raise TypeError(
-            f"{what} is a Value, so that there is a slope to follow, but got {describe(value)}"
-        )
-    return value
+def _parameters(model: Any) -> list[Value]:
+    """Those that a model says it has."""
+    found = model.parameters() if callable(getattr(model, "parameters", None)) else ()
+    return [parameter for parameter in found if isinstance(parameter, Value)]
 
 
-def _float(what: str, value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{what} is a number, but got {describe(value)}") from None
+#: Where all of it is to be replayed, the loss of the first output is compared for so many targets,
+#: and that of so many other outputs for fewer.
+_TARGETS, _OUTPUTS, _FEWER = 1000, 3, 64
 
 
 def _rehearse(
     model: Any,
-    parts: Sequence[tuple[list[Any], list[Any]]],
+    parts: Sequence[Examples],
     loss: Loss,
     metric: Metric | None,
     penalty: Callable[[], Value] | None,
-) -> None:
+    compiled: bool,
+) -> list[list[Trial]]:
     """Try an output against every target, so that what does not fit is found before training."""
-    with no_grad():
-        for X, y in parts:
-            output = model(X[0])
-            for target in numpy.unique(y, axis=0).tolist():
-                _value("the loss of one example", loss(output, target))
-                _measure(metric, output, target)
-        if penalty is not None:
-            _value("the penalty", penalty())
+    trials: list[list[Trial]] = []
+    for part in parts:
+        trials.append([])
+        targets = numpy.unique(part.y, axis=0).tolist()
+        with no_grad():
+            output = model(part.X[0])
+            for target in targets:
+                error = as_value("the loss of one example", loss(output, target))
+                measured(metric, output, target)
+                trials[-1].append(Trial(output, target, error.data))
+        if compiled:
+            trials[-1] = trials[-1][:: 1 + len(targets) // _TARGETS]
+            last = len(part.X) - 1
+            with no_grad(), undrawn():
+                for place in {last * k // _OUTPUTS for k in range(1, _OUTPUTS + 1)} - {0}:
+                    output = model(part.X[place])
+                    for target in targets[:: 1 + len(targets) // _FEWER]:
+                        trials[-1].append(Trial(output, target, told(loss(output, target))))
+    if penalty is not None:
+        with no_grad():
+            as_value("the penalty", penalty())
+    return trials

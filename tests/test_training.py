@@ -521,7 +521,7 @@ def test_the_number_of_a_parameter_is_not_frozen() -> None:
         def __call__(self, x: Any) -> Any:
             return self.w * x[0] / self.w.data
 
-    with pytest.warns(RuntimeWarning, match=r"such as p\.data of a parameter"):
+    with pytest.warns(RuntimeWarning, match=r"reading \.data of a parameter"):
         fit(Scaled(), [[1.0], [2.0]], [1.0, 3.0], loss=losses.mse, epochs=2, progress=False)
 
 

@@ -1,0 +1,713 @@
+"""Learning from a batch, and measuring: example by example, or replayed for all of them at once.
+
+``Eager`` is the plain way. ``Replayed`` does the same with a compiled function, and nobody is to
+notice: whoever reads a parameter sees the number that it has then, an optimiser of the user's own
+is used as it is, and what cannot be replayed is done example by example, from the same place on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import random
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy
+import numpy.typing
+
+from microgradlike import losses, optim
+from microgradlike.compiled import Compiled
+from microgradlike.engine import Value, is_traced, no_grad, topological_order
+from microgradlike.inputs import describe, told
+from microgradlike.nn import Module
+from microgradlike.reach import Held, reads_no_value
+from microgradlike.recording import FILENAME
+from microgradlike.tape import TracingError, trace
+from microgradlike.typeset import counted
+
+Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
+Loss: TypeAlias = Callable[[Any, Any], Any]
+Metric: TypeAlias = Callable[[Any, Any], float]
+
+
+class Examples(NamedTuple):
+    """Checked data: as lists, and as arrays of floats."""
+
+    X: list[list[float]]
+    y: list[Any]
+    columns: tuple[Array, Array]
+
+
+class Trial(NamedTuple):
+    """What the loss of one output was for one target, before the training."""
+
+    output: Any
+    target: Any
+    loss: float
+
+
+# ---- Example by example ------------------------------------------------------------------------
+
+
+class Eager:
+    """Learning and measuring, example by example.
+
+    Args:
+        model, loss, metric, penalty, clip_norm, optimizer: as for ``fit``.
+        data: the examples to learn from.
+        chosen: the Values that are trained or, on purpose, are not.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        loss: Loss,
+        metric: Metric | None,
+        penalty: Callable[[], Value] | None,
+        clip_norm: float | None,
+        optimizer: optim.Optimizer,
+        data: Examples,
+        chosen: Iterable[Value],
+    ) -> None:
+        self.model, self.loss, self.metric, self.penalty = model, loss, metric, penalty
+        self.clip_norm, self.optimizer, self.data = clip_norm, optimizer, data
+        self.chosen = {*chosen, *optimizer.parameters}
+        self.used: list[set[Value]] = []  # by the first two examples
+
+    def learn(self, batch: Sequence[int]) -> Array:
+        """One step of the optimiser; the sums of loss and metric over the batch."""
+        self.optimizer.zero_grad()
+        sums = numpy.zeros(2)
+        for place in batch:
+            target = self.data.y[place]
+            output = self.model(self.data.X[place])
+            error = as_value("the loss of one example", self.loss(output, target))
+            (error / len(batch)).backward()  # one example's graph at a time: leaves accumulate
+            sums += error.data, measured(self.metric, output, target)
+            self._note(error)
+        if self.penalty is not None:
+            error = as_value("the penalty", self.penalty())
+            error.backward()
+            sums[0] += error.data * len(batch)
+        _refuse_infinite(sums[0])
+        if self.clip_norm is not None:
+            optim.clip_grad_norm(self.optimizer.parameters, self.clip_norm)
+        self.optimizer.step()
+        return sums
+
+    def _note(self, error: Value) -> None:
+        """Say which Values the first two examples use that nobody trains.
+
+        A constant that the function makes each time is another Value for each of them.
+        """
+        if len(self.used) < 2:
+            nodes = topological_order(error)
+            self.used.append({v for node in nodes for v in node.parents if not v.is_result})
+            if len(self.used) == 2:
+                self.warn_of(set.intersection(*self.used))
+
+    def warn_of(self, used: Iterable[Value]) -> None:
+        """Say which Values send an error to nobody who would train them."""
+        left = [v for v in used if v not in self.chosen and not v.is_result]
+        self.chosen.update(left)
+        if left:
+            names = ", ".join(sorted({v.label for v in left if v.label})[:5])
+            warn(
+                f"fit does not train {counted(len(left), 'Value')} that the loss depends on"
+                f"{f' ({names})' if names else ''}, since the optimizer does not have "
+                f"{'it' if len(left) == 1 else 'them'}; make the optimizer with "
+                "the parameters that the model has by then, or use v.detach() of what is not to be "
+                "trained"
+            )
+
+    def measure(self, data: Examples) -> tuple[float, float]:
+        """The means of loss and metric."""
+        return measure(self.model, data, self.loss, self.metric)
+
+    def state(self) -> list[float]:
+        """The numbers of the parameters."""
+        return [parameter.data for parameter in self.optimizer.parameters]
+
+    def write(self, state: list[float] | None = None) -> None:
+        """Give the parameters the numbers of a state."""
+        if state is not None:
+            self.optimizer._assign(state)
+
+    def finish(self, last: Sequence[float]) -> None:
+        """The training is over, after an example."""
+
+
+def measure(model: Any, data: Examples, loss: Loss, metric: Metric | None) -> tuple[float, float]:
+    """The means of loss and metric, without recording a graph."""
+    sums = numpy.zeros(2)
+    with no_grad():
+        for x, target in zip(data.X, data.y, strict=True):
+            output = model(x)
+            error = as_float("the loss of one example", loss(output, target))
+            sums += error, measured(metric, output, target)
+    mean_loss, mean_metric = (sums / len(data.X)).tolist()
+    return mean_loss, mean_metric
+
+
+# ---- Replayed ----------------------------------------------------------------------------------
+
+
+class Replayed:
+    """The same with a compiled function, as far as model, loss and penalty can be replayed.
+
+    Where all that runs between two steps is known to read no parameter, they are one flat array
+    from step to step, and the Values are written when somebody could look at them. Else they are
+    written and read at each step.
+
+    Args:
+        eager: the plain way, which takes over at whatever cannot be replayed; a warning says why.
+        parts: the data to learn from and, if there is some, the data to measure.
+        trials: for each part, losses that were computed before.
+    """
+
+    def __init__(
+        self, eager: Eager, parts: Sequence[Examples], trials: Sequence[Sequence[Trial]]
+    ) -> None:
+        self.eager, self.optimizer = eager, eager.optimizer
+        self.penalised = eager.penalty is not None
+        self.flat = _is_ours(self.optimizer) and (
+            eager.metric is None or reads_no_value(eager.metric)
+        )
+        self.replaying = True
+        self.keeps = False  # whether the model keeps results that it computed
+        self.written = True  # whether the Values have the numbers of theta
+        self.steps = 0
+        self.theta = numpy.array(eager.state())
+        self.gradient: Array | None = None
+        self.held: Held | None = None  # what was there before a trace, once there is one
+        self.dice: Any = None
+        self.met: dict[tuple[Any, ...], float] = {}
+        self.learning = _Way(Compiled(self._example, sending=1 + self.penalised))
+        self.using = _Way(Compiled(self._example, sending=0))  # a model may be another one then
+        self.way = self.learning
+        try:
+            for way, part, tried in zip((self.learning, self.using), parts, trials, strict=False):
+                with mode(eager.model, training=way is self.learning):
+                    self._traced(way, part, _try(way.compiled, part, eager.loss, tried))
+        except Exception as error:
+            self._give_up(error)
+
+    # ---- What is traced ----
+
+    def _example(self, x: Any, target: Any) -> list[Value]:
+        """The loss of one example, the penalty, and the outputs, for the metric."""
+        if is_traced() and self.held is None:
+            self.write()
+            self.held = Held([self.eager.model, self.eager.loss, self.eager.penalty])
+            self.dice = _dice()
+        with _unread(self.eager.chosen) if is_traced() else contextlib.nullcontext():
+            found = []
+            if self.eager.penalty is not None:  # first: it is of no example
+                found.append(as_value("the penalty", self.eager.penalty()))
+            output = self.eager.model(x)
+            error = as_value("the loss of one example", self.eager.loss(output, target))
+        found.insert(0, error)
+        if is_traced():
+            numbers = tuple(map(told, x)), _told(target)
+            self.met.setdefault(numbers, told(error))
+        if self.eager.metric is not None:
+            outputs: list[Value] = []
+            self.way.shape_of(_take_apart(output, outputs))
+            found += outputs
+        return found
+
+    def _traced(self, way: _Way, part: Examples, work: Callable[[], Any]) -> Any:
+        """Do what may trace the example once more, and leave no trace of that.
+
+        Raises:
+            Exception: it cannot be replayed; all is as if it had not been tried.
+        """
+        self.way, self.held, self.met = way, None, {}
+        try:
+            found = work()
+            if self.held is None:
+                return found
+            keeps, changed = self.held.put_back()
+            if changed:
+                raise TracingError(
+                    f"model, loss or penalty change {changed!r} whenever they are called, which is "
+                    "not repeated for the other examples"
+                )
+            if keeps and not self.flat:
+                raise TracingError(
+                    "the model keeps results that it computed, which a metric, an optimizer or a "
+                    "schedule could read"
+                )
+            self.keeps |= keeps
+            way.places = None  # there may be more parameters now
+            self._compare(part)
+            return found
+        except Exception:
+            if self.held is not None:
+                self.held.put_back()
+                _throw_back(self.dice)
+            raise
+
+    def _compare(self, part: Examples) -> None:
+        """Hold the loss that was traced against that of the plain numbers, for each new path."""
+        whole = isinstance(numpy.ravel(part.y[:1]).tolist()[0], int)
+        for (x, target), traced in self.met.items():
+            with no_grad():
+                output = self.eager.model(list(x))
+                plain = told(self.eager.loss(output, _as_given(target, whole)))
+            _refuse_difference(plain, traced)
+
+    # ---- What is done with it ----
+
+    def learn(self, batch: Sequence[int]) -> Array:
+        """One step of the optimiser; the sums of loss and metric over the batch."""
+        if not self.replaying:
+            return self.eager.learn(batch)
+        data, way = self.eager.data, self.learning
+        share = [1 / len(batch)] * (1 + self.penalised)
+        rows = slice(None) if isinstance(batch, range) and len(batch) == len(data.y) else batch
+        columns = tuple(column[rows] for column in data.columns)
+        try:
+            results, errors = self._run(way, data, columns, share)
+        except Exception as error:
+            self._give_up(error)
+            return self.eager.learn(batch)
+        sums = self._sums(results, [data.y[place] for place in batch])
+        if self.penalised:
+            sums[0] += results[:, 1].sum()
+        _refuse_infinite(sums[0])
+        places = self._places(way)
+        if places.others.size and (sent := errors[places.others]).any():
+            self.eager.warn_of(places.values[k] for k in places.others[sent != 0].tolist())
+        if self.flat:
+            self._step(places, errors)
+        else:
+            self.optimizer.zero_grad()
+            for parameter, slope in zip(places.values, errors.tolist(), strict=True):
+                parameter.grad += slope
+            if self.eager.clip_norm is not None:
+                optim.clip_grad_norm(self.optimizer.parameters, self.eager.clip_norm)
+            self.optimizer.step()
+        self.steps += 1
+        return sums
+
+    def _step(self, places: _Places, errors: Array) -> None:
+        """A step on flat arrays."""
+        gradient = numpy.zeros(len(self.theta))
+        gradient[places.theirs] = errors[places.mine]
+        if self.eager.clip_norm is not None:
+            parameters = self.optimizer.parameters
+            _, gradient = optim.clipped_gradient(parameters, gradient, self.eager.clip_norm)
+        self.theta = self.optimizer.next_theta(self.theta, gradient)
+        self.gradient, self.written = gradient, False
+        for place in places.others.tolist():  # as backward() would
+            places.values[place].grad += errors[place]
+
+    def measure(self, data: Examples) -> tuple[float, float]:
+        """The means of loss and metric."""
+        if self.replaying:
+            try:
+                results, _ = self._run(self.using, data, data.columns)
+            except Exception as error:
+                self._give_up(error)
+            else:
+                loss, metric = (self._sums(results, data.y) / len(results)).tolist()
+                return loss, metric
+        return self.eager.measure(data)
+
+    def _run(
+        self,
+        way: _Way,
+        part: Examples,
+        columns: tuple[Array, ...],
+        seeds: Sequence[float] | None = None,
+    ) -> tuple[Array, Array]:
+        def run() -> tuple[Array, Array]:
+            known = self._places(way)
+            try:
+                return way.compiled.run(known.theta(self.theta, self.flat), columns, seeds)
+            except TracingError:  # a path that was met just now may have parameters of its own
+                way.places = None
+                if len(self._places(way).values) == len(known.values):
+                    raise
+                return run()
+
+        found: tuple[Array, Array] = self._traced(way, part, run)
+        return found
+
+    def _places(self, way: _Way) -> _Places:
+        if way.places is None:
+            way.places = _Places(way.compiled, self.optimizer.parameters)
+        return way.places
+
+    def _sums(self, results: Array, y: Sequence[Any]) -> Array:
+        if (metric := self.eager.metric) is None:
+            return numpy.array([results[:, 0].sum(), math.nan])
+        rows: Any = results[:, 1 + self.penalised :].tolist()
+        if metric not in ACCURACY.values():  # a metric of the user's own may work with Values
+            rows = [[Value(number) for number in row] for row in rows]
+        outputs = [_put_together(self.way.shape, iter(row)) for row in rows]
+        metrics = [measured(metric, out, target) for out, target in zip(outputs, y, strict=True)]
+        return numpy.array([results[:, 0].sum(), numpy.sum(metrics)])
+
+    # ---- Where the parameters are ----
+
+    def state(self) -> list[float]:
+        """The numbers of the parameters."""
+        if self.replaying and self.flat:
+            return list(self.theta.tolist())
+        return self.eager.state()
+
+    def write(self, state: list[float] | None = None) -> None:
+        """Give the parameters the numbers of a state, or those that they have by now."""
+        if not self.written:
+            self.optimizer._assign(self.theta.tolist())
+            assert self.gradient is not None
+            for parameter, slope in zip(
+                self.optimizer.parameters, self.gradient.tolist(), strict=True
+            ):
+                parameter.grad = slope
+            self.written = True
+        self.eager.write(state)
+
+    def finish(self, last: Sequence[float]) -> None:
+        """The training is over, after an example: what a model keeps of its results is of that."""
+        if self.replaying and self.keeps:
+            self.write()
+            self.eager.model(last)
+
+    def _give_up(self, error: Exception) -> None:
+        """Go on example by example, from the last whole step."""
+        self.write()
+        self.replaying = False
+        what = "goes on" if self.steps else "trains"
+        known = isinstance(error, TypeError | ValueError)
+        words = str(error) if known else f"{type(error).__name__}: {error}"
+        warn(f"fit {what} example by example, which is slow, since it cannot compile this: {words}")
+
+
+class _Way:
+    """A compiled function for a model that is trained, or one that is used."""
+
+    def __init__(self, compiled: Compiled) -> None:
+        self.compiled = compiled
+        self.shape: Any = None
+        self.places: _Places | None = None
+
+    def shape_of(self, shape: Any) -> None:
+        """Outputs have this shape, as all of them must."""
+        if self.shape is not None and repr(shape) != repr(self.shape):
+            raise TracingError(
+                f"the model returns outputs of the shape {self.shape}, and then of {shape}"
+            )
+        self.shape = shape
+
+
+class _Places:
+    """Where each parameter of a compiled function stands among those of the optimiser."""
+
+    def __init__(self, compiled: Compiled, parameters: Sequence[Value]) -> None:
+        self.compiled, self.values = compiled, compiled.parameters
+        places = {parameter: k for k, parameter in enumerate(parameters)}
+        self.fixed: Array = compiled.theta().copy()
+        self.mine = numpy.array([k for k, p in enumerate(self.values) if p in places], int)
+        self.theirs = numpy.array([places[p] for p in self.values if p in places], int)
+        self.others = numpy.setdiff1d(numpy.arange(len(self.values)), self.mine)
+
+    def theta(self, theirs: Array, flat: bool) -> Array:
+        """The numbers of all parameters; one that is not trained keeps its own."""
+        if not flat:
+            self.fixed = self.compiled.theta()
+            return self.fixed
+        self.fixed[self.mine] = theirs[self.theirs]
+        return self.fixed
+
+
+def _try(
+    compiled: Compiled, part: Examples, loss: Loss, trials: Sequence[Trial]
+) -> Callable[[], None]:
+    """What finds out whether all can be replayed."""
+
+    def work() -> None:
+        compiled.trace(*part.columns).check_repeatable()
+        for trial in trials:
+            outputs: list[Value] = []
+            try:
+                shape = _take_apart(trial.output, outputs)
+            except TracingError:  # what only this loss knows to read
+                continue
+            _refuse_difference(trial.loss, _traced_loss(loss, shape, outputs, trial.target))
+
+    return work
+
+
+def _traced_loss(loss: Loss, shape: Any, outputs: Sequence[Value], target: Any) -> float:
+    """The loss of an output and a target, where both are traced."""
+    found: list[float] = []
+
+    def traced(numbers: list[Any], target: Any) -> Value:
+        output = _put_together(shape, iter(numbers))
+        error = as_value("the loss of one example", loss(output, target))
+        found.append(told(error))
+        return error
+
+    trace(traced, [[v.data for v in outputs], _as_given(target, whole=False)])
+    return found[0]
+
+
+def _refuse_difference(plain: float, traced: float) -> None:
+    same = plain == traced or math.isclose(plain, traced, rel_tol=1e-9)
+    if not same and not (math.isnan(plain) and math.isnan(traced)):
+        raise TracingError(
+            f"the loss of an example is {plain}, but {traced} where its numbers are Values: model "
+            "or loss ask what kind of number they are given, as isinstance(label, int) does, or "
+            "look it up in a dict or set"
+        )
+
+
+def _as_given(target: Any, whole: bool) -> Any:
+    """A target as the number that a list has: an int or a float."""
+    if isinstance(target, list | tuple):
+        return [_as_given(part, whole) for part in target]
+    return int(target) if whole else float(target)
+
+
+def _told(target: Any) -> Any:
+    return tuple(map(told, target)) if isinstance(target, list) else told(target)
+
+
+def _dice() -> Any:
+    """Where the generators of random numbers stand that everybody shares."""
+    return random.getstate(), numpy.random.get_state()
+
+
+def _throw_back(dice: Any) -> None:
+    random.setstate(dice[0])
+    numpy.random.set_state(dice[1])
+
+
+@contextlib.contextmanager
+def undrawn() -> Iterator[None]:
+    """After this block the shared generators give what they would have given without it."""
+    dice = _dice()
+    try:
+        yield
+    finally:
+        _throw_back(dice)
+
+
+# ---- Outputs of any shape ----------------------------------------------------------------------
+
+
+class _Hole:
+    """Stands where an output has a Value."""
+
+    def __repr__(self) -> str:
+        return "Value"
+
+
+_HOLE = _Hole()
+_PLAIN = (bool, int, float, str, type(None), numpy.number)
+
+
+def _take_apart(output: Any, values: list[Value]) -> Any:
+    """The same with holes, and its Values in their order."""
+    if isinstance(output, Value):
+        values.append(output)
+        return _HOLE
+    if type(output) is dict:
+        return {key: _take_apart(part, values) for key, part in output.items()}
+    if type(output) is list:
+        return [_take_apart(part, values) for part in output]
+    if type(output) is tuple or hasattr(output, "_fields"):
+        return _of_type(output, [_take_apart(part, values) for part in output])
+    if type(output) is numpy.ndarray:
+        parts = numpy.empty(output.shape, object)
+        for place, part in enumerate(output.flat):
+            parts.flat[place] = _take_apart(part, values)
+        return parts
+    if isinstance(output, _PLAIN):
+        return output
+    raise TracingError(
+        f"the model returns {describe(output)}; return a Value, or a list, tuple, dict or array"
+    )
+
+
+def _put_together(shape: Any, values: Iterator[Any]) -> Any:
+    """What was taken apart, with other Values in the holes."""
+    if shape is _HOLE:
+        return next(values)
+    if isinstance(shape, dict):
+        return {key: _put_together(part, values) for key, part in shape.items()}
+    if isinstance(shape, list):
+        return [next(values) if part is _HOLE else _put_together(part, values) for part in shape]
+    if isinstance(shape, tuple):
+        return _of_type(shape, [_put_together(part, values) for part in shape])
+    if isinstance(shape, numpy.ndarray):
+        parts = numpy.empty(shape.shape, object)
+        for place, part in enumerate(shape.flat):
+            parts.flat[place] = _put_together(part, values)
+        return parts
+    return shape
+
+
+def _of_type(output: Any, parts: list[Any]) -> Any:
+    """A tuple, or one whose parts have names."""
+    return tuple(parts) if type(output) is tuple else type(output)(*parts)
+
+
+# ---- Who could look at a parameter -------------------------------------------------------------
+
+
+def _is_ours(optimizer: optim.Optimizer) -> bool:
+    """Whether a step runs nothing but what is written in ``optim.py``."""
+    if type(optimizer) not in (optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop):
+        return False
+    steps = ("zero_grad", "step", "next_theta", "update", "direction", "_assign")
+    own = all(
+        getattr(getattr(optimizer, name), "__code__", None) is not None
+        and getattr(optimizer, name).__code__.co_filename == optim.__file__
+        for name in steps
+    )
+    return own and reads_no_value(optimizer.schedule)
+
+
+_HERE = os.path.dirname(__file__) + os.sep
+
+
+class _Guard(threading.local):
+    """The Values of which this thread may not read the numbers now."""
+
+    values: Set[Value] = frozenset()
+
+
+_guard = _Guard()
+_guarding = 0  # in all threads
+_lock = threading.Lock()
+
+
+def _refusing(name: str, slot: Any) -> Any:
+    def read(value: Value) -> Any:
+        if value in _guard.values:
+            caller = sys._getframe(1)
+            if not caller.f_code.co_filename.startswith((_HERE, FILENAME)):
+                raise TracingError(
+                    f"reading .{name} of a parameter, at {caller.f_code.co_filename}, line "
+                    f"{caller.f_lineno}: it changes with every step; p.detach() is its Value "
+                    "without error"
+                )
+        return slot.__get__(value)
+
+    return property(read, slot.__set__)
+
+
+_SLOTS = {name: vars(Value)[name] for name in ("data", "grad")}
+_REFUSING = {name: _refusing(name, slot) for name, slot in _SLOTS.items()}
+
+
+@contextlib.contextmanager
+def _unread(parameters: Set[Value]) -> Iterator[None]:
+    """Within this block the user's code may not read the numbers of these Values.
+
+    A function that is traced would have the number of this moment for good.
+    """
+    global _guarding
+    with _lock:
+        _guarding += 1
+        for name in _SLOTS:
+            setattr(Value, name, _REFUSING[name])
+    before, _guard.values = _guard.values, parameters
+    try:
+        yield
+    finally:
+        _guard.values = before
+        with _lock:
+            _guarding -= 1
+            if not _guarding:
+                for name, slot in _SLOTS.items():
+                    setattr(Value, name, slot)
+
+
+# ---- Modes, metrics, and what is no number -----------------------------------------------------
+
+
+@contextlib.contextmanager
+def mode(model: Any, *, training: bool) -> Iterator[None]:
+    """Within this block a Module is told that it is trained, or used; after it all is as before."""
+    if not isinstance(model, Module):
+        yield
+        return
+    before = [(module, module.training) for module in model.modules()]
+    model.train(training)
+    try:
+        yield
+    finally:
+        model.train(before[0][1])
+        for module, trained in before:
+            module.training = trained
+
+
+def _sign_accuracy(output: Any, target: Any) -> float:
+    """The share of scores on the right side of zero, for targets -1 / +1 or 0 / 1."""
+    outputs, targets = (list(v) if losses.is_list(v) else [v] for v in (output, target))
+    right = [(o > 0) == (t > 0.5) for o, t in zip(outputs, targets, strict=True)]
+    return float(sum(right) / len(right))
+
+
+def _argmax_accuracy(output: Any, target: Any) -> float:
+    return float(max(range(len(output)), key=output.__getitem__) == target)
+
+
+_sign_accuracy.__name__ = _argmax_accuracy.__name__ = "accuracy"
+
+#: For the losses that take class labels.
+ACCURACY: dict[Loss, Metric] = {
+    losses.hinge: _sign_accuracy,
+    losses.binary_cross_entropy: _sign_accuracy,
+    losses.cross_entropy: _argmax_accuracy,
+}
+
+
+def measured(metric: Metric | None, output: Any, target: Any) -> float:
+    """The metric of one example; NaN where there is none."""
+    return as_float("the metric of one example", metric(output, target)) if metric else math.nan
+
+
+def _refuse_infinite(loss: float) -> None:
+    if not math.isfinite(loss):
+        raise FloatingPointError(
+            f"the loss of a batch is {loss}; lower the learning rate, set clip_norm, or find "
+            "the operation with detect_anomaly()"
+        )
+
+
+def as_value(what: str, value: Any) -> Value:
+    """The Value that was wanted; TypeError, naming it, if it is none."""
+    if isinstance(value, numpy.ndarray) and not value.ndim:
+        value = value.item()
+    if not isinstance(value, Value):
+        raise TypeError(
+            f"{what} is a Value, so that there is a slope to follow, but got {describe(value)}"
+        )
+    return value
+
+
+def as_float(what: str, value: Any) -> float:
+    """The number that was wanted; TypeError, naming it, if it is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{what} is a number, but got {describe(value)}") from None
+
+
+def warn(text: str) -> None:
+    """A warning at the line that called ``fit``."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back and frame.f_code.co_filename.startswith(_HERE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, RuntimeWarning, stacklevel=level)
