@@ -256,11 +256,11 @@ class Replayed:
     def _compare(self, part: Examples) -> None:
         """Hold the loss that was traced against that of the plain numbers, for each new path."""
         whole = isinstance(numpy.ravel(part.y[:1]).tolist()[0], int)
-        for (x, target), traced in self.met.items():
-            with no_grad():
+        with no_grad(), undone(self.eager.model, self.eager.loss):
+            for (x, target), traced in self.met.items():
                 output = self.eager.model(list(x))
                 plain = told(self.eager.loss(output, _as_given(target, whole)))
-            _refuse_difference(plain, traced)
+                _refuse_difference(plain, traced)
 
     # ---- What is done with it ----
 
@@ -492,12 +492,16 @@ def _throw_back(dice: Any) -> None:
 
 
 @contextlib.contextmanager
-def undrawn() -> Iterator[None]:
-    """After this block the shared generators give what they would have given without it."""
-    dice = _dice()
+def undone(*functions: Any) -> Iterator[None]:
+    """After this block all is as if the functions had not been called in it.
+
+    That is what they hold, and where the shared generators of random numbers stand.
+    """
+    held, dice = Held(functions), _dice()
     try:
         yield
     finally:
+        held.put_back()
         _throw_back(dice)
 
 
@@ -707,7 +711,7 @@ def as_float(what: str, value: Any) -> float:
 
 def warn(text: str) -> None:
     """A warning at the line that called ``fit``."""
-    level, frame = 1, sys._getframe(1)
+    level, frame = 2, sys._getframe(1)
     while frame.f_back and frame.f_code.co_filename.startswith(_HERE):
         level, frame = level + 1, frame.f_back
     warnings.warn(text, RuntimeWarning, stacklevel=level)

@@ -25,7 +25,7 @@ from microgradlike.learning import (
     measure,
     measured,
     mode,
-    undrawn,
+    undone,
 )
 from microgradlike.nn import Module
 
@@ -85,7 +85,8 @@ def fit(
         y: a target or class label for each example, or a list of targets for each; True and False
             are 1 and 0.
         loss: a function of one output and one target, e.g. ``losses.cross_entropy``.
-        optimizer: of the model's parameters; default ``Adam(model.parameters(), lr=3e-3)``.
+        optimizer: of the model's parameters; default ``Adam(model.parameters(), lr=3e-3)``. Of
+            those that it lacks the model's own stay as they are; a warning tells of any others.
         epochs: how often all examples are shown.
         batch_size: the number of examples before each step of the optimiser.
         seed: of the order in which examples are shown; None keeps them in their order.
@@ -99,10 +100,12 @@ def fit(
         record: keep the parameters every so many epochs, for ``viz.save_movie``.
         progress: show a progress bar (needs tqdm).
         compiled: trace model, loss and penalty once and replay them for each batch (see
-            ``compile``); the history is the same but for rounding. What cannot be replayed, such
-            as a model that draws random numbers, is trained without, and a warning says why. But
-            plain numbers that change now and then, such as a count of calls, or those of a random
-            generator of its own that rarely matter, go unseen: pass False where there are any.
+            ``compile``); the history is the same but for rounding. Whoever reads a parameter, as a
+            schedule, a metric or an optimiser of your own, finds its number of that moment. What
+            cannot be replayed, such as a model that draws random numbers, reads ``p.data`` or
+            counts its calls, is trained without, from the step on where it is found out, and a
+            warning says why. Only what is out of sight, such as numbers from a random generator of
+            its own that rarely matter, goes unseen: pass False where there is any.
 
     Returns:
         The history. An interrupt from the keyboard ends the training early, at the last whole step
@@ -379,7 +382,7 @@ def _rehearse(
         if compiled:
             trials[-1] = trials[-1][:: 1 + len(targets) // _TARGETS]
             last = len(part.X) - 1
-            with no_grad(), undrawn():
+            with no_grad(), undone(model, loss):
                 for place in {last * k // _OUTPUTS for k in range(1, _OUTPUTS + 1)} - {0}:
                     output = model(part.X[place])
                     for target in targets[:: 1 + len(targets) // _FEWER]:

@@ -88,8 +88,7 @@ def test_A3_masked_data_are_refused_everywhere(masked: Any) -> None:
 
 def test_A3_a_matrix_is_its_array() -> None:
     model = MLP(2, [1], seed=0)
-    matrix = numpy.matrix(X)
-    assert evaluate(model, matrix, Y, losses.mse) == evaluate(model, X, Y, losses.mse) or True
+    matrix = X.view(numpy.matrix)
     assert evaluate(model, matrix, Y, losses.mse)[0] == evaluate(model, X, Y, losses.mse)[0]
     both(lambda compiled: fit(MLP(2, [1], seed=0), matrix, Y, loss=losses.mse, epochs=2,
                               progress=False, compiled=compiled).loss)  # fmt: skip
@@ -272,12 +271,12 @@ def _refuses_late(kind: str) -> Callable[[Any], Any]:
             return out * float(out)
         if kind == "error":
             return out * [1.0][bool(type(out) is not Value)]
-        return out * {0.5: 2.0}.get(out, 3.0) if kind == "dict" else out * out.data
+        return out * out.data
 
     return late
 
 
-@pytest.mark.parametrize("kind", ["float", "data", "dict", "error"])
+@pytest.mark.parametrize("kind", ["float", "data", "error"])
 def test_B4_what_is_refused_in_mid_training_goes_on_example_by_example(kind: str) -> None:
     late = _refuses_late(kind)
 
@@ -598,8 +597,11 @@ def test_B16_a_training_goes_on_bit_by_bit(make: Any, way: str, compiled: bool) 
         model.load_state_dict(saved[0])
         optimizer.load_state_dict(saved[1])
     else:
-        twin = copy.deepcopy if way == "deepcopy" else lambda v: pickle.loads(pickle.dumps(v))
-        model, optimizer = twin((model, optimizer))
+        both_of_them = (model, optimizer)
+        if way == "deepcopy":
+            model, optimizer = copy.deepcopy(both_of_them)
+        else:
+            model, optimizer = pickle.loads(pickle.dumps(both_of_them))
     train(model, optimizer, 3)
     assert numbers(model) == numbers(whole)
 
@@ -651,8 +653,8 @@ def test_B16_clipping_takes_any_iterable_and_refuses_nothing() -> None:
     with pytest.raises(ValueError, match="got no parameters; an iterator gives them only once"):
         optim.clip_grad_norm(generator, 1.0)
     for wrong in (w, [1.0], None):
-        with pytest.raises(TypeError, match="parameters|parameter is a Value"):
-            optim.clip_grad_norm(wrong, 1.0)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"parameters|parameter is a Value"):
+            optim.clip_grad_norm(wrong, 1.0)
 
 
 # ---- B17, B18 ----------------------------------------------------------------------------------
@@ -699,7 +701,8 @@ class InADeque(Module):
 
 class HeadLater(Module):
     def __init__(self) -> None:
-        self.w, self.head = Value(0.5), None
+        self.w = Value(0.5)
+        self.head: Any = None
 
     def __call__(self, x: Any) -> Any:
         self.head = self.head or Value(1.0, label="v")
