@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy
@@ -323,15 +324,19 @@ def layer_runs(model: Any, x: Any) -> list[LayerRun]:
 
 
 def layers_of(model: Any) -> Sequence[Any]:
-    """The layers of a model.
+    """The layers of a model; a layer, or a neuron, is a model of one.
 
     Raises:
         TypeError: it has none.
     """
     layers: Sequence[Any] | None = getattr(model, "layers", None)
-    if not layers:
-        raise TypeError(f"a model with layers is needed, such as an MLP, but got {describe(model)}")
-    return layers
+    if layers:
+        return layers
+    if getattr(model, "neurons", None):
+        return [model]
+    if hasattr(model, "weighted_sum"):
+        return [SimpleNamespace(neurons=[model])]
+    raise TypeError(f"a model with layers is needed, such as an MLP, but got {describe(model)}")
 
 
 def _check_loss(loss: Any) -> None:

@@ -19,7 +19,11 @@ from viz.film import spread
 from viz.network import (
     Look,
     Network,
+    about_arrow,
     arrows,
+    bias_title,
+    bias_words,
+    biased,
     circles,
     face,
     legend,
@@ -120,12 +124,21 @@ def _frame(
         "sentence": _most_moved(networks, k),
         "point": at,
         "weights": [
-            [style.signed(weight), repr(weight), look.width(weight), style.hue(weight)]
-            for weight in (float(network.weights[i][j, source]) for i, j, source in arrows(network))
+            [words, repr(weight), look.width(weight), style.hue(weight)]
+            for words, weight in _weights(network)
         ],
         "neurons": [face(network, *place, look) for place in circles(network)],
         "outcome": [words.split("\n") for words in network.outcome],
     }
+
+
+def _weights(network: Network) -> list[tuple[str, float]]:
+    """What stands beside each arrow, and its weight: first those that are listened with."""
+    weights = [float(network.weights[i][j, source]) for i, j, source in arrows(network)]
+    biases = [float(network.biases[layer][neuron]) for layer, neuron in biased(network)]
+    return [(style.signed(weight), weight) for weight in weights] + [
+        (bias_words(bias), bias) for bias in biases
+    ]
 
 
 def _most_moved(networks: Sequence[Network], k: int) -> str:
@@ -134,20 +147,26 @@ def _most_moved(networks: Sequence[Network], k: int) -> str:
         return "The weights are still those that were drawn at random."
     before, after = networks[k - 1], networks[k]
     moves = [
-        (abs(float(after.weights[layer][to, source] - before.weights[layer][to, source])), place)
-        for place, (layer, to, source) in enumerate(arrows(after))
+        (abs(new - old), place, old, new)
+        for place, ((_, old), (_, new)) in enumerate(
+            zip(_weights(before), _weights(after), strict=True)
+        )
     ]
-    size, place = max(moves, key=lambda move: (move[0], -move[1]))
+    size, place, old, new = max(moves, key=lambda move: (move[0], -move[1]))
     if size == 0:
         return "No weight moved."
+    became = f"{style.signed(old)} became {style.signed(new)}"
+    if place >= len(arrows(after)):
+        layer, to = biased(after)[place - len(arrows(after))]
+        return (
+            f"The largest change: the own opinion (bias) of {after.title(layer + 1, to)}; {became}."
+        )
     layer, to, source = arrows(after)[place]
-    old, new = (float(network.weights[layer][to, source]) for network in (before, after))
     listener, speaker = after.title(layer + 1, to), after.title(layer, source)
     how = f"listens {'more' if abs(new) > abs(old) else 'less'} to {speaker}"
     if old * new < 0:
         how = f"listens to {speaker} the other way round"
-    weights = f"the weight {style.signed(old)} became {style.signed(new)}"
-    return f"The largest change: {listener} now {how}; {weights}."
+    return f"The largest change: {listener} now {how}; the weight {became}."
 
 
 # ---- The two pictures --------------------------------------------------------------------------
@@ -156,11 +175,11 @@ def _most_moved(networks: Sequence[Network], k: int) -> str:
 def _network(networks: Sequence[Network], look: Look, engine: Engine | None) -> str:
     """The last record as a picture, with everything marked that the script changes."""
     network = networks[-1]
-    weights = (
-        style.width(style.signed(float(weight)), 9)
-        for shown in networks
-        for layer in shown.weights
-        for weight in layer.flat
+    arrow_count = len(arrows(network))
+    words = [[style.width(words, 9) for words, _ in _weights(shown)] for shown in networks]
+    weights, biases = (
+        max(width for widths in words for width in widths[part])
+        for part in (slice(arrow_count), slice(arrow_count, None))
     )
     outcomes = (
         style.width(line, 10)
@@ -168,7 +187,11 @@ def _network(networks: Sequence[Network], look: Look, engine: Engine | None) -> 
         for words in shown.outcome
         for line in words.split("\n")
     )
-    room = {"w": math.ceil(max(weights)), "o": math.ceil(max(outcomes, default=0))}
+    room = {
+        "w": math.ceil(weights),
+        "c": math.ceil(biases),
+        "o": math.ceil(max(outcomes, default=0)),
+    }
     shown = network_picture(network, "weight", look, engine, "", room)
     svg, groups = embedded(shown)
     for place, (column, row) in enumerate(circles(network)):
@@ -176,18 +199,26 @@ def _network(networks: Sequence[Network], look: Look, engine: Engine | None) -> 
         group.set("data-neuron", str(place))
         circle = outline(group)
         circle.set("class", "outline")
-        kinds = ("name", "value", "delta")
-        for kind, words in zip(kinds, group.iter(f"{SVG}text"), strict=False):
-            words.attrib |= {"class": kind, "text-anchor": "middle", "x": circle.attrib["cx"]}
+        shown_face = face(network, column, row, look)
+        kinds = [
+            "name",
+            *(kind for kind in ("total", "value", "delta") if getattr(shown_face, kind)),
+        ]
+        for kind, letters in zip(kinds, group.iter(f"{SVG}text"), strict=True):
+            letters.attrib |= {"class": kind, "text-anchor": "middle", "x": circle.attrib["cx"]}
     for row in range(len(network.outcome)):
         if (outcome := groups.get(f"o{row}")) is not None:
             outcome.set("data-outcome", str(row))
             for line in outcome.iter(f"{SVG}text"):
                 line.set("class", "line")
-    for place in range(len(arrows(network))):
-        groups[f"e{place}"].set("data-weight", str(place))
-        if (number := groups.get(f"w{place}")) is not None:
-            number.set("data-number", str(place))
+    begins = [about_arrow(network, *arrow) for arrow in arrows(network)]
+    begins += [bias_title(network, *bias) for bias in biased(network)]
+    names = [(f"e{k}", f"w{k}") for k in range(arrow_count)]
+    names += [(f"b{k}", f"c{k}") for k in range(len(biased(network)))]
+    for place, ((arrow, number), begin) in enumerate(zip(names, begins, strict=True)):
+        groups[arrow].attrib |= {"data-weight": str(place), "data-words": begin}
+        if (beside := groups.get(number)) is not None:
+            beside.set("data-number", str(place))
     return text(svg)
 
 

@@ -1,8 +1,9 @@
 """The picture of a network: who listens to whom, how much, and how wrong each one was.
 
-Neurons are circles in columns, and each weight is an arrow as wide as the weight is large. With an
-example and its target, every neuron shows its value and its delta: the slope of the cost by what it
-was told in sum. Both are read from ``flow.layer_errors``.
+Neurons are circles in columns, and each weight is an arrow as wide as the weight is large. A short
+arrow from above, which comes from nobody, is the bias. With an example every neuron shows its
+weighted sum z and its value, so that a reader can add them up, and with a target its delta: the
+slope of the cost by z. They are read from ``flow``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import graphviz
 import numpy
@@ -33,16 +34,20 @@ Array = numpy.typing.NDArray[numpy.float64]
 Hue = Literal["weight", "error"]
 
 #: A column of more neurons shows the first ones, the last ones, and how many are between.
-MOST_ROWS, FIRST_ROWS, LAST_ROWS = 16, 8, 2
+MOST_ROWS, LAST_ROWS = 16, 2
 
 #: With more arrows than this, tooltips hold the weights instead of numbers.
 MOST_NUMBERED_ARROWS = 30
 
 # In inches; tall columns stand farther apart, so that their arrows do not become too steep.
-CIRCLE, ROW, COLUMN, SLANT = 1.0, 1.2, 2.8, 0.32
+CIRCLE, ROW, COLUMN, SLANT = 1.0, 1.55, 2.8, 0.25
 
-#: Numbers stand apart by this share of a row, if they can.
-ENOUGH = 0.22
+# The arrow of a bias, and how far above the middle of its circle its number stands, in inches.
+BIAS, ABOVE = 0.27, 0.86
+
+# How high the ground of a number on an arrow is, and how far it stays from circles and from the
+# heads of arrows, in inches.
+HIGH, CLEAR, HEAD = 0.2, 0.08, 0.24
 
 #: Where there are no numbers on the arrows there are many of them, and they are thinner.
 MANY = 0.5
@@ -56,6 +61,10 @@ class Network:
     headings: list[str]
     weights: list[Array]
     """Of each layer, shape (neurons, inputs)."""
+    biases: list[Array]
+    """Of each layer."""
+    sums: list[Array]
+    """The weighted sums of each layer; empty without an example."""
     values: list[Array]
     """Of each column, the inputs first; empty without an example."""
     deltas: list[Array]
@@ -63,11 +72,13 @@ class Network:
     outcome: list[str]
     """What stands beside each output: what was expected there."""
     cost: float | None
+    most: int = MOST_ROWS
+    """How many rows of neurons a column has at most."""
 
     @property
     def rows(self) -> list[list[int | None]]:
         """The neurons that are shown of each column; None is the gap."""
-        return [_shown(len(names)) for names in self.names]
+        return [_shown(len(names), self.most) for names in self.names]
 
     def title(self, column: int, row: int) -> str:
         """What a neuron is called in a sentence."""
@@ -93,28 +104,32 @@ def draw_network(
     hue: Hue = "weight",
     names: Sequence[Sequence[str]] | None = None,
     beside: Sequence[Any] = (),
+    most_neurons: int = MOST_ROWS,
     engine: Engine | None = None,
 ) -> Picture:
     """Draw a network as neurons and arrows: the wider an arrow, the larger the weight.
 
     Args:
-        model: an ``MLP``, or another module with a list of ``layers``.
-        x: one example; every neuron then shows its value.
+        model: an ``MLP``, another module with a list of ``layers``, or a ``Layer`` or ``Neuron``.
+        x: one example; every neuron then shows its weighted sum z and its value.
         y: its target; every neuron then shows its delta, as number and colour.
         loss: a function of the output and the target.
         hue: what the colour of an arrow tells: "weight", the sign of the weight; or "error", the
             sign of the error that goes back over it, delta times weight.
-        names: the names of the inputs and of the neurons of each layer, a list for each.
+        names: the names of the inputs and of the neurons of each layer, a list for each; None, or
+            no list, leaves a column its numbers.
         beside: models whose pictures will stand beside this one, such as the same model before its
             training: a width or colour then means the same in all of them.
+        most_neurons: a column of more shows the first ones, the last ones, and how many are
+            between; at least 3.
         engine: the layout program, "graphviz-pure" (the default) or "dot".
 
     Returns:
         A Picture. No parameter and no gradient is changed.
 
     Raises:
-        TypeError, ValueError: the model has no layers, or ``x``, ``y``, ``hue`` or ``names`` do not
-            fit.
+        TypeError, ValueError: the model has no layers, or ``x``, ``y``, ``hue``, ``names`` or
+            ``most_neurons`` do not fit.
 
     >>> from microgradlike.nn import MLP
     >>> draw_network(MLP(2, [3, 1], activation="tanh", seed=0), [1.0, -1.0], 0.5)
@@ -125,7 +140,9 @@ def draw_network(
     if hue == "error" and y is None:
         raise ValueError('hue="error" needs an example x and its target y: there is no error yet')
     others = (other for other in beside if other is not model)
-    networks = [read_network(m, x, y, loss=loss, names=names) for m in (model, *others)]
+    networks = [
+        read_network(m, x, y, loss=loss, names=names, most=most_neurons) for m in (model, *others)
+    ]
     network, look = networks[0], Look.of(networks)
     return network_picture(network, hue, look, engine, legend(network, hue, look))
 
@@ -139,33 +156,39 @@ def read_network(
     y: Any,
     *,
     loss: Callable[[Any, Any], Any],
-    names: Sequence[Sequence[str]] | None,
+    names: Sequence[Sequence[str] | None] | None,
+    most: int = MOST_ROWS,
 ) -> Network:
     """The weights of a model and, with an example, its values and errors."""
+    if isinstance(most, bool) or not isinstance(most, int) or most < 3:
+        raise ValueError(f"most_neurons is an int of 3 or more, but got {describe(most)}")
     layers = layers_of(model)
     if x is None and y is not None:
         raise ValueError("y is the target of an example: give x as well")
     weights = [
         numpy.array([[w.data for w in neuron.w] for neuron in layer.neurons]) for layer in layers
     ]
+    biases = [numpy.array([neuron.b.data for neuron in layer.neurons]) for layer in layers]
+    sums: list[Array] = []
     values: list[Array] = []
     deltas: list[Array] = []
     outcome: list[str] = []
     cost = None
-    if y is not None:
-        errors = layer_errors(model, x, y, loss=loss)
-        values = [errors[0].activation_in, *(error.activation_out for error in errors)]
-        deltas = [error.delta for error in errors]
-        cost, outcome = _cost(loss, values[-1], y)
-    elif x is not None:
+    if x is not None:
         with no_grad():
             runs = layer_runs(model, x)
+        sums = [_floats(run.sums) for run in runs]
         values = [_floats(runs[0].inputs), *(_floats(run.outputs) for run in runs)]
+    if y is not None:
+        errors = layer_errors(model, x, y, loss=loss)
+        deltas = [error.delta for error in errors]
+        cost, outcome = _cost(loss, values[-1], y)
     sizes = [weights[0].shape[1], *(len(layer) for layer in weights)]
     headings = ["inputs"] + [
         f"layers.{place}, {layer.neurons[0].activation}" for place, layer in enumerate(layers)
     ]
-    return Network(_names(names, sizes), headings, weights, values, deltas, outcome, cost)
+    called = _names(names, sizes)
+    return Network(called, headings, weights, biases, sums, values, deltas, outcome, cost, most)
 
 
 def _floats(values: Sequence[Any]) -> Array:
@@ -185,23 +208,30 @@ def _cost(loss: Callable[[Any, Any], Any], out: Array, y: Any) -> tuple[float, l
     ]
 
 
-def _names(names: Sequence[Sequence[str]] | None, sizes: list[int]) -> list[list[str]]:
-    if names is None:
-        inputs = [f"x{place}" for place in range(sizes[0])]
-        return [inputs, *([str(place) for place in range(size)] for size in sizes[1:])]
+def _names(names: Sequence[Sequence[str] | None] | None, sizes: list[int]) -> list[list[str]]:
+    numbered = [[f"x{place}" for place in range(sizes[0])]]
+    numbered += [[str(place) for place in range(size)] for size in sizes[1:]]
     try:
-        given = [[column] if isinstance(column, str) else list(column) for column in names]
+        given = [
+            [column] if isinstance(column, str) else None if column is None else list(column)
+            for column in names or ()
+        ]
     except TypeError:
         raise TypeError(
             "names has a list for the inputs and one for the neurons of each layer, but got "
             f"{describe(names)}"
         ) from None
-    if [len(column) for column in given] != sizes:
+    given += [None] * (len(sizes) - len(given))
+    found = [
+        column if called is None else [literal(str(name)) for name in called]
+        for called, column in zip(given, numbered, strict=False)
+    ]
+    if [len(column) for column in found] != sizes or len(given) > len(sizes):
         raise ValueError(
             f"names has a list for each column, of {', '.join(map(str, sizes))} names, but got "
-            f"{', '.join(str(len(column)) for column in given)}"
+            f"{', '.join('None' if column is None else str(len(column)) for column in given)}"
         )
-    return [[literal(str(name)) for name in column] for column in given]
+    return found
 
 
 def _heading(network: Network) -> str:
@@ -216,10 +246,12 @@ def _heading(network: Network) -> str:
     return f"A network of {sizes} neurons{cost}" + (f": {beside}" if beside else "")
 
 
-def _shown(size: int) -> list[int | None]:
-    if size <= MOST_ROWS:
+def _shown(size: int, most: int) -> list[int | None]:
+    if size <= most:
         return list(range(size))
-    return [*range(FIRST_ROWS), None, *range(size - LAST_ROWS, size)]
+    first = most // 2
+    last = min(LAST_ROWS, most - first - 1)
+    return [*range(first), None, *range(size - last, size)]
 
 
 # ---- Drawing -----------------------------------------------------------------------------------
@@ -237,7 +269,12 @@ class Look:
     def of(cls, networks: Sequence[Network]) -> Look:
         """The scales that suit these networks, which are of one shape."""
         return cls(
-            Scale.of(w for network in networks for layer in network.weights for w in layer.flat),
+            Scale.of(
+                weight
+                for network in networks
+                for layer in (*network.weights, *network.biases)
+                for weight in layer.flat
+            ),
             Scale.of(d for network in networks for layer in network.deltas for d in layer.flat),
             1.0 if len(arrows(networks[0])) <= MOST_NUMBERED_ARROWS else MANY,
         )
@@ -265,6 +302,11 @@ def circles(network: Network) -> list[tuple[int, int]]:
     return [(column, row) for column, shown in rows for row in shown if row is not None]
 
 
+def biased(network: Network) -> list[tuple[int, int]]:
+    """The biases that are shown: the layer and the neuron."""
+    return [(column - 1, row) for column, row in circles(network) if column]
+
+
 def network_picture(
     network: Network,
     hue: Hue,
@@ -275,7 +317,8 @@ def network_picture(
 ) -> Picture:
     """The network with every neuron in its place.
 
-    The numbers on arrows, "w", and the words beside the outputs, "o", have this much room.
+    The numbers on arrows, "w", those of biases, "c", and the words beside the outputs, "o", have
+    this much room.
     """
     dot = graphviz.Digraph("network")
     dot.attr(layout="neato", splines="line", bgcolor="transparent", outputorder="edgesfirst")
@@ -284,7 +327,7 @@ def network_picture(
     dot.attr("node", fontname=style.FONT, fontcolor=style.INK, color=style.BORDER, style="filled")
     dot.attr("edge", fontname=style.FONT, arrowsize="0.7")
     titles = {}
-    places = _places(network)
+    places = _places(network, hue, room)
     for column, row in circles(network):
         name = f"n{column}_{row}"
         titles[name] = _about(network, column, row)
@@ -294,7 +337,14 @@ def network_picture(
         line = _line(network, layer, neuron, source, hue, look)
         dot.edge(f"n{layer}_{source}", f"n{layer + 1}_{neuron}", id=f"e{number}", **line)
         titles[f"w{number}"] = titles[f"e{number}"]
-    for name, place, text, size in _texts(network, places, hue):
+    for number, (layer, neuron) in enumerate(biased(network)):
+        x, y = places[layer + 1, neuron]
+        titles[f"b{number}"] = titles[f"c{number}"] = _about_bias(network, layer, neuron)
+        start = _at(x, y + CIRCLE / 2 + BIAS)
+        dot.node(f"s{number}", pos=start, shape="point", width="0", style="invis", label="")
+        line = bias_line(float(network.biases[layer][neuron]), hue, look)
+        dot.edge(f"s{number}", f"n{layer + 1}_{neuron}", id=f"b{number}", **line)
+    for name, place, text, size in _texts(network, places, hue, room):
         label = _lines(text, size, room.get(name[0], 0))
         titles.setdefault(name, text)
         dot.node(name, pos=_at(*place), shape="plain", fillcolor="none", label=label)
@@ -302,7 +352,7 @@ def network_picture(
 
 
 class _Centred(Picture):
-    """A picture with each weight in the middle of its ground, which keeps the arrow off it.
+    """A picture with each number in the middle of its ground, which keeps the arrow off it.
 
     The layout program thinks a minus sign wider than it is.
     """
@@ -310,19 +360,30 @@ class _Centred(Picture):
     def element(self) -> ElementTree.Element:
         svg = super().element()
         for group in svg.iter(f"{SVG}g"):
-            if group.get("data-name", "").startswith("w"):
+            if group.get("data-name", "").startswith(("w", "c")):
                 ground, words = ([*group.iter(f"{SVG}{tag}")][-1] for tag in ("polygon", "text"))
                 words.attrib |= {"text-anchor": "middle", "x": f"{sum(sides(ground)) / 2:g}"}
         return svg
 
 
-def _places(network: Network) -> dict[tuple[int, int | None], tuple[float, float]]:
-    """Where each neuron stands, and each gap: columns side by side, their middles level."""
-    between = max(COLUMN, SLANT * ROW * max(map(len, network.rows)))
+Places = dict[tuple[int, int | None], tuple[float, float]]
+
+
+def _places(network: Network, hue: Hue, room: Mapping[str, int]) -> Places:
+    """Where each neuron stands, and each gap: columns side by side, their middles level.
+
+    Columns stand as far apart as the numbers between them need.
+    """
+    rows = network.rows
+    steep = SLANT * ROW * max(map(len, rows))
+    across = [0.0]
+    for layer in range(len(network.weights)):
+        room_needed = _share(network, layer, hue, room)[1] if _is_numbered(network) else 0.0
+        across.append(across[-1] + max(COLUMN, steep, room_needed))
     return {
-        (column, row): (column * between, ((len(rows) - 1) / 2 - level) * ROW)
-        for column, rows in enumerate(network.rows)
-        for level, row in enumerate(rows)
+        (column, row): (across[column], ((len(shown) - 1) / 2 - level) * ROW)
+        for column, shown in enumerate(rows)
+        for level, row in enumerate(shown)
     }
 
 
@@ -331,28 +392,47 @@ def _at(x: float, y: float) -> str:
 
 
 def _circle(network: Network, column: int, row: int, look: Look) -> dict[str, str]:
-    value, delta, ink, fill = face(network, column, row, look)
-    name = style.fitting(network.names[column][row], 0.84 * CIRCLE * 72, 9, bold=True)
-    lines = [labels.font(name, 9, ink, bold=True)]
-    lines += [labels.font(value, 11, ink)] if value else []
-    lines += [labels.font(delta, 9, ink)] if delta else []
+    shown = face(network, column, row, look)
+    room = 0.84 * CIRCLE * 72
+    room *= 0.75 if shown.total and shown.delta else 1  # the upper lines of four are short
+    name = style.fitting(network.names[column][row], room, 9, bold=True)
+    lines = [labels.font(name, 9, shown.ink, bold=True)]
+    lines += [
+        labels.font(words, size, shown.ink)
+        for words, size in ((shown.total, 9), (shown.value, 11), (shown.delta, 9))
+        if words
+    ]
     return {
         "shape": "circle",
         "fixedsize": "true",
         "width": str(CIRCLE),
-        "fillcolor": fill,
+        "fillcolor": shown.fill,
         "class": "neuron" if column else "input",
         "label": f"<{labels.table(*(f'<TD>{line}</TD>' for line in lines), padding=0)}>",
     }
 
 
-def face(network: Network, column: int, row: int, look: Look) -> tuple[str, str, str, str]:
-    """What a circle shows: its value and its delta, if they are known, and its two colours."""
+class Face(NamedTuple):
+    """What a circle shows, as far as it is known, and its two colours."""
+
+    total: str
+    """The weighted sum, where the value is something else."""
+    value: str
+    delta: str
+    ink: str
+    fill: str
+
+
+def face(network: Network, column: int, row: int, look: Look) -> Face:
+    """What a circle shows."""
     value = style.number(float(network.values[column][row])) if network.values else ""
+    total = ""
+    if network.sums and column and not network.headings[column].endswith(", linear"):
+        total = f"z {style.signed(float(network.sums[column - 1][row]))}"
     if not network.deltas or not column:
-        return value, "", style.INK, style.LEAF
+        return Face(total, value, "", style.INK, style.LEAF)
     delta = float(network.deltas[column - 1][row])
-    return value, f"δ {style.signed(delta)}", *look.colours.paint(delta)
+    return Face(total, value, f"δ {style.signed(delta)}", *look.colours.paint(delta))
 
 
 def _line(
@@ -369,38 +449,74 @@ def _line(
     }
 
 
+def bias_line(bias: float, hue: Hue, look: Look) -> dict[str, str]:
+    """The arrow of a bias, over which no error goes back."""
+    return {
+        "penwidth": f"{look.width(bias):g}",
+        "color": style.hue(bias) if hue == "weight" else style.MUTED,
+        "style": "solid" if bias > 0 else "dashed" if bias < 0 else "dotted",
+        "arrowsize": "0.5",
+    }
+
+
+def bias_words(bias: float) -> str:
+    """The number beside the arrow of a bias."""
+    return f"b {style.signed(bias)}"
+
+
 def _texts(
-    network: Network, places: dict[tuple[int, int | None], tuple[float, float]], hue: Hue
+    network: Network, places: Places, hue: Hue, room: Mapping[str, int]
 ) -> list[tuple[str, tuple[float, float], str, int]]:
     """The words beside the circles: headings, gaps, weights, and what was expected."""
     texts = []
-    top = max(y for _, y in places.values()) + ROW * 0.85
+    top = max(y for _, y in places.values()) + ABOVE + 0.4
     middle = {column: x for (column, _), (x, _) in places.items()}
     for column, heading in enumerate(network.headings):
         texts.append((f"h{column}", (middle[column], top), literal(heading), 10))
     for (column, row), place in places.items():
         if row is None:
-            between = len(network.names[column]) - FIRST_ROWS - LAST_ROWS
+            shown = len(network.rows[column]) - 1
+            between = len(network.names[column]) - shown
             texts.append((f"g{column}", place, f"…\n{between:,} more", 10))
     last = len(network.names) - 1
     for row, words in enumerate(network.outcome):
         if words and (last, row) in places:
             x, y = places[last, row]
             texts.append((f"o{row}", (x + CIRCLE + 0.35, y), words, 10))
-    shown = arrows(network)
-    if len(shown) <= MOST_NUMBERED_ARROWS:
-        for number, (layer, neuron, source) in enumerate(shown):
+    for number, (layer, neuron) in enumerate(biased(network)):
+        x, y = places[layer + 1, neuron]
+        words = bias_words(float(network.biases[layer][neuron]))
+        texts.append((f"c{number}", (x, y + ABOVE), words, 9))
+    if _is_numbered(network):
+        for number, (layer, neuron, source) in enumerate(arrows(network)):
             start, end = places[layer, source], places[layer + 1, neuron]
-            share = _share(network, layer)
+            share, _ = _share(network, layer, hue, room)
             x, y = (a + share * (b - a) for a, b in zip(start, end, strict=True))
             told = style.signed(float(network.told(layer, hue)[neuron, source]))
             texts.append((f"w{number}", (x, y), told, 9))
     return texts
 
 
-def _share(network: Network, layer: int) -> float:
-    """How far along their arrows the numbers of a layer stand, so that none covers another."""
+def _is_numbered(network: Network) -> bool:
+    return len(arrows(network)) <= MOST_NUMBERED_ARROWS
+
+
+def _share(network: Network, layer: int, hue: Hue, room: Mapping[str, int]) -> tuple[float, float]:
+    """How far along their arrows the numbers of a layer stand, and how far apart its columns.
+
+    No number covers another, a circle, or the beginning or the head of an arrow; of all places
+    where that is so, the one that needs the least room.
+    """
     starts, ends = (len(network.rows[column]) for column in (layer, layer + 1))
+    told = network.told(layer, hue)
+    widest = max(
+        style.width(style.signed(float(told[neuron, source])), 9)
+        for at, neuron, source in arrows(network)
+        if at == layer
+    )
+    half = (max(widest, room.get("w", 0)) + 8) / 72 / 2
+    near = CIRCLE / 2 + CLEAR + half
+    before, after = (near, near + HEAD) if hue == "weight" else (near + HEAD, near)
 
     def gap(share: float) -> float:
         heights = sorted(
@@ -410,8 +526,14 @@ def _share(network: Network, layer: int) -> float:
         )
         return min((b - a for a, b in itertools.pairwise(heights)), default=1.0)
 
-    shares = sorted((k / 40 for k in range(10, 31)), key=lambda share: abs(share - 0.5))
-    return next((s for s in shares if gap(s) >= ENOUGH), max(shares, key=gap))
+    def apart(share: float) -> float:
+        return max(before / share, after / (1 - share), COLUMN)
+
+    # Where the numbers of all arrows stand evenly, for some numbers of neurons, is among these.
+    shares = {k / n for n in (40, *range(2, 12)) for k in range(1, n)}
+    free = [share for share in shares if gap(share) * ROW >= HIGH]
+    best = min(free, key=lambda share: (round(apart(share), 3), abs(share - 0.5), share))
+    return best, apart(best)
 
 
 def _lines(text: str, size: int, room: int) -> str:
@@ -431,16 +553,43 @@ def _lines(text: str, size: int, room: int) -> str:
 def _about(network: Network, column: int, row: int) -> str:
     words = [f"{network.names[column][row]}, {network.headings[column]}"]
     if network.values:
+        if column:
+            words.append(_added_up(network, column, row))
         words.append(f"value {float(network.values[column][row])!r}")
     if network.deltas and column:
         words.append(f"delta {float(network.deltas[column - 1][row])!r}")
     return "\n".join(words)
 
 
+def _added_up(network: Network, column: int, row: int) -> str:
+    """The weighted sum of a neuron, written out; of many inputs the first and the last ones."""
+    weights, inputs = network.weights[column - 1][row], network.values[column - 1]
+    terms = [
+        f"{style.number(float(w))} × {style.number(float(v))}"
+        for w, v in zip(weights, inputs, strict=True)
+    ]
+    shown = ["…" if k is None else terms[k] for k in _shown(len(terms), MOST_ROWS)]
+    bias = f"{style.number(float(network.biases[column - 1][row]))} (bias)"
+    total = style.number(float(network.sums[column - 1][row]))
+    return f"weighted sum z = {' + '.join([*shown, bias])} = {total}"
+
+
+def _about_bias(network: Network, layer: int, neuron: int) -> str:
+    words = [bias_title(network, layer, neuron) + repr(float(network.biases[layer][neuron]))]
+    if network.deltas:
+        slope = float(network.deltas[layer][neuron])
+        words.append(f"slope of the cost by this bias: delta = {slope!r}")
+    return "\n".join(words)
+
+
+def bias_title(network: Network, layer: int, neuron: int) -> str:
+    """What is said of a bias, before its number."""
+    return f"the own opinion (bias) of {network.names[layer + 1][neuron]}: "
+
+
 def _about_weight(network: Network, layer: int, neuron: int, source: int) -> str:
-    listener, speaker = network.names[layer + 1][neuron], network.names[layer][source]
     weight = float(network.weights[layer][neuron, source])
-    words = [f"{listener} listens to {speaker} with the weight {weight!r}"]
+    words = [f"{about_arrow(network, layer, neuron, source)}{weight!r}"]
     if network.deltas:
         back = float(network.sent_back(layer)[neuron, source])
         slope = float(network.deltas[layer][neuron] * network.values[layer][source])
@@ -449,9 +598,20 @@ def _about_weight(network: Network, layer: int, neuron: int, source: int) -> str
     return "\n".join(words)
 
 
+def about_arrow(network: Network, layer: int, neuron: int, source: int) -> str:
+    """What is said of an arrow, before its weight."""
+    listener, speaker = network.names[layer + 1][neuron], network.names[layer][source]
+    return f"{listener} listens to {speaker} with the weight "
+
+
 def legend(network: Network, hue: Hue, look: Look) -> str:
     """What all of it means, as the label of the whole graph."""
     rows = [labels.widths(look.widths.largest, look.width, "size of the weight")]
+    opinion = "bias: the neuron's own opinion, added to what it is told"
+    rows.append(labels.key("▼ b", labels.words(opinion)))
+    if any(face(network, *place, look).total for place in circles(network)):
+        added = "weighted sum: each input × its weight, all added, + b; its activation is the value"
+        rows.append(labels.key("z", labels.words(added)))
     meaning = {
         "weight": ("positive weight: passed on as it is", "negative weight: passed on reversed"),
         "error": (
@@ -468,7 +628,7 @@ def legend(network: Network, hue: Hue, look: Look) -> str:
         rows.append(
             labels.key(f"dotted {way} 0", labels.bar(6, style.MUTED) + labels.words(nothing, 8))
         )
-    if len(arrows(network)) <= MOST_NUMBERED_ARROWS:
+    if _is_numbered(network):
         numbers = "weight" if hue == "weight" else "error going back: δ × weight"
         rows.append(labels.key("numbers", labels.words(numbers)))
     if any("error" in words for words in network.outcome):
@@ -478,9 +638,7 @@ def legend(network: Network, hue: Hue, look: Look) -> str:
         rows.append(
             labels.key(
                 "",
-                labels.words(
-                    "δ: if the neuron were told 1 more in sum, the cost would rise at this rate"
-                ),
+                labels.words("δ: how fast the cost rises per unit of this neuron's weighted sum"),
             )
         )
     folded = sum(len(names) for names in network.names) - len(circles(network))

@@ -5,7 +5,7 @@ function start(root) {
     place: Number(group.dataset.weight),
     group,
     title: one("title", group),
-    words: one("title", group).textContent.split(" with the weight ")[0],
+    words: group.dataset.words,
     line: one("path", group),
     head: one("polygon", group),
   }));
@@ -24,6 +24,7 @@ function start(root) {
     title: one("title", group),
     words: one("title", group).textContent.split("\n")[0],
     name: one(".name", group),
+    total: one(".total", group),
     value: one(".value", group),
     delta: one(".delta", group),
     outline: one(".outline", group),
@@ -39,16 +40,17 @@ function start(root) {
       set(head, "stroke", colour);
       set(head, "fill", colour);
       set(group, "data-value", exact);
-      write(title, `${words} with the weight ${shown}`);
+      write(title, words + shown.replace("b ", ""));
     }
     for (const { place, text } of numbers) write(text, frame.weights[place][0]);
-    for (const { place, group, title, words, name, value, delta, outline } of neurons) {
-      const [shown, error, ink, fill] = frame.neurons[place];
+    for (const { place, group, title, words, name, total, value, delta, outline } of neurons) {
+      const [sum, shown, error, ink, fill] = frame.neurons[place];
       set(outline, "fill", fill);
-      for (const text of [name, value, delta]) if (text) set(text, "fill", ink);
+      for (const text of [name, total, value, delta]) if (text) set(text, "fill", ink);
+      if (total) write(total, sum);
       if (value) write(value, shown);
       if (delta) write(delta, error);
-      const numbers_in_words = [shown && `value ${shown}`, error].filter(Boolean).join(", ");
+      const numbers_in_words = [sum, shown && `value ${shown}`, error].filter(Boolean).join(", ");
       write(title, [words, numbers_in_words].filter(Boolean).join("\n"));
       set(group, "aria-label", title.textContent);
     }
