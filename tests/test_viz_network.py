@@ -48,7 +48,8 @@ def test_every_neuron_shows_its_value_and_its_delta() -> None:
     assert words(shown["n0_0"]) == ["Ann", "1"]
     for layer, error in enumerate(errors):
         for row, (value, delta) in enumerate(zip(error.activation_out, error.delta, strict=True)):
-            name, number, change = words(shown[f"n{layer + 1}_{row}"])
+            name, *total, number, change = words(shown[f"n{layer + 1}_{row}"])
+            assert len(total) == (layer == 0)  # of a linear neuron the weighted sum is the value
             assert name == PEOPLE[layer + 1][row]
             assert float(number.replace("−", "-")) == pytest.approx(value, rel=1e-3)
             assert float(change[2:].replace("−", "-")) == pytest.approx(delta, rel=1e-3)
@@ -108,7 +109,7 @@ def test_arrows_without_error_are_in_the_legend() -> None:
     model = MLP(2, [3, 1], activation="relu", seed=1)
     shown = draw_network(model, [1.0, -1.0], 0.5, hue="error")
     assert "style=dotted" in shown.source and "dotted ◄ 0" in shown.source
-    assert "dotted" not in draw_network(model, [1.0, -1.0], 0.5).source
+    assert "dotted ►" not in draw_network(model, [1.0, -1.0], 0.5).source
 
 
 def test_the_tooltip_has_the_slope_of_the_cost_by_the_weight() -> None:

@@ -7,13 +7,12 @@ comes. It has no script, plays once, and stands still for readers who want no mo
 from __future__ import annotations
 
 import copy
-import io
 import itertools
-import math
 import os
+import re
 import warnings
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from viz.dot import Look
 from viz.film import at, known, moments, spread
 from viz.graph import picture, read_scene
 from viz.render import SVG, Engine, outline, remarks, sides, text
+from viz.video import even, gif, mp4
 
 #: No more pictures than this are written of one sweep.
 MOST_FRAMES = 200
@@ -177,9 +177,11 @@ def frames(
 
     Args:
         root: the result, such as a loss.
-        directory: the folder to write into; it is made if it does not exist.
-        format: "svg" or "png" for a file each, ``step_000.svg`` and so on; "gif" for one
-            ``flow.gif`` that plays them (needs Pillow).
+        directory: the folder to write into; it is made if it does not exist. Frames of the same
+            format that an earlier call left there are removed.
+        format: "svg" or "png" for a file each, numbered ``step_000.svg`` and so on without gaps;
+            "gif" for one ``flow.gif`` that plays them (needs Pillow), "mp4" for one ``flow.mp4``
+            (needs the program ffmpeg). The sides of a PNG are even, where Pillow is installed.
         fold, names, rankdir, engine: as for ``draw``.
 
     Returns:
@@ -195,25 +197,30 @@ def frames(
     >>> [path.name for path in frames(x * x, getfixture("tmp_path"))]
     ['step_000.svg', 'step_001.svg', 'step_002.svg']
     """
-    if format not in ("svg", "png", "gif"):
-        raise ValueError(f'frames are "svg", "png" or one "gif", but got {format!r}')
+    if format not in ("svg", "png", "gif", "mp4"):
+        raise ValueError(f'frames are "svg", "png", one "gif" or one "mp4", but got {format!r}')
     folder = _folder(directory)
     scene = read_scene(root, names, fold, rankdir, afresh=True)
     steps = _chosen(len(scene.moves))
     pictures = (picture(at(scene, k), rankdir, engine) for k in steps)
     make_folder(folder)
-    if format == "gif":
-        return [write(folder / "flow.gif", _gif(shown.pipe("png") for shown in pictures))]
-    digits = max(3, len(str(steps[-1])))
-    return [
-        write(folder / f"step_{k:0{digits}}.{format}", shown.pipe(format))
-        for k, shown in zip(steps, pictures, strict=True)
+    if format in ("gif", "mp4"):
+        play = gif if format == "gif" else mp4
+        return [write(folder / f"flow.{format}", play([p.pipe("png") for p in pictures], SLOWEST))]
+    contents = (shown.pipe(format) for shown in pictures)
+    written = [
+        write(folder / f"step_{number:03}.{format}", even(content) if format == "png" else content)
+        for number, content in enumerate(contents)
     ]
+    for path in folder.glob(f"step_*.{format}"):
+        if re.fullmatch(r"step_\d+", path.stem) and path not in written:
+            path.unlink()
+    return written
 
 
 def _folder(directory: str | os.PathLike[str]) -> Path:
     folder = as_path(directory, "frames are written to a folder")
-    if folder.suffix.lower() in (".svg", ".png", ".gif") and not folder.is_dir():
+    if folder.suffix.lower() in (".svg", ".png", ".gif", ".mp4") and not folder.is_dir():
         raise ValueError(
             f"frames are written to a folder, but {os.fspath(directory)!r} is the name of a file; "
             'give the folder, and the format by format="gif"'
@@ -230,15 +237,3 @@ def _chosen(last: int) -> list[int]:
             stacklevel=3,
         )
     return steps
-
-
-def _gif(pictures: Iterable[bytes]) -> bytes:
-    try:
-        from PIL import Image
-    except ImportError:
-        raise ImportError('a GIF needs Pillow: pip install "microgradlike[demos]"') from None
-    first, *others = (Image.open(io.BytesIO(picture)).convert("P") for picture in pictures)
-    content = io.BytesIO()
-    waits = [math.floor(1000 * SLOWEST)] * len(others) + [4000]
-    first.save(content, "GIF", save_all=True, append_images=others, duration=waits, loop=0)
-    return content.getvalue()

@@ -17,6 +17,7 @@ from microgradlike.training import History
 from viz import style
 from viz.film import spread
 from viz.network import (
+    MOST_ROWS,
     Look,
     Network,
     about_arrow,
@@ -31,7 +32,12 @@ from viz.network import (
     read_network,
 )
 from viz.page import SUFFIXES, embedded, legend_list, page
+from viz.picture import Picture
 from viz.render import SVG, Engine, outline, text
+from viz.video import gif, mp4
+
+#: How long a GIF or MP4 shows each record.
+SECONDS = 0.25
 
 #: No more records than this are shown of one training.
 MOST_RECORDS = 200
@@ -47,17 +53,21 @@ def save_movie(
     x: Any = None,
     y: Any = None,
     loss: Callable[[Any, Any], Any] = losses.mse,
-    names: Sequence[Sequence[str]] | None = None,
+    names: Sequence[Sequence[str] | None] | None = None,
+    most_neurons: int = MOST_ROWS,
     engine: Engine | None = None,
 ) -> Path:
-    """Write one HTML page that plays a training: the weights of each record, and the loss.
+    """Write one file that plays a training: the weights of each record, and the loss.
+
+    A page can be stopped and stepped through; a GIF (needs Pillow) or an MP4 (needs the program
+    ffmpeg) goes where no page can.
 
     Args:
         history: what ``fit(..., record=1)`` returned.
-        path: where to write it; the name ends in ``.html``.
+        path: where to write it; the name ends in ``.html``, ``.gif`` or ``.mp4``.
         x, y: an example and its target; every neuron then shows its value and its delta for it.
         loss: a function of the output and the target of the example.
-        names: the names of the inputs and of the neurons of each layer, a list for each.
+        names, most_neurons: as for ``draw_network``.
         engine: the layout program, "graphviz-pure" (the default) or "dot".
 
     Returns:
@@ -65,7 +75,7 @@ def save_movie(
 
     Raises:
         TypeError: ``history`` is not what ``fit`` returned, or ``path`` no path.
-        ValueError: the history holds no records, the name does not end in ``.html``, or ``x``,
+        ValueError: the history holds no records, the name ends otherwise, or ``x``,
             ``y`` or ``names`` do not fit the model.
         OSError: the file cannot be written.
 
@@ -76,7 +86,7 @@ def save_movie(
     >>> save_movie(history, getfixture("tmp_path") / "training.html").name
     'training.html'
     """
-    ending_in(path, "a page", *SUFFIXES)
+    named = ending_in(path, "a movie", *SUFFIXES, ".gif", ".mp4")
     if not isinstance(history, History):
         raise TypeError(
             f"a movie is made of the history that fit returned, not {describe(history)}"
@@ -89,8 +99,14 @@ def save_movie(
     networks = []
     for k in chosen:
         model.load_state_dict(history.records[k].state)
-        networks.append(read_network(model, x, y, loss=loss, names=names))
+        networks.append(read_network(model, x, y, loss=loss, names=names, most=most_neurons))
     look = Look.of(networks)
+    if (suffix := named.suffix.lower()) in (".gif", ".mp4"):
+        frames = [
+            _titled(networks, k, epochs, history.loss, look, engine).pipe("png")
+            for k in range(len(networks))
+        ]
+        return write(path, (gif if suffix == ".gif" else mp4)(frames, SECONDS))
     document = page(
         "movie",
         headline="A training, step by step",
@@ -113,14 +129,33 @@ def save_movie(
 # ---- What each record shows --------------------------------------------------------------------
 
 
+def _count(epoch: int, last: int, curve: Sequence[float]) -> str:
+    loss = f", loss {style.number(curve[epoch - 1])}" if epoch else ", before the training"
+    return f"Epoch {epoch} of {last}{loss}"
+
+
+def _titled(
+    networks: Sequence[Network],
+    k: int,
+    epochs: Sequence[int],
+    curve: Sequence[float],
+    look: Look,
+    engine: Engine | None,
+) -> Picture:
+    """A record as a picture that says by itself which it is; all have the places of the last."""
+    title = _count(epochs[k], epochs[-1], curve)
+    room = _room(networks)
+    about = legend(networks[-1], "weight", look)
+    return network_picture(networks[k], "weight", look, engine, about, room, title)
+
+
 def _frame(
     networks: Sequence[Network], k: int, epochs: Sequence[int], curve: Sequence[float], look: Look
 ) -> dict[str, Any]:
     network, epoch = networks[k], epochs[k]
-    loss = f", loss {style.number(curve[epoch - 1])}" if epoch else ", before the training"
     at = _point(curve, epoch, epochs[-1]) if epoch else None
     return {
-        "count": f"Epoch {epoch} of {epochs[-1]}{loss}",
+        "count": _count(epoch, epochs[-1], curve),
         "sentence": _most_moved(networks, k),
         "point": at,
         "weights": [
@@ -169,13 +204,9 @@ def _most_moved(networks: Sequence[Network], k: int) -> str:
     return f"The largest change: {listener} now {how}; the weight {became}."
 
 
-# ---- The two pictures --------------------------------------------------------------------------
-
-
-def _network(networks: Sequence[Network], look: Look, engine: Engine | None) -> str:
-    """The last record as a picture, with everything marked that the script changes."""
-    network = networks[-1]
-    arrow_count = len(arrows(network))
+def _room(networks: Sequence[Network]) -> dict[str, int]:
+    """The room for the widest numbers and words of all records, so that nothing moves."""
+    arrow_count = len(arrows(networks[0]))
     words = [[style.width(words, 9) for words, _ in _weights(shown)] for shown in networks]
     weights, biases = (
         max(width for widths in words for width in widths[part])
@@ -187,12 +218,21 @@ def _network(networks: Sequence[Network], look: Look, engine: Engine | None) -> 
         for words in shown.outcome
         for line in words.split("\n")
     )
-    room = {
+    return {
         "w": math.ceil(weights),
         "c": math.ceil(biases),
         "o": math.ceil(max(outcomes, default=0)),
     }
-    shown = network_picture(network, "weight", look, engine, "", room)
+
+
+# ---- The two pictures --------------------------------------------------------------------------
+
+
+def _network(networks: Sequence[Network], look: Look, engine: Engine | None) -> str:
+    """The last record as a picture, with everything marked that the script changes."""
+    network = networks[-1]
+    arrow_count = len(arrows(network))
+    shown = network_picture(network, "weight", look, engine, "", _room(networks))
     svg, groups = embedded(shown)
     for place, (column, row) in enumerate(circles(network)):
         group = groups[f"n{column}_{row}"]

@@ -102,7 +102,7 @@ def draw_network(
     *,
     loss: Callable[[Any, Any], Any] = losses.mse,
     hue: Hue = "weight",
-    names: Sequence[Sequence[str]] | None = None,
+    names: Sequence[Sequence[str] | None] | None = None,
     beside: Sequence[Any] = (),
     most_neurons: int = MOST_ROWS,
     engine: Engine | None = None,
@@ -314,11 +314,12 @@ def network_picture(
     engine: Engine | None,
     legend: str,
     room: Mapping[str, int] = MappingProxyType({}),
+    above: str = "",
 ) -> Picture:
     """The network with every neuron in its place.
 
     The numbers on arrows, "w", those of biases, "c", and the words beside the outputs, "o", have
-    this much room.
+    this much room. The words above it are larger.
     """
     dot = graphviz.Digraph("network")
     dot.attr(layout="neato", splines="line", bgcolor="transparent", outputorder="edgesfirst")
@@ -348,6 +349,11 @@ def network_picture(
         label = _lines(text, size, room.get(name[0], 0))
         titles.setdefault(name, text)
         dot.node(name, pos=_at(*place), shape="plain", fillcolor="none", label=label)
+    if above:
+        middle = sum(x for x, _ in places.values()) / len(places)
+        top = max(y for _, y in places.values()) + ABOVE + 0.8
+        label = f"<{labels.font(above, 14)}>"
+        dot.node("above", pos=_at(middle, top), shape="plain", fillcolor="none", label=label)
     return _Centred(str(dot.source), _heading(network), titles, engine)
 
 
