@@ -16,11 +16,10 @@ import numpy
 from microgradlike import functions, ops
 from microgradlike.checking import Comparison, Report, numeric_derivative, read_formula
 from microgradlike.engine import Value, equal, no_grad, recording, topological_order
-from microgradlike.flow import gradients
 from microgradlike.inputs import beside, describe, number, plain_array, unwrapped
 from microgradlike.leaving import depends, differentiated
 from microgradlike.rules import CustomRule
-from microgradlike.sweep import sent_to
+from microgradlike.sweep import gradients, sent_to
 from microgradlike.tape import NAMES, ON_FLOATS, Condition, Tape, Traced, row_of
 from microgradlike.typeset import counted
 
@@ -262,13 +261,10 @@ def _numbers(tape: Tape, count: int) -> list[float]:
         else:
             x, y = (numbers[v] if v >= 0 else tape.constants[~v] for v in (left, right))
             row = row_of(name)[0]
-            numbers.append(float(_value(row.value)(x, y, 0, 0) if row else ON_FLOATS[name](x, y)))
+            numbers.append(
+                float(ops.on_floats(row.value)(x, y, 0, 0) if row else ON_FLOATS[name](x, y))
+            )
     return numbers
-
-
-@functools.cache
-def _value(formula: str) -> Callable[..., Any]:
-    return ops.formula(formula, vars(ops))
 
 
 @functools.cache

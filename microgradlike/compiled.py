@@ -17,7 +17,7 @@ import sys
 import types
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy
 import numpy.typing
@@ -26,12 +26,14 @@ from microgradlike.calculus import grad, traced_tangents
 from microgradlike.engine import Value, is_detecting, is_recording, is_traced
 from microgradlike.functions import dot
 from microgradlike.inputs import describe, function, number
-from microgradlike.numpy_executor import INPUTS, PARAMETERS, Ran
-from microgradlike.paths import Path
-from microgradlike.program import Program
-from microgradlike.rows import CHUNK, FLOAT, Arguments, How, floats
+from microgradlike.rows import CHUNK, FLOAT, INPUTS, PARAMETERS, Arguments, How, floats
 from microgradlike.tape import Traced, TracingError, trace
 from microgradlike.typeset import counted
+
+if TYPE_CHECKING:
+    from microgradlike.numpy_executor import Ran
+    from microgradlike.paths import Path
+    from microgradlike.program import Program
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 
@@ -491,6 +493,8 @@ class Compiled:
             )
 
     def _trace(self, arguments: Arguments, row: int) -> Path:
+        from microgradlike.paths import Path  # and numba, which only who compiles waits for
+
         if len(self._paths) >= MOST_PATHS:
             frames = [frame for _, frame in self._paths[-1].tape.guards.values()]
             line = f"{frames[-1][0]}, line {frames[-1][1]}" if frames else "a comparison"

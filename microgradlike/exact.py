@@ -14,10 +14,10 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy
 import numpy.typing
 
-from microgradlike.numpy_executor import INPUTS, NumpyExecutor
+from microgradlike.numpy_executor import NumpyExecutor
 from microgradlike.program import build
 from microgradlike.rewriting import Graph
-from microgradlike.rows import Arguments, Rows
+from microgradlike.rows import INPUTS, Arguments, Rows
 from microgradlike.tape import Tape
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"

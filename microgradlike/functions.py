@@ -21,7 +21,7 @@ from microgradlike import ops
 from microgradlike.engine import Value, is_traced
 from microgradlike.inputs import beside, describe, plain_array, unwrapped
 from microgradlike.ops import ALIASES, OPERATORS, Operator
-from microgradlike.tape import Condition, Traced
+from microgradlike.tape import Condition
 
 if TYPE_CHECKING:
     from microgradlike._signatures import *  # noqa: F403
@@ -63,15 +63,15 @@ def _has_array(*operands: Any) -> bool:
 
 
 def _function(row: Operator) -> Callable[..., Any]:
-    on_floats = ops.formula(row.value, vars(ops))
-
     def unary(x: Any) -> Any:
         if isinstance(x, Value):
             return x.recorded[row.name](x)
         if _has_array(x):
             return _each(unary, row.name, (x,))
         x = operand(x, row.name)
-        return unary(x) if isinstance(x, Value) else float(on_floats(x, 0.0, 0.0, 0.0))
+        if isinstance(x, Value):
+            return unary(x)
+        return float(ops.on_floats(row.value)(x, 0.0, 0.0, 0.0))
 
     def binary(x: Any, y: Any) -> Any:
         if not (isinstance(x, _SINGLE) and isinstance(y, _SINGLE)):
@@ -82,7 +82,7 @@ def _function(row: Operator) -> Callable[..., Any]:
             return x.recorded[row.name](x, y)
         if isinstance(y, Value):
             return y.reflected[row.name](y, x)
-        return float(on_floats(x, y, 0.0, 0.0))
+        return float(ops.on_floats(row.value)(x, y, 0.0, 0.0))
 
     function = unary if len(row.slopes) == 1 else binary
     function.__name__ = function.__qualname__ = row.name
@@ -388,5 +388,3 @@ for _function_ in _UNARY:
 Value.round = Value.__round__ = round  # type: ignore[method-assign,assignment]
 Value.radians, Value.degrees = radians, degrees  # type: ignore[method-assign,assignment]
 del Value.where  # type: ignore[attr-defined]
-for _name in (*FRIENDLIER, "__round__"):  # a traced Value has those of every Value
-    delattr(Traced, _name)

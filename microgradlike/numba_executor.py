@@ -56,7 +56,6 @@ from microgradlike.machine_code import moved, numbers_at
 from microgradlike.numpy_executor import (
     ADDS,
     ONE_BY_ONE,
-    PARAMETERS,
     TOGETHER,
     Ran,
     as_slice,
@@ -80,6 +79,7 @@ from microgradlike.program import (
     in_few_slots,
 )
 from microgradlike.rewriting import ARITY, loop
+from microgradlike.rows import PARAMETERS
 from microgradlike.tape import NAMES
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"

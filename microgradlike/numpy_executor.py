@@ -36,13 +36,11 @@ from microgradlike.program import (
     Sums,
 )
 from microgradlike.rewriting import ARITY, SENDS
+from microgradlike.rows import INPUTS, PARAMETERS
 from microgradlike.tape import CODES, NAMES, row_of
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 Action: TypeAlias = Callable[[], None]
-
-#: The error is wanted for the parameters, or for the inputs.
-PARAMETERS, INPUTS = 1, 2
 
 # ---- Slots -------------------------------------------------------------------------------------
 

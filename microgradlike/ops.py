@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import keyword
 import math
 import operator
 import re
@@ -283,8 +284,8 @@ OPERATORS: Mapping[str, Operator] = _read(_TABLE)
 # ---- Reading a formula -------------------------------------------------------------------------
 
 
-class _Spell(ast.NodeTransformer):
-    """Spells ``/ // ** %`` as calls, which know IEEE 754, and gives names their new spelling."""
+class _Calls(ast.NodeTransformer):
+    """Spells ``/ // ** %`` as calls, which know IEEE 754."""
 
     CALLS: Mapping[type[ast.operator], str] = {
         ast.Div: "divide",
@@ -293,27 +294,36 @@ class _Spell(ast.NodeTransformer):
         ast.FloorDiv: "floor_divide",
     }
 
-    def __init__(self, spelling: Callable[[str], str]) -> None:
-        self.spelling = spelling
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        return ast.parse(self.spelling(node.id), mode="eval").body
-
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
         left, right = self.visit(node.left), self.visit(node.right)
         if type(node.op) in self.CALLS:
-            function = self.visit(ast.Name(self.CALLS[type(node.op)]))
-            return ast.Call(function, [left, right], [])
+            return ast.Call(ast.Name(self.CALLS[type(node.op)]), [left, right], [])
         return ast.BinOp(left, node.op, right)
+
+
+@functools.cache
+def _with_calls(formula: str) -> str:
+    if not set(formula) & set("/*%"):
+        return formula
+    return ast.unparse(_Calls().visit(ast.parse(formula, mode="eval")))
+
+
+_NAME = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
 
 
 def spell(formula: str, spelling: Callable[[str], str]) -> str:
     """The formula as Python source in which each name is spelt as the reader needs it.
 
+    A name's spelling is one that binds as a name does: ``out.data``, ``x[lane]``, a number.
+
     >>> spell("-out / y", {"out": "out.data", "y": "y.data", "divide": "ops.divide"}.__getitem__)
     'ops.divide(-out.data, y.data)'
     """
-    return ast.unparse(_Spell(spelling).visit(ast.parse(formula, mode="eval")))
+
+    def spelt(name: re.Match[str]) -> str:
+        return name[0] if keyword.iskeyword(name[0]) else spelling(name[0])
+
+    return _NAME.sub(spelt, _with_calls(formula))
 
 
 # ---- What a slope sends ------------------------------------------------------------------------
@@ -417,3 +427,13 @@ def formula(
     return cast(
         "Callable[..., Any]", eval(f"lambda x, y, out, tie, error=None: {spelt}", dict(names))
     )
+
+
+@functools.cache
+def on_floats(text: str) -> Callable[..., Any]:
+    """The same on floats.
+
+    >>> on_floats("1 - out * out")(0.0, None, 0.5, 0)
+    0.75
+    """
+    return formula(text, globals())

@@ -15,10 +15,10 @@ import numpy.typing
 
 from microgradlike.engine import Value
 from microgradlike.exact import Exact, Some
-from microgradlike.numpy_executor import PARAMETERS, NumpyExecutor, Ran
+from microgradlike.numpy_executor import NumpyExecutor, Ran
 from microgradlike.program import Program, build
 from microgradlike.rewriting import Graph
-from microgradlike.rows import Arguments, Columns, Rows
+from microgradlike.rows import PARAMETERS, Arguments, Columns, Rows
 from microgradlike.tape import Tape
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"

@@ -17,6 +17,9 @@ from microgradlike.inputs import array_of_numbers, describe
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 
+#: The error is wanted for the parameters, or for the inputs.
+PARAMETERS, INPUTS = 1, 2
+
 #: After so many rows the pages of a file are let go.
 _PAGES = 2**18
 

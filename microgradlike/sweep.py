@@ -140,12 +140,6 @@ def _sender(rule: Rule) -> Callable[[Value], tuple[tuple[int, Value, float, bool
     return cast("Callable[[Value], tuple[tuple[int, Value, float, bool], ...]]", sender)
 
 
-@functools.cache
-def on_floats(formula: str) -> Callable[..., Any]:
-    """A formula of the operator table as a function of the floats x, y, out and tie."""
-    return ops.formula(formula, vars(ops))
-
-
 def forward(root: Value, changed: Mapping[Value, float]) -> dict[Value, float]:
     """The numbers of a graph if some of its leaves had other ones; nothing is changed.
 
@@ -191,7 +185,7 @@ def forward(root: Value, changed: Mapping[Value, float]) -> dict[Value, float]:
             continue
         operands = [data[x] if isinstance(x, Value) else x for x in node.operands]
         x, y = (*operands, 0.0)[:2]
-        data[node] = float(on_floats(node._rule.operator.value)(x, y, 0.0, 0.0))  # type: ignore[union-attr]
+        data[node] = float(ops.on_floats(node._rule.operator.value)(x, y, 0.0, 0.0))  # type: ignore[union-attr]
     return data
 
 

@@ -11,6 +11,7 @@ it is recorded as a guard: another row whose conditions would decide otherwise n
 
 from __future__ import annotations
 
+import functools
 import linecache
 import operator
 import sys
@@ -569,7 +570,9 @@ def _write(row: Operator) -> str:
     return "".join(head.format(**fill) + _RECORD for head in heads)
 
 
+@functools.cache
 def _install() -> None:
+    """Write the methods of traced Values, when the first function is traced."""
     source = "".join(map(_write, OPERATORS.values()))
     filename = f"{FILENAME} on a tape"
     linecache.cache[filename] = len(source), None, source.splitlines(True), filename
@@ -579,7 +582,6 @@ def _install() -> None:
 
 
 new = object.__new__
-_install()
 Traced.__name__ = Value.__name__  # Python's own sentences about it are read by who wrote Values
 
 
@@ -600,6 +602,7 @@ def trace(f: Callable[..., Any], example: Sequence[Any]) -> Tape:
     >>> [NAMES[code] for code in tape.nodes]
     ['input', 'mul', 'add']
     """
+    _install()
     tape = Tape()
     places = iter(range(sys.maxsize))
 

@@ -7,9 +7,9 @@ that its user gave as a label. It is simplified as one does on paper, and then w
 from __future__ import annotations
 
 import ast
+import html
 import math
 import unicodedata
-import xml.sax.saxutils
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeGuard
 
@@ -563,7 +563,7 @@ class MathML(Plain):
 
     def name(self, name: str) -> str:
         stem, index = _stem_and_index(name)
-        letter = f"<mi>{xml.sax.saxutils.escape(_STEMS.get(stem, stem))}</mi>"
+        letter = f"<mi>{html.escape(_STEMS.get(stem, stem), quote=False)}</mi>"
         return f"<msub>{letter}<mn>{index}</mn></msub>" if index else letter
 
     def number(self, text: str) -> Written:

@@ -1,14 +1,18 @@
 """Pictures and pages of a computation graph, of its backward sweep, and of a training."""
 
-from viz.animation import animate, frames
-from viz.compiled import draw_compiled
-from viz.graph import draw, draw_dot
-from viz.movie import save_movie
-from viz.network import draw_network
-from viz.picture import Picture
-from viz.plots import plot_decision_boundary, plot_loss, save
-from viz.render import RenderError
-from viz.stepper import Stepper, save_stepper
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from viz.animation import animate, frames
+    from viz.compiled import draw_compiled
+    from viz.graph import draw, draw_dot
+    from viz.movie import save_movie
+    from viz.network import draw_network
+    from viz.picture import Picture
+    from viz.plots import plot_decision_boundary, plot_loss, save
+    from viz.render import RenderError
+    from viz.stepper import Stepper, save_stepper
 
 __all__ = [
     "Picture",
@@ -26,3 +30,28 @@ __all__ = [
     "save_movie",
     "save_stepper",
 ]
+
+_HOMES = {
+    "animation": ("animate", "frames"),
+    "compiled": ("draw_compiled",),
+    "graph": ("draw", "draw_dot"),
+    "movie": ("save_movie",),
+    "network": ("draw_network",),
+    "picture": ("Picture",),
+    "plots": ("plot_decision_boundary", "plot_loss", "save"),
+    "render": ("RenderError",),
+    "stepper": ("Stepper", "save_stepper"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the module of a name when it is asked for: who draws nothing does not wait for it."""
+    for home, names in _HOMES.items():
+        if name in names:
+            found = globals()[name] = getattr(importlib.import_module(f"viz.{home}"), name)
+            return found
+    raise AttributeError(f"module 'viz' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__
