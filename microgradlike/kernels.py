@@ -21,12 +21,12 @@ import ast
 import ctypes
 import functools
 import hashlib
-import importlib.util
 import itertools
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy
@@ -518,22 +518,24 @@ def _from_source(source: str, number: str) -> int:
     text = source.encode() + b"".join(path.read_bytes() for path in _MADE_OF)
     name = f"kernel_{hashlib.sha256(text).hexdigest()[:16]}"
     folder = Path(AppDirs("microgradlike", False).user_cache_dir)
-    path = folder / f"{name}.py"
-    space: dict[str, Any]
+    path, source = folder / f"{name}.py", _HEADING + source
+    module = sys.modules[name] = ModuleType(name)
+    exec(compile(source, path, "exec"), vars(module))
     try:
         files.make_folder(folder)
-        if not path.exists():
-            files.write(path, (_HEADING + source).encode())
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None and spec.loader is not None
-        module = sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        space = vars(module)
-        return kernel(space["kernel"], number)
+        if not _holds(path, source.encode()):
+            files.write(path, source.encode())
     except OSError:
-        space = {}
-        exec(_HEADING + source, space)
-        return kernel(space["kernel"], number, cache=False)
+        return kernel(module.kernel, number, cache=False)
+    return kernel(module.kernel, number)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Whether a file has this content."""
+    try:
+        return path.read_bytes() == content
+    except OSError:
+        return False
 
 
 # ---- Under a condition -------------------------------------------------------------------------

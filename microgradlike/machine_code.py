@@ -11,7 +11,7 @@ from numba import types
 from numba.core.ccallback import CFunc
 from numba.extending import intrinsic
 
-from microgradlike.rewriting import STAMP
+from microgradlike.kept_code import keep
 
 WORD, BYTE, VOID = ir.IntType(64), ir.IntType(8).as_pointer(), ir.VoidType()
 
@@ -59,7 +59,7 @@ def address_of(function: Callable[..., None], given: Sequence[Any], cache: bool 
     try:
         if cache:
             compiled.enable_caching()
-            compiled._cache._cache_file._source_stamp = STAMP
+            keep(compiled._cache)
     except RuntimeError:  # no folder can be written where it could be kept
         cache = False
     compiled.compile()

@@ -10,7 +10,6 @@ or it differs from row to row, ``ROWS``. "Lower" below means of an earlier stage
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy
@@ -27,14 +26,7 @@ except ImportError:
         """Without numba the loops are plain Python."""
         return lambda function: function
 else:
-    # To tell whether kept code is still right, numba looks at the file of the function alone. But a
-    # loop has numbers and functions of other files in it, such as the codes of operations.
-    _MADE_OF = (
-        *("ops.py", "tape.py", "rewriting.py"),
-        *("machine_code.py", "kernels.py", "matrices.py", "numba_executor.py"),
-    )
-    _STATUS = [Path(__file__).with_name(name).stat() for name in _MADE_OF]
-    STAMP = tuple((status.st_mtime_ns, status.st_size) for status in _STATUS)
+    from microgradlike.kept_code import keep
 
     def loop(**options: Any) -> Callable[[F], F]:
         """Compile once per machine: the code is kept beside this file, or in the user's cache."""
@@ -44,7 +36,7 @@ else:
                 kept = njit(cache=True, **options)(function)
             except RuntimeError:  # neither can be written
                 return cast("F", njit(**options)(function))
-            kept._cache._cache_file._source_stamp = STAMP
+            keep(kept._cache)
             return cast("F", kept)
 
         return compiled

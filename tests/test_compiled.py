@@ -21,6 +21,7 @@ from microgradlike import (
     exp,
     functions,
     grad,
+    kept_code,
     losses,
     maximum,
     no_grad,
@@ -524,7 +525,7 @@ def test_kept_machine_code_is_stamped_with_all_files_that_it_is_made_of() -> Non
     with open(kept._index_path, "rb") as file:
         pickle.load(file)  # the version of numba
         stamp, _ = pickle.load(file)
-    assert stamp == rewriting.STAMP
+    assert stamp == kept_code.STAMP
 
 
 def test_threads_may_share_a_compiled_function() -> None:

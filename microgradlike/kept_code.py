@@ -1,0 +1,53 @@
+"""Machine code that numba keeps in files, so that it is compiled once on a machine.
+
+A file may be damaged: by a full disk, a process that was killed, a synchronised folder. What cannot
+be read, or is not what was written, is compiled anew, and written over it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import zlib
+from pathlib import Path
+from typing import Any
+
+from numba.core.caching import IndexDataCacheFile
+
+# To tell whether kept code is still right, numba looks at the file of the function alone. But a
+# loop has numbers and functions of other files in it, such as the codes of operations.
+_MADE_OF = (
+    *("ops.py", "tape.py", "rewriting.py", "kept_code.py"),
+    *("machine_code.py", "kernels.py", "matrices.py", "numba_executor.py"),
+)
+_STATUS = [Path(__file__).with_name(name).stat() for name in _MADE_OF]
+STAMP = tuple((status.st_mtime_ns, status.st_size) for status in _STATUS)
+
+
+class _Files(IndexDataCacheFile):  # type: ignore[misc]
+    """The files of one function: an index, and one for each kind of arguments."""
+
+    def save(self, key: Any, data: Any) -> None:
+        content = self._dump((key, data))
+        with contextlib.suppress(OSError):
+            super().save(key, (zlib.crc32(content), content))
+
+    def load(self, key: Any) -> Any:
+        try:
+            check, content = super().load(key) or (0, b"")
+            found, data = pickle.loads(content) if zlib.crc32(content) == check else (None, None)
+        except Exception:  # a damaged pickle raises whatever it likes
+            return None
+        return data if found == key else None
+
+    def _load_index(self) -> Any:
+        try:
+            return super()._load_index()
+        except Exception:
+            return {}
+
+
+def keep(cache: Any) -> None:
+    """Let a cache of numba, which was just made, have such files."""
+    made = cache._cache_file
+    made.__class__, made._source_stamp = _Files, STAMP
