@@ -206,10 +206,12 @@ def inner(x: Any, y: Any, count: int) -> float:
 
 
 @functools.cache
-def kernel(function: Callable[..., None], number: str, cache: bool = True) -> int:
+def kernel(
+    function: Callable[..., None], number: str, cache: bool = True, fused: bool = True
+) -> int:
     """The address of a kernel for float64 or float32, compiled now unless it was before."""
     word, pointer = types.int64, types.CPointer(getattr(types, number))
-    return address_of(function, [word, word, *[pointer] * 6, word, word], cache)
+    return address_of(function, [word, word, *[pointer] * 6, word, word], cache, fused)
 
 
 # ---- Formulas ----------------------------------------------------------------------------------
@@ -352,7 +354,7 @@ class _Loops(ast.NodeTransformer):
 
 
 def elementwise(
-    number: str, operation: str, kinds: str, by: str = "", mask: str = ""
+    number: str, operation: str, kinds: str, by: str = "", mask: str = "", fused: bool = True
 ) -> tuple[int, int, Any]:
     """The kernel of an operation, forward, or backward by one of its operands.
 
@@ -363,13 +365,14 @@ def elementwise(
         by: "x" or "y": the operand that gets the error; "" forward.
         mask: where the error arrives: "" everywhere, "v" or "o" where that is not 0, "d" where the
             error itself is not 0.
+        fused: whether a product and a sum may be rounded once, or are rounded as they are written.
 
     Returns:
         Its address, the number of scratch rows that it needs, and the addresses of the functions
         that it calls.
     """
     source, rows, functions = _source(operation, kinds, by, mask)
-    return _from_source(source, number), rows, _addresses(functions, number)
+    return _from_source(source, number, fused), rows, _addresses(functions, number)
 
 
 def _addresses(functions: Iterable[str], number: str) -> list[int]:
@@ -509,7 +512,7 @@ from microgradlike.kernels import apply_one, apply_two, place_of, row, slot_of, 
 
 
 @functools.cache
-def _from_source(source: str, number: str) -> int:
+def _from_source(source: str, number: str, fused: bool = True) -> int:
     """The address of a kernel of which there is only text.
 
     It is written to a file, because numba keeps its machine code beside a file.
@@ -518,6 +521,7 @@ def _from_source(source: str, number: str) -> int:
     text = source.encode() + b"".join(path.read_bytes() for path in _MADE_OF)
     name = f"kernel_{hashlib.sha256(text).hexdigest()[:16]}"
     folder = Path(AppDirs("microgradlike", False).user_cache_dir)
+    name += "" if fused else "_as_written"  # what is kept does not tell how it was compiled
     path, source = folder / f"{name}.py", _HEADING + source
     module = sys.modules[name] = ModuleType(name)
     exec(compile(source, path, "exec"), vars(module))
@@ -526,8 +530,8 @@ def _from_source(source: str, number: str) -> int:
         if not _holds(path, source.encode()):
             files.write(path, source.encode())
     except OSError:
-        return kernel(module.kernel, number, cache=False)
-    return kernel(module.kernel, number)
+        return kernel(module.kernel, number, False, fused)
+    return kernel(module.kernel, number, True, fused)
 
 
 def _holds(path: Path, content: bytes) -> bool:

@@ -52,9 +52,14 @@ def calling(given: Sequence[Any]) -> Any:
     return types.void(types.int64, *given), generate
 
 
-def address_of(function: Callable[..., None], given: Sequence[Any], cache: bool = True) -> int:
-    """The address of a function that takes such arguments, compiled now unless it was before."""
-    options = {"error_model": "numpy", "fastmath": {"contract"}}
+def address_of(
+    function: Callable[..., None], given: Sequence[Any], cache: bool = True, fused: bool = True
+) -> int:
+    """The address of a function that takes such arguments, compiled now unless it was before.
+
+    Its products and sums may be ``fused``, as one operation that is rounded once.
+    """
+    options = {"error_model": "numpy", "fastmath": {"contract"} if fused else False}
     compiled: Any = CFunc(function, (tuple(given), types.void), {}, options)
     try:
         if cache:

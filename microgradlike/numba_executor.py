@@ -181,7 +181,8 @@ class _Code:
                by: str = "", mask: str = "") -> Words:  # fmt: skip
         """An operation of the table, element by element, forward or back; see ``kernels``."""
         number = self.machine.number
-        kernel, scratch, functions = kernels.elementwise(number, name, kinds, by, mask)
+        fused = self.machine.fused
+        kernel, scratch, functions = kernels.elementwise(number, name, kinds, by, mask, fused)
         fields = fields | {FUNCTIONS: self.calls(functions)}
         return self.row(kernel, fields, scratch, SCRATCH, *within)
 
@@ -405,6 +406,7 @@ def _singles(code: _Code, i: Singles) -> None:
                 kinds[: ARITY[operation]],
                 ("", "x", "y")[by],
                 ("", "v", "o", "d")[mask],
+                code.machine.fused,
             )
             rows[here, KERNEL], rows[here, FUNCTIONS] = address, code.calls(functions)
             code.scratch = max(code.scratch, scratch)
@@ -445,13 +447,19 @@ class _Machine:
         mode: ``PARAMETERS``, ``INPUTS``, or 0.
         columns: for each input of the program, its argument and its column there.
         number: "float64" or "float32", the kind of all numbers.
+        fused: whether operations may round a product and a sum once.
     """
 
     def __init__(
-        self, program: Program, mode: int, columns: Sequence[tuple[int, int]], number: str
+        self,
+        program: Program,
+        mode: int,
+        columns: Sequence[tuple[int, int]],
+        number: str,
+        fused: bool,
     ) -> None:
         program = program if mode else in_few_slots(program)
-        self.program, self.mode, self.number = program, mode, number
+        self.program, self.mode, self.number, self.fused = program, mode, number, fused
         self.own = own_weights(program)
         count, slots = len(program.parameters), program.once.slots
         once_wants, wants = wanted_slots(program)
@@ -585,7 +593,7 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
         seeds: the errors of the outputs, shape (passes, outputs).
         found: for the errors of the inputs: an address, the strides by passes and by rows, and for
             each input of the program its place in bytes; the address is 0 if nobody wants them.
-        sizes: what it is that makes a row safe, shape (rows,); or shape (0,).
+        sizes: what tells which rows are safe, shape (rows,), or shape (0,); see ``NumpyExecutor``.
 
     Returns:
         The sum of the first output over the rows; and whether the result is safe, see ``Ran``.
@@ -612,13 +620,15 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
     for k in range(table[SOURCES, 1]):
         once[copies[k]] = signs[k] * once[sources[k]]
     passes, safe, of_each = len(seeds), True, len(sizes) > 0
+    scatters, first = passes > 0 and table[SCATTERS, 0] != 0, one
     watched_once, watched = words(table[WATCHED_ONCE, 0]), words(table[WATCHED, 0])
     for k in range(table[WATCHED_ONCE, 1]):
         begin, size = watched_once[2 * k], watched_once[2 * k + 1]
         base = numbers_at(theta_at, theta) if begin < count else once
         numbers = moved(base, begin)
         safe = safe and inner(numbers, numbers, size) < math.inf
-    if not safe:
+    safe_once = safe
+    if not safe_once:
         sizes[:] = math.inf
     if passes:
         forget = words(table[FORGET, 0])
@@ -651,13 +661,20 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
                     done += 1
             slot += count_here
         _run_list(table, table[FORWARD], table[LISTS, 0], values_at, errors_at, theta_at, slopes_at,
-                  lanes, int(start == 0))  # fmt: skip
+                  lanes, first)  # fmt: skip
+        small = True
         for k in range(table[WATCHED, 1]):
             numbers = moved(values, watched[2 * k] * lanes)
-            safe = safe and inner(numbers, numbers, watched[2 * k + 1] * lanes) < math.inf
-            for slot in range(watched[2 * k + 1] if of_each else 0):
-                for lane in range(lanes):
-                    sizes[start + lane] += numbers[slot * lanes + lane] ** 2
+            small = small and inner(numbers, numbers, watched[2 * k + 1] * lanes) < math.inf
+        if of_each and safe_once and not small:
+            for lane in range(lanes):
+                sizes[start + lane] = 1.0
+            for k in range(table[WATCHED, 1]):
+                numbers = moved(values, watched[2 * k] * lanes)
+                for slot in range(watched[2 * k + 1]):
+                    for lane in range(lanes):
+                        sizes[start + lane] += numbers[slot * lanes + lane] ** 2
+        safe = safe and small
         if len(results):
             for k in range(output_count):
                 slot = outputs[2 * k + 1]
@@ -667,6 +684,8 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
                 else:
                     for lane in range(lanes):
                         results[start + lane, k] = values[slot * lanes + lane]
+        if scatters and of_each and not (small and safe_once):
+            continue
         for going in range(passes):
             for k in range(table[CLEAR, 1]):
                 begin = clear[2 * k] * lanes
@@ -681,9 +700,10 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
                         for lane in range(lanes):
                             errors[slot * lanes + lane] += seed
             _run_list(table, table[BACKWARD], table[LISTS, 0], values_at, errors_at, theta_at,
-                      slopes_at, lanes, int(start == 0))  # fmt: skip
+                      slopes_at, lanes, first)  # fmt: skip
             if found[0]:
-                safe = safe and inner(errors, errors, inputs * lanes) < math.inf
+                small = inner(errors, errors, inputs * lanes) < math.inf
+                safe = safe and small
                 for some in range(0, inputs, LINE):
                     few = min(LINE, inputs - some)
                     numbers = moved(errors, some * lanes)
@@ -692,9 +712,10 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
                         for j in range(few):
                             error = numbers[j * lanes + lane]
                             numbers_at(at + found[3 + some + j], results)[0] = error
-                for place in range(inputs * lanes if of_each else 0):
+                for place in range(inputs * lanes if of_each and not small else 0):
                     sizes[start + place % lanes] += errors[place] ** 2
-    if passes and table[SCATTERS, 0]:
+        first = 0 * one
+    if scatters:
         for k in range(table[SOURCES, 1]):
             owed[sources[k]] += signs[k] * owed[copies[k]]
         _run_list(table, table[ONCE_BACKWARD], table[ONCE_LISTS, 0], table[ONCE, 0],
@@ -705,10 +726,12 @@ def _drive(table: Any, theta: Any, slopes: Any, parts: Any, rows: int, results: 
         else:
             for k in range(count):
                 slopes[k] = owed[k]
+        if first:  # no block has gone back
+            slopes[:] = 0.0
     sum_of_outputs = 0.0
     for k in range(len(results)):
         sum_of_outputs += results[k, 0]
-    if passes and table[SCATTERS, 0]:
+    if scatters:
         safe = safe and inner(slopes, slopes, len(slopes)) < math.inf
     return sum_of_outputs, safe
 
@@ -724,12 +747,17 @@ class NumbaExecutor:
         program: what to run.
         columns: for each input of the program, its argument and its column there.
         number: "float64" or "float32", in which it is computed; what goes in and out is float64.
+        fused: whether operations may round a product and a sum once: not what is as it was written.
     """
 
     def __init__(
-        self, program: Program, columns: Sequence[tuple[int, int]], number: str = "float64"
+        self,
+        program: Program,
+        columns: Sequence[tuple[int, int]],
+        number: str = "float64",
+        fused: bool = True,
     ) -> None:
-        self.program, self.columns, self.number = program, columns, number
+        self.program, self.columns, self.number, self.fused = program, columns, number, fused
         self._inputs = numpy.array(program.inputs, numpy.int64)
         self._lock = threading.Lock()
         self._machines: dict[tuple[int, int], _Machine] = {}
@@ -738,7 +766,7 @@ class NumbaExecutor:
         found = self._machines.get((mode, thread))
         if found is None:
             found = self._machines[mode, thread] = _Machine(
-                self.program, mode, self.columns, self.number
+                self.program, mode, self.columns, self.number, self.fused
             )
         return found
 

@@ -797,7 +797,7 @@ class Ran(NamedTuple):
             return Ran(errors, self.total + other.total, self.safe and other.safe, unsafe)
 
 
-def _is_small(numbers: Array, here: Any = ...) -> bool:
+def is_small(numbers: Array, here: Any = ...) -> bool:
     """Whether the squares of all, or of those that stand here, have a finite sum."""
     flat = numbers[here].ravel()
     return math.isfinite(numpy.dot(flat, flat))
@@ -882,8 +882,10 @@ class NumpyExecutor:
                 often it goes back; None to compute only.
             mode: PARAMETERS or INPUTS: whose error is wanted.
             found: where the errors of the inputs are written, shape (passes, rows, inputs).
-            sizes: where the squares of each row's watched numbers, and of the errors of its inputs,
-                are added up, shape (rows,): rows are safe where that is finite.
+            sizes: zeros, shape (rows,), where it is told which rows are safe: 0 in a block that is;
+                else 1 and the squares of the row's watched numbers, and of the errors of its
+                inputs. Where that is finite the row is safe, too. But a block that has a row which
+                is not sends no errors to the parameters: those of its safe rows are missing.
 
         Returns:
             The error of each parameter, and what they and the outputs add up to.
@@ -901,27 +903,33 @@ class NumpyExecutor:
                 step()
             self.once_errors[self._clear] = 0.0
             safe = all(
-                _is_small(shared.theta if here.start < count else self.once, here)
+                is_small(shared.theta if here.start < count else self.once, here)
                 for here in self._watched_once
             )
+            safe_once, gone = safe, False
             if sizes is not None and not safe:
                 sizes[:] = math.inf
             for start in range(0, rows.count, self.lanes):
                 end = min(start + self.lanes, rows.count)
                 block = self._for(end - start, mode)
-                shared.first = start == 0
+                shared.first = not gone
                 for prepare in block.prepare:
                     prepare()
                 rows.load(block.values, start, end)
                 for step in block.forward:
                     step()
-                safe = safe and all(_is_small(block.values, here) for here in self._watched)
-                if sizes is not None:
+                small = all(is_small(block.values, here) for here in self._watched)
+                safe = safe and small
+                if sizes is not None and safe_once and not small:
+                    sizes[start:end] = 1.0
                     for here in self._watched:
                         sizes[start:end] += (block.values[here] ** 2).sum(axis=0)
                 if results is not None:
                     for place, (once, slot) in enumerate(program.outputs):
                         results[start:end, place] = self.once[slot] if once else block.values[slot]
+                if mode == PARAMETERS and sizes is not None and not (small and safe_once):
+                    continue
+                gone = True
                 for going, seed in enumerate(() if seeds is None else seeds):
                     self._back(block, seed, end - start)
                     if found is not None:
@@ -933,10 +941,12 @@ class NumpyExecutor:
             if self._direct:
                 errors = shared.gradient
                 errors[self._shared] = self.once_errors[self._shared]
+            if not gone:
+                errors = numpy.zeros(count)
             total = 0.0 if results is None else float(results[:, 0].sum())
             if found is not None and sizes is not None:
                 sizes += (found**2).sum(axis=(0, 2))
-            return Ran(errors, total, safe and _is_small(errors if found is None else found))
+            return Ran(errors, total, safe and is_small(errors if found is None else found))
 
     def _back(self, block: _Lanes, seeds: Any, lanes: int) -> None:
         if len(block.clear):

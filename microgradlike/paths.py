@@ -15,7 +15,7 @@ import numpy.typing
 
 from microgradlike.engine import Value
 from microgradlike.exact import Exact, Some
-from microgradlike.numpy_executor import NumpyExecutor, Ran
+from microgradlike.numpy_executor import NumpyExecutor, Ran, is_small
 from microgradlike.program import Program, build
 from microgradlike.rewriting import Graph
 from microgradlike.rows import PARAMETERS, Arguments, Columns, Rows
@@ -24,13 +24,17 @@ from microgradlike.tape import Tape
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 
 
-def _executor(program: Program, columns: Columns, dtype: str) -> Any:
+def _executor(program: Program, columns: Columns, dtype: str, fused: bool = True) -> Any:
     """What runs a program fastest: machine code, where numba is installed."""
     try:
         from microgradlike.numba_executor import NumbaExecutor
     except ImportError:
         return NumpyExecutor(program)
-    return NumbaExecutor(program, columns.places, dtype)
+    return NumbaExecutor(program, columns.places, dtype, fused)
+
+
+def _as_it_was_written(program: Program, columns: Columns) -> Any:
+    return _executor(program, columns, "float64", False)
 
 
 class Replay:
@@ -81,6 +85,9 @@ class Replay:
         return ran._replace(errors=errors)
 
 
+#: So many rows are looked for by halving: if more have errors that are not small, all others have.
+MOST_ALONE = 32
+
 #: Instead of the number of an output: all of them; the guards.
 ALL, GUARDS = -1, -2
 
@@ -126,13 +133,18 @@ class Path:
         seeds: Any = None, mode: int = 0, jacobian: Array | None = None,
     ) -> Ran:  # fmt: skip
         """Run all rows, or some; and those that are not safe once more, as they were written."""
-        ran = self.replay.run(theta, arguments, rows, results, seeds, mode, jacobian)
+        sizes = numpy.zeros(len(results))
+        ran = self.replay.run(theta, arguments, rows, results, seeds, mode, jacobian, sizes)
         if ran.safe:
             return ran
-        sizes = numpy.zeros(len(results))
-        self.replay.run(theta, arguments, rows, results, seeds, mode, jacobian, sizes)
         every = numpy.arange(len(results)) if rows is None else rows
-        places = numpy.flatnonzero(~(sizes < math.inf))
+        small = sizes < math.inf
+        errors = ran.errors
+        if mode == PARAMETERS:
+            if not is_small(errors):  # of which row is not known
+                errors, sizes = numpy.zeros(len(theta)), numpy.where(small, 1.0, sizes)
+            errors += self._gradient(theta, arguments, every, (sizes > 0) & small, small, seeds)
+        places = numpy.flatnonzero(~small)
         unsafe = every[places]
         for some in self._exact(theta, arguments, unsafe):
             results[places[some.rows]] = some.outputs
@@ -141,26 +153,35 @@ class Path:
                 for some in self._exact(theta, arguments, unsafe, seed):
                     found[unsafe[some.rows]] = some.by_inputs
         with numpy.errstate(all="ignore"):
-            errors, total = ran.errors, float(results[:, 0].sum())
-            if mode == PARAMETERS:
-                usual = numpy.delete(every, places)
-                errors = self._gradient(theta, arguments, usual, unsafe, seeds)
-        return Ran(errors, total, safe=False, unsafe=unsafe)
+            for some in (
+                self._exact(theta, arguments, unsafe, seeds[0]) if mode == PARAMETERS else ()
+            ):
+                for row in some.by_parameters:  # one after the other, as the engine does
+                    errors[self.places[self.used]] += row[self.used]
+            return Ran(errors, float(results[:, 0].sum()), safe=False, unsafe=unsafe)
 
     def _gradient(
-        self, theta: Array, arguments: Arguments, usual: Any, unsafe: Any, seeds: Any
+        self, theta: Array, arguments: Arguments, every: Any, wanted: Any, small: Any, seeds: Any
     ) -> Array:
-        """The errors of the parameters: from rows that are safe, and from those that are not."""
+        """The errors of the parameters from the rows that are wanted.
+
+        A row whose own errors are not small is left out, and ``small`` no more. Which one it is, is
+        found by halving the rows.
+        """
         errors = numpy.zeros(len(theta))
-        if len(usual):
-            ran = self.replay.run(theta, arguments, usual, None, seeds, PARAMETERS)
+        left, alone = [numpy.flatnonzero(wanted)], 0
+        while left:
+            here = left.pop()
+            if not len(here):
+                continue
+            ran = self.replay.run(theta, arguments, every[here], None, seeds, PARAMETERS)
             if ran.safe:
-                errors = ran.errors
+                errors += ran.errors
+            elif len(here) > 1 and alone < MOST_ALONE:
+                left += [here[len(here) // 2 :], here[: len(here) // 2]]
             else:
-                unsafe = numpy.sort(numpy.append(usual, unsafe))
-        for some in self._exact(theta, arguments, unsafe, seeds[0]):
-            for row in some.by_parameters:  # one after the other, as the engine does
-                errors[self.places[self.used]] += row[self.used]
+                alone += 1
+                small[here] = False
         return errors
 
     def _exact(
@@ -178,7 +199,7 @@ class Path:
         if what not in self._written:
             wanted = {ALL: self.tape.outputs, GUARDS: list(self.tape.guards)}
             outputs = wanted[what] if what < 0 else [self.tape.outputs[what]]
-            self._written[what] = Exact(self.tape, outputs)
+            self._written[what] = Exact(self.tape, outputs, _as_it_was_written)
         return self._written[what]
 
     def takes(self, theta: Array, arguments: Arguments, rows: Any) -> Any:
@@ -186,7 +207,9 @@ class Path:
         if self.guards is None:
             return numpy.ones(len(rows), bool)
         found = numpy.empty((len(rows), len(self.expected)))
-        if not self.guards.run(theta, arguments, rows, found).safe:
-            for some in self._exact(theta, arguments, rows, what=GUARDS):
-                found[some.rows] = some.outputs
+        sizes = numpy.zeros(len(rows))
+        if not self.guards.run(theta, arguments, rows, found, sizes=sizes).safe:
+            places = numpy.flatnonzero(~(sizes < math.inf))
+            for some in self._exact(theta, arguments, rows[places], what=GUARDS):
+                found[places[some.rows]] = some.outputs
         return (found == self.expected).all(axis=1)

@@ -114,7 +114,7 @@ def test_B13_damaged_machine_code_is_compiled_anew(
         assert function(4.0) == 8.0
         assert machine_code.address_of(no_numbers, [numba.types.int64])
         kept = machine_code._KEPT.pop()
-        return sum(function.stats.cache_hits.values()) + kept.cache_hits
+        return int(sum(function.stats.cache_hits.values()) + kept.cache_hits)
 
     assert (hits(), hits()) == (0, 2)
     files = [path for path in tmp_path.rglob("*.nb?") if path.suffix in suffixes]
