@@ -138,26 +138,23 @@ class Path:
         if ran.safe:
             return ran
         every = numpy.arange(len(results)) if rows is None else rows
-        small = sizes < math.inf
-        errors = ran.errors
-        if mode == PARAMETERS:
-            if not is_small(errors):  # of which row is not known
-                errors, sizes = numpy.zeros(len(theta)), numpy.where(small, 1.0, sizes)
-            errors += self._gradient(theta, arguments, every, (sizes > 0) & small, small, seeds)
-        places = numpy.flatnonzero(~small)
-        unsafe = every[places]
-        for some in self._exact(theta, arguments, unsafe):
-            results[places[some.rows]] = some.outputs
-        if jacobian is not None:
-            for found, seed in zip(jacobian, seeds, strict=True):
+        with numpy.errstate(all="ignore"):
+            small, errors = sizes < math.inf, ran.errors
+            if mode == PARAMETERS:
+                if not is_small(errors):  # of which row is not known
+                    errors, sizes = numpy.zeros(len(theta)), numpy.where(small, 1.0, sizes)
+                errors += self._gradient(theta, arguments, every, (sizes > 0) & small, small, seeds)
+            places = numpy.flatnonzero(~small)
+            unsafe = every[places]
+            for some in self._exact(theta, arguments, unsafe):
+                results[places[some.rows]] = some.outputs
+            for found, seed in () if jacobian is None else zip(jacobian, seeds, strict=True):
                 for some in self._exact(theta, arguments, unsafe, seed):
                     found[unsafe[some.rows]] = some.by_inputs
-        with numpy.errstate(all="ignore"):
-            for some in (
-                self._exact(theta, arguments, unsafe, seeds[0]) if mode == PARAMETERS else ()
-            ):
-                for row in some.by_parameters:  # one after the other, as the engine does
-                    errors[self.places[self.used]] += row[self.used]
+            for seed in seeds if mode == PARAMETERS else ():
+                for some in self._exact(theta, arguments, unsafe, seed):
+                    for row in some.by_parameters:  # one after the other, as the engine does
+                        errors[self.places[self.used]] += row[self.used]
             return Ran(errors, float(results[:, 0].sum()), safe=False, unsafe=unsafe)
 
     def _gradient(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,10 +11,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import numba
+import numpy
 import pytest
 
 import viz
-from microgradlike import kernels, machine_code, rewriting
+from microgradlike import Value, compile, kernels, machine_code, rewriting, sqrt, tanh
+from microgradlike.exact import Exact
+from microgradlike.paths import MOST_ALONE, Replay
+from tests.executors import small_blocks
 
 # ---- What an import loads ----------------------------------------------------------------------
 
@@ -140,3 +145,174 @@ def test_B13_a_damaged_kernel_is_written_anew(
     kept = make(source, "float64")
     assert kept == (damage is not no_longer_a_file)
     assert not kept or path.read_bytes() == whole
+
+
+# ---- A bad row ---------------------------------------------------------------------------------
+
+
+class Counted:
+    """How many rows ran in all, and how many of them as they were written; and what was built."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.rows = self.exact = self.built = 0
+        run, written, make = Replay.run, Exact.run, Exact.__init__
+
+        def run_rows(
+            replay: Replay, theta: Any, arguments: Any, rows: Any, *rest: Any, **more: Any
+        ) -> Any:
+            self.rows += arguments.rows if rows is None else len(rows)
+            return run(replay, theta, arguments, rows, *rest, **more)
+
+        def run_exact(exact: Exact, theta: Any, arguments: Any, rows: Any, *rest: Any) -> Any:
+            self.exact += len(rows)
+            return written(exact, theta, arguments, rows, *rest)
+
+        def count(exact: Exact, *rest: Any) -> None:
+            self.built += 1
+            make(exact, *rest)
+
+        patch.setattr(Replay, "run", run_rows)
+        patch.setattr(Exact, "run", run_exact)
+        patch.setattr(Exact, "__init__", count)
+
+    def take(self) -> tuple[int, int, int]:
+        found = self.rows, self.exact, self.built
+        self.rows = self.exact = self.built = 0
+        return found
+
+
+def network(x: Any, w: Any) -> Any:
+    hidden = [tanh(sum(a * v for a, v in zip(row, x, strict=True))) for row in w]
+    return sum(a * v for a, v in zip(w[0], hidden, strict=False)) ** 2
+
+
+def by_engine(f: Callable[..., Any], w: list[Value], X: Any) -> tuple[Any, Any]:
+    """The outputs of rows, and the gradient of their sum."""
+    for v in w:
+        v.grad = 0.0
+    outs = [f([Value(v) for v in row]) for row in X.tolist()]
+    for out in outs:
+        out.backward()
+    return [out.data for out in outs], [v.grad for v in w]
+
+
+@pytest.mark.usefixtures("executor")
+@pytest.mark.parametrize("bad", [1e200, -1e308, math.nan, math.inf])
+def test_B23_only_a_bad_row_and_its_block_run_again(
+    bad: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_blocks(monkeypatch, 16)
+    draw = numpy.random.default_rng(0)
+    w = [[Value(v) for v in row] for row in draw.normal(size=(4, 3)).tolist()]
+
+    def f(x: Any) -> Any:
+        return network(x, w)
+
+    c = compile(f)
+    X = draw.normal(size=(100, 3))
+    c.trace(X)
+    theta = c.theta()
+    X[37, 1] = bad
+    counted = Counted(monkeypatch)
+    outs, slopes = by_engine(f, c.parameters, X)
+    for built in (1, 0):  # what runs a bad row is kept
+        value, found = c.value_and_grad(theta, X, reduce="sum")
+        assert counted.take() == (100 + 16 - 1, 2, built)
+        numpy.testing.assert_allclose(found, slopes, rtol=1e-12)
+        numpy.testing.assert_allclose(value, sum(outs), rtol=1e-12)
+    numpy.testing.assert_allclose(c(X), outs, rtol=1e-12)
+    assert counted.take() == (100, 1, 0)
+    jacobian = c.jacobian(X)[:, 0]
+    assert counted.take() == (100, 2, 0)
+    rows = [[Value(v) for v in row] for row in X.tolist()]
+    for row in rows:
+        f(row).backward()
+    expected = [[v.grad for v in row] for row in rows]
+    numpy.testing.assert_allclose(jacobian, expected, rtol=1e-12)
+
+
+@pytest.mark.usefixtures("executor")
+@pytest.mark.parametrize("count", [1, 3, 200])
+def test_B23_a_row_whose_errors_alone_are_bad_is_found(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_blocks(monkeypatch, 16)
+    w = [Value(0.5), Value(-1.5)]
+
+    def f(x: Any) -> Any:
+        return sqrt(w[0] * w[0] * x[0] * x[0] + w[1] * w[1] * x[1] * x[1])
+
+    c = compile(f)
+    X = numpy.random.default_rng(1).normal(size=(400, 2))
+    c.trace(X)
+    X[50 : 50 + count] = 0.0  # the slope of sqrt is infinite, all numbers are 0
+    counted = Counted(monkeypatch)
+    outs, slopes = by_engine(f, c.parameters, X)
+    value, found = c.value_and_grad(c.theta(), X, reduce="sum")
+    rows, exact, _ = counted.take()
+    assert numpy.isnan(found).all() and numpy.isnan(slopes).all()
+    assert value == pytest.approx(sum(outs), rel=1e-12)
+    assert rows <= 400 * 5
+    assert exact == 2 * count if count <= MOST_ALONE else 2 * count <= exact <= 2 * 400
+
+
+@pytest.mark.usefixtures("executor")
+def test_B23_all_rows_may_be_bad(monkeypatch: pytest.MonkeyPatch) -> None:
+    w = [[Value(0.5), Value(2.0)], [Value(-1.0), Value(0.25)]]
+
+    def f(x: Any) -> Any:
+        return network(x, w)
+
+    c = compile(f)
+    X = numpy.array([[1e200, -1e200], [1e300, 0.0], [1.0, math.inf]])
+    outs, slopes = by_engine(f, [v for row in w for v in row], X)
+    loss = c.sum(X)
+    loss.backward()
+    numpy.testing.assert_allclose(loss.item(), sum(outs))
+    gradient = [v.grad / 2 for row in w for v in row]  # the engine's, and as much again
+    numpy.testing.assert_allclose(gradient, slopes)
+
+
+@pytest.mark.usefixtures("executor")
+def test_B23_of_a_branch_only_the_bad_row_is_decided_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def f(x: Any) -> Any:
+        return x[0] * 2 if x[0] * x[1] + x[2] * x[3] > 1 else x[1] * 3
+
+    c = compile(f)
+    X = numpy.random.default_rng(2).normal(size=(64, 4))
+    c.trace(X)
+    X[5] = 1e200, 1e200, -1e200, 1e200  # inf - inf, which is greater than nothing
+    counted = Counted(monkeypatch)
+    found = c(X)
+    assert found.tolist() == [f(row) for row in X.tolist()]
+    assert counted.take()[1] == 1
+
+
+def test_B23_what_is_computed_once_may_be_bad_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    w = [Value(1e200), Value(1e-200), Value(1.0)]
+
+    def f(x: Any) -> Any:
+        return (w[0] * w[0] * w[1] + w[2]) * x[0] + w[2] * x[1]
+
+    X = numpy.array([[1.0, 2.0], [0.0, 1.0]])
+    outs, slopes = by_engine(f, w, X)
+    loss = compile(f).sum(X)
+    loss.backward()
+    numpy.testing.assert_allclose(loss.item(), sum(outs))
+    numpy.testing.assert_allclose([v.grad / 2 for v in w], slopes)
+
+
+def test_B23_a_bad_row_rounds_as_the_engine_does() -> None:
+    """A product that is added without being rounded would not overflow."""
+
+    def f(x: Any) -> Any:
+        return [(x[0] * x[1]) * 1.1 + x[0] * x[2], x[0] * x[2] + (x[0] * x[1]) * 1.1]
+
+    row = [1e-10, 1.7e308, -1e308]
+    expected = []
+    for place in (0, 1):
+        inputs = list(map(Value, row))
+        f(inputs)[place].backward()
+        expected.append([v.grad for v in inputs])
+    assert expected[0][0] == expected[1][0] == math.inf
+    assert compile(f).jacobian([row]).tolist() == [expected]
