@@ -17,7 +17,7 @@ import sys
 import types
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
 
 import numpy
 import numpy.typing
@@ -42,8 +42,9 @@ Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 #: be traced: as long as some twenty times so many.
 FORWARD = 20_000
 
-#: A function has at most so many paths: ways in which its branches are taken together.
-MOST_PATHS = 256
+#: The rows of a call take at most so many paths: ways in which branches are taken together. So many
+#: are kept, too. After so many new ones in a call it is plain whether there will be too many.
+MOST_PATHS, SOME_PATHS = 256, 32
 
 
 def compile(f: Callable[..., Any], *, threads: int = 1, dtype: str = "float64") -> Compiled:
@@ -117,6 +118,7 @@ class Compiled:
         self._places: dict[Value, int] = {}
         self._single = True
         self._derived: dict[str, Compiled] = {}
+        self._calls = 0
         self._held: list[int] = []  # how many references of ours each parameter has
         self._named: dict[str, tuple[Callable[[], Any], list[int]]] = {}
 
@@ -496,12 +498,7 @@ class Compiled:
         from microgradlike.paths import Path  # and numba, which only who compiles waits for
 
         if len(self._paths) >= MOST_PATHS:
-            frames = [frame for _, frame in self._paths[-1].tape.guards.values()]
-            line = f"{frames[-1][0]}, line {frames[-1][1]}" if frames else "a comparison"
-            raise TracingError(
-                f"the branches of the function are taken in more than {MOST_PATHS} ways, the last "
-                f"at {line}; choose with where(condition, x, y), which needs no path of its own"
-            )
+            self._drop_a_path()
         tape = trace(self.function, arguments.example(row))
         path = Path(tape, self._paths, arguments, self._sending)
         if not self._paths:
@@ -526,6 +523,29 @@ class Compiled:
             if any(place >= 0 for place in places):
                 self._named[name] = read, places
         return path
+
+    def _drop_a_path(self) -> None:
+        """Forget the path that no row has taken for longest; its parameters stay known.
+
+        The first one is what the function is compared with when it is to be traced again.
+        """
+        old = min(self._paths[1:], key=operator.attrgetter("taken"))
+        if old.taken == self._calls:
+            self._refuse_paths()
+        self._paths.remove(old)
+        if all(path.replay.program.tape is not old.tape for path in self._paths):
+            for place in old.places[old.used].tolist():
+                self._held[place] -= 1
+            old.tape.parameters = []  # its own cycles would hold them for a while
+
+    def _refuse_paths(self) -> NoReturn:
+        frames = [frame for _, frame in self._paths[-1].tape.guards.values()]
+        line = f"{frames[-1][0]}, line {frames[-1][1]}" if frames else "a comparison"
+        raise TracingError(
+            f"the branches of the function are taken in more than {MOST_PATHS} ways, the last "
+            f"at {line}, by the rows of one call; choose with where(condition, x, y), with "
+            "maximum, minimum or softmax, which need no path of their own"
+        )
 
     def _places_of(self, values: Sequence[Any]) -> list[int]:
         """The numbers of parameters; -1 for what is none."""
@@ -586,15 +606,20 @@ class Compiled:
             return self.theta() if theta is None else theta
 
         first = self._paths[0]
+        self._calls += 1
         if first.guards is None:
             yield first, None
             return
+        new = of_new = 0  # paths, and how many rows take them
         for start in range(0, arguments.rows, CHUNK):
             left = numpy.arange(start, min(start + CHUNK, arguments.rows))
             everything = len(left) == arguments.rows
-            place = 0
+            kept = iter(tuple(self._paths))
             while len(left):
-                if place == len(self._paths):
+                path = next(kept, None)
+                if path is None:
+                    if new >= SOME_PATHS and len(left) * new > 4 * MOST_PATHS * of_new:
+                        self._refuse_paths()
                     known = len(self._parameters)
                     path = self._trace(arguments, int(left[0]))
                     if theta is not None and len(self._parameters) > known:
@@ -606,15 +631,16 @@ class Compiled:
                         )
                     taken = path.takes(now(), arguments, left)
                     taken[0] = True  # it is this row's own path, however its numbers are rounded
+                    new, of_new = new + 1, of_new + int(taken.sum())
                 else:
-                    path = self._paths[place]
                     taken = path.takes(now(), arguments, left)
+                if taken.any():
+                    path.taken = self._calls
                 if everything and taken.all() and len(left) == arguments.rows:
                     yield path, None
                 elif taken.any():
                     yield path, left[taken]
                 left = left[~taken]
-                place += 1
 
     def _arguments(self, columns: Sequence[Any]) -> Arguments:
         arguments = Arguments(columns, self._how)

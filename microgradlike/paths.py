@@ -113,6 +113,7 @@ class Path:
             # A row takes the path that it takes when it is traced, in the numbers of the engine.
             self.guards = Replay(guards, arguments, dtype="float64")
         self._written: dict[int, Exact] = {}
+        self.taken = 0  # in which call a row has last taken it
 
     def parameters(self) -> Iterator[Value]:
         """Those that the path uses; the ones of a matrix in a row."""

@@ -15,7 +15,17 @@ import numpy
 import pytest
 
 import viz
-from microgradlike import Value, compile, kernels, machine_code, rewriting, sqrt, tanh
+from microgradlike import (
+    TracingError,
+    Value,
+    compile,
+    compiled,
+    kernels,
+    machine_code,
+    rewriting,
+    sqrt,
+    tanh,
+)
 from microgradlike.exact import Exact
 from microgradlike.paths import MOST_ALONE, Replay
 from tests.executors import small_blocks
@@ -316,3 +326,77 @@ def test_B23_a_bad_row_rounds_as_the_engine_does() -> None:
         expected.append([v.grad for v in inputs])
     assert expected[0][0] == expected[1][0] == math.inf
     assert compile(f).jacobian([row]).tolist() == [expected]
+
+
+# ---- Paths -------------------------------------------------------------------------------------
+
+
+def in_steps(w: Value, x: Any) -> Any:
+    """As many steps as w * x has wholes: a path for each number of them."""
+    found = w * x
+    steps = 0
+    while found > 1:
+        found = found - 1
+        steps += 1
+    return found * steps + x
+
+
+@pytest.mark.usefixtures("executor")
+def test_B22_paths_that_no_row_takes_any_more_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "MOST_PATHS", 8)
+    w, b = Value(0.5), Value(100.0)
+
+    def f(x: Any) -> Any:
+        return in_steps(w, x) + (b if w * x > 4 else 1.0)
+
+    c = compile(f)
+    rows = [1.0, 0.25, 0.5, 2.0]
+    for step in range(30):  # as the parameters of a training would move
+        w.data = 0.3 + 0.5 * (step % 20)
+        total = c.sum(rows)
+        w.grad = b.grad = 0.0
+        total.backward()
+        found = w.grad, b.grad
+        w.grad = b.grad = 0.0
+        outs = [f(Value(x)) for x in rows]
+        for out in outs:
+            out.backward()
+        assert total.item() == pytest.approx(sum(out.data for out in outs), rel=1e-12)
+        assert found == pytest.approx((w.grad, b.grad), rel=1e-12)
+        assert len(c._paths) <= 8
+    assert c.parameters[0] is w and c.parameters[1] is b  # known, whatever paths are left
+    w.data = 0.5
+    assert c(rows).tolist() == [f(Value(x)).data for x in rows]
+    assert len(c.theta()) == 2
+
+
+def test_B22_a_parameter_that_was_replaced_is_noticed_when_paths_were_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compiled, "MOST_PATHS", 4)
+    values = {"w": Value(0.5)}
+    c = compile(lambda x: in_steps(values["w"], x))
+    for step in range(12):
+        values["w"].data = step + 0.5
+        c([1.0])
+    values["w"] = Value(3.0)
+    with pytest.raises(ValueError, match="replaced by another Value"):
+        c([1.0])
+
+
+@pytest.mark.usefixtures("executor")
+@pytest.mark.parametrize("rows", [300, 5000])
+def test_B22_too_many_ways_in_one_call_are_told_soon(
+    rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiled, "MOST_PATHS", 40)
+    w = Value(1.0)
+    c = compile(lambda x: in_steps(w, x) if x < 99 else max(x, w, key=lambda v: v * 1))
+    traced = []
+    trace = compiled.trace
+    monkeypatch.setattr(compiled, "trace", lambda *given: traced.append(1) or trace(*given))
+    with pytest.raises(TracingError, match="by the rows of one call") as caught:
+        c([98 * k / rows for k in range(rows)] if rows < 999 else [k / 50 for k in range(rows)])
+    for name in ("where(", "maximum", "minimum", "softmax", "test_b_replay.py, line"):
+        assert name in str(caught.value)
+    assert len(traced) <= 41
