@@ -63,7 +63,7 @@ def grad(f: Callable[..., Any]) -> Callable[..., Any]:
         found = list(_leaves(arguments))
         nested = any(isinstance(leaf, Value) for leaf in found)
         # f gets a copy of a Value: where it closes over the same one, that is not its argument.
-        inputs = [v * 1.0 if isinstance(v, Value) else Value(number(v, "grad(f)")) for v in found]
+        inputs = [_copy(v) if isinstance(v, Value) else Value(number(v, "grad(f)")) for v in found]
         with recording():
             with differentiated(inputs):
                 out = _scalar(f(*_handed(arguments, iter(inputs))))
@@ -78,6 +78,12 @@ def grad(f: Callable[..., Any]) -> Callable[..., Any]:
     return derivative
 
 
+def _copy(v: Value) -> Value:
+    """A node of its own with the same number, which gives its error on."""
+    same: Value = v.recorded["where"](v)
+    return same
+
+
 def _sweep(
     out: Any,
     inputs: Sequence[Value],
@@ -90,7 +96,7 @@ def _sweep(
     if isinstance(out, Traced):
         return traced_gradients(out, inputs)
     upstream: dict[Value, Any] = {out: kind(1.0)}
-    for node in reversed(topological_order(out)):
+    for node in reversed(topological_order(out, inputs)):
         if node not in upstream:
             continue
         error = upstream[node]
@@ -128,14 +134,10 @@ def _on_values(slope: str) -> Callable[..., Any]:
 class _Recorded:
     """What a tape has so far: who passes errors to whom, and slopes, written on the same tape."""
 
-    def __init__(self, tape: Tape, last: int) -> None:
+    def __init__(self, tape: Tape) -> None:
         self.tape = tape
-        self.code, self.left, self.right = (
-            bytes(tape.code[:last]),
-            tape.left[:last],
-            tape.right[:last],
-        )
-        self.numbers = _numbers(tape, last)
+        self.code, self.left, self.right = tape.code, tape.left, tape.right
+        self.numbers = _numbers(tape)
 
     def sends_to(self, node: int) -> tuple[tuple[int, int], ...]:
         """The places and nodes of the operands that the error can pass to."""
@@ -179,22 +181,21 @@ def traced_gradients(out: Traced, inputs: Sequence[Any]) -> list[Value]:
 
     What the error reaches only under a condition, within a branch of ``where``, is kept only there.
     """
-    first, last = min((v.node for v in inputs), default=0), out.node + 1
-    recorded = _Recorded(out.tape, last)
-    # On the inputs, on a way that the error can take. The output may be one of them, not the last.
-    depends = bytearray(max([last, *(v.node + 1 for v in inputs)]))
-    for v in inputs:
-        depends[v.node] = True
-    for node in range(first, last):
-        depends[node] |= any(depends[operand] for _, operand in recorded.sends_to(node))
+    recorded = _Recorded(out.tape)
+    # On the inputs, on a way that the error can take. What was before them was perhaps long.
+    depends = {v.node for v in inputs}
+    first = min(depends, default=0)
+    for node in range(first, out.node + 1):
+        if any(operand in depends for _, operand in recorded.sends_to(node)):
+            depends.add(node)
     upstream: dict[int, Any] = {out.node: 1.0}
     reach: dict[int, Condition | None] = {out.node: None}
     for node in range(out.node, first - 1, -1):
-        if node not in upstream or not depends[node]:
+        if node not in upstream or node not in depends:
             continue
         error, here, branch = upstream[node], reach[node], recorded.branch(node)
         for place, parent in recorded.sends_to(node):
-            if not depends[parent]:
+            if parent not in depends:
                 continue
             there, sent = here, error
             if branch is None:
@@ -219,10 +220,10 @@ def traced_tangents(outs: Sequence[Any], inputs: Sequence[Traced]) -> list[Value
     Returns:
         The derivatives of the first output by all inputs, then those of the second one, ...
     """
-    traced = [out.node for out in outs if isinstance(out, Traced)]
-    recorded = _Recorded(inputs[0].tape, max(traced, default=-1) + 1)
+    last = max((out.node for out in outs if isinstance(out, Traced)), default=-1)
+    recorded = _Recorded(inputs[0].tape)
     tangents: dict[int, dict[int, Any]] = {v.node: {k: 1.0} for k, v in enumerate(inputs)}
-    for node in range(len(recorded.code)):
+    for node in range(last + 1):
         branch, found = recorded.branch(node), tangents.get(node, {})
         for place, operand in recorded.sends_to(node):
             if operand not in tangents:
@@ -248,22 +249,20 @@ def _either(a: Condition | None, b: Condition | None) -> Condition | None:
     return a if a.node == b.node else a | b
 
 
-def _numbers(tape: Tape, count: int) -> list[float]:
-    """The number of each node in the row that is traced."""
-    numbers: list[float] = []
-    given = iter(tape.numbers)
-    for node in range(count):
+def _numbers(tape: Tape) -> list[float]:
+    """The number of each node so far in the row that is traced."""
+    numbers = tape.found
+    for node in range(len(numbers), len(tape.code)):
         name, left, right = NAMES[tape.code[node]], tape.left[node], tape.right[node]
         if name == "input":
-            numbers.append(next(given))
+            numbers.append(tape.numbers[left])
         elif name == "parameter":
-            numbers.append(tape.parameters[left].data)
+            numbers.append(tape.parameters[left]._data)
         else:
             x, y = (numbers[v] if v >= 0 else tape.constants[~v] for v in (left, right))
             row = row_of(name)[0]
-            numbers.append(
-                float(ops.on_floats(row.value)(x, y, 0, 0) if row else ON_FLOATS[name](x, y))
-            )
+            found = ops.on_floats(row.value)(x, y, 0, 0) if row else ON_FLOATS[name](x, y)
+            numbers.append(float(found))
     return numbers
 
 
@@ -276,6 +275,7 @@ def _on_traced(slope: str) -> Callable[..., Any]:
         "equal": equal,
         "logical_and": _and,
         "logical_or": _or,
+        "power": _power,
     }
     return ops.formula(slope, names, element_by_element=True)
 
@@ -299,6 +299,13 @@ def _or(a: Any, b: Any) -> Any:
     if isinstance(a, Condition) and isinstance(b, Condition):
         return a | b
     return b or a if isinstance(a, Condition) else a or b
+
+
+def _power(x: Any, y: Any) -> Any:
+    """x to the power of y; of a constant exponent, one less may be 1 or 0."""
+    if isinstance(y, float) and y in (0.0, 1.0):
+        return x if y else 1.0
+    return functions.FUNCTIONS["power"](x, y)
 
 
 def _scalar(out: Any, purpose: str = "differentiated") -> Any:

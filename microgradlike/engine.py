@@ -17,7 +17,7 @@ import sys
 import sysconfig
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, cast
 
@@ -409,10 +409,11 @@ def _drawn(operand: Any) -> Any:
     return number
 
 
-def topological_order(root: Value) -> list[Value]:
+def topological_order(root: Value, leaves: Iterable[Value] = ()) -> list[Value]:
     """Every operation that ``root`` was computed from, each after its parents; ``root`` is last.
 
-    Leaves are not listed: they have nothing to send. The order is that of a depth-first walk, first
+    Leaves are not listed: they have nothing to send. So are those that are given, and what only
+    they were computed from. The order is that of a depth-first walk, first
     operand first, so the same graph gives the same order.
 
     Raises:
@@ -423,7 +424,8 @@ def topological_order(root: Value) -> list[Value]:
     >>> [node.op for node in topological_order(b + b.exp())]
     ['mul', 'exp', 'add']
     """
-    order: dict[Value, None] = {}
+    order: dict[Value, None] = dict.fromkeys(leaves)
+    given = len(order)
     opened: set[Value] = set()
     path = [root] if root._rule else []  # no recursion: a graph of any depth
     while path:
@@ -439,7 +441,7 @@ def topological_order(root: Value) -> list[Value]:
                     if parent in opened:
                         raise ValueError(_CYCLE)
                     path.append(parent)
-    return list(order)
+    return list(order)[given:]
 
 
 def _visit(root: Value) -> list[Value]:

@@ -67,6 +67,7 @@ _CONSTANT, _PARAMETER, _INPUT = (CODES[name] for name in LEAVES)
 _ADD, _SUB, _NEG, _MUL = (CODES[name] for name in ("add", "sub", "neg", "mul"))
 _LOGADDEXP = CODES["logaddexp"]
 _POW = CODES[AGAINST_A_NUMBER.format("pow")]
+_DIVIDE, _WHERE = CODES["truediv"], CODES["where"]
 _KEEP, _AND, _OR, _NOT = (CODES[name] for name in ("keep", "and", "or", "not"))
 
 
@@ -74,8 +75,13 @@ _KEEP, _AND, _OR, _NOT = (CODES[name] for name in ("keep", "and", "or", "not"))
 
 
 @loop()
-def _merge_equal(op: Any, left: Any, right: Any, arity: Any, commutes: Any) -> Any:
-    """For each node the first that computes the same: a table of those seen, by their hash."""
+def _merge_equal(
+    op: Any, left: Any, right: Any, arity: Any, commutes: Any, drops: Any, one: Any
+) -> Any:
+    """For each node the first that computes the same: a table of those seen, by their hash.
+
+    What drops is the same as its operand, the right one of a product with 1 on its left.
+    """
     count = len(op)
     size = 1
     while size < 2 * count:
@@ -89,6 +95,9 @@ def _merge_equal(op: Any, left: Any, right: Any, arity: Any, commutes: Any) -> A
         a = same[left[n]]
         b = same[right[n]] if arity[op[n]] == 2 else 0
         left[n], right[n] = a, b
+        if drops[n]:
+            same[n] = b if op[n] == _MUL and one[a] else a
+            continue
         low, high = (b, a) if commutes[op[n]] and a > b else (a, b)
         place = int(low) * 40503 + int(high) * 30011 + int(op[n]) * 977
         place = (place ^ (place >> 15)) & (size - 1)
@@ -167,7 +176,16 @@ class Graph:
             right[square] = left[square]
         same = numpy.arange(len(op), dtype=numpy.int32)
         if not as_written:
-            same = _merge_equal(op, left, right, _ARITY, _COMMUTES)
+            one = numpy.zeros(len(op), bool)
+            one[:shift] = numpy.array(tape.constants) == 1.0
+            # A term of a sum stays: a matrix may have ones among its weights.
+            linear = numpy.isin(op, (_ADD, _SUB, _NEG))
+            term = numpy.zeros(len(op), bool)
+            term[left[linear]] = term[right[linear & (op != _NEG)]] = True
+            drops = (op == _MUL) & (one[left] | one[right]) & ~term
+            drops |= ((op == _DIVIDE) | (op == _POW)) & one[right]
+            drops |= op == _WHERE
+            same = _merge_equal(op, left, right, _ARITY, _COMMUTES, drops, one)
         ends = same[nodes(numpy.asarray(outputs, numpy.int32))]
         live = numpy.zeros(len(op), bool)
         live[ends] = True

@@ -93,6 +93,7 @@ class Tape:
         guards: for each condition that was decided, by its node, how, and at which line.
         outputs: the operands that the function returned; ``single`` if it was one, not a list.
         numbers: those of the inputs in the row that is traced.
+        found: those of all nodes so far, as far as somebody has asked for them.
     """
 
     def __init__(self) -> None:
@@ -104,6 +105,7 @@ class Tape:
         self.outputs: list[int] = []
         self.single = True
         self.numbers: list[float] = []
+        self.found: list[float] = []
         self._constants: dict[float | str, int] = {}
         self._leaves: dict[Value, int] = {}
         self._made: dict[Value, None] = {}

@@ -18,13 +18,18 @@ import viz
 from microgradlike import (
     TracingError,
     Value,
+    calculus,
     compile,
     compiled,
+    engine,
+    grad,
     kernels,
     machine_code,
+    paths,
     rewriting,
     sqrt,
     tanh,
+    where,
 )
 from microgradlike.exact import Exact
 from microgradlike.paths import MOST_ALONE, Replay
@@ -392,11 +397,125 @@ def test_B22_too_many_ways_in_one_call_are_told_soon(
     monkeypatch.setattr(compiled, "MOST_PATHS", 40)
     w = Value(1.0)
     c = compile(lambda x: in_steps(w, x) if x < 99 else max(x, w, key=lambda v: v * 1))
-    traced = []
-    trace = compiled.trace
-    monkeypatch.setattr(compiled, "trace", lambda *given: traced.append(1) or trace(*given))
+    built = []
+    make = paths.Path.__init__
+
+    def count(path: paths.Path, *given: Any) -> None:
+        built.append(path)
+        make(path, *given)
+
+    monkeypatch.setattr(paths.Path, "__init__", count)
     with pytest.raises(TracingError, match="by the rows of one call") as caught:
         c([98 * k / rows for k in range(rows)] if rows < 999 else [k / 50 for k in range(rows)])
     for name in ("where(", "maximum", "minimum", "softmax", "test_b_replay.py, line"):
         assert name in str(caught.value)
-    assert len(traced) <= 41
+    assert len(built) <= 41
+
+
+# ---- Gradients within what is compiled ---------------------------------------------------------
+
+POWERS = [lambda x: x**2, lambda x: x**3.0, lambda x: x**1, lambda x: x**4 - x**2, lambda x: x**0]
+
+
+@pytest.mark.usefixtures("executor")
+@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize("f", POWERS)
+def test_B24_slopes_of_constant_powers_ask_for_no_path(f: Any, order: int) -> None:
+    def derivative(x: Any) -> Any:
+        return nested(x) + 0.0 * x
+
+    nested = f
+    for _ in range(order):
+        nested = grad(nested)
+    c = compile(derivative)
+    rows = [0.0, 2.0, -1.5, 0.25]
+    assert c(rows).tolist() == [derivative(Value(x)).data for x in rows]
+    assert len(c.programs) == 1
+    assert c._paths[0].guards is None
+    assert "where" not in c.describe()
+
+
+def test_B24_slopes_of_squares_are_those_of_products() -> None:
+    def hvp(f: Any) -> Any:
+        c = compile(f)
+        rows = numpy.random.default_rng(0).normal(size=(5, 6))
+        found = c.hvp(rows, v=rows[:, ::-1])
+        (program,) = c._derived["hvp"].programs
+        operations = {getattr(i, "operation", "") for i in program.rows.instructions}
+        return found, operations
+
+    def springs(square: Any) -> Any:
+        return lambda x: sum(
+            square(sqrt(square(x[i] - x[j]) + 1.0) - 1.0) for i in range(6) for j in range(i)
+        )
+
+    by_power, of_power = hvp(springs(lambda d: d**2))
+    by_product, of_product = hvp(springs(lambda d: d * d))
+    numpy.testing.assert_allclose(by_power, by_product, rtol=1e-12, atol=1e-14)
+    assert of_power <= of_product | {"mul"}
+    assert "pow" not in of_power and "where" not in of_power
+
+
+@pytest.mark.usefixtures("executor")
+def test_B24_a_variable_exponent_still_decides_in_each_row() -> None:
+    c = compile(lambda x: grad(lambda a, b: a**b)(x[0], x[1])[0])
+    rows = [[2.0, 3.0], [0.0, 0.0], [0.0, 2.0], [2.0, 0.0], [-1.0, 2.0]]
+    assert c(rows).tolist() == [grad(lambda a, b: a**b)(*row)[0] for row in rows]
+
+
+@pytest.mark.usefixtures("executor")
+def test_B24_products_with_one_are_no_instructions() -> None:
+    c = compile(lambda x: tanh(1.0 * x) + tanh(x * 1.0) / 1.0 + tanh(where(True, x, 2.0)) ** 1.0)
+    rows = [0.5, -2.0, math.inf, math.nan, -0.0]
+    expected = [3 * math.tanh(x) for x in rows]
+    numpy.testing.assert_allclose(c(rows), expected, rtol=1e-15)
+    numpy.testing.assert_allclose(
+        c.jacobian(rows)[:, 0, 0], [3 * (1 - math.tanh(x) ** 2) for x in rows], rtol=1e-14
+    )
+    assert sum(i.count for i in c.programs[0].rows.instructions) <= 4
+    assert numpy.isnan(compile(lambda x: x * 0.0)([math.inf])).all()  # no product with 0 is folded
+
+
+def test_B24_a_matrix_keeps_its_ones() -> None:
+    matrix = [[1.0, 2.0, 3.0], [4.0, 1.0, 1.0], [0.5, 1.0, 2.0]]
+    c = compile(lambda x: [sum(a * v for a, v in zip(row, x, strict=True)) for row in matrix])
+    rows = numpy.random.default_rng(0).normal(size=(4, 3))
+    numpy.testing.assert_allclose(c(rows), rows @ numpy.array(matrix).T, rtol=1e-13)
+    assert "layer 3->3" in c.describe()
+
+
+def test_B24_many_gradients_take_time_of_their_own_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted, not timed: the nodes that are looked at grow as the steps do."""
+
+    def descent(steps: int) -> Any:
+        def f(x: Any) -> Any:
+            for _ in range(steps):
+                x = x - 0.01 * grad(lambda q: (q * q - 1) ** 2 + q.sin())(x)
+            return x
+
+        return f
+
+    seen = []
+    order, sends = engine.topological_order, calculus._Recorded.sends_to
+
+    def counted(*given: Any) -> Any:
+        found = order(*given)
+        seen.append(len(found))
+        return found
+
+    def told(recorded: Any, node: int) -> Any:
+        seen.append(1)
+        return sends(recorded, node)
+
+    monkeypatch.setattr(calculus, "topological_order", counted)
+    monkeypatch.setattr(calculus._Recorded, "sends_to", told)
+    work = []
+    for steps in (10, 40):
+        for run in (lambda f: f(Value(1.5)), lambda f: compile(f)([1.5])):
+            seen.clear()
+            run(descent(steps))
+            work.append(sum(seen))
+    assert work[2] == 4 * work[0] and work[3] <= 4 * work[1] + 40
+    x = Value(1.5)
+    descent(30)(x).backward()
+    assert compile(descent(30)).jacobian([1.5]).item() == pytest.approx(x.grad, rel=1e-12)
