@@ -697,19 +697,21 @@ class _Builder:
         groups = numpy.flatnonzero(first)
         often = numpy.diff(groups, append=len(nodes))
         count, needed = numpy.bincount(level), numpy.bincount(level[groups])
-        narrow = count < FEW * needed
+        few = FEW if len(groups) < SOON else INSTRUCTION / (OPERATION + LONGER)
+        narrow = count < few * needed
         narrow[level[order[kind < 0]]] = False
-        # Many dot products, or two of the same values, are a layer perhaps.
+        # Many dot products, or two weighted sums of the same values, are a layer perhaps.
         dots = kind > _DOTS
-        narrow[level[groups[dots[groups] & (often >= FEW)]]] = False
-        again = ~first[1:] & dots[1:] & (numpy.diff(values[order]) == 0)
+        narrow[level[groups[dots[groups] & (often >= few)]]] = False
+        weighted = dots & ((kind - _DOTS - 1) % 4 == WEIGHTED)
+        again = ~first[1:] & weighted[1:] & (numpy.diff(values[order]) == 0)
         narrow[level[1:][again]] = False
         edges = numpy.flatnonzero(numpy.diff(narrow, prepend=False, append=False))
         ends, instructions = (numpy.append(0, numpy.cumsum(x)) for x in (count, needed))
         found = []
         for begin, end in edges.reshape(-1, 2).tolist():
             start, stop = int(ends[begin]), int(ends[end])
-            if SHORT <= stop - start < FEW * (instructions[end] - instructions[begin]):
+            if SHORT <= stop - start < few * (instructions[end] - instructions[begin]):
                 found.append((start, stop))
         return found if sum(stop - start for start, stop in found) >= LONG else []
 
@@ -927,6 +929,10 @@ def _standard(sums: _Sums) -> _Sums:
 #: Single operations share an instruction where a list has so many of them, so many in a row, and of
 #: a kind fewer than so many on a level; sums of so few terms among them are written out.
 LONG, SHORT, FEW, MOST_TERMS = 80, 8, 4, 8
+#: Fewer instructions than this are soon made, and what counts is how fast they run. For more, what
+#: counts is what they cost, in microseconds: to make an instruction; to make a single operation; by
+#: how much a thousand runs of that take longer than as a part of an instruction.
+SOON, INSTRUCTION, OPERATION, LONGER = 600, 290, 8, 25
 #: A weighted sum of so many terms is a layer of its own, even if it stands beside others.
 _LONG = 16
 #: So many operations at most are in the order of the engine, where they are as they were written.

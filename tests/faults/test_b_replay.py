@@ -33,6 +33,9 @@ from microgradlike import (
 )
 from microgradlike.exact import Exact
 from microgradlike.paths import MOST_ALONE, Replay
+from microgradlike.program import Instruction, Singles, build
+from microgradlike.rewriting import Graph
+from microgradlike.tape import trace
 from tests.executors import small_blocks
 
 # ---- What an import loads ----------------------------------------------------------------------
@@ -519,3 +522,60 @@ def test_B24_many_gradients_take_time_of_their_own_graphs(monkeypatch: pytest.Mo
     x = Value(1.5)
     descent(30)(x).backward()
     assert compile(descent(30)).jacobian([1.5]).item() == pytest.approx(x.grad, rel=1e-12)
+
+
+# ---- Levels of few operations ------------------------------------------------------------------
+
+
+def integrated(states: int, steps: int) -> tuple[Any, list[float]]:
+    """A ring of states, each moved by its neighbours, by the method of Runge and Kutta."""
+    p, q = Value(1.1), Value(0.4)
+
+    def slopes(s: Any) -> Any:
+        return [p * s[i - 1] * s[(i + 1) % states] - q * s[i] * s[i] for i in range(states)]
+
+    def f(x: Any) -> Any:
+        s, h = list(x), 0.02
+
+        def moved(by: float, along: Any) -> Any:
+            return [a + by * k for a, k in zip(s, along, strict=True)]
+
+        for _ in range(steps):
+            k1 = slopes(s)
+            k2 = slopes(moved(h / 2, k1))
+            k3 = slopes(moved(h / 2, k2))
+            k4 = slopes(moved(h, k3))
+            along = [a + 2 * b + 2 * c + d for a, b, c, d in zip(k1, k2, k3, k4, strict=True)]
+            s = moved(h / 6, along)
+        return sum(s)
+
+    return f, [0.1 * (i + 1) for i in range(states)]
+
+
+def instructions_of(f: Any, row: list[float]) -> list[Instruction]:
+    tape = trace(f, [row])
+    return build(Graph(tape, tape.outputs)).rows.instructions
+
+
+@pytest.mark.parametrize("states", [1, 2, 3, 4])
+def test_B25_a_long_integration_of_few_states_has_few_instructions(states: int) -> None:
+    assert len(instructions_of(*integrated(states, 100))) < 20
+
+
+@pytest.mark.parametrize(("states", "steps"), [(4, 10), (8, 10), (16, 100)])
+def test_B25_many_alike_and_what_is_soon_made_stay_instructions(states: int, steps: int) -> None:
+    f, row = integrated(states, steps)
+    found = instructions_of(f, row)
+    assert not any(isinstance(i, Singles) for i in found)
+    assert len(found) <= 19 * steps
+
+
+@pytest.mark.usefixtures("executor")
+def test_B25_an_integration_is_right() -> None:
+    f, row = integrated(4, 40)
+    inputs = list(map(Value, row))
+    out = f(inputs)
+    out.backward()
+    c = compile(f)
+    assert c([row])[0] == pytest.approx(out.data, rel=1e-12)
+    assert c.jacobian([row])[0, 0] == pytest.approx([v.grad for v in inputs], rel=1e-11)
