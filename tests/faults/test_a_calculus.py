@@ -194,7 +194,7 @@ def test_A1_what_is_no_number_may_be_asked_for() -> None:
 def test_A1_numbers_that_are_meant_to_leave() -> None:
     """detach and no_grad are the ways to say so; check_gradients tells of them."""
 
-    @mg.no_grad()
+    @mg.no_grad()  # type: ignore[untyped-decorator, unused-ignore]
     def unrecorded(x: Any) -> Any:
         return x * x
 
@@ -426,9 +426,9 @@ def pickled(protocol: int) -> Callable[[Any], Any]:
 
 def pickled_by_python(graph: Any) -> Any:
     file = io.BytesIO()
-    pickle._Pickler(file).dump(graph)  # type: ignore[attr-defined]
+    pickle._Pickler(file).dump(graph)
     file.seek(0)
-    return pickle._Unpickler(file).load()  # type: ignore[attr-defined]
+    return pickle._Unpickler(file).load()
 
 
 DUPLICATES = {
@@ -623,7 +623,7 @@ def test_A12_compiled(executor: None) -> None:
         lambda x: mg.sum([x * x, x > 0, x < 1]),
     ):
         c = compile(f)
-        assert c(rows).ravel().tolist() == [f(Value(v)).data for v in rows]
+        assert c(rows).ravel().tolist() == [f(Value(v)).data for v in rows]  # type: ignore[no-untyped-call]
         assert c.jacobian(rows).ravel().tolist() == [grad(f)(v) for v in rows]
 
 

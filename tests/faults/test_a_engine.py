@@ -1,0 +1,372 @@
+"""Rows A4, A10, A11 and A14: threads, numbers that are written, and which Values are equal."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+import sys
+import threading
+import warnings
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy
+import pytest
+
+import microgradlike as mg
+from microgradlike import Value, custom, optim
+from microgradlike.engine import Leaf, detect_anomaly
+from microgradlike.flow import backward_steps, explain
+from microgradlike.ops import OPERATORS
+
+
+@pytest.fixture
+def quick_switches() -> Iterator[None]:
+    """Python changes threads as often as it can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-7)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x: x.sin(),
+        lambda x: x / 3.0,
+        lambda x: x**3,
+        lambda x: x.erf(),
+        lambda x: x.hypot(x),
+        lambda x: x.maximum(0.1),
+        lambda x: custom(x.data, (x,), lambda x: x * 2.0),
+    ],
+)
+def test_A4_threads_that_share_a_leaf_lose_nothing(use: Any, quick_switches: None) -> None:
+    x, once = Value(0.5), Value(0.5)
+    use(once).backward()
+    times = 4000
+
+    def work() -> None:
+        for _ in range(times):
+            use(x).backward()
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert x.grad == pytest.approx(2 * times * once.grad, rel=1e-9)
+
+
+@pytest.mark.parametrize("number", [numpy.int64(2**40), numpy.uint8(200), numpy.float32(0.1), 3])
+def test_A10_what_is_written_is_kept_as_a_float(number: Any) -> None:
+    w = Value(1.0)
+    w.data = number
+    assert type(w.data) is float
+    assert (w * w).data == float(number) ** 2
+    w.grad = number
+    assert type(w.grad) is float
+    assert w.grad == float(number)
+
+
+def test_A10_in_place_and_by_an_optimiser() -> None:
+    w = Value(1.0)
+    w.data -= numpy.float32(0.1) * 2
+    assert type(w.data) is float
+    w.grad = numpy.float64(1.0)
+    optimizer = optim.SGD([w], lr=numpy.float32(0.5))
+    optimizer.step()
+    assert type(w.data) is float
+
+
+@pytest.mark.parametrize("number", [None, "1", 1j, [1.0], numpy.zeros(2), Value(1.0)], ids=repr)
+def test_A10_what_is_no_number_changes_nothing(number: Any) -> None:
+    w = Value(1.0)
+    for name in ("data", "grad"):
+        with pytest.raises(TypeError, match=rf"v\.{name} = \.\.\. takes a real number"):
+            setattr(w, name, number)
+    assert (w.data, w.grad) == (1.0, 0.0)
+
+
+def stale(w: Value) -> list[Callable[[], Value]]:
+    x = Value(2.0)
+    return [
+        lambda: (w * w).exp() * w,
+        lambda: x * w,
+        lambda: (x + 1) * (x - w).tanh(),
+        lambda: w.sin(),
+        lambda: mg.where(True, w, x) + 1,
+        lambda: mg.logsumexp([x, w, x]),
+        lambda: sum((x * w for _ in range(2000)), Value(0.0)),
+    ]
+
+
+@pytest.mark.parametrize("place", range(7))
+def test_A11_a_number_changed_before_the_backward_pass_is_an_error(place: int) -> None:
+    w = Value(1.0)
+    root = stale(w)[place]()
+    w.data = 2.0
+    with pytest.raises(RuntimeError, match="a number was changed after it had been used"):
+        root.backward()
+    with detect_anomaly(), pytest.raises(RuntimeError, match="a number was changed"):
+        root.backward()
+    w.data = 1.0  # as it was: the slopes are those of the moment of recording again
+    root.backward()
+    fresh = Value(1.0)
+    stale(fresh)[place]().backward()
+    assert w.grad == fresh.grad
+    w.data = 2.0
+    stale(w)[place]().backward()  # computed anew
+
+
+def test_A11_part_of_a_graph_is_older_than_the_change() -> None:
+    w = Value(1.0)
+    hidden = w * 3.0
+    w.data = 2.0
+    for root in (w * 5.0 + hidden, hidden + w * 5.0, (w * hidden).tanh()):
+        with pytest.raises(RuntimeError, match="a number was changed"):
+            root.backward()
+    assert w.grad == 0.0
+
+
+def test_A11_a_result_that_is_written() -> None:
+    x = Value(3.0)
+    hidden = x * 2.0
+    out = hidden * hidden
+    hidden.data = 1.0
+    with pytest.raises(RuntimeError, match="a number was changed"):
+        out.backward()
+
+
+def test_A11_changes_elsewhere_and_the_same_number_are_no_error() -> None:
+    w, other = Value(1.0), Value(1.0)
+    root = w * w + math.nan
+    other.data = 5.0
+    w.data = 1.0
+    root.backward()
+    root.backward()
+    assert w.grad == 4.0
+
+
+def test_A11_gradients_stay_where_it_is_refused() -> None:
+    w = Value(1.0)
+    hidden = w * 3.0
+    root = hidden * hidden
+    root.backward()
+    before = hidden.grad, root.grad, w.grad
+    w.data = 2.0
+    with pytest.raises(RuntimeError):
+        root.backward()
+    assert (hidden.grad, root.grad, w.grad) == before
+
+
+# ---- Which Values are equal, and what they take -------------------------------------------------
+
+
+def test_A14_lists_find_a_value_by_identity() -> None:
+    a, b, c = Value(1.0), Value(1.0), Value(1.0)
+    nodes = [a, b]
+    assert b in nodes
+    assert c not in nodes
+    assert nodes.index(b) == 1
+    assert nodes.count(a) == 1
+    nodes.remove(b)
+    assert nodes[0] is a
+    assert a == 1
+    assert 1.0 == a  # noqa: SIM300
+    assert a != 2
+    assert a != b
+
+
+def test_A14_a_published_trace_with_lists_finds_every_node() -> None:
+    x = Value(2.0)
+
+    def trace(root: Value) -> list[Value]:
+        found: list[Value] = []
+
+        def build(v: Value) -> None:
+            if v not in found:
+                found.append(v)
+                for child in v._prev:
+                    build(child)
+
+        build(root)
+        return found
+
+    assert len(trace((x * 2 + 1).relu())) == 6
+    assert len(trace(x * x)) == 2
+    operations = [v._op for v in trace((x**3).relu() + 2**x)]
+    assert sorted(operations) == ["", "", "", "**", "**3", "+", "ReLU"]
+
+
+def test_the_truth_of_a_value_warns_where_it_is_zero() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Value(0.5)
+        assert Value(0.0) == 0
+    with pytest.warns(RuntimeWarning, match="v is not None"):
+        assert (Value(0.0) or 5) == 5
+
+
+def test_leaves_take_attributes_and_weak_references() -> None:
+    p = Value(1.0)
+    p.m = 0.5  # type: ignore[attr-defined]
+    assert p.m == 0.5  # type: ignore[attr-defined]
+    assert weakref.ref(p)() is p
+    twins: list[Any] = [copy.deepcopy(p), pickle.loads(pickle.dumps(p))]
+    for twin in twins:
+        assert (twin.data, twin.m) == (1.0, 0.5)
+    with pytest.raises(AttributeError):
+        (p * 2).m = 0.5  # type: ignore[attr-defined]
+
+
+def test_a_value_of_a_value_is_that_value() -> None:
+    x = Value(2.0)
+    assert Value(x) is x
+    row = [x, x * 2]
+    assert list(map(Value, row))[1] is row[1]
+    c = mg.compile(lambda x: sum(map(Value, x)) * Value(x[0]))
+    assert c([[1.0, 2.0], [3.0, 4.0]]).tolist() == [3.0, 21.0]
+
+
+class Money(Value):
+    def taxed(self) -> Value:
+        return self * 1.19
+
+    def __neg__(self) -> Value:
+        return Value(-self.data)
+
+
+def test_operations_of_a_subclass_give_that_subclass() -> None:
+    m, v = Money(2.0), Value(3.0)
+    results = [m + 1, 1 + m, m * v, v * m, m / v, v - m, m**2, m.exp(), mg.tanh(m), abs(m)]
+    results += [m.maximum(v), v.maximum(m), mg.hypot(1.0, m), m.leaky_relu(), m.clip(0, 1)]
+    assert all(type(r) is Money for r in results)
+    assert type(m.taxed().taxed()) is Money  # type: ignore[attr-defined]
+    assert type(-m) is Leaf  # its own method stays
+    (m * v).taxed().backward()  # type: ignore[attr-defined]
+    assert (m.grad, v.grad) == pytest.approx((3.57, 2.38))
+
+    class Euro(Money):
+        pass
+
+    assert type(Euro(1.0) + m) is Euro or type(Euro(1.0) + m) is Money
+    assert type(Euro(1.0) * 2) is Euro
+    assert type(-Euro(1.0)) is Leaf
+
+
+# ---- Nodes of your own --------------------------------------------------------------------------
+
+
+def by_closure(x: Value) -> Value:
+    t = math.tanh(x.data)
+    out = Value(t, (x,), "tanh")
+
+    def send() -> None:
+        x.grad += (1 - t**2) * out.grad
+
+    out._backward = send
+    return out
+
+
+def by_slopes(x: Value) -> Value:
+    t = math.tanh(x.data)
+    return Value(t, (x,), (1 - t**2,), label="mine")
+
+
+def by_function(x: Value) -> Value:
+    return custom(x.tanh(), (x,), lambda x: 1 - x.tanh() ** 2, name="mine")
+
+
+@pytest.mark.parametrize("made", [by_closure, by_slopes, by_function])
+def test_nodes_of_your_own(made: Any) -> None:
+    x, y = Value(0.5, label="x"), Value(0.5, label="x")
+    root, expected = made(x * 2) * x + made(x), (y * 2).tanh() * y + y.tanh()
+    root.backward()
+    expected.backward()
+    assert root.data == pytest.approx(expected.data, rel=1e-15)
+    assert x.grad == pytest.approx(y.grad, rel=1e-15)
+    assert len(list(backward_steps(root))) == len(list(backward_steps(expected)))
+    total: dict[Value, float] = {}
+    for s in backward_steps(root):
+        total[s.parent] = total.get(s.parent, 0.0) + s.contribution
+    assert total[x] == pytest.approx(x.grad, rel=1e-15)
+    assert "* 0.42 = 0.21" in explain(root, x).symbols
+    assert mg.check_gradients(made, 0.5) if made is by_function else True
+
+
+def test_nodes_of_your_own_have_any_number_of_parents() -> None:
+    values = [Value(float(k)) for k in range(50)]
+    root = custom(1.0, values, range(50), name="many")
+    root.backward()
+    assert [v.grad for v in values] == [float(k) for k in range(50)]
+    assert (root.op, root._op, root.operands, root._prev) == (
+        "many",
+        "many",
+        tuple(values),
+        set(values),
+    )
+    constant = custom(1.0, (), (), name="none")
+    constant.backward()
+    assert (constant.grad, constant.parents) == (1.0, ())
+    twice = Value(2.0)
+    Value(4.0, (twice, twice), (2.0, 2.0)).backward()
+    assert twice.grad == 4.0
+
+
+def test_nodes_of_your_own_in_higher_order_and_compiled() -> None:
+    def cube(x: Value) -> Value:
+        return custom(x * x * x, (x,), lambda x: 3 * x * x, name="cube")
+
+    assert [mg.grad(cube)(2.0), mg.grad(mg.grad(cube))(2.0)] == [12.0, 12.0]
+    w = Value(1.5)
+    c = mg.compile(lambda x: cube(w * x) + x)
+    assert c([1.0, 2.0]) == pytest.approx([4.375, 29.0])
+    assert c.jacobian([1.0, 2.0]).ravel() == pytest.approx([11.125, 41.5])
+    assert c.hessian([1.0, 2.0]).ravel() == pytest.approx([20.25, 40.5])
+    c.sum([1.0, 2.0]).backward()
+    assert w.grad == pytest.approx(3 * 1.5**2 * 9)
+
+
+def test_nodes_of_your_own_that_cannot_be_used_so_are_refused() -> None:
+    with pytest.raises(TypeError, match="give them as a function of its parents"):
+        mg.grad(mg.grad(lambda x: custom(1.0, (x,), (2.0,))))(1.0)
+    with pytest.raises(mg.TracingError, match="give a function of its parents"):
+        mg.compile(lambda x: custom(x, (x,), (2.0,)))([1.0])
+    with pytest.raises(mg.TracingError, match="compute it from Values"):
+        mg.compile(lambda x: custom(1.0, (x,), lambda x: x))([1.0])
+    with pytest.raises(RuntimeError, match="without slopes"):
+        Value(1.0, (Value(1.0),), "mine").backward()
+    with pytest.raises(ValueError, match="has a slope for each of its 2 parents, but got 1"):
+        custom(1.0, (Value(1.0), Value(2.0)), (1.0,))
+    with pytest.raises(TypeError, match="the parents of 'custom' are the Values"):
+        custom(1.0, (1.0,), (1.0,))
+    with pytest.raises(TypeError, match="a slope of 'custom' takes a real number"):
+        custom(1.0, (Value(1.0),), ("1",))
+    with pytest.raises(AssertionError):
+        mg.check_gradients(lambda x: custom(x * x, (x,), lambda x: 3 * x), 2.0)
+    with mg.no_grad():
+        assert custom(1.0, (Value(1.0),), (1.0,)).parents == ()
+
+
+def test_a_function_in_place_of_the_send_of_an_operation() -> None:
+    x = Value(2.0)
+    out = x * 3.0
+    called = []
+    out._backward = lambda: called.append(out.grad)
+    (out + 1).backward()
+    assert (called, x.grad) == ([1.0], 0.0)
+
+
+def test_every_operator_gives_its_number_again() -> None:
+    # What backward() asks where a number was written since: the same bits, or it would refuse.
+    for row in OPERATORS.values():
+        if row.name == "where":
+            continue
+        for point in ((0.3, 0.7), (-1.5, 2.0), (0.0, 0.0), (math.nan, 1.0), (math.inf, -math.inf)):
+            operands = [Value(v) for v in point[: len(row.slopes)]]
+            out = Value.recorded[row.name](*operands)
+            operands[0].data = operands[0].data
+            out.backward()
