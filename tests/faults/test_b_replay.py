@@ -153,7 +153,7 @@ def test_B13_a_damaged_kernel_is_written_anew(
     damage: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kernels, "AppDirs", lambda *_: SimpleNamespace(user_cache_dir=tmp_path))
-    monkeypatch.setattr(kernels, "kernel", lambda function, number, cache=True: cache)
+    monkeypatch.setattr(kernels, "kernel", lambda function, number, cache, fused: cache)
     source = "def kernel():\n    return place_of\n"
     make = kernels._from_source.__wrapped__
     assert make(source, "float64")
