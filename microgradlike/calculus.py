@@ -381,7 +381,9 @@ def check_gradients(f: Callable[..., Any], at: Any) -> Report:
         if not math.isclose(slope, summed.get(v, 0.0), rel_tol=1e-9)
     )
     operators = [row for node in topological_order(out) for row in _alone(node)]
-    report = Report(operands, operators, unsummed)
+    rules = (node._rule for node in topological_order(out))
+    custom = frozenset(rule.name for rule in rules if isinstance(rule, CustomRule))
+    report = Report(operands, operators, unsummed, custom)
     if not report:
         raise AssertionError(f"the gradient disagrees with central differences\n{report}")
     return report

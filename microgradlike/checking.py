@@ -193,6 +193,8 @@ class Report:
     operators: list[Comparison]
     unsummed: frozenset[str]
     """The operands whose contributions do not sum up to the engine's gradient."""
+    custom: frozenset[str]
+    """The names of nodes with slopes of the user's own, which cannot be checked alone."""
 
     def __bool__(self) -> bool:
         return all(row.agrees for row in self.operands)
@@ -211,6 +213,12 @@ class Report:
                 "",
                 "Every operator's own slope agrees, so it is the accumulation that is wrong:",
                 f"the contributions of several operations are not summed up to that of {names}.",
+            ]
+        elif wrong and self.custom:
+            names = ", ".join(sorted(self.custom))
+            lines += [
+                "",
+                f"The slopes of the operator table agree, so look at those of your own: {names}.",
             ]
         elif wrong:
             names = ", ".join(wrong)
