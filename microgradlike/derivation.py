@@ -16,7 +16,14 @@ from microgradlike import ops, typeset
 from microgradlike.engine import Value, topological_order
 from microgradlike.functions import FUNCTIONS
 from microgradlike.rules import CustomRule
-from microgradlike.sweep import Step, backward_steps, check_leaf, named, not_computed_from
+from microgradlike.sweep import (
+    Step,
+    anew,
+    backward_steps,
+    check_leaf,
+    named,
+    not_computed_from,
+)
 from microgradlike.typeset import Derivative, Symbol, Tree
 
 # ---- The whole derivation ----------------------------------------------------------------------
@@ -55,12 +62,16 @@ class Explanation:
     """Where the formula holds, if not everywhere: on the branches that these numbers took."""
     renamed: Mapping[str, str]
     """What the formula calls the leaves whose names Python could not read, by these names."""
+    changed: str = ""
+    """Which numbers were written after they had been used, in a sentence; mostly nothing."""
 
     @property
     def words(self) -> str:
         """The way of the error, in sentences."""
         title = f"How {self.result} changes with {self.leaf}:"
-        return "\n".join([title, *(line.words for line in self.backward), self.conclusion])
+        changed = [f"{self.changed[0].upper()}{self.changed[1:]}."] if self.changed else []
+        told = (line.words for line in self.backward)
+        return "\n".join([title, *changed, *told, self.conclusion])
 
     @property
     def symbols(self) -> str:
@@ -78,7 +89,9 @@ class Explanation:
         return self._in(typeset.MathML())
 
     def _in(self, style: typeset.Plain) -> str:
-        return style.lines([line.written(style) for line in (*self.forward, *self.backward)])
+        note = [style.note(self.changed)] if self.changed else []
+        lines = (line.written(style) for line in (*self.forward, *self.backward))
+        return style.lines([*note, *lines])
 
     def __str__(self) -> str:
         return "\n".join([self.words, "", self.symbols, *self._whole()])
@@ -103,7 +116,9 @@ def explain(root: Value, leaf: Value, names: Mapping[str, Any] | None = None) ->
     Returns:
         An Explanation: ``.words``, ``.symbols`` (with the numbers put in), ``.latex``, ``.mathml``
         and ``.formula``, which ``assert_derivation`` can read where its ``.conditions`` hold; it is
-        None where it would be too long to write in one line. No ``.grad`` is changed.
+        None where it would be too long to write in one line. No ``.grad`` is changed. Where
+        numbers were written after they had been used, as by an optimiser's step, it is the
+        derivation at the numbers as they are now, and ``.changed`` says so.
 
     Raises:
         TypeError: ``root`` or ``leaf`` is no Value, or ``names`` no dict of names.
@@ -121,8 +136,11 @@ def explain(root: Value, leaf: Value, names: Mapping[str, Any] | None = None) ->
     >>> explain(y, w, locals()).formula
     '(1 - tanh(w * x + 1) * tanh(w * x + 1)) * x'
     """
-    name = named(root, names)
+    called = named(root, names)
     check_leaf(leaf)
+    root, twins, changed = anew(root, called)
+    leaf = twins.get(leaf, leaf)
+    name = {twins[node]: text for node, text in called.items()}
     order = topological_order(root)
     between = {leaf}
     for node in order:
@@ -168,6 +186,7 @@ def explain(root: Value, leaf: Value, names: Mapping[str, Any] | None = None) ->
         formula,
         conditions,
         renamed,
+        changed,
     )
 
 

@@ -31,7 +31,9 @@ from microgradlike.engine import Value, topological_order
 from microgradlike.inputs import describe, function
 from microgradlike.nn import inputs_of
 from microgradlike.sweep import (
+    Anew,
     Step,
+    anew,
     backward_steps,
     by_value,
     check_leaf,
@@ -46,12 +48,14 @@ from microgradlike.sweep import (
 )
 
 __all__ = [
+    "Anew",
     "Explanation",
     "LayerError",
     "LayerRun",
     "Path",
     "Paths",
     "Step",
+    "anew",
     "backward_steps",
     "break_at",
     "by_value",

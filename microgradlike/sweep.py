@@ -6,15 +6,21 @@ after or without ``backward()``.
 
 from __future__ import annotations
 
+import copy
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
+
+import numpy
 
 from microgradlike import ops
 from microgradlike.engine import Value, topological_order
 from microgradlike.inputs import describe, number
 from microgradlike.rules import CustomRule, Rule
-from microgradlike.typeset import literal
+from microgradlike.typeset import counted, literal
+from microgradlike.typeset import number as in_short
 
 # ---- Steps -------------------------------------------------------------------------------------
 
@@ -189,6 +195,87 @@ def forward(root: Value, changed: Mapping[Value, float]) -> dict[Value, float]:
     return data
 
 
+# ---- Numbers that were written after they had been used ----------------------------------------
+
+#: Two computations of one number may differ by this share of it: a graph can come from a file.
+SAME = 1e-12
+
+
+class Anew(NamedTuple):
+    """A graph whose numbers belong together, so that its slopes and equations are true."""
+
+    root: Value
+    twins: Mapping[Value, Value]
+    """The node that stands for each node of the graph that was given; itself, mostly."""
+    changed: str = ""
+    """Which numbers were written after they had been used, in a sentence; mostly nothing."""
+
+
+def anew(root: Value, names: Mapping[Value, str]) -> Anew:
+    """The graph itself, or, where its numbers have changed since they were used, one computed anew.
+
+    Which number an operation was given is not kept, so the moment of recording is lost once a
+    number is written. What can be shown is the graph as its leaves are now.
+
+    Args:
+        root: the result.
+        names: what the sentence calls the nodes.
+
+    Returns:
+        The graph to be shown. Nothing is changed in the one that was given.
+
+    >>> w, x = Value(3.0), Value(2.0)
+    >>> h = w * x
+    >>> w.data = 5.0
+    >>> found = anew(h, {h: "h", w: "w", x: "x"})
+    >>> found.root.data, h.data
+    (10.0, 6.0)
+    >>> found.changed
+    'changed since the forward pass: h was 6, but mul(w, x) is 10 now; all is computed anew'
+    """
+    try:
+        return _anew(root, names)
+    except (TypeError, ValueError):  # of a node that was made by hand
+        return Anew(
+            root,
+            {node: node for node in nodes(root)},
+            "changed since the forward pass: old and new numbers stand side by side, because a "
+            "node that was made by hand cannot be computed anew",
+        )
+
+
+def _anew(root: Value, names: Mapping[Value, str]) -> Anew:
+    now = forward(root, {})
+    differing = [node for node in now if _differ(node.data, now[node])]
+    if not differing:
+        return Anew(root, {node: node for node in now})
+    # Each node is copied after its operands: no recursion, whatever the depth.
+    memo: dict[int, Any] = {}
+    for node, data in now.items():
+        if node.op:
+            copy.deepcopy(node, memo).data = data
+        else:
+            memo[id(node)] = Value(node.data, label=node.label)
+            memo[id(node)].grad = node.grad
+    twins = {node: memo[id(node)] for node in now}
+    apart = set(differing)
+    first = next(node for node in differing if apart.isdisjoint(node.parents))
+    operands = [names[x] if isinstance(x, Value) else in_short(x) for x in first.operands]
+    others = f", and {counted(len(differing) - 1, 'other')} with it" if differing[1:] else ""
+    return Anew(
+        twins[root],
+        twins,
+        f"changed since the forward pass: {names[first]} was {in_short(first.data)}, but "
+        f"{first.op}({', '.join(operands)}) is {in_short(now[first])} now{others}; "
+        "all is computed anew",
+    )
+
+
+def _differ(one: float, other: float) -> bool:
+    both_lost = one != one and other != other
+    return not both_lost and not math.isclose(one, other, rel_tol=SAME)
+
+
 # ---- Names -------------------------------------------------------------------------------------
 
 
@@ -243,7 +330,15 @@ def named(root: Value, names: Mapping[str, Any] | None = None) -> dict[Value, st
 
 
 def by_value(names: Mapping[str, Any] | None) -> dict[Value, str]:
-    """The first name of each Value that has one in ``names``, such as ``locals()``."""
+    """The first name of each Value that has one in ``names``, such as ``locals()``.
+
+    Elements of lists, tuples, dicts and arrays have names too, ``w[0]``, after all that have one of
+    their own. What a notebook calls its results, ``_`` and ``Out[5]``, comes last.
+
+    >>> w = [Value(1.0), Value(2.0)]
+    >>> list(by_value({"_": w[0], "w": w, "bias": w[1], "_5": Value(3.0)}).values())
+    ['bias', 'w[0]', '_5']
+    """
     if names is None:
         return {}
     if not isinstance(names, Mapping) or not all(isinstance(name, str) for name in names):
@@ -251,11 +346,42 @@ def by_value(names: Mapping[str, Any] | None) -> dict[Value, str]:
             "names is a dict of names and the Values that they stand for, such as locals(), but "
             f"got {describe(names)}"
         )
+    own = {name: value for name, value in names.items() if not NOTEBOOK.fullmatch(name)}
     given: dict[Value, str] = {}
-    for name, value in names.items():
-        if isinstance(value, Value):
-            given.setdefault(value, name)
+    for some in (own, names):
+        for name, value in some.items():
+            if isinstance(value, Value):
+                given.setdefault(value, name)
+        for name, value in some.items():
+            for element, path in _elements(value, name, ()):
+                given.setdefault(element, path)
     return given
+
+
+#: What IPython adds to the names of the user: the last results, and all inputs and outputs.
+NOTEBOOK = re.compile(r"_+|_\d+|_i+|_i\d+|_[io]h|_dh|In|Out")
+
+
+def _elements(
+    value: Any, name: str, around: tuple[Any, ...]
+) -> Iterator[tuple[Value, str]]:
+    """The Values in a list or array, or in lists of lists, with their names."""
+    found: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, numpy.ndarray):
+        if value.dtype == object:
+            found = ((", ".join(map(str, place)), x) for place, x in numpy.ndenumerate(value))
+    elif any(value is outer for outer in around):  # a list can be its own element
+        return
+    elif isinstance(value, list | tuple):
+        found = enumerate(value)
+    elif isinstance(value, dict):
+        found = ((repr(key), x) for key, x in value.items())
+    for place, element in found:
+        path = f"{name}[{place}]"
+        if isinstance(element, Value):
+            yield element, path
+        else:
+            yield from _elements(element, path, (*around, value))
 
 
 def check_root(root: Any) -> None:

@@ -441,6 +441,10 @@ class Plain:
         """An equation: the trees with ``=`` between them."""
         return " = ".join(self.parts(trees))
 
+    def note(self, text: str) -> str:
+        """A line of words among equations."""
+        return f"# {text}"
+
     def lines(self, lines: list[str]) -> str:
         """Equations below each other."""
         return "\n".join(lines)
@@ -541,6 +545,9 @@ class Latex(Plain):
         first, *rest = self.parts(trees)
         return " ".join([f"{first} &", *(f"= {part}" for part in rest)])
 
+    def note(self, text: str) -> str:
+        return rf"& \text{{{self.escaped(text)}}}"
+
     def lines(self, lines: list[str]) -> str:
         rows = " \\\\\n".join(lines)
         return f"\\begin{{aligned}}\n{rows}\n\\end{{aligned}}"
@@ -603,6 +610,10 @@ class MathML(Plain):
         right, left = (f'<mtd style="text-align:{side}">' for side in ("right", "left"))
         cells = f"{right}<mrow>{first}</mrow></mtd>{left}<mrow>{equals}</mrow></mtd>"
         return f"<mtr>{cells}</mtr>"
+
+    def note(self, text: str) -> str:
+        words = html.escape(text, quote=False)
+        return f'<mtr><mtd columnspan="2"><mtext>{words}</mtext></mtd></mtr>'
 
     def lines(self, lines: list[str]) -> str:
         rows = "\n".join(lines)

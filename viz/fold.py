@@ -216,7 +216,11 @@ def _scene(graph: Graph, parts: Mapping[Value, Part], most: float) -> Scene:
         graph.ran,
         [*headings.values(), *boxes.values()],
         [_arrow(*pair, way) for pair, way in zip(ends, traffic.ways.values(), strict=True)],
-        [f"folded: {len(graph.nodes):,} nodes as {len(boxes):,}; draw(root, fold=False) shows all"],
+        [
+            f"folded: {len(graph.nodes):,} nodes as {len(boxes):,}; "
+            "draw(root, fold=False) shows all",
+            *graph.notes,
+        ],
         traffic.moves(boxes),
         {boxes[part].name: nodes for part, nodes in members.items()},
         {box: node for node, box in shown.items() if node is not None},

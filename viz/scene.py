@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from microgradlike.engine import Value
-from microgradlike.flow import Step, backward_steps, by_value, nodes
+from microgradlike.flow import Step, anew, backward_steps, by_value, named, nodes
 from microgradlike.inputs import describe
 from microgradlike.typeset import counted, literal
 from viz import style
@@ -31,7 +31,8 @@ LONGEST_FORMULA = 12
 FLAT = 0.01
 FLATTENING = {"tanh", "sigmoid", "erf", "softsign", "relu"}
 
-#: A gradient has vanished below this share of the result's own, and explodes above so many medians.
+#: A gradient has vanished below this share of the result's own. It explodes where it is so many
+#: times as large as that and as the median: beside gradients that vanished, all others are large.
 VANISHED, EXPLODING = 1e-6, 1e3
 
 #: What each flag says in a sentence.
@@ -144,6 +145,8 @@ class Graph:
     names: Mapping[Value, str]
     lone_neuron: bool
     afresh: bool
+    changed: str = ""
+    """Which numbers were written after they had been used, in a sentence; mostly nothing."""
 
     @classmethod
     def of(
@@ -152,7 +155,9 @@ class Graph:
         """Read the graph under ``root``; ``names`` names Values that have no label.
 
         Its gradients are those that ``backward()`` left in ``.grad``; ``afresh``, they are those of
-        a sweep of its own, and ``.grad`` does not matter.
+        a sweep of its own, and ``.grad`` does not matter. Where numbers have changed since they
+        were used, it is the graph computed anew, and its sweep, as the gradients do not belong to
+        it any more.
 
         Raises:
             TypeError: ``root`` is no Value.
@@ -162,9 +167,17 @@ class Graph:
                 "a picture is drawn of a Value and all it was computed from, but got "
                 f"{describe(root)}; pass the result of a computation, such as the loss"
             )
+        given = by_value(names)
+        ran = afresh or bool(root.grad)
+        root, twins, changed = anew(root, named(root, names))
         found = nodes(root)
         lone_neuron = any(node.label == "w.0" for node in found)
-        return cls(root, found, by_value(names), lone_neuron, afresh)
+        called = {twins[node]: name for node, name in given.items() if node in twins}
+        return cls(root, found, called, lone_neuron, ran if changed else afresh, changed)
+
+    def told(self) -> Graph:
+        """The same graph, for sentences: every node has a name."""
+        return replace(self, names=named(self.root, {n: node for node, n in self.names.items()}))
 
     @functools.cached_property
     def ids(self) -> Mapping[Value, str]:
@@ -232,7 +245,7 @@ class Graph:
             for node, grad in grads.items():
                 if 0 < abs(grad) < VANISHED * first:
                     flags.setdefault(node, []).append("vanished")
-                elif EXPLODING * median < abs(grad) < math.inf:
+                elif EXPLODING * max(median, first) < abs(grad) < math.inf:
                     flags.setdefault(node, []).append("exploding")
         return flags
 
@@ -263,6 +276,16 @@ class Graph:
             f"result {style.number(self.root.data)}{error}"
         )
 
+    @property
+    def warning(self) -> str:
+        """What has changed since the forward pass, behind another sentence."""
+        return f"; {self.changed}" if self.changed else ""
+
+    @property
+    def notes(self) -> list[str]:
+        """What the legend has to say about the numbers."""
+        return [self.changed] if self.changed else []
+
 
 def whole(graph: Graph, part: Collection[Value] | None = None) -> Scene:
     """The scene that shows every node and every edge.
@@ -285,8 +308,8 @@ def whole(graph: Graph, part: Collection[Value] | None = None) -> Scene:
         elsewhere = part is not None and node not in part
         if elsewhere and node not in hinted:
             continue
-        earlier = graph.grad(node) - arrived.get(node, graph.grad(node))
-        box = boxes[node] = _box(graph, node, earlier)
+        grad = graph.grad(node)
+        box = boxes[node] = _box(graph, node, arrived.get(node, grad) if graph.ran else grad)
         if elsewhere:
             shown.append(replace(box, kind="elsewhere", lines=(), remarks=()))
             continue
@@ -318,13 +341,14 @@ def whole(graph: Graph, part: Collection[Value] | None = None) -> Scene:
         graph.ran,
         shown,
         arrows,
+        graph.notes,
         moves=moves,
         members={box.name: [node] for node, box in boxes.items()},
         shown={box.name: node for node, box in boxes.items()},
     )
 
 
-def _box(graph: Graph, node: Value, earlier: float) -> Box:
+def _box(graph: Graph, node: Value, arrived: float) -> Box:
     kind, name, heading = graph.kind(node), graph.ids[node], literal(graph.name(node))
     symbol = how = ""
     if node._rule is not None:
@@ -344,7 +368,7 @@ def _box(graph: Graph, node: Value, earlier: float) -> Box:
         symbol=symbol,
         data=node.data,
         grad=graph.grad(node),
-        lines=_history(node, earlier, graph.grad(node)),
+        lines=_history(arrived, graph.grad(node)),
         remarks=tuple(_remarks(graph, node)),
         ordered=len(node.operands) == 2 and node.op not in COMMUTATIVE,
     )
@@ -362,11 +386,15 @@ def _remarks(graph: Graph, node: Value) -> Iterator[Remark]:
             yield Remark(flag, "gradient" if late else "value")
 
 
-def _history(node: Value, earlier: float, grad: float) -> tuple[str, ...]:
-    """What of the gradient did not come on the arrows of this picture."""
-    if abs(earlier) <= 1e-9 * abs(grad - earlier) or not math.isfinite(earlier):
+def _history(arrived: float, grad: float) -> tuple[str, ...]:
+    """What the arrows bring, where that is not the gradient.
+
+    There may be other ways to a node than those of this picture, and other passes, before and
+    after: the gradient alone does not tell which.
+    """
+    if math.isclose(arrived, grad, rel_tol=1e-9) or (math.isnan(arrived) and math.isnan(grad)):
         return ()
-    return (f"{style.signed(earlier)} {'came another way' if node.op else 'was there before'}",)
+    return (f"the arrows bring {style.signed(arrived)}",)
 
 
 def _formula(node: Value, words: list[str]) -> str:

@@ -16,7 +16,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from microgradlike import flow
 from microgradlike.engine import Value
 from microgradlike.files import ending_in, write
 from microgradlike.inputs import within
@@ -103,7 +102,7 @@ class Stepper:
         rate = None if lr is None else within("lr, the learning rate,", lr, 0, math.inf)
         graph = Graph.of(root, names, afresh=True)
         fold = len(graph.nodes) > MOST_NODES if fold is None else fold
-        told = replace(graph, names=flow.named(root, names))  # the sentences name every node
+        told = graph.told()
         story = Story(graph, folded(graph) if fold else whole(told), told.names, rate)
         views = [_view(story, story.scene, rankdir, engine)]
         if fold and story.detailed:

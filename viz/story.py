@@ -81,10 +81,11 @@ class Story:
             f"{self.name} = {style.number(graph.root.data)}, "
             f"{counted(len(graph.nodes), 'node')}, {counted(self.last, 'step')}"
         )
-        if scene.folded and scene.notes:
+        if scene.folded and scene.arrows:
             self.heading += f", folded: {len(graph.nodes):,} nodes as {len(scene.members):,}"
         if not self.detailed:
             self.heading += f"; above {MOST_DETAILED:,} nodes, parts cannot be looked into"
+        self.heading += graph.warning
 
     @functools.cached_property
     def colours(self) -> style.Scale:
