@@ -362,9 +362,7 @@ def by_value(names: Mapping[str, Any] | None) -> dict[Value, str]:
 NOTEBOOK = re.compile(r"_+|_\d+|_i+|_i\d+|_[io]h|_dh|In|Out")
 
 
-def _elements(
-    value: Any, name: str, around: tuple[Any, ...]
-) -> Iterator[tuple[Value, str]]:
+def _elements(value: Any, name: str, around: tuple[Any, ...]) -> Iterator[tuple[Value, str]]:
     """The Values in a list or array, or in lists of lists, with their names."""
     found: Iterable[tuple[Any, Any]] = ()
     if isinstance(value, numpy.ndarray):

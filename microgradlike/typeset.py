@@ -65,18 +65,25 @@ def counted(count: int, noun: str) -> str:
 def literal(text: str) -> str:
     r"""The text with characters that cannot be seen, or may not stand in a file, written out.
 
-    >>> literal("two\nlines")
-    'two\\nlines'
+    Those that belong to the spelling of a word, or of an emoji, stay.
+
+    >>> literal("two\nlines"), literal("a\u200cb")
+    ('two\\nlines', 'a\\u200cb')
     """
-    return "".join(c if _is_visible(c) else ascii(c)[1:-1] for c in text)
+    before = ["", *text]
+    return "".join(
+        c if _is_visible(c, last) else ascii(c)[1:-1] for c, last in zip(text, before, strict=False)
+    )
 
 
-def _is_visible(character: str) -> bool:
+def _is_visible(character: str, before: str) -> bool:
     if character in "\ufffe\uffff":
         return False
-    joins_an_emoji = character == "\u200d"
+    # In Persian and in the scripts of India these two tell words apart; the tags make flags.
+    joins = character == "\u200d" or (character == "\u200c" and before > "\u024f")
+    tags = "\U000e0020" <= character <= "\U000e007f" and before > "\uffff"
     unseen = unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
-    return joins_an_emoji or not unseen
+    return joins or tags or not unseen
 
 
 def operation(operator: str, operands: list[Tree]) -> Tree:

@@ -240,8 +240,9 @@ def test_labels_are_shown_literally(engine: Any) -> None:
         root.label = label
         svg = ElementTree.fromstring(draw(root, engine=engine).svg())
         texts = ["".join(text.itertext()) for text in svg.iter(f"{SVG}text")]
-        shown = literal(label).replace(" ", "\u00a0")
-        assert sum(text.replace(" ", "\u00a0") == shown for text in texts) >= 3, label
+        for line in label.split("\n"):
+            shown = literal(line).replace(" ", "\u00a0")
+            assert sum(text.replace(" ", "\u00a0") == shown for text in texts) >= 3, label
         words = [title.text or "" for title in svg.iter(f"{SVG}title")]
         assert any(literal(label) in text for text in words)
         assert not list(svg.iter("script")) and not list(svg.iter(f"{SVG}script"))
@@ -322,7 +323,7 @@ def test_the_svg_suits_light_and_dark_pages_of_any_width() -> None:
     root.backward()
     svg = draw(root).svg()
     assert "prefers-color-scheme:dark" in svg and "tabular-nums" in svg
-    assert "max-width:100%" in svg and "viewBox" in svg and "font-family=" not in svg
+    assert "max-width:100%" in svg and "viewBox" in svg and svg.count("font-family=") == 1
     painted = set(re.findall(r'(?:fill|stroke)="(#[0-9a-f]{6})"', svg))
     assert painted <= set(style.DARK), "a colour with no dark counterpart"
     assert 'fill="black"' not in svg and 'stroke="black"' not in svg
@@ -393,7 +394,7 @@ def test_lines_can_be_added_to_a_digraph() -> None:
     assert b"a note" in dot.pipe()
 
 
-@pytest.mark.parametrize("root", [3.0, "x", None, [Value(1.0)], draw])
+@pytest.mark.parametrize("root", [3.0, "x", None, [Value(1.0), 2.0], draw])
 def test_what_is_no_value_is_refused(root: object) -> None:
     for function in (draw, draw_dot):
         with pytest.raises(TypeError, match="a picture is drawn of a Value"):
@@ -402,7 +403,7 @@ def test_what_is_no_value_is_refused(root: object) -> None:
 
 def test_an_unknown_direction_is_refused() -> None:
     with pytest.raises(ValueError, match="rankdir is 'LR'"):
-        draw_dot(Value(1.0), rankdir="RL")
+        draw_dot(Value(1.0), rankdir="XX")
 
 
 # ---- Folding -----------------------------------------------------------------------------------

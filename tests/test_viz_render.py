@@ -6,6 +6,7 @@ import importlib.metadata
 import shutil
 import struct
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def test_notebooks_get_svg_and_text(picture: Picture) -> None:
 
 def test_an_unknown_suffix_is_one_sentence(picture: Picture, tmp_path: Path) -> None:
     for name in ("a.gif", "a", "svg"):
-        with pytest.raises(ValueError, match=r"\.svg, \.png, \.pdf, \.json or \.dot"):
+        with pytest.raises(ValueError, match=r"\.svg, \.png, \.jpg, \.pdf, \.json or \.dot"):
             picture.save(tmp_path / name)
     with pytest.raises(ValueError, match="no picture format 'gif'"):
         picture.pipe("gif")
@@ -120,10 +121,13 @@ def test_a_failed_save_keeps_the_old_file(
 
 
 @pytest.mark.usefixtures("no_program")
-def test_without_a_program_the_error_names_the_ways_out(picture: Picture, tmp_path: Path) -> None:
+def test_without_a_program_the_error_names_the_ways_out(
+    picture: Picture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(RenderError, match=r"pip install graphviz-pure.*Graphviz.*\.dot"):
         picture.save(tmp_path / "a.svg")
-    with pytest.raises(RenderError, match="install Graphviz"):
+    monkeypatch.setitem(sys.modules, "cairosvg", None)
+    with pytest.raises(RenderError, match=r"install Graphviz.*or CairoSVG"):
         picture.save(tmp_path / "a.pdf")
     picture.save(tmp_path / "a.dot")
     assert [path.name for path in tmp_path.iterdir()] == ["a.dot"]

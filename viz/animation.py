@@ -47,7 +47,8 @@ def animate(
     """Write one SVG that plays the backward sweep once and then stands still.
 
     It is drawn of a sweep of its own: ``backward()`` need not have been run, and no gradient
-    changes. Where the reader's system asks for reduced motion, it shows the end at once.
+    changes. A press on it plays it again, where it is not an ``<img>``. Where the reader's system
+    asks for reduced motion, and in programs that show no motion, it shows the end at once.
 
     Args:
         root: the result, such as a loss.
@@ -88,29 +89,44 @@ def animate(
     beat = min(max(LONGEST / max(len(scene.moves), 1), FASTEST), SLOWEST)
     sheet = svg.find(f"{SVG}style")
     assert sheet is not None
-    sheet.text = f"{sheet.text}.microgradlike{{--beat:{beat:.3g}s}}\n{_MOTION}"
+    sheet.text = f"{sheet.text}{_motion(svg.attrib['id'], beat)}"
     return write(path, text(svg).encode())
 
 
-_MOTION = f"""\
-.moment,.pulse,.sender{{opacity:0}}
-.pulse{{stroke:{style.variable(style.SURFACE)};stroke-width:2px;\
-stroke-dasharray:1 9;stroke-linecap:round}}
-.sender{{fill:none;stroke:{style.variable(style.ACTIVE)};stroke-width:3px}}
-@keyframes appear{{from{{opacity:0}}}}
-@keyframes point{{from{{opacity:.2}}}}
-@keyframes cross{{from{{stroke:{style.variable(style.BORDER)};stroke-width:1px}}}}
-@keyframes hold{{from,to{{opacity:1}}}}
-@keyframes run{{from{{opacity:1;stroke-dashoffset:0}}to{{opacity:1;stroke-dashoffset:40}}}}
+def _motion(picture: str, beat: float) -> str:
+    """The sheet that plays one picture; without it, or for readers at rest, it shows the end.
+
+    A press on the picture takes its animations away as long as it lasts, and so plays them again.
+    """
+    delay = f"calc(var(--k)*{beat:.3g}s)"
+    lasting = f"calc((var(--until) - var(--k))*{beat:.3g}s)"
+    return f"""\
+@keyframes {picture}-appear{{from{{opacity:0}}}}
+@keyframes {picture}-point{{from{{opacity:.2}}}}
+@keyframes {picture}-cross{{from{{stroke:{style.BORDER};stroke-width:1px}}}}
+@keyframes {picture}-hold{{from,to{{opacity:1}}}}
+@keyframes {picture}-run{{\
+from{{opacity:1;stroke-dashoffset:0}}to{{opacity:1;stroke-dashoffset:40}}}}
 @media (prefers-reduced-motion:no-preference){{
-.line{{animation:cross .3s backwards;animation-delay:calc(var(--k)*var(--beat))}}
-.news{{animation:appear .3s backwards;animation-delay:calc(var(--k)*var(--beat))}}
-.head{{animation:point .3s backwards;animation-delay:calc(var(--k)*var(--beat))}}
-.pulse{{animation:run var(--beat) linear;animation-delay:calc(var(--k)*var(--beat))}}
-.moment,.sender{{animation:hold calc((var(--until) - var(--k))*var(--beat));\
-animation-delay:calc(var(--k)*var(--beat))}}
+#{picture} .line{{animation:{picture}-cross .3s {delay} backwards}}
+#{picture} .news{{animation:{picture}-appear .3s {delay} backwards}}
+#{picture} .head{{animation:{picture}-point .3s {delay} backwards}}
+#{picture} .pulse{{animation:{picture}-run {beat:.3g}s linear {delay}}}
+#{picture} .moment,#{picture} .sender{{animation:{picture}-hold {lasting} {delay}}}
+#{picture}:active *{{animation:none}}
 }}
 """
+
+
+#: What the parts look like that only the motion shows.
+HIDDEN: dict[str, dict[str, str]] = {
+    "moment": {"opacity": "0"},
+    "pulse": {
+        **{"opacity": "0", "stroke": style.SURFACE, "stroke-width": "2"},
+        **{"stroke-dasharray": "1 9", "stroke-linecap": "round"},
+    },
+    "sender": {"opacity": "0", "fill": "none", "stroke": style.ACTIVE, "stroke-width": "3"},
+}
 
 
 def _cross(group: ElementTree.Element, k: int, numbered: bool) -> None:
@@ -157,6 +173,7 @@ def _light(group: ElementTree.Element, k: int, until: int) -> None:
 
 def _mark(part: ElementTree.Element, kind: str, k: int, until: int | None = None) -> None:
     part.set("class", kind)
+    part.attrib |= HIDDEN.get(kind, {})
     part.set("style", f"--k:{k}" + ("" if until is None else f";--until:{until}"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from dataclasses import dataclass
 
 import graphviz
@@ -27,6 +28,15 @@ SHAPES: dict[str, tuple[str, dict[str, str]]] = {
     "result": ("double box", {"shape": "box", "peripheries": "2", "color": style.INK}),
 }
 
+#: The sign for the way that the error takes, and that of the data, where data flows in a direction.
+SIGNS = {"LR": "◄►", "RL": "►◄", "TB": "▲▼", "BT": "▼▲"}
+
+#: Where an arrow leaves its box and where it meets the next one.
+PORTS = {"LR": "ew", "RL": "we", "TB": "sn", "BT": "ns"}
+
+#: A chain of so many operations is drawn as a straight line, whatever joins it on its way.
+STRAIGHT = 8
+
 #: With more arrows than this the numbers of a folded picture would cover it: tooltips hold them.
 MOST_NUMBERED_ARROWS = 12
 
@@ -38,7 +48,7 @@ class Look:
     widths: Scale
     colours: Scale
     numbered: bool
-    downward: bool
+    rankdir: str
 
     @classmethod
     def of(cls, scene: Scene, rankdir: str) -> Look:
@@ -47,19 +57,24 @@ class Look:
             Scale.of(arrow.contribution or 0.0 for arrow in scene.arrows),
             scene.colours
             or Scale.of(grad for box in scene.boxes for grad in (*box.run, box.grad or 0.0)),
-            not scene.folded or len(scene.arrows) <= MOST_NUMBERED_ARROWS,
-            rankdir == "TB",
+            scene.forward_only or not scene.folded or len(scene.arrows) <= MOST_NUMBERED_ARROWS,
+            rankdir,
         )
+
+    @property
+    def downward(self) -> bool:
+        """Whether data flows down, or up, rather than to a side."""
+        return self.rankdir in ("TB", "BT")
 
     @property
     def back(self) -> str:
         """The sign for the way that the error takes."""
-        return "▲" if self.downward else "◄"
+        return SIGNS[self.rankdir][0]
 
     @property
     def forth(self) -> str:
         """The sign for the way that data takes."""
-        return "▼" if self.downward else "►"
+        return SIGNS[self.rankdir][1]
 
     def space(self, folded: bool) -> dict[str, str]:
         """How far apart the ranks stand; lines without numbers run straight, side to side."""
@@ -71,7 +86,7 @@ class Look:
         """Where an arrow touches its two boxes, if that is not left to the layout."""
         if self.numbered:
             return {}
-        return dict(zip(("tailport", "headport"), "sn" if self.downward else "ew", strict=True))
+        return dict(zip(("tailport", "headport"), PORTS[self.rankdir], strict=True))
 
 
 def digraph(scene: Scene, rankdir: str, legend: str) -> graphviz.Digraph:
@@ -84,16 +99,58 @@ def digraph(scene: Scene, rankdir: str, legend: str) -> graphviz.Digraph:
     dot.attr("node", fontname=style.FONT, fontsize="11", fontcolor=style.INK, style="filled")
     dot.attr("node", fillcolor=style.SURFACE, color=style.BORDER, margin="0.12,0.04", height="0.2")
     dot.attr("edge", fontname=style.FONT, fontsize="10", color=style.MUTED, arrowsize="0.6")
+    lines = _lines(scene)
     for box in scene.boxes:
-        dot.node(box.name, **_shape(box), label=f"<{_table(box, look.colours)}>")
+        extra = _numbers_of(data=box.data, grad=box.grad) | lines.get(box.name, {})
+        dot.node(box.name, **_shape(box), **extra, label=f"<{_table(box, look.colours)}>")
     _add_columns(dot, scene.boxes, look)
     layers = {box.name for box in scene.boxes if box.kind == "layer"}
     for place, arrow in enumerate(scene.arrows):
         # The arrow to a heading must not pull it away from its layer.
         weight = {"weight": "0"} if arrow.tail in layers else {}
         line = _line(arrow, look) | look.sides() | weight
+        line |= _numbers_of(slope=arrow.slope, contribution=arrow.contribution)
+        if scene.forward_only:
+            line |= {"class": "data", "color": style.MUTED, "penwidth": "1"}
+        elif arrow.aside:
+            line |= {"color": style.BORDER}
         dot.edge(arrow.tail, arrow.head, id=f"e{place}", **line)
     return dot
+
+
+def _numbers_of(**numbers: float | None) -> dict[str, str]:
+    """The exact numbers as attributes: for scripts that read the text, or the format json."""
+    return {name: repr(number) for name, number in numbers.items() if number is not None}
+
+
+def _lines(scene: Scene) -> dict[str, dict[str, str]]:
+    """The boxes that stand in a straight line: those of one long chain are of one group.
+
+    A chain goes on over the operand with the most operations behind it, where the others have none
+    or few. Left alone, the layout makes a staircase of it, and the picture grows with the square.
+    """
+    operations = {box.name for box in scene.boxes if box.kind in ("operation", "result")}
+    behind = dict.fromkeys(operations, 1)  # how many operations lead to one, on the longest way
+    before: dict[str, list[str]] = {}
+    users = Counter(arrow.tail for arrow in scene.arrows)
+    for arrow in scene.arrows:
+        if arrow.tail in operations and arrow.head in operations:
+            before.setdefault(arrow.head, []).append(arrow.tail)
+    for box in scene.boxes:  # each after its operands
+        for tail in before.get(box.name, ()):
+            behind[box.name] = max(behind[box.name], behind[tail] + 1)
+    chains: dict[str, list[str]] = {}
+    for box in scene.boxes:
+        if box.name not in operations:
+            continue
+        tails = sorted(before.get(box.name, ()), key=behind.__getitem__, reverse=True)
+        others = max(map(behind.__getitem__, tails[1:]), default=0)
+        goes_on = tails and users[tails[0]] == 1 and others < min(behind[tails[0]], STRAIGHT // 2)
+        chain = chains.get(tails[0], []) if goes_on else []
+        chain.append(box.name)
+        chains[box.name] = chain
+    long = {chain[0]: chain for chain in chains.values() if len(chain) >= STRAIGHT}
+    return {name: {"group": first} for first, chain in long.items() for name in chain}
 
 
 def _add_columns(dot: graphviz.Digraph, boxes: list[Box], look: Look) -> None:
@@ -121,6 +178,8 @@ def _shape(box: Box) -> dict[str, str]:
     shape = {"class": box.kind.replace(" ", "-")} | SHAPES[box.kind][1]
     if box.ordered:
         shape["ordering"] = "in"
+    if box.marked:
+        shape |= {"color": style.ACTIVE, "penwidth": "3"}
     if not all(math.isfinite(x) for x in (box.data, box.grad) if x is not None):
         solid = shape.get("style", "filled")
         shape |= {"style": f"{solid},dashed", "color": style.INK, "penwidth": "2.5"}
@@ -133,11 +192,13 @@ def _shape(box: Box) -> dict[str, str]:
 def _table(box: Box, colours: Scale) -> str:
     """What stands in a box: its name and operator, lines of words, its data and its gradient."""
     bold = box.kind != "constant"
-    name = labels.font(style.shortened(box.heading), 12, bold=bold) if box.heading else ""
+    heading = "\n".join(map(style.shortened, box.heading.split("\n")))
+    name = labels.font(heading, 12, bold=bold) if heading else ""
     how = (
         labels.font(box.symbol, 12, style.MUTED if box.heading else style.INK) if box.symbol else ""
     )
-    rows = ["<TD>" + " ".join(filter(None, (name, how))) + "</TD>"] if name or how else []
+    room = _room_for(heading, box.symbol)
+    rows = [f"<TD{room}>" + " ".join(filter(None, (name, how))) + "</TD>"] if name or how else []
     rows += [f"<TD>{labels.font(line, 9, style.MUTED)}</TD>" for line in box.lines]
     rows += [_remark(remark) for remark in box.remarks]
     numbers = []
@@ -150,6 +211,17 @@ def _table(box: Box, colours: Scale) -> str:
         between = "" if box.kind == "folded part" else "</TR><TR>"
         rows.append(f"<TD>{labels.table(between.join(numbers))}</TD>")
     return labels.table(*rows)
+
+
+def _room_for(heading: str, symbol: str) -> str:
+    """The width of a line that the layout program cannot measure: it knows little but ASCII."""
+    if heading.isascii() and all(c.isascii() or c in "×−÷" for c in symbol):
+        return ""
+    *_, last = lines = heading.split("\n")
+    beside = style.width(f" {symbol}", 12) if symbol else 0.0
+    widths = [style.width(line, 12, bold=True) for line in lines]
+    room = max(*widths, style.width(last, 12, bold=True) + beside)
+    return f' WIDTH="{math.ceil(room)}"'
 
 
 def _remark(remark: Remark) -> str:
@@ -247,6 +319,8 @@ def legend(scene: Scene, rankdir: str) -> str:
                 f"dashed {look.forth}", labels.words("data goes forward, no error comes back")
             )
         )
+    if scene.forward_only:
+        return labels.legend([*rows, *(labels.key("", labels.words(n)) for n in scene.notes)])
     if any(arrow.contribution is None for arrow in scene.arrows):
         rows.append(
             labels.key(

@@ -320,7 +320,7 @@ class _Traffic:
 
 def _arrow(tail: Box, head: Box, way: _Way) -> Arrow:
     title = (
-        f"error from {head.heading or head.name} back to {tail.heading or tail.name}\n"
+        f"error from {head.called} back to {tail.called}\n"
         f"contribution {way.total!r}, the sum over {counted(way.count, 'way')} back"
     )
     return Arrow(tail.name, head.name, title, contribution=way.total)
@@ -336,7 +336,7 @@ def _box(graph: Graph, name: str, part: Part, nodes: list[Value]) -> Box:
         graph.kind(nodes[0]) if len(nodes) == 1 else "folded part",
         heading,
         "\n".join(
-            (literal(part.name) if len(nodes) > 1 else heading or symbol, *lines)
+            (literal(part.name if len(nodes) > 1 else heading) or symbol, *lines)
             + ((f"data {shown.data!r}", f"grad {graph.grad(shown)!r}") if shown is not None else ())
         ),
         symbol=symbol,
@@ -356,7 +356,7 @@ def _shown(part: Part, nodes: list[Value]) -> Value | None:
 def _describe(graph: Graph, part: Part, nodes: list[Value]) -> tuple[str, tuple[str, ...]]:
     """The heading of a part, and its lines of words."""
     if len(nodes) == 1:
-        return literal(graph.name(nodes[0])), ()
+        return graph.heading_of(nodes[0]), ()
     rules = Counter(node._rule for node in nodes)
     weights = rules.pop(None, 0)  # where there are operations, the leaves are their parameters
     operations: Counter[str] = Counter()

@@ -9,10 +9,10 @@ from viz.style import Scale
 
 
 def escape(text: str) -> str:
-    """The text spelt so that an HTML-like label shows it as it is."""
+    """The text spelt so that an HTML-like label shows it as it is, with its line breaks."""
     for character, spelt in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
         text = text.replace(character, spelt)
-    return text.replace("\\", "\\\\")
+    return text.replace("\\", "\\\\").replace("\n", "<BR/>")
 
 
 def font(text: str, size: int = 10, colour: str = style.INK, bold: bool = False) -> str:

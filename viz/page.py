@@ -73,7 +73,7 @@ def page(
 def embedded(shown: Picture) -> tuple[ElementTree.Element, dict[str, ElementTree.Element]]:
     """A picture as a part of a page, whose sheet has its colours; and its groups by their names."""
     svg = shown.element()
-    del svg.attrib["style"]
+    del svg.attrib["id"]
     svg.set("role", "group")
     drop(svg, "style")
     return svg, {group.attrib.pop("data-name", ""): group for group in svg.iter(f"{SVG}g")}

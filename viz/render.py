@@ -6,23 +6,38 @@ request, for PDF, and where graphviz-pure has no build.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
+import io
+import math
+import re
 import shutil
 import subprocess
+import warnings
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from viz.style import stylesheet
+from viz.style import FONT_FAMILY, PAGE, Theme, stylesheet
 
 Engine = Literal["graphviz-pure", "dot"]
 
-FORMATS = ("svg", "png", "pdf", "json", "dot")
+FORMATS = ("svg", "png", "jpg", "pdf", "json", "dot")
+
+#: The pixels of a PNG to an inch, unless the caller wants others: twice those of a page.
+DPI = 192
+
+#: No PNG has more pixels than this: a larger one is drawn with fewer to an inch.
+MOST_PIXELS = 16_000_000
 
 #: What the names of SVG elements begin with.
 SVG = "{http://www.w3.org/2000/svg}"
 ElementTree.register_namespace("", SVG[1:-1])
+
+
+#: What the font of the layout program can draw.
+DRAWN = re.compile(r"[\x00-\u058f\u1d00-\u2bff\ufb00-\ufb06\ufffd]")
 
 
 class RenderError(RuntimeError):
@@ -32,13 +47,22 @@ class RenderError(RuntimeError):
 # ---- The layout program ------------------------------------------------------------------------
 
 
-def layout(source: str, format: str = "svg", engine: Engine | None = None) -> bytes:
+def layout(
+    source: str,
+    format: str = "svg",
+    engine: Engine | None = None,
+    dpi: float | None = DPI,
+    background: str | None = "white",
+) -> bytes:
     """The DOT text, laid out and drawn by the layout program.
 
     Args:
         source: DOT text.
-        format: "svg", "png", "pdf", "json", or "dot" for the text itself.
+        format: "svg", "png", "jpg", "pdf", "json", or "dot" for the text itself.
         engine: which program lays out; by default graphviz-pure, and ``dot`` where that cannot.
+        dpi: the pixels of a PNG or JPG to an inch; None leaves it to the text. There are fewer
+            where the picture had more than 16 million, and a warning says so.
+        background: the colour behind a PNG or JPG; None leaves it to the text.
 
     Raises:
         ValueError: the format or the engine is none of those above.
@@ -51,11 +75,64 @@ def layout(source: str, format: str = "svg", engine: Engine | None = None) -> by
         raise ValueError(f"no picture format {format!r}; choose one of {', '.join(FORMATS)}")
     if format == "dot":
         return source.encode()
+    if format == "jpg":
+        return _jpg(layout(source, "png", engine, dpi, background or "white"))
     command = [_program(format, engine), f"-T{format}"]
     if format == "png":
-        # A PNG has one resolution and is seen on any page: twice the pixels, on white.
-        command += ["-Gdpi=192", "-Gbgcolor=white"]
+        _warn_of_boxes(source)
+        command += [f"-Gdpi={_fitting(source, engine, dpi)}"]
+        command += [f"-Gbgcolor={background}"] if background else []
     return _run(command, source)
+
+
+def _fitting(source: str, engine: Engine | None, dpi: float | None) -> str:
+    """The pixels to an inch with which it is not too large: it is measured as SVG first."""
+    if dpi is None:
+        own = re.findall(r"""\bdpi="?([\d.]+)""", source)
+        dpi = float(own[-1]) if own else DPI
+    svg = ElementTree.fromstring(layout(source, "svg", engine))
+    inches = [float(svg.attrib[side].removesuffix("pt")) / 72 for side in ("width", "height")]
+    # An SVG of a text with a resolution of its own is measured in its points, all the same.
+    most = math.sqrt(MOST_PIXELS / math.prod(inches))
+    if dpi <= most:
+        return f"{dpi:g}"
+    warnings.warn(
+        f"the picture would have {math.prod(inches) * dpi**2 / 1e6:,.0f} million pixels: it is "
+        f"drawn with {most:.3g} instead of {dpi:g} to an inch, which makes {MOST_PIXELS / 1e6:g} "
+        "million; an .svg can be enlarged, and fold=True makes the picture smaller",
+        stacklevel=2,
+    )
+    return f"{math.floor(most * 100) / 100:g}"
+
+
+def _warn_of_boxes(source: str) -> None:
+    """A PNG has the letters of one font: say so where a label has others."""
+    missing = dict.fromkeys(c for c in source if not DRAWN.match(c))
+    if missing:
+        warnings.warn(
+            f"a PNG shows boxes in the place of {''.join(list(missing)[:8])!r}: its font has "
+            "Latin, Greek and Cyrillic letters; an .svg uses the fonts of its reader",
+            stacklevel=2,
+        )
+
+
+def _jpg(png: bytes) -> bytes:
+    try:
+        from PIL import Image
+    except ImportError:
+        raise ImportError('a JPG needs Pillow: pip install "microgradlike[demos]"') from None
+    content = io.BytesIO()
+    Image.open(io.BytesIO(png)).convert("RGB").save(content, "JPEG", quality=92)
+    return content.getvalue()
+
+
+def pdf(svg: Callable[[], str]) -> bytes | None:
+    """An SVG as PDF by CairoSVG, where that is installed; otherwise None, and none is made."""
+    try:
+        import cairosvg  # type: ignore[import-untyped,import-not-found,unused-ignore]
+    except (ImportError, OSError):  # it is there, but not the library that it needs
+        return None
+    return bytes(cairosvg.svg2pdf(bytestring=svg().encode()))
 
 
 def check_engine(engine: Engine | None) -> None:
@@ -70,7 +147,10 @@ def _program(format: str, engine: Engine | None) -> str:
     system = None if engine == "graphviz-pure" and format != "pdf" else shutil.which("dot")
     program = bundled or system
     if program is None:
-        wanted = "Graphviz (https://graphviz.org/download), whose dot makes PDF"
+        wanted = (
+            "Graphviz (https://graphviz.org/download), whose dot makes PDF, or CairoSVG "
+            "(pip install cairosvg)"
+        )
         if format != "pdf":
             wanted = "graphviz-pure (pip install graphviz-pure) or Graphviz (its program dot)"
         raise RenderError(
@@ -108,21 +188,33 @@ def _run(command: list[str], source: str) -> bytes:
 # ---- The SVG that a reader gets ----------------------------------------------------------------
 
 
-def finish(svg: bytes, title: str, titles: Mapping[str, str]) -> ElementTree.Element:
+def finish(
+    svg: bytes,
+    title: str,
+    titles: Mapping[str, str],
+    theme: Theme = "auto",
+    ground: str = PAGE,
+) -> ElementTree.Element:
     """The layout program's SVG with words, with colours for light and dark, and with no fixed size.
 
     Args:
         svg: what the layout program made.
         title: what the picture shows, in a sentence.
         titles: for the DOT name of each node ("v1"), and the id of each edge ("e1"), its words.
+        theme: "auto" for the colours of the reader's page; or those that it has, "light" or "dark".
+        ground: the colour behind it, or "none".
 
     Returns:
         An SVG element that fills the width it is given, up to its natural size. Each group of a
-        node or an edge has its name as ``data-name``.
+        node or an edge has its name as ``data-name``. It has an id of its own, made of what it
+        shows, so that its sheet means no other picture.
     """
     root = ElementTree.fromstring(svg)
     _free_size(root)
     root.set("class", "microgradlike")
+    shown = svg + repr((title, theme, ground)).encode()
+    root.set("id", f"m{hashlib.sha256(shown).hexdigest()[:10]}")
+    root.set("font-family", FONT_FAMILY)
     root.set("role", "img")
     root.set("aria-label", title)
     for group in root.iter(f"{SVG}g"):
@@ -132,7 +224,7 @@ def finish(svg: bytes, title: str, titles: Mapping[str, str]) -> ElementTree.Ele
     heading = ElementTree.Element(f"{SVG}title")
     heading.text = title
     style = ElementTree.Element(f"{SVG}style")
-    style.text = stylesheet()
+    style.text = stylesheet(root.attrib["id"], theme, ground)
     root[:0] = [heading, style]
     return root
 
@@ -165,7 +257,6 @@ def _free_size(root: ElementTree.Element) -> None:
     pixels = 4 / 3  # of CSS to one of Graphviz's points
     root.set("width", f"{width * pixels:.0f}")
     root.set("height", f"{height * pixels:.0f}")
-    root.set("style", "max-width:100%;height:auto")
 
 
 def _name(group: ElementTree.Element, titles: Mapping[str, str]) -> None:

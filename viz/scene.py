@@ -7,14 +7,16 @@ is changed, and no derivative is computed here.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
+import operator
 import re
 import statistics
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
-from microgradlike.engine import Value
+from microgradlike.engine import Value, recording
 from microgradlike.flow import Step, anew, backward_steps, by_value, named, nodes
 from microgradlike.inputs import describe
 from microgradlike.typeset import counted, literal
@@ -42,6 +44,9 @@ FLAGS = {
     "vanished": "the gradient of {} has almost vanished",
     "exploding": "the gradient of {} explodes",
 }
+
+#: How the words begin on what the arrows bring, and end on a number that broke.
+BRING, BEGINS = "the arrows bring", ("begins here", "begins here too", "becomes NaN")
 
 COMMUTATIVE = {"add", "mul", "maximum", "minimum", "hypot", "logaddexp"}
 
@@ -79,6 +84,13 @@ class Box:
     """All the gradients that it has while the sweep is watched; ``grad`` is None before them."""
     values: tuple[float, ...] = ()
     """All the numbers that ``data`` is while a page is watched."""
+    marked: bool = False
+    """Whether it lies on the path that is pointed out."""
+
+    @property
+    def called(self) -> str:
+        """What it is called in a line of text."""
+        return literal(self.heading) or self.name
 
 
 @dataclass(frozen=True)
@@ -95,6 +107,8 @@ class Arrow:
     contribution: float | None = None
     crossed: bool = True
     """Whether the error has come this way already."""
+    aside: bool = False
+    """Whether it is not of the path that is pointed out."""
 
 
 @dataclass(frozen=True)
@@ -129,11 +143,64 @@ class Scene:
     """The node whose numbers a box shows."""
     colours: style.Scale | None = None
     """The scale of gradients, where it is not that of this scene alone."""
+    forward_only: bool = False
+    """Whether it shows values alone, and nothing of the error."""
 
     @property
     def folded(self) -> bool:
         """Whether arrows stand for several ways, and so have no single slope."""
         return not any(arrow.slope is not None for arrow in self.arrows)
+
+    def without_constants(self) -> Scene:
+        """The scene without plain numbers, and without their arrows."""
+        hidden = {box.name for box in self.boxes if box.kind == "constant"}
+        kept = [place for place, arrow in enumerate(self.arrows) if arrow.tail not in hidden]
+        places = {place: new for new, place in enumerate(kept)}
+        return replace(
+            self,
+            boxes=[box for box in self.boxes if box.name not in hidden],
+            arrows=[self.arrows[place] for place in kept],
+            moves=[
+                replace(move, arrows=tuple(places[place] for place in move.arrows))
+                for move in self.moves
+            ],
+        )
+
+    def without_gradients(self) -> Scene:
+        """The scene of the forward pass: the values alone."""
+        return replace(
+            self,
+            boxes=[
+                replace(
+                    box,
+                    title=box.title.partition("\ngrad ")[0],
+                    grad=None,
+                    lines=tuple(line for line in box.lines if not line.startswith(BRING)),
+                    remarks=tuple(said for said in box.remarks if said.words.endswith(BEGINS)),
+                )
+                for box in self.boxes
+            ],
+            arrows=[
+                Arrow(arrow.tail, arrow.head, f"data of {arrow.tail} for {arrow.head}")
+                for arrow in self.arrows
+            ],
+            moves=[],
+            forward_only=True,
+        )
+
+    def pointing_out(self, path: Sequence[Value], words: str) -> Scene:
+        """The scene with one path on which the error flows, and the rest aside."""
+        home = {node: box for box, nodes in self.members.items() for node in nodes}
+        stops = [home[node] for node in path if node in home]
+        ways = set(itertools.pairwise(stops))
+        return replace(
+            self,
+            boxes=[replace(box, marked=box.name in stops) for box in self.boxes],
+            arrows=[
+                replace(arrow, aside=(arrow.tail, arrow.head) not in ways) for arrow in self.arrows
+            ],
+            notes=[*self.notes, words],
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,12 +214,23 @@ class Graph:
     afresh: bool
     changed: str = ""
     """Which numbers were written after they had been used, in a sentence; mostly nothing."""
+    twins: Mapping[Value, Value] = field(default_factory=dict)
+    """The node that is shown for each node of the graph that was given."""
+    results: Mapping[Value, None] = field(default_factory=dict)
+    """What it ends in: the root; or several, of which the root is the sum."""
 
     @classmethod
     def of(
-        cls, root: Value, names: Mapping[str, Any] | None = None, *, afresh: bool = False
+        cls,
+        root: Value | Sequence[Value],
+        names: Mapping[str, Any] | None = None,
+        *,
+        afresh: bool = False,
     ) -> Graph:
         """Read the graph under ``root``; ``names`` names Values that have no label.
+
+        Of several roots it is the graph of their sum, whose gradients are what the backward passes
+        of all of them add up to.
 
         Its gradients are those that ``backward()`` left in ``.grad``; ``afresh``, they are those of
         a sweep of its own, and ``.grad`` does not matter. Where numbers have changed since they
@@ -162,18 +240,39 @@ class Graph:
         Raises:
             TypeError: ``root`` is no Value.
         """
-        if not isinstance(root, Value):
-            raise TypeError(
-                "a picture is drawn of a Value and all it was computed from, but got "
-                f"{describe(root)}; pass the result of a computation, such as the loss"
-            )
+        given_roots = root if isinstance(root, list | tuple) and root else [root]
+        results = cast("dict[Value, None]", dict.fromkeys(given_roots))
+        for result in results:
+            if not isinstance(result, Value):
+                raise TypeError(
+                    "a picture is drawn of a Value and all it was computed from, but got "
+                    f"{describe(result)}; pass the result of a computation, such as the loss, or a "
+                    "list of results"
+                )
         given = by_value(names)
-        ran = afresh or bool(root.grad)
-        root, twins, changed = anew(root, named(root, names))
-        found = nodes(root)
+        ran = afresh or any(result.grad for result in results)
+        end, *others = results
+        if others:
+            afresh = ran
+            with recording():
+                end = functools.reduce(operator.add, others, end)
+        end, twins, changed = anew(end, named(end, names))
+        found = nodes(end)
         lone_neuron = any(node.label == "w.0" for node in found)
         called = {twins[node]: name for node, name in given.items() if node in twins}
-        return cls(root, found, called, lone_neuron, ran if changed else afresh, changed)
+        ends = {twins[result]: None for result in results}
+        if changed:
+            afresh = ran
+        return cls(end, found, called, lone_neuron, afresh, changed, twins, ends)
+
+    @functools.cached_property
+    def joints(self) -> set[Value]:
+        """The operations that only add several results up: no picture shows them."""
+        joints, node = set[Value](), self.root
+        while node not in self.results:
+            joints.add(node)
+            node = node.parents[0]
+        return joints
 
     def told(self) -> Graph:
         """The same graph, for sentences: every node has a name."""
@@ -253,6 +352,10 @@ class Graph:
         """The label of a node, or the name that the caller has for it, or nothing."""
         return node.label or self.names.get(node, "")
 
+    def heading_of(self, node: Value) -> str:
+        """The name as a box shows it: with its line breaks."""
+        return "\n".join(map(literal, self.name(node).split("\n")))
+
     def is_parameter(self, node: Value) -> bool:
         """Whether a leaf is a weight or bias of a module, told by the path that is its label."""
         if node.op or not node.label:
@@ -261,7 +364,7 @@ class Graph:
 
     def kind(self, node: Value) -> str:
         """The role of a node, which decides its shape."""
-        if node is self.root:
+        if node in self.results:
             return "result"
         if node.op:
             return "operation"
@@ -269,11 +372,12 @@ class Graph:
 
     def heading(self, size: str) -> str:
         """One sentence on the whole graph."""
-        name = literal(self.name(self.root)) or "the result"
+        names = [literal(self.name(node)) or "the result" for node in self.results]
+        data = [style.number(node.data) for node in self.results]
         error = "" if self.ran else "; backward() has not been run: no error to show"
         return (
-            f"How the error flows back from {name}: {size}, "
-            f"result {style.number(self.root.data)}{error}"
+            f"How the error flows back from {' and '.join(names)}: {size}, "
+            f"{'result' if len(data) == 1 else 'results'} {', '.join(data)}{error}"
         )
 
     @property
@@ -306,7 +410,7 @@ def whole(graph: Graph, part: Collection[Value] | None = None) -> Scene:
     hinted = {} if part is None else {x for node in part for x in node.parents}
     for node in graph.nodes:
         elsewhere = part is not None and node not in part
-        if elsewhere and node not in hinted:
+        if (elsewhere and node not in hinted) or node in graph.joints:
             continue
         grad = graph.grad(node)
         box = boxes[node] = _box(graph, node, arrived.get(node, grad) if graph.ran else grad)
@@ -324,7 +428,9 @@ def whole(graph: Graph, part: Collection[Value] | None = None) -> Scene:
                 shown.append(constant)
                 arrows.append(Arrow(constant.name, box.name, constant.title))
         shown.append(box)
-    size = f"{counted(len(graph.nodes), 'node')}, {counted(len(graph.steps), 'way')} back"
+    steps_shown = [step for step in graph.steps if step.node not in graph.joints]
+    count = len(graph.nodes) - len(graph.joints)
+    size = f"{counted(count, 'node')}, {counted(len(steps_shown), 'way')} back"
     moves = [
         Move(
             boxes[step.node].name,
@@ -349,7 +455,7 @@ def whole(graph: Graph, part: Collection[Value] | None = None) -> Scene:
 
 
 def _box(graph: Graph, node: Value, arrived: float) -> Box:
-    kind, name, heading = graph.kind(node), graph.ids[node], literal(graph.name(node))
+    kind, name, heading = graph.kind(node), graph.ids[node], graph.heading_of(node)
     symbol = how = ""
     if node._rule is not None:
         words = [
@@ -364,7 +470,7 @@ def _box(graph: Graph, node: Value, arrived: float) -> Box:
         name,
         kind,
         heading,
-        f"{kind} {heading or name}{how}\ndata {node.data!r}\ngrad {graph.grad(node)!r}",
+        f"{kind} {literal(heading) or name}{how}\ndata {node.data!r}\ngrad {graph.grad(node)!r}",
         symbol=symbol,
         data=node.data,
         grad=graph.grad(node),
@@ -394,7 +500,7 @@ def _history(arrived: float, grad: float) -> tuple[str, ...]:
     """
     if math.isclose(arrived, grad, rel_tol=1e-9) or (math.isnan(arrived) and math.isnan(grad)):
         return ()
-    return (f"the arrows bring {style.signed(arrived)}",)
+    return (f"{BRING} {style.signed(arrived)}",)
 
 
 def _formula(node: Value, words: list[str]) -> str:
@@ -412,13 +518,13 @@ def _symbol(node: Value, heading: str, words: list[str]) -> str:
 
 
 def _constant(value: float, name: str, user: Box) -> Box:
-    title = f"constant {value!r} in {user.heading or user.name}: no error flows to it"
+    title = f"constant {value!r} in {user.called}: no error flows to it"
     return Box(name, "constant", style.number(value), title)
 
 
 def _arrow(step: Step, tail: Box, head: Box) -> Arrow:
     title = (
-        f"error from {head.heading or head.name} back to {tail.heading or tail.name}\n"
+        f"error from {head.called} back to {tail.called}\n"
         f"slope {step.slope!r} × upstream {step.upstream!r} = contribution {step.contribution!r}"
     )
     return Arrow(tail.name, head.name, title, step.slope, step.contribution)

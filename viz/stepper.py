@@ -19,6 +19,7 @@ from typing import Any
 from microgradlike.engine import Value
 from microgradlike.files import ending_in, write
 from microgradlike.inputs import within
+from microgradlike.typeset import literal
 from viz import style
 from viz.dot import Look, legend
 from viz.fold import folded
@@ -55,7 +56,7 @@ def save_stepper(
             graphs of more than 150 nodes. Parts of up to 150 nodes can be looked into in the page,
             if the graph has at most 2,000; above that, the page tells of the parts alone.
         names: names for Values that have no label; ``locals()`` will do.
-        rankdir: the direction in which the data flows: "LR", to the right, or "TB", down.
+        rankdir: the direction in which the data flows: "LR", "RL", "TB" or "BT".
         engine: the layout program, "graphviz-pure" (the default) or "dot".
 
     Returns:
@@ -63,7 +64,7 @@ def save_stepper(
 
     Raises:
         TypeError: ``root`` is no Value, ``lr`` no number, or ``fold`` neither True, False nor None.
-        ValueError: ``rankdir`` is neither "LR" nor "TB", ``lr`` is negative or not finite, or the
+        ValueError: there is no such ``rankdir``, ``lr`` is negative or not finite, or the
             name does not end in ``.html``.
         OSError: the file cannot be written.
 
@@ -200,7 +201,7 @@ def _with_room(story: Story, scene: Scene, box: Box) -> Box:
     if node is None:
         return box
     name = story.names[node]
-    if len(scene.members[box.name]) == 1 and name != box.heading:
+    if len(scene.members[box.name]) == 1 and name != literal(box.heading):
         if box.heading:
             box = replace(box, lines=(*box.lines, f"{style.shortened(name)} in the text"))
         else:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from microgradlike import flow, typeset
 from microgradlike.engine import Value
 from microgradlike.flow import Step
-from microgradlike.typeset import Derivative, Symbol, counted
+from microgradlike.typeset import Derivative, Symbol, counted, literal
 from viz import style
 from viz.scene import FLAGS, Graph, Move, Remark, Scene
 
@@ -113,7 +113,7 @@ class Story:
         """What a box is called in a sentence."""
         nodes = self.scene.members.get(box)
         if nodes is None:
-            return self._boxes[box].heading if box in self._boxes else self._elsewhere(box)
+            return literal(self._boxes[box].heading) if box in self._boxes else self._elsewhere(box)
         if len(nodes) == 1:
             return self.names[nodes[0]]
         found = self._boxes[box]

@@ -7,9 +7,12 @@ steps (gradients), and each sign is also written as + or −, so that nothing de
 from __future__ import annotations
 
 import math
+import re
 import statistics
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from microgradlike import typeset
 
@@ -50,6 +53,12 @@ DARK = {
     ),
 }
 
+#: What a caller may give another colour; errors have one for lines and one for letters.
+CHOOSABLE = {
+    **{"ink": (INK,), "muted": (MUTED,), "border": (BORDER,), "page": (PAGE,), "leaf": (LEAF,)},
+    **{"surface": (SURFACE,), "active": (ACTIVE,)},
+    **{"positive": (POSITIVE, POSITIVE_TEXT), "negative": (NEGATIVE, NEGATIVE_TEXT)},
+}
 
 #: What the sheets of pages call the colours.
 ROLES = {
@@ -58,14 +67,63 @@ ROLES = {
 }
 
 
-def stylesheet() -> str:
-    """The CSS of a picture: its type, and its colours on a light and on a dark page.
+Theme = Literal["auto", "light", "dark"]
 
-    Paper is light.
+
+def repainted(source: str, theme: Theme, colours: Mapping[str, str]) -> str:
+    """DOT text in the colours of a theme, and in those that the caller chose for some roles.
+
+    >>> repainted('color="#111111"', "dark", {})
+    'color="#e8eaed"'
     """
-    return (
-        f".microgradlike{{{_LIGHT};background:{variable(PAGE)}}}\n"
-        f"@media screen and (prefers-color-scheme:dark){{.microgradlike{{{_DARK}}}}}\n{_PAINT}"
+    shades = dict(DARK) if theme == "dark" else {}
+    for role, colour in colours.items():
+        shades |= dict.fromkeys(CHOOSABLE[role], colour)
+    return re.sub('"(#[0-9a-f]{6})"', lambda found: f'"{shades.get(found[1], found[1])}"', source)
+
+
+def check_theme(theme: str, colours: Mapping[str, str] | None) -> None:
+    """Refuse a theme or a role that there is not."""
+    if theme not in ("auto", "light", "dark"):
+        raise ValueError(f"theme is 'auto' (the reader's), 'light' or 'dark', not {theme!r}")
+    for role, colour in (colours or {}).items():
+        if role not in CHOOSABLE or not re.fullmatch("#[0-9a-fA-F]{6}|[a-z]+", str(colour)):
+            raise ValueError(
+                f"colours gives {', '.join(CHOOSABLE)} a colour such as '#1b9e77' or 'green', but "
+                f"got {role!r}: {colour!r}"
+            )
+
+
+def stylesheet(picture: str, theme: Theme = "auto", ground: str = PAGE) -> str:
+    """The CSS of a picture: what its attributes cannot say to a reader of the web.
+
+    The light colours and the type are attributes, which every program reads. Here is what only
+    browsers know, in rules for this picture alone: two may stand on one page. Programs that know
+    little CSS pass over whatever begins with @.
+
+    Args:
+        picture: the id of its element.
+        theme: "auto" to follow the reader's page, or else the colours are those of the attributes.
+        ground: the colour behind it, or "none".
+    """
+    halo = DARK[SURFACE] if theme == "dark" else SURFACE
+    dark = "".join(
+        f'#{picture} [{what}="{colour}"]{{{what}:{shade}}}'
+        for colour, shade in DARK.items()
+        for what in ("fill", "stroke")
+    )
+    sheet = (
+        f"#{picture}{{background:{ground}}}\n#{picture} text{{font-variant-numeric:tabular-nums}}\n"
+        f"@media all{{#{picture}{{max-width:100%;height:auto}}}}\n"
+        f"@supports (paint-order:stroke){{#{picture} .edge text{{paint-order:stroke;"
+        f"stroke:{halo};stroke-width:2.5px;stroke-linejoin:round}}}}\n"
+    )
+    if theme != "auto":
+        return sheet
+    return sheet + (
+        f"@media screen and (prefers-color-scheme:dark){{#{picture}{{background:"
+        f"{DARK.get(ground, ground)}}}{dark}"
+        f"@supports (paint-order:stroke){{#{picture} .edge text{{stroke:{DARK[SURFACE]}}}}}}}\n"
     )
 
 
@@ -146,8 +204,13 @@ def width(text: str, size: float, bold: bool = False) -> float:
     >>> width("−0.25", 10)
     27.065
     """
-    thousandths = sum(_WIDTHS.get(character, 1030) for character in text)
+    thousandths = sum(map(_thousandths, text))
     return thousandths * size / 1000 * (1.12 if bold else 1.0) * 1.05 + 0.5
+
+
+def _thousandths(character: str) -> int:
+    no_room = unicodedata.category(character) in ("Mn", "Me", "Cf") or character == "\n"
+    return 0 if no_room else _WIDTHS.get(character, 1030)
 
 
 def symbol(operator: str) -> str:
