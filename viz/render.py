@@ -149,7 +149,7 @@ def _program(format: str, engine: Engine | None) -> str:
     if program is None:
         wanted = (
             "Graphviz (https://graphviz.org/download), whose dot makes PDF, or CairoSVG "
-            "(pip install cairosvg)"
+            '(pip install "microgradlike[pdf]")'
         )
         if format != "pdf":
             wanted = "graphviz-pure (pip install graphviz-pure) or Graphviz (its program dot)"
