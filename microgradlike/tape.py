@@ -22,7 +22,13 @@ from typing import Any, NoReturn
 import numpy
 
 from microgradlike import ops  # noqa: F401  (the generated methods call it)
-from microgradlike.engine import Value, give_operators, line_of_user_code, traced_on
+from microgradlike.engine import (
+    Value,
+    frame_of_user_code,
+    give_operators,
+    line_of_user_code,
+    traced_on,
+)
 from microgradlike.inputs import beside, constant, describe, number  # noqa: F401  (beside: likewise)
 from microgradlike.ops import OPERATORS, Operator, spell
 from microgradlike.recording import FILENAME, kinds
@@ -94,9 +100,13 @@ class Tape:
         outputs: the operands that the function returned; ``single`` if it was one, not a list.
         numbers: those of the inputs in the row that is traced.
         found: those of all nodes so far, as far as somebody has asked for them.
+        results: the numbers of the outputs in that row.
+
+    Args:
+        follow: how conditions are decided, by their node, instead of by their numbers.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, follow: Mapping[int, bool] | None = None) -> None:
         self.code: Any = bytearray()
         self.left, self.right = array("i"), array("i")
         self.constants: list[float] = []
@@ -106,6 +116,9 @@ class Tape:
         self.single = True
         self.numbers: list[float] = []
         self.found: list[float] = []
+        self.results: list[float] = []
+        self.refused: TracingError | None = None
+        self._follow = follow or {}
         self._constants: dict[float | str, int] = {}
         self._leaves: dict[Value, int] = {}
         self._made: dict[Value, None] = {}
@@ -142,15 +155,15 @@ class Tape:
 
     def leaf(self, value: Value) -> int:
         """The operand for a Value that was not made by a traced operation."""
+        if isinstance(value, Traced):
+            self._ended(value)
         node = self._leaves.get(value)
         if node is not None:
             return node
         if value in self._made:
             return self.constant(value._data)  # nobody outside can ask for its gradient
-        if isinstance(value, Traced):
-            self._ended(value)
         if value.op:
-            raise TracingError(
+            self._refuse(
                 "the function that is traced uses a Value that was computed before, by "
                 f"{value.op}, at {line_of_user_code()}; compute it within the function, or close "
                 "over its number: v.data"
@@ -188,6 +201,10 @@ class Tape:
 
     def compare(self, comparison: Callable[..., Any], x: Any, y: Any) -> Any:
         """``x < y`` and the like: a Condition, or the truth itself if it can never change."""
+        if isinstance(y, Condition):
+            y = y.value()
+        if x is y and comparison in (operator.eq, operator.ne):
+            return comparison is operator.eq
         if not isinstance(y, Value):
             y = constant(y, "a comparison") if _is_number(y) else NotImplemented
             if y is NotImplemented:
@@ -195,6 +212,12 @@ class Tape:
         (left, a), (right, b) = self.operand(x), self.operand(y)
         if left < 0 and right < 0:
             return comparison(a, b)
+        if isinstance(y, Value) and comparison in (operator.eq, operator.ne):
+            self._refuse(
+                f"a == b, or a != b, of two Values, at {line_of_user_code()}: it asks whether they "
+                "are the same node; to compare their numbers, write abs(a - b) < 1e-9, or "
+                "(a <= b) & (a >= b)"
+            )
         if comparison in (operator.gt, operator.ge):
             left, right = right, left
         node = self.append(_COMPARISONS[comparison], left, right)
@@ -208,13 +231,13 @@ class Tape:
     def custom(self, value: Any, parents: tuple[Value, ...], slopes: Any, name: str) -> Value:
         """A node of the user's own: the number of one Value, and slopes that are others."""
         if not callable(slopes) and not all(isinstance(s, Value) for s in slopes or [None]):
-            raise TracingError(
+            self._refuse(
                 f"the slopes of {name!r} are plain numbers, at {line_of_user_code()}, which would "
                 "be those of the first row for all; give a function of its parents that gives "
                 "Values, such as custom(value, (x,), lambda x: 2 * x)"
             )
         if not isinstance(value, Value):
-            raise TracingError(
+            self._refuse(
                 f"the value of {name!r} is a plain number, at {line_of_user_code()}, which would "
                 "be that of the first row for all; compute it from Values: their slopes are left "
                 "out"
@@ -226,23 +249,30 @@ class Tape:
             out = out + self.traced(self.append(SHARE, *operands), -0.0)
         return out
 
-    def refuse(self, value: Value, what: str) -> NoReturn:
+    def refuse(self, value: Value, what: str, instead: str = "") -> NoReturn:
         """A number was asked for, which would be that of the first row for all others too."""
-        if value in self._made:
+        if not isinstance(value, Traced) and value in self._made:
             return  # type: ignore[misc]  # a constant is what it is
-        raise TracingError(
-            f"{what} of a Value in a function that is traced, at {line_of_user_code()}: its number "
-            "differs from row to row, so it cannot be read; compute with the functions of "
-            "microgradlike, such as exp(v) and floor(v), choose with where(condition, x, y), and "
-            "use v.detach() where no error should flow"
+        line = line_of_user_code()
+        if not instead and "max" in line.rpartition(": ")[2]:
+            instead = "softmax(values) and logsumexp(values) take off the largest by themselves"
+        self._refuse(
+            f"{what} of a Value in a function that is traced, at {line}: its number "
+            f"differs from row to row, so it cannot be read; {instead or _INSTEAD}"
         )
 
     def _ended(self, value: Traced) -> NoReturn:
-        raise TracingError(
+        self._refuse(
             "a traced Value was kept after its function had returned, and is used at "
             f"{line_of_user_code()}; a traced function runs once, for all rows: return what you "
             "need from it, and keep nothing"
         )
+
+    def _refuse(self, sentence: str) -> NoReturn:
+        """What is refused stays refused, also where the function itself catches the error."""
+        error = TracingError(sentence)
+        self.refused = self.refused or error
+        raise error
 
     # ---- Branches ----
 
@@ -250,9 +280,9 @@ class Tape:
         """Decide a condition as the row that is traced does; rows that would not are not of it."""
         if condition.node not in self.guards:
             len(self.code)  # raises if the tape has ended
-            frame = _frame_of_user_code()
-            self.guards[condition.node] = condition.number, frame
-        return condition.number
+            holds = self._follow.get(condition.node, condition.number)
+            self.guards[condition.node] = holds, _frame_of_user_code()
+        return self.guards[condition.node][0]
 
     def select(self, condition: Condition, x: Any, y: Any) -> Value:
         """``x`` in rows where the condition holds, else ``y``; the other branch gets no error."""
@@ -282,6 +312,25 @@ class Tape:
             and self.outputs == other.outputs
             and list(map(repr, self.constants)) == list(map(repr, other.constants))
         )
+
+
+#: What to do where a number was asked for.
+_INSTEAD = (
+    "compute with the functions of microgradlike, such as exp(v) and floor(v), choose with "
+    "where(condition, x, y), and use v.detach() where no error should flow"
+)
+_AS_KEY = (
+    "in a dict or a set it would be found by its identity; compare it: if v == 1, or "
+    "where(v == 1, x, y), and look up id(v) where the node itself is meant"
+)
+_AS_TEXT = (
+    "decide with if v == 1, or where(v == 1, x, y); to look at numbers, call the function itself "
+    "on Values, without compile"
+)
+_AS_INDEX = (
+    "for the score of a label use losses.cross_entropy(scores, label), or give the labels as "
+    "one-hot rows and use dot(scores, row); to choose, where(v == k, x, y)"
+)
 
 
 class _Ended:
@@ -315,9 +364,7 @@ _COMPARISONS: dict[Callable[..., Any], str] = {
 
 def _frame_of_user_code() -> tuple[str, int]:
     """File and line, quickly: the text of the line is looked up only if somebody wants to know."""
-    frame = sys._getframe(1)
-    while frame.f_back and frame.f_code.co_filename.startswith((_HERE, FILENAME)):
-        frame = frame.f_back
+    frame = frame_of_user_code()
     return frame.f_code.co_filename, frame.f_lineno
 
 
@@ -353,10 +400,16 @@ class Condition:
         node = self.tape.append("keep", self.node, node)
         return self.tape.traced(node, data if self.number else -0.0)
 
+    def value(self) -> Value:
+        """1.0 where the condition holds, 0.0 elsewhere: a truth value is a number, too."""
+        return self.tape.select(self, 1.0, 0.0)
+
     def _with(self, name: str, other: Any, both: Callable[[Any, Any], Any]) -> Any:
         if isinstance(other, Condition):
             node = self.tape.append(name, self.node, other.node)
-            return Condition(self.tape, node, both(self.number, other.number))
+            return Condition(self.tape, node, bool(both(self.number, other.number)))
+        if isinstance(other, bool | numpy.bool_):
+            return self if bool(other) is (name == "and") else bool(other)
         return both(bool(self), other)
 
     def __and__(self, other: Any) -> Any:
@@ -365,15 +418,27 @@ class Condition:
     def __or__(self, other: Any) -> Any:
         return self._with("or", other, operator.or_)
 
-    __rand__, __ror__ = __and__, __or__
+    def __xor__(self, other: Any) -> Any:
+        if isinstance(other, Condition):
+            return (self & other.opposite()) | (self.opposite() & other)
+        if isinstance(other, bool | numpy.bool_):
+            return self.opposite() if other else self
+        return bool(self) ^ other
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+
+    def __ne__(self, other: object) -> Any:
+        if isinstance(other, Condition | bool | numpy.bool_):
+            return self ^ other
+        return self.value() != other
+
+    def __eq__(self, other: object) -> Any:
+        if isinstance(other, Condition | bool | numpy.bool_):
+            different = self ^ other
+            return different.opposite() if isinstance(different, Condition) else not different
+        return self.value() == other
 
     # Whatever else is done with a truth value asks which one it is.
-    def __repr__(self) -> str:
-        return f"Condition(node={self.node})"
-
-    def __eq__(self, other: object) -> bool:
-        return bool(self) == (bool(other) if isinstance(other, Condition) else other)
-
     def __hash__(self) -> int:
         return hash(bool(self))
 
@@ -385,23 +450,17 @@ class Condition:
     def __float__(self) -> float:
         return float(bool(self))
 
-    def __add__(self, other: Any) -> Any:
-        return bool(self) + other
+    def __repr__(self) -> str:
+        return repr(bool(self))
 
-    def __radd__(self, other: Any) -> Any:
-        return other + bool(self)
+    def __format__(self, spec: str) -> str:
+        return format(bool(self), spec)
 
-    def __sub__(self, other: Any) -> Any:
-        return bool(self) - other
+    def __round__(self, digits: int | None = None) -> int:
+        return round(bool(self), digits)
 
-    def __rsub__(self, other: Any) -> Any:
-        return other - bool(self)
-
-    def __mul__(self, other: Any) -> Any:
-        return bool(self) * other
-
-    def __rmul__(self, other: Any) -> Any:
-        return other * bool(self)
+    def __invert__(self) -> Any:
+        return -1 - self.value()  # as of True and False: -2 and -1
 
 
 # ---- Traced Values -----------------------------------------------------------------------------
@@ -452,12 +511,20 @@ class Traced(Value, has_own_operators=True):
         return self.tape.detach(self)
 
     def __repr__(self) -> str:
-        return f"Traced(node={self.node})"
+        ours = sys._getframe(1).f_code.co_filename.startswith(_HERE)  # for a sentence of our own
+        if not ours and not isinstance(self.tape.code, _Ended):
+            self.tape.refuse(self, "text, such as print(v) or str(v),", _AS_TEXT)
+        return "a traced Value"
 
     def __format__(self, spec: str) -> str:
         if spec:
-            self.tape.refuse(self, f"the format {spec!r}")
-        return repr(self)
+            self.tape.refuse(self, f"the format {spec!r}", _AS_TEXT)
+        return repr(self) if isinstance(self.tape.code, _Ended) else self.tape.refuse(
+            self, "text, such as f'{v}',", _AS_TEXT
+        )
+
+    def __hash__(self) -> int:
+        self.tape.refuse(self, "the hash", _AS_KEY)
 
     def __float__(self) -> float:
         self.tape.refuse(self, "float(v), or a function of math,")
@@ -475,7 +542,7 @@ class Traced(Value, has_own_operators=True):
         self.tape.refuse(self, "a copy")
 
     def __index__(self) -> int:
-        self.tape.refuse(self, "range(v), or an index,")
+        self.tape.refuse(self, "range(v), or an index,", _AS_INDEX)
 
     def __bool__(self) -> bool:
         return bool(self.tape.compare(operator.ne, self, 0))
@@ -497,8 +564,6 @@ class Traced(Value, has_own_operators=True):
 
     def __ge__(self, other: Any) -> Any:
         return self.tape.compare(operator.ge, self, other)
-
-    __hash__ = object.__hash__
 
 
 _RECORD = """\
@@ -581,6 +646,21 @@ def _install() -> None:
     made: dict[str, Any] = {}
     exec(compile(source, filename, "exec"), globals(), made)
     give_operators(Traced, made)
+    for name in ("lt", "le", "gt", "ge", *Traced.recorded):
+        if hasattr(float, f"__{name}__"):
+            setattr(Condition, f"__{name}__", _as_number(getattr(Traced, f"__{name}__")))
+        if hasattr(float, f"__r{name}__"):
+            setattr(Condition, f"__r{name}__", _as_number(getattr(Traced, f"__r{name}__")))
+
+
+def _as_number(method: Callable[..., Any]) -> Callable[..., Any]:
+    """An operator of Values for truth values, which count as 1 and 0."""
+
+    def on_condition(self: Condition, *others: Any) -> Any:
+        numbers = (v.value() if isinstance(v, Condition) else v for v in others)
+        return method(self.value(), *numbers)
+
+    return on_condition
 
 
 new = object.__new__
@@ -590,12 +670,15 @@ Traced.__name__ = Value.__name__  # Python's own sentences about it are read by 
 # ---- Tracing -----------------------------------------------------------------------------------
 
 
-def trace(f: Callable[..., Any], example: Sequence[Any]) -> Tape:
+def trace(
+    f: Callable[..., Any], example: Sequence[Any], follow: Mapping[int, bool] | None = None
+) -> Tape:
     """Run a function once on traced inputs, and return its tape.
 
     Args:
         f: a function of Values and of nested lists of them; it returns a Value, or a list of them.
         example: its arguments for one row, as floats and nested lists of floats.
+        follow: how its conditions are decided, by their node, if not by the numbers of that row.
 
     Raises:
         TracingError: ``f`` needs the number of a Value, keeps one, or returns something else.
@@ -605,7 +688,7 @@ def trace(f: Callable[..., Any], example: Sequence[Any]) -> Tape:
     ['input', 'mul', 'add']
     """
     _install()
-    tape = Tape()
+    tape = Tape(follow)
     places = iter(range(sys.maxsize))
 
     def traced(value: Any) -> Any:
@@ -615,7 +698,14 @@ def trace(f: Callable[..., Any], example: Sequence[Any]) -> Tape:
 
     arguments = [traced(value) for value in example]
     with traced_on(tape):
-        result = f(*arguments)
+        try:
+            result = f(*arguments)
+        except Exception as error:
+            if tape.refused is None or tape.refused is error:
+                raise
+            raise tape.refused from error
+        if tape.refused is not None:
+            raise tape.refused
         del arguments
         if isinstance(result, numpy.ndarray) and not result.ndim:
             result = result.item()  # what numpy.where returns, for one
@@ -627,7 +717,7 @@ def trace(f: Callable[..., Any], example: Sequence[Any]) -> Tape:
                 "a function to be compiled returns a Value or a list of Values, but this one "
                 f"returned {_returned(wrong)}"
             )
-        tape.outputs = [tape.operand(out)[0] for out in outputs]
+        tape.outputs, tape.results = map(list, zip(*map(tape.operand, outputs), strict=True))
         del result, outputs  # what the function has kept of its own Values is found out now
         tape.close()
     return tape
