@@ -105,7 +105,9 @@ def _sweep(
                 continue
             sent = error if type(slope) is int and slope == 1 else error * slope
             upstream[parent] = upstream[parent] + sent if parent in upstream else sent
-    return [upstream[v] if v in upstream else kind(0.0) for v in inputs]
+    # On a tape a result that is not traced depends on nothing that is.
+    found = (None if isinstance(v, Traced) else upstream.get(v) for v in inputs)
+    return [kind(0.0) if error is None else error for error in found]
 
 
 def _slopes_as_values(node: Value) -> Iterator[tuple[int, Value, Any, bool]]:

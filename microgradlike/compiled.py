@@ -14,10 +14,13 @@ import operator
 import pickle
 import random
 import sys
+import threading
 import types
 from array import array
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import numpy
 import numpy.typing
@@ -27,7 +30,15 @@ from microgradlike.engine import Value, is_detecting, is_recording, is_traced
 from microgradlike.functions import dot
 from microgradlike.inputs import describe, function, number
 from microgradlike.rows import CHUNK, FLOAT, INPUTS, PARAMETERS, Arguments, How, floats
-from microgradlike.tape import Traced, TracingError, trace
+from microgradlike.spot_check import (
+    ONE_ROW,
+    TWO_ROWS,
+    Answer,
+    Question,
+    compare_with_trace,
+    spot_check,
+)
+from microgradlike.tape import Traced, TracingError, play, trace
 from microgradlike.typeset import counted
 
 if TYPE_CHECKING:
@@ -47,7 +58,9 @@ FORWARD = 20_000
 MOST_PATHS, SOME_PATHS = 256, 32
 
 
-def compile(f: Callable[..., Any], *, threads: int = 1, dtype: str = "float64") -> Compiled:
+def compile(
+    f: Callable[..., Any], *, threads: int = 1, dtype: str = "float64", check: bool = True
+) -> Compiled:
     """Make a scalar function of one example run fast over rows of data, with its derivatives.
 
     Args:
@@ -59,16 +72,20 @@ def compile(f: Callable[..., Any], *, threads: int = 1, dtype: str = "float64") 
         dtype: in which numbers it computes there: "float64", as the engine does, or "float32",
             which is about twice as fast where matrices are large, with half the digits and nothing
             beyond 3.4e38. What it is given and what it returns is float64 in either case.
+        check: before a path is used, run ``f`` itself on a row or two of it, with plain numbers,
+            and refuse what differs. It costs a few runs of ``f``, and what ``f`` changes or prints
+            happens again; gradients, parameters and the shared random generators stay as they are.
 
     Returns:
         The compiled function. It can also be used as a decorator: ``@compile``.
 
-    ``f`` runs on the first row only. An ``if`` is taken as that row takes it, and rows that would
-    take another branch run on a trace of their own; ``where`` needs no second trace. What is no
-    Value is as it was at that moment: a number that ``f`` closes over, or one it draws at random,
-    is part of the compiled function until ``retrace()``; what else it changes happens once. That
-    includes ``p.data`` and ``p.grad``, which are plain numbers, and which Values are its
-    parameters: change them by ``p.data = ...``, not by ``p = p - ...``, which makes another one.
+    ``f`` is traced on the first row only. An ``if`` is taken as that row takes it, and rows that
+    would take another branch run on a trace of their own; ``where`` needs no second trace. What is
+    no Value is as it was at that moment: a number that ``f`` closes over is part of the compiled
+    function, and of all its derivatives, until ``retrace()``; a path that is met later, when such a
+    number has changed, is refused, and so is a function that draws random numbers. That includes
+    ``p.data`` and ``p.grad``, which are plain numbers, and which Values are its parameters: change
+    them by ``p.data = ...``, not by ``p = p - ...``, which makes another one.
 
     Sums are added up in another order than they were written in: results agree with the engine's to
     1e-12 of the magnitudes that went in, and ``(x + y) - x`` is ``y``, even if x is 1e16. NaN and
@@ -84,7 +101,7 @@ def compile(f: Callable[..., Any], *, threads: int = 1, dtype: str = "float64") 
     >>> loss.item(), w.grad, b.grad
     (0.5, 2.0, 1.0)
     """
-    return Compiled(f, how=How(threads, dtype))
+    return Compiled(f, how=How(threads, dtype), check=check)
 
 
 class Compiled:
@@ -94,6 +111,7 @@ class Compiled:
         f: the function.
         sending: how many of its first outputs will ever send an error back; by default all.
         how: it runs.
+        check: whether a path is compared with the function itself before it is used.
 
     Attributes:
         parameters: the Values that the function closes over, in the order in which ``theta`` has
@@ -101,13 +119,18 @@ class Compiled:
     """
 
     def __init__(
-        self, f: Callable[..., Any], sending: int | None = None, how: How | None = None
+        self,
+        f: Callable[..., Any],
+        sending: int | None = None,
+        how: How | None = None,
+        check: bool = True,
     ) -> None:
         function("compile(f)", f)
         functools.update_wrapper(self, f, updated=())
         self.function = f
         self._how = (how or How()).check()
-        self._sending = sending
+        self._sending, self._check = sending, check
+        self._repeatable = False
         self._shapes: list[tuple[int, ...]] = []
         self._example: Arguments | None = None
         self._forget()
@@ -118,9 +141,17 @@ class Compiled:
         self._places: dict[Value, int] = {}
         self._single = True
         self._derived: dict[str, Compiled] = {}
-        self._calls = 0
         self._held: list[int] = []  # how many references of ours each parameter has
-        self._named: dict[str, tuple[Callable[[], Any], list[int]]] = {}
+        self._named: dict[str, tuple[Callable[[], Any], Value]] = {}
+        self._calls = 0
+
+    def __reduce__(self) -> Any:
+        """A copy has the function and no traces: it is traced on the first rows it is given."""
+        module = sys.modules.get(getattr(self, "__module__", ""), None)
+        name = getattr(self, "__qualname__", "")
+        if name and getattr(module, name, None) is self:
+            return name  # a decorated function is found by its name, as every function is
+        return Compiled, (self.function, self._sending, self._how, self._check)
 
     # ---- Values of rows ----
 
@@ -139,8 +170,8 @@ class Compiled:
                 do not have the shapes that the function was traced with.
             TracingError: the function cannot be replayed; the sentence says where and why.
         """
-        if is_traced() and any(isinstance(v, Value) for column in columns for v in _flat(column)):
-            found: Array = self.function(*columns)  # within a function that is being compiled
+        if any(isinstance(v, Value) for column in columns for v in _some(column)):
+            found: Array = self.function(*columns)  # of Values it is the function itself
             return found
         arguments = self._arguments(columns)
         results, _ = self._run(None, arguments)
@@ -194,11 +225,11 @@ class Compiled:
         self._known()
         if not self._parameters:
             return _NONE
-        for name, (read, places) in self._named.items():
-            if places != self._places_of(_as_list(read())):
+        for name, (read, expected) in self._named.items():
+            if read() is not expected:
                 raise ValueError(
-                    f"{name!r} is another Value than when the function was traced; change "
-                    "parameters by p.data = ..., or call retrace()"
+                    f"{name.partition('[')[0]!r} is another Value than when the function was "
+                    "traced; change parameters by p.data = ..., or call retrace()"
                 )
         if any(map(operator.le, map(sys.getrefcount, self._parameters), self._held)):
             raise ValueError(
@@ -359,7 +390,7 @@ class Compiled:
 
         def product(*given: Any) -> list[Any]:
             *inputs, vector = given
-            along = grad(lambda *inside: dot(_flat(grad(self.function)(*inside)), vector))
+            along = grad(lambda *inside: dot(_flat(grad(self._play)(*inside)), vector))
             return _flat(along(*inputs))
 
         return self._derivative("hvp", product)(*columns, vectors)
@@ -371,19 +402,32 @@ class Compiled:
 
     def _tangents(self, *inputs: Any) -> list[Value]:
         """The same slopes, carried forward from the inputs."""
-        found = self.function(*inputs)
+        found = self._play(*inputs)
         return traced_tangents([found] if self._single else list(found), _flat(list(inputs)))
 
     def _output(self, place: int) -> Callable[..., Any]:
         """One output of the function."""
         if self._single:
-            return self.function
-        return lambda *inputs: self.function(*inputs)[place]
+            return self._play
+        return lambda *inputs: self._play(*inputs)[place]
+
+    def _play(self, *inputs: Any) -> Any:
+        """What the function gives for traced inputs, from its traces: it does not run again.
+
+        So all derivatives are those of the same function, whatever has changed since.
+        """
+        flat = _flat(list(inputs))
+        if not is_traced():
+            return self.function(*inputs)
+        row = [numpy.array([_numbers(part)], float) for part in inputs]
+        (path, _), *_ = self._split(None, Arguments(row, self._how))
+        found = play(path.tape, flat)
+        return found[0] if self._single else found
 
     def _derivative(self, name: str, f: Callable[..., Any]) -> Compiled:
         found = self._derived.get(name)
         if found is None:
-            found = self._derived[name] = Compiled(f, how=self._how)
+            found = self._derived[name] = Compiled(f, how=self._how, check=False)
         return found
 
     # ---- Tracing ----
@@ -424,33 +468,38 @@ class Compiled:
         return results, ran.errors
 
     def check_repeatable(self) -> None:
-        """Trace the first row once more: what the function does must not change from run to run.
+        """Trace each path once more: what the function does must not change from run to run.
 
         Nor may it change with the numbers of the parameters, which are a little others this time:
-        it would if it read ``p.data``.
+        it would if it read ``p.data``. Paths that are met later are checked as they are traced.
 
         Raises:
             TracingError: it does, as where it draws random numbers or counts its calls.
         """
         self._known()
-        first = self._paths[0]
+        self._repeatable = True
+        for path in self._paths:
+            self._check_repeats(path)
+
+    def _check_repeats(self, path: Path) -> None:
         reached = dict.fromkeys([*self._parameters, *_within_reach(self.function)])
-        dice, numbers = _dice(), [v.data for v in reached]
-        try:
-            for v in reached:
-                v.data += (abs(v.data) or 1.0) * 2.0**-30
-            again = trace(self.function, first.arguments.example(0))
-        finally:
-            for v, number in zip(reached, numbers, strict=True):
-                v.data = number
-        places = [self._places.get(parameter, -1) for parameter in again.parameters]
-        same = again.same_as(first.tape) and places == first.places.tolist()
+        dice = _dice()
+        moved = [v.data + (abs(v.data) or 1.0) * 2.0**-30 for v in reached]
+        with _holding(list(reached), moved):
+            same = self._does_the_same(path)
         if not same or dice != _dice():
             raise TracingError(
                 "the function does something else when it runs once more: it draws random numbers, "
                 "or uses numbers that change, such as p.data of a parameter (p.detach() is its "
                 "Value without error); a compiled function repeats its first run"
             )
+
+    def _does_the_same(self, path: Path) -> bool:
+        """Whether the function, traced again on the row of a path, does what it did then."""
+        decided = {node: holds for node, (holds, _) in path.tape.guards.items()}
+        again = trace(self.function, path.arguments.example(0), decided)
+        parameters = [list(map(id, tape.parameters)) for tape in (again, path.tape)]
+        return again.same_as(path.tape) and parameters[0] == parameters[1]
 
     def retrace(self) -> Compiled:
         """Forget all traces, and trace again: numbers that the function closes over are read anew.
@@ -494,13 +543,24 @@ class Compiled:
                 "call it on some rows first, or c.trace(X, ...)"
             )
 
-    def _trace(self, arguments: Arguments, row: int) -> Path:
+    def _trace(self, arguments: Arguments, row: int, theta: Array | None = None) -> Path:
+        """A new path, traced on a row, with these numbers of the parameters."""
+        with _holding(self._parameters, None if theta is None else theta.tolist()):
+            path = self._traced_path(arguments, row)
+            if self._repeatable:
+                self._check_repeats(path)
+            return path
+
+    def _traced_path(self, arguments: Arguments, row: int) -> Path:
         from microgradlike.paths import Path  # and numba, which only who compiles waits for
 
         if len(self._paths) >= MOST_PATHS:
             self._drop_a_path()
+        if self._paths and self._paths[-1].call != self._calls:
+            self._check_numbers()
         tape = trace(self.function, arguments.example(row))
-        path = Path(tape, self._paths, arguments, self._sending)
+        path = Path(tape, self._paths, arguments.one(row), self._sending)
+        path.call = self._calls
         if not self._paths:
             self._single = path.single
         elif path.outputs != self._paths[0].outputs or path.single != self._single:
@@ -517,11 +577,9 @@ class Compiled:
         self._held += [_HELD] * (len(self._parameters) - len(self._held))
         for place in path.places[path.used].tolist():
             self._held[place] += 1  # the tape holds it
-        for name, read in _outside(self.function):
-            values = _as_list(read())
-            places = self._places_of(values) if len(values) <= _MOST_NAMED else []
-            if any(place >= 0 for place in places):
-                self._named[name] = read, places
+        for name, read, found in _places(self.function, _MOST_NAMED):
+            if found in self._places:
+                self._named[name] = read, found
         return path
 
     def _drop_a_path(self) -> None:
@@ -547,9 +605,15 @@ class Compiled:
             "maximum, minimum or softmax, which need no path of their own"
         )
 
-    def _places_of(self, values: Sequence[Any]) -> list[int]:
-        """The numbers of parameters; -1 for what is none."""
-        return [self._places.get(v, -1) if isinstance(v, Value) else -1 for v in values]
+    def _check_numbers(self) -> None:
+        """A later path must be of the same function as the first: of the same plain numbers."""
+        for path in {self._paths[0], self._paths[-1]}:
+            if not self._does_the_same(path):
+                raise TracingError(
+                    f"the function {self.function!r} does something else now than when it was "
+                    "traced first, so a path that is traced now would contradict the others: a "
+                    "plain number that it uses has changed; call retrace()"
+                )
 
     # ---- Running ----
 
@@ -574,6 +638,8 @@ class Compiled:
                 numbers = self.theta()
             count = arguments.rows if rows is None else len(rows)
             found = results if rows is None else numpy.empty((count, path.outputs))
+            if self._check and not is_detecting():
+                self._check_path(path, numbers, arguments, rows, mode)
             ran = path.run(numbers, arguments, rows, found, seeds, mode, jacobian)
             if rows is not None:
                 results[rows] = found
@@ -585,19 +651,77 @@ class Compiled:
                 self._name_anomaly(numbers, arguments)
         return results, whole
 
+    def _check_path(
+        self, path: Path, theta: Array, arguments: Arguments, rows: Any, mode: int
+    ) -> None:
+        """Compare a path with the function itself, if that was not done yet for such a run."""
+        done = path.checked.get(mode, 0)
+        if done == 2:
+            return
+        nodes, count = len(path.tape.nodes), arguments.rows if rows is None else len(rows)
+        wanted = min(count, 2 if nodes <= TWO_ROWS else 1)
+        if done >= wanted:
+            return
+        digits = 1e-3 if self._how.dtype == "float32" else 1e-9
+        if nodes > ONE_ROW:
+            if not path.checked:
+                found = numpy.empty((1, path.outputs))
+                path.run(theta, path.arguments, None, found)
+                asked = Question(self.function, path.arguments.given(0), [], None, False)
+                if path.traced_at is not None and numpy.array_equal(path.traced_at, theta):
+                    compare_with_trace(asked, found[0], numpy.array(path.tape.results), digits)
+        else:
+            first, last = (0, -1) if rows is None else rows[[0, -1]].tolist()
+            try:
+                for row in (first, last)[done:wanted]:
+                    self._check_row(path, theta, arguments, row, mode, digits)
+            except TracingError:
+                # A plain number may have changed since then: until retrace() it is what it was.
+                if path.call == self._calls or self._does_the_same(path):
+                    raise
+        path.checked[mode] = wanted
+
+    def _check_row(
+        self, path: Path, theta: Array, arguments: Arguments, row: int, mode: int, digits: float
+    ) -> None:
+        row %= arguments.rows
+        one = arguments.one(row)
+        outputs, slopes = numpy.empty((1, path.outputs)), None
+        sending = path.outputs if self._sending is None else self._sending
+        weights = numpy.zeros(path.outputs)
+        weights[:sending] = numpy.linspace(1.0, 2.0, sending)
+        if mode == INPUTS:
+            slopes = numpy.zeros((1, 1, one.inputs))
+            path.run(theta, one, None, outputs, weights[None], mode, slopes)
+            slopes = slopes[0, 0]
+        elif mode == PARAMETERS:
+            slopes = path.run(theta, one, None, outputs, weights[None], mode).errors
+        else:
+            path.run(theta, one, None, outputs)
+        dice = random.getstate(), numpy.random.get_state()
+        asked = Question(
+            *(self.function, arguments.given(row), self._parameters),
+            *(weights if mode else None, mode == INPUTS),
+        )
+        try:
+            with _holding(self._parameters, theta.tolist()):
+                spot_check(asked, Answer(outputs[0], slopes), digits)
+        finally:
+            random.setstate(dice[0])
+            numpy.random.set_state(dice[1])
+
     def _name_anomaly(self, theta: Array, arguments: Arguments) -> None:
         """Run row after row with the engine, which names the operation that is not finite."""
-        kept = [(parameter, parameter.data, parameter.grad) for parameter in self._parameters]
+        gradients = [parameter.grad for parameter in self._parameters]
         try:
-            for parameter, number in zip(self._parameters, theta.tolist(), strict=True):
-                parameter.data = number
-            for row in range(arguments.rows):
-                outputs = self.function(*map(_as_values, arguments.example(row)))
-                for out in _flat(outputs):
-                    out.backward()
+            with _holding(self._parameters, theta.tolist()):
+                for row in range(arguments.rows):
+                    outputs = self.function(*map(_as_values, arguments.example(row)))
+                    for out in _flat(outputs):
+                        out.backward()
         finally:
-            for parameter, number, gradient in kept:
-                parameter.data, parameter.grad = number, gradient
+            for parameter, gradient in zip(self._parameters, gradients, strict=True):
+                parameter.grad = gradient
 
     def _split(self, theta: Array | None, arguments: Arguments) -> Iterator[tuple[Path, Any]]:
         """The rows of each path; None for all."""
@@ -606,7 +730,6 @@ class Compiled:
             return self.theta() if theta is None else theta
 
         first = self._paths[0]
-        self._calls += 1
         if first.guards is None:
             yield first, None
             return
@@ -621,7 +744,8 @@ class Compiled:
                     if new >= SOME_PATHS and len(left) * new > 4 * MOST_PATHS * of_new:
                         self._refuse_paths()
                     known = len(self._parameters)
-                    path = self._trace(arguments, int(left[0]))
+                    path = self._trace(arguments, int(left[0]), theta)
+                    path.traced_at = now()
                     if theta is not None and len(self._parameters) > known:
                         raise TracingError(
                             f"row {left[0]} takes a branch that uses "
@@ -644,6 +768,7 @@ class Compiled:
 
     def _arguments(self, columns: Sequence[Any]) -> Arguments:
         arguments = Arguments(columns, self._how)
+        self._calls += 1
         if not self._shapes:
             shapes = arguments.shapes
         else:
@@ -663,6 +788,7 @@ class Compiled:
             _check_call(self.function, len(columns))
             self._example = arguments.one()
             self._trace(self._example, 0)
+            self._paths[0].traced_at = self.theta()
         self._shapes = shapes
         return arguments
 
@@ -741,45 +867,158 @@ def _share(rows: int) -> Array:
     return numpy.array([[1.0 / rows]])
 
 
-#: Longer lists of parameters are not compared at each call.
+# ---- What a function can reach -------------------------------------------------------------------
+
+#: So many places where a Value is are compared at each call; more would take longer than the call.
 _MOST_NAMED = 64
 
+#: Where a function may find something, within an object that it has: a name, and what reads it.
+Place: TypeAlias = "tuple[str, Callable[[Any], Any]]"
 
-def _outside(f: Callable[..., Any]) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """The names that a function finds outside of it, and what tells what they are now.
 
-    ``w = w - ...`` binds a name to another Value, which the function would use the next time.
+def _places(f: Any, most: int) -> Iterator[tuple[str, Callable[[], Any], Value]]:
+    """The places in which a function, or what it calls, finds Values; those near it come first.
+
+    ``w = w - ...`` puts another Value there, which the function would use the next time. Models
+    and lists of many Values are passed over.
     """
-    f = cast("types.FunctionType", getattr(f, "__func__", f))
-    code = getattr(f, "__code__", None)
-    if code is None:
-        return
-    for name, cell in zip(code.co_freevars, f.__closure__ or (), strict=True):
-        yield name, functools.partial(_contents, cell)
-    for name in code.co_names:
-        if name in f.__globals__:
-            yield name, functools.partial(f.__globals__.get, name)
+    names: set[str] = set()
+    seen: set[int] = set()
+    left: deque[tuple[str, Callable[[], Any]]] = deque([("the function", lambda: f)])
+    count = 0
+    while left and count < most and len(seen) < _FAR:
+        name, read = left.popleft()
+        found = read()
+        if isinstance(found, Value):
+            if not isinstance(found, Traced):
+                count += 1
+                yield name, read, found
+        elif id(found) not in seen and not isinstance(found, _PLAIN):
+            seen.add(id(found))
+            if isinstance(found, types.FunctionType):
+                names |= _names(found)
+            for inner, get in _inside(name, found, names, most):
+                left.append((inner, functools.partial(_follow, read, get)))
 
 
-def _contents(cell: types.CellType) -> Any:
+#: So many objects are looked into, and none of these kinds.
+_FAR = 1000
+_PLAIN = (str, bytes, int, float, complex, type(None), numpy.random.Generator, random.Random)
+
+
+def _follow(read: Callable[[], Any], get: Callable[[Any], Any]) -> Any:
     try:
-        return cell.cell_contents
-    except ValueError:  # it has none yet
+        return get(read())
+    except (LookupError, AttributeError, TypeError, ValueError):  # nothing is there any more
         return None
 
 
-def _as_list(found: Any) -> Sequence[Any]:
-    """What could be parameters: a Value, or a list of them."""
-    return found if isinstance(found, list | tuple) else [found]
+def _inside(name: str, found: Any, names: set[str], most: int) -> Iterator[Place]:
+    """The places within an object that a function may look into."""
+    if isinstance(found, types.FunctionType):
+        for k, free in enumerate(found.__code__.co_freevars):
+            yield free, functools.partial(_cell, k)
+        for known in sorted(_names(found) & found.__globals__.keys()):
+            yield known, functools.partial(_item, "__globals__", known)
+        for k in range(len(found.__defaults__ or ())):
+            yield name, functools.partial(_item, "__defaults__", k)
+        for known in found.__kwdefaults__ or ():
+            yield known, functools.partial(_item, "__kwdefaults__", known)
+    elif isinstance(found, types.MethodType):
+        yield name, operator.attrgetter("__func__")
+        yield name, operator.attrgetter("__self__")
+    elif isinstance(found, functools.partial):
+        for known in ("func", "args", "keywords"):
+            yield name, operator.attrgetter(known)
+    elif isinstance(found, Compiled):
+        yield name, operator.attrgetter("function")
+    elif isinstance(found, Mapping):
+        for key in found if len(found) <= most else ():
+            yield f"{name}[{key!r}]", operator.itemgetter(key)
+    elif isinstance(found, list | tuple) or (
+        isinstance(found, numpy.ndarray) and found.dtype == object and found.ndim
+    ):
+        for place in range(len(found)) if len(found) <= most else ():
+            yield f"{name}[{place}]", operator.itemgetter(place)
+    elif isinstance(found, types.ModuleType | type):
+        for known in sorted(names & vars(found).keys()) if _is_users(found) else ():
+            yield f"{name}.{known}", operator.attrgetter(known)
+    elif _is_users(type(found)) and not _is_large(found, most):
+        for known in _attributes(found):
+            yield f"{name}.{known}", operator.attrgetter(known)
+        yield name, type
+        if callable(found):
+            yield name, lambda v: type(v).__call__
+
+
+def _cell(place: int, f: Any) -> Any:
+    return f.__closure__[place].cell_contents
+
+
+def _item(attribute: str, key: Any, f: Any) -> Any:
+    return getattr(f, attribute)[key]
+
+
+def _attributes(found: Any) -> list[str]:
+    slots = [s for kind in type(found).__mro__ for s in getattr(kind, "__slots__", ())]
+    return [*getattr(found, "__dict__", ()), *(s for s in slots if not s.startswith("__"))]
+
+
+def _is_users(found: Any) -> bool:
+    """Whether a module or class may hold what the user changes: it is none of Python's own."""
+    module = found.__name__ if isinstance(found, types.ModuleType) else found.__module__
+    top = str(module).partition(".")[0]
+    return found is types.SimpleNamespace or top not in sys.stdlib_module_names | {"numpy", "scipy"}
+
+
+def _is_large(found: Any, most: int) -> bool:
+    parameters = getattr(found, "parameters", None)
+    return callable(parameters) and len(list(parameters())) > most
+
+
+def _names(f: Any) -> set[str]:
+    """The names that a function looks up outside of it, also within its lambdas and loops."""
+    found: set[str] = set()
+    left = [getattr(getattr(f, "__func__", f), "__code__", None)]
+    while left:
+        code = left.pop()
+        if code is not None:
+            found |= set(code.co_names)
+            left += [part for part in code.co_consts if isinstance(part, types.CodeType)]
+    return found
 
 
 def _within_reach(f: Callable[..., Any]) -> Iterator[Value]:
-    """The Values that a function finds outside of it, also in lists and as parameters of models."""
-    for found in [read() for _, read in _outside(f)] + [getattr(f, "__self__", f)]:
-        models = callable(getattr(found, "parameters", None)) and not isinstance(found, type)
-        for value in _flat(list(found.parameters()) if models else found):
-            if isinstance(value, Value) and not isinstance(value, Traced):
-                yield value
+    """The Values that a function finds outside of it, also the parameters of large models."""
+    for _, _, value in _places(f, sys.maxsize):
+        yield value
+
+
+# ---- Numbers of parameters, for a while --------------------------------------------------------
+
+#: A function is traced with numbers of its parameters that they do not have for anybody else.
+_TRACING = threading.RLock()
+
+
+@contextmanager
+def _holding(parameters: Sequence[Value], numbers: Sequence[float] | None) -> Iterator[None]:
+    """Within this block parameters have these numbers; None for those that they have.
+
+    One thread at a time: others that trace wait, and others that read ``p.data`` see the numbers.
+    """
+    with _TRACING:
+        if numbers is None:
+            yield
+            return
+        before = [parameter.data for parameter in parameters]
+        some = list(zip(parameters, before, strict=True))
+        try:
+            for parameter, number in zip(parameters, numbers, strict=False):
+                parameter.data = number
+            yield
+        finally:
+            for parameter, number in some:
+                parameter.data = number
 
 
 def _check_call(f: Callable[..., Any], count: int) -> None:
@@ -804,6 +1043,20 @@ def _as_values(example: Any) -> Any:
 
 def _listed(shapes: Sequence[tuple[int, ...]]) -> str:
     return ", ".join(map(str, shapes))
+
+
+def _numbers(part: Any) -> Any:
+    """The numbers of traced inputs, in their structure, in the row that is traced."""
+    return list(map(_numbers, part)) if isinstance(part, list | tuple) else part.number
+
+
+def _some(column: Any) -> list[Any]:
+    """What tells whether a column holds Values, quickly: arrays of numbers never do."""
+    if isinstance(column, numpy.ndarray):
+        return column.ravel().tolist() if column.dtype == object else []
+    while isinstance(column, list | tuple) and column:
+        column = column[0]
+    return [column]
 
 
 def _flat(values: Any) -> list[Any]:

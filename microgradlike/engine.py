@@ -674,8 +674,8 @@ def is_traced() -> bool:
 
 
 @contextmanager
-def traced_on(tape: Recorder) -> Iterator[None]:
-    """Within this block the operations of this thread are written on a tape."""
+def traced_on(tape: Recorder | None) -> Iterator[None]:
+    """Within this block the operations of this thread are written on a tape; None for none."""
     outer = _mode.tape
     _watch(+1)
     _mode.tape = tape

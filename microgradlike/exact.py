@@ -8,7 +8,8 @@ itself, and the parameters as further inputs, as the engine would compute them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy
@@ -16,9 +17,9 @@ import numpy.typing
 
 from microgradlike.numpy_executor import NumpyExecutor
 from microgradlike.program import Program, build
-from microgradlike.rewriting import Graph
+from microgradlike.rewriting import ARITY, Graph
 from microgradlike.rows import INPUTS, Arguments, Columns, Rows
-from microgradlike.tape import Tape
+from microgradlike.tape import CONDITIONS, NAMES, Tape
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 
@@ -93,6 +94,92 @@ class Exact:
                 errors[:] = 0.0
                 self._slow.run(_NONE, rows_here, outputs, *back)
             yield Some(some, outputs, errors[0, :, :inputs], errors[0, :, inputs:])
+
+
+# ---- Rows near a tie ---------------------------------------------------------------------------
+
+#: Two sums are that near where they differ by less than this, relative to all that was added up.
+_NEAR = 1e-12
+
+#: Longer tapes are not looked through.
+MOST_NODES = 50_000
+
+#: What passes on how large the numbers are that went into its left operand.
+_PASSES = ("neg", "abs", "relu", "detach")
+
+
+def near_ties(tape: Tape, outputs: Sequence[int]) -> tuple[Tape, int] | None:
+    """Find out in which rows a comparison could turn out otherwise in another order of the sums.
+
+    Args:
+        tape: of the function.
+        outputs: the operands whose comparisons are meant.
+
+    Returns:
+        The tape with further nodes, and that of a condition which holds in those rows; None if no
+        sum is compared.
+    """
+    count = len(tape.nodes)
+    names = [NAMES[code] for code in tape.nodes] if count <= MOST_NODES else []
+    needed = bytearray(len(names))
+    for output in outputs:
+        if 0 <= output < len(names):
+            needed[output] = True
+    added = bytearray(len(names))  # whether a sum went into it
+    for node, name in enumerate(names):
+        operands = [v for v in _operands(tape, node, name) if v >= 0]
+        added[node] = name in ("add", "sub") or any(added[v] for v in operands)
+    for node in range(len(names) - 1, -1, -1):
+        if needed[node]:
+            for operand in _operands(tape, node, names[node]):
+                if operand >= 0:
+                    needed[operand] = True
+    compared = [
+        node for node, name in enumerate(names)
+        if needed[node] and name in ("lt", "le", "eq", "ne") and added[node]
+    ]  # fmt: skip
+    if not compared:
+        return None
+    wider = copy.copy(tape)
+    wider.code = bytearray(tape.nodes)
+    wider.left, wider.right = tape.left[:], tape.right[:]
+    wider.constants, wider._constants = list(tape.constants), dict(tape._constants)
+    sizes: dict[int, int] = {}
+    for node, name in enumerate(names):  # of constants, they are asked for when they are met
+        if needed[node] and name not in CONDITIONS:
+            sizes[node] = _size(wider, node, name, sizes)
+    near = -1
+    for node in compared:
+        left, right = tape.left[node], tape.right[node]
+        size = wider.append("add", _size_of(wider, left, sizes), _size_of(wider, right, sizes))
+        far = wider.append("abs", wider.append("sub", left, right))
+        here = wider.append("lt", far, wider.append("mul", size, wider.constant(_NEAR)))
+        near = here if near < 0 else wider.append("or", near, here)
+    wider.nodes = wider.code
+    return wider, near
+
+
+def _operands(tape: Tape, node: int, name: str) -> tuple[int, ...]:
+    return (tape.left[node], tape.right[node])[: ARITY[tape.nodes[node]]]
+
+
+def _size_of(tape: Tape, operand: int, sizes: dict[int, int]) -> int:
+    return tape.constant(abs(tape.constants[~operand])) if operand < 0 else sizes[operand]
+
+
+def _size(tape: Tape, node: int, name: str, sizes: dict[int, int]) -> int:
+    """How large the numbers are that were added up to a node."""
+    left, right = tape.left[node], tape.right[node]
+    if name in ("add", "sub", "mul"):
+        both = _size_of(tape, left, sizes), _size_of(tape, right, sizes)
+        return tape.append("mul" if name == "mul" else "add", *both)
+    if name == "truediv":
+        return tape.append("abs", tape.append("truediv", _size_of(tape, left, sizes), right))
+    if name in _PASSES:
+        return _size_of(tape, left, sizes)
+    if name == "keep":
+        return tape.append("keep", left, _size_of(tape, right, sizes))
+    return tape.append("abs", node)
 
 
 _NONE = numpy.empty(0)

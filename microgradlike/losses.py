@@ -138,7 +138,7 @@ def cross_entropy(logits: Sequence[Any], label: Any) -> Any:
         )
     label = unwrapped(label, "the label of cross_entropy")
     if isinstance(label, Value):
-        whole = f.sub(label, f.floor(label)) == 0
+        whole = label <= f.floor(label)
     elif isinstance(label, bool | numpy.bool_):  # which of two classes is True, nobody said
         whole = False
     else:

@@ -14,12 +14,12 @@ import numpy
 import numpy.typing
 
 from microgradlike.engine import Value
-from microgradlike.exact import Exact, Some
+from microgradlike.exact import Exact, Some, near_ties
 from microgradlike.numpy_executor import NumpyExecutor, Ran, is_small
 from microgradlike.program import Program, build
 from microgradlike.rewriting import Graph
 from microgradlike.rows import PARAMETERS, Arguments, Columns, Rows
-from microgradlike.tape import Tape
+from microgradlike.tape import CODES, Tape
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 
@@ -85,6 +85,9 @@ class Replay:
         return ran._replace(errors=errors)
 
 
+#: The nodes that ``where`` makes of its branches.
+_KEEPS = (CODES["keep"],)
+
 #: So many rows are looked for by halving: if more have errors that are not small, all others have.
 MOST_ALONE = 32
 
@@ -109,15 +112,29 @@ class Path:
         self.guards: Replay | None = None
         if tape.guards:
             self.expected = numpy.array([holds for holds, _ in tape.guards.values()], float)
-            guards = build(Graph(tape, list(tape.guards), 0))
+            near = near_ties(tape, list(tape.guards))
+            self.tied = near is not None
+            known = (
+                (tape, list(tape.guards)) if near is None else (near[0], [*tape.guards, near[1]])
+            )
+            guards = build(Graph(*known, 0))
             # A row takes the path that it takes when it is traced, in the numbers of the engine.
             self.guards = Replay(guards, arguments, dtype="float64")
+        self.ties: Replay | None = None
+        if any(code in _KEEPS for code in tape.nodes):
+            near = near_ties(tape, tape.outputs)
+            if near is not None:
+                ties = build(Graph(near[0], [near[1]], 0))
+                self.ties = Replay(ties, arguments, dtype="float64")
         self._written: dict[int, Exact] = {}
         self.taken = 0  # in which call a row has last taken it
+        self.call = 0  # the call of the compiled function in which it was met
+        self.traced_at: Any = None  # the numbers of the parameters then
+        self.checked: dict[int, int] = {}  # for each kind of run, how many rows were compared
 
     def parameters(self) -> Iterator[Value]:
         """Those that the path uses; the ones of a matrix in a row."""
-        for replay in (self.replay, self.guards):
+        for replay in (self.replay, self.guards, self.ties):
             for place in replay.program.parameters if replay else ():
                 yield self.tape.parameters[place]
 
@@ -125,7 +142,7 @@ class Path:
         """Where the parameters of the path stand among those of the function."""
         self.places = numpy.array([places.get(p, -1) for p in self.tape.parameters], int)
         self.used = self.places >= 0
-        for replay in (self.replay, self.guards):
+        for replay in (self.replay, self.guards, self.ties):
             if replay:
                 replay.place(self.places, len(places))
 
@@ -136,13 +153,14 @@ class Path:
         """Run all rows, or some; and those that are not safe once more, as they were written."""
         sizes = numpy.zeros(len(results))
         ran = self.replay.run(theta, arguments, rows, results, seeds, mode, jacobian, sizes)
-        if ran.safe:
+        tied = self._tied(theta, arguments, rows, len(results))
+        if ran.safe and not tied.any():
             return ran
         every = numpy.arange(len(results)) if rows is None else rows
         with numpy.errstate(all="ignore"):
-            small, errors = sizes < math.inf, ran.errors
+            small, errors = (sizes < math.inf) & ~tied, ran.errors
             if mode == PARAMETERS:
-                if not is_small(errors):  # of which row is not known
+                if tied.any() or not is_small(errors):  # of which row is not known
                     errors, sizes = numpy.zeros(len(theta)), numpy.where(small, 1.0, sizes)
                 errors += self._gradient(theta, arguments, every, (sizes > 0) & small, small, seeds)
             places = numpy.flatnonzero(~small)
@@ -157,6 +175,14 @@ class Path:
                     for row in some.by_parameters:  # one after the other, as the engine does
                         errors[self.places[self.used]] += row[self.used]
             return Ran(errors, float(results[:, 0].sum()), safe=False, unsafe=unsafe)
+
+    def _tied(self, theta: Array, arguments: Arguments, rows: Any, count: int) -> Any:
+        """The rows in which a ``where`` is so near a tie that the order of its sums decides."""
+        if self.ties is None:
+            return numpy.zeros(count, bool)
+        tied = numpy.zeros((count, 1))
+        self.ties.run(theta, arguments, rows, tied)
+        return tied[:, 0] != 0
 
     def _gradient(
         self, theta: Array, arguments: Arguments, every: Any, wanted: Any, small: Any, seeds: Any
@@ -204,10 +230,14 @@ class Path:
         """Which of these rows take this path."""
         if self.guards is None:
             return numpy.ones(len(rows), bool)
-        found = numpy.empty((len(rows), len(self.expected)))
+        count = len(self.expected)
+        found = numpy.empty((len(rows), count + self.tied))
         sizes = numpy.zeros(len(rows))
-        if not self.guards.run(theta, arguments, rows, found, sizes=sizes).safe:
-            places = numpy.flatnonzero(~(sizes < math.inf))
-            for some in self._exact(theta, arguments, rows[places], what=GUARDS):
-                found[places[some.rows]] = some.outputs
+        safe = self.guards.run(theta, arguments, rows, found, sizes=sizes).safe
+        near = found[:, count:].any(axis=1)
+        if not safe:
+            near |= ~(sizes < math.inf)
+        found, places = found[:, :count], numpy.flatnonzero(near)
+        for some in self._exact(theta, arguments, rows[places], what=GUARDS) if near.any() else ():
+            found[places[some.rows]] = some.outputs
         return (found == self.expected).all(axis=1)

@@ -114,13 +114,17 @@ class Arguments:
             for file in self.files:
                 file.madvise(mmap.MADV_DONTNEED)
 
-    def one(self) -> Arguments:
-        """The first row alone."""
-        return Arguments([array[:1].copy() for array in self.arrays], self.how)
+    def one(self, row: int = 0) -> Arguments:
+        """One row alone."""
+        return Arguments([array[row : row + 1].copy() for array in self.arrays], self.how)
 
     def example(self, row: int) -> list[Any]:
         """One row, as floats and lists of floats."""
         return [array[row].astype(float).tolist() for array in self.arrays]
+
+    def given(self, row: int) -> list[Any]:
+        """One row, as the numbers that they were given as: labels may be integers."""
+        return [array[row].tolist() for array in self.arrays]
 
     def columns(self, inputs: Sequence[int]) -> Columns:
         """Where the inputs of a program stand."""

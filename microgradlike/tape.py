@@ -511,17 +511,19 @@ class Traced(Value, has_own_operators=True):
         return self.tape.detach(self)
 
     def __repr__(self) -> str:
-        ours = sys._getframe(1).f_code.co_filename.startswith(_HERE)  # for a sentence of our own
-        if not ours and not isinstance(self.tape.code, _Ended):
-            self.tape.refuse(self, "text, such as print(v) or str(v),", _AS_TEXT)
-        return "a traced Value"
+        return self._text("text, such as print(v) or str(v),", sys._getframe(1))
 
     def __format__(self, spec: str) -> str:
         if spec:
             self.tape.refuse(self, f"the format {spec!r}", _AS_TEXT)
-        return repr(self) if isinstance(self.tape.code, _Ended) else self.tape.refuse(
-            self, "text, such as f'{v}',", _AS_TEXT
-        )
+        return self._text('text, such as f"{v}",', sys._getframe(1))
+
+    def _text(self, what: str, asking: Any) -> str:
+        """Only for our own sentences, and for whoever looks at it when its tape has ended."""
+        ours = asking.f_code.co_filename.startswith(_HERE)
+        if not ours and not isinstance(self.tape.code, _Ended):
+            self.tape.refuse(self, what, _AS_TEXT)
+        return "a traced Value"
 
     def __hash__(self) -> int:
         self.tape.refuse(self, "the hash", _AS_KEY)
@@ -647,20 +649,17 @@ def _install() -> None:
     exec(compile(source, filename, "exec"), globals(), made)
     give_operators(Traced, made)
     for name in ("lt", "le", "gt", "ge", *Traced.recorded):
-        if hasattr(float, f"__{name}__"):
-            setattr(Condition, f"__{name}__", _as_number(getattr(Traced, f"__{name}__")))
+        if hasattr(float, f"__{name}__") and hasattr(operator, name):
+            setattr(Condition, f"__{name}__", _as_number(getattr(operator, name)))
         if hasattr(float, f"__r{name}__"):
-            setattr(Condition, f"__r{name}__", _as_number(getattr(Traced, f"__r{name}__")))
+            setattr(Condition, f"__r{name}__", _as_number(getattr(operator, name), reflected=True))
 
 
-def _as_number(method: Callable[..., Any]) -> Callable[..., Any]:
+def _as_number(of_values: Callable[..., Any], reflected: bool = False) -> Callable[..., Any]:
     """An operator of Values for truth values, which count as 1 and 0."""
-
-    def on_condition(self: Condition, *others: Any) -> Any:
-        numbers = (v.value() if isinstance(v, Condition) else v for v in others)
-        return method(self.value(), *numbers)
-
-    return on_condition
+    if reflected:
+        return lambda self, other: of_values(other, self.value())
+    return lambda self, *other: of_values(self.value(), *other)
 
 
 new = object.__new__
@@ -721,6 +720,48 @@ def trace(
         del result, outputs  # what the function has kept of its own Values is found out now
         tape.close()
     return tape
+
+
+def play(tape: Tape, inputs: Sequence[Any]) -> list[Value]:
+    """Do once more what a tape holds, with Values instead of its inputs; the outputs.
+
+    The conditions that were decided are decided again.
+    """
+    found: list[Any] = []
+
+    def of(operand: int) -> Any:
+        return tape.constants[~operand] if operand < 0 else found[operand]
+
+    for node, (code, left, right) in enumerate(zip(tape.nodes, tape.left, tape.right, strict=True)):
+        name = NAMES[code]
+        row = row_of(name)[0]
+        if name == "input":
+            found.append(inputs[left])
+        elif name == "parameter":
+            found.append(tape.parameters[left])
+        elif row and len(row.slopes) == 1:
+            found.append(of(left).recorded[row.name](of(left)))
+        elif row:
+            x, y = of(left), of(right)
+            if isinstance(y, Value) and not isinstance(x, type(y)):
+                found.append(y.reflected[row.name](y, x))
+            else:
+                found.append(x.recorded[row.name](x, y))
+        elif name == "detach":
+            found.append(of(left).detach())
+        elif name == "keep":
+            kept = isinstance(of(left), Condition)
+            found.append(of(left).kept(of(right)) if kept else ON_FLOATS[name](of(left), of(right)))
+        elif name == "not":
+            opposite = isinstance(of(left), Condition)
+            found.append(of(left).opposite() if opposite else not of(left))
+        else:
+            both = {"and": operator.and_, "or": operator.or_}.get(name)
+            found.append((both or getattr(operator, name))(of(left), of(right)))
+        if node in tape.guards:
+            bool(found[-1])
+    outputs = map(of, tape.outputs)
+    return [out if isinstance(out, Value) else Value(out) for out in outputs]
 
 
 def _returned(wrong: Any) -> str:

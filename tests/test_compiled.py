@@ -891,9 +891,14 @@ def test_a_parameter_that_was_replaced_is_noticed() -> None:
     c = compile(lambda x: held["w"] * x)
     assert c([1.0]).tolist() == [2.0]
     held["w"] = Value(3.0)
-    with pytest.raises(ValueError, match=r"it was replaced by another Value; .* retrace\(\)"):
+    with pytest.raises(ValueError, match=r"'held' is another Value than .* retrace\(\)"):
         c([1.0])
     assert c.retrace()([1.0]).tolist() == [3.0]
+    many = [Value(1.0) for _ in range(100)]  # too many to look at each
+    c = compile(lambda x: many[70] * x).trace([1.0])
+    many[70] = Value(3.0)
+    with pytest.raises(ValueError, match=r"it was replaced by another Value; .* retrace\(\)"):
+        c([1.0])
 
 
 def test_a_name_that_is_bound_to_another_value_is_noticed() -> None:

@@ -1,0 +1,278 @@
+"""The spot check: before a path is used, the function itself is asked about a row or two.
+
+A trace shows what a function did once. It does not show that it would do the same again, nor what
+it does with plain numbers instead of Values: ``isinstance(x, int)``, say. So the function runs as
+anybody would run it, and what it gives is compared with what its program gives.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, NoReturn, TypeAlias
+
+import numpy
+import numpy.typing
+
+from microgradlike.engine import Value, is_traced, recording, topological_order, traced_on
+from microgradlike.tape import TracingError
+
+Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
+
+#: A path of at most so many nodes is compared at two rows; of so many at one; of more nodes only
+#: its value is, with the numbers that were met while it was traced: a run of the function would
+#: take as long as all the rest.
+TWO_ROWS, ONE_ROW = 1_000, 20_000
+
+#: Numbers are moved by so much, to see how far rounding can carry.
+_MOVED = 2.0**-30
+
+
+class Answer(NamedTuple):
+    """What a function gives for one row."""
+
+    outputs: Any
+    """Shape (outputs,)."""
+    slopes: Any
+    """Of the weighted sum of the outputs, by the parameters or the inputs; None if not asked."""
+
+
+class Question(NamedTuple):
+    """What is asked about one row.
+
+    Attributes:
+        function: that is asked.
+        row: its arguments, numbers and nested lists of them.
+        parameters: the Values whose slopes are wanted, if ``by_inputs`` is not set.
+        weights: of the outputs in the sum whose slopes are wanted; None for none.
+        by_inputs: whether the slopes by the inputs are wanted.
+    """
+
+    function: Callable[..., Any]
+    row: Sequence[Any]
+    parameters: Sequence[Value]
+    weights: Any
+    by_inputs: bool
+
+
+def spot_check(asked: Question, compiled: Answer, digits: float) -> None:
+    """Compare an answer with that of the function itself.
+
+    Args:
+        asked: the row, and what is wanted.
+        compiled: the answer of the program.
+        digits: how far numbers may differ, relative to their size.
+
+    Raises:
+        TracingError: they differ; the sentence says where, and by what.
+    """
+    with _unseen(asked.parameters):
+        eager = _asked(asked)
+        if eager is None:
+            return
+        if len(eager.outputs) != len(compiled.outputs):
+            _refuse(asked, "the number of its outputs", len(compiled.outputs), len(eager.outputs))
+        pairs = [(compiled.outputs, eager.outputs)]
+        if compiled.slopes is not None and eager.slopes is not None:
+            pairs.append((compiled.slopes, eager.slopes))
+        if all(_close(ours, theirs, digits).all() for ours, theirs in pairs):
+            return
+        if asked.weights is not None and not asked.by_inputs:
+            # The gradient that a function itself asks for is of floats a float, without slopes.
+            values = _asked(asked, values_first=True)
+            if values is not None and _close(pairs[0][0], pairs[0][1], digits).all():
+                eager = values
+                pairs[1:] = [(compiled.slopes, eager.slopes)]
+                if _close(*pairs[1], digits).all():
+                    return
+        again = _asked(asked, values_first=len(pairs) > 1)
+        moved = [_asked(asked, sign, len(pairs) > 1) for sign in (1, -1)]
+        for what, (ours, theirs) in zip(("its value", "its slope"), pairs, strict=False):
+            place = 0 if what == "its value" else 1
+            same = again is not None and bool(_close(again[place], theirs, 1e-15).all())
+            near = _close(ours, theirs, digits)
+            for other in moved if same else ():
+                if other is not None and other[place] is not None:
+                    near |= _within(ours, theirs, other[place])
+            if what == "its value" and same and not near.all():
+                with numpy.errstate(all="ignore"):
+                    lost = ~near & (abs(ours - theirs) <= digits * 1e-3 * _size(asked))
+                if lost.any() and (near | lost).all():
+                    return  # all digits are rounding, and so are those of its slopes
+            if not near.all():
+                k = int(numpy.flatnonzero(~near)[0])
+                _refuse(asked, _named(asked, what, k, len(ours)), ours[k], theirs[k], same=same)
+
+
+def compare_with_trace(asked: Question, found: Array, traced: Array, digits: float) -> None:
+    """Compare the outputs of a large program with the numbers that were met in its trace."""
+    near = _close(found, traced, digits * max(1.0, len(asked.parameters) ** 0.5))
+    if not near.all():
+        k = int(numpy.flatnonzero(~near)[0])
+        _refuse(asked, _named(asked, "its value", k, len(found)), found[k], traced[k])
+
+
+# ---- Asking ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _unseen(parameters: Sequence[Value]) -> Iterator[None]:
+    """What is done within this block leaves no gradients, no records on a tape and no warnings."""
+    gradients = [parameter.grad for parameter in parameters]
+    try:
+        with recording(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if is_traced():
+                with traced_on(None):
+                    yield
+            else:
+                yield
+    finally:
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+
+
+def _asked(asked: Question, moved: int = 0, values_first: bool = False) -> Answer | None:
+    """The function's own answer, perhaps with all numbers moved a little; None if there is none.
+
+    Plain numbers are what it is given, unless their slopes are wanted, or it cannot do without the
+    methods of Values.
+    """
+    numbers = [parameter.data for parameter in asked.parameters]
+    failed: Exception | None = None
+    try:
+        if moved:
+            for k, parameter in enumerate(asked.parameters):
+                parameter.data += _step(parameter.data, moved, k)
+        for as_values in (True, False) if asked.by_inputs or values_first else (False, True):
+            for by in (moved, 0) if moved else (0,):  # a label that is moved is none
+                leaves: list[Value] = []
+                places = iter(range(sys.maxsize))
+                row = [_given(part, as_values, by, leaves, places) for part in asked.row]
+                try:
+                    answer = _answer(asked, row, leaves if asked.by_inputs else asked.parameters)
+                except Exception as error:  # whatever a function does with what it is given
+                    failed = failed or error
+                    continue
+                if answer is not None:
+                    return answer
+    finally:
+        for parameter, number in zip(asked.parameters, numbers, strict=True):
+            parameter.data = number
+    if failed is not None and not moved:
+        raise TracingError(
+            f"the function was traced, but run on the plain numbers {_short(asked.row)} it raised "
+            f"{type(failed).__name__}: {failed}; {_OTHERWISE}"
+        ) from failed
+    return None
+
+
+def _given(part: Any, as_values: bool, moved: int, leaves: list[Value], places: Any) -> Any:
+    """A number of a row, or nested lists of them, as the function is given it."""
+    if isinstance(part, list):
+        return [_given(inside, as_values, moved, leaves, places) for inside in part]
+    if moved and type(part) is float:  # an integer is a label, or a count
+        part = part + _step(part, moved, next(places))
+    if not as_values:
+        return part
+    leaves.append(Value(float(part)))
+    return leaves[-1]
+
+
+def _step(number: float, sign: int, place: int) -> float:
+    return sign * (1 if place % 3 else -1) * (abs(number) or 1.0) * _MOVED
+
+
+def _answer(asked: Question, row: Sequence[Any], leaves: Sequence[Value]) -> Answer | None:
+    result = asked.function(*row)
+    if isinstance(result, numpy.ndarray) and not result.ndim:
+        result = result.item()
+    outs = list(result) if isinstance(result, list | tuple | numpy.ndarray) else [result]
+    if not all(isinstance(out, Value | int | float) for out in outs):
+        return None  # a complex number, for one: Values have another answer
+    outputs = numpy.array([out.data if isinstance(out, Value) else float(out) for out in outs])
+    if asked.weights is None or len(asked.weights) != len(outs):
+        return Answer(outputs, None)
+    for leaf in leaves:
+        leaf.grad = 0.0
+    for out, weight in zip(outs, asked.weights, strict=True):
+        if weight and isinstance(out, Value):
+            (out * float(weight)).backward()
+    return Answer(outputs, numpy.array([leaf.grad for leaf in leaves]))
+
+
+def _size(asked: Question) -> float:
+    """How large the numbers are that add up to the outputs: how far their rounding can carry."""
+    places, leaves = iter(range(sys.maxsize)), list[Value]()
+    try:
+        result = asked.function(*(_given(part, True, 0, leaves, places) for part in asked.row))
+    except Exception:  # it cannot do with Values
+        return 0.0
+    size = 0.0
+    for out in result if isinstance(result, list | tuple | numpy.ndarray) else [result]:
+        if isinstance(out, Value):
+            out.backward()
+            size += sum(abs(node.data * node.grad) for node in topological_order(out))
+    return size
+
+
+# ---- Comparing ---------------------------------------------------------------------------------
+
+
+def _close(ours: Any, theirs: Any, digits: float) -> Any:
+    with numpy.errstate(all="ignore"):
+        near = abs(ours - theirs) <= digits * numpy.maximum(abs(ours), abs(theirs))
+        near |= (ours == theirs) | (numpy.isnan(ours) & numpy.isnan(theirs))
+        if digits > 1e-6:  # float32 ends earlier
+            near |= ~(abs(ours) < 1e37) | ~(abs(theirs) < 1e37) | (abs(ours - theirs) < 1e-37)
+    return near
+
+
+def _within(ours: Any, theirs: Any, moved: Any) -> Any:
+    """Whether a tiny change of the numbers carries as far as the difference: it is rounding."""
+    with numpy.errstate(all="ignore"):
+        far = abs(moved - theirs)
+        return (abs(ours - theirs) <= 2 * far) | (numpy.isfinite(moved) != numpy.isfinite(theirs))
+
+
+# ---- What is said ------------------------------------------------------------------------------
+
+_OTHERWISE = (
+    "a compiled function repeats its trace, so what it does may depend on nothing but the numbers "
+    "of its inputs and parameters, compared with < and the like; compile(f, check=False) compiles "
+    "it all the same"
+)
+
+
+def _named(asked: Question, what: str, place: int, count: int) -> str:
+    if what == "its value":
+        return what if count == 1 else f"the value of output {place}"
+    return f"its slope by {'input' if asked.by_inputs else 'parameter'} {place}"
+
+
+def _short(row: Any) -> str:
+    text = repr(list(row))
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _refuse(asked: Question, what: str, ours: Any, theirs: Any, same: bool = True) -> NoReturn:
+    how = "" if same else ", and something else when it runs once more: it draws random numbers, or"
+    how += "" if same else " uses numbers that change"
+    raise TracingError(
+        f"the function {_where(asked.function)} does something else on plain numbers than its "
+        f"trace: for the row {_short(asked.row)}, {what} is {_text(ours)} compiled, and "
+        f"{_text(theirs)} when it is run itself{how}; {_OTHERWISE}"
+    )
+
+
+def _text(number: Any) -> str:
+    return repr(number.item() if isinstance(number, numpy.generic) else number)
+
+
+def _where(function: Any) -> str:
+    """The name and the place of a function."""
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    return f"{name} at {code.co_filename}, line {code.co_firstlineno}" if code else str(name)

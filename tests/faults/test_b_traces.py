@@ -1,0 +1,516 @@
+"""What a trace may not hide: numbers of other moments, text, hashes, what changes between runs."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import itertools
+import math
+import pickle
+import random
+import statistics
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+import pytest
+from scipy.optimize import minimize
+
+from microgradlike import Value, compile, exp, fit, grad, losses, where
+from microgradlike.nn import Module
+from microgradlike.tape import TracingError
+
+pytestmark = pytest.mark.usefixtures("executor")
+
+
+# ---- B1: the numbers of a path are those of its theta ------------------------------------------
+
+
+def absolute(w: Value) -> Callable[[Any, Any], Any]:
+    def f(x: Any, y: Any) -> Any:
+        error = w * x - y
+        return error if error > 0 else -error
+
+    return f
+
+
+def test_B1_a_path_that_is_first_met_at_another_theta() -> None:
+    w = Value(1.0)
+
+    def f(x: Any) -> Any:
+        if w * x > 0:
+            return w * x
+        return 10 * w * x
+
+    c = compile(f).trace([1.0])
+    value, gradient = c.value_and_grad([-1.0], [1.0])
+    assert (value, gradient.tolist(), w.data) == (-10.0, [10.0], 1.0)
+    outputs, gradient = c.run(numpy.array([-2.0]), ([1.0, -1.0],), [1.0])
+    assert outputs.ravel().tolist() == [-20.0, 2.0]
+    assert gradient.tolist() == [9.0]
+    assert len(c.programs) == 2
+
+
+def test_B1_an_optimiser_of_scipy_meets_branches() -> None:
+    w = Value(5.0)
+    c = compile(absolute(w)).trace([1.0], [0.0])
+    found = minimize(
+        lambda theta: c.value_and_grad(theta, [1.0, 2.0, 3.0], [2.0, 4.0, 6.0]),
+        *([5.0],), jac=True, method="L-BFGS-B",
+    )  # fmt: skip
+    assert found.x[0] == pytest.approx(2.0, abs=1e-6)
+    assert w.data == 5.0
+
+
+def test_B1_numbers_are_restored_also_after_an_error() -> None:
+    w = Value(1.0)
+
+    def f(x: Any) -> Any:
+        if w * x > 0:
+            return w * x
+        raise ZeroDivisionError
+
+    c = compile(f).trace([1.0])
+    with pytest.raises(ZeroDivisionError):
+        c.value_and_grad([-1.0], [1.0])
+    assert (w.data, w.grad) == (1.0, 0.0)
+
+
+# ---- B2, B7, B21: what is refused, with the line -----------------------------------------------
+
+
+def swallows(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def g(x: Any) -> Any:
+        try:
+            return x * f(x)
+        except Exception:
+            return x * 0
+
+    return g
+
+
+@functools.lru_cache
+def remembered(x: Any) -> Any:
+    return x * 2
+
+
+REFUSED: list[tuple[Callable[[Any], Any], str]] = [
+    (lambda x: {1: 5.0}.get(x, 1.0), r"the hash of a Value .*where\(v == 1, x, y\)"),
+    (lambda x: 5.0 if x in {1} else 1.0, "the hash of a Value"),
+    (lambda x: {x * 1: 5.0}[x], "the hash of a Value"),
+    (lambda x: len({x, x * 2}), "the hash of a Value"),
+    (remembered, "the hash of a Value"),
+    (lambda x: 5.0 if f"{x}" == "1.0" else 1.0, r"text, such as f\"\{v\}\", of a Value"),
+    (lambda x: 5.0 if f"{x!r}" == "1.0" else 1.0, "text, .*without compile"),
+    (lambda x: len(str(x)), "text, such as"),
+    (lambda x: len(repr([x])), "text, such as"),
+    (lambda x: len("%s" % x), "text, such as"),  # noqa: UP031
+    (lambda x: math.exp(x), "a function of math"),
+    (lambda x: x.data, r"reading \.data"),
+    (lambda x: [1.0, 2.0][x], r"losses\.cross_entropy\(scores, label\).*one-hot"),
+    (lambda x: x == x * 1, r"whether they are the same node.*abs\(a - b\)"),
+    (lambda x: x != x * 1, "whether they are the same node"),
+    (lambda x: (x * 1) in [x * 2, x], "whether they are the same node"),
+    (lambda x: exp(x - max([x, x * 2]).data), r"softmax\(values\) and logsumexp"),
+    (copy.deepcopy, "a copy of a Value"),
+    (lambda x: numpy.interp(x, [0.0, 1.0], [0.0, 2.0]), r"float\(v\)"),
+    (lambda x: statistics.fmean([x, x]), r"float\(v\)"),
+]
+
+
+@pytest.mark.parametrize(("f", "message"), REFUSED)
+def test_B2_B7_B21_what_is_refused_stays_refused_and_names_the_users_line(
+    f: Any, message: str
+) -> None:
+    for g in (f, swallows(f)):
+        with pytest.raises(TracingError, match=message) as caught:
+            compile(g)([1.0, 2.0])
+        assert f"{__file__}, line" in str(caught.value)
+
+
+def test_B2_comparing_finds_the_number() -> None:
+    w = Value(3.0)
+    c = compile(lambda x, label: w * x * (5.0 if label in [1, 4] else 1.0))
+    assert c([1.0, 1.0, 1.0], [0, 1, 4]).tolist() == [3.0, 15.0, 15.0]
+    c = compile(lambda x, label: w * x * [5.0, 1.0, 7.0][[0, 1, 2].index(label)])
+    assert c([1.0, 1.0, 1.0], [0, 1, 2]).tolist() == [15.0, 3.0, 21.0]
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda w, x, y: w * x * (5.0 if isinstance(y, int) else 1.0),
+        lambda w, x, y: w * x * (5.0 if type(y) is int else 1.0),
+        lambda w, x, y: w * x * (5.0 if (x > 0) is True else 1.0),
+        lambda w, x, y: w * x * (5.0 if (x > 0) is not False else 1.0) if False else
+        w * x * (5.0 if isinstance(x > 0, bool) else 1.0),
+        lambda w, x, y: w * x * (1.0 if hasattr(y, "tape") else 5.0),
+    ],
+)  # fmt: skip
+def test_B2_B21_what_asks_for_the_type_is_found_by_the_spot_check(f: Any) -> None:
+    w = Value(3.0)
+    with pytest.raises(TracingError, match=r"15\.0 when it is run itself.*check=False") as caught:
+        compile(lambda x, y: f(w, x, y)).trace([1.0, 2.0], numpy.array([1, 0]))
+    assert "is 3.0 compiled" in str(caught.value)
+    assert w.grad == 0.0
+    c = compile(lambda x, y: f(w, x, y), check=False)
+    assert c([1.0], numpy.array([1])).tolist() == [3.0]
+
+
+def test_B7_a_refusal_is_raised_whatever_the_function_raises_then() -> None:
+    def f(x: Any) -> Any:
+        try:
+            float(x)
+        except TypeError:
+            raise ValueError("no number") from None
+
+    with pytest.raises(TracingError, match=r"float\(v\)"):
+        compile(f)([1.0])
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda c, d: c ^ d,
+        lambda c, d: c == d,
+        lambda c, d: c != d,
+        lambda c, d: c == True,  # noqa: E712
+        lambda c, d: c != True,  # noqa: E712
+        lambda c, d: c & True,
+        lambda c, d: False | c,
+        lambda c, d: True ^ c,
+        lambda c, d: c & (d == False),  # noqa: E712
+        lambda c, d: numpy.True_ & c,
+        lambda c, d: (c + d) > 1,
+        lambda c, d: c < d,
+        lambda c, d: c * 2 == 2,
+        lambda c, d: c == 1,
+        lambda c, d: ~c,
+    ],
+)
+def test_B21_truth_values_work_in_each_row(f: Any) -> None:
+    rows = [list(row) for row in itertools.product([-1.0, 1.0], repeat=2)]
+
+    def chooses(x: Any) -> Any:
+        return where(f(x[0] > 0, x[1] > 0), x[0] * 3, x[1] * 5)
+
+    expected = [chooses(row) for row in rows]
+    c = compile(chooses)
+    assert c(rows).tolist() == expected
+    assert "path" not in c.describe()
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda c, d, x: x + c + d,
+        lambda c, d, x: 2 * c - d * 3 + x,
+        lambda c, d, x: x * c,
+        lambda c, d, x: sum([c, d, c]) + x * 0,
+        lambda c, d, x: x / (c + 1) ** 2 - (-c) + abs(d),
+        lambda c, d, x: x * (2.0 if not c else 3.0),
+        lambda c, d, x: x * float(any([c, d])),
+        lambda c, d, x: x * float(all([c, d])),
+        lambda c, d, x: x * int(c) + float(d),
+        lambda c, d, x: x * {True: 2.0, False: 3.0}[c],
+    ],
+)
+def test_B21_truth_values_are_numbers(f: Any) -> None:
+    rows = [list(row) for row in itertools.product([-1.0, 1.0], repeat=2)]
+    c = compile(lambda x: f(x[0] > 0, x[1] > 0, x[0]))
+    assert c(rows).tolist() == [f(a > 0, b > 0, a) for a, b in rows]
+
+
+# ---- B3, and the spot check --------------------------------------------------------------------
+
+
+def test_B3_every_path_is_checked_for_repeatability() -> None:
+    w = Value(2.0)
+    c = compile(lambda x: w * x if x > 0 else w * x * random.gauss(1, 1), check=False)
+    c.trace([1.0]).check_repeatable()
+    with pytest.raises(TracingError, match="does something else when it runs once more"):
+        c([-1.0])
+    c = compile(lambda x: w * x if x > 0 else x * w.data, check=False)
+    with pytest.raises(TracingError, match=r"such as p\.data"):
+        c.trace([1.0, -1.0]).check_repeatable()
+
+
+def test_B3_a_row_at_a_tie_is_repeatable() -> None:
+    w = Value(0.0)
+    compile(lambda x: w * x if w * x >= 0 else w).trace([1.0]).check_repeatable()
+
+
+def test_B3_what_draws_random_numbers_is_found_without_being_asked() -> None:
+    w = Value(2.0)
+    own = numpy.random.default_rng(0)
+    counter = itertools.count(1.0)
+    for roll in (random.random, numpy.random.random, own.random, counter.__next__):
+        with pytest.raises(TracingError, match="something else when it runs once more: it draws"):
+            compile(lambda x, roll=roll: w * x * roll()).trace([1.0])
+    random.seed(0)
+    before = random.getstate()
+    c = compile(lambda x: w * x * random.Random(0).random())
+    c.mean([1.0, 2.0]).backward()
+    assert random.getstate() == before
+
+
+def test_B3_the_spot_check_leaves_no_trace() -> None:
+    w = Value(2.0)
+    w.grad = 7.0
+    c = compile(lambda x: (w * x).tanh())
+    c.value_and_grad([0.5], [0.1, 0.2]) if c.traced else c.trace([0.1])
+    c.value_and_grad([0.5], [0.1, 0.2])
+    c.jacobian([0.1, 0.2])
+    assert (w.data, w.grad) == (2.0, 7.0)
+
+
+@pytest.mark.parametrize(
+    ("f", "rows"),
+    [
+        (lambda x: (x + 1e16) - 1e16, [3.0, 1.0]),
+        (lambda x: ((x + 1e16) - 1e16) ** 2, [3.0, 1.0]),
+        (lambda x: 1e8 * ((x + 0.1) - x - 0.1), [0.3, 0.7]),
+        (lambda x: abs(0.1 * x + 0.2 * x - 0.3 * x), [1.0, 3.0]),
+        (lambda x: (0.1 * x + 0.2 * x - 0.3 * x).relu(), [1.0, 3.0]),
+        (lambda x: 1 / x, [0.0, 1.0]),
+        (lambda x: x.log() * 0, [0.0, -1.0]),
+        (lambda x: x**0.5, [-1.0, 4.0]),
+        (lambda x: (x * 1000).exp(), [1.0, 2.0]),
+        (lambda x: x - x, [math.inf, math.nan]),
+        (lambda x: x**2 - 2 * x + 1, [1.0 + 1e-9, 1.0]),
+    ],
+)
+def test_B3_rounding_is_not_refused(f: Any, rows: list[float]) -> None:
+    c = compile(f)
+    c(rows)
+    c.jacobian(rows)
+
+
+# ---- B5: names that are bound to another Value -------------------------------------------------
+
+HELD = types.SimpleNamespace()
+
+
+class Scale:
+    def __init__(self) -> None:
+        self.w = Value(2.0)
+        self.ws = {"a": [[Value(3.0)]]}
+
+    def __call__(self, x: Any) -> Any:
+        return self.w * x * self.ws["a"][0][0]
+
+
+def bound(kind: str) -> tuple[Any, Callable[[], None]]:
+    """A function that finds w in some way, and what binds another Value there."""
+    w = Value(2.0)
+    KEEP.append(w)
+    if kind == "helper":
+
+        def helper(x: Any) -> Any:
+            return w * x
+
+        def again() -> None:
+            nonlocal w
+            w = Value(9.0)
+
+        return (lambda x: helper(x) + 1), again
+    if kind == "comprehension":
+        ws = [w]
+        return (lambda x: sum(v * x for v in ws)), lambda: ws.__setitem__(0, Value(9.0))
+    if kind == "partial":
+        named = {"w": w}
+        f = functools.partial(lambda named, x: named["w"] * x, named)
+        return f, lambda: named.update(w=Value(9.0))
+    if kind == "decorator":
+
+        def decorated(g: Any) -> Any:
+            return functools.wraps(g)(lambda x: g(x))
+
+        def once_more() -> None:
+            nonlocal w
+            w = Value(9.0)
+
+        return decorated(decorated(lambda x: w * x)), once_more
+    if kind == "list of lists":
+        rows = [[Value(1.0), w]]
+        KEEP.extend(rows[0])
+        return (lambda x: rows[0][1] * x), lambda: rows.__setitem__(0, [rows[0][0], Value(9.0)])
+    if kind == "default":
+
+        def g(x: Any, w: Any = w) -> Any:
+            return w * x
+
+        return (lambda x: g(x)), lambda: setattr(g, "__defaults__", (Value(9.0),))
+    if kind == "module":
+        module = types.ModuleType("users")
+        module.w = w  # type: ignore[attr-defined]
+        return (lambda x: module.w * x), lambda: setattr(module, "w", Value(9.0))
+    if kind == "object":
+        HELD.w = w
+        return (lambda x: HELD.w * x), lambda: setattr(HELD, "w", Value(9.0))
+    scale = Scale()
+    KEEP.extend([scale.w, scale.ws["a"][0][0]])
+    if kind == "callable":
+        return scale, lambda: setattr(scale, "w", Value(9.0))
+    if kind == "method":
+        return scale.__call__, lambda: setattr(scale, "w", Value(9.0))
+    return (lambda x: scale(x)), lambda: scale.ws["a"][0].__setitem__(0, Value(9.0))
+
+
+KEEP: list[Any] = []
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("helper", "comprehension", "partial", "decorator", "list of lists", "default"),
+        *("module", "object", "callable", "method", "dict of lists"),
+    ],
+)
+def test_B5_a_value_that_is_bound_anew_indirectly_is_noticed(kind: str) -> None:
+    f, again = bound(kind)
+    c = compile(f)
+    c([1.0])
+    c.mean([1.0]).backward()
+    again()
+    for call in (c, c.mean, c.jacobian):
+        with pytest.raises(ValueError, match="is another Value than when"):
+            call([1.0])
+    assert c.retrace()([1.0]).tolist() == [f(1.0).data]
+
+
+# ---- B6: one function --------------------------------------------------------------------------
+
+
+def test_B6_derivatives_are_those_of_the_trace() -> None:
+    k, w = 1.0, Value(2.0)
+    c = compile(lambda x: k * w * x[0] ** 3 + x[1])
+    rows = [[1.0, 1.0]]
+    assert c(rows).tolist() == [3.0]
+    k = 2.0
+    assert c(rows).tolist() == [3.0]
+    assert c.jacobian(rows).tolist() == [[[6.0, 1.0]]]
+    assert c.hessian(rows).tolist() == [[[12.0, 0.0], [0.0, 0.0]]]
+    assert c.hvp(rows, v=[[1.0, 0.0]]).tolist() == [[12.0, 0.0]]
+    w.data = 3.0
+    assert c.hessian(rows)[0, 0, 0] == 18.0
+    assert c.retrace().hessian(rows)[0, 0, 0] == 36.0
+
+
+def test_B6_a_later_path_with_other_numbers_is_refused() -> None:
+    k = 1.0
+    c = compile(lambda x: k * x if x > 0 else -k * x)
+    assert c([1.0]).tolist() == [1.0]
+    k = 2.0
+    with pytest.raises(TracingError, match=r"has changed; call retrace\(\)"):
+        c([-1.0])
+    assert c.retrace()([1.0, -1.0]).tolist() == [2.0, 2.0]
+
+
+def test_B6_derivatives_follow_branches_and_where() -> None:
+    def f(x: Any) -> Any:
+        y = where((x[0] > 0) & (x[1] < 1), x[0] ** 2 * x[1], -x[1]) + x[0].detach() * x[1]
+        if x[0] * x[1] > 0.5:
+            return y * x[0]
+        return y.tanh() if x[1] > 0 else y**3
+
+    rows = [[1.0, 0.8], [0.2, 0.3], [0.5, -1.0], [-1.0, 2.0], [-2.0, -3.0]]
+    c = compile(f)
+    for row, hessian in zip(rows, c.hessian(rows), strict=True):
+        second = [grad(lambda x, k=k: grad(f)(x)[k])([Value(v) for v in row]) for k in range(2)]
+        assert hessian == pytest.approx(numpy.array([[float(v) for v in r] for r in second]))
+
+
+# ---- B8, B20: ties -----------------------------------------------------------------------------
+
+
+def test_B8_a_tie_does_not_depend_on_history() -> None:
+    def f(x: Any) -> Any:
+        return 100 * x[0] if sum(x) >= 1 else x[0]
+
+    rows = [[0.1] * 10]
+    expected = [f(rows[0])]
+    c = compile(f)
+    for _ in range(300):
+        assert c(rows).tolist() == expected
+    assert c([[0.1] * 10, [1.0] * 10, [0.0] * 10]).tolist() == [*expected, 100.0, 0.0]
+    other = compile(f).trace([[1.0] * 10])
+    assert other(rows).tolist() == expected
+    assert len(other.programs) == 2
+
+
+TENTHS = numpy.random.default_rng(0).integers(0, 11, (20_000, 4)) / 10
+
+
+@pytest.mark.parametrize("as_where", [False, True])
+@pytest.mark.parametrize("of_parameters", [False, True])
+def test_B20_decisions_on_ties_of_weighted_sums(as_where: bool, of_parameters: bool) -> None:
+    numbers = (0.1, 0.2, 0.3, 0.4)
+    weights: Any = [Value(w) for w in numbers] if of_parameters else numbers
+
+    def f(x: Any, w: Any = weights) -> Any:
+        s = w[0] * x[0] + w[1] * x[1] + w[2] * x[2] + w[3] * x[3]
+        if as_where:
+            return where(s >= 0.5, x[0] * 1.0 + 0.9, x[1] * -0.5)
+        return x[0] * 1.0 + 0.9 if s >= 0.5 else x[1] * -0.5
+
+    expected = [f(row, numbers) for row in TENTHS.tolist()]
+    c = compile(f)
+    assert (c(TENTHS) == expected).all()
+    slopes = c.jacobian(TENTHS)[:, 0, :2]
+    above = numpy.array(
+        [sum(w * v for w, v in zip(numbers, row, strict=True)) for row in TENTHS.tolist()]
+    )
+    assert (slopes[above >= 0.5] == [1.0, 0.0]).all()
+    assert (slopes[above < 0.5] == [0.0, -0.5]).all()
+
+
+# ---- B15: copies -------------------------------------------------------------------------------
+
+
+class Model:
+    def __init__(self) -> None:
+        self.w = Value(2.0)
+        self.loss = compile(self.error)
+
+    def error(self, x: Any) -> Any:
+        return (self.w * x) ** 2
+
+
+@compile
+def decorated(x: Any) -> Any:
+    return x * x
+
+
+@pytest.mark.parametrize("called", [False, True])
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c))])
+def test_B15_copies_before_and_after_a_call(called: bool, copied: Any) -> None:
+    model = Model()
+    if called:
+        model.loss.mean([1.0, 2.0]).backward()
+        model.loss.hessian([1.0])
+        decorated([1.0])
+    other = copied(model)
+    other.w.data = 3.0
+    assert other.loss([1.0]).tolist() == [9.0]
+    assert other.loss.parameters == [other.w]
+    assert model.loss([1.0]).tolist() == [4.0]
+    assert copied(decorated)([3.0]).tolist() == [9.0]
+    assert copied(compile(numpy.square, threads=1))([3.0]).tolist() == [9.0]
+
+
+def test_B3_the_validation_trace_is_checked() -> None:
+    class Reads(Module):
+        def __init__(self) -> None:
+            self.w = Value(0.5)
+
+        def __call__(self, x: Any) -> Any:
+            return self.w * x[0] if self.training else x[0] * self.w.data + 0 * self.w
+
+    X, y = [[1.0], [2.0]], [2.0, 4.0]
+    with pytest.warns(RuntimeWarning, match="something else when it runs once more"):
+        history = fit(
+            Reads(), X, y, loss=losses.mse, validation=(X, y), epochs=3, seed=None, progress=False
+        )
+    assert len(set(history.validation_loss)) == 3
