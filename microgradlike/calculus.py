@@ -65,7 +65,8 @@ def grad(f: Callable[..., Any]) -> Callable[..., Any]:
         # f gets a copy of a Value: where it closes over the same one, that is not its argument.
         inputs = [_copy(v) if isinstance(v, Value) else Value(number(v, "grad(f)")) for v in found]
         with recording():
-            with differentiated(inputs):
+            # A traced Value refuses by itself.
+            with differentiated(v for v in inputs if type(v) is not Traced):
                 out = _scalar(f(*_handed(arguments, iter(inputs))))
             # By numbers, but within a function that is differentiated by what out depends on, too.
             if nested or (type(out) is not Traced and isinstance(out, Value) and depends(out)):
