@@ -87,7 +87,10 @@ class CustomRule(Rule):
         ValueError: there are not as many slopes as parents.
     """
 
-    __slots__ = ("given", "slopes")
+    __slots__ = ("given", "sender", "slopes")
+
+    # As methods, not as attributes that hold them: a rule that held a method of its own would be a
+    # cycle, and its graph would stay until the cycle collector comes.
 
     def __init__(
         self,
@@ -101,8 +104,7 @@ class CustomRule(Rule):
         self.tie = 0.0
         self.given = parents
         self.slopes = slopes
-        self.parents = self.operands
-        self.send = self._send
+        self.sender: Callable[[], None] | None = None
         self.again = operator.attrgetter("_data")  # only its user knows how to compute it
         for parent in parents:
             if not _is_value(parent):
@@ -113,8 +115,10 @@ class CustomRule(Rule):
         if slopes is not None and not callable(slopes):
             self.slopes = self._checked(slopes)
 
-    def operands(self, node: Any) -> tuple[Value, ...]:
+    def parents(self, node: Any) -> tuple[Value, ...]:
         return self.given
+
+    operands = parents
 
     def numbers(self, node: Any) -> list[float]:
         """The slope by each parent."""
@@ -139,12 +143,14 @@ class CustomRule(Rule):
     def replace(self, send: Callable[[], None]) -> None:
         """Let a function of the user's send the error, as in micrograd."""
         self.slopes = None
-        self.send = lambda _: send()
+        self.sender = send
 
     def _found(self) -> list[Any]:
         return self._checked(self.slopes(*self.given)) if callable(self.slopes) else self.slopes  # type: ignore[return-value]
 
-    def _send(self, node: Any) -> None:
+    def send(self, node: Any) -> None:
+        if self.sender:
+            return self.sender()
         if self.slopes is None:
             raise RuntimeError(
                 f"the error cannot flow back through {self.name!r}, a Value that was made with "
@@ -184,7 +190,7 @@ class CustomRule(Rule):
         return found
 
     def __reduce__(self) -> Any:
-        if self.slopes is None and self.send != self._send:
+        if self.sender:
             raise TypeError(
                 f"a copy of {self.name!r}, whose _backward is a function that knows only the "
                 "original; give it slopes instead: custom(value, parents, slopes)"
