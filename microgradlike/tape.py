@@ -242,9 +242,8 @@ class Tape:
                 "be that of the first row for all; compute it from Values: their slopes are left "
                 "out"
             )
-        found = slopes(*parents) if callable(slopes) else slopes
         out = self.detach(value)
-        for parent, slope in zip(parents, CustomRule(name, parents, found).values(), strict=True):
+        for parent, slope in zip(parents, CustomRule(name, parents, slopes).values(), strict=True):
             operands = self.operand(parent)[0], self.operand(slope)[0]
             out = out + self.traced(self.append(SHARE, *operands), -0.0)
         return out
