@@ -383,9 +383,9 @@ def check_gradients(f: Callable[..., Any], at: Any) -> Report:
         for name, slope, v in zip(names, by_engine, inputs, strict=True)
         if not math.isclose(slope, summed.get(v, 0.0), rel_tol=1e-9)
     )
-    operators = [row for node in topological_order(out) for row in _alone(node)]
-    rules = (node._rule for node in topological_order(out))
-    custom = frozenset(rule.name for rule in rules if isinstance(rule, CustomRule))
+    order = topological_order(out)
+    operators = [row for node in order for row in _alone(node)]
+    custom = sorted({node.op for node in order if isinstance(node._rule, CustomRule)})
     report = Report(operands, operators, unsummed, custom)
     if not report:
         raise AssertionError(f"the gradient disagrees with central differences\n{report}")

@@ -193,8 +193,8 @@ class Report:
     operators: list[Comparison]
     unsummed: frozenset[str]
     """The operands whose contributions do not sum up to the engine's gradient."""
-    custom: frozenset[str]
-    """The names of nodes with slopes of the user's own, which cannot be checked alone."""
+    custom: list[str]
+    """The names of the nodes of the user's own, whose slopes nobody else can compute."""
 
     def __bool__(self) -> bool:
         return all(row.agrees for row in self.operands)
@@ -215,10 +215,11 @@ class Report:
                 f"the contributions of several operations are not summed up to that of {names}.",
             ]
         elif wrong and self.custom:
-            names = ", ".join(sorted(self.custom))
+            names = ", ".join(map(repr, self.custom))
             lines += [
                 "",
-                f"The slopes of the operator table agree, so look at those of your own: {names}.",
+                "Every operator's own slope agrees, so a node of your own has slopes that are not",
+                f"those of its value: {names}.",
             ]
         elif wrong:
             names = ", ".join(wrong)

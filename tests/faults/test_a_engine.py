@@ -198,7 +198,7 @@ def test_A14_a_published_trace_with_lists_finds_every_node() -> None:
     assert len(trace((x * 2 + 1).relu())) == 6
     assert len(trace(x * x)) == 2
     operations = [v._op for v in trace((x**3).relu() + 2**x)]
-    assert sorted(operations) == ["", "", "", "**", "**3", "+", "ReLU"]
+    assert sorted(operations) == ["", "", "**", "**3", "+", "ReLU"]
 
 
 def test_the_truth_of_a_value_warns_where_it_is_zero() -> None:
@@ -345,7 +345,7 @@ def test_nodes_of_your_own_that_cannot_be_used_so_are_refused() -> None:
         custom(1.0, (1.0,), (1.0,))
     with pytest.raises(TypeError, match="a slope of 'custom' takes a real number"):
         custom(1.0, (Value(1.0),), ("1",))
-    with pytest.raises(AssertionError, match="look at those of your own: custom"):
+    with pytest.raises(AssertionError, match="a node of your own has slopes"):
         mg.check_gradients(lambda x: custom(x * x, (x,), lambda x: 3 * x), 2.0)
     with mg.no_grad():
         assert custom(1.0, (Value(1.0),), (1.0,)).parents == ()
