@@ -191,15 +191,21 @@ class Value(Operations):
         return self._rule.parents(self) if self._rule else ()
 
     # micrograd's names, which the many functions copied from its notebooks read: there numbers
-    # beside a Value are Values too.
+    # beside a Value are Values too, but for an exponent, which is part of the name.
     @property
     def _op(self) -> str:
-        if self.op == "pow" and not isinstance(self._y, Value):
+        if self._has_fixed_exponent:
             return f"**{self._y:g}"
         return "ReLU" if self.op == "relu" else self._rule.operator.symbol if self._rule else ""
 
     @property
+    def _has_fixed_exponent(self) -> bool:
+        return self.op == "pow" and not isinstance(self._y, Value)
+
+    @property
     def _prev(self) -> set[Value]:
+        if self._has_fixed_exponent:
+            return set(self.parents)
         if self._rule and not isinstance(self._rule, CustomRule):
             self._x, self._y = _drawn(self._x), _drawn(self._y)
         return {v.drawn if isinstance(v, _Drawn) else v for v in self.operands}  # type: ignore[misc]
