@@ -141,6 +141,8 @@ def rint(x: float) -> float:
 
 
 def round_to(x: float, y: float) -> float:
+    if not abs(y) < inf:  # to all digits, to none, or to nobody knows how many
+        return x if y == inf else 0.0 * x if y == -inf else nan
     try:
         return round(x, int(y))
     except OverflowError:  # beyond the largest float

@@ -198,7 +198,8 @@ def test_bad_input() -> None:
     with pytest.raises(TypeError, match="the loss of an output and its target is a Value"):
         draw_network(model, [1.0, 2.0], 1.0, loss=lambda out, y: 3.0)
     with pytest.raises(TypeError, match="a target of mse takes a real number"):
-        draw_network(model, [1.0, 2.0], numpy.array(1.0))
+        draw_network(model, [1.0, 2.0], "1")
+    assert draw_network(model, [1.0, 2.0], numpy.array(1.0))  # to NumPy that is one number
 
 
 # ---- The movie ---------------------------------------------------------------------------------

@@ -199,7 +199,7 @@ def _cost(loss: Callable[[Any, Any], Any], out: Array, y: Any) -> tuple[float, l
     """The cost of an output and, where the target is of the same kind, what was expected."""
     outputs = out.tolist()
     cost = float(loss(outputs if len(outputs) > 1 else outputs[0], y))
-    targets = list(y) if hasattr(y, "__len__") else [y]
+    targets = list(y) if losses.is_list(y) else [y]
     if len(targets) != len(outputs):  # the number of a class
         return cost, ["expected" if place == y else "" for place in range(len(outputs))]
     return cost, [
