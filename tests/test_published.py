@@ -360,6 +360,25 @@ def test_a_subclass_with_an_operation_of_its_own(executor: None) -> None:
     assert a.grad == pytest.approx(math.sin(0.8) / 2 + math.sin(1.6), rel=1e-9)
 
 
+def test_a_subclass_that_adds_by_itself() -> None:
+    a = own_values.Adding(3.0)
+    out: Any = (a * a + 1) * 2 + a
+    assert (out._op, type(out)) == ("plus", own_values.Adding)
+    out.backward()
+    assert (out.data, a.grad) == (23.0, 13.0)
+    assert float(sum([a, a])) == 6.0
+
+
+def test_a_method_hung_on_the_class(monkeypatch: pytest.MonkeyPatch, executor: None) -> None:
+    monkeypatch.setattr(Value, "cubed", own_values.cubed, raising=False)
+    x: Any = Value(2.0)
+    y = (x * 2).cubed() + x.cubed()
+    y.backward()
+    assert (y.data, x.grad) == (72.0, 108.0)
+    c = compile(lambda x: (x * 2).cubed())
+    assert c.jacobian([1.0, 2.0]).ravel().tolist() == [24.0, 96.0]
+
+
 def test_attributes_and_weak_references_of_parameters() -> None:
     registry = own_values.Registry()
     w, b = registry.make(2.0, "w"), registry.make(1.0, "b")
