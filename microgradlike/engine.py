@@ -135,7 +135,7 @@ class Value(Operations):
         what depends on its inputs cannot be read.
         """
         if leaving.running:
-            leaving.refuse(self, "reading .data", line_of_user_code)
+            leaving.read(self, frame_of_user_code(), line_of_user_code)
         return self._data
 
     @data.setter
@@ -218,7 +218,8 @@ class Value(Operations):
     def _backward(self, send: Callable[[], None]) -> None:
         if not isinstance(self._rule, CustomRule):
             _give_rule(self, self.parents, None, self.op or "custom")
-        self._rule.replace(send)  # type: ignore[union-attr]
+        if isinstance(self._rule, CustomRule):  # it is not within no_grad
+            self._rule.replace(send)
 
     def backward(self) -> None:
         """Fill in ``.grad``, the derivative of this Value, on everything it was computed from.
@@ -579,6 +580,8 @@ def _give_rule(out: Value, parents: Sequence[Value], slopes: Any, name: str) -> 
     if _mode.paused:
         return
     rule = CustomRule(name, tuple(parents), slopes)
+    if leaving.running:
+        leaving.made_from(rule.given, frame_of_user_code())
     out._rule = rule
     # The walk back knows two operands: the others are those of a node that stands for them.
     out._x, *others = (*parents, _NOTHING, _NOTHING)[: max(2, len(parents))]

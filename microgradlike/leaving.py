@@ -9,8 +9,9 @@ on them is a constant there, and may be read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ class _Differentiation:
         self.inputs = set(inputs)
         self.constants: set[Value] = set()  # found before, so that no graph is walked twice
         self.refusal: TypeError | None = None
+        #: The numbers that were read, where, and by which functions, the innermost first: a node of
+        #: one's own may be made from them.
+        self.read: list[tuple[Value, list[FrameType], TypeError]] = []
 
     def reaches(self, value: Value) -> bool:
         """Whether the value depends on the inputs."""
@@ -62,8 +66,9 @@ def differentiated(inputs: Iterable[Value]) -> Iterator[None]:
         raise this.refusal from error  # NumPy, for one, has a sentence of its own
     finally:
         running.remove(this)
-    if this.refusal is not None:
-        raise this.refusal
+    for refusal in (this.refusal, *(refusal for _, _, refusal in this.read)):
+        if refusal is not None:
+            raise refusal
 
 
 def depends(value: Value) -> bool:
@@ -71,17 +76,51 @@ def depends(value: Value) -> bool:
     return any(each.reaches(value) for each in tuple(running))
 
 
+def read(value: Value, frame: FrameType | None, line: Callable[[], str]) -> None:
+    """A number was read, as a node of one's own is made of the numbers of its parents.
+
+    It is refused in the end, unless the function that read it makes such a node; see ``made_from``.
+    """
+    reached = [each for each in tuple(running) if each.reaches(value)]
+    if reached:
+        callers: list[FrameType] = []
+        while frame is not None and len(callers) < _CALLERS:
+            callers.append(frame)
+            frame = frame.f_back
+        refusal = _refusal("reading .data", line())
+        for each in reached:
+            each.read.append((value, callers, refusal))
+
+
+#: A node is made by the function that reads its numbers, or by one that called it; not far from it.
+_CALLERS = 4
+
+
+def made_from(parents: Sequence[Value], frame: FrameType) -> None:
+    """A function has made a node of its own of these parents: their numbers stay in the graph."""
+    for each in tuple(running):
+        each.read = [
+            entry
+            for entry in each.read
+            if not (any(entry[0] is parent for parent in parents) and frame in entry[1])
+        ]
+
+
 def refuse(value: Value, what: str, line: Callable[[], str]) -> None:
     """TypeError if the value depends on what is being differentiated; ``line`` tells where."""
     reached = [each for each in tuple(running) if each.reaches(value)]
     if reached:
-        refusal = TypeError(
-            f"{what} of a Value in a function that is differentiated, at {line()}: this number "
-            "depends on the inputs, but outside of the graph it would count as a constant; compute "
-            "with the functions of microgradlike, such as exp(v) and floor(v), choose with "
-            'where(condition, x, y), print with f"{v}", and use v.detach() where no error should '
-            "flow"
-        )
+        refusal = _refusal(what, line())
         for each in reached:
             each.refusal = each.refusal or refusal
         raise refusal
+
+
+def _refusal(what: str, line: str) -> TypeError:
+    return TypeError(
+        f"{what} of a Value in a function that is differentiated, at {line}: this number "
+        "depends on the inputs, but outside of the graph it would count as a constant; compute "
+        "with the functions of microgradlike, such as exp(v) and floor(v), choose with "
+        'where(condition, x, y), print with f"{v}", make a node of your own with custom(value, '
+        "parents, slopes), and use v.detach() where no error should flow"
+    )

@@ -21,9 +21,10 @@ from typing import Any, NoReturn
 
 import numpy
 
-from microgradlike import ops  # noqa: F401  (the generated methods call it)
+from microgradlike import ops
 from microgradlike.engine import (
     Value,
+    equal,
     frame_of_user_code,
     give_operators,
     line_of_user_code,
@@ -244,9 +245,13 @@ class Tape:
             )
         out = self.detach(value)
         for parent, slope in zip(parents, CustomRule(name, parents, slopes).values(), strict=True):
-            operands = self.operand(parent)[0], self.operand(slope)[0]
-            out = out + self.traced(self.append(SHARE, *operands), -0.0)
+            out = out + self.share(parent, slope)
         return out
+
+    def share(self, parent: Any, slope: Any) -> Value:
+        """What adds nothing to a sum, and sends its error, times a slope, to a parent."""
+        operands = self.operand(parent)[0], self.operand(slope)[0]
+        return self.traced(self.append(SHARE, *operands), -0.0)
 
     def refuse(self, value: Value, what: str, instead: str = "") -> NoReturn:
         """A number was asked for, which would be that of the first row for all others too."""
@@ -738,14 +743,18 @@ def play(tape: Tape, inputs: Sequence[Any]) -> list[Value]:
             found.append(inputs[left])
         elif name == "parameter":
             found.append(tape.parameters[left])
-        elif row and len(row.slopes) == 1:
-            found.append(of(left).recorded[row.name](of(left)))
-        elif row:
+        elif name == SHARE:
             x, y = of(left), of(right)
-            if isinstance(y, Value) and not isinstance(x, type(y)):
-                found.append(y.reflected[row.name](y, x))
+            on = next((v.tape for v in (x, y) if isinstance(v, Traced)), None)
+            found.append(on.share(x, y) if on else -0.0)
+        elif row:
+            x, *y = (of(left), of(right))[: len(row.slopes)]
+            if isinstance(x, Value):
+                found.append(x.recorded[row.name](x, *y))
+            elif y and isinstance(y[0], Value):
+                found.append(y[0].reflected[row.name](y[0], x))
             else:
-                found.append(x.recorded[row.name](x, y))
+                found.append(ops.on_floats(row.value)(x, *(*y, 0.0)[:1], 0.0, 0.0))
         elif name == "detach":
             found.append(of(left).detach())
         elif name == "keep":
@@ -755,7 +764,7 @@ def play(tape: Tape, inputs: Sequence[Any]) -> list[Value]:
             opposite = isinstance(of(left), Condition)
             found.append(of(left).opposite() if opposite else not of(left))
         else:
-            both = {"and": operator.and_, "or": operator.or_}.get(name)
+            both = {"and": operator.and_, "or": operator.or_, "eq": equal}.get(name)
             found.append((both or getattr(operator, name))(of(left), of(right)))
         if node in tape.guards:
             bool(found[-1])

@@ -370,3 +370,19 @@ def test_every_operator_gives_its_number_again() -> None:
             out = Value.recorded[row.name](*operands)
             operands[0].data = operands[0].data
             out.backward()
+
+
+def test_nodes_made_of_read_numbers_are_differentiated_and_checked() -> None:
+    expected = 1 - math.tanh(0.5) ** 2
+    for made in (by_closure, by_slopes):
+        assert mg.grad(made)(0.5) == expected
+        assert mg.check_gradients(made, 0.5)
+    for leaves in (
+        lambda x: by_slopes(x) * x.data,
+        lambda x: x.data * by_slopes(x),
+        lambda x: by_slopes(x) + x * math.exp(x.data),
+    ):
+        with pytest.raises(TypeError, match=r"reading \.data of a Value in a function that is"):
+            mg.grad(leaves)(0.5)
+    with mg.no_grad():
+        assert by_closure(Value(0.5)).data == math.tanh(0.5)
