@@ -204,8 +204,6 @@ class Tape:
         """``x < y`` and the like: a Condition, or the truth itself if it can never change."""
         if isinstance(y, Condition):
             y = y.value()
-        if x is y and comparison in (operator.eq, operator.ne):
-            return comparison is operator.eq
         if not isinstance(y, Value):
             y = constant(y, "a comparison") if _is_number(y) else NotImplemented
             if y is NotImplemented:
@@ -213,16 +211,24 @@ class Tape:
         (left, a), (right, b) = self.operand(x), self.operand(y)
         if left < 0 and right < 0:
             return comparison(a, b)
-        if isinstance(y, Value) and comparison in (operator.eq, operator.ne):
+        if comparison in (operator.gt, operator.ge):
+            left, right = right, left
+        node = self.append(_COMPARISONS[comparison], left, right)
+        return Condition(self, node, bool(comparison(a, b)))
+
+    def is_same(self, x: Traced, y: Any, comparison: Callable[..., Any]) -> Any:
+        """``x == y`` as the user writes it; slopes compare numbers, by ``engine.equal``."""
+        if isinstance(y, Condition):
+            y = y.value()
+        if x is y:
+            return comparison is operator.eq
+        if isinstance(y, Value):
             self._refuse(
                 f"a == b, or a != b, of two Values, at {line_of_user_code()}: it asks whether they "
                 "are the same node; to compare their numbers, write abs(a - b) < 1e-9, or "
                 "(a <= b) & (a >= b)"
             )
-        if comparison in (operator.gt, operator.ge):
-            left, right = right, left
-        node = self.append(_COMPARISONS[comparison], left, right)
-        return Condition(self, node, bool(comparison(a, b)))
+        return self.compare(comparison, x, y)
 
     def detach(self, value: Value) -> Value:
         """The same number, through which no error flows."""
@@ -554,10 +560,10 @@ class Traced(Value, has_own_operators=True):
         return bool(self.tape.compare(operator.ne, self, 0))
 
     def __eq__(self, other: object) -> Any:
-        return self.tape.compare(operator.eq, self, other)
+        return self.tape.is_same(self, other, operator.eq)
 
     def __ne__(self, other: object) -> Any:
-        return self.tape.compare(operator.ne, self, other)
+        return self.tape.is_same(self, other, operator.ne)
 
     def __lt__(self, other: Any) -> Any:
         return self.tape.compare(operator.lt, self, other)

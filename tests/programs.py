@@ -23,6 +23,26 @@ BINARY = (
     *("add", "sub", "mul", "truediv", "pow", "mod", "atan2", "maximum", "minimum", "hypot"),
     *("logaddexp",),
 )
+#: Nothing passes them somewhere, or nowhere, however steep is what follows them.
+FLAT: tuple[Callable[[Any, Any, float], Any], ...] = (
+    lambda a, b, c: fn.relu(a),
+    lambda a, b, c: fn.maximum(a, b),
+    lambda a, b, c: fn.minimum(a, c),
+    lambda a, b, c: fn.clip(a, -1, 1),
+    lambda a, b, c: fn.sign(a),
+    lambda a, b, c: fn.floor(a),
+    lambda a, b, c: fn.ceil(a),
+    lambda a, b, c: fn.round(a),
+    lambda a, b, c: fn.trunc(a),
+    lambda a, b, c: fn.power(a, 0),
+    lambda a, b, c: fn.where(a > b, a, c),
+)
+#: Their slopes are infinite, or NaN, at some of -1, 0 and 1.
+STEEP: tuple[Callable[[Any], Any], ...] = (
+    *(fn.sqrt, fn.log, fn.reciprocal, fn.acos),
+    lambda a: fn.power(a, 0.5),
+    lambda a: fn.power(a, -1),
+)
 
 
 class Program:
@@ -30,43 +50,85 @@ class Program:
 
     Args:
         seed: of the program.
+
+    Attributes:
+        tenths: whether all numbers are tenths, so that sums tie, but for their rounding.
+        number: whether a row of x is a number, not a list of them.
+        second: other numbers for the parameters, at which branches are taken otherwise.
     """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
         draw = random.Random(seed)
         self.inputs = draw.randint(1, 4)
-        self.parameters = [Value(draw.uniform(-1.5, 1.5), f"w{i}") for i in range(6)]
+        self.tenths = draw.random() < 0.3
+        self.number = self.inputs == 1 and draw.random() < 0.5
+        self.parameters = [Value(self._uniform(draw, 1.5), f"w{i}") for i in range(6)]
+        self.first = [parameter.data for parameter in self.parameters]
+        self.second = [self._uniform(draw, 1.5) for _ in self.parameters]
         self.outputs = draw.choice((1, 1, 1, 2, 3))
 
     def __call__(self, x: Any, y: Any) -> Any:
         draw = random.Random(self.seed + 1)
-        pool: list[Any] = [*x, y, *self.parameters]
+        pool: list[Any] = [*([x] if self.number else x), y, *self.parameters]
 
         def some() -> Any:
             return draw.choice(pool)
 
         def number() -> float:
-            return draw.choice((-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0, draw.uniform(-2, 2)))
+            other = self._uniform(draw, 2)
+            return draw.choice((-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0, other))
 
         for _ in range(draw.randint(2, 14)):
             kind = draw.random()
-            if kind < 0.25:
+            if kind < 0.2:
                 new = getattr(fn, draw.choice(UNARY))(some())
-            elif kind < 0.5:
+            elif kind < 0.4:
                 name = draw.choice(BINARY)
                 a, b = some(), draw.choice((some(), number()))
                 new = getattr(fn, name)(*draw.sample((a, b), 2))
-            elif kind < 0.85:
+            elif kind < 0.7:
                 new = self._dots(draw, pool, number)
-            elif kind < 0.95:
-                condition = draw.choice((some() > some(), some() <= number(), some() == some()))
+            elif kind < 0.8:
+                new = draw.choice(FLAT)(some(), some(), draw.choice((-1.0, 0.0, 1.0)))
+                if draw.random() < 0.3:  # the special point is a difference of equal operands
+                    new = new - draw.choice((new, some()))
+                new = draw.choice(STEEP)(new)
+                if draw.random() < 0.3:  # what follows is flat, too
+                    new = draw.choice(FLAT)(new, some(), 0.0)
+            elif kind < 0.83:  # equal operands
+                new = some()
+                new = draw.choice((fn.maximum, fn.minimum))(new, draw.choice((new, new * 1.0)))
+            elif kind < 0.93:
+                condition = self._condition(draw, pool, number)
                 new = fn.where(condition, some(), draw.choice((some(), number())))
             else:
-                new = some() * 2 if some() > number() else some().sin()
+                new = some() * 2 if self._condition(draw, pool, number) else fn.sin(some())
             pool.append(new if isinstance(new, Value) else Value(new))
         results = [pool[-1] + 0.0, some() * some(), some() - pool[-1]][: self.outputs]
         return results[0] if self.outputs == 1 else results
+
+    def _uniform(self, draw: random.Random, most: float) -> float:
+        number = draw.uniform(-most, most)
+        return round(number, 1) if self.tenths else number
+
+    def _condition(
+        self, draw: random.Random, pool: list[Any], number: Callable[[], float]
+    ) -> Any:
+        """Whether sums, parameters or whatever else is there compare in some way."""
+        size, kind = draw.randint(1, 3), draw.randrange(5)
+        a, b = draw.choice(pool), draw.choice(pool)
+        if kind == 0:  # a weighted sum, on two ways, or beside a number
+            terms = [draw.choice(self.parameters) * draw.choice(pool) for _ in range(size)]
+            a, b = sum(terms), draw.choice((sum(terms[::-1]), b, number()))
+        elif kind == 1:  # it changes with the parameters
+            k = draw.randrange(len(self.parameters))
+            a, b = self.parameters[k], (self.first[k] + self.second[k]) / 2
+        elif kind == 2:
+            b = number()
+        elif kind == 3:
+            return (a <= b) & (a >= b)
+        return draw.choice((a > b, a >= b, a < b, a <= b))
 
     def _dots(self, draw: random.Random, pool: list[Any], number: Callable[[], float]) -> Any:
         """Dot products in every shape and order that a person would write."""
@@ -98,6 +160,15 @@ class Program:
             return fn.softmax(inputs)[-1]
         return fn.mean([v * v for v in inputs]) - sum(inputs)
 
+    def row(self, x: Any, y: Any, kind: Callable[[float], Any]) -> tuple[Any, Any]:
+        """The arguments of one row, each number of this kind."""
+        return kind(x) if self.number else [kind(v) for v in x], kind(y)
+
+    def nested(self, numbers: Any) -> tuple[Any, Any]:
+        """The arguments of one row, of its numbers one after the other."""
+        *x, y = numbers
+        return x[0] if self.number else x, y
+
     def examples(self, rows: int, special: bool = False) -> tuple[Any, Any]:
         """Rows of inputs; some of them special points."""
         draw = random.Random(self.seed + 2)
@@ -107,11 +178,13 @@ class Program:
             points = (*points[:4], *huge, *huge)
 
         def one() -> float:
-            return draw.choice(points) if special and draw.random() < 0.4 else draw.uniform(-2, 2)
+            if special and draw.random() < 0.4:
+                return draw.choice(points)
+            return self._uniform(draw, 2)
 
-        return [[one() for _ in range(self.inputs)] for _ in range(rows)], [
-            one() for _ in range(rows)
-        ]
+        columns = [[one() for _ in range(self.inputs)] for _ in range(rows)]
+        target = [one() for _ in range(rows)]
+        return [row[0] for row in columns] if self.number else columns, target
 
 
 def flat(values: Any) -> list[Any]:

@@ -1,0 +1,220 @@
+"""Random programs, computed by the engine and compiled: how many agree.
+
+    python -m tests.random_programs COUNT SEED
+
+runs so many programs, from this seed on, on both executors: machine code, and NumPy. It prints the
+seed of each program that differs, with where it does, and at the end how many agreed on each.
+Half of them are run at special points; every fifth one has its Hessians compared, too.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import numpy
+import pytest
+
+from microgradlike import Compiled, Value, compile, grad
+from tests.executors import only_numpy, without_numba
+from tests.programs import Program, agree, error_bound, flat
+
+Array = Any
+
+
+def close(ours: Any, theirs: Any) -> bool:
+    return agree(float(ours), float(theirs), error_bound(theirs))
+
+
+class Found:
+    """What a compiled program finds for all rows.
+
+    Attributes:
+        values, jacobian, hessian: of all rows; the last one only if it is wanted.
+        by_parameters: the gradient of their sum by the parameters of the program.
+        second: value and gradient at the program's second parameters.
+    """
+
+    def __init__(self, program: Program, columns: Any, target: Any, bent: bool) -> None:
+        c = compile(program)
+        for parameter in program.parameters:
+            parameter.grad = 0.0
+        self.second: tuple[float, Array] | None = None
+        if program.outputs == 1:
+            c.sum(columns, target).backward()
+            second = dict(zip(program.parameters, program.second, strict=True))
+            theta = [second[parameter] for parameter in c.parameters]
+            value, gradient = c.value_and_grad(theta, columns, target, reduce="sum")
+            # At the second parameters others may be met, and the first ones be in another order.
+            if len(gradient) != len(theta):
+                theta = [second[parameter] for parameter in c.parameters]
+                value, gradient = c.value_and_grad(theta, columns, target, reduce="sum")
+            own = dict(zip(c.parameters, gradient, strict=True))
+            self.second = value, numpy.array([own.get(p, 0.0) for p in program.parameters])
+        self.values = c(columns, target).reshape(len(target), -1)
+        self.jacobian = c.jacobian(columns, target)
+        self.hessian = c.hessian(columns, target).reshape(len(target), -1) if bent else None
+        self.by_parameters = numpy.array([parameter.grad for parameter in program.parameters])
+        self._of_arrays(c, columns, target)
+
+    def _of_arrays(self, c: Compiled, columns: Any, target: Any) -> None:
+        """Arrays that cannot be written are read all the same; masked ones are refused."""
+        arrays = numpy.array(columns), numpy.array(target)
+        before = [array.tobytes() for array in arrays]
+        for array in arrays:
+            array.flags.writeable = False
+        numpy.testing.assert_array_equal(c(*arrays).reshape(self.values.shape), self.values)
+        numpy.testing.assert_array_equal(c.jacobian(*arrays), self.jacobian)
+        assert [array.tobytes() for array in arrays] == before, "an array was written"
+        masked = numpy.ma.array(arrays[0], mask=False)
+        runs: list[Callable[..., Any]] = [c, c.jacobian]
+        if self.second:
+            runs += [c.sum, lambda *a: c.value_and_grad(c.theta(), *a)]
+        for run in runs:
+            with pytest.raises(TypeError, match="masked"):
+                run(masked, arrays[1])
+
+
+class Expected:
+    """The same by the engine, row by row: numbers are Values where rounding has to be bounded."""
+
+    def __init__(self, program: Program, columns: Any, target: Any, bent: bool) -> None:
+        self.values: list[list[Any]] = []
+        self.slopes: list[list[list[Any]]] = []
+        self.bent: list[list[list[Any]]] = []
+        self.gradient: tuple[Array, Array] = (numpy.zeros(6), numpy.zeros(6))
+        self.second: tuple[Array, Array] = (numpy.zeros(7), numpy.zeros(7))
+        for x, y in zip(columns, target, strict=True):
+            inputs = program.row(x, y, Value)
+            self.values.append(flat(program(*inputs)))
+            self._shapeless(program, x, y, self.values[-1])
+            self.slopes.append([])
+            self.bent.append([])
+            for k in range(program.outputs):
+
+                def output(*given: Any, k: int = k) -> Value:
+                    out: Value = flat(program(*given))[k]
+                    return out
+
+                slopes = flat(grad(output)(*inputs))
+                self.slopes[-1].append(slopes)
+                for i in range(len(slopes) if bent else 0):
+                    again = grad(lambda *v, i=i, f=output: flat(grad(f)(*v))[i])
+                    self.bent[-1].append(flat(again(*inputs)))
+            if program.outputs == 1:
+                add(self.gradient, by_parameters(program, x, y))
+                with second_parameters(program):
+                    out = flat(program(*program.row(x, y, Value)))
+                    add(self.second, [*out, *by_parameters(program, x, y)])
+
+    @staticmethod
+    def _shapeless(program: Program, x: Any, y: float, values: list[Any]) -> None:
+        """Arrays of shape () are numbers, for the function and for its gradient."""
+        with numpy.errstate(all="ignore"):
+            of_arrays = flat(program(*program.row(x, y, numpy.array)))
+            assert all(map(close, of_arrays, values)), (of_arrays, values)
+            of = grad(lambda *v: flat(program(*program.nested(v)))[0])
+            ours, theirs = (
+                of(*map(kind, flat(program.row(x, y, float)))) for kind in (numpy.array, Value)
+            )
+            assert all(map(close, flat(ours), flat(theirs))), (ours, theirs)
+
+
+def add(sums: tuple[Array, Array], numbers: list[Any]) -> None:
+    """Numbers of a row to those of all, and to how far rounding can move them."""
+    for place, number in enumerate(numbers):
+        with numpy.errstate(invalid="ignore"):
+            sums[0][place] += float(number)
+        sums[1][place] += error_bound(number) + abs(float(number)) * 2.0**-53
+
+
+def by_parameters(program: Program, x: Any, y: float) -> list[Any]:
+    own = program.parameters
+
+    def of(*parameters: Value) -> Any:
+        program.parameters = list(parameters)
+        try:
+            return program(*program.row(x, y, Value))
+        finally:
+            program.parameters = own
+
+    return list(grad(of)(*[Value(parameter.data) for parameter in own]))
+
+
+@contextmanager
+def second_parameters(program: Program) -> Iterator[None]:
+    for parameter, number in zip(program.parameters, program.second, strict=True):
+        parameter.data = number
+    try:
+        yield
+    finally:
+        for parameter, number in zip(program.parameters, program.first, strict=True):
+            parameter.data = number
+
+
+def compare(found: Found, expected: Expected) -> None:
+    """An AssertionError says where they differ."""
+    for row, values in enumerate(expected.values):
+        for k, out in enumerate(values):
+            assert close(found.values[row, k], out), ("value", row, k, found.values[row, k], out)
+            slopes = expected.slopes[row][k]
+            ours = found.jacobian[row, k]
+            assert all(map(close, ours, slopes)), ("slopes", row, k, ours, slopes)
+        for place, bent in enumerate(expected.bent[row]):
+            assert found.hessian is not None
+            ours = found.hessian[row, place * len(bent) : (place + 1) * len(bent)]
+            assert all(map(close, ours, bent)), ("Hessian", row, place, ours, bent)
+    if found.second is not None:
+        ours, theirs = found.by_parameters, expected.gradient
+        assert all(map(agree, ours, *theirs)), ("parameters", ours, theirs)
+        ours, theirs = numpy.append(*found.second), expected.second
+        assert all(map(agree, ours, *theirs)), ("second parameters", ours, theirs)
+
+
+EXECUTORS = ("machine code", "NumPy")
+
+
+@contextmanager
+def on(executor: str) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() if executor == "NumPy" else nullcontext() as patch:
+        if patch is not None:
+            without_numba(patch)
+            only_numpy(patch)
+        yield
+
+
+def check(program: Program, rows: int, special: bool = False) -> None:
+    """Values, Jacobians, Hessians and gradients agree with the engine's, with numba and without."""
+    columns, target = program.examples(rows, special)
+    expected = Expected(program, columns, target, bent=True)
+    for executor in EXECUTORS:
+        with on(executor):
+            compare(Found(program, columns, target, bent=True), expected)
+
+
+def main(count: int, seed: int) -> None:
+    agreed = dict.fromkeys(EXECUTORS, 0)
+    for k in range(seed, seed + count):
+        program, bent = Program(k), k % 5 == 0
+        columns, target = program.examples(2, special=k % 2 == 1)
+        executor = "the engine"
+        try:
+            expected = Expected(program, columns, target, bent)
+            for executor in EXECUTORS:
+                try:
+                    with on(executor):
+                        compare(Found(program, columns, target, bent), expected)
+                    agreed[executor] += 1
+                except Exception as error:
+                    print(f"{k}, {executor}: {type(error).__name__}: {error!s:.600}", flush=True)
+        except Exception as error:
+            print(f"{k}, the engine: {type(error).__name__}: {error!s:.600}", flush=True)
+        if (k - seed + 1) % 500 == 0 or k == seed + count - 1:
+            parts = [f"{number:,} on {name}" for name, number in agreed.items()]
+            print(f"of {k - seed + 1:,} programs agreed: {', '.join(parts)}", flush=True)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
