@@ -1086,3 +1086,22 @@ def test_two_softmaxes_of_the_same_exponentials_are_described() -> None:
 
     assert "layer" not in compile(f).trace(X).describe()
     agrees_with_eager(f, X)
+
+
+def test_a_second_derivative_where_a_parameter_stands_on_the_right() -> None:
+    w = Value(2.0)
+    for f in (lambda x: x * x + w, lambda x: w - x * x, lambda x: (x * x) * w, lambda x: w.exp()):
+        expected = [[[float(grad(grad(f))(v))]] for v in (1.0, -3.0)]
+        assert compile(f).hessian([1.0, -3.0]).tolist() == expected
+
+
+def test_a_second_derivative_where_two_values_tie() -> None:
+    def f(x: Any, y: Any) -> Any:
+        return maximum(x, y) ** 2
+
+    expected = [[[0.5, 0.5], [0.5, 0.5]], [[0.0, 0.0], [0.0, 2.0]], [[2.0, 0.0], [0.0, 0.0]]]
+    rows = [[1.0, 1.0], [2.0, 3.0], [3.0, 2.0]]
+    for k in range(2):
+        eager = [grad(lambda *v, k=k: grad(f)(*v)[k])(*map(Value, row)) for row in rows]
+        assert [[float(v) for v in row] for row in eager] == [part[k] for part in expected]
+    assert compile(f).hessian(*zip(*rows, strict=True)).tolist() == expected
