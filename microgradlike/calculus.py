@@ -15,7 +15,14 @@ import numpy
 
 from microgradlike import functions, ops
 from microgradlike.checking import Comparison, Report, numeric_derivative, read_formula
-from microgradlike.engine import Value, equal, no_grad, recording, topological_order
+from microgradlike.engine import (
+    Value,
+    check_unchanged,
+    equal,
+    no_grad,
+    recording,
+    topological_order,
+)
 from microgradlike.inputs import beside, describe, number, plain_array, unwrapped
 from microgradlike.leaving import depends, differentiated
 from microgradlike.rules import CustomRule
@@ -97,7 +104,9 @@ def _sweep(
     if isinstance(out, Traced):
         return traced_gradients(out, inputs)
     upstream: dict[Value, Any] = {out: kind(1.0)}
-    for node in reversed(topological_order(out, inputs)):
+    order = topological_order(out, inputs)
+    check_unchanged(order)
+    for node in reversed(order):
         if node not in upstream:
             continue
         error = upstream[node]
@@ -260,7 +269,7 @@ def _numbers(tape: Tape) -> list[float]:
         if name == "input":
             numbers.append(tape.numbers[left])
         elif name == "parameter":
-            numbers.append(tape.parameters[left]._data)
+            numbers.append(tape.parameters[left]._number)
         else:
             x, y = (numbers[v] if v >= 0 else tape.constants[~v] for v in (left, right))
             row = row_of(name)[0]

@@ -79,9 +79,9 @@ class Value(Operations):
     """
 
     # `_x` and `_y` are the operands: Values, or floats where the user wrote a number.
-    __slots__ = ("_data", "_grad", "_label", "_rule", "_x", "_y")
+    __slots__ = ("_grad", "_label", "_number", "_rule", "_x", "_y")
 
-    _data: float
+    _number: float
     _grad: float
     _label: str
     _rule: Rule | None
@@ -113,7 +113,7 @@ class Value(Operations):
         if label:
             self.label = label
         if data is not self:
-            self._data = number(data._data if isinstance(data, Value) else data, "Value(data)")
+            self._number = number(data._number if isinstance(data, Value) else data, "Value(data)")
             self._grad = 0.0
             self._rule = self._y = None
             self._x = 0.0
@@ -136,12 +136,14 @@ class Value(Operations):
         """
         if leaving.running:
             leaving.read(self, frame_of_user_code(), line_of_user_code)
-        return self._data
+        return self._number
 
     @data.setter
     def data(self, value: float) -> None:
         global _fresh
-        self._data = number(value, "v.data = ...")
+        if leaving.running:
+            leaving.refuse(self, "writing .data", line_of_user_code)
+        self._number = number(value, "v.data = ...")
         _fresh = float("0.0")
 
     @property
@@ -212,7 +214,8 @@ class Value(Operations):
 
     @property
     def _backward(self) -> Callable[[], None]:
-        return lambda: self._rule.send(self) if self._rule else None
+        # What it is now: a function that replaces it may call it.
+        return functools.partial(self._rule.send, self) if self._rule else lambda: None
 
     @_backward.setter
     def _backward(self, send: Callable[[], None]) -> None:
@@ -271,7 +274,7 @@ class Value(Operations):
         """
         if _watching and _mode.tape is not None:
             return _mode.tape.detach(self)
-        out = Value(self._data, label=self.label)
+        out = Value(self._number, label=self.label)
         if self.is_result:
             out._y = _NOT_KEPT
         return out
@@ -280,7 +283,7 @@ class Value(Operations):
         """The number, to compute with as a constant; a traced Value, if the function is traced."""
         if _watching and _mode.tape is not None:
             return _mode.tape.detach(self)
-        return self._data
+        return self._number
 
     def __copy__(self) -> Value:
         if leaving.running:
@@ -299,17 +302,17 @@ class Value(Operations):
 
     def __repr__(self) -> str:
         name = f", label={self.label!r}" if self.label else ""
-        return f"{type(self).__name__}(data={self._data}, grad={self._grad}{name})"
+        return f"{type(self).__name__}(data={self._number}, grad={self._grad}{name})"
 
     def __format__(self, spec: str) -> str:
-        return format(self._data, spec) if spec else repr(self)
+        return format(self._number, spec) if spec else repr(self)
 
     def __float__(self) -> float:
         if _watching and _mode.tape is not None:
             _mode.tape.refuse(self, "float(v)")
         if leaving.running:
             leaving.refuse(self, "float(v), or a function of math,", line_of_user_code)
-        return self._data
+        return self._number
 
     def __int__(self) -> int:
         return int(float(self))
@@ -377,9 +380,9 @@ def _compare(comparison: Callable[[float, Any], bool], x: Value, y: Any) -> bool
     if _watching and _mode.tape is not None:
         return cast("bool", _mode.tape.compare(comparison, x, y))
     if isinstance(y, Value):
-        return comparison(x._data, y._data)
+        return comparison(x._number, y._number)
     if isinstance(y, numbers.Real):
-        return comparison(x._data, y)
+        return comparison(x._number, y)
     return cast("bool", NotImplemented)
 
 
@@ -514,13 +517,20 @@ _fresh = float("0.0")
 def _differs(node: Value) -> bool:
     """Whether a node has another number than its operands give now."""
     now = node._rule.again(node)  # type: ignore[union-attr]
-    return now != node._data and (now == now or node._data == node._data)
+    return now != node._number and (now == now or node._number == node._number)
+
+
+def check_unchanged(order: list[Value]) -> None:
+    """RuntimeError if a number was written after one of these nodes had been computed with it."""
+    for node in order:
+        if node._grad is not _fresh and _differs(node):
+            raise _changed(node)
 
 
 def _changed(node: Value) -> RuntimeError:
     return RuntimeError(
-        f"a number was changed after it had been used: {_call(node)} was {node._data} then, so the "
-        "slopes would mix old and new numbers; call backward() before you change v.data, or "
+        f"a number was changed after it had been used: {_call(node)} was {node._number} then, so "
+        "the slopes would mix old and new numbers; call backward() before you change v.data, or "
         "compute the result anew"
     )
 
@@ -566,7 +576,7 @@ def custom(
     """
     if _mode.tape is not None:
         return _mode.tape.custom(value, tuple(parents), slopes, name)
-    out = Value(value._data if isinstance(value, Value) else value)
+    out = Value(value._number if isinstance(value, Value) else value)
     _give_rule(out, parents, slopes, name)
     return out
 
@@ -590,7 +600,7 @@ def _give_rule(out: Value, parents: Sequence[Value], slopes: Any, name: str) -> 
 
 def _beside(others: Value, parent: Value) -> Value:
     both = new(Node)
-    both._data = both._grad = 0.0
+    both._number = both._grad = 0.0
     both._rule, both._x, both._y = _OTHERS, parent, others
     return both
 
@@ -735,7 +745,7 @@ def _watched(
     if _mode.tape is not None:
         return _mode.tape.apply(rule, x, y, data)
     out = new(kind)  # as quickly as where nobody watches
-    out._data, out._grad = data, _fresh
+    out._number, out._grad = data, _fresh
     if _mode.paused:
         out._rule, out._x, out._y = None, 0.0, _NOT_KEPT
         return out
@@ -755,7 +765,7 @@ def _send_checked(node: Value) -> None:
             line = (_mode.created or {}).get(node, "a line outside of detect_anomaly()")
             raise FloatingPointError(
                 f"going backward, {_call(node)} with the upstream gradient {node._grad} "
-                f"sent a gradient of {parent._grad} to its operand {parent._data}, at {line}"
+                f"sent a gradient of {parent._grad} to its operand {parent._number}, at {line}"
             )
 
 
@@ -836,4 +846,6 @@ make_operators = _install(globals())
 give_operators(Value, make_operators(Node))
 
 _NOTHING = Value(0.0)
-_OTHERS = Rule("", Operator("", "", "", (), ()), "xy", lambda _: None, operator.attrgetter("_data"))
+_OTHERS = Rule(
+    "", Operator("", "", "", (), ()), "xy", lambda _: None, operator.attrgetter("_number")
+)

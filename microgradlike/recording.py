@@ -65,7 +65,7 @@ _RECORD = """\
     if _watching:
         return _watched(data, rule, x, y, Kind)
     out = new(Kind)
-    out._data = data
+    out._number = data
     out._grad = _fresh
     out._rule = rule
     out._x = x
@@ -92,7 +92,7 @@ def kinds(row: Operator) -> tuple[str, ...]:
 
 def _spelling(to: str) -> Callable[[str], str]:
     """How a formula on floats spells its names, when the operands in ``to`` are Values."""
-    spelt = {name: f"{name}._data" for name in (*to, "out")}
+    spelt = {name: f"{name}._number" for name in (*to, "out")}
     spelt |= {"tie": "0.5" if to == "xy" else "0", "abs": "abs"}
     return lambda name: spelt.get(name) or (name if name in "xy" else f"ops.{name}")
 

@@ -131,9 +131,9 @@ def sent_to(node: Value) -> tuple[tuple[int, Value, float, bool], ...]:
 def _sender(rule: Rule) -> Callable[[Value], tuple[tuple[int, Value, float, bool], ...]]:
     """The same for all nodes of one rule, compiled from the operator table."""
     sends_to = {"x": rule.sends_to_x, "y": rule.sends_to_y}
-    spelling = {"out": "node._data", "tie": repr(rule.tie)}
+    spelling = {"out": "node._number", "tie": repr(rule.tie)}
     for operand, sends in sends_to.items():
-        spelling[operand] = f"node._{operand}._data" if sends else f"node._{operand}"
+        spelling[operand] = f"node._{operand}._number" if sends else f"node._{operand}"
     parts = []
     for place, (operand, slope) in enumerate(zip("xy", rule.operator.slopes, strict=False)):
         if sends_to[operand]:
@@ -183,7 +183,9 @@ def forward(root: Value, changed: Mapping[Value, float]) -> dict[Value, float]:
         if not node.op:
             continue
         if isinstance(node._rule, CustomRule):
-            if any(data[parent] != parent.data for parent in node.parents):
+            if any(data[parent] != parent.data for parent in node.parents) or (
+                math.isnan(node._rule.again(node)) and not math.isnan(node.data)
+            ):
                 raise ValueError(
                     f"forward cannot compute {node.op!r} for other numbers: it is a node that was "
                     "made by hand, with its number; compute the result anew"

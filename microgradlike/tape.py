@@ -162,7 +162,7 @@ class Tape:
         if node is not None:
             return node
         if value in self._made:
-            return self.constant(value._data)  # nobody outside can ask for its gradient
+            return self.constant(value._number)  # nobody outside can ask for its gradient
         if value.op:
             self._refuse(
                 "the function that is traced uses a Value that was computed before, by "
@@ -183,7 +183,7 @@ class Tape:
                 self._ended(value)
             return value.node, value.number
         if isinstance(value, Value):
-            return self.leaf(value), value._data
+            return self.leaf(value), value._number
         return self.constant(value), value
 
     # ---- What the engine tells while a function is traced ----
@@ -643,8 +643,8 @@ def _write(row: Operator) -> str:
     for to in kinds(row):
         fill[f"code_{to}"] = _code(row, to)
         fill[f"traced_{to}"] = _spelt(row, **{operand: f"{operand}.number" for operand in to})
-    fill["plain_y"] = _spelt(row, x="x.number", y="y._data")
-    fill["plain_x"] = _spelt(row, x="x._data", y="y.number")
+    fill["plain_y"] = _spelt(row, x="x.number", y="y._number")
+    fill["plain_x"] = _spelt(row, x="x._number", y="y.number")
     heads = (_BINARY, _REFLECTED) if len(row.slopes) == 2 else (_UNARY,)
     return "".join(head.format(**fill) + _RECORD for head in heads)
 

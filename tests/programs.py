@@ -112,9 +112,7 @@ class Program:
         number = draw.uniform(-most, most)
         return round(number, 1) if self.tenths else number
 
-    def _condition(
-        self, draw: random.Random, pool: list[Any], number: Callable[[], float]
-    ) -> Any:
+    def _condition(self, draw: random.Random, pool: list[Any], number: Callable[[], float]) -> Any:
         """Whether sums, parameters or whatever else is there compare in some way."""
         size, kind = draw.randint(1, 3), draw.randrange(5)
         a, b = draw.choice(pool), draw.choice(pool)

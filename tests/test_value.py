@@ -260,11 +260,11 @@ def assert_one_sentence(error: BaseException) -> None:
 
 def test_a_traceback_shows_the_generated_line() -> None:
     x = Value(1.0)
-    x._data = None  # type: ignore[assignment]
+    x._number = None  # type: ignore[assignment]
     failing: list[tuple[Callable[[], Value], str]] = [
-        (lambda: x * 2.0, "data, rule = x._data * y, mul_x"),
-        (lambda: 2.0 - x, "data, rule = x - y._data, sub_y"),
-        (lambda: x.tanh(), "data, rule, y = ops.tanh(x._data), tanh_x, None"),
+        (lambda: x * 2.0, "data, rule = x._number * y, mul_x"),
+        (lambda: 2.0 - x, "data, rule = x - y._number, sub_y"),
+        (lambda: x.tanh(), "data, rule, y = ops.tanh(x._number), tanh_x, None"),
     ]
     for fails, line in failing:
         with pytest.raises(TypeError) as raised:
