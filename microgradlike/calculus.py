@@ -104,7 +104,9 @@ def _sweep(
     if isinstance(out, Traced):
         return traced_gradients(out, inputs)
     upstream: dict[Value, Any] = {out: kind(1.0)}
-    order = topological_order(out, inputs)
+    # On a tape a result that is not traced depends on nothing that is.
+    leaves = [v for v in inputs if not isinstance(v, Traced)]
+    order = topological_order(out, leaves)
     check_unchanged(order)
     for node in reversed(order):
         if node not in upstream:
@@ -115,7 +117,6 @@ def _sweep(
                 continue
             sent = error if type(slope) is int and slope == 1 else error * slope
             upstream[parent] = upstream[parent] + sent if parent in upstream else sent
-    # On a tape a result that is not traced depends on nothing that is.
     found = (None if isinstance(v, Traced) else upstream.get(v) for v in inputs)
     return [kind(0.0) if error is None else error for error in found]
 

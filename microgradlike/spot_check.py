@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, NoReturn, TypeAlias
 import numpy
 import numpy.typing
 
+from microgradlike import functions
 from microgradlike.engine import Value, is_traced, recording, topological_order, traced_on
 from microgradlike.tape import TracingError
 
@@ -197,9 +198,11 @@ def _answer(asked: Question, row: Sequence[Any], leaves: Sequence[Value]) -> Ans
         return Answer(outputs, None)
     for leaf in leaves:
         leaf.grad = 0.0
-    for out, weight in zip(outs, asked.weights, strict=True):
-        if weight and isinstance(out, Value):
-            (out * float(weight)).backward()
+    # In one pass, as the rows are: infinite errors of two outputs may never have been added up.
+    pairs = zip(outs, asked.weights, strict=True)
+    weighted = [out * float(weight) for out, weight in pairs if weight and isinstance(out, Value)]
+    if weighted:
+        functions.sum(weighted).backward()
     return Answer(outputs, numpy.array([leaf.grad for leaf in leaves]))
 
 

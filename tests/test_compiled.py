@@ -1105,3 +1105,11 @@ def test_a_second_derivative_where_two_values_tie() -> None:
         eager = [grad(lambda *v, k=k: grad(f)(*v)[k])(*map(Value, row)) for row in rows]
         assert [[float(v) for v in row] for row in eager] == [part[k] for part in expected]
     assert compile(f).hessian(*zip(*rows, strict=True)).tolist() == expected
+
+
+def test_outputs_that_send_an_infinite_error_and_its_opposite() -> None:
+    def f(x: Any) -> Any:
+        square = x * x
+        return [square, x - square]
+
+    assert compile(f).jacobian([-math.inf]).tolist() == [[[-math.inf], [math.inf]]]
