@@ -29,7 +29,7 @@ from microgradlike.calculus import grad, traced_tangents
 from microgradlike.engine import Value, is_detecting, is_recording, is_traced
 from microgradlike.functions import dot
 from microgradlike.inputs import describe, function, number
-from microgradlike.reach import Held
+from microgradlike.reach import Own
 from microgradlike.rows import CHUNK, FLOAT, INPUTS, PARAMETERS, Arguments, How, floats
 from microgradlike.spot_check import (
     ONE_ROW,
@@ -904,7 +904,7 @@ def _places(f: Any, most: int) -> Iterator[tuple[str, Callable[[], Any], Value]]
 
 #: So many objects are looked into, and none of these kinds.
 _FAR = 1000
-_PLAIN = (str, bytes, int, float, complex, type(None), numpy.random.Generator, random.Random, Held)
+_PLAIN = (str, bytes, int, float, complex, type(None), numpy.random.Generator, random.Random, Own)
 
 
 def _follow(read: Callable[[], Any], get: Callable[[Any], Any]) -> Any:

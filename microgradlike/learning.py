@@ -25,7 +25,7 @@ from microgradlike.compiled import Compiled
 from microgradlike.engine import Value, is_traced, no_grad, topological_order
 from microgradlike.inputs import describe, told
 from microgradlike.nn import Module
-from microgradlike.reach import Held, reads_no_value
+from microgradlike.reach import Held, Own, reads_no_value
 from microgradlike.recording import FILENAME
 from microgradlike.tape import TracingError, trace
 from microgradlike.typeset import counted
@@ -212,7 +212,7 @@ class Replayed:
             output = self.eager.model(x)
             error = as_value("the loss of one example", self.eager.loss(output, target))
         found.insert(0, error)
-        if is_traced():
+        if isinstance(error, Traced) and not error.tape.follow:  # its branches are not forced
             numbers = tuple(map(told, x)), _told(target)
             self.met.setdefault(numbers, told(error))
         if self.eager.metric is not None:
@@ -229,7 +229,13 @@ class Replayed:
         """
         self.way, self.held, self.met = way, None, {}
         try:
-            found = work()
+            try:
+                found = work()
+            finally:
+                if self.held is not None and self.gradient is not None:
+                    # While a path is traced its Values have other numbers, and then the old ones.
+                    self.written = False
+                    self.write()
             if self.held is None:
                 return found
             keeps, changed = self.held.put_back()
@@ -391,7 +397,7 @@ class Replayed:
         warn(f"fit {what} example by example, which is slow, since it cannot compile this: {words}")
 
 
-class _Way:
+class _Way(Own):
     """A compiled function for a model that is trained, or one that is used."""
 
     def __init__(self, compiled: Compiled) -> None:

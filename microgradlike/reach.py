@@ -98,7 +98,11 @@ _EMPTY = types.CellType()
 # ---- What is kept ------------------------------------------------------------------------------
 
 
-class Held:
+class Own:
+    """What this package keeps for itself: no function of the user's finds Values there."""
+
+
+class Held(Own):
     """What functions and models hold at a moment: attributes, lists, names that they may bind.
 
     >>> model = Module()

@@ -119,7 +119,7 @@ class Tape:
         self.found: list[float] = []
         self.results: list[float] = []
         self.refused: TracingError | None = None
-        self._follow = follow or {}
+        self.follow = follow or {}
         self._constants: dict[float | str, int] = {}
         self._leaves: dict[Value, int] = {}
         self._made: dict[Value, None] = {}
@@ -290,7 +290,7 @@ class Tape:
         """Decide a condition as the row that is traced does; rows that would not are not of it."""
         if condition.node not in self.guards:
             len(self.code)  # raises if the tape has ended
-            holds = self._follow.get(condition.node, condition.number)
+            holds = self.follow.get(condition.node, condition.number)
             self.guards[condition.node] = holds, _frame_of_user_code()
         return self.guards[condition.node][0]
 
