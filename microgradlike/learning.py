@@ -27,7 +27,7 @@ from microgradlike.inputs import describe, told
 from microgradlike.nn import Module
 from microgradlike.reach import Held, Own, reads_no_value
 from microgradlike.recording import FILENAME
-from microgradlike.tape import TracingError, trace
+from microgradlike.tape import Traced, TracingError, trace
 from microgradlike.typeset import counted
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
