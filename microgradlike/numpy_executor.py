@@ -647,13 +647,18 @@ def _passes(operation: str, side: int) -> Arrives:
 
 def _operation(self: _Lanes, i: Elementwise) -> tuple[Action, Action]:
     out, errors = self.outputs(i)
-    operands = [_operand(self, operands) for operands in i.operands]
+    sends = _sends(i.operation)
+    # Who adds to an error may be the first to write it: so only who sends has what adds.
+    operands = [
+        _operand(self, operands, side < len(sends) and sends[side] is not None)
+        for side, operands in enumerate(i.operands)
+    ]
     first, second = [*(read for read, _ in operands), _nothing][:2]
     reached, compute = self.reached(i), _computes(i.operation)
     here = slice(i.out, i.out + i.count)
     senders = [
         _sender(send, add, reached, self.arrives(i.operation, side, here, i.operands[side].slots))
-        for side, (send, (_, add)) in enumerate(zip(_sends(i.operation), operands, strict=False))
+        for side, (send, (_, add)) in enumerate(zip(sends, operands, strict=False))
         if send is not None and add is not None
     ]
 
@@ -686,10 +691,11 @@ def _sender(
     return go
 
 
-def _operand(self: _Lanes, operands: Operands) -> tuple[Callable[[], Any], Any]:
-    """What reads an operand of an operation, and what adds to its error."""
+def _operand(self: _Lanes, operands: Operands, sends: bool = True) -> tuple[Callable[[], Any], Any]:
+    """What reads an operand of an operation, and what adds to its error, if anything is sent."""
     if not operands.once:
-        return _reader(self.values, operands.slots), self.adder(operands.slots)
+        adder = self.adder(operands.slots) if sends else None
+        return _reader(self.values, operands.slots), adder
     read, add = self.constant(operands.slots, None)
     column = read()[:, None]  # it stays the same array, whose numbers change
     if add is None:
