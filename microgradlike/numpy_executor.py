@@ -37,7 +37,7 @@ from microgradlike.program import (
 )
 from microgradlike.rewriting import ARITY, SENDS
 from microgradlike.rows import INPUTS, PARAMETERS
-from microgradlike.tape import CODES, NAMES, row_of
+from microgradlike.tape import CODES, NAMES, SHARE, row_of
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 Action: TypeAlias = Callable[[], None]
@@ -716,7 +716,8 @@ def going_back(i: Singles, mode: int, wants: Any, once_wants: Any) -> tuple[Any,
     found = []
     for side, (once, slots) in enumerate(i.operands):
         wanted = numpy.where(once, once_wants[slots * once], wants[slots * ~once]) != 0
-        wanted &= (ARITY[i.operations] > side) & ((i.operations != CODES["keep"]) | (side == 1))
+        wanted &= ARITY[i.operations] > side
+        wanted &= i.operations != CODES["keep" if side == 0 else SHARE]  # what sends to one side
         found.append(numpy.flatnonzero(sends & wanted))
     places = numpy.concatenate(found)
     sides = numpy.repeat([0, 1], list(map(len, found)))
