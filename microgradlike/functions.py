@@ -378,7 +378,8 @@ _UNARY = (reciprocal, square, deg2rad, rad2deg, sinc, silu, gelu, leaky_relu, el
 _OTHERS = (where, round, sum, prod, mean, dot, logsumexp, softmax)
 
 FUNCTIONS |= {function.__name__: function for function in _UNARY + _OTHERS}
-FUNCTIONS |= {"radians": radians, "degrees": degrees}
+FUNCTIONS |= {"radians": radians, "degrees": degrees, "rint": round}
+rint = round
 if not TYPE_CHECKING:  # a type checker cannot compute a list of names, and needs none here
     # Without Python's own: ``import *`` must not put another ``sum`` or ``round`` in their place.
     __all__ = sorted(name for name in FUNCTIONS if not hasattr(builtins, name))

@@ -32,11 +32,16 @@ INSIDE: dict[str, Callable[..., bool]] = {
     "acosh": lambda x: x > 1.1,
     "tan": lambda x: abs(math.cos(x)) > 0.1,
     **dict.fromkeys(("cbrt", "reciprocal", "abs", "sign", "relu", "sinc"), lambda x: abs(x) > 0.1),
-    **dict.fromkeys(("floor", "ceil"), lambda x: abs(x - round(x)) > 0.01),
+    **dict.fromkeys(("floor", "ceil", "trunc"), lambda x: abs(x - round(x)) > 0.01),
     "round": lambda x: abs(x - math.floor(x) - 0.5) > 0.01,
     "pow": lambda x, y: x > 0.1 and abs(y) < 4,
     "truediv": lambda x, y: abs(y) > 0.1,
-    "mod": lambda x, y: abs(y) > 0.1 and abs(x / y - round(x / y)) > 0.01,
+    **dict.fromkeys(
+        ("mod", "floordiv"), lambda x, y: abs(y) > 0.1 and abs(x / y - round(x / y)) > 0.01
+    ),
+    "round_to": lambda x, y: (
+        abs(y - round(y)) > 0.01 and abs(y) < 3 and abs(x * 10 ** int(y) % 1 - 0.5) > 0.01
+    ),
     **dict.fromkeys(("maximum", "minimum"), lambda x, y: abs(x - y) > 0.01),
     **dict.fromkeys(("leaky_relu", "elu"), lambda x, y: abs(x) > 0.01),
     "hypot": lambda x, y: math.hypot(x, y) > 0.1,
