@@ -974,7 +974,12 @@ def _is_users(found: Any) -> bool:
 
 def _is_large(found: Any, most: int) -> bool:
     parameters = getattr(found, "parameters", None)
-    return callable(parameters) and len(list(parameters())) > most
+    if not callable(parameters):
+        return False
+    try:
+        return len(list(parameters())) > most
+    except Exception:  # it is something else that has this name
+        return False
 
 
 def _names(f: Any) -> set[str]:
