@@ -197,7 +197,7 @@ def check(program: Program, rows: int, special: bool = False) -> None:
     for executor in EXECUTORS:
         with on(executor):
             found = Found(program, columns, target, bent=not special, checked=not special)
-                compare(found, expected)
+            compare(found, expected)
 
 
 def main(count: int, seed: int) -> None:
