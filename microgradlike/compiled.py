@@ -28,7 +28,7 @@ import numpy.typing
 from microgradlike.calculus import grad, traced_tangents
 from microgradlike.engine import Value, is_detecting, is_recording, is_traced
 from microgradlike.functions import dot
-from microgradlike.inputs import describe, function, number
+from microgradlike.inputs import describe, function
 from microgradlike.reach import Own
 from microgradlike.rows import CHUNK, FLOAT, INPUTS, PARAMETERS, Arguments, How, floats
 from microgradlike.spot_check import (
@@ -237,12 +237,7 @@ class Compiled:
                 "nobody but this compiled function has one of its parameters any more, so it was "
                 "replaced by another Value; change parameters by p.data = ..., or call retrace()"
             )
-        try:
-            return numpy.frombuffer(array("d", [parameter.data for parameter in self._parameters]))
-        except (TypeError, OverflowError):
-            for place, parameter in enumerate(self._parameters):
-                number(parameter.data, f"the data of parameter {place}")
-            raise
+        return numpy.frombuffer(array("d", [parameter.data for parameter in self._parameters]))
 
     def assign(self, theta: Any) -> None:
         """Give all parameters the numbers of an array such as ``theta()``.
