@@ -143,6 +143,7 @@ def rint(x: float) -> float:
 def round_to(x: float, y: float) -> float:
     if not abs(y) < inf:  # to all digits, to none, or to nobody knows how many
         return x if y == inf else 0.0 * x if y == -inf else nan
+    y = max(-400.0, min(y, 1100.0))  # no float has a digit beyond, and a fraction need not look
     try:
         return round(x, int(y))
     except OverflowError:  # beyond the largest float
