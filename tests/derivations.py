@@ -225,7 +225,7 @@ OPERATORS: Mapping[str, Derivation] = {
     "round_to": D(
         lambda x, y: mp.nint(x * 10 ** int(y)) / mp.mpf(10) ** int(y),
         (zero, zero),
-        (within(-50, 50), lambda draw: draw.randrange(1, 4) + 0.5),
+        (within(-0.5, 0.5), lambda draw: draw.randrange(1, 3) + 0.5),
         avoid=lambda x, y: near_whole(x * 10 ** int(y) + 0.5),
     ),
 }

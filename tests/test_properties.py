@@ -81,10 +81,10 @@ def run(program: Sequence[Step], inputs: Sequence[Value]) -> tuple[Value, list[S
     for name, operands, constant in program:
         places = tuple(None if place is None else place % len(nodes) for place in operands)
         given = [constant if place is None else nodes[place] for place in places]
-        floats = [float(v) for v in given]
+        floats = [float(v.detach()) if isinstance(v, Value) else v for v in given]
         if INSIDE.get(name, anywhere)(*floats) and not HANDS[name].avoid(*floats):
             out = FUNCTIONS[name](*given)
-            if abs(out.data) < BOUND:
+            if abs(out) < BOUND:
                 nodes.append(out)
                 taken.append(Step(name, places, constant))
     return FUNCTIONS["sum"](nodes), taken
