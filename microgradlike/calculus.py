@@ -144,6 +144,10 @@ def _on_values(slope: str) -> Callable[..., Any]:
 # ---- The same on a tape: a compiled function may ask for gradients -----------------------------
 
 
+#: What passes the error only under its left operand, a condition.
+_KEEPS = ("keep", "reach")
+
+
 class _Recorded:
     """What a tape has so far: who passes errors to whom, and slopes, written on the same tape."""
 
@@ -156,7 +160,7 @@ class _Recorded:
         """The places and nodes of the operands that the error can pass to."""
         name = NAMES[self.code[node]]
         row = row_of(name)[0]
-        if name == "keep":
+        if name in _KEEPS:
             found: tuple[tuple[int, int], ...] = ((1, self.right[node]),)
         elif row is None:
             return ()
@@ -165,23 +169,35 @@ class _Recorded:
             found = tuple(pair for pair in found if row.slopes[pair[0]] != "0")
         return tuple((place, operand) for place, operand in found if operand >= 0)
 
-    def branch(self, node: int) -> Condition | None:
-        """The condition of a node that keeps its operand only where that holds; else None."""
-        if NAMES[self.code[node]] != "keep":
-            return None
-        condition = self.left[node]
-        return Condition(self.tape, condition, bool(self.numbers[condition]))
+    def passes(self, node: int, place: int) -> Any:
+        """Where a node lets the error pass to an operand: a condition; or always, or never."""
+        name = NAMES[self.code[node]]
+        if name in _KEEPS:
+            condition = self.left[node]
+            return Condition(self.tape, condition, bool(self.numbers[condition]))
+        row, tie = row_of(name)
+        assert row is not None
+        passes = ops.passes(row.slopes[place], tie)
+        return passes == "True" or self._evaluated(passes, node)
 
     def sent(self, node: int, place: int, error: Any) -> Any:
         """What a node sends an operand of this error: a Value, or a number."""
+        name = NAMES[self.code[node]]
+        if name in _KEEPS:
+            return self.passes(node, place).kept(error, by=name)
+        row, tie = row_of(name)
+        assert row is not None
+        slope = row.slopes[place]
+        if type(error) is Traced or error != 1:  # a plain 1 changes nothing
+            slope = ops.sent(slope, tie)
+        return self._evaluated(slope, node, error)
+
+    def _evaluated(self, formula: str, node: int, error: Any = None) -> Any:
         row, tie = row_of(NAMES[self.code[node]])
         assert row is not None
         x = self._operand(self.left[node])
         y = self._operand(self.right[node]) if len(row.slopes) == 2 else 0.0
-        slope = row.slopes[place]
-        if type(error) is Traced or error != 1:  # a plain 1 changes nothing
-            slope = ops.sent(slope, tie)
-        return _on_traced(slope)(x, y, self._operand(node), tie, error)
+        return _on_traced(formula)(x, y, self._operand(node), tie, error)
 
     def _operand(self, node: int) -> Any:
         if node < 0:
@@ -192,7 +208,8 @@ class _Recorded:
 def traced_gradients(out: Traced, inputs: Sequence[Any]) -> list[Value]:
     """The derivatives of a traced Value by traced inputs, written on the same tape.
 
-    What the error reaches only under a condition, within a branch of ``where``, is kept only there.
+    What the error reaches only under a condition, within a branch of ``where`` or behind a slope
+    that lets it pass only there, is kept only there.
     """
     recorded = _Recorded(out.tape)
     # On the inputs, on a way that the error can take. What was before them was perhaps long.
@@ -206,19 +223,17 @@ def traced_gradients(out: Traced, inputs: Sequence[Any]) -> list[Value]:
     for node in range(out.node, first - 1, -1):
         if node not in upstream or node not in depends:
             continue
-        error, here, branch = upstream[node], reach[node], recorded.branch(node)
+        error, here = upstream[node], reach[node]
         for place, parent in recorded.sends_to(node):
             if parent not in depends:
                 continue
-            there, sent = here, error
-            if branch is None:
-                sent = recorded.sent(node, place, error)
-            elif here is None or here.node == branch.node:
-                there = branch
-            else:
-                there = here & branch
-            if there is not None:
-                sent = there.kept(sent)
+            opens = recorded.passes(node, place)
+            if opens is False:
+                continue
+            sent = recorded.sent(node, place, error)
+            if here is not None:  # elsewhere it is 0, but for infinite slopes
+                sent = here.kept(sent, by="reach")
+            there = here if opens is True else opens if here is None else here & opens
             if parent in upstream:
                 upstream[parent] = upstream[parent] + sent
                 reach[parent] = _either(reach[parent], there)
@@ -237,14 +252,12 @@ def traced_tangents(outs: Sequence[Any], inputs: Sequence[Traced]) -> list[Value
     recorded = _Recorded(inputs[0].tape)
     tangents: dict[int, dict[int, Any]] = {v.node: {k: 1.0} for k, v in enumerate(inputs)}
     for node in range(last + 1):
-        branch, found = recorded.branch(node), tangents.get(node, {})
+        found = tangents.get(node, {})
         for place, operand in recorded.sends_to(node):
             if operand not in tangents:
                 continue
             for k, tangent in tangents[operand].items():
-                moved = (
-                    recorded.sent(node, place, tangent) if branch is None else branch.kept(tangent)
-                )
+                moved = recorded.sent(node, place, tangent)
                 found[k] = found[k] + moved if k in found else moved
         if found:
             tangents[node] = found
@@ -257,7 +270,7 @@ def _as_values(found: Iterable[Any]) -> list[Value]:
 
 
 def _either(a: Condition | None, b: Condition | None) -> Condition | None:
-    if a is None or b is None or a.opposite().node == b.node:
+    if a is None or b is None or a.is_opposite(b):
         return None
     return a if a.node == b.node else a | b
 
@@ -297,9 +310,11 @@ def _on_traced(slope: str) -> Callable[..., Any]:
 
 
 def _where(condition: Any, x: Any, y: Any) -> Any:
-    if isinstance(condition, Condition):
-        return functions.where(condition, x, y)
-    return x if condition else y
+    if not isinstance(condition, Condition):
+        return x if condition else y
+    if isinstance(x, bool):  # what is chosen is a truth value
+        return condition | y if x else condition.opposite() & y
+    return functions.where(condition, x, y)
 
 
 def _and(a: Any, b: Any) -> Any:

@@ -177,8 +177,8 @@ def _size(tape: Tape, node: int, name: str, sizes: dict[int, int]) -> int:
         return tape.append("abs", tape.append("truediv", _size_of(tape, left, sizes), right))
     if name in _PASSES:
         return _size_of(tape, left, sizes)
-    if name == "keep":
-        return tape.append("keep", left, _size_of(tape, right, sizes))
+    if name in ("keep", "reach"):
+        return tape.append(name, left, _size_of(tape, right, sizes))
     return tape.append("abs", node)
 
 

@@ -299,7 +299,8 @@ class Program:
         watched: the slots of ``once`` and of ``rows`` that are added up in another order than the
             engine's, or multiplied where it squares. If the squares of their numbers have a finite
             sum, so have the products and sums in any order: then no infinity arises on the way.
-            Likewise what logsumexp gives, whose errors are those of the engine where it is finite.
+            Likewise what logsumexp gives, whose errors are those of the engine where it is finite,
+            and what is nothing somewhere, but for 0 times infinity.
         tape: what the graph was made of, ``Graph(tape, tape.outputs)`` where those are the outputs.
     """
 
@@ -568,9 +569,21 @@ class _Builder:
             numpy.array(self.constants),
             graph.left[inputs].tolist(),
             [(bool(self.stage[node] < ROWS), int(self.slot[node])) for node in graph.outputs],
-            _watched(once, rows) if not graph.as_written else (_NONE, _NONE),
+            self._watched(once, rows) if not graph.as_written else (_NONE, _NONE),
             graph.tape,
         )
+
+    def _watched(self, once: Stage, rows: Stage) -> tuple[Slots, Slots]:
+        """See ``Program``."""
+        graph, found = self.graph, _watched(once, rows)
+        nodes = graph.nothing
+        gone = nodes[self.role[nodes] == GONE]  # a product within a sum: its factors
+        nodes = numpy.concatenate([nodes, graph.left[gone], graph.right[gone]])
+        nodes = nodes[self.slot[nodes] >= 0]
+        for here, of_rows in zip(found, (False, True), strict=True):
+            here[self.slot[nodes[(self.stage[nodes] == ROWS) == of_rows]]] = True
+        of_once, of_rows = (numpy.flatnonzero(x).astype(numpy.int32) for x in found)
+        return of_once, of_rows
 
     def _place(self, instruction: Instruction) -> None:
         """Weights, biases and other lower operands were nodes; now their slots are known."""
@@ -875,8 +888,8 @@ class _Builder:
         return bias, None if (signs > 0).all() else signs
 
 
-def _watched(once: Stage, rows: Stage) -> tuple[Slots, Slots]:
-    """See ``Program``."""
+def _watched(once: Stage, rows: Stage) -> tuple[Any, Any]:
+    """For each slot of both lists whether an instruction computes with it in another order."""
     found = numpy.zeros(once.slots, bool), numpy.zeros(rows.slots, bool)
     for here, stage in enumerate((once, rows)):
         for i in stage.instructions:
@@ -899,8 +912,7 @@ def _watched(once: Stage, rows: Stage) -> tuple[Slots, Slots]:
                 for lower in (i.weights, i.bias):
                     if lower is not None:
                         found[0][lower] = True
-    of_once, of_rows = (numpy.flatnonzero(x).astype(numpy.int32) for x in found)
-    return of_once, of_rows
+    return found
 
 
 def _is_plain(i: Layer | Sums) -> bool:

@@ -51,7 +51,8 @@ ALWAYS, NEVER = -1, -2
 
 _ARITY = numpy.array(
     [
-        0 if name in LEAVES else 2 if name == "keep" or (name in CONDITIONS and name != "not")
+        0 if name in LEAVES
+        else 2 if name in ("keep", "reach") or (name in CONDITIONS and name != "not")
         else len(row.slopes) if (row := row_of(name)[0]) else 1
         for name in NAMES
     ],
@@ -68,7 +69,7 @@ _ADD, _SUB, _NEG, _MUL = (CODES[name] for name in ("add", "sub", "neg", "mul"))
 _LOGADDEXP = CODES["logaddexp"]
 _POW = CODES[AGAINST_A_NUMBER.format("pow")]
 _DIVIDE, _WHERE = CODES["truediv"], CODES["where"]
-_KEEP, _AND, _OR, _NOT = (CODES[name] for name in ("keep", "and", "or", "not"))
+_KEEP, _REACH, _AND, _OR, _NOT = (CODES[name] for name in ("keep", "reach", "and", "or", "not"))
 
 
 # ---- From a tape to a graph without repetition -------------------------------------------------
@@ -80,7 +81,8 @@ def _merge_equal(
 ) -> Any:
     """For each node the first that computes the same: a table of those seen, by their hash.
 
-    What drops is the same as its operand, the right one of a product with 1 on its left.
+    What drops is the same as its operand: the right one of a product with 1 on its left, and of an
+    error that is kept where it is not 0.
     """
     count = len(op)
     size = 1
@@ -96,7 +98,7 @@ def _merge_equal(
         b = same[right[n]] if arity[op[n]] == 2 else 0
         left[n], right[n] = a, b
         if drops[n]:
-            same[n] = b if op[n] == _MUL and one[a] else a
+            same[n] = b if op[n] == _REACH or (op[n] == _MUL and one[a]) else a
             continue
         low, high = (b, a) if commutes[op[n]] and a > b else (a, b)
         place = int(low) * 40503 + int(high) * 30011 + int(op[n]) * 977
@@ -135,6 +137,7 @@ class Graph:
         constants: the numbers of the first nodes.
         outputs: the nodes of the outputs.
         as_written: whether nothing was, and nothing is to be, written in another way.
+        nothing: the nodes that somewhere are 0, unless they are multiplied by infinities or NaN.
         reach: for each node the condition under which the error reaches it, ``ALWAYS`` or
             ``NEVER``: a branch of ``where`` that was not taken gets none.
 
@@ -168,6 +171,7 @@ class Graph:
             given = op == _PARAMETER
             left[given] += len(tape.numbers)
             op[given] = _INPUT
+            op[op == _REACH] = _KEEP
         square = (op == _POW) & (right < shift) & (not as_written)
         if square.any():  # x ** 2 is x * x, so that sums of squares look alike
             two = numpy.array(tape.constants) == 2.0
@@ -184,7 +188,7 @@ class Graph:
             term[left[linear]] = term[right[linear & (op != _NEG)]] = True
             drops = (op == _MUL) & (one[left] | one[right]) & ~term
             drops |= ((op == _DIVIDE) | (op == _POW)) & one[right]
-            drops |= op == _WHERE
+            drops |= (op == _WHERE) | (op == _REACH)
             same = _merge_equal(op, left, right, _ARITY, _COMMUTES, drops, one)
         ends = same[nodes(numpy.asarray(outputs, numpy.int32))]
         live = numpy.zeros(len(op), bool)
@@ -197,6 +201,9 @@ class Graph:
         self.right = numpy.where(_ARITY[op] == 2, number[right], 0)[live].astype(numpy.int32)
         self.constants = numpy.array(tape.constants, float)[live[:shift]]
         self.outputs = number[ends]
+        reached = numpy.zeros(len(op), bool)
+        reached[right[op == _REACH]] = True
+        self.nothing = number[reached & live]
         self._find_reach(self.outputs[:sending])
         self.stage = numpy.zeros(len(self.op), numpy.int8)
         self.depends = numpy.zeros(len(self.op), numpy.int8)

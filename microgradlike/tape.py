@@ -42,10 +42,13 @@ LEAVES = ("constant", "parameter", "input")
 
 #: Conditions, which are 1 or 0, and what only a tape needs: ``keep`` is its second operand where
 #: its first one holds and else nothing, -0.0, which changes no sum; ``detach`` stops the error.
+#: ``reach`` is as ``keep``, of what is elsewhere 0, or 0 times what is infinite or NaN: so where all
+#: is finite it is its second operand.
 ON_FLOATS: Mapping[str, Callable[[Any, Any], Any]] = {
     **{"lt": operator.lt, "le": operator.le, "eq": operator.eq, "ne": operator.ne},
     **{"and": lambda x, y: x and y, "or": lambda x, y: x or y, "not": lambda x, _: not x},
     **{"keep": lambda x, y: y if x else -0.0, "detach": lambda x, _: x},
+    **{"reach": lambda x, y: y if x else -0.0},
 }
 CONDITIONS, SPECIAL = tuple(ON_FLOATS)[:7], tuple(ON_FLOATS)[7:]
 
@@ -124,6 +127,7 @@ class Tape:
         self._leaves: dict[Value, int] = {}
         self._made: dict[Value, None] = {}
         self._opposites: dict[int, Condition] = {}
+        self._pairs: dict[tuple[str, int, int], Condition] = {}
 
     # ---- Writing ----
 
@@ -404,10 +408,15 @@ class Condition:
             tape._opposites[self.node], tape._opposites[found.node] = found, self
         return found
 
-    def kept(self, x: Any) -> Traced:
+    def is_opposite(self, other: Condition) -> bool:
+        """Whether the other one is known to hold just where this one does not."""
+        opposite = self.tape._opposites.get(self.node)
+        return opposite is not None and opposite.node == other.node
+
+    def kept(self, x: Any, by: str = "keep") -> Traced:
         """``x`` where the condition holds, and nothing elsewhere."""
         node, data = self.tape.operand(x)
-        node = self.tape.append("keep", self.node, node)
+        node = self.tape.append(by, self.node, node)
         return self.tape.traced(node, data if self.number else -0.0)
 
     def value(self) -> Value:
@@ -416,8 +425,11 @@ class Condition:
 
     def _with(self, name: str, other: Any, both: Callable[[Any, Any], Any]) -> Any:
         if isinstance(other, Condition):
-            node = self.tape.append(name, self.node, other.node)
-            return Condition(self.tape, node, bool(both(self.number, other.number)))
+            pairs, key = self.tape._pairs, (name, self.node, other.node)
+            if key not in pairs:
+                node = self.tape.append(*key)
+                pairs[key] = Condition(self.tape, node, bool(both(self.number, other.number)))
+            return pairs[key]
         if isinstance(other, bool | numpy.bool_):
             return self if bool(other) is (name == "and") else bool(other)
         return both(bool(self), other)
@@ -763,9 +775,10 @@ def play(tape: Tape, inputs: Sequence[Any]) -> list[Value]:
                 found.append(ops.on_floats(row.value)(x, *(*y, 0.0)[:1], 0.0, 0.0))
         elif name == "detach":
             found.append(of(left).detach())
-        elif name == "keep":
-            kept = isinstance(of(left), Condition)
-            found.append(of(left).kept(of(right)) if kept else ON_FLOATS[name](of(left), of(right)))
+        elif name in ("keep", "reach"):
+            x, y = of(left), of(right)
+            kept = isinstance(x, Condition)
+            found.append(x.kept(y, by=name) if kept else ON_FLOATS[name](x, y))
         elif name == "not":
             opposite = isinstance(of(left), Condition)
             found.append(of(left).opposite() if opposite else not of(left))
