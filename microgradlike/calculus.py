@@ -121,6 +121,16 @@ def _sweep(
     return [kind(0.0) if error is None else error for error in found]
 
 
+def gradient_graphs(out: Value, inputs: Sequence[Value]) -> list[Value]:
+    """The derivatives of a Value by others, as Values: each is a graph, as that of ``out`` is.
+
+    >>> x = Value(3.0)
+    >>> gradient_graphs(x * x, [x])[0].op
+    'add'
+    """
+    return _sweep(out, inputs, _slopes_as_values, Value)
+
+
 def _slopes_as_values(node: Value) -> Iterator[tuple[int, Value, Any, bool]]:
     """As ``sent_to``, but each local derivative is a Value that remembers its origin."""
     rule = node._rule

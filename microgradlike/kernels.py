@@ -205,6 +205,15 @@ def inner(x: Any, y: Any, count: int) -> float:
     return found
 
 
+@loop(fastmath=False)  # without saying so it is compiled as who calls it
+def times(x: float, y: float) -> float:
+    """A product that is rounded before it is added to something.
+
+    Where two products are added, each is rounded: a*b - c*d is 0 where both are equal.
+    """
+    return x * y
+
+
 @functools.cache
 def kernel(
     function: Callable[..., None], number: str, cache: bool = True, fused: bool = True
@@ -599,14 +608,18 @@ def layer(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, th
         x0, w0 = row(x, lanes), w[j * ins]
         if i[BIAS] >= 0:
             for lane in range(lanes):
-                out[lane] = w0 * x0[lane] + b
+                out[lane] = times(w0, x0[lane]) + b
         else:
             for lane in range(lanes):
                 out[lane] = w0 * x0[lane]
         for k in range(1, ins):
             xk, wk = row(place_of(x, k, lanes), lanes), w[j * ins + k]
-            for lane in range(lanes):
-                out[lane] += wk * xk[lane]
+            if ins == 2 and i[BIAS] < 0:
+                for lane in range(lanes):
+                    out[lane] += times(wk, xk[lane])
+            else:
+                for lane in range(lanes):
+                    out[lane] += wk * xk[lane]
 
 
 def layer_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, theta: Any,
@@ -673,11 +686,11 @@ def sums(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, the
     terms = i[TERMS]
     for j in range(i[OUTS]):
         z = row(place_of(values, i[OUT] + j, lanes), lanes)
-        # What is computed once may be a long sum.
-        if lanes == 1 and i[VALUES + 1] < 0 and i[WEIGHTS] >= 0:
+        in_a_row = lanes == 1 and i[VALUES + 1] < 0 and terms > 2
+        if in_a_row and i[WEIGHTS] >= 0:  # what is computed once may be a long sum
             w = row(place_of(once, i[WEIGHTS] + j * terms, 1), terms)
             z[0] = inner(w, row(place_of(values, i[VALUES] + j * terms, 1), terms), terms)
-        elif lanes == 1 and i[VALUES + 1] < 0:
+        elif in_a_row:
             z[0] = total(row(place_of(values, i[VALUES] + j * terms, 1), terms), terms)
         else:
             for k in range(terms):
@@ -687,6 +700,9 @@ def sums(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, the
                 if k == 0:
                     for lane in range(lanes):
                         z[lane] = w * x[lane]
+                elif terms == 2:
+                    for lane in range(lanes):
+                        z[lane] += times(w, x[lane])
                 else:
                     for lane in range(lanes):
                         z[lane] += w * x[lane]
@@ -729,7 +745,8 @@ def products(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any,
     terms = i[TERMS]
     for j in range(i[OUTS]):
         z = row(place_of(values, i[OUT] + j, lanes), lanes)
-        if lanes == 1 and i[VALUES + 1] < 0 and i[SECOND + 1] < 0 and i[WEIGHTS] < 0:
+        in_a_row = lanes == 1 and i[VALUES + 1] < 0 and i[SECOND + 1] < 0 and terms > 2
+        if in_a_row and i[WEIGHTS] < 0:
             x = row(place_of(values, i[VALUES] + j * terms, 1), terms)
             z[0] = inner(x, row(place_of(values, i[SECOND] + j * terms, 1), terms), terms)
         else:
@@ -741,6 +758,9 @@ def products(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any,
                 if k == 0:
                     for lane in range(lanes):
                         z[lane] = w * x[lane] * y[lane]
+                elif terms == 2:
+                    for lane in range(lanes):
+                        z[lane] += times(w * x[lane], y[lane])
                 else:
                     for lane in range(lanes):
                         z[lane] += w * x[lane] * y[lane]

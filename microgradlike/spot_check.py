@@ -17,7 +17,9 @@ import numpy
 import numpy.typing
 
 from microgradlike import functions
+from microgradlike.calculus import gradient_graphs
 from microgradlike.engine import Value, is_traced, recording, topological_order, traced_on
+from microgradlike.sweep import slopes
 from microgradlike.tape import TracingError
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
@@ -97,11 +99,13 @@ def spot_check(asked: Question, compiled: Answer, digits: float) -> None:
             for other in moved if same else ():
                 if other is not None and other[place] is not None:
                     near |= _within(ours, theirs, other[place])
-            if what == "its value" and same and not near.all():
+            if same and not near.all():
+                sizes = _sizes(asked, what == "its slope")
                 with numpy.errstate(all="ignore"):
-                    lost = ~near & (abs(ours - theirs) <= digits * 1e-3 * _size(asked))
-                if lost.any() and (near | lost).all():
+                    lost = ~near & ~(abs(ours - theirs) > digits * 1e-3 * sizes)
+                if what == "its value" and lost.any() and (near | lost).all():
                     return  # all digits are rounding, and so are those of its slopes
+                near |= lost
             if not near.all():
                 k = int(numpy.flatnonzero(~near)[0])
                 _refuse(asked, _named(asked, what, k, len(ours)), ours[k], theirs[k], same=same)
@@ -187,10 +191,7 @@ def _step(number: float, sign: int, place: int) -> float:
 
 
 def _answer(asked: Question, row: Sequence[Any], leaves: Sequence[Value]) -> Answer | None:
-    result = asked.function(*row)
-    if isinstance(result, numpy.ndarray) and not result.ndim:
-        result = result.item()
-    outs = list(result) if isinstance(result, list | tuple | numpy.ndarray) else [result]
+    outs = _outputs(asked, row)
     if not all(isinstance(out, Value | int | float) for out in outs):
         return None  # a complex number, for one: Values have another answer
     outputs = numpy.array([out.data if isinstance(out, Value) else float(out) for out in outs])
@@ -198,27 +199,48 @@ def _answer(asked: Question, row: Sequence[Any], leaves: Sequence[Value]) -> Ans
         return Answer(outputs, None)
     for leaf in leaves:
         leaf.grad = 0.0
-    # In one pass, as the rows are: infinite errors of two outputs may never have been added up.
-    pairs = zip(outs, asked.weights, strict=True)
-    weighted = [out * float(weight) for out, weight in pairs if weight and isinstance(out, Value)]
-    if weighted:
-        functions.sum(weighted).backward()
+    if (total := _weighted(outs, asked.weights)) is not None:
+        total.backward()
     return Answer(outputs, numpy.array([leaf.grad for leaf in leaves]))
 
 
-def _size(asked: Question) -> float:
-    """How large the numbers are that add up to the outputs: how far their rounding can carry."""
+def _outputs(asked: Question, row: Sequence[Any]) -> list[Any]:
+    result = asked.function(*row)
+    if isinstance(result, numpy.ndarray) and not result.ndim:
+        result = result.item()
+    return list(result) if isinstance(result, list | tuple | numpy.ndarray) else [result]
+
+
+def _weighted(outs: Sequence[Any], weights: Any) -> Value | None:
+    """The weighted sum of the outputs; None if it is a constant."""
+    # In one pass, as the rows are: infinite errors of two outputs may never have been added up.
+    pairs = zip(outs, weights, strict=True)
+    weighted = [out * float(weight) for out, weight in pairs if weight and isinstance(out, Value)]
+    return functions.sum(weighted) if weighted else None
+
+
+def _sizes(asked: Question, of_slopes: bool) -> Any:
+    """How far the rounding of what went into the outputs, or into their slopes, can carry."""
     places, leaves = iter(range(sys.maxsize)), list[Value]()
     try:
-        result = asked.function(*(_given(part, True, 0, leaves, places) for part in asked.row))
-    except Exception:  # it cannot do with Values
+        outs = _outputs(asked, [_given(part, True, 0, leaves, places) for part in asked.row])
+        if of_slopes and (total := _weighted(outs, asked.weights)) is not None:
+            outs = gradient_graphs(total, leaves if asked.by_inputs else asked.parameters)
+    except Exception:  # it cannot do with Values, or nobody knows how its slopes change
         return 0.0
-    size = 0.0
-    for out in result if isinstance(result, list | tuple | numpy.ndarray) else [result]:
-        if isinstance(out, Value):
-            out.backward()
-            size += sum(abs(node.data * node.grad) for node in topological_order(out))
-    return size
+    return numpy.array([_size(out) if isinstance(out, Value) else 0.0 for out in outs])
+
+
+def _size(root: Value) -> float:
+    """What rounding by all of each number would change: relative to it rounding is tiny."""
+    sizes: dict[Value, float] = {}
+    for node in topological_order(root):
+        own = [abs(node.data)]
+        if node.op in ("add", "sub"):  # they may be added up in another order
+            own += [abs(float(operand)) for operand in node.operands]
+        brought = (abs(slope) * sizes[v] for v, slope in slopes(node) if v in sizes)
+        sizes[node] = max(own) + sum(brought)
+    return sizes.get(root, 0.0)
 
 
 # ---- Comparing ---------------------------------------------------------------------------------
