@@ -102,7 +102,8 @@ def spot_check(asked: Question, compiled: Answer, digits: float) -> None:
             if same and not near.all():
                 sizes = _sizes(asked, what == "its slope")
                 with numpy.errstate(all="ignore"):
-                    lost = ~near & ~(abs(ours - theirs) > digits * 1e-3 * sizes)
+                    lost = (abs(ours - theirs) <= digits * 1e-3 * sizes) | ~numpy.isfinite(sizes)
+                    lost &= ~near
                 if what == "its value" and lost.any() and (near | lost).all():
                     return  # all digits are rounding, and so are those of its slopes
                 near |= lost
@@ -248,7 +249,8 @@ def _size(root: Value) -> float:
 
 def _close(ours: Any, theirs: Any, digits: float) -> Any:
     with numpy.errstate(all="ignore"):
-        near = abs(ours - theirs) <= digits * numpy.maximum(abs(ours), abs(theirs))
+        far = abs(ours - theirs)
+        near = (far <= digits * numpy.maximum(abs(ours), abs(theirs))) & numpy.isfinite(far)
         near |= (ours == theirs) | (numpy.isnan(ours) & numpy.isnan(theirs))
         if digits > 1e-6:  # float32 ends earlier
             near |= ~(abs(ours) < 1e37) | ~(abs(theirs) < 1e37) | (abs(ours - theirs) < 1e-37)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy
 import pytest
 
-from microgradlike import Compiled, Value, compile, grad
+from microgradlike import Compiled, Value, compile, functions, grad
 from tests.executors import only_numpy, without_numba
 from tests.programs import Program, agree, error_bound, flat
 
@@ -37,10 +37,8 @@ class Found:
         second: value and gradient at the program's second parameters.
     """
 
-    def __init__(
-        self, program: Program, columns: Any, target: Any, bent: bool, checked: bool = True
-    ) -> None:
-        c = compile(program, check=checked)
+    def __init__(self, program: Program, columns: Any, target: Any, bent: bool) -> None:
+        c = compile(program)
         for parameter in program.parameters:
             parameter.grad = 0.0
         self.second: tuple[float, Array] | None = None
@@ -104,7 +102,8 @@ class Expected:
                 self.slopes[-1].append(slopes)
                 for i in range(len(slopes) if bent else 0):
                     again = grad(lambda *v, i=i, f=output: flat(grad(f)(*v))[i])
-                    self.bent[-1].append(flat(again(*inputs)))
+                    with logsumexp_as_compiled():
+                        self.bent[-1].append(flat(again(*inputs)))
             if program.outputs == 1:
                 add(self.gradient, by_parameters(program, x, y))
                 with second_parameters(program):
@@ -122,6 +121,18 @@ class Expected:
                 of(*map(kind, flat(program.row(x, y, float)))) for kind in (numpy.array, Value)
             )
             assert all(map(close, flat(ours), flat(theirs))), (ours, theirs)
+
+
+@contextmanager
+def logsumexp_as_compiled() -> Iterator[None]:
+    """The engine's is made of exp and log; compiled it is a tree of ``logaddexp``.
+
+    Their second derivatives are the same numbers, but of an infinite error one is infinity less
+    infinity where the other one is infinite.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(functions, "logsumexp", lambda v: functions._tree(functions.logaddexp, v))
+        yield
 
 
 def add(sums: tuple[Array, Array], numbers: list[Any]) -> None:
@@ -187,17 +198,17 @@ def on(executor: str) -> Iterator[None]:
         yield
 
 
-def check(program: Program, rows: int, special: bool = False) -> None:
-    """Values, Jacobians, Hessians and gradients agree with the engine's, with numba and without."""
+def check(program: Program, rows: int, special: bool = False, bent: bool = False) -> None:
+    """Values, Jacobians and gradients agree with the engine's, with numba and without.
+
+    So do Hessians: at special points those of every fifth program, or if they are asked for.
+    """
     columns, target = program.examples(rows, special)
-    # Second derivatives at special points still differ where an infinite slope stands behind what
-    # is flat, and the spot check can take rounding at 1e308 for a fault: `python -m
-    # tests.random_programs` shows where.
-    expected = Expected(program, columns, target, bent=not special)
+    bent = bent or not special or program.seed % 5 == 0
+    expected = Expected(program, columns, target, bent)
     for executor in EXECUTORS:
         with on(executor):
-            found = Found(program, columns, target, bent=not special, checked=not special)
-            compare(found, expected)
+            compare(Found(program, columns, target, bent), expected)
 
 
 def main(count: int, seed: int) -> None:

@@ -27,6 +27,7 @@ from microgradlike.functions import (
     sign,
     softmax,
     sqrt,
+    where,
 )
 
 inf, nan = math.inf, math.nan
@@ -129,6 +130,88 @@ def test_A2_hessian() -> None:
     mixed = compile(lambda x, y: sqrt(maximum(x, y) - 2) + x * y)
     assert same(mixed.jacobian([1.0], [2.0])[0, 0], (2.0, inf))
     assert same(mixed.hessian([1.0], [3.0])[0], [[0.0, 1.0], [1.0, -0.25]])
+
+
+# A steep operation stands before what is flat, so that 0 * inf lurks in each derivative.
+BENT: dict[str, tuple[Function, float]] = {
+    "not chosen": (lambda x: maximum(log(x), -1.0), 0.0),
+    "number on the left": (lambda x: minimum(3, 1 / x), 0.0),
+    "shut": (lambda x: relu(-sqrt(x)), 0.0),
+    "shut, and multiplied": (lambda x: 3 * relu(2 * log(x) - 1) ** 2, 0.0),
+    "clipped": (lambda x: clip(log(x), -1, 1), 0.0),
+    "clipped twice": (lambda x: clip(relu(log(x)) - 2, -1, 1), 0.0),
+    "hypot at the origin": (lambda x: hypot(sqrt(x), 0.0), 0.0),
+    "atan2 at the origin": (lambda x: atan2(sqrt(x), sqrt(x)), 0.0),
+    "floor": (lambda x: floor(sqrt(x)), 0.0),
+    "exponent 0": (lambda x: log(x) ** 0, 0.0),
+    "learned leak": (lambda x: leaky_relu(x + 1, log(x)), 0.0),
+    "two ways": (lambda x: maximum(log(x), -1.0) + relu(log(x) - 2) * relu(log(x)), 0.0),
+    "within a branch": (lambda x: where(x < 1, relu(log(x)), sqrt(x - 1)), 0.0),
+    "in an angle": (lambda x: relu(acos(x) - 4), 1.0),
+    "and a branch": (lambda x: relu(where(x > 1, x, log(x))), 0.0),
+    "before and behind": (lambda x: sqrt(relu(log(x))), 0.0),
+}
+bent = pytest.mark.parametrize(("f", "x"), BENT.values(), ids=BENT)
+
+
+@pytest.mark.usefixtures("executor")
+@bent
+def test_A2_second_derivatives(f: Function, x: float) -> None:
+    linear = grad(f)(x)  # of a learned leak the operand beside it
+    assert math.isfinite(linear)
+    assert grad(grad(f))(x) == 0
+    assert grad(grad(grad(f)))(x) == 0
+    c = compile(f)
+    rows = [x, 0.75, x]
+    assert same(c.jacobian(rows)[[0, 2]], linear)
+    assert same(c.hessian(rows)[[0, 2]], 0.0)
+    assert same(c.hvp(rows, v=[[2.0]] * 3)[[0, 2]], 0.0)
+    assert same(c.hessian(rows)[1], grad(grad(f))(0.75))
+
+
+@pytest.mark.usefixtures("executor")
+@bent
+def test_A2_a_gradient_within_a_compiled_function(f: Function, x: float) -> None:
+    first, w = compile(lambda x: grad(f)(x)), Value(x)
+    assert same(first([x, 0.75]), [grad(f)(x), grad(f)(0.75)])
+    assert same(first.jacobian([x])[0], 0.0)
+    assert same(first.hessian([x])[0], 0.0)
+    assert same(compile(lambda x: grad(grad(f))(x))([x, 0.75]), [0.0, grad(grad(f))(0.75)])
+    of_parameter = compile(lambda x: x * grad(f)(w) ** 2)
+    of_parameter.sum([1.0, 2.0]).backward()
+    assert w.grad == 0
+
+
+@pytest.mark.usefixtures("executor")
+@flat
+def test_A2_the_hessian_is_that_of_the_engine(
+    f: Function, point: tuple[float, ...], slopes: tuple[float, ...]
+) -> None:
+    def row(*inputs: Any) -> list[Any]:
+        found = grad(f)(*inputs)
+        return list(found) if isinstance(found, tuple) else [found]
+
+    expected = [
+        grad(lambda *inputs, k=k: row(*inputs)[k])(*point) for k in range(len(point))
+    ]
+    found = compile(f).hessian(*[[v] for v in point])[0]
+    assert same(found.ravel(), numpy.ravel(expected))
+
+
+@pytest.mark.usefixtures("executor")
+def test_A2_a_network_that_is_shut() -> None:
+    weights = [[Value(0.3 * i - 0.2 * j + 0.05) for j in range(3)] for i in range(4)]
+
+    def f(x: Any) -> Any:
+        steep = [log(v) for v in x]
+        hidden = [relu(sum(w * v for w, v in zip(row, steep, strict=True))) for row in weights]
+        return sum(hidden) ** 2
+
+    rows = [[0.5, 2.0, 3.0], [0.0, 2.0, 3.0], [1.5, 0.0, 0.0]]
+    found = compile(f).hessian(rows)
+    for row, ours in zip(rows, found, strict=True):
+        theirs = [grad(lambda x, k=k: grad(f)(x)[k])(row) for k in range(3)]
+        assert same(ours, theirs)
 
 
 @pytest.mark.parametrize(("f", "x"), MULTIPLIED.values(), ids=MULTIPLIED)

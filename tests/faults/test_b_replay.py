@@ -415,6 +415,33 @@ def test_B22_too_many_ways_in_one_call_are_told_soon(
     assert len(built) <= 41
 
 
+# ---- Sums of two products ----------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("executor")
+@pytest.mark.parametrize("count", [1, 2, 500])
+@pytest.mark.parametrize("of", ["inputs", "parameters", "both", "once", "a product and a number"])
+def test_B20_two_products_are_added_as_in_the_engine(of: str, count: int) -> None:
+    """Where one of them is not rounded by itself, the root of what is 0 may be that of less."""
+    w, v = Value(0.3), Value(-0.3)
+    of_two: dict[str, Any] = {
+        "inputs": lambda x, y: x * x - y * y,
+        "parameters": lambda x, y: w * x + v * y,
+        "both": lambda x, y: w * x + y * -0.3,
+        "once": lambda x, y: 0 * x + (w * 0.7 + v * 0.7),
+        "a product and a number": lambda x, y: (w * x) * 1.0 - w * 0.7 + 0 * y,
+    }
+    f = of_two[of]
+    rng = numpy.random.default_rng(0)
+    rows = numpy.round(rng.uniform(0, 2, count), 1)
+    rows = numpy.full(count, 0.7) if of == "a product and a number" else rows
+    assert compile(f)(rows, rows).tolist() == [0.0] * count
+    assert compile(lambda x, y: sqrt(f(x, y)))(rows, rows).tolist() == [0.0] * count
+    others = rng.uniform(-2, 2, count)
+    expected = [f(Value(x), Value(y)).data for x, y in zip(rows, others, strict=True)]
+    assert compile(f)(rows, others).tolist() == expected
+
+
 # ---- Gradients within what is compiled ---------------------------------------------------------
 
 POWERS = [lambda x: x**2, lambda x: x**3.0, lambda x: x**1, lambda x: x**4 - x**2, lambda x: x**0]

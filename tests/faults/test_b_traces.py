@@ -19,6 +19,7 @@ from scipy.optimize import minimize
 
 from microgradlike import Value, compile, exp, fit, grad, losses, where
 from microgradlike.nn import Module
+from microgradlike.spot_check import Answer, Question, spot_check
 from microgradlike.tape import TracingError
 
 pytestmark = pytest.mark.usefixtures("executor")
@@ -285,6 +286,27 @@ def test_B3_rounding_is_not_refused(f: Any, rows: list[float]) -> None:
     c = compile(f)
     c(rows)
     c.jacobian(rows)
+
+
+@pytest.mark.parametrize("by_inputs", [False, True])
+@pytest.mark.parametrize(
+    ("f", "point"),
+    [
+        (lambda w, x: w * x - x * w, 0.3),  # what cancels is 0 for all numbers
+        (lambda w, x: w * x * 1e3 + w * x - x * 1e3 * w - x * w, 0.3),
+        (lambda w, x: (w * x - x * w) * exp(w * x), 0.7),
+        (lambda w, x: (w * x) ** 2 - w * w * x * x, 0.7),
+    ],
+)
+def test_B3_slopes_that_are_rounding_alone(f: Any, point: float, by_inputs: bool) -> None:
+    w = Value(point)
+    asked = Question(lambda x: f(w, x), [point], [w], numpy.array([1.0]), by_inputs)
+    value = f(w, Value(point)).data
+    for slope in (0.0, 6.7e-18, -5e-17):
+        spot_check(asked, Answer(numpy.array([value]), numpy.array([slope])), 1e-9)
+    for slope in (1e-8, -0.3, math.nan, math.inf):
+        with pytest.raises(TracingError, match="its slope by"):
+            spot_check(asked, Answer(numpy.array([value]), numpy.array([slope])), 1e-9)
 
 
 # ---- B5: names that are bound to another Value -------------------------------------------------
