@@ -300,7 +300,7 @@ class Program:
             engine's, or multiplied where it squares. If the squares of their numbers have a finite
             sum, so have the products and sums in any order: then no infinity arises on the way.
             Likewise what logsumexp gives, whose errors are those of the engine where it is finite,
-            and what is nothing somewhere, but for 0 times infinity.
+            and the errors that do not arrive everywhere: 0 times infinity is found there.
         tape: what the graph was made of, ``Graph(tape, tape.outputs)`` where those are the outputs.
     """
 
@@ -582,8 +582,8 @@ class _Builder:
         nodes = nodes[self.slot[nodes] >= 0]
         for here, of_rows in zip(found, (False, True), strict=True):
             here[self.slot[nodes[(self.stage[nodes] == ROWS) == of_rows]]] = True
-        of_once, of_rows = (numpy.flatnonzero(x).astype(numpy.int32) for x in found)
-        return of_once, of_rows
+        once_slots, row_slots = (numpy.flatnonzero(x).astype(numpy.int32) for x in found)
+        return once_slots, row_slots
 
     def _place(self, instruction: Instruction) -> None:
         """Weights, biases and other lower operands were nodes; now their slots are known."""

@@ -137,7 +137,8 @@ class Graph:
         constants: the numbers of the first nodes.
         outputs: the nodes of the outputs.
         as_written: whether nothing was, and nothing is to be, written in another way.
-        nothing: the nodes that somewhere are 0, unless they are multiplied by infinities or NaN.
+        nothing: the nodes of errors that do not arrive everywhere (``reach``): elsewhere they are
+            0, unless they are multiplied by infinities or NaN.
         reach: for each node the condition under which the error reaches it, ``ALWAYS`` or
             ``NEVER``: a branch of ``where`` that was not taken gets none.
 

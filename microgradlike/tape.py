@@ -42,8 +42,8 @@ LEAVES = ("constant", "parameter", "input")
 
 #: Conditions, which are 1 or 0, and what only a tape needs: ``keep`` is its second operand where
 #: its first one holds and else nothing, -0.0, which changes no sum; ``detach`` stops the error.
-#: ``reach`` is as ``keep``, of what is elsewhere 0, or 0 times what is infinite or NaN: so where all
-#: is finite it is its second operand.
+#: ``reach`` is as ``keep``, of an error: elsewhere that is 0, or is multiplied by 0. So it is just
+#: its second operand, unless there are infinities or NaN.
 ON_FLOATS: Mapping[str, Callable[[Any, Any], Any]] = {
     **{"lt": operator.lt, "le": operator.le, "eq": operator.eq, "ne": operator.ne},
     **{"and": lambda x, y: x and y, "or": lambda x, y: x or y, "not": lambda x, _: not x},

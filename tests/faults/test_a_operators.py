@@ -191,9 +191,7 @@ def test_A2_the_hessian_is_that_of_the_engine(
         found = grad(f)(*inputs)
         return list(found) if isinstance(found, tuple) else [found]
 
-    expected = [
-        grad(lambda *inputs, k=k: row(*inputs)[k])(*point) for k in range(len(point))
-    ]
+    expected = [grad(lambda *inputs, k=k: row(*inputs)[k])(*point) for k in range(len(point))]
     found = compile(f).hessian(*[[v] for v in point])[0]
     assert same(found.ravel(), numpy.ravel(expected))
 
