@@ -31,14 +31,7 @@ from microgradlike.functions import dot
 from microgradlike.inputs import describe, function
 from microgradlike.reach import Own
 from microgradlike.rows import CHUNK, FLOAT, INPUTS, PARAMETERS, Arguments, How, floats
-from microgradlike.spot_check import (
-    ONE_ROW,
-    TWO_ROWS,
-    Answer,
-    Question,
-    compare_with_trace,
-    spot_check,
-)
+from microgradlike.spot_check import WITH_SLOPES, Answer, Question, spot_check
 from microgradlike.tape import Traced, TracingError, play, trace
 from microgradlike.typeset import counted
 
@@ -651,36 +644,32 @@ class Compiled:
         self, path: Path, theta: Array, arguments: Arguments, rows: Any, mode: int
     ) -> None:
         """Compare a path with the function itself, if that was not done yet for such a run."""
-        done = path.checked.get(mode, 0)
-        if done == 2:
+        left = path.to_check[mode]
+        if not left:
             return
-        nodes, count = len(path.tape.nodes), arguments.rows if rows is None else len(rows)
-        wanted = min(count, 2 if nodes <= TWO_ROWS else 1)
-        if done >= wanted:
-            return
-        digits = 1e-3 if self._how.dtype == "float32" else 1e-9
-        if nodes > ONE_ROW:
-            if not path.checked:
-                found = numpy.empty((1, path.outputs))
-                path.run(theta, path.arguments, None, found)
-                asked = Question(self.function, path.arguments.given(0), [], None, False)
-                if path.traced_at is not None and numpy.array_equal(path.traced_at, theta):
-                    compare_with_trace(asked, found[0], numpy.array(path.tape.results), digits)
-        else:
-            first, last = (0, -1) if rows is None else rows[[0, -1]].tolist()
-            try:
-                for row in (first, last)[done:wanted]:
-                    self._check_row(path, theta, arguments, row, mode, digits)
-            except TracingError:
-                # A plain number may have changed since then: until retrace() it is what it was.
-                if path.call == self._calls or self._does_the_same(path):
-                    raise
-        path.checked[mode] = wanted
+        with_slopes = path.replay.program.size <= WITH_SLOPES
+        ends = (0, arguments.rows - 1) if rows is None else rows[[0, -1]].tolist()
+        # The first row is mostly the one that was traced, so the last one tells more.
+        some = ends[-left:][: arguments.rows if rows is None else len(rows)]
+        dice = random.getstate(), numpy.random.get_state()
+        try:
+            with _holding(self._parameters, theta.tolist()):
+                for row in some:
+                    self._check_row(path, theta, arguments, row, mode, with_slopes)
+        except TracingError:
+            # A plain number may have changed since then: until retrace() it is what it was.
+            if path.call == self._calls or self._does_the_same(path):
+                raise
+        finally:
+            random.setstate(dice[0])
+            numpy.random.set_state(dice[1])
+        # Whatever is asked of a path, it computes the outputs.
+        for kind in (0, mode) if with_slopes else path.to_check:
+            path.to_check[kind] = min(path.to_check[kind], left - len(some))
 
     def _check_row(
-        self, path: Path, theta: Array, arguments: Arguments, row: int, mode: int, digits: float
+        self, path: Path, theta: Array, arguments: Arguments, row: int, mode: int, with_slopes: bool
     ) -> None:
-        row %= arguments.rows
         one = arguments.one(row)
         outputs, slopes = numpy.empty((1, path.outputs)), None
         sending = path.outputs if self._sending is None else self._sending
@@ -694,17 +683,14 @@ class Compiled:
             slopes = path.run(theta, one, None, outputs, weights[None], mode).errors
         else:
             path.run(theta, one, None, outputs)
-        dice = random.getstate(), numpy.random.get_state()
+        if not with_slopes:
+            slopes = None
         asked = Question(
             *(self.function, arguments.given(row), self._parameters),
-            *(weights if mode else None, mode == INPUTS),
+            *(None if slopes is None else weights, mode == INPUTS),
         )
-        try:
-            with _holding(self._parameters, theta.tolist()):
-                spot_check(asked, Answer(outputs[0], slopes), digits)
-        finally:
-            random.setstate(dice[0])
-            numpy.random.set_state(dice[1])
+        digits = 1e-3 if self._how.dtype == "float32" else 1e-9
+        spot_check(asked, Answer(outputs[0], slopes), digits)
 
     def _name_anomaly(self, theta: Array, arguments: Arguments) -> None:
         """Run row after row with the engine, which names the operation that is not finite."""
@@ -741,7 +727,6 @@ class Compiled:
                         self._refuse_paths()
                     known = len(self._parameters)
                     path = self._trace(arguments, int(left[0]), theta)
-                    path.traced_at = now()
                     if theta is not None and len(self._parameters) > known:
                         raise TracingError(
                             f"row {left[0]} takes a branch that uses "
@@ -784,7 +769,6 @@ class Compiled:
             _check_call(self.function, len(columns))
             self._example = arguments.one()
             self._trace(self._example, 0)
-            self._paths[0].traced_at = self.theta()
         self._shapes = shapes
         return arguments
 
@@ -1012,14 +996,20 @@ def _holding(parameters: Sequence[Value], numbers: Sequence[float] | None) -> It
             yield
             return
         before = [parameter.data for parameter in parameters]
-        some = list(zip(parameters, before, strict=True))
         try:
-            for parameter, number in zip(parameters, numbers, strict=False):
-                parameter.data = number
+            _write(parameters, numbers)
             yield
         finally:
-            for parameter, number in some:
-                parameter.data = number
+            _write(parameters, before)
+
+
+def _write(parameters: Sequence[Value], numbers: Sequence[float]) -> None:
+    """Give numbers to the first parameters, unless they have them."""
+    some = parameters[: len(numbers)]
+    now = array("d", [parameter.data for parameter in some])
+    if now.tobytes() != array("d", numbers).tobytes():  # where -0.0 is not 0.0
+        for parameter, number in zip(some, numbers, strict=False):
+            parameter.data = number
 
 
 def _check_call(f: Callable[..., Any], count: int) -> None:

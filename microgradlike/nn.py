@@ -168,6 +168,8 @@ def _walk(module: Module) -> Iterator[tuple[str, Any]]:
         if id(part) not in seen:
             seen[id(part)] = part
             yield name, part
+            if isinstance(part, Value):
+                continue
             prefix = f"{name}." if name else ""
             waiting += [(f"{prefix}{key}", inner) for key, inner in reversed(_parts(part))]
 

@@ -18,7 +18,8 @@ from microgradlike.exact import Exact, Some, near_ties
 from microgradlike.numpy_executor import NumpyExecutor, Ran, is_small
 from microgradlike.program import Program, build
 from microgradlike.rewriting import Graph
-from microgradlike.rows import PARAMETERS, Arguments, Columns, Rows
+from microgradlike.rows import INPUTS, PARAMETERS, Arguments, Columns, Rows
+from microgradlike.spot_check import TWO_ROWS
 from microgradlike.tape import CODES, Tape
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
@@ -129,8 +130,9 @@ class Path:
         self._written: dict[int, Exact] = {}
         self.taken = 0  # in which call a row has last taken it
         self.call = 0  # the call of the compiled function in which it was met
-        self.traced_at: Any = None  # the numbers of the parameters then
-        self.checked: dict[int, int] = {}  # for each kind of run, how many rows were compared
+        # For each kind of run, how many rows are still to be compared with the function itself.
+        rows = 2 if len(tape.nodes) <= TWO_ROWS else 1
+        self.to_check = dict.fromkeys((0, PARAMETERS, INPUTS), rows)
 
     def parameters(self) -> Iterator[Value]:
         """Those that the path uses; the ones of a matrix in a row."""

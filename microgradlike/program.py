@@ -313,6 +313,11 @@ class Program:
     watched: tuple[Slots, Slots]
     tape: Tape
 
+    @property
+    def size(self) -> int:
+        """How many numbers it holds for a row beside the parameters; of a dot product it is one."""
+        return self.rows.slots + self.once.slots - len(self.parameters)
+
 
 # ---- A program that is not to go back ----------------------------------------------------------
 

@@ -120,7 +120,6 @@ class Tape:
         self.single = True
         self.numbers: list[float] = []
         self.found: list[float] = []
-        self.results: list[float] = []
         self.refused: TracingError | None = None
         self.follow = follow or {}
         self._constants: dict[float | str, int] = {}
@@ -738,7 +737,7 @@ def trace(
                 "a function to be compiled returns a Value or a list of Values, but this one "
                 f"returned {_returned(wrong)}"
             )
-        tape.outputs, tape.results = map(list, zip(*map(tape.operand, outputs), strict=True))
+        tape.outputs = [tape.operand(out)[0] for out in outputs]
         del result, outputs  # what the function has kept of its own Values is found out now
         tape.close()
     return tape

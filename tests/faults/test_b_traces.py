@@ -17,8 +17,8 @@ import numpy
 import pytest
 from scipy.optimize import minimize
 
-from microgradlike import Value, compile, exp, fit, grad, losses, where
-from microgradlike.nn import Module
+from microgradlike import Value, compile, exp, fit, grad, losses, sin, where
+from microgradlike.nn import MLP, Module
 from microgradlike.spot_check import Answer, Question, spot_check
 from microgradlike.tape import TracingError
 
@@ -264,6 +264,71 @@ def test_B3_the_spot_check_leaves_no_trace() -> None:
     c.value_and_grad([0.5], [0.1, 0.2])
     c.jacobian([0.1, 0.2])
     assert (w.data, w.grad) == (2.0, 7.0)
+
+
+def in_scalars(x: Any, steps: int) -> Any:
+    """Three operations a step, of which no matrices can be made."""
+    for _ in range(steps):
+        x = sin(x) * 0.5 + x
+    return x
+
+
+def test_B3_a_large_function_is_run_itself_too() -> None:
+    w = Value(2.0)
+    c = compile(lambda x: w * in_scalars(x, 4_000))
+    assert c([0.1, 0.2]) == pytest.approx([(w * in_scalars(x, 4_000)).data for x in (0.1, 0.2)])
+    assert c.mean([0.1, 0.2]).item() == pytest.approx(c([0.1, 0.2]).mean())
+    for call in ("__call__", "mean", "jacobian"):
+        c = compile(lambda x: in_scalars(x, 4_000) * (w if hasattr(x, "tape") else w * 0.5))
+        with pytest.raises(TracingError, match=r"its value is .* compiled, and"):
+            getattr(c, call)([0.1, 0.2])
+
+
+def test_B3_slopes_of_a_large_network_are_compared() -> None:
+    net = MLP(64, [200, 1], seed=0)
+    v = Value(3.0)
+    rows = numpy.random.default_rng(0).normal(size=(4, 64))
+
+    def f(x: Any) -> Any:
+        return net(x) * (v if hasattr(x[0], "tape") else v.detach())
+
+    c = compile(f)
+    assert c(rows) == pytest.approx([f(row).data for row in rows.tolist()])
+    with pytest.raises(TracingError, match=r"its slope by parameter .* and 0\.0 when it is run"):
+        c.mean(rows)
+
+
+@pytest.mark.parametrize("steps", [1, 100])
+def test_B3_another_row_than_the_traced_one_is_compared(steps: int) -> None:
+    c = compile(lambda x, y: in_scalars(x, steps) * (5.0 if type(y) is int and y == 2 else 1.0))
+    with pytest.raises(TracingError, match=r"for the row \[0\.3, 2\]"):
+        c([0.1, 0.2, 0.3], numpy.array([0, 1, 2]))
+
+
+@pytest.mark.parametrize(("steps", "runs"), [(1, 2), (100, 1)])
+def test_B3_what_was_compared_is_not_compared_again(steps: int, runs: int) -> None:
+    w, plain = Value(2.0), []
+
+    def f(x: Any) -> Any:
+        if not hasattr(x, "tape"):
+            plain.append(x)
+        return w * in_scalars(x, steps)
+
+    c = compile(f)
+    c.mean([0.1, 0.2, 0.3])
+    assert len(plain) == runs
+    c([0.4, 0.5])
+    c.mean([0.4])
+    assert len(plain) == runs
+    plain.clear()
+    c.jacobian([0.1, 0.2, 0.3])
+    assert len(plain) == runs
+    plain.clear()
+    c = compile(f)
+    c([0.1])  # the second row is compared as soon as there is one
+    c([0.1, 0.2])
+    c([0.1, 0.2, 0.3])
+    assert len(plain) == runs
 
 
 @pytest.mark.parametrize(
