@@ -15,10 +15,8 @@ import pickle
 import random
 import sys
 import threading
-import types
 from array import array
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
@@ -29,11 +27,11 @@ from microgradlike.calculus import grad, traced_tangents
 from microgradlike.engine import Value, is_detecting, is_recording, is_traced
 from microgradlike.functions import dot
 from microgradlike.inputs import describe, function
-from microgradlike.reach import Own
 from microgradlike.rows import CHUNK, FLOAT, INPUTS, PARAMETERS, Arguments, How, floats
 from microgradlike.spot_check import WITH_SLOPES, Answer, Question, spot_check
 from microgradlike.tape import Traced, TracingError, play, trace
 from microgradlike.typeset import counted
+from microgradlike.watch import Watch, within_reach
 
 if TYPE_CHECKING:
     from microgradlike.numpy_executor import Ran
@@ -136,7 +134,6 @@ class Compiled:
         self._single = True
         self._derived: dict[str, Compiled] = {}
         self._held: list[int] = []  # how many references of ours each parameter has
-        self._named: dict[str, tuple[Callable[[], Any], Value]] = {}
         self._calls = 0
 
     def __reduce__(self) -> Any:
@@ -217,14 +214,9 @@ class Compiled:
             ValueError: nobody else has one of them any more: it was made anew.
         """
         self._known()
+        self._check_reach()
         if not self._parameters:
             return _NONE
-        for name, (read, expected) in self._named.items():
-            if read() is not expected:
-                raise ValueError(
-                    f"{name.partition('[')[0]!r} is another Value than when the function was "
-                    "traced; change parameters by p.data = ..., or call retrace()"
-                )
         if any(map(operator.le, map(sys.getrefcount, self._parameters), self._held)):
             raise ValueError(
                 "nobody but this compiled function has one of its parameters any more, so it was "
@@ -414,6 +406,7 @@ class Compiled:
         return found[0] if self._single else found
 
     def _derivative(self, name: str, f: Callable[..., Any]) -> Compiled:
+        self.theta()  # a derivative is of the traces, which must be of the function as it is
         found = self._derived.get(name)
         if found is None:
             found = self._derived[name] = Compiled(f, how=self._how, check=False)
@@ -471,7 +464,7 @@ class Compiled:
             self._check_repeats(path)
 
     def _check_repeats(self, path: Path) -> None:
-        reached = dict.fromkeys([*self._parameters, *_within_reach(self.function)])
+        reached = dict.fromkeys([*self._parameters, *within_reach(self.function)])
         dice = _dice()
         moved = [v.data + (abs(v.data) or 1.0) * 2.0**-30 for v in reached]
         with _holding(list(reached), moved):
@@ -566,9 +559,7 @@ class Compiled:
         self._held += [_HELD] * (len(self._parameters) - len(self._held))
         for place in path.places[path.used].tolist():
             self._held[place] += 1  # the tape holds it
-        for name, read, found in _places(self.function, _MOST_NAMED):
-            if found in self._places:
-                self._named[name] = read, found
+        self._watch = Watch(self.function, self._places)
         return path
 
     def _drop_a_path(self) -> None:
@@ -593,6 +584,22 @@ class Compiled:
             f"at {line}, by the rows of one call; choose with where(condition, x, y), with "
             "maximum, minimum or softmax, which need no path of their own"
         )
+
+    def _check_reach(self) -> None:
+        """What the function finds outside of itself must be what it found when it was traced."""
+        if name := self._watch.moved():
+            failed: Exception | None = None
+            try:
+                if all(map(self._does_the_same, self._paths)):
+                    self._watch = Watch(self.function, self._places)
+                    return
+            except Exception as error:  # with what it finds now it does not even run
+                failed = error
+            raise ValueError(
+                f"{name.partition('[')[0]!r} is another Value than when the function was traced, "
+                "or holds others, more or fewer; change parameters by p.data = ..., or call "
+                "retrace()"
+            ) from failed
 
     def _check_numbers(self) -> None:
         """A later path must be of the same function as the first: of the same plain numbers."""
@@ -774,6 +781,8 @@ class Compiled:
 
     def _checked(self, theta: Any) -> Array:
         self._known()
+        if self._watch.may_have_moved():
+            self._check_reach()
         if type(theta) is numpy.ndarray and theta.dtype is FLOAT:
             checked: Array = theta
             if checked.shape == (len(self._parameters),):
@@ -845,138 +854,6 @@ def _each(outputs: int) -> Array:
 def _share(rows: int) -> Array:
     """The error of one output of so many, of which the mean is taken."""
     return numpy.array([[1.0 / rows]])
-
-
-# ---- What a function can reach -------------------------------------------------------------------
-
-#: So many places where a Value is are compared at each call; more would take longer than the call.
-_MOST_NAMED = 64
-
-#: Where a function may find something, within an object that it has: a name, and what reads it.
-Place: TypeAlias = "tuple[str, Callable[[Any], Any]]"
-
-
-def _places(f: Any, most: int) -> Iterator[tuple[str, Callable[[], Any], Value]]:
-    """The places in which a function, or what it calls, finds Values; those near it come first.
-
-    ``w = w - ...`` puts another Value there, which the function would use the next time. Models
-    and lists of many Values are passed over.
-    """
-    names: set[str] = set()
-    seen: set[int] = set()
-    left: deque[tuple[str, Callable[[], Any]]] = deque([("the function", lambda: f)])
-    count = 0
-    while left and count < most and len(seen) < _FAR:
-        name, read = left.popleft()
-        found = read()
-        if isinstance(found, Value):
-            if not isinstance(found, Traced):
-                count += 1
-                yield name, read, found
-        elif id(found) not in seen and not isinstance(found, _PLAIN):
-            seen.add(id(found))
-            if isinstance(found, types.FunctionType):
-                names |= _names(found)
-            for inner, get in _inside(name, found, names, most):
-                left.append((inner, functools.partial(_follow, read, get)))
-
-
-#: So many objects are looked into, and none of these kinds.
-_FAR = 1000
-_PLAIN = (str, bytes, int, float, complex, type(None), numpy.random.Generator, random.Random, Own)
-
-
-def _follow(read: Callable[[], Any], get: Callable[[Any], Any]) -> Any:
-    try:
-        return get(read())
-    except (LookupError, AttributeError, TypeError, ValueError):  # nothing is there any more
-        return None
-
-
-def _inside(name: str, found: Any, names: set[str], most: int) -> Iterator[Place]:
-    """The places within an object that a function may look into."""
-    if isinstance(found, types.FunctionType):
-        for k, free in enumerate(found.__code__.co_freevars):
-            yield free, functools.partial(_cell, k)
-        for known in sorted(_names(found) & found.__globals__.keys()):
-            yield known, functools.partial(_item, "__globals__", known)
-        for k in range(len(found.__defaults__ or ())):
-            yield name, functools.partial(_item, "__defaults__", k)
-        for known in found.__kwdefaults__ or ():
-            yield known, functools.partial(_item, "__kwdefaults__", known)
-    elif isinstance(found, types.MethodType):
-        yield name, operator.attrgetter("__func__")
-        yield name, operator.attrgetter("__self__")
-    elif isinstance(found, functools.partial):
-        for known in ("func", "args", "keywords"):
-            yield name, operator.attrgetter(known)
-    elif isinstance(found, Compiled):
-        yield name, operator.attrgetter("function")
-    elif isinstance(found, Mapping):
-        for key in found if len(found) <= most else ():
-            yield f"{name}[{key!r}]", operator.itemgetter(key)
-    elif isinstance(found, list | tuple) or (
-        isinstance(found, numpy.ndarray) and found.dtype == object and found.ndim
-    ):
-        for place in range(len(found)) if len(found) <= most else ():
-            yield f"{name}[{place}]", operator.itemgetter(place)
-    elif isinstance(found, types.ModuleType | type):
-        for known in sorted(names & vars(found).keys()) if _is_users(found) else ():
-            yield f"{name}.{known}", operator.attrgetter(known)
-    elif _is_users(type(found)) and not _is_large(found, most):
-        for known in _attributes(found):
-            yield f"{name}.{known}", operator.attrgetter(known)
-        yield name, type
-        if callable(found):
-            yield name, lambda v: type(v).__call__
-
-
-def _cell(place: int, f: Any) -> Any:
-    return f.__closure__[place].cell_contents
-
-
-def _item(attribute: str, key: Any, f: Any) -> Any:
-    return getattr(f, attribute)[key]
-
-
-def _attributes(found: Any) -> list[str]:
-    slots = [s for kind in type(found).__mro__ for s in getattr(kind, "__slots__", ())]
-    return [*getattr(found, "__dict__", ()), *(s for s in slots if not s.startswith("__"))]
-
-
-def _is_users(found: Any) -> bool:
-    """Whether a module or class may hold what the user changes: it is none of Python's own."""
-    module = found.__name__ if isinstance(found, types.ModuleType) else found.__module__
-    top = str(module).partition(".")[0]
-    return found is types.SimpleNamespace or top not in sys.stdlib_module_names | {"numpy", "scipy"}
-
-
-def _is_large(found: Any, most: int) -> bool:
-    parameters = getattr(found, "parameters", None)
-    if not callable(parameters):
-        return False
-    try:
-        return len(list(parameters())) > most
-    except Exception:  # it is something else that has this name
-        return False
-
-
-def _names(f: Any) -> set[str]:
-    """The names that a function looks up outside of it, also within its lambdas and loops."""
-    found: set[str] = set()
-    left = [getattr(getattr(f, "__func__", f), "__code__", None)]
-    while left:
-        code = left.pop()
-        if code is not None:
-            found |= set(code.co_names)
-            left += [part for part in code.co_consts if isinstance(part, types.CodeType)]
-    return found
-
-
-def _within_reach(f: Callable[..., Any]) -> Iterator[Value]:
-    """The Values that a function finds outside of it, also the parameters of large models."""
-    for _, _, value in _places(f, sys.maxsize):
-        yield value
 
 
 # ---- Numbers of parameters, for a while --------------------------------------------------------

@@ -10,8 +10,9 @@ import pickle
 import random
 import statistics
 import types
+from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy
 import pytest
@@ -465,6 +466,138 @@ def test_B5_a_value_that_is_bound_anew_indirectly_is_noticed(kind: str) -> None:
         with pytest.raises(ValueError, match="is another Value than when"):
             call([1.0])
     assert c.retrace()([1.0]).tolist() == [f(1.0).data]
+
+
+class Sum:
+    """The weighted sum of x; its weights are found in an attribute of its class or its own."""
+
+    shared: ClassVar[list[Value]] = [Value(1.0)]
+
+    def __init__(self, count: int = 1) -> None:
+        self.ws = [Value(1.0) for _ in range(count)]
+        self.log: list[Any] = []
+
+    def parameters(self) -> list[Value]:
+        return [*self.shared, *self.ws]
+
+    def __call__(self, x: Any) -> Any:
+        return self.helped(x) if len(self.log) >= 0 else x
+
+    def helped(self, x: Any) -> Any:
+        return sum([w * x * x for w in self.parameters()], 0.0 * x)
+
+
+def grown(kind: str) -> tuple[Any, Callable[[], None]]:
+    """A function of a list, dict or set of Values, and what lets it grow, or shrink."""
+    new, ws = Value(9.0), [Value(1.0), Value(2.0)]
+    held: Any = {"set": set, "deque": deque, "tuple": tuple}.get(kind, list)(ws)
+    if kind == "array":
+        held = numpy.array(ws, object)
+    if kind == "empty":
+        held = []
+    if kind == "numbers":
+        held = [1.0, 2.0]
+    if kind == "dict":
+        named = {"a": ws[0]}
+        return (lambda x: sum(w * x * x for w in named.values())), lambda: named.update(b=new)
+    if kind == "nested":
+        groups = {"a": [ws]}
+        return (lambda x: sum(w * x * x for w in groups["a"][0])), lambda: ws.append(new)
+    if kind in ("many", "attribute"):
+        many = Sum(100 if kind == "many" else 1)
+        return many, lambda: many.ws.append(new)
+    if kind == "class":
+        return Sum(), lambda: Sum.shared.append(new)
+    if kind == "shrunk":
+        many = Sum(100)
+        KEEP.extend(many.ws)
+        return many, many.ws.clear
+    if kind == "model":
+        net = MLP(1, [16, 16, 1], activation="tanh", seed=0)
+        return (lambda x: net([x * x])), lambda: net.layers.append(MLP(1, [1], seed=1))  # type: ignore[arg-type]
+
+    def f(x: Any) -> Any:
+        return sum([w * x * x for w in held], 0.0 * x)
+
+    def again() -> None:
+        nonlocal held
+        if kind == "set":
+            held.add(new)
+        elif kind == "tuple":
+            held = (*held, new)
+        elif kind == "array":
+            held = numpy.append(held, new)  # type: ignore[call-overload]
+        elif kind == "popped":
+            KEEP.append(held.pop())
+        elif kind == "longer":
+            held = [*held, new]
+        else:
+            held.append(new)
+
+    return f, again
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("list", "set", "deque", "tuple", "array", "empty", "numbers", "popped", "longer"),
+        *("dict", "nested", "many", "attribute", "class", "shrunk", "model"),
+    ],
+)
+def test_B5_a_list_that_grows_or_shrinks_is_noticed(kind: str) -> None:
+    f, grow = grown(kind)
+    c = compile(f)
+    c([2.0])
+    theta = c.theta()
+    c.hessian([2.0])
+    grow()
+    for call in (c, c.mean, c.jacobian, c.hessian, functools.partial(c.value_and_grad, theta)):
+        with pytest.raises(ValueError, match=r"is another Value than .* or holds others"):
+            call([2.0])
+    assert c.retrace()([2.0]).tolist() == pytest.approx([f(Value(2.0)).data], rel=1e-12)
+
+
+def test_B5_numbers_results_and_unused_values_do_not_count() -> None:
+    model = Sum(100)
+    c = compile(model)
+    expected = c([1.0]).tolist()
+    w = model.ws[0]
+    for kept in (1.0, "text", {"loss": (0.5, numpy.ones(2))}, [[]], w * 2.0, Value(7.0)):
+        model.log.append(kept)
+        assert c([1.0]).tolist() == c([1.0]).tolist() == expected
+    model.log.clear()
+    assert c([1.0]).tolist() == expected
+    model.log = []
+    assert c([1.0]).tolist() == expected
+    coefficients = [1.0, 2.0]  # plain numbers stay as they were traced
+    c = compile(lambda x: sum(k * x * w for k in coefficients))
+    assert c([1.0]).tolist() == [3.0]
+    coefficients.append(4.0)
+    assert c([1.0]).tolist() == [3.0]
+    assert c.retrace()([1.0]).tolist() == [7.0]
+
+
+def test_B5_a_list_that_only_another_path_reads_is_noticed() -> None:
+    w, extra = Value(2.0), [Value(1.0)]
+    c = compile(lambda x: w * x if x > 0 else sum(v * x for v in extra))
+    assert c([1.0, -1.0]).tolist() == [2.0, -1.0]
+    extra.append(Value(5.0))
+    with pytest.raises(ValueError, match=r"'extra' is another Value than .* retrace\(\)"):
+        c([1.0])
+    assert c.retrace()([1.0, -1.0]).tolist() == [2.0, -6.0]
+
+
+def test_B5_what_holds_the_same_values_anew_is_the_same() -> None:
+    ws = [Value(1.0), Value(2.0)]
+    holder = types.SimpleNamespace(ws=ws)
+    c = compile(lambda x: sum(w * x for w in holder.ws))
+    assert c([1.0]).tolist() == [3.0]
+    holder = types.SimpleNamespace(ws=list(ws))
+    ws[1].data = 4.0
+    assert c([1.0]).tolist() == [5.0]
+    holder.ws.append(Value(1.0))
+    with pytest.raises(ValueError, match=r"'holder\.ws' is another Value"):
+        c([1.0])
 
 
 # ---- B6: one function --------------------------------------------------------------------------
