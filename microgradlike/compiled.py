@@ -77,7 +77,9 @@ def compile(
     function, and of all its derivatives, until ``retrace()``; a path that is met later, when such a
     number has changed, is refused, and so is a function that draws random numbers. That includes
     ``p.data`` and ``p.grad``, which are plain numbers, and which Values are its parameters: change
-    them by ``p.data = ...``, not by ``p = p - ...``, which makes another one.
+    them by ``p.data = ...``, not by ``p = p - ...``, which makes another one. A name that is bound
+    to another Value by now is refused, and a list, dict or set of Values that has grown or shrunk,
+    until ``retrace()``.
 
     Sums are added up in another order than they were written in: results agree with the engine's to
     1e-12 of the magnitudes that went in, and ``(x + y) - x`` is ``y``, even if x is 1e16. NaN and
@@ -211,7 +213,8 @@ class Compiled:
         """The numbers of all parameters as one array, in the order of ``parameters``.
 
         Raises:
-            ValueError: nobody else has one of them any more: it was made anew.
+            ValueError: the function finds another Value by now where it found one of them, or a
+                list, dict or set of its Values has grown or shrunk.
         """
         self._known()
         self._check_reach()

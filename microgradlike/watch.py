@@ -42,6 +42,9 @@ _CONTAINERS = (list, tuple, set, frozenset, deque, Mapping, numpy.ndarray)
 _CHANGING = (list, set, deque, Mapping, numpy.ndarray)
 _GROWING = _CHANGING[:-1]
 
+#: The name of the function itself.
+_ROOT = "the function"
+
 #: What is not there any more raises one of these.
 _GONE = (LookupError, AttributeError, TypeError, ValueError)
 
@@ -189,7 +192,7 @@ def _walk(f: Any, most: int) -> Iterator[_Step]:
     spaces: list[_Step] = []  # where names are looked up
     seen: dict[int, Any] = {}
     left: deque[tuple[str, Callable[[], Any] | None, Any, _Step | None]] = deque()
-    left.append(("the function", None, f, None))
+    left.append((_ROOT, None, f, None))
     count = 0
     while left and count < most and len(seen) < _FAR:
         name, read, found, up = left.popleft()
@@ -229,6 +232,9 @@ def _inside(name: str, found: Any, names: set[str]) -> Iterator[tuple[str, Calla
     def at(attribute: str) -> Callable[[], Any]:
         return functools.partial(operator.attrgetter(attribute), found)
 
+    def dotted(attribute: str) -> str:
+        return attribute if name == _ROOT else f"{name.rpartition('.')[2]}.{attribute}"
+
     if isinstance(found, types.FunctionType):
         for free, cell in zip(found.__code__.co_freevars, found.__closure__ or (), strict=True):
             yield free, functools.partial(operator.attrgetter("cell_contents"), cell)
@@ -246,10 +252,10 @@ def _inside(name: str, found: Any, names: set[str]) -> Iterator[tuple[str, Calla
         within = found.__mro__ if isinstance(found, type) else (found,)
         there = {known for space in within if _is_users(space) for known in vars(space)}
         for known in sorted(names & there):
-            yield f"{name}.{known}", at(known)
+            yield dotted(known), at(known)
     elif _is_users(type(found)):
         for known in _attributes(found):
-            yield f"{name}.{known}", at(known)
+            yield dotted(known), at(known)
         yield name, functools.partial(type, found)
         if callable(found):
             yield name, functools.partial(lambda v: type(v).__call__, found)
