@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import random
 import sys
 import threading
 import warnings
@@ -46,7 +45,9 @@ class Examples(NamedTuple):
 class Trial(NamedTuple):
     """What the loss of one output was for one target, before the training."""
 
-    output: Any
+    shape: Any
+    """Of the output, with holes for its Values."""
+    numbers: list[float]
     target: Any
     loss: float
 
@@ -157,7 +158,7 @@ def measure(model: Any, data: Examples, loss: Loss, metric: Metric | None) -> tu
 # ---- Replayed ----------------------------------------------------------------------------------
 
 
-class Replayed:
+class Replayed(Own):
     """The same with a compiled function, as far as model, loss and penalty can be replayed.
 
     Where all that runs between two steps is known to read no parameter, they are one flat array
@@ -168,10 +169,15 @@ class Replayed:
         eager: the plain way, which takes over at whatever cannot be replayed; a warning says why.
         parts: the data to learn from and, if there is some, the data to measure.
         trials: for each part, losses that were computed before.
+        changes: what each call of the functions changes, in words, if it is known to do so.
     """
 
     def __init__(
-        self, eager: Eager, parts: Sequence[Examples], trials: Sequence[Sequence[Trial]]
+        self,
+        eager: Eager,
+        parts: Sequence[Examples],
+        trials: Sequence[Sequence[Trial]],
+        changes: str = "",
     ) -> None:
         self.eager, self.optimizer = eager, eager.optimizer
         self.penalised = eager.penalty is not None
@@ -184,13 +190,15 @@ class Replayed:
         self.steps = 0
         self.theta = numpy.array(eager.state())
         self.gradient: Array | None = None
-        self.held: Held | None = None  # what was there before a trace, once there is one
-        self.dice: Any = None
-        self.met: dict[tuple[Any, ...], float] = {}
-        self.learning = _Way(Compiled(self._example, sending=1 + self.penalised))
-        self.using = _Way(Compiled(self._example, sending=0))  # a model may be another one then
+        self.held: Held | None = None  # what was there before the functions were called
+        self.met: dict[tuple[Any, ...], float] = {}  # numbers that were traced: their loss
+        example = self._example(eager.model, eager.loss, eager.penalty)
+        self.learning = _Way(Compiled(example, sending=1 + self.penalised))
+        self.using = _Way(Compiled(example, sending=0))  # a model may be another one then
         self.way = self.learning
         try:
+            if changes:
+                raise TracingError(_each_call(changes))
             for way, part, tried in zip((self.learning, self.using), parts, trials, strict=False):
                 with mode(eager.model, training=way is self.learning):
                     self._traced(way, part, _try(way.compiled, part, eager.loss, tried))
@@ -199,27 +207,39 @@ class Replayed:
 
     # ---- What is traced ----
 
-    def _example(self, x: Any, target: Any) -> list[Value]:
-        """The loss of one example, the penalty, and the outputs, for the metric."""
-        if is_traced() and self.held is None:
+    def _example(
+        self, model: Any, loss: Loss, penalty: Callable[[], Value] | None
+    ) -> Callable[[Any, Any], list[Value]]:
+        """A function of one example: its loss, the penalty, and the outputs, for the metric."""
+
+        def of_one_example(x: Any, target: Any) -> list[Value]:
+            self._before_a_call()
+            if not is_traced():  # fit gives numbers to a model, and so do those who ask about it
+                x, target = list(map(told, x)), _as_given(_told(target), whole=False)
+            with _untouched(self.eager.chosen) if is_traced() else contextlib.nullcontext():
+                found = []
+                if penalty is not None:  # first: it is of no example
+                    found.append(as_value("the penalty", penalty()))
+                output = model(x)
+                error = as_value("the loss of one example", loss(output, target))
+            found.insert(0, error)
+            if isinstance(error, Traced) and not error.tape.follow:  # its branches are not forced
+                numbers = tuple(map(told, x)), _told(target)
+                self.met.setdefault(numbers, told(error))
+            if self.eager.metric is not None:
+                outputs: list[Value] = []
+                self.way.shape_of(_take_apart(output, outputs))
+                found += outputs
+            return found
+
+        of_one_example.__qualname__ = "that fit makes of model and loss"
+        return of_one_example
+
+    def _before_a_call(self) -> None:
+        """Note what is there before the functions are called once more than in a plain training."""
+        if self.held is None:
             self.write()
             self.held = Held([self.eager.model, self.eager.loss, self.eager.penalty])
-            self.dice = _dice()
-        with _unread(self.eager.chosen) if is_traced() else contextlib.nullcontext():
-            found = []
-            if self.eager.penalty is not None:  # first: it is of no example
-                found.append(as_value("the penalty", self.eager.penalty()))
-            output = self.eager.model(x)
-            error = as_value("the loss of one example", self.eager.loss(output, target))
-        found.insert(0, error)
-        if isinstance(error, Traced) and not error.tape.follow:  # its branches are not forced
-            numbers = tuple(map(told, x)), _told(target)
-            self.met.setdefault(numbers, told(error))
-        if self.eager.metric is not None:
-            outputs: list[Value] = []
-            self.way.shape_of(_take_apart(output, outputs))
-            found += outputs
-        return found
 
     def _traced(self, way: _Way, part: Examples, work: Callable[[], Any]) -> Any:
         """Do what may trace the example once more, and leave no trace of that.
@@ -236,14 +256,15 @@ class Replayed:
                     # While a path is traced its Values have other numbers, and then the old ones.
                     self.written = False
                     self.write()
-            if self.held is None:
-                return found
-            keeps, changed = self.held.put_back()
-            if changed:
-                raise TracingError(
-                    f"model, loss or penalty change {changed!r} whenever they are called, which is "
-                    "not repeated for the other examples"
-                )
+        except BaseException as error:
+            done = self.held.put_back()[1] if self.held is not None else ""
+            if done and isinstance(error, TracingError):
+                raise TracingError(_each_call(done)) from error
+            raise
+        if self.held is not None:
+            keeps, done = self.held.put_back()
+            if done:
+                raise TracingError(_each_call(done))
             if keeps and not self.flat:
                 raise TracingError(
                     "the model keeps results that it computed, which a metric, an optimizer or a "
@@ -252,15 +273,12 @@ class Replayed:
             self.keeps |= keeps
             way.places = None  # there may be more parameters now
             self._compare(part)
-            return found
-        except Exception:
-            if self.held is not None:
-                self.held.put_back()
-                _throw_back(self.dice)
-            raise
+        return found
 
     def _compare(self, part: Examples) -> None:
         """Hold the loss that was traced against that of the plain numbers, for each new path."""
+        if not self.met:
+            return
         whole = isinstance(numpy.ravel(part.y[:1]).tolist()[0], int)
         with no_grad(), undone(self.eager.model, self.eager.loss):
             for (x, target), traced in self.met.items():
@@ -309,8 +327,14 @@ class Replayed:
         if self.eager.clip_norm is not None:
             parameters = self.optimizer.parameters
             _, gradient = optim.clipped_gradient(parameters, gradient, self.eager.clip_norm)
-        self.theta = self.optimizer.next_theta(self.theta, gradient)
-        self.gradient, self.written = gradient, False
+        before = vars(self.optimizer).copy(), self.theta, self.gradient, self.written
+        try:
+            self.theta = self.optimizer.next_theta(self.theta, gradient)
+            self.gradient, self.written = gradient, False
+        except BaseException:  # an interrupt leaves no step half taken
+            vars(self.optimizer).update(before[0])
+            _, self.theta, self.gradient, self.written = before
+            raise
         for place in places.others.tolist():  # as backward() would
             places.values[place].grad += errors[place]
 
@@ -442,28 +466,33 @@ def _try(
     def work() -> None:
         compiled.trace(*part.columns).check_repeatable()
         for trial in trials:
-            outputs: list[Value] = []
-            try:
-                shape = _take_apart(trial.output, outputs)
-            except TracingError:  # what only this loss knows to read
-                continue
-            _refuse_difference(trial.loss, _traced_loss(loss, shape, outputs, trial.target))
+            _refuse_difference(trial.loss, _traced_loss(loss, trial))
 
     return work
 
 
-def _traced_loss(loss: Loss, shape: Any, outputs: Sequence[Value], target: Any) -> float:
+def _traced_loss(loss: Loss, trial: Trial) -> float:
     """The loss of an output and a target, where both are traced."""
     found: list[float] = []
 
     def traced(numbers: list[Any], target: Any) -> Value:
-        output = _put_together(shape, iter(numbers))
+        output = _put_together(trial.shape, iter(numbers))
         error = as_value("the loss of one example", loss(output, target))
         found.append(told(error))
         return error
 
-    trace(traced, [[v.data for v in outputs], _as_given(target, whole=False)])
+    trace(traced, [trial.numbers, _as_given(trial.target, whole=False)])
     return found[0]
+
+
+def trial(output: Any, target: Any, loss: Any) -> list[Trial]:
+    """A trial, or none, if only this loss knows to read the output."""
+    values: list[Value] = []
+    try:
+        shape = _take_apart(output, values)
+    except TracingError:
+        return []
+    return [Trial(shape, [v.data for v in values], target, told(loss))]
 
 
 def _refuse_difference(plain: float, traced: float) -> None:
@@ -487,28 +516,20 @@ def _told(target: Any) -> Any:
     return tuple(map(told, target)) if isinstance(target, list) else told(target)
 
 
-def _dice() -> Any:
-    """Where the generators of random numbers stand that everybody shares."""
-    return random.getstate(), numpy.random.get_state()
-
-
-def _throw_back(dice: Any) -> None:
-    random.setstate(dice[0])
-    numpy.random.set_state(dice[1])
+def _each_call(done: str) -> str:
+    return (
+        f"each call of model, loss or penalty {done}, which is not repeated for the other examples"
+    )
 
 
 @contextlib.contextmanager
 def undone(*functions: Any) -> Iterator[None]:
-    """After this block all is as if the functions had not been called in it.
-
-    That is what they hold, and where the shared generators of random numbers stand.
-    """
-    held, dice = Held(functions), _dice()
+    """After this block all is as if the functions had not been called in it."""
+    held = Held(functions, numbers=True)
     try:
         yield
     finally:
         held.put_back()
-        _throw_back(dice)
 
 
 # ---- Outputs of any shape ----------------------------------------------------------------------
@@ -591,7 +612,7 @@ _HERE = os.path.dirname(__file__) + os.sep
 
 
 class _Guard(threading.local):
-    """The Values of which this thread may not read the numbers now."""
+    """The Values of which this thread may not read or write the numbers now."""
 
     values: Set[Value] = frozenset()
 
@@ -601,28 +622,36 @@ _guarding = 0  # in all threads
 _lock = threading.Lock()
 
 
-def _refusing(name: str, slot: Any) -> Any:
+def _guarded(name: str, slot: Any) -> Any:
+    def refuse(value: Value, what: str, why: str) -> None:
+        caller = sys._getframe(2)
+        if value in _guard.values and not caller.f_code.co_filename.startswith((_HERE, FILENAME)):
+            raise TracingError(
+                f"{what} .{name} of a parameter, at {caller.f_code.co_filename}, line "
+                f"{caller.f_lineno}: {why}"
+            )
+
     def read(value: Value) -> Any:
-        if value in _guard.values:
-            caller = sys._getframe(1)
-            if not caller.f_code.co_filename.startswith((_HERE, FILENAME)):
-                raise TracingError(
-                    f"reading .{name} of a parameter, at {caller.f_code.co_filename}, line "
-                    f"{caller.f_lineno}: it changes with every step; p.detach() is its Value "
-                    "without error"
-                )
+        refuse(
+            *(value, "reading"),
+            "it changes with every step; p.detach() is its Value without error",
+        )
         return slot.__get__(value)
 
-    return property(read, slot.__set__)
+    def write(value: Value, number: Any) -> None:
+        refuse(value, "writing", "that would be done once, not for each example")
+        slot.__set__(value, number)
+
+    return property(read, write)
 
 
 _SLOTS = {name: vars(Value)[name] for name in ("data", "grad")}
-_REFUSING = {name: _refusing(name, slot) for name, slot in _SLOTS.items()}
+_GUARDED = {name: _guarded(name, slot) for name, slot in _SLOTS.items()}
 
 
 @contextlib.contextmanager
-def _unread(parameters: Set[Value]) -> Iterator[None]:
-    """Within this block the user's code may not read the numbers of these Values.
+def _untouched(parameters: Set[Value]) -> Iterator[None]:
+    """Within this block the user's code may not read or write the numbers of these Values.
 
     A function that is traced would have the number of this moment for good.
     """
@@ -630,7 +659,7 @@ def _unread(parameters: Set[Value]) -> Iterator[None]:
     with _lock:
         _guarding += 1
         for name in _SLOTS:
-            setattr(Value, name, _REFUSING[name])
+            setattr(Value, name, _GUARDED[name])
     before, _guard.values = _guard.values, parameters
     try:
         yield
@@ -652,14 +681,18 @@ def mode(model: Any, *, training: bool) -> Iterator[None]:
     if not isinstance(model, Module):
         yield
         return
-    before = [(module, module.training) for module in model.modules()]
+    before = [(module, vars(module).get("training")) for module in model.modules()]
+    was = model.training
     model.train(training)
     try:
         yield
     finally:
-        model.train(before[0][1])
+        model.train(was)
         for module, trained in before:
-            module.training = trained
+            if trained is None:  # nobody ever told it
+                vars(module).pop("training", None)
+            else:
+                module.training = trained
 
 
 def _sign_accuracy(output: Any, target: Any) -> float:
@@ -710,9 +743,11 @@ def as_value(what: str, value: Any) -> Value:
 def as_float(what: str, value: Any) -> float:
     """The number that was wanted; TypeError, naming it, if it is none."""
     try:
-        return float(value)
+        if not isinstance(value, str | bytes):
+            return float(value)
     except (TypeError, ValueError):
-        raise TypeError(f"{what} is a number, but got {describe(value)}") from None
+        pass
+    raise TypeError(f"{what} is a number, but got {describe(value)}")
 
 
 def warn(text: str) -> None:

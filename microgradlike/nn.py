@@ -66,7 +66,7 @@ class Module:
 
     def modules(self) -> Iterator[Module]:
         """This module, and each of its parts that is a Module, once."""
-        return (part for _, part in _walk(self) if isinstance(part, Module))
+        return (part for _, part in _walk(self, Value) if isinstance(part, Module))
 
     def train(self, mode: bool = True) -> None:
         """Tell this module and its parts, in ``.training``, that they are being trained."""
@@ -159,7 +159,7 @@ class Module:
         self.load_state_dict(state)
 
 
-def _walk(module: Module) -> Iterator[tuple[str, Any]]:
+def _walk(module: Module, without: type | tuple[()] = ()) -> Iterator[tuple[str, Any]]:
     """The module and all that it holds, each once, by the dotted name where it is met first."""
     seen: dict[int, Any] = {}  # holds what it has seen, so that no id is given out again
     waiting: list[tuple[str, Any]] = [("", module)]
@@ -168,10 +168,11 @@ def _walk(module: Module) -> Iterator[tuple[str, Any]]:
         if id(part) not in seen:
             seen[id(part)] = part
             yield name, part
-            if isinstance(part, Value):
-                continue
-            prefix = f"{name}." if name else ""
-            waiting += [(f"{prefix}{key}", inner) for key, inner in reversed(_parts(part))]
+            if not isinstance(part, Value):  # there are many, and they hold nothing
+                prefix = f"{name}." if name else ""
+                for key, inner in reversed(_parts(part)):
+                    if not isinstance(inner, without):
+                        waiting.append((f"{prefix}{key}", inner))
 
 
 def _parts(whole: Any) -> list[tuple[Any, Any]]:

@@ -33,18 +33,22 @@ class Optimizer:
         self.parameters = _each_once(parameters, "an optimiser takes a list of parameters")
         if not self.parameters:
             raise ValueError("an optimiser needs parameters, but the list of them is empty")
-        self.schedule = lr if callable(lr) else constant(lr)
+        self.schedule = _schedule(lr)
         self.steps = 0
 
     @property
     def lr(self) -> float:
-        """The learning rate of the next step.
+        """The learning rate of the next step. What is written is a number, or another schedule.
 
         Raises:
-            TypeError, ValueError: the schedule gives no number, or none from 0 up.
+            TypeError, ValueError: it is no number, or none from 0 up.
         """
         name = f"the learning rate that the schedule gives at step {self.steps}"
         return within(name, self.schedule(self.steps), 0, math.inf)
+
+    @lr.setter
+    def lr(self, lr: float | Schedule) -> None:
+        self.schedule = _schedule(lr)
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to zero."""
@@ -60,7 +64,12 @@ class Optimizer:
         """
         theta = numpy.array([parameter.data for parameter in self.parameters])
         gradient = numpy.array([parameter.grad for parameter in self.parameters])
-        data = self.next_theta(theta, gradient).tolist()
+        before = vars(self).copy()
+        try:
+            data = self.next_theta(theta, gradient).tolist()
+        except BaseException:  # it may come when the moments are those after the step
+            vars(self).update(before)
+            raise
         try:
             self._assign(data)
         except KeyboardInterrupt:
@@ -79,6 +88,7 @@ class Optimizer:
 
         Raises:
             FloatingPointError: as for ``step``; the optimiser is as it was.
+            TypeError: a rule of your own gives no array with a number for each parameter.
 
         >>> w = Value(1.0)
         >>> SGD([w], lr=0.1).next_theta(numpy.array([1.0]), numpy.array([2.0]))
@@ -88,13 +98,29 @@ class Optimizer:
         before = vars(self).copy()  # a rule replaces its arrays, and changes none in place
         try:
             with numpy.errstate(over="raise", divide="raise", invalid="raise"):
-                return self.update(theta, gradient)
-        except FloatingPointError as error:
+                after = self.update(theta, gradient)
+            if type(self).__module__ != __name__:
+                self._check(after)
+        except BaseException as error:
             vars(self).update(before)
+            if not isinstance(error, FloatingPointError):
+                raise
             raise FloatingPointError(
                 f"this step cannot be computed ({error}); lower the learning rate, "
                 "or shrink the gradient with clip_grad_norm"
             ) from error
+        return after
+
+    def _check(self, after: Any) -> None:
+        """Whether a rule of the user's own gives parameters that can be used."""
+        if not isinstance(after, numpy.ndarray) or after.shape != (len(self.parameters),):
+            given = f"one of shape {after.shape}" if hasattr(after, "shape") else describe(after)
+            raise TypeError(
+                f"update() of {type(self).__name__} returns an array with a number for each of the "
+                f"{len(self.parameters)} parameters, but got {given}"
+            )
+        if not numpy.isfinite(after).all():
+            raise FloatingPointError("it leads to NaN or infinity")
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next steps depend on beside the parameters, as numbers and lists of them.
@@ -350,6 +376,11 @@ def _constant(lr: float, step: int) -> float:
     return lr
 
 
+def _schedule(lr: float | Schedule) -> Schedule:
+    """A schedule as it is; of a number that which is constant."""
+    return lr if callable(lr) else constant(lr)
+
+
 def _number_of(schedule: Schedule) -> float | None:
     """The learning rate, if it is the same at every step."""
     if isinstance(schedule, functools.partial) and schedule.func is _constant:
@@ -400,7 +431,7 @@ def warm_up(lr: float | Schedule, steps: int) -> Schedule:
     >>> schedule(0), schedule(3), schedule(100)
     (0.25, 1.0, 1.0)
     """
-    after = lr if callable(lr) else constant(lr)
+    after = _schedule(lr)
     steps = int(within("steps", steps, 1, math.inf))
     return functools.partial(_warm_up, after, steps)
 

@@ -8,7 +8,11 @@ back what was there, and says what changed.
 from __future__ import annotations
 
 import functools
+import operator
 import os
+import pickle
+import random
+import sys
 import sysconfig
 import types
 from collections import deque
@@ -19,7 +23,7 @@ import numpy
 
 from microgradlike.engine import Value
 from microgradlike.nn import Module
-from microgradlike.tape import Condition, Traced
+from microgradlike.tape import Condition
 
 _HERE = os.path.dirname(__file__) + os.sep
 _FOREIGN = (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), _HERE)
@@ -52,7 +56,7 @@ def reads_no_value(f: Any) -> bool:
         if isinstance(thing, functools.partial):
             waiting += [thing.func, thing.args, thing.keywords]
         elif isinstance(thing, types.FunctionType):
-            if thing.__code__.co_filename.startswith(_HERE):
+            if is_ours(thing):
                 waiting += [cell.cell_contents for cell in thing.__closure__ or ()]
                 continue
             if not _BY_NAME.isdisjoint(_names(thing.__code__)):
@@ -69,6 +73,18 @@ def reads_no_value(f: Any) -> bool:
         elif not (isinstance(thing, numpy.ndarray) and thing.dtype != object):
             return False
     return True
+
+
+def is_ours(f: Any) -> bool:
+    """Whether a function is written in this package.
+
+    >>> from microgradlike import losses
+    >>> is_ours(losses.mse), is_ours(print)
+    (True, False)
+    """
+    while isinstance(f, functools.partial):
+        f = f.func
+    return isinstance(f, types.FunctionType) and f.__code__.co_filename.startswith(_HERE)
 
 
 def _names(code: types.CodeType) -> set[str]:
@@ -103,122 +119,327 @@ class Own:
 
 
 class Held(Own):
-    """What functions and models hold at a moment: attributes, lists, names that they may bind.
+    """What functions and models hold at a moment, so that it can be put back.
+
+    That is what they may change: attributes, lists, arrays, names that they bind, and generators of
+    random numbers, also those that everybody shares. Out of sight are iterators, open files, and
+    arrays of more than a million numbers.
+
+    Args:
+        roots: functions and models.
+        numbers: whether the numbers and gradients of the Values in reach belong to it.
 
     >>> model = Module()
     >>> model.calls = 0
     >>> held = Held([model])
     >>> model.calls = 1
     >>> held.put_back()
-    (False, 'calls')
+    (False, "changes 'calls'")
     >>> model.calls
     0
     """
 
-    def __init__(self, roots: Iterable[Any]) -> None:
-        self.before: list[tuple[Any, dict[Any, Any]]] = []
+    def __init__(self, roots: Iterable[Any], numbers: bool = False) -> None:
+        self.before: list[tuple[str, Any, Any]] = []
+        self.values: dict[Value, None] = {}
+        names: set[str] = set()  # in the text of all functions
+        spaces: list[tuple[str, _Names]] = []  # modules and classes, where they may look for names
         seen: dict[int, Any] = {}
-        waiting = list(roots)
+        waiting = [("", thing) for thing in (*_SHARED, *roots)]
         while waiting:
-            thing = waiting.pop()
-            if id(thing) in seen:
-                continue
-            seen[id(thing)] = thing
-            for holder in _holders(thing):
-                contents = _contents(holder)
-                self.before.append((holder, contents))
-                waiting += [v for v in contents.values() if not isinstance(v, _LEAVES)]
-            if isinstance(thing, functools.partial):
-                waiting += [thing.func, thing.args, thing.keywords]
-            elif isinstance(thing, types.MethodType):
-                waiting += [thing.__self__, thing.__func__]
-            elif isinstance(thing, tuple):
-                waiting += [v for v in thing if not isinstance(v, _LEAVES)]
+            name, thing = waiting.pop()
+            if id(thing) not in seen and not isinstance(thing, _LEAVES):
+                seen[id(thing)] = thing
+                if isinstance(thing, types.FunctionType):
+                    names |= _names(thing.__code__)
+                if isinstance(thing, types.ModuleType | type) and _is_users(thing):
+                    spaces.append((name, _Names(thing)))
+                for holder in _holders(thing):
+                    waiting += self._hold(name, holder)
+                waiting += [(name, found) for found in _led_to(thing)]
+            if not waiting:
+                for name, space in spaces:
+                    if found := space.more(names):
+                        waiting += self._hold(name, found)
+        if numbers:
+            self._hold("", _Numbers(list(self.values)))
+
+    def _hold(self, name: str, holder: Any) -> list[tuple[str, Any]]:
+        """Note what it holds; those of its things that may hold something, too, by name."""
+        contents = _contents(holder)
+        self.before.append((name, holder, contents))
+        if not isinstance(contents, dict | list):
+            return []
+        things = list(contents.values()) if isinstance(contents, dict) else contents
+        kinds = set(map(type, things))  # quick: lists of numbers and of parameters are long
+        if any(issubclass(kind, Value) for kind in kinds):
+            self.values.update(dict.fromkeys(v for v in things if isinstance(v, Value)))
+        if all(issubclass(kind, _LEAVES) for kind in kinds):
+            return []
+        return [(_named(name, holder, key), thing) for key, thing in _by_key(contents).items()]
+
+    def changed(self) -> bool:
+        """Whether something is another thing by now."""
+        return any(not _same(before, _contents(holder)) for _, holder, before in self.before)
 
     def put_back(self) -> tuple[bool, str]:
         """Make all as it was.
 
         Returns:
-            Whether something was a traced Value, and the name of something that was changed in
-            another way, if there is one.
+            Whether something was replaced by a result that was computed; and what was done beside
+            that, in words, if there was something.
         """
-        traced, changed = False, ""
-        for holder, before in self.before:
+        keeps, done = False, ""
+        for name, holder, before in self.before:
             now = _contents(holder)
-            if now.keys() == before.keys() and all(now[key] is before[key] for key in now):
+            if _same(before, now):
                 continue
-            for key in now.keys() | before.keys():
-                old, new = before.get(key, _EMPTY), now.get(key, _EMPTY)
-                if new is old or _alike(old, new):
-                    continue
-                if old is not _EMPTY and _holds_traced(new):
-                    traced = True
-                else:
-                    changed = changed or str(key)
+            if isinstance(holder, _GENERATORS):
+                done = done or "draws random numbers"
+            elif isinstance(holder, _Numbers):
+                done = done or "changes the number or the gradient of a Value"
+            elif isinstance(before, bytes):
+                done = done or f"changes {name!r}"
+            else:
+                for key, old, new in _differences(before, now):
+                    known = old is not _EMPTY or isinstance(holder, _NAMED) or isinstance(key, str)
+                    if known and _is_result(new):
+                        keeps = True
+                    else:
+                        done = done or f"changes {_named(name, holder, key)!r}"
             _fill(holder, before)
-        return traced, changed
+        return keeps, done
 
 
-class _Globals:
-    """The names that a function finds among those of its file."""
+# ---- What can be put back ----------------------------------------------------------------------
+
+
+class _Attributes:
+    """Those of an object."""
+
+    def __init__(self, thing: Any) -> None:
+        kind: Any = type(thing)
+        self.thing, self.slots = thing, _slots(kind)
+
+    def contents(self) -> dict[str, Any]:
+        in_slots = {name: getattr(self.thing, name, _EMPTY) for name in self.slots}
+        return {**getattr(self.thing, "__dict__", {}), **in_slots}
+
+    def fill(self, contents: dict[str, Any]) -> None:
+        if hasattr(self.thing, "__dict__"):
+            vars(self.thing).clear()
+            vars(self.thing).update({k: v for k, v in contents.items() if k not in self.slots})
+        for name, slot in self.slots.items():
+            if contents[name] is not _EMPTY:
+                slot.__set__(self.thing, contents[name])
+            elif hasattr(self.thing, name):
+                slot.__delete__(self.thing)
+
+
+@functools.lru_cache(maxsize=1024)
+def _slots(kind: type) -> dict[str, Any]:
+    """The attributes that objects of a class have beside those in a dict."""
+    return {
+        name: slot
+        for one in kind.__mro__
+        for name, slot in (vars(one).items() if _is_users(one) else ())
+        if isinstance(slot, types.MemberDescriptorType)
+    }
+
+
+class _Closure:
+    """The names that a function shares with those around it."""
 
     def __init__(self, f: types.FunctionType) -> None:
-        self.all = f.__globals__
-        self.names = _names(f.__code__) & self.all.keys()
+        self.cells = dict(zip(f.__code__.co_freevars, f.__closure__ or (), strict=True))
+
+    def contents(self) -> dict[str, Any]:
+        bound = {name: cell for name, cell in self.cells.items() if cell != _EMPTY}
+        return {name: cell.cell_contents for name, cell in bound.items()}
+
+    def fill(self, contents: dict[str, Any]) -> None:
+        for name, thing in contents.items():
+            self.cells[name].cell_contents = thing
 
 
-_LEAVES = (*_NUMBERS, Value, type, types.ModuleType, types.BuiltinFunctionType)
+class _Names:
+    """Some names of a class, of a module, or of the file of a function."""
+
+    def __init__(self, space: Any, names: Iterable[str] = ()) -> None:
+        self.space, self.names = space, set(names)
+
+    def more(self, names: set[str]) -> _Names | None:
+        """Those of these names that are new to it, if the space knows any; they are not by now."""
+        found = (names & vars(self.space).keys()) - self.names
+        self.names |= found
+        return _Names(self.space, found) if found else None
+
+    def contents(self) -> dict[str, Any]:
+        known = self.space if isinstance(self.space, dict) else vars(self.space)
+        return {name: known[name] for name in self.names if name in known}
+
+    def fill(self, contents: dict[str, Any]) -> None:
+        for name, thing in contents.items():
+            if isinstance(self.space, dict):
+                self.space[name] = thing
+            else:
+                setattr(self.space, name, thing)
+
+
+class _Numbers:
+    """The numbers and gradients of Values."""
+
+    def __init__(self, values: list[Value]) -> None:
+        self.values = values
+
+    def contents(self) -> bytes:
+        return numpy.array([(v.data, v.grad) for v in self.values], float).tobytes()
+
+    def fill(self, contents: bytes) -> None:
+        for value, (data, grad) in zip(
+            self.values, numpy.frombuffer(contents).reshape(-1, 2).tolist(), strict=True
+        ):
+            value.data, value.grad = data, grad
+
+
+_NAMED = (_Attributes, _Closure, _Names)
+_CONTAINERS = (dict, list, set, deque, bytearray)
+_GENERATORS = (random.Random, numpy.random.Generator, numpy.random.RandomState)
+_LEAVES = (*_NUMBERS, Value, types.BuiltinFunctionType, random.SystemRandom, Own)
+
+#: The generators that everybody shares.
+_SHARED = (random.getstate.__self__, numpy.random.get_state.__self__)  # type: ignore[attr-defined]
+
+#: More numbers in an array are data, not what a function keeps.
+_MANY = 2**20
 
 
 def _holders(thing: Any) -> Iterator[Any]:
     """That of which something consists, and which can be changed."""
-    if isinstance(thing, dict | list | set | deque):
+    if isinstance(thing, (*_CONTAINERS, *_GENERATORS)):
         yield thing
     elif isinstance(thing, numpy.ndarray):
-        if thing.dtype == object:
+        few = thing.flags.writeable and thing.size <= _MANY
+        if thing.dtype == object or (few and not thing.dtype.hasobject):
             yield thing
-    elif isinstance(thing, types.FunctionType):
-        if not thing.__code__.co_filename.startswith(_FOREIGN):
-            yield from thing.__closure__ or ()
-            yield _Globals(thing)
-    elif isinstance(thing, Module) or (
-        callable(thing)
-        and hasattr(thing, "__dict__")
-        and not isinstance(thing, _LEAVES)
-        and type(thing).__module__.partition(".")[0] not in ("microgradlike", "numpy", "functools")
-    ):
-        yield vars(thing)
+    elif isinstance(thing, types.FunctionType) and not _is_foreign(thing):
+        yield _Closure(thing)
+        yield _Names(thing.__globals__, _names(thing.__code__))
+        yield _Attributes(thing)
+    kind: Any = type(thing)
+    if isinstance(thing, Module) or _is_users(kind):
+        yield _Attributes(thing)
 
 
-def _contents(holder: Any) -> dict[Any, Any]:
-    """What it holds, by name or place."""
-    if isinstance(holder, dict):
-        return dict(holder)
-    if isinstance(holder, set):
-        return {id(v): v for v in holder}
-    if isinstance(holder, types.CellType):
-        return {} if holder == _EMPTY else {"a name": holder.cell_contents}
-    if isinstance(holder, _Globals):
-        return {name: holder.all[name] for name in holder.names if name in holder.all}
-    return dict(enumerate(holder.flat if isinstance(holder, numpy.ndarray) else holder))
+def _led_to(thing: Any) -> Iterable[Any]:
+    """What else is used where something is used."""
+    if isinstance(thing, tuple | frozenset):
+        return thing
+    if isinstance(thing, functools.partial):
+        return thing.func, thing.args, thing.keywords
+    if isinstance(thing, types.MethodType):
+        return thing.__self__, thing.__func__
+    if isinstance(thing, types.FunctionType):
+        return () if _is_foreign(thing) else (thing.__defaults__, thing.__kwdefaults__)
+    if isinstance(thing, classmethod | staticmethod):
+        return (thing.__func__,)
+    if isinstance(thing, property):
+        return thing.fget, thing.fset
+    if isinstance(thing, type):
+        return thing.__bases__ if _is_users(thing) else ()
+    wrapped = getattr(thing, "__dict__", {}).get("__wrapped__")
+    return type(thing), getattr(type(thing), "__call__", None), wrapped  # noqa: B004
 
 
-def _fill(holder: Any, contents: dict[Any, Any]) -> None:
+def _is_foreign(f: types.FunctionType) -> bool:
+    """Whether a function is a library's, which keeps nothing of the user's."""
+    return f.__code__.co_filename.startswith(_FOREIGN)
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_users(found: Any) -> bool:
+    """Whether a module or class may hold what the user changes: it is none of Python's or ours."""
+    module = found.__name__ if isinstance(found, types.ModuleType) else found.__module__
+    top = str(module).partition(".")[0]
+    return top not in _OTHERS or found is types.SimpleNamespace
+
+
+_OTHERS = sys.stdlib_module_names | {"builtins", "numpy", "scipy", __name__.partition(".")[0]}
+
+
+def _contents(holder: Any) -> Any:
+    """What it holds: by name, in its order, or as bytes."""
+    if isinstance(holder, (*_NAMED, _Numbers)):
+        return holder.contents()
+    if isinstance(holder, _GENERATORS):
+        return pickle.dumps(_state_of(holder))
+    if isinstance(holder, numpy.ndarray):
+        return list(holder.flat) if holder.dtype == object else holder.tobytes()
+    return dict(holder) if isinstance(holder, dict) else list(holder)
+
+
+def _fill(holder: Any, contents: Any) -> None:
     """Let it hold just this."""
-    if isinstance(holder, dict):
-        holder.clear()
-        holder.update(contents)
-    elif isinstance(holder, _Globals):
-        holder.all.update(contents)
-    elif isinstance(holder, types.CellType):
-        for found in contents.values():
-            holder.cell_contents = found
+    if isinstance(holder, (*_NAMED, _Numbers)):
+        holder.fill(contents)
+    elif isinstance(holder, random.Random):
+        holder.setstate(pickle.loads(contents))
+    elif isinstance(holder, numpy.random.RandomState):
+        holder.set_state(pickle.loads(contents))
+    elif isinstance(holder, numpy.random.Generator):
+        holder.bit_generator.state = pickle.loads(contents)
     elif isinstance(holder, numpy.ndarray):
-        for place, found in contents.items():
-            holder.flat[place] = found
+        if isinstance(contents, bytes):
+            holder[...] = numpy.frombuffer(contents, holder.dtype).reshape(holder.shape)
+        else:
+            for place, thing in enumerate(contents):
+                holder.flat[place] = thing
     else:
         holder.clear()
-        (holder.update if isinstance(holder, set) else holder.extend)(contents.values())
+        (holder.update if isinstance(holder, dict | set) else holder.extend)(contents)
+
+
+def _state_of(generator: Any) -> Any:
+    if isinstance(generator, random.Random):
+        return generator.getstate()
+    if isinstance(generator, numpy.random.RandomState):
+        return generator.get_state()
+    return generator.bit_generator.state
+
+
+# ---- What has changed --------------------------------------------------------------------------
+
+
+def _same(before: Any, now: Any) -> bool:
+    """Whether a holder has the very same things."""
+    if isinstance(before, bytes):
+        return bool(before == now)
+    if isinstance(before, dict):
+        return before.keys() == now.keys() and all(now[key] is before[key] for key in now)
+    return len(before) == len(now) and all(map(operator.is_, before, now))
+
+
+def _differences(before: Any, now: Any) -> Iterator[tuple[Any, Any, Any]]:
+    """What differs: its name or place, the old thing, and the new one."""
+    if isinstance(before, list) and len(before) != len(now):
+        yield None, _EMPTY, now
+        return
+    before, now = _by_key(before), _by_key(now)
+    for key in before.keys() | now.keys():
+        old, new = before.get(key, _EMPTY), now.get(key, _EMPTY)
+        if not (new is old or _alike(old, new)):
+            yield key, old, new
+
+
+def _by_key(contents: Any) -> dict[Any, Any]:
+    return contents if isinstance(contents, dict) else dict(enumerate(contents))
+
+
+def _named(name: str, holder: Any, key: Any) -> str:
+    """What holds something, by a name that the user knows."""
+    if isinstance(holder, _Attributes | _Names) and name:
+        return f"{name}.{key}"
+    return str(key) if isinstance(holder, _NAMED) else name
 
 
 def _alike(old: Any, new: Any) -> bool:
@@ -234,11 +455,12 @@ def _alike(old: Any, new: Any) -> bool:
     return False
 
 
-def _holds_traced(thing: Any) -> bool:
+def _is_result(thing: Any) -> bool:
+    """Whether it was computed, or holds something that was."""
     if isinstance(thing, list | tuple | set | deque):
-        return any(map(_holds_traced, thing))
+        return any(map(_is_result, thing))
     if isinstance(thing, dict):
-        return any(map(_holds_traced, thing.values()))
+        return any(map(_is_result, thing.values()))
     if isinstance(thing, numpy.ndarray):
-        return thing.dtype == object and any(map(_holds_traced, thing.flat))
-    return isinstance(thing, Traced | Condition)
+        return thing.dtype == object and any(map(_is_result, thing.flat))
+    return isinstance(thing, Condition) or (isinstance(thing, Value) and thing.is_result)

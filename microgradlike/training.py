@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence, Sized
+import numbers
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy
 
 from microgradlike import optim
-from microgradlike.engine import Value, is_detecting, no_grad
-from microgradlike.inputs import array_of_numbers, describe, function, told
+from microgradlike.engine import Value, is_detecting, no_grad, recording
+from microgradlike.inputs import array_of_numbers, describe, function
 from microgradlike.learning import (
     ACCURACY,
     Eager,
@@ -25,9 +26,10 @@ from microgradlike.learning import (
     measure,
     measured,
     mode,
-    undone,
+    trial,
 )
 from microgradlike.nn import Module
+from microgradlike.reach import Held, is_ours
 
 
 @dataclass(frozen=True)
@@ -156,16 +158,16 @@ def fit(
     best: list[float] | None = None
     best_loss, waited = math.inf, 0
     try:
-        trials = _rehearse(model, parts, loss, metric, penalty, compiled)
+        trials, changes = _rehearse(model, parts, loss, metric, penalty, compiled)
         if optimizer is None:  # what the model makes at its first call is trained, too
             optimizer = optim.Adam(model.parameters(), lr=3e-3)
         work = eager = Eager(model, loss, metric, penalty, clip_norm, optimizer, data, known)
         if record is not None:
             history.model = model
             history.records.append(Record(0, model.state_dict()))
-        with _bar(epochs, progress) as show, mode(model, training=True):
+        with _bar(epochs, progress) as show, mode(model, training=True), recording():
             if compiled:
-                work = Replayed(eager, parts, trials)
+                work = Replayed(eager, parts, trials, changes)
             best = work.state()
             for _ in range(epochs):
                 order: Any = range(len(data.X))
@@ -271,9 +273,10 @@ def _examples(X: Any, y: Any, prefix: str = "") -> Examples:
     X = _array(X, f"{prefix}X", "turn categories into numbers")
     y = _array(y, f"{prefix}y", "number the classes: numpy.unique(y, return_inverse=True)[1]")
     if X.ndim != 2 or y.ndim not in (1, 2):
+        column = "; of one input for each example make rows by X.reshape(-1, 1)"
         raise ValueError(
             f"{prefix}X has the shape (examples, inputs) and y (examples,) or (examples, outputs), "
-            f"but got {X.shape} and {y.shape}"
+            f"but got {X.shape} and {y.shape}{column if X.ndim == 1 else ''}"
         )
     if len(X) != len(y):
         raise ValueError(
@@ -290,14 +293,9 @@ def _array(data: Any, name: str, otherwise: str) -> Any:
     if array.dtype == bool:
         array = array.astype(int)
     if array.dtype.kind not in "iuf":
-        if array.dtype == object and hasattr(data, "to_numpy"):
-            otherwise = (
-                f"of columns that may lack entries, {name}.to_numpy(float, na_value=numpy.nan) "
-                f"makes numbers; {otherwise}"
-            )
         raise TypeError(
             f"{name} is an array (or equally long lists) of numbers, but its dtype is "
-            f"{array.dtype}; {otherwise}"
+            f"{array.dtype}{_otherwise(data, array, name, otherwise)}"
         )
     if array.dtype.kind == "f":
         with numpy.errstate(over="ignore"):
@@ -305,6 +303,27 @@ def _array(data: Any, name: str, otherwise: str) -> Any:
     if not numpy.isfinite(array).all():
         raise ValueError(f"{name} contains NaN or infinity; remove or replace those examples")
     return array
+
+
+def _otherwise(data: Any, array: Any, name: str, otherwise: str) -> str:
+    """What to do with what is no array of numbers."""
+    if array.dtype != object:
+        return f"; {otherwise}" if array.dtype.kind in "US" else ""
+    if array.ndim == 0:
+        gives_rows = isinstance(data, Iterable) and not isinstance(data, Mapping)
+        lists = f"; list({name}) makes one of what gives its rows" if gives_rows else ""
+        return f", as it is {describe(data)}{lists}"
+    if hasattr(data, "to_numpy"):
+        return (
+            f"; of columns that may lack entries, {name}.to_numpy(float, na_value=numpy.nan) "
+            f"makes numbers; {otherwise}"
+        )
+    wrong = next((entry for entry in array.flat if not isinstance(entry, numbers.Real)), None)
+    if isinstance(wrong, Value):
+        return ", as it holds Values; what is learned from are numbers: v.data"
+    if wrong is None and all(isinstance(entry, numbers.Real) for entry in array.flat):
+        return f"; numpy.asarray({name}, float) makes floats of such numbers"
+    return f", as it holds {describe(wrong)}; {otherwise}"
 
 
 def _pair(validation: Any) -> tuple[Any, Any]:
@@ -367,27 +386,64 @@ def _rehearse(
     metric: Metric | None,
     penalty: Callable[[], Value] | None,
     compiled: bool,
-) -> list[list[Trial]]:
-    """Try an output against every target, so that what does not fit is found before training."""
-    trials: list[list[Trial]] = []
-    for part in parts:
-        trials.append([])
-        targets = numpy.unique(part.y, axis=0).tolist()
-        with no_grad():
-            output = model(part.X[0])
-            for target in targets:
-                error = as_value("the loss of one example", loss(output, target))
-                measured(metric, output, target)
-                trials[-1].append(Trial(output, target, error.data))
-        if compiled:
-            trials[-1] = trials[-1][:: 1 + len(targets) // _TARGETS]
-            last = len(part.X) - 1
-            with no_grad(), undone(model, loss):
-                for place in {last * k // _OUTPUTS for k in range(1, _OUTPUTS + 1)} - {0}:
-                    output = model(part.X[place])
-                    for target in targets[:: 1 + len(targets) // _FEWER]:
-                        trials[-1].append(Trial(output, target, told(loss(output, target))))
-    if penalty is not None:
-        with no_grad():
-            as_value("the penalty", penalty())
+) -> tuple[list[list[Trial]], str]:
+    """Try an output against every target, so that what does not fit is found before training.
+
+    What a model makes at its first call, to keep it, is there afterwards. Of what changes with each
+    call nothing is left.
+
+    Returns:
+        The trials of each part; and what each call changes, in words, if it changes something.
+    """
+
+    def tried() -> list[list[Trial]]:
+        if penalty is not None:
+            with recording():
+                as_value("the penalty", penalty())
+        found = []
+        for part in parts:
+            training = part is parts[0]
+            with mode(model, training=training), recording() if training else no_grad():
+                found.append(_tried(model, part, loss, metric, compiled and not is_ours(loss)))
+        return found
+
+    measuring, known = Held([metric], numbers=True), set(_parameters(model))
+    before, done = Held([model, loss, penalty], numbers=True), ""
+    try:
+        trials = tried()
+        if before.changed():
+            once = Held([model, loss, penalty], numbers=True)
+            with contextlib.suppress(Exception):  # it was none of the first time
+                tried()
+            keeps, done = once.put_back()
+            if (keeps or done) and known.issuperset(_parameters(model)):
+                before.put_back()
+    except BaseException:
+        before.put_back()
+        raise
+    finally:
+        measuring.put_back()
+    return trials, done
+
+
+def _tried(
+    model: Any, part: Examples, loss: Loss, metric: Metric | None, compiled: bool
+) -> list[Trial]:
+    """The losses of a few outputs, that of the first example for every target."""
+    targets = numpy.unique(part.y, axis=0).tolist()
+    every, fewer = 1 + len(targets) // _TARGETS, targets[:: 1 + len(targets) // _FEWER]
+    trials = []
+    output = model(part.X[0])
+    for count, target in enumerate(targets):
+        error = as_value("the loss of one example", loss(output, target))
+        measured(metric, output, target)
+        if compiled and count % every == 0:
+            trials += trial(output, target, error)
+    if compiled:
+        last = len(part.X) - 1
+        for place in {last * k // _OUTPUTS for k in range(1, _OUTPUTS + 1)} - {0}:
+            output = model(part.X[place])
+            with contextlib.suppress(Exception):  # they may never be met together
+                for target in fewer:
+                    trials += trial(output, target, loss(output, target))
     return trials

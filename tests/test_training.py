@@ -105,16 +105,14 @@ def test_an_interrupt_leaves_a_usable_model() -> None:
     def impatient(output: Any, target: Any) -> Any:
         nonlocal shown
         shown += 1
-        if shown == 11:
+        if shown == 9:
             raise KeyboardInterrupt
         return losses.hinge(output, target)
 
     history = train(model, loss=impatient, batch_size=2, compiled=False)
     assert history.stopped == "interrupted from the keyboard"
     reference = MLP(2, [4, 1], seed=0)
-    train(
-        reference, batch_size=2, epochs=2, compiled=False
-    )  # 2 labels rehearsed, 2 epochs of 4; call 11 is lost
+    train(reference, batch_size=2, epochs=2, compiled=False)  # 2 epochs of 4; call 9 is lost
     assert model.state_dict() == reference.state_dict()
     with no_grad():
         assert isinstance(model(X[0]), Value)
@@ -127,7 +125,7 @@ def test_an_interrupt_between_loss_and_step_leaves_a_usable_model() -> None:
     def impatient(output: Any, target: Any) -> float:
         nonlocal shown
         shown += 1
-        if shown == 11:
+        if shown == 9:
             raise KeyboardInterrupt
         return 0.0
 
@@ -164,7 +162,7 @@ def test_a_module_knows_whether_it_is_trained() -> None:
     model = Watched()
     model.eval()
     train(model, epochs=1, validation=(X, XOR), compiled=False)
-    assert model.modes == [False] * 2 + [True] * 4 + [False] * 4  # rehearsed, trained, validated
+    assert model.modes == [True] * 4 + [False] * 4  # trained, validated; no trace of a rehearsal
     assert not model.training
 
 
@@ -217,9 +215,9 @@ def test_with_patience_the_best_parameters_are_back_after_an_error_too() -> None
     def worse(output: Any, target: Any) -> Any:
         nonlocal best, calls
         calls += 1
-        if calls == 3 + 2 * 4:  # two targets were rehearsed, two epochs of four examples done
+        if calls == 1 + 2 * 4:  # two epochs of four examples are done
             raise FloatingPointError("enough")
-        if calls == 3 + 4:
+        if calls == 1 + 4:
             best = model.state_dict()
         return losses.hinge(output, target) + calls  # every epoch is worse than the one before
 
