@@ -173,8 +173,9 @@ class Optimizer:
         vars(self).update(kept, schedule=schedule)
 
     def _kept(self) -> list[str]:
-        """The attributes that make up the state."""
-        return [name for name in vars(self) if name not in ("parameters", "schedule")]
+        """The attributes that make up the state; a method that was wrapped is none."""
+        kept = vars(self).items()
+        return [k for k, v in kept if k not in ("parameters", "schedule") and not callable(v)]
 
     def _loaded(self, name: str, given: Any) -> Any:
         """An entry of a state: an array with a number for each parameter, or what it is."""

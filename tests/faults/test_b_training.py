@@ -7,19 +7,31 @@ import json
 import math
 import os
 import pickle
+import random
 import stat
 import threading
 import warnings
 from collections import deque, namedtuple
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy
 import pytest
 
-from microgradlike import Value, compile, evaluate, files, fit, losses, no_grad, optim
+from microgradlike import (
+    Value,
+    compile,
+    custom,
+    evaluate,
+    files,
+    fit,
+    grad,
+    losses,
+    no_grad,
+    optim,
+)
 from microgradlike.nn import MLP, Module
 
 X = numpy.linspace(-1, 1, 16).reshape(8, 2)
@@ -57,6 +69,21 @@ def history(model: Any, y: Any = Y, **options: Any) -> list[float]:
 
 def numbers(model: Module) -> list[float]:
     return list(model.state_dict().values())
+
+
+def by_hand(model: Any, optimizer: Any, loss: Any = losses.mse, epochs: int = 3) -> list[float]:
+    """The loop that everybody writes, in the order that ``history`` has."""
+    shuffle, found = numpy.random.default_rng(0), []
+    for _ in range(epochs):
+        order, total = shuffle.permutation(len(X)).tolist(), 0.0
+        for batch in (order[:4], order[4:]):
+            optimizer.zero_grad()
+            errors = [loss(model(X[k].tolist()), Y[k].item()) for k in batch]
+            sum(error / len(batch) for error in errors).backward()
+            total += sum(error.data for error in errors)
+            optimizer.step()
+        found.append(total / len(X))
+    return found
 
 
 # ---- A3 ----------------------------------------------------------------------------------------
@@ -338,6 +365,103 @@ def test_B1_an_absolute_error_written_with_if() -> None:
     assert both(run)[:3] == [3.0, 2.25, 1.5]
 
 
+def test_B4_within_no_grad_it_trains_as_well() -> None:
+    def run(compiled: bool) -> Any:
+        with no_grad():
+            return history(MLP(2, [3, 1], seed=0), validation=(X, Y), compiled=compiled)
+
+    assert both(run) == pytest.approx(history(MLP(2, [3, 1], seed=0), validation=(X, Y)))
+
+
+def _with_backward(output: Any, target: Any) -> Any:
+    scale = Value(2.0)
+    (scale * scale).backward()
+    return losses.mse(output, target) * scale.grad
+
+
+def _with_its_own_backward(output: Any, target: Any) -> Any:
+    error = losses.mse(output, target)
+    error.backward()
+    return error
+
+
+def _with_a_slope(output: Any, target: Any) -> Any:
+    return losses.mse(output, target) + 0.1 * grad(lambda z: z**3)(output)
+
+
+def _with_numbers_as_slopes(output: Any, target: Any) -> Any:
+    return custom((output.data - target) ** 2, (output,), [2 * (output.data - target)])
+
+
+def _with_functions_as_slopes(output: Any, target: Any) -> Any:
+    return custom((output - target) ** 2, (output,), lambda o: 2 * (o - target))
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        (_with_backward, "something else on plain numbers"),
+        (_with_its_own_backward, "changes the number or the gradient of a Value"),
+        (_with_a_slope, ""),
+        (_with_numbers_as_slopes, r"reading \.data of a Value .* line \d+"),
+        (_with_functions_as_slopes, ""),
+    ],
+)
+def test_B4_losses_that_differentiate_are_as_in_a_loop(loss: Any, words: str) -> None:
+    def run(compiled: bool) -> Any:
+        model = MLP(2, [3, 1], seed=0)
+        optimizer = optim.SGD(model.parameters(), lr=0.05)
+        found = history(model, optimizer=optimizer, loss=loss, compiled=compiled)
+        return found + numbers(model)
+
+    model = MLP(2, [3, 1], seed=0)
+    expected = by_hand(model, optim.SGD(model.parameters(), lr=0.05), loss)
+    assert both(run) == pytest.approx(expected + numbers(model), rel=1e-9)
+    with pytest.warns(RuntimeWarning, match=words) if words else silent():
+        run(True)
+
+
+def test_B4_slopes_of_plain_numbers_are_plain_numbers() -> None:
+    """A model that asks for its own slope by its inputs: compiled it may not learn more."""
+
+    def trained(compiled: bool, kind: Any) -> Any:
+        net = MLP(2, [3, 1], activation="tanh", seed=0)
+
+        def model(x: Any) -> Any:
+            slope, _ = grad(lambda a, b: net([a, b]))(kind(x[0]), kind(x[1]))
+            return net(x) + 0.1 * slope
+
+        optimizer = optim.SGD(net.parameters(), lr=0.05)
+        return history(model, optimizer=optimizer, compiled=compiled) + numbers(net)
+
+    plain = both(lambda compiled: trained(compiled, float if not compiled else lambda v: v))
+    assert both(lambda compiled: trained(compiled, lambda v: v)) == pytest.approx(plain, rel=1e-9)
+    with pytest.warns(RuntimeWarning, match="that fit makes of model and loss .* its slope by"):
+        trained(True, lambda v: v)
+    of_values = both(lambda compiled: trained(compiled, Value))
+    assert of_values != pytest.approx(plain, rel=1e-3)
+    with silent():
+        trained(True, Value)
+
+
+def test_B4_a_parameter_that_is_replaced_is_named() -> None:
+    def run(compiled: bool) -> Any:
+        model = MLP(2, [3, 1], seed=0)
+
+        def schedule(step: int) -> float:
+            if step == 3:
+                model.layers[1].neurons[0].b = Value(2.0)
+            return 0.1
+
+        optimizer = optim.SGD(model.parameters(), lr=schedule)
+        return history(model, optimizer=optimizer, compiled=compiled) + numbers(model)
+
+    both(run)
+    with pytest.warns(RuntimeWarning) as caught:
+        run(True)
+    assert "'model.layers" in str(caught[0].message)
+
+
 # ---- B9, B10: what a model keeps ---------------------------------------------------------------
 
 
@@ -424,6 +548,290 @@ def test_B9_a_metric_that_reads_what_the_model_keeps() -> None:
         return history(model, metric=lambda o, t: model.out.data, compiled=compiled)
 
     both(run)
+
+
+# ---- B9: what changes with each call -----------------------------------------------------------
+
+
+class Stats:
+    total = 0  # of the class
+
+    def __init__(self) -> None:
+        self.calls, self.mean = 0, 0.0
+
+
+class Slim:
+    __slots__ = ("calls",)
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+
+def counted() -> int:
+    counted.calls += 1  # type: ignore[attr-defined]
+    return int(counted.calls)  # type: ignore[attr-defined]
+
+
+TOTAL = 0
+
+
+def in_an_attribute(m: Any, x: Any, out: Any) -> Any:
+    m.kept = (m.kept or 0) + 1
+    return out * (1 + m.kept % 3)
+
+
+def in_an_object(m: Any, x: Any, out: Any) -> Any:
+    m.kept = m.kept or Stats()
+    m.kept.calls += 1
+    return out * (1 + m.kept.calls % 3)
+
+
+def in_slots(m: Any, x: Any, out: Any) -> Any:
+    m.kept = m.kept or Slim()
+    m.kept.calls += 1
+    return out * (1 + m.kept.calls % 3)
+
+
+def in_a_class(m: Any, x: Any, out: Any) -> Any:
+    Stats.total += 1
+    return out * (1 + Stats.total % 3)
+
+
+def in_a_function(m: Any, x: Any, out: Any) -> Any:
+    return out * (1 + counted() % 3)
+
+
+def in_this_file(m: Any, x: Any, out: Any) -> Any:
+    global TOTAL
+    TOTAL += 1
+    return out * (1 + TOTAL % 3)
+
+
+def in_an_array(m: Any, x: Any, out: Any) -> Any:
+    m.kept = numpy.zeros(3, int) if m.kept is None else m.kept
+    m.kept[1] += 1
+    return out * (1 + int(m.kept[1]) % 3)
+
+
+def in_a_list(m: Any, x: Any, out: Any) -> Any:
+    m.kept = m.kept or []
+    m.kept.append(x[0])
+    return out * (1 + len(m.kept) % 3)
+
+
+def in_a_dict(m: Any, x: Any, out: Any) -> Any:
+    m.kept = m.kept or {"calls": 0}
+    m.kept["calls"] += 1
+    return out * (1 + m.kept["calls"] % 3)
+
+
+def in_a_value(m: Any, x: Any, out: Any) -> Any:
+    m.counter.data += 1
+    return out * (1 + m.counter.data % 3)
+
+
+def mean_of_inputs(m: Any, x: Any, out: Any) -> Any:
+    m.kept = 0.9 * (m.kept or 0.0) + 0.1 * x[0]
+    return out - m.kept
+
+
+def mean_of_outputs(m: Any, x: Any, out: Any) -> Any:
+    m.kept = out.detach() if m.kept is None else (0.9 * m.kept + 0.1 * out).detach()
+    return out - m.kept
+
+
+def mean_in_a_value(m: Any, x: Any, out: Any) -> Any:
+    m.counter.data = 0.9 * m.counter.data + 0.1 * out.data
+    return out - m.counter.detach()
+
+
+def dropout_of_all(m: Any, x: Any, out: Any) -> Any:
+    return out * 2 if random.random() > 0.5 else out * 0 + numpy.random.random()
+
+
+def dropout_of_its_own(m: Any, x: Any, out: Any) -> Any:
+    m.kept = m.kept or random.Random(3)
+    return out * 2 if m.kept.random() > 0.5 else out * 0
+
+
+def dropout_by_numpy(m: Any, x: Any, out: Any) -> Any:
+    m.kept = m.kept or numpy.random.default_rng(3)
+    return out * 2 if m.kept.random() > 0.5 else out * 0
+
+
+def dropout_by_older_numpy(m: Any, x: Any, out: Any) -> Any:
+    m.kept = m.kept or numpy.random.RandomState(3)
+    return out * 2 if m.kept.rand() > 0.5 else out * 0
+
+
+def written_to_a_value(m: Any, x: Any, out: Any) -> Any:
+    m.counter.data = 0.25 * x[0]
+    return out - m.counter.detach()
+
+
+CHANGING = [
+    *(in_an_attribute, in_an_object, in_slots, in_a_class, in_a_function, in_this_file),
+    *(in_an_array, in_a_list, in_a_dict, in_a_value),
+    *(mean_of_inputs, mean_of_outputs, mean_in_a_value),
+    *(dropout_of_all, dropout_of_its_own, dropout_by_numpy, dropout_by_older_numpy),
+    written_to_a_value,
+]
+
+
+class Stateful(Module):
+    """In training its calls differ from one another."""
+
+    def __init__(self, change: Any, when: str = "") -> None:
+        self.change, self.when = change, when
+        self.net, self.counter, self.kept = MLP(2, [3, 1], seed=0), Value(0.0).detach(), None
+
+    def __call__(self, x: Any) -> Any:
+        out = self.net(x)
+        seen = self.training if self.when == "training" else x[0] > 0 or self.when != "sometimes"
+        return self.change(self, x, out) if seen else out
+
+
+@pytest.mark.parametrize("change", CHANGING)
+@pytest.mark.parametrize("when", ["always", "training", "sometimes"])
+def test_B9_what_changes_with_each_call_is_as_in_a_loop(change: Any, when: str) -> None:
+    def run(way: str) -> list[float]:
+        global TOTAL
+        Stats.total = counted.calls = TOTAL = 0  # type: ignore[attr-defined]
+        random.seed(1)
+        numpy.random.seed(1)
+        model = Stateful(change, when)
+        optimizer = optim.Adam(model.net.parameters(), lr=0.05)
+        if way == "by hand":
+            found = by_hand(model, optimizer)
+        else:
+            found = history(model, optimizer=optimizer, compiled=way == "compiled")
+        totals = [Stats.total, counted.calls, TOTAL]  # type: ignore[attr-defined]
+        totals += [random.random(), numpy.random.random(), model.counter.data]
+        kept = getattr(model.kept, "calls", model.kept)
+        totals += list(numpy.ravel(list(kept.values()) if isinstance(kept, dict) else kept))[:9]
+        plain = [float(v) for v in totals if isinstance(v, int | float | numpy.number | Value)]
+        return found + numbers(model.net) + plain
+
+    with maybe():
+        expected = run("by hand")
+        for way in ("compiled", "example by example"):
+            found = run(way)
+            assert found == pytest.approx(expected, rel=1e-9, abs=1e-12), way
+
+
+def test_B9_what_changes_is_named() -> None:
+    for change, words in (
+        (in_an_attribute, "changes 'kept'"),
+        (in_an_object, r"changes 'kept\.calls'"),
+        (in_a_class, r"changes 'change\.Stats\.total'"),
+        (in_an_array, "changes 'kept'"),
+        (dropout_by_numpy, "draws random numbers"),
+        (in_a_value, "changes the number or the gradient of a Value"),
+    ):
+        with pytest.warns(RuntimeWarning, match=f"each call of model, loss or penalty {words}"):
+            history(Stateful(change))
+
+
+def test_B9_metrics_and_losses_are_called_for_the_training_alone() -> None:
+    def run(compiled: bool) -> Any:
+        pairs: list[Any] = []
+        seen: list[float] = []
+
+        def metric(output: Any, target: Any) -> float:
+            pairs.append((output.data, target))
+            return 0.0
+
+        def loss(output: Any, target: Any) -> Any:
+            seen.append(target)
+            return losses.mse(output, target)
+
+        found = history(MLP(2, [1], seed=0), metric=metric, loss=loss, compiled=compiled)
+        assert len(pairs) == len(seen) == 3 * 8
+        return [*found, *numpy.ravel(pairs), *seen]
+
+    both(run)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, LookupError])
+def test_B9_an_error_of_the_rehearsal_leaves_no_trace(error: type[BaseException]) -> None:
+    class Building(Module):
+        def __init__(self) -> None:
+            self.w, self.parts, self.calls = Value(0.5), list[Value](), 0
+
+        def __call__(self, x: Any) -> Any:
+            self.calls += 1
+            self.parts.append(Value(2.0))
+            self.w.data = 9.0
+            (self.w * 2).backward()
+            return self.w * x[0]
+
+    def metric(output: Any, target: Any) -> float:
+        raise error
+
+    model = Building()
+    with pytest.raises(error) if error is LookupError else nullcontext():
+        history(model, metric=metric)
+    assert (model.w.data, model.w.grad, model.parts, model.calls) == (0.5, 0.0, [], 0)
+    assert "training" not in vars(model)
+
+
+def test_B9_an_interrupt_of_a_trace_leaves_nothing_traced() -> None:
+    class Interrupted(Keeping):
+        def __call__(self, x: Any) -> Any:
+            self.out = self.net(x)
+            if not isinstance(x[0], float):  # it is traced
+                raise KeyboardInterrupt
+            return self.out
+
+    model = Interrupted()
+    assert history(model) == []
+    assert model.out is None or math.isfinite(model.out.data)
+    copy.deepcopy(model)
+    assert [vars(Value)[name] for name in ("data", "grad")] == SLOTS
+
+
+SLOTS = [vars(Value)[name] for name in ("data", "grad")]
+
+
+def test_B9_what_the_first_call_makes_is_made_once_and_stays_compiled() -> None:
+    class Lazy(Module):
+        def __init__(self) -> None:
+            self.head: Any = None
+            self.table: Any = None
+            self.made = 0
+
+        def __call__(self, x: Any) -> Any:
+            if self.table is None:
+                self.made += 1
+                self.table, self.head = numpy.array([0.5, 2.0]), [Value(1.0), Value(-1.0)]
+            return self.head[0] * x[0] * self.table[0] + self.head[1] * x[1] * self.table[1]
+
+    def run(compiled: bool) -> Any:
+        model = Lazy()
+        found = history(model, compiled=compiled)
+        assert model.made == 1
+        return found + numbers(model)
+
+    both(run)
+    with silent():
+        run(True)
+
+
+def test_B9_results_kept_under_a_name_that_is_new_stay_compiled() -> None:
+    class Naming(Module):
+        def __init__(self) -> None:
+            self.net, self.saved = MLP(2, [3, 1], seed=0), dict[str, Any]()
+
+        def __call__(self, x: Any) -> Any:
+            self.saved["hidden"] = self.net.layers[0](x)
+            self.last = self.net.layers[1](self.saved["hidden"])
+            return self.last
+
+    model = Naming()
+    with silent():
+        history(model, seed=None)
+    assert model.last.data == model.net(X[-1].tolist()).data
+    assert len(model.saved["hidden"]) == 3
 
 
 def test_B10_results_without_a_graph_are_no_parameters(tmp_path: Path) -> None:
@@ -657,6 +1065,105 @@ def test_B16_clipping_takes_any_iterable_and_refuses_nothing() -> None:
             optim.clip_grad_norm(wrong, 1.0)
 
 
+@pytest.mark.parametrize("ours", [True, False], ids=["flat", "by its own step"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, LookupError])
+@pytest.mark.parametrize("compiled", [True, False])
+def test_B16_an_interrupt_leaves_no_step_half_taken(ours: bool, error: Any, compiled: bool) -> None:
+    def start() -> Any:
+        model = MLP(2, [3, 1], seed=0)
+        return model, (optim.Adam if ours else Counting)(model.parameters(), lr=0.05)
+
+    def train(model: Any, optimizer: Any, epochs: int, rows: slice = slice(None)) -> None:
+        fit(model, X[rows], Y[rows], loss=losses.mse, optimizer=optimizer, epochs=epochs, seed=None,
+            batch_size=4, progress=False, compiled=compiled)  # fmt: skip
+
+    whole, of_whole = start()
+    train(whole, of_whole, epochs=2)
+    model, optimizer = start()
+
+    def direction(theta: Any, gradient: Any) -> Any:
+        found = type(optimizer).direction(optimizer, theta, gradient)
+        if optimizer.steps == 4:  # and the moments are those after the step
+            raise error
+        return found
+
+    optimizer.direction = direction
+    with pytest.raises(error) if error is LookupError else nullcontext():
+        train(model, optimizer, epochs=2)
+    del optimizer.direction
+    assert optimizer.steps == 3
+    train(model, optimizer, epochs=1, rows=slice(4, 8))  # the step that was not taken
+    assert numbers(model) == numbers(whole)
+    for name in ("steps", "mean", "square"):
+        assert optimizer.state_dict()[name] == of_whole.state_dict()[name]
+
+
+def test_B16_a_wrapped_step_is_no_part_of_the_state() -> None:
+    optimizer = optim.Adam([Value(1.0)])
+    before = optimizer.state_dict()
+    step = optimizer.step
+    optimizer.step = lambda: step()  # type: ignore[method-assign]
+    assert json.loads(json.dumps(optimizer.state_dict())) == json.loads(json.dumps(before))
+    optimizer.load_state_dict(before)
+
+
+def test_B16_the_learning_rate_can_be_written() -> None:
+    w = Value(1.0)
+    optimizer = optim.SGD([w], lr=0.1)
+    optimizer.lr = 0.5
+    assert optimizer.lr == 0.5
+    assert optimizer.state_dict()["lr"] == 0.5
+    optimizer.lr = optim.step_decay(1.0, every=1)
+    w.grad = 2.0
+    optimizer.step()
+    assert (w.data, optimizer.lr) == (-1.0, 0.1)
+    for wrong in (-1.0, "fast", None, math.nan, True):
+        with pytest.raises((TypeError, ValueError), match="the learning rate"):
+            optimizer.lr = wrong  # type: ignore[assignment]
+        assert optimizer.lr == 0.1
+
+    def run(compiled: bool) -> Any:
+        model = MLP(2, [3, 1], seed=0)
+        halving = optim.SGD(model.parameters(), lr=0.4)
+
+        def metric(output: Any, target: Any) -> float:
+            halving.lr = 0.4 / (1 + halving.steps)
+            return 0.0
+
+        return history(model, optimizer=halving, metric=metric, compiled=compiled) + numbers(model)
+
+    both(run)
+
+
+@pytest.mark.parametrize(
+    ("rule", "error", "words"),
+    [
+        (lambda theta: theta.tolist(), TypeError, r"update\(\) of Own returns an array with a nu"),
+        (
+            lambda theta: theta[:2],
+            TypeError,
+            r"each of the 3 parameters, but got one of shape \(2,",
+        ),
+        (lambda theta: None, TypeError, "but got None"),
+        (lambda theta: numpy.array([1.0, math.nan, 2.0]), FloatingPointError, "NaN or infinity"),
+    ],
+)
+@pytest.mark.parametrize("compiled", [True, False])
+def test_B16_a_rule_of_ones_own_that_gives_no_parameters(
+    rule: Any, error: Any, words: str, compiled: bool
+) -> None:
+    class Own(optim.SGD):
+        def update(self, theta: Any, gradient: Any) -> Any:
+            self.steps += 1
+            return rule(theta)
+
+    model = MLP(2, [1], seed=0)
+    before, optimizer = numbers(model), Own(model.parameters())
+    with pytest.raises(error, match=words):
+        history(model, optimizer=optimizer, compiled=compiled)
+    assert (numbers(model), optimizer.steps) == (before, 0)
+
+
 # ---- B17, B18 ----------------------------------------------------------------------------------
 
 
@@ -759,6 +1266,13 @@ class Nullable:
         (Nullable(), TypeError, r"X\.to_numpy\(float, na_value=numpy\.nan\) makes numbers"),
         (X.astype(numpy.longdouble) * numpy.longdouble("1e400"), ValueError, "NaN or infinity"),
         ([["a", "b"]] * 8, TypeError, "turn categories into numbers"),
+        ([[1.0, None]] * 8, TypeError, "as it holds None; turn categories into numbers"),
+        ([[Value(1.0), 2.0]] * 8, TypeError, r"as it holds Values; .* numbers: v\.data"),
+        (X.astype(object), TypeError, r"numpy\.asarray\(X, float\) makes floats of such numbers"),
+        ((row for row in X), TypeError, r"\(generator\); list\(X\) makes one of what gives its r"),
+        ({"a": X[:, 0]}, TypeError, r"its dtype is object, as it is .*\(dict\)$"),
+        (X * 1j, TypeError, "its dtype is complex128$"),
+        (X[:, 0], ValueError, r"of one input for each example make rows by X\.reshape\(-1, 1\)"),
     ],
 )
 def test_B19_sentences_about_data(given: Any, error: Any, words: str) -> None:
@@ -766,6 +1280,13 @@ def test_B19_sentences_about_data(given: Any, error: Any, words: str) -> None:
         for call in (fit, evaluate):
             with pytest.raises(error, match=words):
                 call(MLP(2, [1], seed=0), given, Y, loss=losses.mse)
+
+
+def test_B19_a_metric_that_gives_text() -> None:
+    metric: Any = lambda output, target: "0.5"  # noqa: E731
+    for call in (fit, evaluate):
+        with pytest.raises(TypeError, match=r"the metric of one example is a number, .* '0\.5'"):
+            call(MLP(2, [1], seed=0), X, Y, loss=losses.mse, metric=metric)
 
 
 def test_B19_a_label_is_said_as_its_number() -> None:
