@@ -29,7 +29,7 @@ from microgradlike.functions import dot
 from microgradlike.inputs import describe, function
 from microgradlike.rows import CHUNK, FLOAT, INPUTS, PARAMETERS, Arguments, How, floats
 from microgradlike.spot_check import WITH_SLOPES, Answer, Question, spot_check
-from microgradlike.tape import Traced, TracingError, play, trace
+from microgradlike.tape import TracingError, play, trace
 from microgradlike.typeset import counted
 from microgradlike.watch import Watch, within_reach
 

@@ -514,7 +514,7 @@ def grown(kind: str) -> tuple[Any, Callable[[], None]]:
         return many, many.ws.clear
     if kind == "model":
         net = MLP(1, [16, 16, 1], activation="tanh", seed=0)
-        return (lambda x: net([x * x])), lambda: net.layers.append(MLP(1, [1], seed=1))  # type: ignore[arg-type]
+        return (lambda x: net([x * x])), lambda: net.layers.append(MLP(1, [1], seed=1))
 
     def f(x: Any) -> Any:
         return sum([w * x * x for w in held], 0.0 * x)
@@ -562,6 +562,7 @@ def test_B5_numbers_results_and_unused_values_do_not_count() -> None:
     c = compile(model)
     expected = c([1.0]).tolist()
     w = model.ws[0]
+    kept: Any
     for kept in (1.0, "text", {"loss": (0.5, numpy.ones(2))}, [[]], w * 2.0, Value(7.0)):
         model.log.append(kept)
         assert c([1.0]).tolist() == c([1.0]).tolist() == expected
