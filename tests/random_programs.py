@@ -207,8 +207,11 @@ def check(program: Program, rows: int, special: bool = False, bent: bool = False
     bent = bent or not special or program.seed % 5 == 0
     expected = Expected(program, columns, target, bent)
     for executor in EXECUTORS:
-        with on(executor):
-            compare(Found(program, columns, target, bent), expected)
+        try:
+            with on(executor):
+                compare(Found(program, columns, target, bent), expected)
+        except Exception as error:
+            raise AssertionError(f"the program of seed {program.seed}, on {executor}") from error
 
 
 def main(count: int, seed: int) -> None:

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tests.executors import all_singles, small_blocks
 from tests.programs import Program
 from tests.random_programs import check
-
-seeds = given(st.integers(0, 10**9))
-
 
 #: These differed once: what is flat before what is steep, roundings that were taken for faults, a
 #: product that was not rounded by itself, an infinite error of ``logsumexp``.
@@ -23,30 +18,38 @@ def test_random_programs_that_differed_once(seed: int, special: bool) -> None:
     check(Program(seed), rows=2, special=special, bent=True)
 
 
-@seeds
-@settings(max_examples=750, deadline=None, derandomize=True, database=None)
-def test_random_programs(seed: int) -> None:
-    check(Program(seed), rows=3)
+def groups(start: int, count: int) -> pytest.MarkDecorator:
+    """The seeds from a start on, in groups, which the workers share."""
+    seeds = range(start, start + count)
+    return pytest.mark.parametrize(
+        "seeds", [seeds[k : k + 25] for k in range(0, count, 25)], ids=str
+    )
 
 
-@seeds
-@settings(max_examples=750, deadline=None, derandomize=True, database=None)
-def test_random_programs_at_special_points(seed: int) -> None:
-    check(Program(seed + 1), rows=3, special=True)
+@groups(100_000, 750)
+def test_random_programs(seeds: range) -> None:
+    for seed in seeds:
+        check(Program(seed), rows=3)
 
 
-@seeds
-@settings(max_examples=250, deadline=None, derandomize=True, database=None)
-def test_random_programs_in_small_blocks(seed: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        small_blocks(patch, 3)
-        check(Program(seed + 3), rows=8, special=bool(seed % 2))
+@groups(200_000, 750)
+def test_random_programs_at_special_points(seeds: range) -> None:
+    for seed in seeds:
+        check(Program(seed), rows=3, special=True)
 
 
-@seeds
-@settings(max_examples=250, deadline=None, derandomize=True, database=None)
-def test_random_programs_of_single_operations(seed: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        all_singles(patch)
-        small_blocks(patch, 3)
-        check(Program(seed + 4), rows=5, special=bool(seed % 2))
+@groups(300_000, 250)
+def test_random_programs_in_small_blocks(seeds: range, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_blocks(monkeypatch, 3)
+    for seed in seeds:
+        check(Program(seed), rows=8, special=bool(seed % 2))
+
+
+@groups(400_000, 250)
+def test_random_programs_of_single_operations(
+    seeds: range, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_singles(monkeypatch)
+    small_blocks(monkeypatch, 3)
+    for seed in seeds:
+        check(Program(seed), rows=5, special=bool(seed % 2))
