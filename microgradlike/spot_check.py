@@ -20,7 +20,6 @@ import numpy.typing
 from microgradlike import functions
 from microgradlike.calculus import gradient_graphs
 from microgradlike.engine import Value, is_traced, recording, topological_order, traced_on
-from microgradlike.sweep import slopes
 from microgradlike.tape import TracingError
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
@@ -245,15 +244,16 @@ def _sizes(asked: Question, of_slopes: bool) -> Any:
 
 
 def _size(root: Value) -> float:
-    """What rounding by all of each number would change: relative to it rounding is tiny."""
-    sizes: dict[Value, float] = {}
+    """How far the result moves, to first order, if each number moves by its own size."""
+    root.backward()
+    size = 0.0
     for node in topological_order(root):
         own = [abs(node.data)]
         if node.op in ("add", "sub"):  # they may be added up in another order
             own += [abs(float(operand)) for operand in node.operands]
-        brought = (abs(slope) * sizes[v] for v, slope in slopes(node) if v in sizes)
-        sizes[node] = max(own) + sum(brought)
-    return sizes.get(root, 0.0)
+        if node.grad:
+            size += max(own) * abs(node.grad)
+    return size
 
 
 # ---- Comparing ---------------------------------------------------------------------------------
