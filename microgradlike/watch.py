@@ -233,7 +233,7 @@ def _inside(name: str, found: Any, names: set[str]) -> Iterator[tuple[str, Calla
         return functools.partial(operator.attrgetter(attribute), found)
 
     def dotted(attribute: str) -> str:
-        return attribute if name == _ROOT else f"{name.rpartition('.')[2]}.{attribute}"
+        return attribute if name == _ROOT else f"{name}.{attribute}"
 
     if isinstance(found, types.FunctionType):
         for free, cell in zip(found.__code__.co_freevars, found.__closure__ or (), strict=True):
