@@ -160,6 +160,8 @@ def near_ties(tape: Tape, outputs: Sequence[int]) -> tuple[Tape, int] | None:
 
 
 def _operands(tape: Tape, node: int, name: str) -> tuple[int, ...]:
+    if name == "reach":  # where all is finite the condition decides nothing
+        return (tape.right[node],)
     return (tape.left[node], tape.right[node])[: ARITY[tape.nodes[node]]]
 
 
