@@ -69,11 +69,20 @@ def _empty(node: Value) -> Value:
 
 def _filled(twin: Value, node: Value, copied: Callable[[Any], Any]) -> Value:
     """The twin, with what the node has: that in its slots, and what a subclass may add."""
-    state = object.__reduce_ex__(node, 2)[2]
+    state = _made_again(node, 2)[2]
     for part in state if isinstance(state, tuple) else (state,):
         for name, content in (part or {}).items():
             setattr(twin, name, copied(content))
     return twin
+
+
+def _made_again(node: Value, protocol: int) -> Any:
+    """What makes a node again. Of a leaf, which numbers it had before is left out."""
+    answer: Any = object.__reduce_ex__(node, protocol)
+    if node._rule is None:
+        _, slots = answer[2]
+        slots["_x"] = 0.0
+    return answer
 
 
 # ---- pickle ------------------------------------------------------------------------------------
@@ -113,7 +122,7 @@ def reduced(node: Value, protocol: Any) -> Any:
     if node._rule is None or (pickler and node in pickler.waiting):
         if pickler:
             pickler.waiting.discard(node)
-        return object.__reduce_ex__(node, max(2, protocol))
+        return _made_again(node, max(2, protocol))
     if pickler is None or node in pickler.given:  # a pickler asks once: this is another one
         pickler = _Pickler()
         _local.pickler = weakref.ref(pickler)

@@ -8,6 +8,7 @@ every row into a method that computes a float and records, and a rule that sends
 from __future__ import annotations
 
 import functools
+import itertools
 import linecache
 import math
 import numbers
@@ -78,12 +79,13 @@ class Value(Operations):
     (4.0, -3.0, 2.0)
     """
 
-    # `_x` and `_y` are the operands: Values, or floats where the user wrote a number.
+    # `_x` and `_y` are the operands: Values, or floats where the user wrote a number. `_label` is
+    # the name, if there is one; of a result the moment in which it was made, or both.
     __slots__ = ("_grad", "_label", "_number", "_rule", "_x", "_y")
 
     _number: float
     _grad: float
-    _label: str
+    _label: str | _Moment | tuple[str, _Moment]
     _rule: Rule | None
     _x: Value | float
     _y: Value | float | None
@@ -140,11 +142,11 @@ class Value(Operations):
 
     @data.setter
     def data(self, value: float) -> None:
-        global _fresh
         if leaving.running:
             leaving.refuse(self, "writing .data", line_of_user_code)
-        self._number = number(value, "v.data = ...")
-        _fresh = float("0.0")
+        value = number(value, "v.data = ...")
+        _remember(self)
+        self._number = value
 
     @property
     def grad(self) -> float:
@@ -158,16 +160,17 @@ class Value(Operations):
     @property
     def label(self) -> str:
         """The name of this Value in pictures; "" if it has none."""
-        try:
-            return self._label
-        except AttributeError:  # most results have none, and it need not be written that they do
-            return ""
+        name = getattr(self, "_label", "")
+        if type(name) is tuple:
+            name, _ = name
+        return name if isinstance(name, str) else ""
 
     @label.setter
     def label(self, text: str | None) -> None:
         if text is not None and not isinstance(text, str):
             raise TypeError(f"the label of a Value is text, but got {describe(text)}")
-        self._label = text or ""
+        moment = _moment(self)
+        self._label = (text or "", moment) if moment else text or ""
 
     @property
     def op(self) -> str:
@@ -232,9 +235,10 @@ class Value(Operations):
 
         Raises:
             ValueError: the graph contains a cycle; nothing was changed.
-            RuntimeError: a Value has another number than it had when an operation was computed
-                with it, so the slopes would mix old and new numbers; or this is the result of a
-                computation within the ``no_grad`` block that it is called in.
+            RuntimeError: an operand has another number than it had when an operation was computed
+                with it, so the slopes would mix old and new numbers (one that has its old number
+                again is no error); or this is the result of a computation within the ``no_grad``
+                block that it is called in.
 
         >>> x = Value(3.0)
         >>> (x * x).backward()
@@ -288,7 +292,10 @@ class Value(Operations):
     def __copy__(self) -> Value:
         if leaving.running:
             leaving.refuse(self, "a copy", line_of_user_code)
-        return copying.shallow(self)
+        twin = copying.shallow(self)
+        if twin._rule is not None:
+            twin._label = twin.label, of_a_copy()
+        return twin
 
     def __deepcopy__(self, memo: dict[Any, Any]) -> Value:
         if leaving.running:
@@ -489,9 +496,9 @@ def _visit(root: Value) -> list[Value]:
             order.append(node)
         else:
             break
-    for node, _ in kept:
-        if _differs(node):
-            _refuse(_changed(node), order, kept)
+    error = _changed(order)
+    if error:
+        _refuse(error, order, kept)
     return order
 
 
@@ -509,9 +516,134 @@ _CYCLE = (
 )
 
 
-#: The zero that the gradient of each result begins with: another one after a number was written. So
-#: a result shows whether any number was written since; only if so, backward() computes it anew.
+#: The zero that the gradient of each result begins with.
 _fresh = float("0.0")
+
+
+# ---- Numbers that are written ------------------------------------------------------------------
+# Slopes are computed in the backward pass, from the numbers that Values have then. They must be
+# those that the results were computed with. To keep these in each result would take memory, and to
+# compare all results with their operands would not do: 5 * 0 is 2 * 0, but has another slope.
+
+
+class _Moment:
+    """A time in which no number is written: each result refers to that in which it was made.
+
+    Attributes:
+        place: among all moments.
+        is_known: whether all Values that were written since are told. If not, results are computed
+            once more: a change is seen only where they have another number then.
+    """
+
+    __slots__ = ("is_known", "place")
+
+    def __init__(self, is_known: bool = True) -> None:
+        self.place = next(_places)
+        self.is_known = is_known
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Moment:
+        return of_a_copy()
+
+    def __reduce__(self) -> tuple[Callable[[], _Moment], tuple[()]]:
+        return of_a_copy, ()
+
+
+_places = itertools.count()
+
+#: The moment that lasts, and those before it, as long as a result refers to them, the latest last.
+_now = _Moment()
+_ended: list[_Moment] = []
+
+#: The places of those: a Value that is written keeps the numbers that it had in them, beside this
+#: tuple. There are no more than so many, so who keeps all results waits no longer and longer.
+_told: tuple[int, ...] = ()
+_MOST_TOLD = 16
+_all_are_told = True
+
+#: How many references there are to a moment that no result refers to.
+_UNUSED = sys.getrefcount(_now)
+
+
+def _remember(written: Value) -> None:
+    """Keep the number that a Value has before it is written, for the results made with it."""
+    global _now
+    if sys.getrefcount(_now) > _UNUSED:
+        with _lock:
+            _tell(_now)
+            _now = _Moment()
+    told = _told
+    if not told:
+        return
+    if written._rule is not None:  # it keeps its operands, and has no room
+        for moment in _ended:
+            moment.is_known = False
+        return
+    before: Any = written._x  # of a leaf it is no operand
+    if before and before[0] is told:
+        return
+    numbers: tuple[float, ...] = (written._number,) * len(told)
+    if before and (len(told) > 1 or told[0] in before[0]):
+        known = dict(zip(*before, strict=True))
+        numbers = tuple(map(known.get, told, numbers))
+    written._x = told, numbers  # type: ignore[assignment]
+
+
+def _tell(moment: _Moment) -> None:
+    """From now on Values that are written keep the numbers that they have in this moment."""
+    global _told, _all_are_told
+    _ended[:] = _used()
+    _ended.append(moment)
+    if len(_ended) > _MOST_TOLD:
+        _all_are_told = _ended.pop(0).is_known = False
+    _told = tuple([moment.place for moment in _ended])
+
+
+def _used() -> list[_Moment]:
+    """The moments that have ended, and that results refer to."""
+    return [moment for moment in _ended if sys.getrefcount(moment) > _UNUSED + 1]
+
+
+def of_a_copy() -> _Moment:
+    """The moment of results that were copied; their operands may have been written before."""
+    moment = _Moment(is_known=False)
+    with _lock:
+        _tell(moment)
+    return moment
+
+
+def _moment(node: Value) -> _Moment | None:
+    """When a result was made; None for a leaf."""
+    found: Any = getattr(node, "_label", None)
+    if type(found) is tuple:
+        _, found = found
+    return found if isinstance(found, _Moment) else None
+
+
+def check_unchanged(order: list[Value]) -> None:
+    """RuntimeError if a number was written after one of these nodes had been computed with it."""
+    error = _changed(order)
+    if error:
+        raise error
+
+
+def _changed(order: list[Value]) -> RuntimeError | None:
+    """What to say if a node or an operand has another number than when the node was computed."""
+    if _all_are_told and not _used():
+        return None
+    for node in order:
+        if node._label is _now:
+            continue
+        moment = cast("_Moment", _moment(node))
+        for parent in node.parents:
+            before: Any = parent._x if parent._rule is None else None
+            if before and moment.place in before[0]:
+                old = before[1][before[0].index(moment.place)]
+                if repr(old) != repr(parent._number):  # NaN is NaN, and -0.0 is not 0.0
+                    now = parent._number
+                    return _mixed(f"{_call(node)} was computed when {now} was {old}")
+        if not moment.is_known and _differs(node):
+            return _mixed(f"{_call(node)} was {node._number} then")
+    return None
 
 
 def _differs(node: Value) -> bool:
@@ -520,18 +652,10 @@ def _differs(node: Value) -> bool:
     return now != node._number and (now == now or node._number == node._number)
 
 
-def check_unchanged(order: list[Value]) -> None:
-    """RuntimeError if a number was written after one of these nodes had been computed with it."""
-    for node in order:
-        if node._grad is not _fresh and _differs(node):
-            raise _changed(node)
-
-
-def _changed(node: Value) -> RuntimeError:
+def _mixed(what: str) -> RuntimeError:
     return RuntimeError(
-        f"a number was changed after it had been used: {_call(node)} was {node._number} then, so "
-        "the slopes would mix old and new numbers; call backward() before you change v.data, or "
-        "compute the result anew"
+        f"a number was changed after it had been used: {what}, so the slopes would mix old and new "
+        "numbers; call backward() before you change v.data, or compute the result anew"
     )
 
 
@@ -593,6 +717,7 @@ def _give_rule(out: Value, parents: Sequence[Value], slopes: Any, name: str) -> 
     if leaving.running:
         leaving.made_from(rule.given, frame_of_user_code())
     out._rule = rule
+    out._label = out.label, _now
     # The walk back knows two operands: the others are those of a node that stands for them.
     out._x, *others = (*parents, _NOTHING, _NOTHING)[: max(2, len(parents))]
     out._y = functools.reduce(_beside, reversed(others))
@@ -601,7 +726,7 @@ def _give_rule(out: Value, parents: Sequence[Value], slopes: Any, name: str) -> 
 def _beside(others: Value, parent: Value) -> Value:
     both = new(Node)
     both._number = both._grad = 0.0
-    both._rule, both._x, both._y = _OTHERS, parent, others
+    both._rule, both._x, both._y, both._label = _OTHERS, parent, others, _now
     return both
 
 
@@ -749,7 +874,7 @@ def _watched(
     if _mode.paused:
         out._rule, out._x, out._y = None, 0.0, _NOT_KEPT
         return out
-    out._rule, out._x, out._y = rule, x, y
+    out._rule, out._x, out._y, out._label = rule, x, y, _now
     if _mode.created is not None:
         _mode.created[out] = line = line_of_user_code()
         if not math.isfinite(data):

@@ -67,6 +67,7 @@ _RECORD = """\
     out = new(Kind)
     out._number = data
     out._grad = _fresh
+    out._label = _now
     out._rule = rule
     out._x = x
     out._y = y

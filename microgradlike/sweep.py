@@ -255,7 +255,7 @@ def _anew(root: Value, names: Mapping[Value, str]) -> Anew:
     memo: dict[int, Any] = {}
     for node, data in now.items():
         if node.op:
-            copy.deepcopy(node, memo).data = data
+            copy.deepcopy(node, memo)._number = data  # which changes nothing that was used
         else:
             memo[id(node)] = Value(node.data, label=node.label)
             memo[id(node)].grad = node.grad

@@ -16,7 +16,7 @@ import numpy
 import pytest
 
 import microgradlike as mg
-from microgradlike import Value, custom, optim
+from microgradlike import Value, custom, engine, optim
 from microgradlike.engine import Leaf, detect_anomaly
 from microgradlike.flow import backward_steps, explain
 from microgradlike.ops import OPERATORS
@@ -160,6 +160,195 @@ def test_A11_gradients_stay_where_it_is_refused() -> None:
     with pytest.raises(RuntimeError):
         root.backward()
     assert (hidden.grad, root.grad, w.grad) == before
+
+
+# Changes after which each result has the number that it had, though slopes differ.
+UNSEEN: list[tuple[Callable[..., Any], tuple[float, ...], tuple[float, ...]]] = [
+    (lambda a, b: a * b, (2.0, 0.0), (5.0, 0.0)),
+    (lambda a, b: (a * b).exp() + a, (0.0, 0.0), (0.0, 3.0)),
+    (lambda a, b: a**2 + b, (2.0, 1.0), (-2.0, 1.0)),
+    (lambda a, b: abs(a) + b, (2.0, 1.0), (-2.0, 1.0)),
+    (lambda a, b: a.cos() * b, (0.5, 1.0), (-0.5, 1.0)),
+    (lambda a, b: a.sin() * b, (0.0, 1.0), (-0.0, 1.0)),
+    (lambda a, b: a * b, (2.0, 3.0), (3.0, 2.0)),
+    (lambda a, b: a / b, (2.0, 4.0), (3.0, 6.0)),
+    (lambda a, b: a + b, (2.0, 4.0), (3.0, 3.0)),
+    (lambda a, b: mg.maximum(a, b), (2.0, 4.0), (4.0, 2.0)),
+    (lambda a, b: mg.maximum(a, b) * 2, (2.0, 4.0), (4.0, 4.0)),
+    (lambda a, b: mg.hypot(a, b), (3.0, 4.0), (4.0, 3.0)),
+    (lambda a, b: mg.dot([a, b], [1.0, 1.0]), (3.0, 4.0), (4.0, 3.0)),
+    (lambda a, b: mg.dot([a, b], [a, b]), (3.0, 4.0), (4.0, 3.0)),
+    (lambda a, b: a.relu() * b, (-1.0, 1.0), (-2.0, 1.0)),
+    (lambda a, b: a**b, (1.0, 2.0), (1.0, 3.0)),
+    (lambda a, b: (a * math.nan) * b, (1.0, 2.0), (3.0, 2.0)),
+    (lambda a, b: mg.logsumexp([a, b]), (1.0, 2.0), (2.0, 1.0)),
+    (lambda a, b: mg.custom(1.0, (a, b), [1.0, 2.0]) * a, (1.0, 2.0), (1.0, 3.0)),
+    (lambda a, b: mg.custom(1.0, (a, b, a * b), lambda a, b, c: [a, b, c]), (1.0, 0.0), (2.0, 0.0)),
+]
+
+
+@pytest.mark.parametrize("place", range(len(UNSEEN)))
+def test_A11_a_change_that_no_result_shows(place: int) -> None:
+    f, numbers, others = UNSEEN[place]
+    leaves = a, b = Value(numbers[0]), Value(numbers[1])
+
+    def write(numbers: tuple[float, ...]) -> None:
+        for leaf, number in zip(leaves, numbers, strict=True):
+            leaf.data = number
+
+    root = f(a, b)
+    for _ in range(2):  # before the first backward pass, and after it
+        write(others)
+        for refused in (root, root * 2.0):
+            with pytest.raises(RuntimeError, match="a number was changed after it had been used"):
+                refused.backward()
+            with detect_anomaly(), pytest.raises(RuntimeError, match="a number was changed"):
+                refused.backward()
+        f(a, b).backward()  # computed anew
+        write(numbers)
+        gradients = []
+        for result in (root, f(a, b)):
+            a.grad = b.grad = 0.0
+            result.backward()
+            gradients.append((a.grad, b.grad))
+        assert repr(gradients[0]) == repr(gradients[1])
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_A11_what_two_results_share(order: int) -> None:
+    a, b, other = Value(2.0), Value(0.0), Value(1.0)
+    shared = (a * b) ** order
+    first, second = shared + other, shared * 3.0
+    first.backward()
+    other.data = 7.0  # nothing of the second
+    second.backward()
+    a.data = 5.0
+    for root in (first, second, shared, shared - 1.0, a * shared):
+        with pytest.raises(RuntimeError, match="a number was changed"):
+            root.backward()
+    late = shared - a
+    a.data = 2.0
+    second.backward()
+    with pytest.raises(RuntimeError, match="a number was changed"):
+        late.backward()
+
+
+def test_A11_the_sentence_tells_which_number() -> None:
+    a, b = Value(2.0), Value(0.0)
+    root = a * b + 1
+    a.data = 5.0
+    with pytest.raises(RuntimeError, match=r"mul\(5\.0, 0\.0\) was computed when 5\.0 was 2\.0"):
+        root.backward()
+
+
+def test_A11_derivatives_of_higher_order_see_it() -> None:
+    a, b = Value(2.0), Value(0.0)
+    kept: list[Value] = []
+
+    def f(x: Value) -> Value:
+        kept.append(a * b)
+        a.data = 5.0
+        return kept[-1] * x
+
+    with pytest.raises(RuntimeError, match="a number was changed"):
+        mg.grad(f)(1.0)
+
+
+def test_A11_a_training_changes_numbers_between_passes() -> None:
+    w, u, frozen = Value(1.0), Value(2.0), Value(3.0)
+    features = frozen.exp() * 2.0  # computed once
+    kept = []
+    for step in range(40):
+        loss = (features * w * u - 1.0) ** 2
+        kept.append(loss)
+        loss.backward()
+        loss.backward()
+        for p in (w, u):
+            p.data -= 1e-6 * p.grad
+            p.data = p.data
+        if step % 2:
+            loss = w * u
+    for loss in kept:
+        with pytest.raises(RuntimeError, match="a number was changed"):
+            loss.backward()
+    features.backward()
+    frozen.data = 2.0
+    with pytest.raises(RuntimeError, match="a number was changed"):
+        features.backward()
+
+
+def test_A11_names_and_copies() -> None:
+    a, b = Value(2.0), Value(0.0)
+    product = a * b
+    product.label = "product"
+    root = product + 1.0
+    root.label = "root"
+    root.label = "the root"
+    copies = [copy.deepcopy(root), pickle.loads(pickle.dumps(root)), copy.copy(root)]
+    a.data = 5.0
+    with pytest.raises(RuntimeError, match="a number was changed"):
+        root.backward()
+    with pytest.raises(RuntimeError, match="a number was changed"):
+        copies.pop().backward()  # whose operand is that of the original
+    for twin in copies:
+        assert (twin.label, twin.parents[0].label) == ("the root", "product")
+        twin.backward()
+        of_twin = twin.parents[0].parents[0]
+        assert of_twin.data == 2.0
+        of_twin.data = 5.0
+        with pytest.raises(RuntimeError, match="a number was changed"):
+            twin.backward()
+    b.data = 3.0
+    for twin in (copy.deepcopy(root), pickle.loads(pickle.dumps(root)), copy.copy(product)):
+        with pytest.raises(RuntimeError, match="a number was changed"):
+            twin.backward()
+
+
+def test_A11_what_operands_can_be() -> None:
+    class Own(Value):
+        pass
+
+    with mg.no_grad():
+        computed = Value(1.0) * 2.0
+    for x in (Own(2.0), computed, Value(2.0) + 0.0):
+        root = x * Value(0.0)
+        root.backward()
+        x.data = 5.0
+        with pytest.raises(RuntimeError, match="a number was changed"):
+            root.backward()
+        x.data = 2.0
+        root.backward()
+
+
+def test_A11_no_leaf_and_no_graph_is_kept() -> None:
+    lasting = Value(2.0) * 3.0
+    for _ in range(3):
+        leaf = Value(2.0)
+        root = leaf * 3.0
+        leaf.data = 1.0
+        gone = weakref.ref(leaf)
+        del root, leaf
+        assert gone() is None
+    lasting.backward()
+
+
+def test_A11_who_keeps_all_results_writes_no_slower() -> None:
+    b = Value(1.0)
+    results = []
+    for step in range(100):
+        results.append((b * 2.0, b * 0.0))
+        b.data = 2.0 + step
+        assert len(engine._ended) <= engine._MOST_TOLD
+        assert len(engine._told) == len(engine._ended)
+    for twice, _ in results:
+        with pytest.raises(RuntimeError, match="a number was changed"):
+            twice.backward()
+    with pytest.raises(RuntimeError, match="a number was changed"):
+        results[-1][1].backward()
+    for step, (twice, nothing) in enumerate(results):
+        b.data = step + 1.0
+        nothing.backward()
+        twice.backward()
 
 
 # ---- Which Values are equal, and what they take -------------------------------------------------
