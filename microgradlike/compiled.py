@@ -875,20 +875,21 @@ def _holding(parameters: Sequence[Value], numbers: Sequence[float] | None) -> It
         if numbers is None:
             yield
             return
-        before = [parameter.data for parameter in parameters]
+        before = list(map(_number, parameters))
         try:
-            _write(parameters, numbers)
+            _write(parameters, before, numbers)
             yield
         finally:
-            _write(parameters, before)
+            _write(parameters, list(map(_number, parameters)), before)
 
 
-def _write(parameters: Sequence[Value], numbers: Sequence[float]) -> None:
-    """Give numbers to the first parameters, unless they have them."""
-    some = parameters[: len(numbers)]
-    now = array("d", [parameter.data for parameter in some])
-    if now.tobytes() != array("d", numbers).tobytes():  # where -0.0 is not 0.0
-        for parameter, number in zip(some, numbers, strict=False):
+_number = operator.attrgetter("_number")  # of many parameters: .data takes three times as long
+
+
+def _write(parameters: Sequence[Value], now: Sequence[float], wanted: Sequence[float]) -> None:
+    """Give the first parameters the numbers that are wanted, unless they have them now."""
+    if array("d", now[: len(wanted)]).tobytes() != array("d", wanted).tobytes():  # -0.0 is not 0.0
+        for parameter, number in zip(parameters, wanted, strict=False):
             parameter.data = number
 
 

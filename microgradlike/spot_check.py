@@ -8,6 +8,7 @@ anybody would run it, and what it gives is compared with what its program gives.
 from __future__ import annotations
 
 import gc
+import operator
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -118,10 +119,13 @@ def spot_check(asked: Question, compiled: Answer, digits: float) -> None:
 # ---- Asking ------------------------------------------------------------------------------------
 
 
+_gradient = operator.attrgetter("_grad")
+
+
 @contextmanager
 def _unseen(parameters: Sequence[Value]) -> Iterator[None]:
     """What is done within this block leaves no gradients, no records on a tape and no warnings."""
-    gradients = [parameter._grad for parameter in parameters]
+    gradients = list(map(_gradient, parameters))
     try:
         with recording(), warnings.catch_warnings(), _without_cycles():
             warnings.simplefilter("ignore")
@@ -213,7 +217,7 @@ def _answer(asked: Question, row: Sequence[Any], leaves: Sequence[Value]) -> Ans
         leaf._grad = 0.0
     if (total := _weighted(outs, asked.weights)) is not None:
         total.backward()
-    return Answer(outputs, numpy.array([leaf._grad for leaf in leaves]))
+    return Answer(outputs, numpy.array(list(map(_gradient, leaves))))
 
 
 def _outputs(asked: Question, row: Sequence[Any]) -> list[Any]:
