@@ -557,7 +557,7 @@ _ended: list[_Moment] = []
 #: The places of those: a Value that is written keeps the numbers that it had in them, beside this
 #: tuple. There are no more than so many, so who keeps all results waits no longer and longer.
 _told: tuple[int, ...] = ()
-_MOST_TOLD = 16
+_MOST_TOLD = 32
 _all_are_told = True
 
 #: How many references there are to a moment that no result refers to.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+import random
 import sys
 import threading
 import warnings
@@ -17,7 +18,7 @@ import pytest
 
 import microgradlike as mg
 from microgradlike import Value, custom, engine, optim
-from microgradlike.engine import Leaf, detect_anomaly
+from microgradlike.engine import Leaf, detect_anomaly, topological_order
 from microgradlike.flow import backward_steps, explain
 from microgradlike.ops import OPERATORS
 
@@ -231,6 +232,40 @@ def test_A11_what_two_results_share(order: int) -> None:
     second.backward()
     with pytest.raises(RuntimeError, match="a number was changed"):
         late.backward()
+
+
+def test_A11_random_programs() -> None:
+    draw = random.Random(0)
+    operations: list[Callable[[Value, Value], Value]] = [
+        lambda a, b: a * b, lambda a, b: a + b, lambda a, b: mg.maximum(a, b),
+        lambda a, b: -a, lambda a, b: b * 0.0,
+    ]  # fmt: skip
+    refused = []
+    for _ in range(100):
+        leaves = [Value(float(draw.choice([0, 1, 2]))) for _ in range(4)]
+        results: list[Value] = []
+        then: dict[Value, list[tuple[Value, float]]] = {}
+        for _ in range(30):
+            kind = draw.random()
+            if kind < 0.5 or not results:
+                pair = draw.choices(leaves + results[-6:], k=2)
+                node = draw.choice(operations)(*pair)
+                then[node] = [(parent, parent.data) for parent in node.parents]
+                results.append(node)
+            elif kind < 0.7:
+                for leaf in draw.choices(leaves, k=draw.choice([1, 3])):
+                    leaf.data = float(draw.choice([0, 1, 2]))
+            else:
+                root = draw.choice(results)
+                used = [pair for node in topological_order(root) for pair in then[node]]
+                differ = any(operand.data != number for operand, number in used)
+                refused.append(differ)
+                if differ:
+                    with pytest.raises(RuntimeError, match="a number was changed"):
+                        root.backward()
+                else:
+                    root.backward()
+    assert 100 < sum(refused) < len(refused) - 100
 
 
 def test_A11_the_sentence_tells_which_number() -> None:
