@@ -9,6 +9,8 @@ import math
 import numbers
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy
@@ -18,7 +20,9 @@ from microgradlike.checking import Comparison, Report, numeric_derivative, read_
 from microgradlike.engine import (
     Value,
     check_unchanged,
+    copied,
     equal,
+    is_traced,
     no_grad,
     recording,
     topological_order,
@@ -27,7 +31,7 @@ from microgradlike.inputs import beside, describe, number, plain_array, unwrappe
 from microgradlike.leaving import depends, differentiated
 from microgradlike.rules import CustomRule
 from microgradlike.sweep import gradients, sent_to
-from microgradlike.tape import NAMES, ON_FLOATS, Condition, Tape, Traced, row_of
+from microgradlike.tape import NAMES, Condition, Tape, Traced, on_numbers, row_of
 from microgradlike.typeset import counted
 
 # ---- grad --------------------------------------------------------------------------------------
@@ -43,7 +47,9 @@ def grad(f: Callable[..., Any]) -> Callable[..., Any]:
     Returns:
         A function of the same arguments, by position. It returns the derivatives in their
         structure, of the same types: those by the only argument alone, those by several as a
-        tuple. Numbers in, numbers out; Values in, Values out, so it nests. No ``.grad`` is changed.
+        tuple. Numbers in, numbers out; Values in, Values out, so it nests. It is a Value, too, if
+        ``f`` uses one of a function around it that is differentiated or compiled. No ``.grad`` is
+        changed.
 
     Raises:
         TypeError: an argument holds something that is no number or is given by its name, or ``f``
@@ -69,27 +75,64 @@ def grad(f: Callable[..., Any]) -> Callable[..., Any]:
             raise TypeError("grad(f) takes the arguments of f, but got none")
         found = list(_leaves(arguments))
         nested = any(isinstance(leaf, Value) for leaf in found)
-        # f gets a copy of a Value: where it closes over the same one, that is not its argument.
-        inputs = [_copy(v) if isinstance(v, Value) else Value(number(v, "grad(f)")) for v in found]
+        # f gets a copy of a Value: where it closes over the same one, that is not its argument. On
+        # a tape a number gets one: of what is computed of mere numbers there is no graph.
+        inputs = [v if isinstance(v, Value) else Value(number(v, "grad(f)")) for v in found]
+        traced = is_traced()
+        inputs = [
+            copied(v) if traced or v is given else v for v, given in zip(inputs, found, strict=True)
+        ]
         with recording():
             # A traced Value refuses by itself.
             with differentiated(v for v in inputs if type(v) is not Traced):
                 out = _scalar(f(*_handed(arguments, iter(inputs))))
-            # By numbers, but within a function that is differentiated by what out depends on, too.
-            if nested or (type(out) is not Traced and isinstance(out, Value) and depends(out)):
+            if nested or (type(out) is not Traced and _is_needed(out, inputs)):
                 derivatives = _sweep(out, inputs, _slopes_as_values, Value)
             else:
                 derivatives = _sweep(out, inputs, sent_to, float)
+            if traced and not nested:
+                derivatives = list(map(_told, derivatives))
         result = _rebuild(arguments, iter(derivatives))
         return result if len(arguments) > 1 else result[0]
 
     return derivative
 
 
-def _copy(v: Value) -> Value:
-    """A node of its own with the same number, which gives its error on."""
-    same: Value = v.recorded["where"](v)
-    return same
+def _is_needed(out: Any, inputs: Iterable[Value]) -> bool:
+    """Whether a derivative by numbers is to be differentiated again, by what it depends on."""
+    if not isinstance(out, Value):
+        return False
+    if _keeping.get():
+        known = set(inputs)
+        parents = (parent for node in topological_order(out) for parent in node.parents)
+        return any(parent not in known and not parent.op for parent in parents)
+    return depends(out)
+
+
+#: Whether a function is run that a trace is compared with, of which all slopes are wanted.
+_keeping: ContextVar[bool] = ContextVar("keeping", default=False)
+
+
+@contextmanager
+def slopes_kept() -> Iterator[None]:
+    """Within this block ``grad`` by numbers gives Values, if others than its inputs had a part.
+
+    As on a tape: elsewhere it is plain numbers, unless what it depends on is being differentiated.
+    """
+    outer = _keeping.set(True)
+    try:
+        yield
+    finally:
+        _keeping.reset(outer)
+
+
+def _told(derivative: Any) -> Any:
+    """The number, of a derivative on a tape that is a constant: numbers in, numbers out."""
+    if not isinstance(derivative, Value):
+        return derivative
+    if not isinstance(derivative, Traced):
+        return derivative.data
+    return derivative.number if derivative.tape.is_constant(derivative) else derivative
 
 
 def _sweep(
@@ -296,9 +339,7 @@ def _numbers(tape: Tape) -> list[float]:
             numbers.append(tape.parameters[left]._number)
         else:
             x, y = (numbers[v] if v >= 0 else tape.constants[~v] for v in (left, right))
-            row = row_of(name)[0]
-            found = ops.on_floats(row.value)(x, y, 0, 0) if row else ON_FLOATS[name](x, y)
-            numbers.append(float(found))
+            numbers.append(on_numbers(name, x, y))
     return numbers
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 import numpy
 import numpy.typing
 
-from microgradlike.calculus import grad, traced_tangents
+from microgradlike.calculus import grad, slopes_kept, traced_tangents
 from microgradlike.engine import Value, is_detecting, is_recording, is_traced
 from microgradlike.functions import dot
 from microgradlike.inputs import describe, function
@@ -663,7 +663,7 @@ class Compiled:
         some = ends[-left:][: arguments.rows if rows is None else len(rows)]
         dice = random.getstate(), numpy.random.get_state()
         try:
-            with _holding(self._parameters, theta.tolist()):
+            with _holding(self._parameters, theta.tolist()), slopes_kept():
                 for row in some:
                     self._check_row(path, theta, arguments, row, mode, with_slopes)
         except TracingError:

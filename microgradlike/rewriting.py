@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy
 
+from microgradlike import tape as tapes
 from microgradlike.tape import AGAINST_A_NUMBER, CODES, CONDITIONS, LEAVES, NAMES, Tape, row_of
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -49,15 +50,7 @@ ALWAYS, NEVER = -1, -2
 
 # ---- The operators as the loops see them -------------------------------------------------------
 
-_ARITY = numpy.array(
-    [
-        0 if name in LEAVES
-        else 2 if name in ("keep", "reach") or (name in CONDITIONS and name != "not")
-        else len(row.slopes) if (row := row_of(name)[0]) else 1
-        for name in NAMES
-    ],
-    dtype=numpy.int8,
-)  # fmt: skip
+_ARITY = numpy.array(tapes.ARITY, numpy.int8)
 _COMMUTES = numpy.isin(NAMES, ("add", "mul", "and", "or", "eq", "ne"))
 #: Which operators let the error pass, and which of these only to their right operand.
 _FLAT = [name for name in NAMES if (row := row_of(name)[0]) and row.is_flat]

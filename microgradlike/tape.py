@@ -77,6 +77,23 @@ def row_of(name: str) -> tuple[Operator | None, float]:
     return OPERATORS.get(name.removesuffix(AGAINST_A_NUMBER.format(""))), 0.0
 
 
+def _arity(name: str) -> int:
+    row = row_of(name)[0]
+    if row:
+        return len(row.slopes)
+    return 0 if name in LEAVES else 1 if name in ("not", "detach") else 2
+
+
+#: How many operands the node of each code has.
+ARITY = tuple(map(_arity, NAMES))
+
+
+def on_numbers(name: str, x: float, y: float) -> float:
+    """What a node is of these operands."""
+    row = row_of(name)[0]
+    return float(ops.on_floats(row.value)(x, y, 0, 0) if row else ON_FLOATS[name](x, y))
+
+
 def _code(row: Operator, to: str) -> int:
     tied = row.name in _TIED and to != "xy"
     return CODES[AGAINST_A_NUMBER.format(row.name) if tied else row.name]
@@ -127,6 +144,7 @@ class Tape:
         self._made: dict[Value, None] = {}
         self._opposites: dict[int, Condition] = {}
         self._pairs: dict[tuple[str, int, int], Condition] = {}
+        self._first_copy = -1  # of a constant
 
     # ---- Writing ----
 
@@ -233,6 +251,32 @@ class Tape:
             )
         return self.compare(comparison, x, y)
 
+    def copied(self, value: Value) -> Value:
+        """A node of its own with the same number, which a function is differentiated by.
+
+        A constant gets one, too; ``close`` makes it a constant again.
+        """
+        node, data = self.operand(value)
+        copy = self.traced(self.append("where", node), data)
+        if node < 0 and self._first_copy < 0:
+            self._first_copy = copy.node
+        return copy
+
+    def is_constant(self, value: Any) -> bool:
+        """Whether it is a number that does not differ from row to row, nor is a parameter."""
+        path = [value.node] if isinstance(value, Traced) else []
+        seen = set(path)
+        while path:
+            node = path.pop()
+            count = ARITY[self.code[node]]
+            if not count:
+                return False
+            for operand in (self.left[node], self.right[node])[:count]:
+                if operand >= 0 and operand not in seen:
+                    seen.add(operand)
+                    path.append(operand)
+        return True
+
     def detach(self, value: Value) -> Value:
         """The same number, through which no error flows."""
         node, data = self.operand(value)
@@ -306,6 +350,8 @@ class Tape:
     def close(self) -> None:
         """The function has returned; from now on its Values are refused."""
         self.nodes, self.code = self.code, _Ended(self)
+        if self._first_copy >= 0:
+            self._fold()
         self._leaves.clear()
         for value in self._made:
             if sys.getrefcount(value) > _UNSHARED:
@@ -315,6 +361,37 @@ class Tape:
                     "plain numbers"
                 )
         self._made.clear()
+
+    def _fold(self) -> None:
+        """What is computed of nothing but constants, where these are differentiated by, is one.
+
+        So that others keep their numbers, their nodes stay, as constants that nobody uses.
+        """
+        known: dict[int, int] = {}
+        for node in range(self._first_copy, len(self.nodes)):
+            code = self.nodes[node]
+            sides = (self.left, self.right)[: ARITY[code]]
+            for side in sides:
+                side[node] = known.get(side[node], side[node])
+            found = self._operand_for(NAMES[code], [side[node] for side in sides])
+            if found is not None:
+                known[node], self.nodes[node] = found, CODES["constant"]
+        self.outputs = [known.get(out, out) for out in self.outputs]
+        for node in known.keys() & self.guards.keys():
+            del self.guards[node]
+
+    def _operand_for(self, name: str, operands: list[int]) -> int | None:
+        """What can stand instead of a node, as it has constants as operands; None if nothing."""
+        if operands and max(operands) < 0:
+            x, y = ([self.constants[~v] for v in operands] + [0.0])[:2]
+            return self.constant(on_numbers(name, x, y))
+        numbers = [self.constants[~v] if v < 0 else None for v in operands]
+        for known, other in zip(numbers, reversed(operands), strict=True):
+            if known is not None and name in ("and", "or"):
+                return self.constant(known) if bool(known) is (name == "or") else other
+        if name in ("keep", "reach", SHARE) and numbers[0] is not None:
+            return operands[1] if name != SHARE and numbers[0] else self.constant(-0.0)
+        return None
 
     def same_as(self, other: Tape) -> bool:
         """Whether both did the same with the same numbers, perhaps with other parameters."""
@@ -756,7 +833,9 @@ def play(tape: Tape, inputs: Sequence[Any]) -> list[Value]:
     for node, (code, left, right) in enumerate(zip(tape.nodes, tape.left, tape.right, strict=True)):
         name = NAMES[code]
         row = row_of(name)[0]
-        if name == "input":
+        if name == "constant":  # which nobody uses
+            found.append(None)
+        elif name == "input":
             found.append(inputs[left])
         elif name == "parameter":
             found.append(tape.parameters[left])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import subprocess
 import sys
@@ -21,10 +22,12 @@ from microgradlike import (
     calculus,
     compile,
     compiled,
+    custom,
     engine,
     grad,
     kernels,
     machine_code,
+    maximum,
     paths,
     rewriting,
     sqrt,
@@ -32,6 +35,7 @@ from microgradlike import (
     where,
 )
 from microgradlike.exact import Exact
+from microgradlike.nn import MLP
 from microgradlike.paths import MOST_ALONE, Replay
 from microgradlike.program import Instruction, Singles, build
 from microgradlike.rewriting import Graph
@@ -512,6 +516,79 @@ def test_B24_a_matrix_keeps_its_ones() -> None:
     rows = numpy.random.default_rng(0).normal(size=(4, 3))
     numpy.testing.assert_allclose(c(rows), rows @ numpy.array(matrix).T, rtol=1e-13)
     assert "layer 3->3" in c.describe()
+
+
+def cube(x: Value) -> Value:
+    return custom(x * x * x, (x,), lambda x: 3 * x * x, name="cube")
+
+
+W = Value(0.7)
+NET = MLP(2, [4, 1], activation="tanh", seed=0)
+
+#: Gradients within a function, by numbers that it writes itself; ``n`` makes Values of them.
+BY_NUMBERS: dict[str, Callable[[Any, Any], Any]] = {
+    "one": lambda n, x: grad(lambda a: a * x)(n(2.0)),
+    "two": lambda n, x: grad(lambda a, b: a * b * b * W)(n(2.0), x)[0],
+    "list": lambda n, x: sum(grad(lambda a: a[0] * a[1] * x * W)([n(2.0), n(3.0)])),
+    "array": lambda n, x: sum(grad(lambda a: (a * a).sum() * x)(numpy.array([n(2.0), n(3.0)]))),
+    "dict": lambda n, x: grad(lambda a: a["k"] ** 2 * x * W)({"k": n(2.0)})["k"],
+    "twice": lambda n, x: grad(grad(lambda a: (a * x).exp() * W))(n(2.0)),
+    "constant": lambda n, x: grad(lambda a: a**3)(n(2.0)) * x * W,
+    "unused": lambda n, x: x + grad(lambda a: x * W)(n(2.0)),
+    "if": lambda n, x: grad(lambda a: a * a * x if a > 1 else W * a)(n(2.0)),
+    "if of both": lambda n, x: grad(lambda a: a * a * x if a * x > 1 else W * a)(n(2.0)),
+    "where": lambda n, x: grad(lambda a: where(a > 1, a * a * x, W * a))(n(2.0)),
+    "and": lambda n, x: grad(lambda a: where((a > 1) & (x > 0), a * a * x, W * a))(n(2.0)),
+    "or": lambda n, x: grad(lambda a: where((x > 0) | (a > 3), a * a * x, W * a))(n(2.0)),
+    "tie": lambda n, x: grad(lambda a: maximum(a, 2.0) * W + maximum(a, x) * x)(n(2.0)),
+    "exponent": lambda n, x: grad(lambda a: (x * x + 1) ** a * W)(n(2.0)),
+    "base": lambda n, x: grad(lambda a: a ** (x + 1) * W)(n(2.0)),
+    "detach": lambda n, x: grad(lambda a: a.detach() * a * x * W)(n(2.0)),
+    "custom": lambda n, x: grad(lambda a: cube(a * x) * W)(n(2.0)),
+    "custom of a constant": lambda n, x: grad(lambda a: cube(a) * x * W)(n(2.0)),
+    "network": lambda n, x: sum(grad(lambda t: NET([t, x]))(n(t)) for t in (0.1, 0.2)),
+    "network twice": lambda n, x: grad(grad(lambda t: NET([t, x]) * W))(n(0.3)),
+}
+
+
+@pytest.mark.usefixtures("executor")
+@pytest.mark.parametrize("name", BY_NUMBERS)
+def test_B24_gradients_by_plain_numbers(name: str) -> None:
+    def of_values(x: Any) -> Any:
+        return BY_NUMBERS[name](Value, x)
+
+    rows = [1.5, -0.5, 2.5]
+    parameters = [W, *NET.parameters()]
+    for parameter in parameters:
+        parameter.grad = 0.0
+    results = []
+    for x in rows:
+        results.append(of_values(Value(x)))
+        results[-1].backward()
+    slopes = [parameter.grad for parameter in parameters]
+    for f in (functools.partial(BY_NUMBERS[name], float), of_values):
+        c = compile(f)
+        close = functools.partial(numpy.testing.assert_allclose, rtol=1e-11, atol=1e-14)
+        close(c(rows), [v.data for v in results])
+        close(c.jacobian(rows).ravel(), [grad(of_values)(x) for x in rows])
+        close(c.hessian(rows).ravel(), [grad(grad(of_values))(x) for x in rows])
+        for parameter in parameters:
+            parameter.grad = 0.0
+        c.sum(rows).backward()
+        close([parameter.grad for parameter in parameters], slopes)
+
+
+def test_B24_a_gradient_of_nothing_but_numbers_is_a_number() -> None:
+    seen: list[Any] = []
+
+    def f(x: Any) -> Any:
+        slope = grad(lambda a: a**3 if a > 1 else a)(2.0)
+        seen.append(slope)
+        return sum(x for _ in range(int(slope)))
+
+    assert compile(f)([2.0]).tolist() == [24.0]
+    assert seen[0] == 12.0 and isinstance(seen[0], float)
+    assert not compile(f).trace([1.0])._paths[0].tape.guards
 
 
 def test_B24_many_gradients_take_time_of_their_own_graphs(monkeypatch: pytest.MonkeyPatch) -> None:

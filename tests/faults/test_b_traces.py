@@ -562,8 +562,8 @@ def test_B5_numbers_results_and_unused_values_do_not_count() -> None:
     c = compile(model)
     expected = c([1.0]).tolist()
     w = model.ws[0]
-    kept: Any
-    for kept in (1.0, "text", {"loss": (0.5, numpy.ones(2))}, [[]], w * 2.0, Value(7.0)):
+    some: list[Any] = [1.0, "text", {"loss": (0.5, numpy.ones(2))}, [[]], w * 2.0, Value(7.0)]
+    for kept in some:
         model.log.append(kept)
         assert c([1.0]).tolist() == c([1.0]).tolist() == expected
     model.log.clear()
