@@ -805,6 +805,11 @@ class Total:
     def __init__(self, of: Compiled, value: float, gradient: Array | None) -> None:
         self._of, self._value, self._gradient = of, value, gradient
 
+    @property
+    def data(self) -> float:
+        """The number, as of a Value."""
+        return self._value
+
     def item(self) -> float:
         """The number."""
         return self._value
@@ -814,6 +819,9 @@ class Total:
 
     def __repr__(self) -> str:
         return f"Total({self._value})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self._value, spec) if spec else repr(self)
 
     def backward(self) -> None:
         """Add its derivatives to the ``.grad`` of the parameters, as ``backward()`` of a Value.

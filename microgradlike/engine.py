@@ -312,7 +312,13 @@ class Value(Operations):
         return f"{type(self).__name__}(data={self._number}, grad={self._grad}{name})"
 
     def __format__(self, spec: str) -> str:
-        return format(self._number, spec) if spec else repr(self)
+        if not spec:
+            return repr(self)
+        text = format(self._number, spec)
+        if leaving.running:
+            text = leaving.Text(text)
+            text.value = self
+        return text
 
     def __float__(self) -> float:
         if _watching and _mode.tape is not None:
@@ -343,6 +349,13 @@ class Value(Operations):
 
     def __rdivmod__(self, other: float) -> tuple[Value, Value]:
         return other // self, other % self
+
+    def as_integer_ratio(self) -> NoReturn:
+        """Is refused: ``statistics`` and ``fractions`` ask for it, to compute with fractions."""
+        raise TypeError(
+            "a Value is no fraction, which statistics and fractions compute with: use "
+            "microgradlike.mean(values), or write the formula with Values"
+        )
 
     def conjugate(self) -> Value:
         """This Value itself: NumPy asks for it when it computes a variance."""

@@ -19,7 +19,7 @@ import numpy
 
 from microgradlike import ops
 from microgradlike.engine import Value, is_traced
-from microgradlike.inputs import beside, describe, plain_array, unwrapped
+from microgradlike.inputs import beside, describe, given_to, plain_array, unwrapped
 from microgradlike.ops import ALIASES, OPERATORS, Operator
 from microgradlike.tape import Condition
 
@@ -35,7 +35,8 @@ _SINGLE = (Value, float)
 
 def operand(value: Any, name: str) -> Any:
     """A Value, or the float that was meant."""
-    value = unwrapped(value, name)
+    if isinstance(value, numpy.ndarray):
+        value = unwrapped(value, given_to(name))
     if isinstance(value, Value):
         return value
     if isinstance(value, Condition):  # a truth value that differs from row to row
@@ -50,7 +51,7 @@ def _each(function: Callable[..., Any], name: str, operands: Sequence[Any]) -> A
         An array of floats where no Value is among its elements, else of objects.
     """
     for array in operands:
-        plain_array(array, name)
+        plain_array(array, given_to(name))
     out = numpy.frompyfunc(function, len(operands), 1)(*operands)
     return out if any(isinstance(v, Value) for v in out.flat) else out.astype(float)
 
@@ -114,7 +115,11 @@ def where(condition: object, x: Any, y: Any) -> Any:
     """
     if _has_array(condition, x, y):
         return _each(where, "where", (condition, x, y))
-    x, y, condition = operand(x, "where"), operand(y, "where"), unwrapped(condition, "where")
+    x, y, condition = (
+        operand(x, "where"),
+        operand(y, "where"),
+        unwrapped(condition, given_to("where")),
+    )
     if isinstance(condition, Condition):
         return condition.tape.select(condition, x, y)
     taken = x if condition else y
@@ -255,7 +260,7 @@ def elu(x: Any, alpha: Any = 1.0) -> Any:
 def _operands(values: Iterable[Any], name: str) -> list[Any]:
     if isinstance(values, Value) or not isinstance(values, Iterable) or isinstance(values, str):
         raise TypeError(f"{name} takes a list of numbers or Values, but got {describe(values)}")
-    plain_array(values, name)
+    plain_array(values, given_to(name))
     flat = values.ravel() if isinstance(values, numpy.ndarray) else values
     return [operand(v, name) for v in flat]
 

@@ -18,7 +18,8 @@ def number(value: Any, what: str) -> float:
     """The float that was meant by ``value``; TypeError or ValueError, naming ``what``, if none."""
     if type(value) is float:
         return value
-    value = unwrapped(value, what)
+    if isinstance(value, numpy.ndarray):
+        value = unwrapped(value, given_to(what))
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{what} takes a real number (int or float), but got {describe(value)}")
     try:
@@ -29,8 +30,14 @@ def number(value: Any, what: str) -> float:
 
 def beside(value: Any, what: str) -> float:
     """As ``number``, of what stands beside a Value: there a truth value counts as 1 or 0."""
-    value = unwrapped(value, what)
+    if isinstance(value, numpy.ndarray):
+        value = unwrapped(value, given_to(what))
     return number(int(value) if isinstance(value, bool | numpy.bool_) else value, what)
+
+
+def given_to(what: str) -> str:
+    """What to call that which a function, or another thing that takes numbers, was given."""
+    return f"what {what} was given"
 
 
 def unwrapped(value: Any, what: str) -> Any:

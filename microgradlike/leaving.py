@@ -116,6 +116,20 @@ def refuse(value: Value, what: str, line: Callable[[], str]) -> None:
         raise refusal
 
 
+class Text(str):
+    """The digits of a Value, which may be shown, but not be made a number again."""
+
+    value: Value
+
+    def __float__(self) -> float:
+        float(self.value)  # is refused
+        return float(str(self))
+
+    def __int__(self) -> int:
+        int(self.value)
+        return int(str(self))
+
+
 def _refusal(what: str, line: str) -> TypeError:
     return TypeError(
         f"{what} of a Value in a function that is differentiated, at {line}: this number "

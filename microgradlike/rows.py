@@ -213,13 +213,26 @@ def _is_file(column: Any) -> bool:
     return shared and hasattr(mmap, "MADV_DONTNEED") and column._mmap is not None
 
 
+_AS_FLOATS = "numpy.asarray(x, float) makes numbers of what can be one"
+
+#: What is no real number, by NumPy's letter for it, and what to do about it.
+_KINDS = {
+    **dict.fromkeys("US", ("text", f"{_AS_FLOATS}, and one-hot rows of categories")),
+    "O": ("objects, such as None or text", _AS_FLOATS),
+    "c": ("complex numbers", "give x.real and x.imag as two arguments"),
+    "M": ("dates", "give the time since one of them: (x - x[0]) / numpy.timedelta64(1, 'D')"),
+    "m": ("spans of time", "divide by a unit: x / numpy.timedelta64(1, 'D')"),
+}
+
+
 def _array(column: Any, place: int) -> Any:
     array = array_of_numbers(column, f"argument {place}")
     if array.dtype.kind not in "biuf":
         given = "" if isinstance(column, numpy.ndarray) else f"{describe(column)}, "
+        kind, instead = _KINDS.get(array.dtype.kind, (str(array.dtype), _AS_FLOATS))
         raise TypeError(
             f"argument {place} is an array of numbers, one entry for each row, but got {given}an "
-            f"array of {array.dtype}; numpy.asarray(x, float) makes numbers of what can be one"
+            f"array of {kind}; {instead}"
         )
     if array.ndim == 0:
         raise TypeError(

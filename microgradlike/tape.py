@@ -875,6 +875,10 @@ def _returned(wrong: Any) -> str:
         return "a comparison; return where(x > y, 1.0, 0.0), or what you want of it"
     if isinstance(wrong, int | float):
         return f"{describe(wrong)}; return Value({float(wrong)}) where it is a constant"
+    if wrong is None:
+        return "None; end it with return"
+    if isinstance(wrong, Mapping):
+        return f"a {type(wrong).__name__}; return a list of its Values"
     if isinstance(wrong, list | tuple | numpy.ndarray) and len(wrong):
         return "a list or an array within a list; return one flat list"
     return describe(wrong)

@@ -1020,9 +1020,9 @@ def test_an_anomaly_is_named() -> None:
         ((), TypeError, "an array for each argument, .* but got none"),
         (([1.0, 2.0], [1.0]), ValueError, "one entry for each row, but got 2, 1 entries"),
         (([], []), ValueError, "there are no rows"),
-        ((["a"], [1.0]), TypeError, "argument 1 is an array of numbers, .* an array of <U1"),
-        (([1.0], [None]), TypeError, "argument 2 .* an array of object"),
-        (([1j], [1.0]), TypeError, "an array of complex128; numpy.asarray"),
+        ((["a"], [1.0]), TypeError, "argument 1 is an array of numbers, .* array of text; numpy"),
+        (([1.0], [None]), TypeError, "argument 2 .* an array of objects, such as None"),
+        (([1j], [1.0]), TypeError, r"an array of complex numbers; give x\.real and x\.imag"),
         (([1.0], [[1.0], [2.0, 3.0]]), TypeError, "argument 2 .* its lists differ in length"),
         (([1.0], numpy.ma.array([1.0], mask=[1])), TypeError, r"argument 2 is a masked array"),
         ((1.0, 2.0), TypeError, r"argument 1 has one entry for each row, but got 1\.0"),
@@ -1113,3 +1113,37 @@ def test_outputs_that_send_an_infinite_error_and_its_opposite() -> None:
         return [square, x - square]
 
     assert compile(f).jacobian([-math.inf]).tolist() == [[[-math.inf], [math.inf]]]
+
+
+def test_a_total_is_read_as_a_value_is() -> None:
+    w = Value(2.0)
+    total = compile(lambda x: w * x).mean([1.0, 2.0])
+    assert total.data == total.item() == float(total) == 3.0
+    assert f"{total:.2f} {total}" == "3.00 Total(3.0)"
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        (["1", "2"], r"got \['1', '2'\] \(list\), an array of text; numpy"),
+        (numpy.array(["a"], object), "an array of objects, such as None or text; numpy"),
+        (numpy.array(["2020-01-01"], "datetime64[D]"), "an array of dates; give the time since"),
+        (numpy.array([1], "timedelta64[D]"), "an array of spans of time; divide by a unit"),
+        (numpy.array([b"1"]), "an array of text; numpy"),
+    ],
+)
+def test_what_is_no_number_is_named(column: Any, words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        compile(lambda x: x)(column)
+
+
+@pytest.mark.parametrize(
+    ("f", "words"),
+    [
+        (lambda x: None, "returned None; end it with return"),
+        (lambda x: {"a": x}, "returned a dict; return a list of its Values"),
+    ],
+)
+def test_what_a_function_returned_is_named(f: Any, words: str) -> None:
+    with pytest.raises(TracingError, match=words):
+        compile(f)([1.0])

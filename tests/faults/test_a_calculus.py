@@ -9,6 +9,7 @@ import copy
 import io
 import math
 import pickle
+import statistics
 import subprocess
 import sys
 import threading
@@ -298,6 +299,54 @@ def test_A1_compiled_functions_that_ask_for_gradients(executor: None) -> None:
         compile(grad(lambda x: x * math.sin(x)))(numpy.array([0.5]))
 
 
+@pytest.mark.parametrize(
+    "leaves",
+    [
+        lambda x: x * float(f"{x:.17g}"),
+        lambda x: x * float(format(x * x, ".3f")),
+        lambda x: x * float(f"{x:.3e}"),
+        lambda x: x * int(f"{x:.0f}"),
+    ],
+)
+def test_A1_a_number_made_of_text_is_refused(leaves: Any) -> None:
+    assert isinstance(leaves(Value(2.0)), Value)  # nobody differentiates it
+    for call in (grad(leaves), lambda at: check_gradients(leaves, at)):
+        with pytest.raises(TypeError, match=r"float\(v\).* of a Value in a function that is diff"):
+            call(2.0)
+
+
+def test_A1_text_may_be_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    def f(x: Any) -> Any:
+        print(f"{x:.3f} {x}", f"{x:.2f}", len(f"{x:5.1f}"), float(f"{Value(7.0):.1f}"))
+        return x * x
+
+    assert grad(f)(2.0) == 4.0
+    assert capsys.readouterr().out == "2.000 Value(data=2.0, grad=0.0) 2.00 5 7.0\n"
+
+
+@pytest.mark.parametrize("compute", [statistics.mean, statistics.stdev, statistics.variance])
+def test_A1_fractions_are_refused_in_a_sentence(compute: Any) -> None:
+    for call in (compute, grad(compute)):
+        with pytest.raises(TypeError, match=r"no fraction, .* microgradlike\.mean"):
+            call([Value(1.0), Value(2.0)])
+
+
+def test_A1_nan_is_asked_for_by_comparing() -> None:
+    def f(x: Any) -> Any:
+        return 3.0 * x if x <= math.inf else 0.0 * x
+
+    assert [grad(f)(x) for x in (1.0, math.inf)] == [3.0, 3.0]
+    assert not Value(math.nan) <= math.inf
+
+
+def test_A5_a_plain_number_returned_is_a_constant_everywhere() -> None:
+    for constant in (5.0, 5, numpy.float64(5.0), numpy.array(5.0), Value(5.0)):
+        assert grad(lambda x, c=constant: c)(2.0) == 0.0
+        report = check_gradients(lambda x, c=constant: c, 2.0)
+        assert report and [row.engine for row in report.operands] == [0.0]
+        assert_derivation(lambda x, c=constant: c, "0")
+
+
 # ---- A3: masked arrays and matrices --------------------------------------------------------------
 
 
@@ -330,6 +379,13 @@ def test_A3_a_masked_number_or_list_is_refused() -> None:
     for call in calls:
         with pytest.raises(TypeError, match="is a masked array"):
             call()
+
+
+def test_A3_sentences_name_what_was_given() -> None:
+    masked = numpy.ma.array([1.0, 2.0], mask=[True, False])
+    for call, what in ((mg.exp, "exp"), (mg.mean, "mean"), (lambda a: Value(a[0]), "Value.data.")):
+        with pytest.raises(TypeError, match=f"^what {what} was given is a masked array"):
+            call(masked)
 
 
 def test_A3_a_matrix_is_refused() -> None:
