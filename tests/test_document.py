@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import doctest
 import inspect
 import pkgutil
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 import microgradlike
 from microgradlike import Value, document, engine
@@ -40,3 +43,11 @@ def test_importing_the_engine_imports_no_pictures() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("page", ["compiling.md"])
+def test_the_examples_of_a_page_run(page: str) -> None:
+    found = doctest.testfile(
+        str(ROOT / "docs" / page), module_relative=False, optionflags=doctest.ELLIPSIS
+    )
+    assert found.attempted and not found.failed
