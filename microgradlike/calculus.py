@@ -407,7 +407,8 @@ def check_gradients(f: Callable[..., Any], at: Any) -> Report:
     """Compare the engine's gradient of ``f`` with central differences.
 
     Args:
-        f: a function of numbers, or of lists, dicts and arrays of them, that returns one Value.
+        f: a function of numbers, or of lists, dicts and arrays of them, that returns one Value; a
+            plain number is a constant.
         at: the point: the only argument, or a tuple of all arguments.
 
     Returns:

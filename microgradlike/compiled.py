@@ -84,7 +84,8 @@ def compile(
     Sums are added up in another order than they were written in: results agree with the engine's to
     1e-12 of the magnitudes that went in, and ``(x + y) - x`` is ``y``, even if x is 1e16. NaN and
     infinity stand where the engine has them; rows with numbers so large that the order could matter
-    are computed as they were written.
+    are computed as they were written. All rules, and what to write instead of what is refused, are
+    in docs/compiling.md.
 
     >>> w, b = Value(2.0), Value(1.0)
     >>> c = compile(lambda x, y: (w * x + b - y) ** 2)

@@ -72,6 +72,10 @@ class Value(Operations):
     millions, take neither: a dict can hold what belongs to them. Operations on Values of your own
     subclass give Values of that subclass.
 
+    NumPy's own functions take arrays of Values, but not of Values and numbers: those of this
+    package do. Graphs of several threads may share the Values that you made: each adds its part to
+    their gradients, and none is lost.
+
     >>> a, b = Value(2.0, label="a"), Value(-3.0, label="b")
     >>> c = a * b + 10
     >>> c.backward()

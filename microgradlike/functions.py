@@ -1,9 +1,9 @@
 """Every operator as a function of numbers or Values, and what is composed of them.
 
 ``tanh(x)`` of a Value is a Value that remembers; of a number it is a float; of an array it is the
-array of what it is of each element, whether these are Values, numbers or some of each. The
-functions of the operator table are made from its rows; what follows them needs no derivative of its
-own.
+array of what it is of each element, whether these are Values, numbers or some of each, which
+NumPy's own functions refuse. The functions of the operator table are made from its rows; what
+follows them needs no derivative of its own.
 """
 
 from __future__ import annotations
