@@ -184,6 +184,7 @@ class Replayed(Own):
         self.flat = _is_ours(self.optimizer) and (
             eager.metric is None or reads_no_value(eager.metric)
         )
+        self.of_rows = next((f for known, f in _OF_ROWS.items() if known is eager.metric), None)
         self.replaying = True
         self.keeps = False  # whether the model keeps results that it computed
         self.written = True  # whether the Values have the numbers of theta
@@ -294,14 +295,15 @@ class Replayed(Own):
             return self.eager.learn(batch)
         data, way = self.eager.data, self.learning
         share = [1 / len(batch)] * (1 + self.penalised)
-        rows = slice(None) if isinstance(batch, range) and len(batch) == len(data.y) else batch
+        everything = isinstance(batch, range) and len(batch) == len(data.y)
+        rows = slice(None) if everything else numpy.array(batch)
         columns = tuple(column[rows] for column in data.columns)
         try:
             results, errors = self._run(way, data, columns, share)
         except Exception as error:
             self._give_up(error)
             return self.eager.learn(batch)
-        sums = self._sums(results, [data.y[place] for place in batch])
+        sums = self._sums(results, columns[1], (data.y[place] for place in batch))
         if self.penalised:
             sums[0] += results[:, 1].sum()
         _refuse_infinite(sums[0])
@@ -346,7 +348,8 @@ class Replayed(Own):
             except Exception as error:
                 self._give_up(error)
             else:
-                loss, metric = (self._sums(results, data.y) / len(results)).tolist()
+                sums = self._sums(results, data.columns[1], data.y)
+                loss, metric = (sums / len(results)).tolist()
                 return loss, metric
         return self.eager.measure(data)
 
@@ -375,15 +378,18 @@ class Replayed(Own):
             way.places = _Places(way.compiled, self.optimizer.parameters)
         return way.places
 
-    def _sums(self, results: Array, y: Sequence[Any]) -> Array:
-        if (metric := self.eager.metric) is None:
+    def _sums(self, results: Array, targets: Array, y: Iterable[Any]) -> Array:
+        """The sums of loss and metric over rows, whose targets are given in two ways."""
+        metric, scores = self.eager.metric, results[:, 1 + self.penalised :]
+        if metric is None:
             return numpy.array([results[:, 0].sum(), math.nan])
-        rows: Any = results[:, 1 + self.penalised :].tolist()
-        if metric not in ACCURACY.values():  # a metric of the user's own may work with Values
-            rows = [[Value(number) for number in row] for row in rows]
-        outputs = [_put_together(self.way.shape, iter(row)) for row in rows]
-        metrics = [measured(metric, out, target) for out, target in zip(outputs, y, strict=True)]
-        return numpy.array([results[:, 0].sum(), numpy.sum(metrics)])
+        if self.of_rows and _is_row(self.way.shape):
+            found = self.of_rows(scores, targets.reshape(len(targets), -1))
+        else:  # a metric of the user's own may work with Values
+            rows = [[Value(number) for number in row] for row in scores.tolist()]
+            outputs = [_put_together(self.way.shape, iter(row)) for row in rows]
+            found = numpy.array([measured(metric, *pair) for pair in zip(outputs, y, strict=True)])
+        return numpy.array([results[:, 0].sum(), found.sum()])
 
     # ---- Where the parameters are ----
 
@@ -543,6 +549,14 @@ class _Hole:
 
 
 _HOLE = _Hole()
+
+
+def _is_row(shape: Any) -> bool:
+    """Whether outputs are one Value, or a list of them: all their numbers are in a row."""
+    some = isinstance(shape, list | tuple | numpy.ndarray)
+    return shape is _HOLE or (some and all(part is _HOLE for part in shape))
+
+
 _PLAIN = (bool, int, float, str, type(None), numpy.number)
 
 
@@ -695,24 +709,38 @@ def mode(model: Any, *, training: bool) -> Iterator[None]:
                 module.training = trained
 
 
-def _sign_accuracy(output: Any, target: Any) -> float:
-    """The share of scores on the right side of zero, for targets -1 / +1 or 0 / 1."""
-    outputs, targets = (list(v) if losses.is_list(v) else [v] for v in (output, target))
-    right = [(o > 0) == (t > 0.5) for o, t in zip(outputs, targets, strict=True)]
-    return float(sum(right) / len(right))
+def _signs_right(scores: Array, targets: Array) -> Array:
+    """Of each row the share of scores on the right side of zero, for targets -1 / +1 or 0 / 1."""
+    right: Array = numpy.mean((scores > 0) == (targets > 0.5), axis=1)
+    return right
 
 
-def _argmax_accuracy(output: Any, target: Any) -> float:
-    return float(max(range(len(output)), key=output.__getitem__) == target)
+def _class_right(logits: Array, labels: Array) -> Array:
+    """Of each row whether the largest logit is that of its label."""
+    return numpy.asarray(logits.argmax(axis=1) == labels[:, 0], float)
 
 
-_sign_accuracy.__name__ = _argmax_accuracy.__name__ = "accuracy"
+def _accuracy(of_rows: Callable[[Array, Array], Array]) -> Metric:
+    """The same as a metric, which is of one example."""
+
+    def row(values: Any) -> Array:
+        return numpy.array([list(map(told, values if losses.is_list(values) else [values]))], float)
+
+    def accuracy(output: Any, target: Any) -> float:
+        return float(of_rows(row(output), row(target))[0])
+
+    return accuracy
+
+
+#: Metrics that are made for many rows as well.
+_OF_ROWS = {_accuracy(of_rows): of_rows for of_rows in (_signs_right, _class_right)}
+_of_signs, _of_class = _OF_ROWS
 
 #: For the losses that take class labels.
 ACCURACY: dict[Loss, Metric] = {
-    losses.hinge: _sign_accuracy,
-    losses.binary_cross_entropy: _sign_accuracy,
-    losses.cross_entropy: _argmax_accuracy,
+    losses.hinge: _of_signs,
+    losses.binary_cross_entropy: _of_signs,
+    losses.cross_entropy: _of_class,
 }
 
 
