@@ -106,8 +106,8 @@ def fit(
             schedule, a metric or an optimiser of your own, finds its number of that moment. What
             cannot be replayed, such as a model that draws random numbers, reads ``p.data`` or
             counts its calls, is trained without, from the step on where it is found out, and a
-            warning says why. Only what is out of sight, such as numbers from a random generator of
-            its own that rarely matter, goes unseen: pass False where there is any.
+            warning says why. Only what is out of sight, such as an iterator whose numbers rarely
+            matter, goes unseen: pass False where there is any.
 
     Returns:
         The history. An interrupt from the keyboard ends the training early, at the last whole step

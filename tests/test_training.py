@@ -529,17 +529,3 @@ def test_within_detect_anomaly_the_operation_is_named() -> None:
 
     with detect_anomaly(), pytest.raises(FloatingPointError, match=r"log\(0\.0\) gave -inf"):
         fit(MLP(1, [1], seed=0), [[1.0]], [1.0], loss=loss, epochs=1, progress=False)
-
-
-def test_the_digits_are_learned_in_seconds() -> None:
-    digits = pytest.importorskip("sklearn.datasets").load_digits()
-    order = numpy.random.default_rng(0).permutation(len(digits.target))
-    seen, held_out = order[:1400], order[1400:]
-    X, y = digits.data / 16, digits.target
-    model = MLP(64, [48, 10], seed=0)
-    history = fit(
-        model, X[seen], y[seen], loss=losses.cross_entropy, epochs=40, batch_size=32,
-        optimizer=optim.Adam(model.parameters(), lr=3e-3), progress=False,
-        validation=(X[held_out], y[held_out]),
-    )  # fmt: skip
-    assert history.validation_metric[-1] >= 0.97
