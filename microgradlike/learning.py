@@ -553,8 +553,10 @@ _HOLE = _Hole()
 
 def _is_row(shape: Any) -> bool:
     """Whether outputs are one Value, or a list of them: all their numbers are in a row."""
-    some = isinstance(shape, list | tuple | numpy.ndarray)
-    return shape is _HOLE or (some and all(part is _HOLE for part in shape))
+    if isinstance(shape, numpy.ndarray):
+        return shape.ndim < 2 and all(part is _HOLE for part in shape.flat)
+    several = isinstance(shape, list | tuple)
+    return shape is _HOLE or (several and all(part is _HOLE for part in shape))
 
 
 _PLAIN = (bool, int, float, str, type(None), numpy.number)
@@ -724,7 +726,7 @@ def _accuracy(of_rows: Callable[[Array, Array], Array]) -> Metric:
     """The same as a metric, which is of one example."""
 
     def row(values: Any) -> Array:
-        return numpy.array([list(map(told, values if losses.is_list(values) else [values]))], float)
+        return numpy.array([list(map(float, values if losses.is_list(values) else [values]))])
 
     def accuracy(output: Any, target: Any) -> float:
         return float(of_rows(row(output), row(target))[0])

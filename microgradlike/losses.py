@@ -137,6 +137,11 @@ def cross_entropy(logits: Sequence[Any], label: Any) -> Any:
             "for a single logit use binary_cross_entropy"
         )
     label = unwrapped(label, "the label of cross_entropy")
+    if is_list(label):
+        raise TypeError(
+            "the label of cross_entropy is the number of a class, but got a list; of a column of "
+            "labels give y.ravel(), of rows with a 1 for the class y.argmax(axis=1)"
+        )
     if isinstance(label, Value):
         whole = label <= f.floor(label)
     elif isinstance(label, bool | numpy.bool_):  # which of two classes is True, nobody said

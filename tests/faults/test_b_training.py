@@ -462,6 +462,45 @@ def test_B4_a_parameter_that_is_replaced_is_named() -> None:
     assert "'model.layers" in str(caught[0].message)
 
 
+@pytest.mark.parametrize(
+    ("loss", "outputs", "y"),
+    [
+        (losses.hinge, 1, 2 * Y - 1),
+        (losses.hinge, 2, numpy.c_[2 * Y - 1, 1 - 2 * Y]),
+        (losses.hinge, 1, 2 * Y[:, None] - 1),
+        (losses.binary_cross_entropy, 1, Y * 0.8 + 0.1),
+        (losses.binary_cross_entropy, 2, numpy.c_[Y, 1 - Y] == 1),
+        (losses.cross_entropy, 3, numpy.arange(8) % 3),
+        (losses.cross_entropy, 2, Y == 1),
+    ],
+)
+@pytest.mark.parametrize("shape", [lambda out: out, lambda out: numpy.array(out), "and a number"])
+def test_B12_the_accuracy_of_many_rows_is_that_of_each(
+    loss: Any, outputs: int, y: Any, shape: Any
+) -> None:
+    if shape == "and a number":  # that the model does not compute is no result of a row
+        if loss is not losses.cross_entropy:
+            outputs, y = 2, 2 * numpy.c_[Y, Y] - 1
+            loss = losses.hinge
+
+        def shape(out: Any) -> Any:
+            return [*out[:-1], 0.5]
+
+    def run(compiled: bool) -> Any:
+        net = MLP(2, [4, outputs], seed=1)
+        optimizer = optim.SGD(net.parameters(), lr=0.3)
+        found = fit(lambda x: shape(net(x)), X, y, loss=loss, epochs=4, batch_size=3,
+                    validation=(X, y), optimizer=optimizer, progress=False,
+                    compiled=compiled)  # fmt: skip
+        assert found.metric_name == "accuracy"
+        assert 0 < found.metric[-1] <= 1
+        return [*found.loss, *found.metric, *found.validation_metric]
+
+    both(run)
+    with silent():
+        run(True)
+
+
 # ---- B9, B10: what a model keeps ---------------------------------------------------------------
 
 
@@ -1287,6 +1326,15 @@ def test_B19_a_metric_that_gives_text() -> None:
     for call in (fit, evaluate):
         with pytest.raises(TypeError, match=r"the metric of one example is a number, .* '0\.5'"):
             call(MLP(2, [1], seed=0), X, Y, loss=losses.mse, metric=metric)
+
+
+@pytest.mark.parametrize("y", [Y[:, None], numpy.eye(2)[Y], Y[:, None].astype(float)])
+@pytest.mark.parametrize("compiled", [True, False])
+def test_B19_labels_in_a_column_or_one_hot(y: Any, compiled: bool) -> None:
+    with pytest.raises(TypeError, match=r"number of a class, but got a list; .* y\.ravel\(\), .*"):
+        history(MLP(2, [2], seed=0), y, loss=losses.cross_entropy, compiled=compiled)
+    with pytest.raises(TypeError, match=r"y\.argmax\(axis=1\)"):
+        compile(lambda x, t: losses.cross_entropy([x[0], x[1]], t))(X, y)
 
 
 def test_B19_a_label_is_said_as_its_number() -> None:
