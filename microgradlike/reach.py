@@ -293,12 +293,13 @@ class _Numbers:
         self.values = values
 
     def contents(self) -> bytes:
-        return numpy.array([(v.data, v.grad) for v in self.values], float).tobytes()
+        numbers = map(operator.attrgetter("_number"), self.values)  # quick: there may be many
+        grads = map(operator.attrgetter("_grad"), self.values)
+        return numpy.array([*numbers, *grads], float).tobytes()
 
     def fill(self, contents: bytes) -> None:
-        for value, (data, grad) in zip(
-            self.values, numpy.frombuffer(contents).reshape(-1, 2).tolist(), strict=True
-        ):
+        found = numpy.frombuffer(contents).reshape(2, -1).tolist()
+        for value, data, grad in zip(self.values, *found, strict=True):
             value.data, value.grad = data, grad
 
 
