@@ -20,6 +20,7 @@ import numpy
 import numpy.typing
 
 from microgradlike import losses, optim
+from microgradlike.calculus import slopes_kept
 from microgradlike.compiled import Compiled
 from microgradlike.engine import Value, is_traced, no_grad, topological_order
 from microgradlike.inputs import describe, told
@@ -86,13 +87,15 @@ class Eager:
         sums = numpy.zeros(2)
         for place in batch:
             target = self.data.y[place]
-            output = self.model(self.data.X[place])
-            error = as_value("the loss of one example", self.loss(output, target))
+            with slopes_kept():
+                output = self.model(self.data.X[place])
+                error = as_value("the loss of one example", self.loss(output, target))
             (error / len(batch)).backward()  # one example's graph at a time: leaves accumulate
             sums += error.data, measured(self.metric, output, target)
             self._note(error)
         if self.penalty is not None:
-            error = as_value("the penalty", self.penalty())
+            with slopes_kept():
+                error = as_value("the penalty", self.penalty())
             error.backward()
             sums[0] += error.data * len(batch)
         _refuse_infinite(sums[0])
