@@ -11,8 +11,6 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
-import pickle
-import random
 import sys
 import threading
 from array import array
@@ -27,6 +25,7 @@ from microgradlike.calculus import grad, slopes_kept, traced_tangents
 from microgradlike.engine import Value, is_detecting, is_recording, is_traced
 from microgradlike.functions import dot
 from microgradlike.inputs import describe, function
+from microgradlike.reach import Held
 from microgradlike.rows import CHUNK, FLOAT, INPUTS, PARAMETERS, Arguments, How, floats
 from microgradlike.spot_check import WITH_SLOPES, Answer, Question, spot_check
 from microgradlike.tape import TracingError, play, trace
@@ -469,11 +468,11 @@ class Compiled:
 
     def _check_repeats(self, path: Path) -> None:
         reached = dict.fromkeys([*self._parameters, *within_reach(self.function)])
-        dice = _dice()
+        dice = Held(())
         moved = [v.data + (abs(v.data) or 1.0) * 2.0**-30 for v in reached]
         with _holding(list(reached), moved):
             same = self._does_the_same(path)
-        if not same or dice != _dice():
+        if not same or dice.changed():
             raise TracingError(
                 "the function does something else when it runs once more: it draws random numbers, "
                 "or uses numbers that change, such as p.data of a parameter (p.detach() is its "
@@ -662,7 +661,7 @@ class Compiled:
         ends = (0, arguments.rows - 1) if rows is None else rows[[0, -1]].tolist()
         # The first row is mostly the one that was traced, so the last one tells more.
         some = ends[-left:][: arguments.rows if rows is None else len(rows)]
-        dice = random.getstate(), numpy.random.get_state()
+        dice = Held(())
         try:
             with _holding(self._parameters, theta.tolist()), slopes_kept():
                 for row in some:
@@ -672,8 +671,7 @@ class Compiled:
             if path.call == self._calls or self._does_the_same(path):
                 raise
         finally:
-            random.setstate(dice[0])
-            numpy.random.set_state(dice[1])
+            dice.put_back()
         # Whatever is asked of a path, it computes the outputs.
         for kind in (0, mode) if with_slopes else path.to_check:
             path.to_check[kind] = min(path.to_check[kind], left - len(some))
@@ -846,11 +844,6 @@ def _held() -> int:
 
 
 _HELD = _held()
-
-
-def _dice() -> Any:
-    """Where the generators of random numbers stand that everybody shares."""
-    return random.getstate(), pickle.dumps(numpy.random.get_state())
 
 
 _NONE = numpy.empty(0)

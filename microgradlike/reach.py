@@ -59,7 +59,7 @@ def reads_no_value(f: Any) -> bool:
             if is_ours(thing):
                 waiting += [cell.cell_contents for cell in thing.__closure__ or ()]
                 continue
-            if not _BY_NAME.isdisjoint(_names(thing.__code__)):
+            if not _BY_NAME.isdisjoint(names_in(thing.__code__)):
                 return False
             waiting += [found for _, found in _found_by(thing)]
         elif isinstance(thing, list | tuple | set | frozenset):
@@ -87,12 +87,12 @@ def is_ours(f: Any) -> bool:
     return isinstance(f, types.FunctionType) and f.__code__.co_filename.startswith(_HERE)
 
 
-def _names(code: types.CodeType) -> set[str]:
+def names_in(code: types.CodeType) -> set[str]:
     """All names in the text of a function, also in those within it."""
     names = set(code.co_names)
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            names |= _names(constant)
+            names |= names_in(constant)
     return names
 
 
@@ -101,7 +101,7 @@ def _found_by(f: types.FunctionType) -> Iterator[tuple[str, Any]]:
     for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
         if cell != _EMPTY:
             yield name, cell.cell_contents
-    for name in sorted(_names(f.__code__)):
+    for name in sorted(names_in(f.__code__)):
         if name in f.__globals__:
             yield name, f.__globals__[name]
     yield "a default", f.__defaults__ or ()
@@ -151,8 +151,8 @@ class Held(Own):
             if id(thing) not in seen and not isinstance(thing, _LEAVES):
                 seen[id(thing)] = thing
                 if isinstance(thing, types.FunctionType):
-                    names |= _names(thing.__code__)
-                if isinstance(thing, types.ModuleType | type) and _is_users(thing):
+                    names |= names_in(thing.__code__)
+                if isinstance(thing, types.ModuleType | type) and _is_theirs(thing):
                     spaces.append((name, _Names(thing)))
                 for holder in _holders(thing):
                     waiting += self._hold(name, holder)
@@ -242,7 +242,7 @@ def _slots(kind: type) -> dict[str, Any]:
     return {
         name: slot
         for one in kind.__mro__
-        for name, slot in (vars(one).items() if _is_users(one) else ())
+        for name, slot in (vars(one).items() if _is_theirs(one) else ())
         if isinstance(slot, types.MemberDescriptorType)
     }
 
@@ -325,10 +325,9 @@ def _holders(thing: Any) -> Iterator[Any]:
             yield thing
     elif isinstance(thing, types.FunctionType) and not _is_foreign(thing):
         yield _Closure(thing)
-        yield _Names(thing.__globals__, _names(thing.__code__))
+        yield _Names(thing.__globals__, names_in(thing.__code__))
         yield _Attributes(thing)
-    kind: Any = type(thing)
-    if isinstance(thing, Module) or _is_users(kind):
+    if isinstance(thing, Module) or _is_theirs(type(thing)):
         yield _Attributes(thing)
 
 
@@ -347,7 +346,7 @@ def _led_to(thing: Any) -> Iterable[Any]:
     if isinstance(thing, property):
         return thing.fget, thing.fset
     if isinstance(thing, type):
-        return thing.__bases__ if _is_users(thing) else ()
+        return thing.__bases__ if _is_theirs(thing) else ()
     wrapped = getattr(thing, "__dict__", {}).get("__wrapped__")
     return type(thing), getattr(type(thing), "__call__", None), wrapped  # noqa: B004
 
@@ -357,15 +356,22 @@ def _is_foreign(f: types.FunctionType) -> bool:
     return f.__code__.co_filename.startswith(_FOREIGN)
 
 
-@functools.lru_cache(maxsize=1024)
-def _is_users(found: Any) -> bool:
-    """Whether a module or class may hold what the user changes: it is none of Python's or ours."""
+_LIBRARIES = sys.stdlib_module_names | {"numpy", "scipy"}
+
+
+def is_users(found: Any) -> bool:
+    """Whether a module or class may hold what the user changes: it is none of Python's own."""
+    return _package(found) not in _LIBRARIES or found is types.SimpleNamespace
+
+
+def _is_theirs(found: Any) -> bool:
+    """Whether it is also none of ours, which keep nothing of what functions change."""
+    return is_users(found) and _package(found) != _package(Own)
+
+
+def _package(found: Any) -> str:
     module = found.__name__ if isinstance(found, types.ModuleType) else found.__module__
-    top = str(module).partition(".")[0]
-    return top not in _OTHERS or found is types.SimpleNamespace
-
-
-_OTHERS = sys.stdlib_module_names | {"builtins", "numpy", "scipy", __name__.partition(".")[0]}
+    return str(module).partition(".")[0]
 
 
 def _contents(holder: Any) -> Any:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from microgradlike.engine import Value
-from microgradlike.reach import Own
+from microgradlike.reach import Own, is_users, names_in
 from microgradlike.tape import Traced
 
 #: So many Values are compared at each call; more would take longer than the call.
@@ -208,7 +208,7 @@ def _walk(f: Any, most: int) -> Iterator[_Step]:
                 continue
             seen[id(found)] = found
             if isinstance(found, types.FunctionType):
-                new = _names(found) - names
+                new = names_in(found.__code__) - names
                 names |= new
                 left += [(*place, space) for space in spaces for place in _places(space, new)]
             elif isinstance(found, types.ModuleType | type):
@@ -238,7 +238,7 @@ def _inside(name: str, found: Any, names: set[str]) -> Iterator[tuple[str, Calla
     if isinstance(found, types.FunctionType):
         for free, cell in zip(found.__code__.co_freevars, found.__closure__ or (), strict=True):
             yield free, functools.partial(operator.attrgetter("cell_contents"), cell)
-        for known in sorted(_names(found) & found.__globals__.keys()):
+        for known in sorted(names_in(found.__code__) & found.__globals__.keys()):
             yield known, functools.partial(operator.getitem, found.__globals__, known)
         yield name, at("__defaults__")
         yield name, at("__kwdefaults__")
@@ -250,10 +250,10 @@ def _inside(name: str, found: Any, names: set[str]) -> Iterator[tuple[str, Calla
             yield name, at(known)
     elif isinstance(found, types.ModuleType | type):
         within = found.__mro__ if isinstance(found, type) else (found,)
-        there = {known for space in within if _is_users(space) for known in vars(space)}
+        there = {known for space in within if is_users(space) for known in vars(space)}
         for known in sorted(names & there):
             yield dotted(known), at(known)
-    elif _is_users(type(found)):
+    elif is_users(type(found)):
         for known in _attributes(found):
             yield dotted(known), at(known)
         yield name, functools.partial(type, found)
@@ -299,7 +299,7 @@ def _growing(outer: Any) -> list[Any]:
                 containers.append(found)
             if found is not outer:
                 left += _contents(found)()
-        elif _is_users(type(found)):
+        elif is_users(type(found)):
             left += [getattr(found, known, None) for known in _attributes(found)]
     return containers
 
@@ -346,24 +346,6 @@ def _attributes(found: Any) -> list[str]:
     names = [*getattr(found, "__dict__", ()), *(s for s in slots if not s.startswith("__"))]
     ours = type(found).__module__.startswith("microgradlike.")
     return [name for name in names if not (ours and name.startswith("_"))]
-
-
-def _is_users(found: Any) -> bool:
-    """Whether a module or class may hold what the user changes: it is none of Python's own."""
-    module = found.__name__ if isinstance(found, types.ModuleType) else found.__module__
-    top = str(module).partition(".")[0]
-    return found is types.SimpleNamespace or top not in sys.stdlib_module_names | {"numpy", "scipy"}
-
-
-def _names(f: Any) -> set[str]:
-    """The names that a function looks up outside of it, also within its lambdas and loops."""
-    found: set[str] = set()
-    left = [f.__code__]
-    while left:
-        code = left.pop()
-        found |= set(code.co_names)
-        left += [part for part in code.co_consts if isinstance(part, types.CodeType)]
-    return found
 
 
 def _ours() -> int:
