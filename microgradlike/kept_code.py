@@ -7,6 +7,7 @@ be read, or is not what was written, is compiled anew, and written over it.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import pickle
 import zlib
 from pathlib import Path
@@ -15,13 +16,15 @@ from typing import Any
 from numba.core.caching import IndexDataCacheFile
 
 # To tell whether kept code is still right, numba looks at the file of the function alone. But a
-# loop has numbers and functions of other files in it, such as the codes of operations.
+# loop has numbers and functions of other files in it, such as the codes of operations. What they
+# say counts, not when they were written: two copies of this package share what they keep.
 _MADE_OF = (
     *("ops.py", "tape.py", "rewriting.py", "kept_code.py"),
     *("machine_code.py", "kernels.py", "matrices.py", "numba_executor.py"),
 )
-_STATUS = [Path(__file__).with_name(name).stat() for name in _MADE_OF]
-STAMP = tuple((status.st_mtime_ns, status.st_size) for status in _STATUS)
+STAMP = hashlib.sha256(
+    b"".join(Path(__file__).with_name(name).read_bytes() for name in _MADE_OF)
+).hexdigest()
 
 
 class _Files(IndexDataCacheFile):  # type: ignore[misc]

@@ -36,8 +36,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.misc.appdirs import AppDirs
 
-from microgradlike import files, machine_code, matrices, ops
+from microgradlike import files, ops
 from microgradlike.arrays import ON_ARRAYS
+from microgradlike.kept_code import STAMP
 from microgradlike.machine_code import BYTE, VOID, WORD, address_of, calling, moved
 from microgradlike.matrices import product
 from microgradlike.rewriting import loop
@@ -509,9 +510,6 @@ def _written(
     )
 
 
-#: What a kernel of which there is only text is made of, beside the text.
-_MADE_OF = [Path(str(room.__file__)) for room in (sys.modules[__name__], machine_code, matrices)]
-
 _HEADING = """\
 import math
 from microgradlike.kernels import apply_one, apply_two, place_of, row, slot_of, total, words
@@ -526,9 +524,8 @@ def _from_source(source: str, number: str, fused: bool = True) -> int:
 
     It is written to a file, because numba keeps its machine code beside a file.
     """
-    # What it is made of may change as well: the functions above.
-    text = source.encode() + b"".join(path.read_bytes() for path in _MADE_OF)
-    name = f"kernel_{hashlib.sha256(text).hexdigest()[:16]}"
+    # What it is made of may change as well, such as the functions above.
+    name = f"kernel_{hashlib.sha256((STAMP + source).encode()).hexdigest()[:16]}"
     folder = Path(AppDirs("microgradlike", False).user_cache_dir)
     name += "" if fused else "_as_written"  # what is kept does not tell how it was compiled
     path, source = folder / f"{name}.py", _HEADING + source
