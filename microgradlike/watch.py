@@ -310,7 +310,7 @@ def _is_large(found: Any, most: int) -> bool:
         first = itertools.islice(_contents(found)(), _FIRST)
         return _size(found) > most and not all(map(_is_plain, first))
     try:
-        return len(list(found.parameters())) > most
+        return most < sys.maxsize and len(list(found.parameters())) > most
     except Exception:  # it has none, or something else has this name
         return False
 
