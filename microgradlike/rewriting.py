@@ -271,6 +271,7 @@ def _find_stages(
         elif op[n] != _CONSTANT:
             a, both = left[n], arity[op[n]] == 2
             stage[n] = max(stage[a], stage[right[n]]) if both else stage[a]
+            stage[n] = max(stage[n], ONCE)  # also of constants alone, which ``reach`` leaves
             if sends[op[n]]:
                 if op[n] != _KEEP:
                     depends[n] = depends[a]
