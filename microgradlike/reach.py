@@ -152,7 +152,7 @@ class Held(Own):
                 seen[id(thing)] = thing
                 if isinstance(thing, types.FunctionType):
                     names |= names_in(thing.__code__)
-                if isinstance(thing, types.ModuleType | type) and _is_theirs(thing):
+                if isinstance(thing, types.ModuleType | type) and is_theirs(thing):
                     spaces.append((name, _Names(thing)))
                 for holder in _holders(thing):
                     waiting += self._hold(name, holder)
@@ -242,7 +242,7 @@ def _slots(kind: type) -> dict[str, Any]:
     return {
         name: slot
         for one in kind.__mro__
-        for name, slot in (vars(one).items() if _is_theirs(one) else ())
+        for name, slot in (vars(one).items() if is_theirs(one) else ())
         if isinstance(slot, types.MemberDescriptorType)
     }
 
@@ -327,7 +327,7 @@ def _holders(thing: Any) -> Iterator[Any]:
         yield _Closure(thing)
         yield _Names(thing.__globals__, names_in(thing.__code__))
         yield _Attributes(thing)
-    if isinstance(thing, Module) or _is_theirs(type(thing)):
+    if isinstance(thing, Module) or is_theirs(type(thing)):
         yield _Attributes(thing)
 
 
@@ -346,7 +346,7 @@ def _led_to(thing: Any) -> Iterable[Any]:
     if isinstance(thing, property):
         return thing.fget, thing.fset
     if isinstance(thing, type):
-        return thing.__bases__ if _is_theirs(thing) else ()
+        return thing.__bases__ if is_theirs(thing) else ()
     wrapped = getattr(thing, "__dict__", {}).get("__wrapped__")
     return type(thing), getattr(type(thing), "__call__", None), wrapped  # noqa: B004
 
@@ -364,13 +364,16 @@ def is_users(found: Any) -> bool:
     return _package(found) not in _LIBRARIES or found is types.SimpleNamespace
 
 
-def _is_theirs(found: Any) -> bool:
-    """Whether it is also none of ours, which keep nothing of what functions change."""
+def is_theirs(found: Any) -> bool:
+    """Whether it, or a function, is also none of ours, which hold nothing of what users change."""
     return is_users(found) and _package(found) != _package(Own)
 
 
 def _package(found: Any) -> str:
-    module = found.__name__ if isinstance(found, types.ModuleType) else found.__module__
+    if isinstance(found, types.FunctionType):
+        module = found.__globals__.get("__name__")  # a decorator may have written another one
+    else:
+        module = found.__name__ if isinstance(found, types.ModuleType) else found.__module__
     return str(module).partition(".")[0]
 
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from microgradlike.engine import Value
-from microgradlike.reach import Own, is_users, names_in
+from microgradlike.reach import Own, is_theirs, is_users, names_in
 from microgradlike.tape import Traced
 
 #: So many Values are compared at each call; more would take longer than the call.
@@ -208,10 +208,10 @@ def _walk(f: Any, most: int) -> Iterator[_Step]:
                 continue
             seen[id(found)] = found
             if isinstance(found, types.FunctionType):
-                new = names_in(found.__code__) - names
+                new = _names(found) - names
                 names |= new
                 left += [(*place, space) for space in spaces for place in _places(space, new)]
-            elif isinstance(found, types.ModuleType | type):
+            elif isinstance(found, types.ModuleType | type) and is_theirs(found):
                 spaces.append(step)
             if isinstance(found, _CONTAINERS):
                 left += [(inner, None, item, step) for inner, item in _items(name, found, most)]
@@ -238,7 +238,7 @@ def _inside(name: str, found: Any, names: set[str]) -> Iterator[tuple[str, Calla
     if isinstance(found, types.FunctionType):
         for free, cell in zip(found.__code__.co_freevars, found.__closure__ or (), strict=True):
             yield free, functools.partial(operator.attrgetter("cell_contents"), cell)
-        for known in sorted(names_in(found.__code__) & found.__globals__.keys()):
+        for known in sorted(_names(found) & found.__globals__.keys()):
             yield known, functools.partial(operator.getitem, found.__globals__, known)
         yield name, at("__defaults__")
         yield name, at("__kwdefaults__")
@@ -250,7 +250,7 @@ def _inside(name: str, found: Any, names: set[str]) -> Iterator[tuple[str, Calla
             yield name, at(known)
     elif isinstance(found, types.ModuleType | type):
         within = found.__mro__ if isinstance(found, type) else (found,)
-        there = {known for space in within if is_users(space) for known in vars(space)}
+        there = {known for space in within if is_theirs(space) for known in vars(space)}
         for known in sorted(names & there):
             yield dotted(known), at(known)
     elif is_users(type(found)):
@@ -261,6 +261,11 @@ def _inside(name: str, found: Any, names: set[str]) -> Iterator[tuple[str, Calla
             yield name, functools.partial(lambda v: type(v).__call__, found)
     elif hasattr(found, "__wrapped__"):
         yield name, at("__wrapped__")
+
+
+def _names(f: types.FunctionType) -> set[str]:
+    """The names that a function looks up, if it is none of ours or of Python's own."""
+    return names_in(f.__code__) if is_theirs(f) else set()
 
 
 def _items(name: str, found: Any, most: int) -> Iterator[tuple[str, Any]]:

@@ -18,7 +18,8 @@ import numpy
 import pytest
 from scipy.optimize import minimize
 
-from microgradlike import Value, compile, exp, fit, grad, losses, sin, where
+import microgradlike
+from microgradlike import Value, compile, exp, fit, grad, losses, sin, watch, where
 from microgradlike.nn import MLP, Module
 from microgradlike.spot_check import Answer, Question, spot_check
 from microgradlike.tape import TracingError
@@ -555,6 +556,12 @@ def test_B5_a_list_that_grows_or_shrinks_is_noticed(kind: str) -> None:
         with pytest.raises(ValueError, match=r"is another Value than .* or holds others"):
             call([2.0])
     assert c.retrace()([2.0]).tolist() == pytest.approx([f(Value(2.0)).data], rel=1e-12)
+
+
+def test_B5_the_rooms_of_this_package_are_not_searched() -> None:
+    w = Value(2.0)
+    found = [step.found for step in watch._walk(lambda x: microgradlike.sin(x * w) + exp(x), 64)]
+    assert len(found) < 20 and w in found
 
 
 def test_B5_numbers_results_and_unused_values_do_not_count() -> None:
