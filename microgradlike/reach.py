@@ -366,6 +366,8 @@ def is_users(found: Any) -> bool:
 
 def is_theirs(found: Any) -> bool:
     """Whether it, or a function, is also none of ours, which hold nothing of what users change."""
+    if isinstance(found, types.FunctionType):
+        return is_users(found) and not is_ours(found)
     return is_users(found) and _package(found) != _package(Own)
 
 
