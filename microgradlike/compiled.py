@@ -27,7 +27,13 @@ from microgradlike.functions import dot
 from microgradlike.inputs import describe, function
 from microgradlike.reach import Held
 from microgradlike.rows import CHUNK, FLOAT, INPUTS, PARAMETERS, Arguments, How, floats
-from microgradlike.spot_check import WITH_SLOPES, Answer, Question, spot_check
+from microgradlike.spot_check import (
+    MOST_WITH_SLOPES,
+    WITH_SLOPES,
+    Answer,
+    Question,
+    spot_check,
+)
 from microgradlike.tape import TracingError, play, trace
 from microgradlike.typeset import counted
 from microgradlike.watch import Watch, within_reach
@@ -658,6 +664,7 @@ class Compiled:
         if not left:
             return
         with_slopes = path.replay.program.size <= WITH_SLOPES
+        with_slopes &= len(path.tape.nodes) <= MOST_WITH_SLOPES
         ends = (0, arguments.rows - 1) if rows is None else rows[[0, -1]].tolist()
         # The first row is mostly the one that was traced, so the last one tells more.
         some = ends[-left:][: arguments.rows if rows is None else len(rows)]

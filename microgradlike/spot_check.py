@@ -33,6 +33,9 @@ TWO_ROWS = 200
 #: has few matrices, so its trace costs little, and a backward pass as much as half of that.
 WITH_SLOPES = 10_000
 
+#: Nor of a path of more nodes than this, whose backward pass takes seconds.
+MOST_WITH_SLOPES = 1_000_000
+
 #: Numbers are moved by so much, to see how far rounding can carry.
 _MOVED = 2.0**-30
 
