@@ -6,6 +6,7 @@ that you make yourself, with ``custom`` or as in micrograd, has a rule of its ow
 
 from __future__ import annotations
 
+import contextlib
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
@@ -169,7 +170,7 @@ class CustomRule(Rule):
 
     def _tried(self, node: Any) -> list[float]:
         """The slopes of a function that sends by itself: what it sends of an error of 1."""
-        touched = dict.fromkeys((node, *self.given))
+        touched = dict.fromkeys((node, *self.given, *_reached(self.sender)))
         before = [v._grad for v in touched]
         try:
             for v in touched:
@@ -206,6 +207,18 @@ class CustomRule(Rule):
 
 def _numbers(values: Sequence[Any]) -> list[float]:
     return [getattr(v, "_number", math.nan) for v in values]
+
+
+def _reached(send: Any) -> list[Any]:
+    """The Values that a function may send to beside its parents, as in micrograd."""
+    cells = getattr(send, "__closure__", None) or ()
+    code, space = getattr(send, "__code__", None), getattr(send, "__globals__", {})
+    found = [space[name] for name in code.co_names if name in space] if code else []
+    for cell in cells:
+        with contextlib.suppress(ValueError):  # it is empty
+            found.append(cell.cell_contents)
+    inner = [v for held in found if isinstance(held, list | tuple) for v in held]
+    return [v for v in found + inner if _is_value(v)]
 
 
 def _is_value(thing: Any) -> bool:

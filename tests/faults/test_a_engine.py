@@ -610,3 +610,17 @@ def test_nodes_made_of_read_numbers_are_differentiated_and_checked() -> None:
             mg.grad(leaves)(0.5)
     with mg.no_grad():
         assert by_closure(Value(0.5)).data == math.tanh(0.5)
+
+
+def test_asking_for_the_slopes_of_a_backward_of_ones_own_leaves_no_trace() -> None:
+    w, x = Value(5.0), Value(2.0)
+    out = Value(x.data * w.data, (x,), "scale")
+
+    def send() -> None:
+        x.grad += w.data * out.grad
+        w.grad += x.data * out.grad
+
+    out._backward = send
+    z = out * 3
+    z.backward()
+    assert list(backward_steps(z)) and (w.grad, x.grad, out.grad) == (6.0, 15.0, 3.0)
