@@ -87,7 +87,7 @@ def grad(f: Callable[..., Any]) -> Callable[..., Any]:
             with differentiated(v for v in inputs if type(v) is not Traced):
                 out = _scalar(f(*_handed(arguments, iter(inputs))))
             if nested or (type(out) is not Traced and _is_needed(out, inputs)):
-                derivatives = _sweep(out, inputs, _slopes_as_values, Value)
+                derivatives = gradient_graphs(out, inputs)
             else:
                 derivatives = _sweep(out, inputs, sent_to, float)
             if traced and not nested:

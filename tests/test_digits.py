@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy
-import pytest
+from sklearn.datasets import load_digits
 
 from microgradlike import fit, losses, optim
 from microgradlike.nn import MLP
 
 
 def test_the_digits_are_learned_in_seconds() -> None:
-    digits = pytest.importorskip("sklearn.datasets").load_digits()
+    digits = load_digits()
     order = numpy.random.default_rng(0).permutation(len(digits.target))
     seen, held_out = order[:1400], order[1400:]
     X, y = digits.data / 16, digits.target
