@@ -217,7 +217,9 @@ def _row(step: Step, trees: Mapping[Value, Tree]) -> tuple[str, dict[str, Tree],
 def value_formula(node: Value, trees: Mapping[Value, Tree]) -> Tree:
     """What a node computes, as it is written."""
     operands = _operands(node, trees)
-    return operands[0] if node.op == "where" else typeset.operation(node.op, operands)
+    if node.op == "where" and len(operands) == 1:
+        return operands[0]
+    return typeset.operation(node.op, operands)
 
 
 def equation_in_words(node: Value, trees: Mapping[Value, Tree]) -> str:

@@ -74,6 +74,9 @@ def _rule(name: str) -> Rule:
 
 # ---- Rules of your own -------------------------------------------------------------------------
 
+#: A function that sends is asked with these beside 1: of each it sends its slope times as much.
+_OTHER_ERRORS = (-(2.0**40), 2.0**-40)
+
 
 class CustomRule(Rule):
     """The rule of one node that its user made: its parents, and the slopes by them.
@@ -151,6 +154,7 @@ class CustomRule(Rule):
         """Let a function of the user's send the error, as in micrograd."""
         self.slopes = None
         self.sender = send
+        self.given = tuple(dict.fromkeys(self.given))  # an operand used twice has one gradient
 
     def _found(self) -> list[Any]:
         return self._checked(self.slopes(*self.given)) if callable(self.slopes) else self.slopes  # type: ignore[return-value]
@@ -169,20 +173,36 @@ class CustomRule(Rule):
             parent._grad += sent
 
     def _tried(self, node: Any) -> list[float]:
-        """The slopes of a function that sends by itself: what it sends of an error of 1."""
+        """The slopes of a function that sends by itself: what it sends of an error of 1.
+
+        Raises:
+            RuntimeError: it does not send as much of another error, so it has no slope.
+        """
+        slopes = self._sent(node, 1.0)
+        for error in _OTHER_ERRORS:
+            for slope, sent in zip(slopes, self._sent(node, error), strict=True):
+                if math.isfinite(sent) and not math.isclose(sent, slope * error, rel_tol=1e-9):
+                    raise RuntimeError(
+                        f"the _backward of {self.name!r} has no slope: of an error of 1 it sends "
+                        f"{slope:.6g}, but of one of {error:.6g} it sends {sent:.6g} (it clips, "
+                        "perhaps); so only backward() gives its gradients, and neither grad nor a "
+                        "picture of the steps can"
+                    )
+        return slopes
+
+    def _sent(self, node: Any, error: float) -> list[float]:
+        """What the user's function sends of an error; all gradients are put back."""
         touched = dict.fromkeys((node, *self.given, *_reached(self.sender)))
         before = [v._grad for v in touched]
         try:
             for v in touched:
                 v._grad = 0.0
-            node._grad = 1.0
+            node._grad = error
             self.send(node)
-            sent = {v: v._grad for v in self.given}
+            return [v._grad for v in self.given]
         finally:
             for v, gradient in zip(touched, before, strict=True):
                 v._grad = gradient
-        # One that is its own operand twice gets all at the first place.
-        return [sent.pop(v, 0.0) for v in self.given]
 
     def _checked(self, slopes: Any) -> list[Any]:
         if _is_value(slopes) or not isinstance(slopes, Iterable):

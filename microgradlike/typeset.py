@@ -87,10 +87,13 @@ def _is_visible(character: str, before: str) -> bool:
 
 
 def operation(operator: str, operands: list[Tree]) -> Tree:
-    """The operation as it is written: ``a * b``, ``-a``, ``tanh(a)``."""
-    if operator == "neg":
+    """The operation as it is written: ``a * b``, ``-a``, ``tanh(a)``.
+
+    A node that its user made may be called "mul" and have one operand, or three.
+    """
+    if operator == "neg" and len(operands) == 1:
         return ast.UnaryOp(ast.USub(), operands[0])
-    if operator in INFIX:
+    if operator in INFIX and len(operands) == 2:
         return ast.BinOp(operands[0], INFIX[operator](), operands[1])
     return ast.Call(ast.Name(operator), operands, [])
 

@@ -21,6 +21,7 @@ from microgradlike import Value, custom, engine, optim
 from microgradlike.engine import Leaf, detect_anomaly, topological_order
 from microgradlike.flow import backward_steps, explain
 from microgradlike.ops import OPERATORS
+from viz import draw
 
 
 @pytest.fixture
@@ -624,3 +625,51 @@ def test_asking_for_the_slopes_of_a_backward_of_ones_own_leaves_no_trace() -> No
     z = out * 3
     z.backward()
     assert list(backward_steps(z)) and (w.grad, x.grad, out.grad) == (6.0, 15.0, 3.0)
+
+
+def test_a_backward_of_ones_own_that_clips_has_no_slope() -> None:
+    def clipped(x: Value, most: float = 1.0, least: float = 0.0) -> Value:
+        out = Value(x.data, (x,), "clip")
+
+        def send() -> None:
+            sent = max(-most, min(most, out.grad))
+            x.grad += sent if abs(sent) > least else 0.0
+
+        out._backward = send
+        return out
+
+    x = Value(2.0)
+    out = clipped(x) * 3
+    out.backward()
+    assert x.grad == 1.0
+    for run in (
+        lambda: mg.grad(clipped)(2.0),
+        lambda: mg.grad(lambda x: clipped(x, math.inf, 1e-6))(2.0),
+        lambda: explain(out, x),
+        lambda: list(backward_steps(out)),
+    ):
+        with pytest.raises(RuntimeError, match="the _backward of 'clip' has no slope"):
+            run()
+    assert x.grad == 1.0
+    assert mg.grad(lambda x: clipped(x, math.inf))(2.0) == 1.0
+
+
+def test_a_backward_of_ones_own_has_an_operand_once() -> None:
+    x = Value(3.0, label="x")
+    out = x * x
+    before = out._backward
+    out._backward = lambda: before()
+    out.backward()
+    assert x.grad == 6.0
+    assert [(s.parent, s.contribution) for s in backward_steps(out)] == [(x, 6.0)]
+    assert "x" in explain(out, x).symbols
+
+
+@pytest.mark.parametrize("name", ["mul", "neg", "where", "add", "+", "relu"])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_nodes_of_your_own_may_be_called_like_an_operator(name: str, count: int) -> None:
+    parents = [Value(float(k), label=f"p{k}") for k in range(count)]
+    out = Value(7.0, tuple(parents), tuple(float(k + 2) for k in range(count)), name) + 1
+    for k, parent in enumerate(parents):
+        assert f"= {k + 2}" in explain(out, parent).symbols
+    assert draw(out).source
