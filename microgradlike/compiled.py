@@ -159,7 +159,7 @@ class Compiled:
 
         Args:
             columns: an array for each argument of the function, with one entry (a number, or an
-                array) for each row.
+                array) for each row. Given Values, or lists of Values, it is the function itself.
 
         Returns:
             The outputs, shape (rows,), or (rows, outputs) if the function returns a list.
@@ -170,7 +170,7 @@ class Compiled:
             TracingError: the function cannot be replayed; the sentence says where and why.
         """
         if any(isinstance(v, Value) for column in columns for v in _some(column)):
-            found: Array = self.function(*columns)  # of Values it is the function itself
+            found: Array = self.function(*columns)
             return found
         arguments = self._arguments(columns)
         results, _ = self._run(None, arguments)
@@ -672,7 +672,7 @@ class Compiled:
         try:
             with _holding(self._parameters, theta.tolist()), slopes_kept():
                 for row in some:
-                    self._check_row(path, theta, arguments, row, mode, with_slopes)
+                    self._check_row(path, theta, arguments, row, mode if with_slopes else 0)
         except TracingError:
             # A plain number may have changed since then: until retrace() it is what it was.
             if path.call == self._calls or self._does_the_same(path):
@@ -684,7 +684,7 @@ class Compiled:
             path.to_check[kind] = min(path.to_check[kind], left - len(some))
 
     def _check_row(
-        self, path: Path, theta: Array, arguments: Arguments, row: int, mode: int, with_slopes: bool
+        self, path: Path, theta: Array, arguments: Arguments, row: int, mode: int
     ) -> None:
         one = arguments.one(row)
         outputs, slopes = numpy.empty((1, path.outputs)), None
@@ -699,8 +699,6 @@ class Compiled:
             slopes = path.run(theta, one, None, outputs, weights[None], mode).errors
         else:
             path.run(theta, one, None, outputs)
-        if not with_slopes:
-            slopes = None
         asked = Question(
             *(self.function, arguments.given(row), self._parameters),
             *(None if slopes is None else weights, mode == INPUTS),

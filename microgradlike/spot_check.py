@@ -84,39 +84,50 @@ def spot_check(asked: Question, compiled: Answer, digits: float) -> None:
             return
         if len(eager.outputs) != len(compiled.outputs):
             _refuse(asked, "the number of its outputs", len(compiled.outputs), len(eager.outputs))
-        pairs = [(compiled.outputs, eager.outputs)]
-        if compiled.slopes is not None and eager.slopes is not None:
-            pairs.append((compiled.slopes, eager.slopes))
-        if all(_close(ours, theirs, digits).all() for ours, theirs in pairs):
+        if _agree(compiled, eager, digits):
             return
         if asked.weights is not None and not asked.by_inputs:
             # The gradient that a function itself asks for is of floats a float, without slopes.
             values = _asked(asked, values_first=True)
-            if values is not None and _close(pairs[0][0], pairs[0][1], digits).all():
+            if values is not None and _close(compiled.outputs, eager.outputs, digits).all():
                 eager = values
-                pairs[1:] = [(compiled.slopes, eager.slopes)]
-                if _close(*pairs[1], digits).all():
+                if _agree(compiled, eager, digits):
                     return
-        again = _asked(asked, values_first=len(pairs) > 1)
-        moved = [_asked(asked, sign, len(pairs) > 1) for sign in (1, -1)]
-        for what, (ours, theirs) in zip(("its value", "its slope"), pairs, strict=False):
-            place = 0 if what == "its value" else 1
-            same = again is not None and bool(_close(again[place], theirs, 1e-15).all())
-            near = _close(ours, theirs, digits)
-            for other in moved if same else ():
-                if other is not None and other[place] is not None:
-                    near |= _within(ours, theirs, other[place])
-            if same and not near.all():
-                sizes = _sizes(asked, what == "its slope")
-                with numpy.errstate(all="ignore"):
-                    lost = (abs(ours - theirs) <= digits * 1e-3 * sizes) | ~numpy.isfinite(sizes)
-                    lost &= ~near
-                if what == "its value" and lost.any() and (near | lost).all():
-                    return  # all digits are rounding, and so are those of its slopes
-                near |= lost
-            if not near.all():
-                k = int(numpy.flatnonzero(~near)[0])
-                _refuse(asked, _named(asked, what, k, len(ours)), ours[k], theirs[k], same=same)
+        _check_differences(asked, compiled, eager, digits)
+
+
+def _agree(compiled: Answer, eager: Answer, digits: float) -> bool:
+    return all(_close(*pair, digits).all() for pair in _pairs(compiled, eager))
+
+
+def _pairs(compiled: Answer, eager: Answer) -> list[tuple[Any, Any]]:
+    """The two values, and the two slopes if both have them."""
+    return [(ours, theirs) for ours, theirs in zip(compiled, eager, strict=True)
+            if ours is not None and theirs is not None]  # fmt: skip
+
+
+def _check_differences(asked: Question, compiled: Answer, eager: Answer, digits: float) -> None:
+    """Refuse a difference that rounding does not explain."""
+    pairs = _pairs(compiled, eager)
+    again = _asked(asked, values_first=len(pairs) > 1)
+    moved = [_asked(asked, sign, len(pairs) > 1) for sign in (1, -1)]
+    for place, (ours, theirs) in enumerate(pairs):
+        same = again is not None and bool(_close(again[place], theirs, 1e-15).all())
+        near = _close(ours, theirs, digits)
+        for other in moved if same else ():
+            if other is not None and other[place] is not None:
+                near |= _within(ours, theirs, other[place])
+        if same and not near.all():
+            sizes = _sizes(asked, of_slopes=place == 1)
+            with numpy.errstate(all="ignore"):
+                lost = (abs(ours - theirs) <= digits * 1e-3 * sizes) | ~numpy.isfinite(sizes)
+                lost &= ~near
+            if place == 0 and lost.any() and (near | lost).all():
+                return  # all digits are rounding, and so are those of its slopes
+            near |= lost
+        if not near.all():
+            k = int(numpy.flatnonzero(~near)[0])
+            _refuse(asked, _named(asked, place, k, len(ours)), ours[k], theirs[k], same=same)
 
 
 # ---- Asking ------------------------------------------------------------------------------------
@@ -292,10 +303,10 @@ _OTHERWISE = (
 )
 
 
-def _named(asked: Question, what: str, place: int, count: int) -> str:
-    if what == "its value":
-        return what if count == 1 else f"the value of output {place}"
-    return f"its slope by {'input' if asked.by_inputs else 'parameter'} {place}"
+def _named(asked: Question, place: int, k: int, count: int) -> str:
+    if place == 0:
+        return "its value" if count == 1 else f"the value of output {k}"
+    return f"its slope by {'input' if asked.by_inputs else 'parameter'} {k}"
 
 
 def _short(row: Any) -> str:
