@@ -125,10 +125,10 @@ def near_ties(tape: Tape, outputs: Sequence[int]) -> tuple[Tape, int] | None:
     for output in outputs:
         if 0 <= output < len(names):
             needed[output] = True
-    added = bytearray(len(names))  # whether a sum went into it
+    added = bytearray(len(names))  # whether a sum went into it, which may be rounded otherwise
     for node, name in enumerate(names):
         operands = [v for v in _operands(tape, node, name) if v >= 0]
-        added[node] = name in ("add", "sub") or any(added[v] for v in operands)
+        added[node] = name in ("add", "sub", "logaddexp") or any(added[v] for v in operands)
     for node in range(len(names) - 1, -1, -1):
         if needed[node]:
             for operand in _operands(tape, node, names[node]):

@@ -21,7 +21,7 @@ from microgradlike import ops
 from microgradlike.engine import Value, is_traced
 from microgradlike.inputs import beside, describe, given_to, plain_array, unwrapped
 from microgradlike.ops import ALIASES, OPERATORS, Operator
-from microgradlike.tape import Condition
+from microgradlike.tape import Condition, Traced
 
 if TYPE_CHECKING:
     from microgradlike._signatures import *  # noqa: F403
@@ -340,13 +340,19 @@ def logsumexp(values: Iterable[Any]) -> Any:
     True
     """
     values = _some(values, "logsumexp")
-    if is_traced():  # compile finds the tree, and has the shares
-        return _tree(logaddexp, values)
-    largest = max(v.held() if isinstance(v, Value) else v for v in values)
-    if not abs(largest) < math.inf:
-        return _tree(logaddexp, values)
-    # Seen from the largest value each share has all its digits; the sum does not change with it.
-    weights = [exp(value - largest) for value in values]
+    largest = functools.reduce(maximum, [v.held() if isinstance(v, Value) else v for v in values])
+    is_finite = abs(largest) < math.inf
+    if not is_traced():
+        return _from_largest(values, largest) if is_finite else _tree(logaddexp, values)
+    tree = _tree(logaddexp, values)  # compile finds it, and has the shares
+    if isinstance(tree, Traced):
+        tree.tape.written_as(tree, where(is_finite, _from_largest(values, largest), tree))
+    return tree
+
+
+def _from_largest(values: list[Any], largest: Any) -> Any:
+    """Seen from the largest each share has all its digits; logsumexp does not change with it."""
+    weights = [exp(sub(value, largest)) for value in values]
     return add(log(_tree(operator.add, weights)), largest)
 
 

@@ -86,9 +86,6 @@ class Replay:
         return ran._replace(errors=errors)
 
 
-#: The nodes that ``where`` makes of its branches.
-_KEEPS = (CODES["keep"],)
-
 #: So many rows are looked for by halving: if more have errors that are not small, all others have.
 MOST_ALONE = 32
 
@@ -122,7 +119,7 @@ class Path:
             # A row takes the path that it takes when it is traced, in the numbers of the engine.
             self.guards = Replay(guards, arguments, dtype="float64")
         self.ties: Replay | None = None
-        if any(code in _KEEPS for code in tape.nodes):
+        if (graph.op == CODES["keep"]).any():  # ``where`` makes them of its branches
             near = near_ties(tape, tape.outputs)
             if near is not None:
                 ties = build(Graph(near[0], [near[1]], 0))

@@ -68,6 +68,24 @@ _KEEP, _REACH, _AND, _OR, _NOT = (CODES[name] for name in ("keep", "reach", "and
 # ---- From a tape to a graph without repetition -------------------------------------------------
 
 
+def _as_written(tape: Tape, left: Any, right: Any, arity: Any, outputs: Any) -> tuple[Any, ...]:
+    """The operands with what the engine computes in place of what stands for it on the tape."""
+    instead = numpy.arange(len(left), dtype=numpy.int32)
+    instead[list(tape.written)] = list(tape.written.values())
+
+    def written(operands: Any, users: Any) -> Any:
+        # What was written down before the node that takes its place is a part of it.
+        found = instead[operands]
+        return numpy.where((operands >= 0) & (found < users), found, operands)
+
+    users = numpy.arange(len(left), dtype=numpy.int32)
+    return (
+        numpy.where(arity > 0, written(left, users), left),
+        numpy.where(arity == 2, written(right, users), right),
+        written(numpy.asarray(outputs, numpy.int32), len(left)),
+    )
+
+
 @loop()
 def _merge_equal(
     op: Any, left: Any, right: Any, arity: Any, commutes: Any, drops: Any, one: Any
@@ -152,6 +170,8 @@ class Graph:
         op = numpy.frombuffer(tape.nodes, numpy.uint8).astype(numpy.int32)
         left, right = (numpy.frombuffer(x, numpy.int32) for x in (tape.left, tape.right))
         arity = _ARITY[op]
+        if as_written and tape.written:
+            left, right, outputs = _as_written(tape, left, right, arity, outputs)
 
         def nodes(operands: Any) -> Any:
             return numpy.where(operands < 0, ~operands, operands + shift).astype(numpy.int32)

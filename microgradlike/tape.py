@@ -122,6 +122,7 @@ class Tape:
         numbers: those of the inputs in the row that is traced.
         found: those of all nodes so far, as far as somebody has asked for them.
         results: the numbers of the outputs in that row.
+        written: the node that is computed as the engine does, for each that stands for it here.
 
     Args:
         follow: how conditions are decided, by their node, instead of by their numbers.
@@ -137,6 +138,7 @@ class Tape:
         self.single = True
         self.numbers: list[float] = []
         self.found: list[float] = []
+        self.written: dict[int, int] = {}
         self.refused: TracingError | None = None
         self.follow = follow or {}
         self._constants: dict[float | str, int] = {}
@@ -300,6 +302,14 @@ class Tape:
         for parent, slope in zip(parents, CustomRule(name, parents, slopes).values(), strict=True):
             out = out + self.share(parent, slope)
         return out
+
+    def written_as(self, short: Traced, written: Traced) -> None:
+        """The engine computes another formula than the one that a program is made from.
+
+        Both are the same but for rounding. Where that decides a comparison, or where numbers are
+        so large that rows are computed as they were written, it is the engine's.
+        """
+        self.written[short.node] = written.node
 
     def share(self, parent: Any, slope: Any) -> Value:
         """What adds nothing to a sum, and sends its error, times a slope, to a parent."""
@@ -865,6 +875,9 @@ def play(tape: Tape, inputs: Sequence[Any]) -> list[Value]:
             found.append((both or getattr(operator, name))(of(left), of(right)))
         if node in tape.guards:
             bool(found[-1])
+    for short, written in tape.written.items():
+        if isinstance(found[short], Traced):
+            found[short].tape.written_as(found[short], found[written])
     outputs = map(of, tape.outputs)
     return [out if isinstance(out, Value) else Value(out) for out in outputs]
 

@@ -388,3 +388,17 @@ def test_A17_special_values() -> None:
     given = [Value(v) for v in (-inf, 1.0, 1.0)]
     logsumexp(given).backward()
     assert [v.grad for v in given] == [0.0, 0.5, 0.5]
+
+
+def test_a_comparison_that_the_last_digit_of_logsumexp_decides(executor: str) -> None:
+    def f(x: Value, y: Value) -> Value:
+        total = logsumexp([x, y, x * y, 0.5])
+        same = where(total + x + y <= y + x + total, total * x, y)
+        return where(logsumexp([x, y]) < logsumexp([y, x, -inf]), same, 2 * same)
+
+    rows = numpy.random.default_rng(0).normal(size=(2, 200))
+    c = compile(f)
+    assert c(*rows) == pytest.approx([f(x, y) for x, y in rows.T.tolist()], rel=1e-12)
+    assert c(*rows[:, :1]) == pytest.approx([f(*rows[:, 0].tolist())], rel=1e-12)
+    theirs = [grad(f)(Value(x), Value(y)) for x, y in rows.T.tolist()]
+    assert c.jacobian(*rows).ravel() == pytest.approx(numpy.ravel(theirs).astype(float), rel=1e-12)
