@@ -138,7 +138,7 @@ def _told(derivative: Any) -> Any:
 def _sweep(
     out: Any,
     inputs: Sequence[Value],
-    sent_to: Callable[[Value], Iterable[tuple[int, Value, Any, bool]]],
+    sent_to: Callable[[Value, Any], Iterable[tuple[int, Value, Any, bool]]],
     kind: Callable[[float], Any],
 ) -> list[Any]:
     """The derivatives of ``out`` by ``inputs``: floats, or Values to be differentiated again."""
@@ -155,7 +155,7 @@ def _sweep(
         if node not in upstream:
             continue
         error = upstream[node]
-        for _, parent, slope, passes in sent_to(node):
+        for _, parent, slope, passes in sent_to(node, error):
             if not passes:
                 continue
             sent = error if type(slope) is int and slope == 1 else error * slope
@@ -174,7 +174,7 @@ def gradient_graphs(out: Value, inputs: Sequence[Value]) -> list[Value]:
     return _sweep(out, inputs, _slopes_as_values, Value)
 
 
-def _slopes_as_values(node: Value) -> Iterator[tuple[int, Value, Any, bool]]:
+def _slopes_as_values(node: Value, error: Value) -> Iterator[tuple[int, Value, Any, bool]]:
     """As ``sent_to``, but each local derivative is a Value that remembers its origin."""
     rule = node._rule
     assert rule is not None

@@ -18,6 +18,7 @@ import sys
 import sysconfig
 import threading
 import warnings
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, cast
@@ -35,7 +36,7 @@ from microgradlike.inputs import (
 )
 from microgradlike.ops import ALIASES, OPERATORS, Operator
 from microgradlike.recording import FILENAME, compile_operators, kinds
-from microgradlike.rules import RULES, CustomRule, Rule
+from microgradlike.rules import RULES, CustomRule, Rule, SendingRule
 
 if TYPE_CHECKING:
     from microgradlike._signatures import Operations
@@ -222,14 +223,17 @@ class Value(Operations):
     @property
     def _backward(self) -> Callable[[], None]:
         # What it is now: a function that replaces it may call it.
-        return functools.partial(self._rule.send, self) if self._rule else lambda: None
+        nothing = _called_last.get(self, lambda: None) if isinstance(self, Leaf) else lambda: None
+        return functools.partial(self._rule.send, self) if self._rule else nothing
 
     @_backward.setter
     def _backward(self, send: Callable[[], None]) -> None:
-        if not isinstance(self._rule, CustomRule):
-            _give_rule(self, self.parents, None, self.op or "custom")
-        if isinstance(self._rule, CustomRule):  # it is not within no_grad
-            self._rule.replace(send)
+        if _mode.tape is not None:
+            _mode.tape.refuse(self, "_backward = a function, which sends numbers,", _SLOPES)
+        elif self._rule is not None:
+            self._rule = SendingRule(self._rule, self, send)
+        elif not _mode.paused:  # what is made within no_grad sends nothing
+            _called_last[self] = send
 
     def backward(self) -> None:
         """Fill in ``.grad``, the derivative of this Value, on everything it was computed from.
@@ -267,6 +271,11 @@ class Value(Operations):
             for node in reversed(order):
                 if node._grad is not zero:
                     _send_checked(node)
+        if _called_last:
+            leaves = [self, *(parent for node in reversed(order) for parent in node.parents)]
+            for leaf in dict.fromkeys(leaves):
+                if leaf._rule is None and leaf in _called_last:
+                    _called_last[leaf]()
 
     def zero_grad(self) -> None:
         """Set the gradient of this Value, and of everything it was computed from, to zero."""
@@ -730,6 +739,12 @@ def custom(
     return out
 
 
+#: The functions that are set as ``_backward`` of leaves: they have nothing to send, and are called
+#: when all of a gradient has arrived.
+_called_last: weakref.WeakKeyDictionary[Value, Callable[[], None]] = weakref.WeakKeyDictionary()
+_SLOPES = "give the node slopes as a function: custom(value, parents, slopes)"
+
+
 def _slopes_and_name(op: Any) -> tuple[Any, str]:
     """What micrograd's third argument means: the name of the operation, or its slopes."""
     return (None, op or "custom") if isinstance(op, str) else (op, "custom")
@@ -774,7 +789,7 @@ class Recorder(Protocol):
     def copied(self, value: Value) -> Value: ...
     def detach(self, value: Value) -> Value: ...
     def custom(self, value: Any, parents: Any, slopes: Any, name: str) -> Value: ...
-    def refuse(self, value: Value, what: str) -> NoReturn: ...
+    def refuse(self, value: Value, what: str, instead: str = "") -> NoReturn: ...
 
 
 class _Mode(threading.local):

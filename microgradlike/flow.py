@@ -130,7 +130,7 @@ def paths(root: Value, leaf: Value, most: int = 12) -> Paths:
     check_leaf(leaf)
     if isinstance(most, bool) or not isinstance(most, int) or most < 1:
         raise ValueError(f"paths shows at least one path, but got most={most!r}")
-    order = topological_order(root)
+    order, errors = topological_order(root), gradients(root)
     waiting = Counter(parent for node in order for parent in node.parents)
     # For each node between: how many paths come up from the leaf, and the largest of them, each as
     # its size, its product, and the chain of (node, slope) that it came by. What all users of a
@@ -140,7 +140,7 @@ def paths(root: Value, leaf: Value, most: int = 12) -> Paths:
     }
     for node in order:
         count, trails = 0, []
-        for _, parent, slope, passes in sent_to(node):
+        for _, parent, slope, passes in sent_to(node, errors.get(node, 1.0)):
             if parent in reached:
                 below, largest = reached[parent]
                 count += below
@@ -153,7 +153,7 @@ def paths(root: Value, leaf: Value, most: int = 12) -> Paths:
     if root not in reached:
         raise ValueError(not_computed_from(root, leaf))
     count, trails = reached[root]
-    total = gradients(root)[leaf]
+    total = errors[leaf]
     shown = [trail.path() for trail in trails]
     others = total - math.fsum(path.product for path in shown) if count > len(shown) else 0.0
     return Paths(shown, count, total, others)

@@ -8,6 +8,7 @@ is used as it is, and what cannot be replayed is done example by example, from t
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 import sys
@@ -25,7 +26,7 @@ from microgradlike.compiled import Compiled
 from microgradlike.engine import Value, is_traced, no_grad, topological_order
 from microgradlike.inputs import describe, told
 from microgradlike.nn import Module
-from microgradlike.reach import Held, Own, reads_no_value
+from microgradlike.reach import Held, Own, is_ours, reads_no_value
 from microgradlike.recording import FILENAME
 from microgradlike.tape import Traced, TracingError, trace
 from microgradlike.typeset import counted
@@ -195,6 +196,8 @@ class Replayed(Own):
         self.theta = numpy.array(eager.state())
         self.gradient: Array | None = None
         self.held: Held | None = None  # what was there before the functions were called
+        self.steady: Held | None = None  # what was there before the first step that could change it
+        self.watches = not _is_quiet(self.optimizer)
         self.met: dict[tuple[Any, ...], float] = {}  # numbers that were traced: their loss
         example = self._example(eager.model, eager.loss, eager.penalty)
         self.learning = _Way(Compiled(example, sending=1 + self.penalised))
@@ -313,6 +316,8 @@ class Replayed(Own):
         places = self._places(way)
         if places.others.size and (sent := errors[places.others]).any():
             self.eager.warn_of(places.values[k] for k in places.others[sent != 0].tolist())
+        if self.watches and self.steady is None:
+            self.steady = Held([self.eager.model, self.eager.loss, self.eager.penalty])
         if self.flat:
             self._step(places, errors)
         else:
@@ -323,6 +328,11 @@ class Replayed(Own):
                 optim.clip_grad_norm(self.optimizer.parameters, self.eager.clip_norm)
             self.optimizer.step()
         self.steps += 1
+        if self.steady is not None:
+            keeps, done = self.steady.done()
+            if keeps or done:
+                what = done or "keeps a result in the model"
+                self._give_up(TracingError(f"the optimizer, or its schedule, {what}"))
         return sums
 
     def _step(self, places: _Places, errors: Array) -> None:
@@ -625,6 +635,13 @@ def _is_ours(optimizer: optim.Optimizer) -> bool:
         for name in steps
     )
     return own and reads_no_value(optimizer.schedule)
+
+
+def _is_quiet(optimizer: optim.Optimizer) -> bool:
+    """Whether a step runs nothing of the user's at all."""
+    schedule = optimizer.schedule
+    given = schedule.func if isinstance(schedule, functools.partial) else schedule
+    return _is_ours(optimizer) and is_ours(given)
 
 
 _HERE = os.path.dirname(__file__) + os.sep

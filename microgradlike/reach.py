@@ -183,7 +183,15 @@ class Held(Own):
         return any(not _same(before, _contents(holder)) for _, holder, before in self.before)
 
     def put_back(self) -> tuple[bool, str]:
-        """Make all as it was.
+        """Make all as it was; what was done, as ``done`` tells it."""
+        found = self.done()
+        for _, holder, before in self.before:
+            if not _same(before, _contents(holder)):
+                _fill(holder, before)
+        return found
+
+    def done(self) -> tuple[bool, str]:
+        """What was done since then.
 
         Returns:
             Whether something was replaced by a result that was computed; and what was done beside
@@ -207,7 +215,6 @@ class Held(Own):
                         keeps = True
                     else:
                         done = done or f"changes {_named(name, holder, key)!r}"
-            _fill(holder, before)
         return keeps, done
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import math
 import operator
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from microgradlike.inputs import describe, number
 from microgradlike.ops import Operator
@@ -74,9 +74,6 @@ def _rule(name: str) -> Rule:
 
 # ---- Rules of your own -------------------------------------------------------------------------
 
-#: A function that sends is asked with these beside 1: of each it sends its slope times as much.
-_OTHER_ERRORS = (-(2.0**40), 2.0**-40)
-
 
 class CustomRule(Rule):
     """The rule of one node that its user made: its parents, and the slopes by them.
@@ -85,14 +82,14 @@ class CustomRule(Rule):
         name: of the operation, for pictures.
         parents: the Values that the error goes to.
         slopes: a number or a Value for each parent; or a function of the parents that gives these;
-            or None, if ``send`` will be a function that does all by itself, as in micrograd.
+            or None, if a function will send all by itself: see ``SendingRule``.
 
     Raises:
         TypeError: a parent is no Value, or a slope no number.
         ValueError: there are not as many slopes as parents.
     """
 
-    __slots__ = ("given", "met", "sender", "slopes")
+    __slots__ = ("given", "met", "slopes")
 
     # As methods, not as attributes that hold them: a rule that held a method of its own would be a
     # cycle, and its graph would stay until the cycle collector comes.
@@ -109,7 +106,6 @@ class CustomRule(Rule):
         self.tie = 0.0
         self.given = parents
         self.slopes = slopes
-        self.sender: Callable[[], None] | None = None
         self.met = [] if any(hasattr(type(p), "tape") for p in parents) else _numbers(parents)
         for parent in parents:
             if not _is_value(parent):
@@ -130,10 +126,10 @@ class CustomRule(Rule):
 
     operands = parents
 
-    def numbers(self, node: Any) -> list[float]:
-        """The slope by each parent."""
+    def numbers(self, node: Any, error: float) -> list[float]:
+        """The slope by each parent, if such an error arrives."""
         if self.slopes is None:
-            return self._tried(node)
+            self._refuse()
         return [getattr(slope, "_number", slope) for slope in self._found()]
 
     def values(self) -> list[Any]:
@@ -150,59 +146,20 @@ class CustomRule(Rule):
             )
         return self._found()
 
-    def replace(self, send: Callable[[], None]) -> None:
-        """Let a function of the user's send the error, as in micrograd."""
-        self.slopes = None
-        self.sender = send
-        self.given = tuple(dict.fromkeys(self.given))  # an operand used twice has one gradient
-
     def _found(self) -> list[Any]:
         return self._checked(self.slopes(*self.given)) if callable(self.slopes) else self.slopes  # type: ignore[return-value]
 
     def send(self, node: Any) -> None:
-        if self.sender:
-            return self.sender()
-        if self.slopes is None:
-            raise RuntimeError(
-                f"the error cannot flow back through {self.name!r}, a Value that was made with "
-                "parents but without slopes; give them: custom(value, parents, slopes), or set "
-                "its _backward to a function that sends"
-            )
-        for parent, slope in zip(self.given, self.numbers(node), strict=True):
+        for parent, slope in zip(self.given, self.numbers(node, node._grad), strict=True):
             sent = node._grad * slope
             parent._grad += sent
 
-    def _tried(self, node: Any) -> list[float]:
-        """The slopes of a function that sends by itself: what it sends of an error of 1.
-
-        Raises:
-            RuntimeError: it does not send as much of another error, so it has no slope.
-        """
-        slopes = self._sent(node, 1.0)
-        for error in _OTHER_ERRORS:
-            for slope, sent in zip(slopes, self._sent(node, error), strict=True):
-                if math.isfinite(sent) and not math.isclose(sent, slope * error, rel_tol=1e-9):
-                    raise RuntimeError(
-                        f"the _backward of {self.name!r} has no slope: of an error of 1 it sends "
-                        f"{slope:.6g}, but of one of {error:.6g} it sends {sent:.6g} (it clips, "
-                        "perhaps); so only backward() gives its gradients, and neither grad nor a "
-                        "picture of the steps can"
-                    )
-        return slopes
-
-    def _sent(self, node: Any, error: float) -> list[float]:
-        """What the user's function sends of an error; all gradients are put back."""
-        touched = dict.fromkeys((node, *self.given, *_reached(self.sender)))
-        before = [v._grad for v in touched]
-        try:
-            for v in touched:
-                v._grad = 0.0
-            node._grad = error
-            self.send(node)
-            return [v._grad for v in self.given]
-        finally:
-            for v, gradient in zip(touched, before, strict=True):
-                v._grad = gradient
+    def _refuse(self) -> NoReturn:
+        raise RuntimeError(
+            f"the error cannot flow back through {self.name!r}, a Value that was made with "
+            "parents but without slopes; give them: custom(value, parents, slopes), or set "
+            "its _backward to a function that sends"
+        )
 
     def _checked(self, slopes: Any) -> list[Any]:
         if _is_value(slopes) or not isinstance(slopes, Iterable):
@@ -217,28 +174,76 @@ class CustomRule(Rule):
         return found
 
     def __reduce__(self) -> Any:
-        if self.sender:
-            raise TypeError(
-                f"a copy of {self.name!r}, whose _backward is a function that knows only the "
-                "original; give it slopes instead: custom(value, parents, slopes)"
-            )
         return CustomRule, (self.name, self.given, self.slopes)
+
+
+class SendingRule(CustomRule):
+    """The rule of a node whose user sends its error, by ``_backward = send`` as in micrograd.
+
+    Args:
+        before: the rule of the node until then.
+        node: that is meant.
+        send: adds to the gradients of the parents.
+    """
+
+    __slots__ = ("before", "sender")
+
+    def __init__(self, before: Rule, node: Any, send: Callable[[], None]) -> None:
+        super().__init__(before.name, before.parents(node), None)
+        self.before, self.sender, self.operator = before, send, before.operator
+        self.sends_to_x, self.sends_to_y = before.sends_to_x, before.sends_to_y
+
+    def operands(self, node: Any) -> tuple[Value | float, ...]:  # type: ignore[override]
+        return self.before.operands(node)
+
+    def again(self, node: Any) -> float:
+        return float(self.before.again(node))
+
+    def send(self, node: Any) -> None:
+        self.sender()
+
+    def numbers(self, node: Any, error: float) -> list[float]:
+        """What it sends of an error, as shares of it: a function that clips has no other slope.
+
+        An operand that is used twice has one gradient, so each of its places gets as much.
+        """
+        error = error if error and math.isfinite(error) else 1.0
+        with _gradients_put_back(type(node), (node, *self.given)):
+            for v in (node, *self.given):
+                v._grad = 0.0
+            node._grad = error
+            self.sender()
+            return [v._grad / error / self.given.count(v) for v in self.given]
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            f"a copy of {self.name!r}, whose _backward is a function that knows only the "
+            "original; give it slopes instead: custom(value, parents, slopes)"
+        )
 
 
 def _numbers(values: Sequence[Any]) -> list[float]:
     return [getattr(v, "_number", math.nan) for v in values]
 
 
-def _reached(send: Any) -> list[Any]:
-    """The Values that a function may send to beside its parents, as in micrograd."""
-    cells = getattr(send, "__closure__", None) or ()
-    code, space = getattr(send, "__code__", None), getattr(send, "__globals__", {})
-    found = [space[name] for name in code.co_names if name in space] if code else []
-    for cell in cells:
-        with contextlib.suppress(ValueError):  # it is empty
-            found.append(cell.cell_contents)
-    inner = [v for held in found if isinstance(held, list | tuple) for v in held]
-    return [v for v in found + inner if _is_value(v)]
+@contextlib.contextmanager
+def _gradients_put_back(kind: Any, values: Iterable[Any]) -> Iterator[None]:
+    """After this block these Values, and all others whose gradients are written, have theirs."""
+    before = {v: v._grad for v in values}
+    home = next(one for one in kind.__mro__ if "grad" in vars(one))
+    grad = vars(home)["grad"]
+
+    def write(value: Any, number: Any) -> None:
+        before.setdefault(value, value._grad)
+        grad.__set__(value, number)
+
+    home.grad = property(grad.__get__, write)
+    try:
+        yield
+    finally:
+        home.grad = grad
+        for v, gradient in before.items():
+            v._grad = gradient
 
 
 def _is_value(thing: Any) -> bool:

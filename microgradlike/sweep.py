@@ -87,7 +87,7 @@ def _sweep(root: Value, seed: float, order: Sequence[Value]) -> Iterator[Step]:
     for node in reversed(order):
         arrived = node in gradients
         upstream = gradients.pop(node, 0.0)  # all its users have sent
-        for place, parent, slope, passes in sent_to(node):
+        for place, parent, slope, passes in sent_to(node, upstream):
             before = after = gradients.get(parent, 0.0)
             contribution = 0.0
             if arrived and passes:
@@ -113,13 +113,14 @@ def slopes(node: Value) -> Iterator[tuple[Value, float]]:
         yield parent, slope
 
 
-def sent_to(node: Value) -> tuple[tuple[int, Value, float, bool], ...]:
+def sent_to(node: Value, error: float = 1.0) -> tuple[tuple[int, Value, float, bool], ...]:
     """Which operands a node sends to: the place, the operand, the slope, whether anything passes.
 
-    What reaches a node only where nothing passes has nothing to send either.
+    What reaches a node only where nothing passes has nothing to send either. Of a function of the
+    user's that sends, the slope is what it sends of this error.
     """
     if isinstance(node._rule, CustomRule):
-        numbers = map(float, node._rule.numbers(node))
+        numbers = map(float, node._rule.numbers(node, error))
         return tuple(
             (place, parent, slope, True)
             for place, (parent, slope) in enumerate(zip(node.parents, numbers, strict=True))

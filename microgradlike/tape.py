@@ -309,7 +309,7 @@ class Tape:
         Both are the same but for rounding. Where that decides a comparison, or where numbers are
         so large that rows are computed as they were written, it is the engine's.
         """
-        self.written[short.node] = written.node
+        self.written[short.node], short.number = written.node, written.number
 
     def share(self, parent: Any, slope: Any) -> Value:
         """What adds nothing to a sum, and sends its error, times a slope, to a parent."""

@@ -396,13 +396,13 @@ def _rehearse(
         The trials of each part; and what each call changes, in words, if it changes something.
     """
 
-    def tried() -> list[list[Trial]]:
+    def tried(parts: Sequence[Examples]) -> list[list[Trial]]:
         if penalty is not None:
             with recording():
                 as_value("the penalty", penalty())
         found = []
-        for part in parts:
-            training = part is parts[0]
+        for place, part in enumerate(parts):
+            training = place == 0
             with mode(model, training=training), recording() if training else no_grad():
                 found.append(_tried(model, part, loss, metric, compiled and not is_ours(loss)))
         return found
@@ -410,11 +410,11 @@ def _rehearse(
     measuring, known = Held([metric], numbers=True), set(_parameters(model))
     before, done = Held([model, loss, penalty], numbers=True), ""
     try:
-        trials = tried()
+        trials = tried(parts)
         if before.changed():
             once = Held([model, loss, penalty], numbers=True)
             with contextlib.suppress(Exception):  # it was none of the first time
-                tried()
+                tried(list(map(_with_another_first, parts)))
             keeps, done = once.put_back()
             if (keeps or done) and known.issuperset(_parameters(model)):
                 before.put_back()
@@ -424,6 +424,15 @@ def _rehearse(
     finally:
         measuring.put_back()
     return trials, done
+
+
+def _with_another_first(part: Examples) -> Examples:
+    """The same examples, of which another one is tried first: a model may remember the last one."""
+    first = part.X[0]
+    other = next((place for place, x in enumerate(part.X) if x != first), None)
+    if other is None:
+        return part._replace(X=[[v + 1.0 for v in first] for _ in part.X])
+    return part._replace(X=part.X[other:] + part.X[:other])
 
 
 def _tried(

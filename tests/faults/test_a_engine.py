@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import pickle
 import random
@@ -19,7 +20,7 @@ import pytest
 import microgradlike as mg
 from microgradlike import Value, custom, engine, optim
 from microgradlike.engine import Leaf, detect_anomaly, topological_order
-from microgradlike.flow import backward_steps, explain
+from microgradlike.flow import backward_steps, explain, paths
 from microgradlike.ops import OPERATORS
 from viz import draw
 
@@ -626,42 +627,98 @@ def test_asking_for_the_slopes_of_a_backward_of_ones_own_leaves_no_trace() -> No
     z.backward()
     assert list(backward_steps(z)) and (w.grad, x.grad, out.grad) == (6.0, 15.0, 3.0)
 
+    def by_defaults(x: Value = x, held: Any = {"w": [w]}, out: Value = out) -> None:  # noqa: B006
+        x.grad += held["w"][0].data * out.grad
+        held["w"][0].grad += x.data * out.grad
 
-def test_a_backward_of_ones_own_that_clips_has_no_slope() -> None:
-    def clipped(x: Value, most: float = 1.0, least: float = 0.0) -> Value:
+    for send_too in (by_defaults, functools.partial(by_defaults)):
+        out._backward = send_too
+        assert list(backward_steps(z)) and (w.grad, x.grad, out.grad) == (6.0, 15.0, 3.0)
+
+
+def test_the_slope_of_a_backward_of_ones_own_that_clips_is_what_it_sends() -> None:
+    def clipped(x: Value) -> Value:
         out = Value(x.data, (x,), "clip")
 
         def send() -> None:
-            sent = max(-most, min(most, out.grad))
-            x.grad += sent if abs(sent) > least else 0.0
+            x.grad += max(-1.0, min(1.0, out.grad))
 
         out._backward = send
         return out
 
-    x = Value(2.0)
-    out = clipped(x) * 3
+    for factor, slope in ((3.0, 1.0), (0.5, 0.5), (-4.0, -1.0)):
+        x = Value(2.0)
+        out = clipped(x) * factor
+        out.backward()
+        assert x.grad == slope
+        assert mg.grad(lambda x, factor=factor: clipped(x) * factor)(2.0) == slope
+        assert [s.contribution for s in backward_steps(out)] == [factor, slope]
+        assert paths(out, x).total == paths(out, x).largest[0].product == slope
+        assert x.grad == slope
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x * 2.5, lambda x: 2.5 * x, lambda x: x**2, lambda x: 1 - x, lambda x: 4 / x,
+        lambda x: x / 4, lambda x: 2**x, lambda x: mg.logaddexp(x, 1.0), lambda x: x + 3, mg.exp,
+        lambda x: x * x, lambda x: mg.maximum(1.0, x), lambda x: -x,
+    ],
+)  # fmt: skip
+def test_a_backward_that_calls_the_one_before_sends_the_same(f: Any) -> None:
+    x, y = Value(3.0, label="x"), Value(3.0, label="x")
+    out, same = f(x), f(y)
+    names = out.op, out._op
+    for _ in range(2):  # what was wrapped may be wrapped again
+        before = out._backward
+        out._backward = lambda before=before: before()
+    (out * 2).backward()
+    (same * 2).backward()
+    assert (x.grad, out.op, out._op) == (y.grad, *names)
+    assert type(x.grad) is float
+    sent = [s.contribution for s in backward_steps(out * 2) if s.parent is x]
+    assert sum(sent) == pytest.approx(y.grad)
+    assert draw(out).source
+
+
+def test_a_backward_of_a_leaf_is_called_when_its_gradient_is_there() -> None:
+    x, seen = Value(2.0), list[float]()
+    x._backward = lambda: seen.append(x.grad)
+    for k in (1.0, 2.0, 3.0):
+        (x * k + x).backward()
+    assert (seen, x.grad, x.parents) == ([2.0, 5.0, 9.0], 9.0, ())
+    x._backward()
+    assert seen[-1] == 9.0
+    with mg.no_grad():
+        y = Value(1.0, (x,), "same")
+        y._backward = lambda: seen.append(0.0)
+    (y * 2).backward()
+    assert seen[-1] == 9.0
+
+
+def test_a_result_whose_backward_is_ones_own_is_not_called_changed() -> None:
+    a = Value(2.0, label="a")
+    out = Value(4.0, (a, a), "+")
+
+    def send() -> None:
+        a.grad += 2 * out.grad
+
+    out._backward = send
+    other = a * 4
+    other.data = 0.0
     out.backward()
-    assert x.grad == 1.0
-    for run in (
-        lambda: mg.grad(clipped)(2.0),
-        lambda: mg.grad(lambda x: clipped(x, math.inf, 1e-6))(2.0),
-        lambda: explain(out, x),
-        lambda: list(backward_steps(out)),
-    ):
-        with pytest.raises(RuntimeError, match="the _backward of 'clip' has no slope"):
-            run()
-    assert x.grad == 1.0
-    assert mg.grad(lambda x: clipped(x, math.inf))(2.0) == 1.0
+    assert a.grad == 2.0
+    assert "changed" not in str(explain(out, a))
 
 
-def test_a_backward_of_ones_own_has_an_operand_once() -> None:
+def test_a_backward_of_ones_own_shares_among_an_operand_that_is_used_twice() -> None:
     x = Value(3.0, label="x")
     out = x * x
     before = out._backward
     out._backward = lambda: before()
     out.backward()
     assert x.grad == 6.0
-    assert [(s.parent, s.contribution) for s in backward_steps(out)] == [(x, 6.0)]
+    assert [(s.parent, s.contribution) for s in backward_steps(out)] == [(x, 3.0), (x, 3.0)]
     assert "x" in explain(out, x).symbols
 
 

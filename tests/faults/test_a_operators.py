@@ -402,3 +402,6 @@ def test_a_comparison_that_the_last_digit_of_logsumexp_decides(executor: str) ->
     assert c(*rows[:, :1]) == pytest.approx([f(*rows[:, 0].tolist())], rel=1e-12)
     theirs = [grad(f)(Value(x), Value(y)) for x, y in rows.T.tolist()]
     assert c.jacobian(*rows).ravel() == pytest.approx(numpy.ravel(theirs).astype(float), rel=1e-12)
+    c = compile(lambda x, y: x * y if logsumexp([x, y, 1.0]) >= logsumexp([1.0, y, x]) else x - y)
+    expected = [c(Value(x), Value(y)).data for x, y in rows.T.tolist()]
+    assert c(*rows) == pytest.approx(expected, rel=1e-12)
