@@ -753,6 +753,11 @@ def _slopes_and_name(op: Any) -> tuple[Any, str]:
 def _give_rule(out: Value, parents: Sequence[Value], slopes: Any, name: str) -> None:
     if _mode.paused:
         return
+    if isinstance(parents, Value) or not isinstance(parents, Iterable):
+        raise TypeError(
+            f"the parents of {name!r} are a tuple of Values, such as (a, b), or (a,) of one, but "
+            f"got {describe(parents)}"
+        )
     rule = CustomRule(name, tuple(parents), slopes)
     if leaving.running:
         leaving.made_from(rule.given, frame_of_user_code())

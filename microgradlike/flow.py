@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy
 import numpy.typing
 
-from microgradlike import losses
+from microgradlike import losses, nn
 from microgradlike.derivation import (
     Explanation,
     break_at,
@@ -27,7 +27,7 @@ from microgradlike.derivation import (
     slope_formula,
     value_formula,
 )
-from microgradlike.engine import Value, topological_order
+from microgradlike.engine import Value, no_grad, topological_order
 from microgradlike.inputs import describe, function
 from microgradlike.nn import inputs_of
 from microgradlike.sweep import (
@@ -313,18 +313,38 @@ def layer_runs(model: Any, x: Any) -> list[LayerRun]:
     """The layers of a model at work on one example, the first layer first.
 
     Raises:
-        TypeError, ValueError: the model has no layers, or does not fit ``x``.
+        TypeError, ValueError: the model has no layers, does not fit ``x``, or does something else
+            than one layer after the other.
     """
     runs: list[LayerRun] = []
     neurons = layers_of(model)[0].neurons
-    x = inputs_of(x, len(neurons[0].w), model)
+    given = x = inputs_of(x, len(neurons[0].w), model)
     for layer in layers_of(model):
         neurons = layer.neurons
         sums = [neuron.weighted_sum(x) for neuron in neurons]
         outputs = [neuron.activated(z) for neuron, z in zip(neurons, sums, strict=True)]
         runs.append(LayerRun(neurons, x, sums, outputs))
         x = outputs
+    if inspect.getmodule(type(model).__call__) is not nn and callable(model):
+        _check_same(model, given, x)
     return runs
+
+
+def _check_same(model: Any, x: list[Any], outputs: list[Any]) -> None:
+    """ValueError if a model whose ``__call__`` is the user's gives other numbers than its layers.
+
+    How the error flows through what it does beside them, its layers do not tell.
+    """
+    with no_grad():
+        found = model(x)
+    given = list(found) if losses.is_list(found) else [found]
+    theirs, ours = ([float(value) for value in values] for values in (given, outputs))
+    if not (len(ours) == len(theirs) and numpy.allclose(ours, theirs, equal_nan=True)):
+        raise ValueError(
+            f"the layers of {type(model).__name__}, one after the other, give {ours}, but the "
+            f"model itself {theirs}: its __call__ does something else beside; draw the graph of "
+            "its result instead: viz.draw(model(x))"
+        )
 
 
 def layers_of(model: Any) -> Sequence[Any]:

@@ -100,6 +100,12 @@ class CustomRule(Rule):
         parents: tuple[Value, ...],
         slopes: Sequence[Any] | Callable[..., Any] | None,
     ) -> None:
+        for parent in parents:
+            if not _is_value(parent):
+                raise TypeError(
+                    f"the parents of {name!r} are the Values that its error goes to, but got "
+                    f"{describe(parent)}"
+                )
         self.name = name
         self.operator = Operator(name, name, "", (), ("a slope of your own",) * len(parents))
         self.sends_to_x = self.sends_to_y = True
@@ -107,12 +113,6 @@ class CustomRule(Rule):
         self.given = parents
         self.slopes = slopes
         self.met = [] if any(hasattr(type(p), "tape") for p in parents) else _numbers(parents)
-        for parent in parents:
-            if not _is_value(parent):
-                raise TypeError(
-                    f"the parents of {name!r} are the Values that its error goes to, but got "
-                    f"{describe(parent)}"
-                )
         if slopes is not None and not callable(slopes):
             self.slopes = self._checked(slopes)
 

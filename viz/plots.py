@@ -55,12 +55,17 @@ def plot_loss(history: History) -> Figure:
 
     Raises:
         ImportError: matplotlib is not installed.
+        TypeError: it is no history.
         ValueError: there is no epoch to plot.
 
     >>> history = History(loss=[1.0, 0.5], metric=[0.5, 0.9], metric_name="accuracy")
     >>> len(plot_loss(history).axes)
     2
     """
+    if not isinstance(history, History):
+        raise TypeError(
+            f"plot_loss takes the history that fit returned, but got {describe(history)}"
+        )
     if not len(history.loss):
         raise ValueError("the history holds no epoch; train for one at least, then plot its loss")
     figure = _figure(6.4, 3.6)

@@ -241,14 +241,14 @@ class Graph:
             TypeError: ``root`` is no Value.
         """
         given_roots = root if isinstance(root, list | tuple) and root else [root]
-        results = cast("dict[Value, None]", dict.fromkeys(given_roots))
-        for result in results:
+        for result in given_roots:
             if not isinstance(result, Value):
                 raise TypeError(
                     "a picture is drawn of a Value and all it was computed from, but got "
                     f"{describe(result)}; pass the result of a computation, such as the loss, or a "
                     "list of results"
                 )
+        results = cast("dict[Value, None]", dict.fromkeys(given_roots))
         given = by_value(names)
         ran = afresh or any(result.grad for result in results)
         end, *others = results

@@ -17,6 +17,7 @@ from matplotlib import pyplot
 from PIL import Image
 
 from microgradlike import Value, fit, losses
+from microgradlike.flow import layer_errors
 from microgradlike.nn import MLP, Layer, Neuron
 from microgradlike.training import History
 from viz import draw_network, frames, plot_decision_boundary, plot_loss, save_movie, style
@@ -407,3 +408,23 @@ def test_C13_an_mp4_is_what_ffmpeg_makes_of_the_pictures(
     program.write_text("#!/bin/sh\ncat > /dev/null\necho no codec >&2\nexit 1\n")
     with pytest.raises(OSError, match="could not make the MP4: no codec"):
         save_movie(trained(), tmp_path / "b.mp4")
+
+
+def test_a_model_that_does_more_than_its_layers_is_not_drawn_as_if_it_did_not() -> None:
+    class Scaled(MLP):
+        def __call__(self, x: Any) -> Any:
+            return super().__call__([2 * v for v in x]) * 3
+
+    class Same(MLP):
+        def __call__(self, x: Any) -> Any:
+            return super().__call__(list(x))
+
+    model = Scaled(2, [2, 1], activation="tanh", seed=0)
+    runs: tuple[Any, ...] = draw_network, layer_errors
+    for run in runs:
+        with pytest.raises(ValueError, match="its __call__ does something else beside"):
+            run(model, [1.0, 2.0], 1.0)
+    draw_network(model)
+    same = Same(2, [2, 1], seed=0)
+    draw_network(same, [1.0, 2.0], 1.0)
+    assert len(layer_errors(same, [1.0, 2.0], 1.0)) == 2
