@@ -17,6 +17,7 @@ import numpy
 
 from microgradlike import functions, ops
 from microgradlike.checking import Comparison, Report, numeric_derivative, read_formula
+from microgradlike.compiler.tape import NAMES, Condition, Tape, Traced, on_numbers, row_of
 from microgradlike.engine import (
     Value,
     check_unchanged,
@@ -31,7 +32,6 @@ from microgradlike.inputs import beside, describe, number, plain_array, unwrappe
 from microgradlike.leaving import depends, differentiated
 from microgradlike.rules import CustomRule
 from microgradlike.sweep import gradients, sent_to
-from microgradlike.tape import NAMES, Condition, Tape, Traced, on_numbers, row_of
 from microgradlike.typeset import counted
 
 # ---- grad --------------------------------------------------------------------------------------

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy
 
 from microgradlike import ops
+from microgradlike.compiler.tape import Condition, Traced
 from microgradlike.engine import Value, is_traced
 from microgradlike.inputs import beside, describe, given_to, plain_array, unwrapped
 from microgradlike.ops import ALIASES, OPERATORS, Operator
-from microgradlike.tape import Condition, Traced
 
 if TYPE_CHECKING:
     from microgradlike._signatures import *  # noqa: F403

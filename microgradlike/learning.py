@@ -22,13 +22,13 @@ import numpy.typing
 
 from microgradlike import losses, optim
 from microgradlike.calculus import slopes_kept
-from microgradlike.compiled import Compiled
+from microgradlike.compiler.tape import Traced, TracingError, trace
 from microgradlike.engine import Value, is_traced, no_grad, topological_order
 from microgradlike.inputs import describe, told
 from microgradlike.nn import Module
 from microgradlike.reach import Held, Own, is_ours, reads_no_value
 from microgradlike.recording import FILENAME
-from microgradlike.tape import Traced, TracingError, trace
+from microgradlike.replay.compiled import Compiled
 from microgradlike.typeset import counted
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"

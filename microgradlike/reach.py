@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy
 
+from microgradlike.compiler.tape import Condition
 from microgradlike.engine import Value
 from microgradlike.nn import Module
-from microgradlike.tape import Condition
 
 _HERE = os.path.dirname(__file__) + os.sep
 _FOREIGN = (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), _HERE)

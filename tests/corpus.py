@@ -29,7 +29,7 @@ import pytest
 
 import viz
 from microgradlike import Compiled, Value, compile, functions, losses, nn
-from microgradlike.program import (
+from microgradlike.compiler.program import (
     NONZERO,
     Elementwise,
     Fold,
@@ -41,9 +41,9 @@ from microgradlike.program import (
     build,
     in_few_slots,
 )
-from microgradlike.program import Program as Compiler
-from microgradlike.rewriting import Graph
-from microgradlike.tape import ARITY
+from microgradlike.compiler.program import Program as Compiler
+from microgradlike.compiler.rewriting import Graph
+from microgradlike.compiler.tape import ARITY
 from tests.executors import only_numpy
 from tests.programs import Program
 from tests.published import gpt

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from microgradlike import numba_executor, numpy_executor, paths, program, rewriting
-from microgradlike.numpy_executor import NumpyExecutor
+from microgradlike.compiler import program, rewriting
+from microgradlike.executors import on_numpy
+from microgradlike.executors.machine import executor as machine
+from microgradlike.executors.on_numpy import NumpyExecutor
+from microgradlike.replay import branches
 
 
 def without_numba(patch: pytest.MonkeyPatch) -> None:
@@ -17,12 +20,12 @@ def without_numba(patch: pytest.MonkeyPatch) -> None:
 
 def only_numpy(patch: pytest.MonkeyPatch) -> None:
     """Programs run as they do where numba is not installed."""
-    patch.setattr(paths, "_executor", lambda program, *_: NumpyExecutor(program))
+    patch.setattr(branches, "_executor", lambda program, *_: NumpyExecutor(program))
 
 
 def small_blocks(patch: pytest.MonkeyPatch, rows: int) -> None:
     """So many rows at a time, so that a few are several blocks."""
-    for executor in (numpy_executor, numba_executor):
+    for executor in (on_numpy, machine):
         patch.setattr(executor, "FEWEST", rows)
         patch.setattr(executor, "MOST", rows)
 

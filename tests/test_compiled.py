@@ -21,20 +21,18 @@ from microgradlike import (
     exp,
     functions,
     grad,
-    kept_code,
     losses,
     maximum,
     no_grad,
-    program,
-    rewriting,
     softmax,
     sqrt,
     tanh,
     where,
 )
-from microgradlike.compiled import Compiled
+from microgradlike.compiler import kept_code, program, rewriting
 from microgradlike.nn import MLP
 from microgradlike.ops import OPERATORS
+from microgradlike.replay.compiled import Compiled
 from tests.executors import small_blocks, without_numba
 from tests.programs import flat
 

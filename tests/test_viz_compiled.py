@@ -12,9 +12,9 @@ import numpy
 import pytest
 
 from microgradlike import Compiled, Value, compile, dot, exp, losses, softmax, tanh, where
+from microgradlike.compiler.rewriting import ARITY
+from microgradlike.executors.on_numpy import NumpyExecutor
 from microgradlike.nn import MLP
-from microgradlike.numpy_executor import NumpyExecutor
-from microgradlike.rewriting import ARITY
 from tests.programs import Program
 from viz import draw_compiled, style
 from viz.compiled import Names, Path, Tree

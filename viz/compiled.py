@@ -18,12 +18,12 @@ from typing import Any, NamedTuple, TypeAlias
 import graphviz
 import numpy
 
-from microgradlike.compiled import Compiled
+from microgradlike.compiler.program import Fold, Instruction, Layer, Products, Program, Stage, Sums
+from microgradlike.compiler.rewriting import ARITY, ONCE, ROWS, Graph
+from microgradlike.compiler.tape import CODES, NAMES, row_of
 from microgradlike.engine import Value
 from microgradlike.inputs import describe
-from microgradlike.program import Fold, Instruction, Layer, Products, Program, Stage, Sums
-from microgradlike.rewriting import ARITY, ONCE, ROWS, Graph
-from microgradlike.tape import CODES, NAMES, row_of
+from microgradlike.replay.compiled import Compiled
 from microgradlike.typeset import counted, literal
 from viz import labels, style
 from viz.dot import SHAPES

@@ -19,12 +19,12 @@ from typing import Any
 import numpy
 
 from microgradlike import compile, dot, functions, logsumexp, losses, sin
-from microgradlike.arrays import UFUNCS, formula
+from microgradlike.compiler.program import build
+from microgradlike.compiler.rewriting import Graph
+from microgradlike.compiler.tape import trace
+from microgradlike.executors.formulas import UFUNCS, formula
 from microgradlike.nn import MLP
 from microgradlike.ops import OPERATORS
-from microgradlike.program import build
-from microgradlike.rewriting import Graph
-from microgradlike.tape import trace
 from tests.benchmarks import networks
 from tests.benchmarks.networks import arrays_of
 from tests.benchmarks.timing import compare

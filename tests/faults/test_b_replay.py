@@ -21,25 +21,23 @@ from microgradlike import (
     Value,
     calculus,
     compile,
-    compiled,
     custom,
     engine,
     grad,
-    kernels,
-    machine_code,
     maximum,
-    paths,
-    rewriting,
     sqrt,
     tanh,
     where,
 )
-from microgradlike.exact import Exact
+from microgradlike.compiler.loops import loop
+from microgradlike.compiler.program import Instruction, Singles, build
+from microgradlike.compiler.rewriting import Graph
+from microgradlike.compiler.tape import trace
+from microgradlike.executors.machine import addresses, kernels
 from microgradlike.nn import MLP
-from microgradlike.paths import MOST_ALONE, Replay
-from microgradlike.program import Instruction, Singles, build
-from microgradlike.rewriting import Graph
-from microgradlike.tape import trace
+from microgradlike.replay import branches, compiled
+from microgradlike.replay.as_written import Exact
+from microgradlike.replay.branches import MOST_ALONE, Replay
 from tests.executors import small_blocks
 
 # ---- What an import loads ----------------------------------------------------------------------
@@ -64,7 +62,7 @@ def loaded_by(code: str) -> set[str]:
         "import microgradlike",
         "import microgradlike, viz",
         "from microgradlike import *",
-        "import microgradlike.nn, microgradlike.compiled, microgradlike.training",
+        "import microgradlike.nn, microgradlike.replay.compiled, microgradlike.training",
         "from microgradlike import compile\n@compile\ndef f(x): return x * 2",
         "from microgradlike import Value, grad\nValue(2.0).tanh().backward(); grad(grad(abs))(2.0)",
     ],
@@ -137,10 +135,10 @@ def test_B13_damaged_machine_code_is_compiled_anew(
 
     def hits() -> int:
         """How many of a loop and a kernel were found in the cache."""
-        function: Any = rewriting.loop()(doubled)
+        function: Any = loop()(doubled)
         assert function(4.0) == 8.0
-        assert machine_code.address_of(no_numbers, [numba.types.int64])
-        kept = machine_code._KEPT.pop()
+        assert addresses.address_of(no_numbers, [numba.types.int64])
+        kept = addresses._KEPT.pop()
         return int(sum(function.stats.cache_hits.values()) + kept.cache_hits)
 
     assert (hits(), hits()) == (0, 2)
@@ -405,13 +403,13 @@ def test_B22_too_many_ways_in_one_call_are_told_soon(
     w = Value(1.0)
     c = compile(lambda x: in_steps(w, x) if x < 99 else max(x, w, key=lambda v: v * 1))
     built = []
-    make = paths.Path.__init__
+    make = branches.Path.__init__
 
-    def count(path: paths.Path, *given: Any) -> None:
+    def count(path: branches.Path, *given: Any) -> None:
         built.append(path)
         make(path, *given)
 
-    monkeypatch.setattr(paths.Path, "__init__", count)
+    monkeypatch.setattr(branches.Path, "__init__", count)
     with pytest.raises(TracingError, match="by the rows of one call") as caught:
         c([98 * k / rows for k in range(rows)] if rows < 999 else [k / 50 for k in range(rows)])
     for name in ("where(", "maximum", "minimum", "softmax", "test_b_replay.py, line"):

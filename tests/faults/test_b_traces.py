@@ -19,10 +19,11 @@ import pytest
 from scipy.optimize import minimize
 
 import microgradlike
-from microgradlike import Value, compile, exp, fit, grad, losses, sin, watch, where
+from microgradlike import Value, compile, exp, fit, grad, losses, sin, where
+from microgradlike.compiler.tape import TracingError
 from microgradlike.nn import MLP, Module
-from microgradlike.spot_check import Answer, Question, spot_check
-from microgradlike.tape import TracingError
+from microgradlike.replay import watch
+from microgradlike.replay.spot_check import Answer, Question, spot_check
 
 pytestmark = pytest.mark.usefixtures("executor")
 

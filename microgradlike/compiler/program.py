@@ -25,8 +25,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy
 
-from microgradlike import rewriting
-from microgradlike.rewriting import (
+from microgradlike.compiler import rewriting
+from microgradlike.compiler.rewriting import (
     ARITY,
     BIAS,
     FOLD,
@@ -42,7 +42,7 @@ from microgradlike.rewriting import (
     Forms,
     Graph,
 )
-from microgradlike.tape import NAMES, Tape
+from microgradlike.compiler.tape import NAMES, Tape
 
 Slots: TypeAlias = "numpy.typing.NDArray[numpy.int32]"
 

@@ -18,8 +18,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy
 
 from microgradlike import ops
-from microgradlike.arrays import CONDITIONS, UFUNCS, formula
-from microgradlike.program import (
+from microgradlike.compiler.program import (
     BY_ERROR,
     HERE,
     NONZERO,
@@ -35,9 +34,10 @@ from microgradlike.program import (
     Stage,
     Sums,
 )
-from microgradlike.rewriting import ARITY, SENDS
-from microgradlike.rows import INPUTS, PARAMETERS
-from microgradlike.tape import CODES, NAMES, SHARE, row_of
+from microgradlike.compiler.rewriting import ARITY, SENDS
+from microgradlike.compiler.tape import CODES, NAMES, SHARE, row_of
+from microgradlike.executors.formulas import CONDITIONS, UFUNCS, formula
+from microgradlike.replay.arguments import INPUTS, PARAMETERS
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 Action: TypeAlias = Callable[[], None]

@@ -11,7 +11,7 @@ from numba import types
 from numba.core.ccallback import CFunc
 from numba.extending import intrinsic
 
-from microgradlike.kept_code import keep
+from microgradlike.compiler.kept_code import keep
 
 WORD, BYTE, VOID = ir.IntType(64), ir.IntType(8).as_pointer(), ir.VoidType()
 

@@ -18,7 +18,8 @@ from numba.core import cgutils
 from numba.extending import get_cython_function_address, intrinsic
 from threadpoolctl import threadpool_info
 
-from microgradlike.machine_code import (
+from microgradlike.compiler.loops import loop
+from microgradlike.executors.machine.addresses import (
     BYTE,
     VOID,
     WORD,
@@ -27,7 +28,6 @@ from microgradlike.machine_code import (
     moved,
     numbers_at,
 )
-from microgradlike.rewriting import loop
 
 # ---- BLAS --------------------------------------------------------------------------------------
 

@@ -105,6 +105,8 @@ _OF_RULE = {f"{row.name}_{to}": _code(row, to) for row in OPERATORS.values() for
 class TracingError(TypeError):
     """A function did with a traced Value what cannot be replayed for other rows."""
 
+    __module__ = "microgradlike"
+
 
 # ---- The tape ----------------------------------------------------------------------------------
 
@@ -468,7 +470,7 @@ def _frame_of_user_code() -> tuple[str, int]:
     return frame.f_code.co_filename, frame.f_lineno
 
 
-_HERE = __file__.rpartition("tape")[0]
+_HERE = __file__.rpartition("compiler")[0]
 
 
 # ---- Conditions --------------------------------------------------------------------------------

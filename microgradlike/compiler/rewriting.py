@@ -9,39 +9,21 @@ or it differs from row to row, ``ROWS``. "Lower" below means of an earlier stage
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple
 
 import numpy
 
-from microgradlike import tape as tapes
-from microgradlike.tape import AGAINST_A_NUMBER, CODES, CONDITIONS, LEAVES, NAMES, Tape, row_of
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-try:
-    from numba import njit
-except ImportError:
-
-    def loop(**_: Any) -> Callable[[F], F]:
-        """Without numba the loops are plain Python."""
-        return lambda function: function
-else:
-    from microgradlike.kept_code import keep
-
-    def loop(**options: Any) -> Callable[[F], F]:
-        """Compile once per machine: the code is kept beside this file, or in the user's cache."""
-
-        def compiled(function: F) -> F:
-            try:
-                kept = njit(cache=True, **options)(function)
-            except RuntimeError:  # neither can be written
-                return cast("F", njit(**options)(function))
-            keep(kept._cache)
-            return cast("F", kept)
-
-        return compiled
-
+from microgradlike.compiler import tape as tapes
+from microgradlike.compiler.loops import loop
+from microgradlike.compiler.tape import (
+    AGAINST_A_NUMBER,
+    CODES,
+    CONDITIONS,
+    LEAVES,
+    NAMES,
+    Tape,
+    row_of,
+)
 
 CONSTANT, ONCE, ROWS = 0, 1, 2
 

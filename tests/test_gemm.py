@@ -8,10 +8,10 @@ import numba
 import numpy
 import pytest
 
-from microgradlike import matrices
-from microgradlike.machine_code import numbers_at
+from microgradlike.executors.machine import gemm
+from microgradlike.executors.machine.addresses import numbers_at
 
-large_product = numba.njit(matrices.large_product)
+large_product = numba.njit(gemm.large_product)
 
 
 @numba.njit  # type: ignore[untyped-decorator]
@@ -37,7 +37,7 @@ def test_products_of_all_shapes(shape: tuple[int, int, int], number: str, close:
                 b = draw(size=(columns, inner) if turn_b else (inner, columns)).astype(number)
                 c = draw(size=(rows, columns)).astype(number)
                 expected = (a.T if turn_a else a) @ (b.T if turn_b else b) + keep * c
-                room = numpy.zeros(matrices.room(columns), number)
+                room = numpy.zeros(gemm.room(columns), number)
                 run(room, (turn_a, turn_b), shape, a, b, keep, c)
                 assert c == pytest.approx(expected, rel=close, abs=close * inner**0.5)
 
@@ -45,6 +45,6 @@ def test_products_of_all_shapes(shape: tuple[int, int, int], number: str, close:
 def test_nan_stays_in_its_row_and_column() -> None:
     a, b, c = numpy.ones((13, 5)), numpy.ones((5, 20)), numpy.zeros((13, 20))
     a[12, 4], b[0, 19] = numpy.nan, numpy.inf
-    run(numpy.zeros(matrices.room(20)), (0, 0), (13, 20, 5), a, b, 0, c)
+    run(numpy.zeros(gemm.room(20)), (0, 0), (13, 20, 5), a, b, 0, c)
     assert numpy.isnan(c[12]).all() and numpy.isinf(c[:12, 19]).all()
     assert (c[:12, :19] == 5).all()

@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 
 import numpy
 
+from microgradlike.compiler.tape import Traced
 from microgradlike.engine import Value
 from microgradlike.reach import Own, is_theirs, is_users, names_in
-from microgradlike.tape import Traced
 
 #: So many Values are compared at each call; more would take longer than the call.
 _MOST = 64

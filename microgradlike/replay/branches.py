@@ -13,14 +13,14 @@ from typing import Any, TypeAlias
 import numpy
 import numpy.typing
 
+from microgradlike.compiler.program import Program, build
+from microgradlike.compiler.rewriting import Graph
+from microgradlike.compiler.tape import CODES, Tape
 from microgradlike.engine import Value
-from microgradlike.exact import Exact, Some, near_ties
-from microgradlike.numpy_executor import NumpyExecutor, Ran, is_small
-from microgradlike.program import Program, build
-from microgradlike.rewriting import Graph
-from microgradlike.rows import INPUTS, PARAMETERS, Arguments, Columns, Rows
-from microgradlike.spot_check import TWO_ROWS
-from microgradlike.tape import CODES, Tape
+from microgradlike.executors.on_numpy import NumpyExecutor, Ran, is_small
+from microgradlike.replay.arguments import INPUTS, PARAMETERS, Arguments, Columns, Rows
+from microgradlike.replay.as_written import Exact, Some, near_ties
+from microgradlike.replay.spot_check import TWO_ROWS
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 
@@ -28,7 +28,7 @@ Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 def _executor(program: Program, columns: Columns, dtype: str, fused: bool = True) -> Any:
     """What runs a program fastest: machine code, where numba is installed."""
     try:
-        from microgradlike.numba_executor import NumbaExecutor
+        from microgradlike.executors.machine.executor import NumbaExecutor
     except ImportError:
         return NumpyExecutor(program)
     return NumbaExecutor(program, columns.places, dtype, fused)

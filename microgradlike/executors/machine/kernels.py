@@ -37,12 +37,12 @@ from numba.extending import intrinsic
 from numba.misc.appdirs import AppDirs
 
 from microgradlike import files, ops
-from microgradlike.arrays import ON_ARRAYS
-from microgradlike.kept_code import STAMP
-from microgradlike.machine_code import BYTE, VOID, WORD, address_of, calling, moved
-from microgradlike.matrices import product
-from microgradlike.rewriting import loop
-from microgradlike.tape import row_of
+from microgradlike.compiler.kept_code import STAMP
+from microgradlike.compiler.loops import loop
+from microgradlike.compiler.tape import row_of
+from microgradlike.executors.formulas import ON_ARRAYS
+from microgradlike.executors.machine.addresses import BYTE, VOID, WORD, address_of, calling, moved
+from microgradlike.executors.machine.gemm import product
 
 #: What every kernel is given; all but the first two and the last two are pointers to numbers.
 ARGUMENTS = ("i", "lists", "values", "errors", "once", "owed", "theta", "slopes", "lanes", "first")
@@ -512,7 +512,9 @@ def _written(
 
 _HEADING = """\
 import math
-from microgradlike.kernels import apply_one, apply_two, place_of, row, slot_of, total, words
+from microgradlike.executors.machine.kernels import (
+    apply_one, apply_two, place_of, row, slot_of, total, words
+)
 
 
 """

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy
 import numpy.typing
 
-from microgradlike.numpy_executor import NumpyExecutor
-from microgradlike.program import Program, build
-from microgradlike.rewriting import ARITY, Graph
-from microgradlike.rows import INPUTS, Arguments, Columns, Rows
-from microgradlike.tape import CONDITIONS, NAMES, Tape
+from microgradlike.compiler.program import Program, build
+from microgradlike.compiler.rewriting import ARITY, Graph
+from microgradlike.compiler.tape import CONDITIONS, NAMES, Tape
+from microgradlike.executors.on_numpy import NumpyExecutor
+from microgradlike.replay.arguments import INPUTS, Arguments, Columns, Rows
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 

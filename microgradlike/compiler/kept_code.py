@@ -18,13 +18,13 @@ from numba.core.caching import IndexDataCacheFile
 # To tell whether kept code is still right, numba looks at the file of the function alone. But a
 # loop has numbers and functions of other files in it, such as the codes of operations. What they
 # say counts, not when they were written: two copies of this package share what they keep.
+_PACKAGE = Path(__file__).parent.parent
 _MADE_OF = (
-    *("ops.py", "tape.py", "rewriting.py", "kept_code.py"),
-    *("machine_code.py", "kernels.py", "matrices.py", "numba_executor.py"),
+    _PACKAGE / "ops.py",
+    *sorted(_PACKAGE.glob("compiler/*.py")),
+    *sorted(_PACKAGE.glob("executors/machine/*.py")),
 )
-STAMP = hashlib.sha256(
-    b"".join(Path(__file__).with_name(name).read_bytes() for name in _MADE_OF)
-).hexdigest()
+STAMP = hashlib.sha256(b"".join(path.read_bytes() for path in _MADE_OF)).hexdigest()
 
 
 class _Files(IndexDataCacheFile):  # type: ignore[misc]

@@ -19,9 +19,26 @@ from typing import Any, TypeAlias
 
 import numpy
 
-from microgradlike import kernels, matrices
-from microgradlike.arrays import CONDITIONS
-from microgradlike.kernels import (
+from microgradlike.compiler.loops import loop
+from microgradlike.compiler.program import (
+    NONZERO,
+    Elementwise,
+    Fold,
+    Instruction,
+    Layer,
+    Products,
+    Program,
+    Singles,
+    Stage,
+    Sums,
+    in_few_slots,
+)
+from microgradlike.compiler.rewriting import ARITY
+from microgradlike.compiler.tape import NAMES
+from microgradlike.executors.formulas import CONDITIONS
+from microgradlike.executors.machine import gemm, kernels
+from microgradlike.executors.machine.addresses import moved, numbers_at
+from microgradlike.executors.machine.kernels import (
     ASSIGN,
     BIAS,
     BLAS,
@@ -52,8 +69,7 @@ from microgradlike.kernels import (
     invoke,
     words,
 )
-from microgradlike.machine_code import moved, numbers_at
-from microgradlike.numpy_executor import (
+from microgradlike.executors.on_numpy import (
     ADDS,
     ONE_BY_ONE,
     TOGETHER,
@@ -65,22 +81,7 @@ from microgradlike.numpy_executor import (
     stretches,
     wanted_slots,
 )
-from microgradlike.program import (
-    NONZERO,
-    Elementwise,
-    Fold,
-    Instruction,
-    Layer,
-    Products,
-    Program,
-    Singles,
-    Stage,
-    Sums,
-    in_few_slots,
-)
-from microgradlike.rewriting import ARITY, loop
-from microgradlike.rows import PARAMETERS
-from microgradlike.tape import NAMES
+from microgradlike.replay.arguments import PARAMETERS
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 Words: TypeAlias = "numpy.typing.NDArray[numpy.int64]"
@@ -287,9 +288,9 @@ def _layer(code: _Code, i: Layer) -> None:
         TERMS: ins,
         WEIGHTS: weights,
         IN_THETA: int(own),
-        BLAS: matrices.BLAS[machine.number],
+        BLAS: gemm.BLAS[machine.number],
     }
-    fields[OWN] = matrices.own(machine.number) if len(machine.room) else 0
+    fields[OWN] = gemm.own(machine.number) if len(machine.room) else 0
     fields[ROOM] = machine.room.ctypes.data
     fields |= _bias(code, i)
     fields[TO_WEIGHTS] = int(code.active and machine.wanted(i.weights))
@@ -553,8 +554,8 @@ def _in_a_row(columns: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
 def _room(program: Program) -> int:
     """How many numbers of room its products of matrices need."""
     layers = [i.weights for i in program.rows.instructions if isinstance(i, Layer)]
-    wide = [weights.shape[1] for weights in layers if weights.size * MOST >= matrices.LARGE]
-    return matrices.room(max(MOST, *wide)) if wide and matrices.is_faster() else 0
+    wide = [weights.shape[1] for weights in layers if weights.size * MOST >= gemm.LARGE]
+    return gemm.room(max(MOST, *wide)) if wide and gemm.is_faster() else 0
 
 
 def _aligned(count: int, number: str) -> Any:

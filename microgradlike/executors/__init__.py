@@ -1,0 +1,1 @@
+"""What runs a program: with NumPy, or as machine code."""

@@ -1,0 +1,1 @@
+"""What the user holds: a compiled function, its rows, branches and checks."""
