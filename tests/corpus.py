@@ -30,6 +30,8 @@ import pytest
 import viz
 from microgradlike import Compiled, Value, compile, functions, losses, nn
 from microgradlike.compiler.program import (
+    HERE,
+    IN_ONCE,
     NONZERO,
     Elementwise,
     Fold,
@@ -304,7 +306,7 @@ def listing(i: Any) -> list[Any]:
     if isinstance(i, Singles):
         (left_once, left), (right_once, right) = i.operands
         both = numpy.array([ARITY[code] > 1 for code in i.operations.tolist()])
-        masks = numpy.where(i.masked != 0, i.mask, 0)
+        masks = numpy.where((i.masked == HERE) | (i.masked == IN_ONCE), i.mask, 0)
         sides = [left_once, left, right_once & both, numpy.where(both, right, 0)]
         found += map(_plain, (i.depends, i.operations, *sides, i.masked, masks, i.outs))
         return found
@@ -326,9 +328,12 @@ def _hash(*things: Any) -> str:
     return hashlib.sha256("\n".join(map(str, things)).encode()).hexdigest()[:16]
 
 
-def program_hash(program: Compiler) -> str:
-    """Of all that an executor is told."""
+def program_hash(program: Compiler, backward: bool = True) -> str:
+    """Of all that an executor is told, perhaps without what counts in a backward pass alone."""
     stages = [[listing(i) for i in stage.instructions] for stage in (program.once, program.rows)]
+    for line in (line for stage in stages for line in stage if not backward):
+        for place in (10, 9, 3) if line[0] == "Singles" else (4, 3):
+            del line[place]
     return _hash(
         *stages,
         *(program.once.slots, program.rows.slots, program.parameters, program.constants.tolist()),
@@ -342,7 +347,7 @@ def instructions(c: Compiled) -> str:
     for path in c._paths:
         for replay in (path.replay, path.guards, path.ties):
             found.append(program_hash(replay.program) if replay else "")
-        found.append(program_hash(in_few_slots(path.replay.program)))
+        found.append(program_hash(in_few_slots(path.replay.program), backward=False))
         tape = path.tape
         found.append(program_hash(build(Graph(tape, tape.outputs, as_written=True))))
     return _hash(*found)
