@@ -17,7 +17,8 @@ import numpy
 
 from microgradlike import functions, ops
 from microgradlike.checking import Comparison, Report, numeric_derivative, read_formula
-from microgradlike.compiler.tape import NAMES, Condition, Tape, Traced, on_numbers, row_of
+from microgradlike.compiler.operations import NAMES, on_numbers, row_of
+from microgradlike.compiler.tape import Condition, Tape, Traced
 from microgradlike.engine import (
     Value,
     check_unchanged,

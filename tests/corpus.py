@@ -29,10 +29,11 @@ import pytest
 
 import viz
 from microgradlike import Compiled, Value, compile, functions, losses, nn
-from microgradlike.compiler.program import (
+from microgradlike.compiler.graph import Graph
+from microgradlike.compiler.instructions import (
+    BY_ERROR,
     HERE,
     IN_ONCE,
-    NONZERO,
     Elementwise,
     Fold,
     Instruction,
@@ -40,12 +41,10 @@ from microgradlike.compiler.program import (
     Products,
     Singles,
     Sums,
-    build,
-    in_few_slots,
 )
+from microgradlike.compiler.passes import build
 from microgradlike.compiler.program import Program as Compiler
-from microgradlike.compiler.rewriting import Graph
-from microgradlike.compiler.tape import ARITY
+from microgradlike.compiler.slots import in_few_slots
 from tests.executors import only_numpy
 from tests.programs import Program
 from tests.published import gpt
@@ -292,25 +291,23 @@ def _plain(thing: Any) -> Any:
     return thing
 
 
-def _mask(i: Instruction) -> Any:
-    if i.mask is None:
-        return "always"
-    if i.mask is NONZERO:
-        return "nonzero"
-    return ["once" if i.mask.once else "rows", _plain(i.mask.slots)]
+def _mask(i: Instruction, here: str) -> Any:
+    names = {HERE: here, IN_ONCE: "once", BY_ERROR: "nonzero"}
+    name = names.get(i.mask.kind, "always")
+    return [name, _plain(i.mask.slots)] if i.mask.kind in (HERE, IN_ONCE) else name
 
 
-def listing(i: Any) -> list[Any]:
-    """An instruction as plain lists, however its class is laid out."""
+def listing(i: Any, here: str) -> list[Any]:
+    """An instruction of the list ``here`` as plain lists, however its class is laid out."""
     found = [type(i).__name__, i.out, i.count]
     if isinstance(i, Singles):
         (left_once, left), (right_once, right) = i.operands
-        both = numpy.array([ARITY[code] > 1 for code in i.operations.tolist()])
-        masks = numpy.where((i.masked == HERE) | (i.masked == IN_ONCE), i.mask, 0)
+        both, kinds = i.has_two(), i.mask.kind
+        masks = numpy.where((kinds == HERE) | (kinds == IN_ONCE), i.mask.slots, 0)
         sides = [left_once, left, right_once & both, numpy.where(both, right, 0)]
-        found += map(_plain, (i.depends, i.operations, *sides, i.masked, masks, i.outs))
+        found += map(_plain, (i.depends, i.operations, *sides, kinds, masks, i.outs))
         return found
-    found += [int(i.depends), _mask(i)]
+    found += [int(i.depends), _mask(i, here)]
     names = {
         Layer: ("weights", "signs", "values", "bias", "bias_signs"),
         Sums: ("weights", "signs", "values", "bias", "bias_signs"),
@@ -330,7 +327,9 @@ def _hash(*things: Any) -> str:
 
 def program_hash(program: Compiler, backward: bool = True) -> str:
     """Of all that an executor is told, perhaps without what counts in a backward pass alone."""
-    stages = [[listing(i) for i in stage.instructions] for stage in (program.once, program.rows)]
+    stages = [
+        [listing(i, here) for i in getattr(program, here).instructions] for here in ("once", "rows")
+    ]
     for line in (line for stage in stages for line in stage if not backward):
         for place in (10, 9, 3) if line[0] == "Singles" else (4, 3):
             del line[place]

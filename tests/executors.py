@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from microgradlike.compiler import program, rewriting
+from microgradlike.compiler import forms, graph, levels, slots, stretches
 from microgradlike.executors import on_numpy
 from microgradlike.executors.machine import executor as machine
 from microgradlike.executors.on_numpy import NumpyExecutor
-from microgradlike.replay import branches
+from microgradlike.replay import as_written, branches
 
 
 def without_numba(patch: pytest.MonkeyPatch) -> None:
     """The passes as the plain Python that they are where numba is not installed."""
-    for name, function in vars(rewriting).items():
-        if hasattr(function, "py_func"):
-            patch.setattr(rewriting, name, function.py_func)
+    for module in (graph, forms, levels, slots):
+        for name, function in vars(module).items():
+            if hasattr(function, "py_func"):
+                patch.setattr(module, name, function.py_func)
 
 
 def only_numpy(patch: pytest.MonkeyPatch) -> None:
     """Programs run as they do where numba is not installed."""
-    patch.setattr(branches, "_executor", lambda program, *_: NumpyExecutor(program))
+    for module in (branches, as_written):
+        patch.setattr(module, "executor_of", lambda program, *_, **__: NumpyExecutor(program))
 
 
 def small_blocks(patch: pytest.MonkeyPatch, rows: int) -> None:
@@ -32,5 +34,5 @@ def small_blocks(patch: pytest.MonkeyPatch, rows: int) -> None:
 
 def all_singles(patch: pytest.MonkeyPatch) -> None:
     """Whatever has few operations that are alike is a stretch of single operations."""
-    patch.setattr(program, "LONG", 1)
-    patch.setattr(program, "SHORT", 1)
+    patch.setattr(stretches, "LONG", 1)
+    patch.setattr(stretches, "SHORT", 1)

@@ -29,7 +29,8 @@ from microgradlike import (
     tanh,
     where,
 )
-from microgradlike.compiler import kept_code, program, rewriting
+from microgradlike.compiler import kept_code, levels
+from microgradlike.compiler.slots import in_few_slots
 from microgradlike.nn import MLP
 from microgradlike.ops import OPERATORS
 from microgradlike.replay.compiled import Compiled
@@ -513,12 +514,12 @@ def test_slots_that_nobody_reads_any_more_are_used_again() -> None:
     expected = [[out.data for out in f([Value(v) for v in row])] for row in rows.tolist()]
     assert c(rows) == pytest.approx(numpy.array(expected), rel=1e-9)
     (found,) = c.programs
-    assert program.in_few_slots(found).rows.slots < 12 < 400 < found.rows.slots
+    assert in_few_slots(found).rows.slots < 12 < 400 < found.rows.slots
 
 
 def test_kept_machine_code_is_stamped_with_all_files_that_it_is_made_of() -> None:
     compile(lambda x: x * 2)([1.0])
-    find_levels: Any = rewriting.find_levels
+    find_levels: Any = levels.find_levels
     kept = find_levels._cache._cache_file
     with open(kept._index_path, "rb") as file:
         pickle.load(file)  # the version of numba

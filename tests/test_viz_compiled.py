@@ -12,7 +12,7 @@ import numpy
 import pytest
 
 from microgradlike import Compiled, Value, compile, dot, exp, losses, softmax, tanh, where
-from microgradlike.compiler.rewriting import ARITY
+from microgradlike.compiler.operations import ARITY
 from microgradlike.executors.on_numpy import NumpyExecutor
 from microgradlike.nn import MLP
 from tests.programs import Program

@@ -18,9 +18,17 @@ from typing import Any, NamedTuple, TypeAlias
 import graphviz
 import numpy
 
-from microgradlike.compiler.program import Fold, Instruction, Layer, Products, Program, Stage, Sums
-from microgradlike.compiler.rewriting import ARITY, ONCE, ROWS, Graph
-from microgradlike.compiler.tape import CODES, NAMES, row_of
+from microgradlike.compiler.graph import ONCE, ROWS, Graph
+from microgradlike.compiler.instructions import (
+    Fold,
+    Instruction,
+    Layer,
+    Products,
+    Sums,
+    parts_of,
+)
+from microgradlike.compiler.operations import ARITY, CODES, NAMES, row_of
+from microgradlike.compiler.program import Program, Stage
 from microgradlike.engine import Value
 from microgradlike.inputs import describe
 from microgradlike.replay.compiled import Compiled
@@ -193,7 +201,7 @@ class Path:
     @classmethod
     def of(cls, program: Program, names: Names) -> Path:
         """Read a program: which operations became which box, and what each box reads."""
-        graph = Graph(program.tape, program.tape.outputs)
+        graph = program.graph
         stages = {True: program.once, False: program.rows}
         boxes = [
             Box(name, once, instructions)
@@ -231,7 +239,7 @@ class Path:
         for place, box in enumerate(self.boxes):
             if box.once == once:
                 for i in box.instructions:
-                    writers[i.out : i.out + i.count] = place
+                    writers[i.outs] = place
         return writers
 
     def _sources(self, once: bool, slots: Any, writers: Any, reader: Box) -> Iterator[str]:
@@ -274,17 +282,10 @@ def _homes(graph: Graph, boxes: list[Box]) -> Any:
 def _operands(box: Box) -> Iterator[tuple[bool, Any]]:
     """The slots that a box reads, and whether they are slots of ``once``."""
     for instruction in box.instructions:
-        for name, once in (
-            *(("values", box.once), ("first", box.once), ("second", box.once)),
-            *(("weights", True), ("bias", True)),
-        ):
-            if getattr(instruction, name, None) is not None:
-                yield once, getattr(instruction, name)
-        for operands in getattr(instruction, "operands", ()):
-            lower = numpy.broadcast_to(box.once | operands.once, operands.slots.shape)
-            for once in (True, False):
-                if (lower == once).any():
-                    yield once, operands.slots[lower == once]
+        for read in instruction.reads():
+            for once, slots in parts_of(read):
+                if slots.size:
+                    yield once or box.once, slots
 
 
 class Line(NamedTuple):
@@ -375,7 +376,7 @@ def role_and_words(path: Path, key: Key) -> tuple[str, str]:
     if name == "input":
         return "input", path.names.inputs[place]
     if name == "parameter":
-        return "parameter", path.names.parameter(path.program.tape.parameters[place])
+        return "parameter", path.names.parameter(path.program.graph.tape.parameters[place])
     return ("result" if key in graph.outputs else "operation"), symbol(graph, key)
 
 
@@ -444,7 +445,7 @@ def words_of(path: Path, place: int) -> list[Line]:
         rows.append(Line(" ".join(weights)))
     rows.append(Line(f"reads {', '.join(box.reads)}"))
     if box.results:
-        results = "the result" if path.program.tape.single else counted(box.results, "result")
+        results = "the result" if path.program.graph.tape.single else counted(box.results, "result")
         rows.append(Line(f"gives {results}"))
     return rows
 

@@ -22,6 +22,17 @@ from typing import Any, NoReturn
 import numpy
 
 from microgradlike import ops
+from microgradlike.compiler.operations import (
+    ARITIES,
+    CODES,
+    NAMES,
+    OF_RULE,
+    ON_FLOATS,
+    SHARE,
+    code_of,
+    on_numbers,
+    row_of,
+)
 from microgradlike.engine import (
     Value,
     equal,
@@ -34,72 +45,6 @@ from microgradlike.inputs import beside, constant, describe, number  # noqa: F40
 from microgradlike.ops import OPERATORS, Operator, spell
 from microgradlike.recording import FILENAME, kinds
 from microgradlike.rules import CustomRule, Rule
-
-# ---- What a node can be ------------------------------------------------------------------------
-
-#: Nodes that are given, not computed.
-LEAVES = ("constant", "parameter", "input")
-
-#: Conditions, which are 1 or 0, and what only a tape needs: ``keep`` is its second operand where
-#: its first one holds and else nothing, -0.0, which changes no sum; ``detach`` stops the error.
-#: ``reach`` is as ``keep``, of an error: elsewhere that is 0, or is multiplied by 0. So it is just
-#: its second operand, unless there are infinities or NaN.
-ON_FLOATS: Mapping[str, Callable[[Any, Any], Any]] = {
-    **{"lt": operator.lt, "le": operator.le, "eq": operator.eq, "ne": operator.ne},
-    **{"and": lambda x, y: x and y, "or": lambda x, y: x or y, "not": lambda x, _: not x},
-    **{"keep": lambda x, y: y if x else -0.0, "detach": lambda x, _: x},
-    **{"reach": lambda x, y: y if x else -0.0},
-}
-CONDITIONS, SPECIAL = tuple(ON_FLOATS)[:7], tuple(ON_FLOATS)[7:]
-
-#: What only sends: nothing to a sum, and its error times the second operand to the first one.
-SHARE = "share"
-_SHARE = Operator(SHARE, SHARE, "-0.0", ("y", "0"), ("a slope of your own", ""))
-
-#: A tie of two Values is shared, one with a number is not: these rows are two operators.
-_TIED = tuple(row.name for row in OPERATORS.values() if "tie" in "".join(row.slopes))
-AGAINST_A_NUMBER = "{} of a number"
-
-#: The operator of each code on the tape.
-NAMES = (
-    *(*LEAVES, *OPERATORS, *map(AGAINST_A_NUMBER.format, _TIED)),
-    *(*CONDITIONS, *SPECIAL, SHARE),
-)
-CODES: Mapping[str, int] = {name: code for code, name in enumerate(NAMES)}
-
-
-def row_of(name: str) -> tuple[Operator | None, float]:
-    """The row of the operator table behind a name, and what each side of a tie gets."""
-    if name in OPERATORS:
-        return OPERATORS[name], 0.5
-    if name == SHARE:
-        return _SHARE, 0.0
-    return OPERATORS.get(name.removesuffix(AGAINST_A_NUMBER.format(""))), 0.0
-
-
-def _arity(name: str) -> int:
-    row = row_of(name)[0]
-    if row:
-        return len(row.slopes)
-    return 0 if name in LEAVES else 1 if name in ("not", "detach") else 2
-
-
-#: How many operands the node of each code has.
-ARITY = tuple(map(_arity, NAMES))
-
-
-def on_numbers(name: str, x: float, y: float) -> float:
-    """What a node is of these operands."""
-    row = row_of(name)[0]
-    return float(ops.on_floats(row.value)(x, y, 0, 0) if row else ON_FLOATS[name](x, y))
-
-
-def _code(row: Operator, to: str) -> int:
-    tied = row.name in _TIED and to != "xy"
-    return CODES[AGAINST_A_NUMBER.format(row.name) if tied else row.name]
-
-
-_OF_RULE = {f"{row.name}_{to}": _code(row, to) for row in OPERATORS.values() for to in kinds(row)}
 
 
 class TracingError(TypeError):
@@ -223,7 +168,7 @@ class Tape:
         if all(v in self._made for v in operands if isinstance(v, Value)):
             return Value(data)
         left, right = ([self.operand(v)[0] for v in operands] + [0])[:2]
-        return self.traced(self.append(NAMES[_OF_RULE[rule.name]], left, right), data)
+        return self.traced(self.append(NAMES[OF_RULE[rule.name]], left, right), data)
 
     def compare(self, comparison: Callable[..., Any], x: Any, y: Any) -> Any:
         """``x < y`` and the like: a Condition, or the truth itself if it can never change."""
@@ -272,7 +217,7 @@ class Tape:
         seen = set(path)
         while path:
             node = path.pop()
-            count = ARITY[self.code[node]]
+            count = ARITIES[self.code[node]]
             if not count:
                 return False
             for operand in (self.left[node], self.right[node])[:count]:
@@ -382,7 +327,7 @@ class Tape:
         known: dict[int, int] = {}
         for node in range(self._first_copy, len(self.nodes)):
             code = self.nodes[node]
-            sides = (self.left, self.right)[: ARITY[code]]
+            sides = (self.left, self.right)[: ARITIES[code]]
             for side in sides:
                 side[node] = known.get(side[node], side[node])
             found = self._operand_for(NAMES[code], [side[node] for side in sides])
@@ -741,7 +686,7 @@ def _write(row: Operator) -> str:
     convert = "constant" if hasattr(float, f"__{row.name}__") else "beside"
     fill: dict[str, Any] = {"name": row.name, "symbol": row.symbol, "number": convert}
     for to in kinds(row):
-        fill[f"code_{to}"] = _code(row, to)
+        fill[f"code_{to}"] = code_of(row, to)
         fill[f"traced_{to}"] = _spelt(row, **{operand: f"{operand}.number" for operand in to})
     fill["plain_y"] = _spelt(row, x="x.number", y="y._number")
     fill["plain_x"] = _spelt(row, x="x._number", y="y.number")

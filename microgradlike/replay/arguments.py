@@ -13,12 +13,10 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy
 import numpy.typing
 
+from microgradlike.executors.executor import WAYS
 from microgradlike.inputs import array_of_numbers, describe
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
-
-#: The error is wanted for the parameters, or for the inputs.
-PARAMETERS, INPUTS = 1, 2
 
 #: After so many rows the pages of a file are let go.
 _PAGES = 2**18
@@ -34,6 +32,7 @@ class How(NamedTuple):
 
     threads: int = 1
     dtype: str = "float64"
+    on: str = "auto"
 
     def check(self) -> How:
         """The same in plain words, unless there is no such way."""
@@ -50,7 +49,10 @@ class How(NamedTuple):
             name = ""
         if name not in ("float64", "float32"):
             raise ValueError(f'dtype is "float64" or "float32", but got {describe(self.dtype)}')
-        return How(threads, name)
+        if self.on not in WAYS:
+            ways = ", ".join(f'"{way}"' for way in WAYS)
+            raise ValueError(f"on is one of {ways}, but got {describe(self.on)}")
+        return How(threads, name, self.on)
 
 
 class Arguments:

@@ -9,17 +9,21 @@ itself, and the parameters as further inputs, as the engine would compute them.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy
 import numpy.typing
 
-from microgradlike.compiler.program import Program, build
-from microgradlike.compiler.rewriting import ARITY, Graph
-from microgradlike.compiler.tape import CONDITIONS, NAMES, Tape
+from microgradlike.compiler.graph import Graph
+from microgradlike.compiler.instructions import INPUTS
+from microgradlike.compiler.operations import ARITY, CONDITIONS, NAMES
+from microgradlike.compiler.passes import build
+from microgradlike.compiler.tape import Tape
+from microgradlike.executors.choose import executor_of
+from microgradlike.executors.executor import Call, Executor
 from microgradlike.executors.on_numpy import NumpyExecutor
-from microgradlike.replay.arguments import INPUTS, Arguments, Columns, Rows
+from microgradlike.replay.arguments import Arguments, Rows
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 
@@ -46,17 +50,15 @@ class Exact:
     Args:
         tape: of the function.
         outputs: the operands that are wanted.
-        executor: makes what runs a program, of it and of the columns of its inputs.
+        on: what runs it.
     """
 
-    def __init__(
-        self, tape: Tape, outputs: list[int], executor: Callable[[Program, Columns], Any]
-    ) -> None:
+    def __init__(self, tape: Tape, outputs: list[int], on: str) -> None:
         self._program = build(Graph(tape, outputs, as_written=True))
         self._outputs = len(outputs)
-        self._make = executor
+        self._on = on
         self._columns: Any = None
-        self._executor: Any = None
+        self._executor: Executor | None = None
         self._slow: NumpyExecutor | None = None
 
     def run(
@@ -82,17 +84,19 @@ class Exact:
             errors = numpy.zeros((1, count, given.inputs))
             if self._executor is None:
                 self._columns = given.columns(self._program.inputs)
-                self._executor = self._make(self._program, self._columns)
+                places = self._columns.places
+                self._executor = executor_of(self._program, places, self._on, as_written=True)
             rows_here = Rows(given, self._columns, None)
             back = () if seeds is None else (numpy.array([seeds]), INPUTS, errors)
-            self._executor.run(_NONE, rows_here, outputs, *back)
+            call = Call(_NONE, rows_here, outputs, *back)
+            self._executor.run(call)
             if numpy.isnan(errors).any():
                 # Perhaps from 0 times infinity, where nothing had arrived: the engine sends nothing
                 # on from there, and this executor knows where that is.
                 if self._slow is None:
                     self._slow = NumpyExecutor(self._program, as_written=True)
                 errors[:] = 0.0
-                self._slow.run(_NONE, rows_here, outputs, *back)
+                self._slow.run(call)
             yield Some(some, outputs, errors[0, :, :inputs], errors[0, :, inputs:])
 
 

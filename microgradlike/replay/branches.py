@@ -1,7 +1,7 @@
 """A path: the rows of a compiled function that take the same branches, and how they are run.
 
 Their tape becomes a program, which runs all of them at once. Rows that are not safe, because their
-numbers are huge, infinite or NaN, run once more as they were written (``exact.py``).
+numbers are huge, infinite or NaN, run once more as they were written (``as_written.py``).
 """
 
 from __future__ import annotations
@@ -13,29 +13,20 @@ from typing import Any, TypeAlias
 import numpy
 import numpy.typing
 
-from microgradlike.compiler.program import Program, build
-from microgradlike.compiler.rewriting import Graph
-from microgradlike.compiler.tape import CODES, Tape
+from microgradlike.compiler.graph import Graph
+from microgradlike.compiler.instructions import INPUTS, PARAMETERS
+from microgradlike.compiler.operations import CODES
+from microgradlike.compiler.passes import build
+from microgradlike.compiler.program import Program
+from microgradlike.compiler.tape import Tape
 from microgradlike.engine import Value
-from microgradlike.executors.on_numpy import NumpyExecutor, Ran, is_small
-from microgradlike.replay.arguments import INPUTS, PARAMETERS, Arguments, Columns, Rows
+from microgradlike.executors.choose import executor_of
+from microgradlike.executors.executor import Call, Ran, is_small
+from microgradlike.replay.arguments import Arguments, Rows
 from microgradlike.replay.as_written import Exact, Some, near_ties
 from microgradlike.replay.spot_check import TWO_ROWS
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
-
-
-def _executor(program: Program, columns: Columns, dtype: str, fused: bool = True) -> Any:
-    """What runs a program fastest: machine code, where numba is installed."""
-    try:
-        from microgradlike.executors.machine.executor import NumbaExecutor
-    except ImportError:
-        return NumpyExecutor(program)
-    return NumbaExecutor(program, columns.places, dtype, fused)
-
-
-def _as_it_was_written(program: Program, columns: Columns) -> Any:
-    return _executor(program, columns, "float64", False)
 
 
 class Replay:
@@ -50,7 +41,8 @@ class Replay:
     def __init__(self, program: Program, arguments: Arguments, dtype: str = "") -> None:
         self.program = program
         self.columns = arguments.columns(program.inputs)
-        self.executor = _executor(program, self.columns, dtype or arguments.how.dtype)
+        how = arguments.how
+        self.executor = executor_of(program, self.columns.places, how.on, dtype or how.dtype)
         self.take: Any = None
         self.whole = False
 
@@ -76,7 +68,7 @@ class Replay:
         own = jacobian
         if jacobian is not None and rows is not None:
             own = numpy.zeros((len(jacobian), len(rows), arguments.inputs))
-        ran: Ran = self.executor.run(numbers, some, results, seeds, mode, own, sizes)
+        ran = self.executor.run(Call(numbers, some, results, seeds, mode, own, sizes))
         if jacobian is not None and rows is not None:
             jacobian[:, rows] = own
         if mode != PARAMETERS or (self.whole and len(numbers) == len(theta)):
@@ -222,7 +214,7 @@ class Path:
         if what not in self._written:
             wanted = {ALL: self.tape.outputs, GUARDS: list(self.tape.guards)}
             outputs = wanted[what] if what < 0 else [self.tape.outputs[what]]
-            self._written[what] = Exact(self.tape, outputs, _as_it_was_written)
+            self._written[what] = Exact(self.tape, outputs, self.arguments.how.on)
         return self._written[what]
 
     def takes(self, theta: Array, arguments: Arguments, rows: Any) -> Any:

@@ -1,9 +1,9 @@
 """compile(): write a scalar function of one example, run it over rows of data.
 
-The function is traced once, on the first row (``tape.py``); the dot products and layers in it are
-found (``rewriting.py``, ``program.py``); and the program is replayed for all rows at once
-(``numpy_executor.py``). What the function closes over are its parameters: they stay shared with
-everything else that uses them.
+The function is traced once, on the first row; the dot products and layers in it are found
+(``compiler``); and the program is replayed for all rows at once (``executors``). What the function
+closes over are its parameters: they stay shared with everybody else, and their numbers are looked
+up at each call.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ import numpy
 import numpy.typing
 
 from microgradlike.calculus import grad, slopes_kept, traced_tangents
+from microgradlike.compiler.instructions import INPUTS, PARAMETERS
 from microgradlike.compiler.tape import TracingError, play, trace
 from microgradlike.engine import Value, is_detecting, is_recording, is_traced
 from microgradlike.functions import dot
 from microgradlike.inputs import describe, function
 from microgradlike.reach import Held
-from microgradlike.replay.arguments import CHUNK, FLOAT, INPUTS, PARAMETERS, Arguments, How, floats
+from microgradlike.replay.arguments import CHUNK, FLOAT, Arguments, How, floats
 from microgradlike.replay.spot_check import (
     MOST_WITH_SLOPES,
     WITH_SLOPES,
@@ -40,7 +41,7 @@ from microgradlike.typeset import counted
 
 if TYPE_CHECKING:
     from microgradlike.compiler.program import Program
-    from microgradlike.executors.on_numpy import Ran
+    from microgradlike.executors.executor import Ran
     from microgradlike.replay.branches import Path
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
@@ -56,7 +57,12 @@ MOST_PATHS, SOME_PATHS = 256, 32
 
 
 def compile(
-    f: Callable[..., Any], *, threads: int = 1, dtype: str = "float64", check: bool = True
+    f: Callable[..., Any],
+    *,
+    threads: int = 1,
+    dtype: str = "float64",
+    check: bool = True,
+    on: str = "auto",
 ) -> Compiled:
     """Make a scalar function of one example run fast over rows of data, with its derivatives.
 
@@ -72,6 +78,8 @@ def compile(
         check: before a path is used, run ``f`` itself on a row or two of it, with plain numbers,
             and refuse what differs. It costs a few runs of ``f``, and what ``f`` changes or prints
             happens again; gradients, parameters and the shared random generators stay as they are.
+        on: what runs it: "machine", machine code by the extra ``compile``; "numpy"; or "auto", the
+            first of these that is there.
 
     Returns:
         The compiled function. It can also be used as a decorator: ``@compile``.
@@ -101,7 +109,7 @@ def compile(
     >>> loss.item(), w.grad, b.grad
     (0.5, 2.0, 1.0)
     """
-    return Compiled(f, how=How(threads, dtype), check=check)
+    return Compiled(f, how=How(threads, dtype, on), check=check)
 
 
 class Compiled:
@@ -582,7 +590,7 @@ class Compiled:
         if old.taken == self._calls:
             self._refuse_paths()
         self._paths.remove(old)
-        if all(path.replay.program.tape is not old.tape for path in self._paths):
+        if all(path.replay.program.graph.tape is not old.tape for path in self._paths):
             for place in old.places[old.used].tolist():
                 self._held[place] -= 1
             old.tape.parameters = []  # its own cycles would hold them for a while

@@ -19,8 +19,8 @@ from typing import Any
 import numpy
 
 from microgradlike import compile, dot, functions, logsumexp, losses, sin
-from microgradlike.compiler.program import build
-from microgradlike.compiler.rewriting import Graph
+from microgradlike.compiler.graph import Graph
+from microgradlike.compiler.passes import build
 from microgradlike.compiler.tape import trace
 from microgradlike.executors.formulas import UFUNCS, formula
 from microgradlike.nn import MLP

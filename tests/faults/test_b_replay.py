@@ -29,9 +29,10 @@ from microgradlike import (
     tanh,
     where,
 )
+from microgradlike.compiler.graph import Graph
+from microgradlike.compiler.instructions import Instruction, Singles
 from microgradlike.compiler.loops import loop
-from microgradlike.compiler.program import Instruction, Singles, build
-from microgradlike.compiler.rewriting import Graph
+from microgradlike.compiler.passes import build
 from microgradlike.compiler.tape import trace
 from microgradlike.executors.machine import addresses, kernels
 from microgradlike.nn import MLP
@@ -656,7 +657,7 @@ def integrated(states: int, steps: int) -> tuple[Any, list[float]]:
 
 def instructions_of(f: Any, row: list[float]) -> list[Instruction]:
     tape = trace(f, [row])
-    return build(Graph(tape, tape.outputs)).rows.instructions
+    return list(build(Graph(tape, tape.outputs)).rows.instructions)
 
 
 @pytest.mark.parametrize("states", [1, 2, 3, 4])

@@ -39,7 +39,7 @@ from numba.misc.appdirs import AppDirs
 from microgradlike import files, ops
 from microgradlike.compiler.kept_code import STAMP
 from microgradlike.compiler.loops import loop
-from microgradlike.compiler.tape import row_of
+from microgradlike.compiler.operations import row_of
 from microgradlike.executors.formulas import ON_ARRAYS
 from microgradlike.executors.machine.addresses import BYTE, VOID, WORD, address_of, calling, moved
 from microgradlike.executors.machine.gemm import product

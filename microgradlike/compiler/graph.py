@@ -1,0 +1,295 @@
+"""From a tape to a graph in which nothing is computed twice, and nothing for nobody.
+
+Stages: a node is ``CONSTANT``; or it depends on parameters alone and is computed ``ONCE`` per call;
+or it differs from row to row, ``ROWS``. "Lower" means of an earlier stage. The passes are loops
+over flat arrays, each linear in the number of nodes: a tape has millions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+
+from microgradlike.compiler.loops import loop
+from microgradlike.compiler.operations import (
+    AGAINST_A_NUMBER,
+    ARITY,
+    CODES,
+    COMMUTES,
+    LEAVES,
+    SENDS,
+)
+from microgradlike.compiler.tape import Tape
+
+CONSTANT, ONCE, ROWS = 0, 1, 2
+
+#: Instead of a condition's node: the error always reaches this node, or it never does.
+ALWAYS, NEVER = -1, -2
+
+_CONSTANT, _PARAMETER, _INPUT = (CODES[name] for name in LEAVES)
+_ADD, _SUB, _NEG, _MUL = (CODES[name] for name in ("add", "sub", "neg", "mul"))
+_POW = CODES[AGAINST_A_NUMBER.format("pow")]
+_DIVIDE, _WHERE = CODES["truediv"], CODES["where"]
+_KEEP, _REACH, _AND, _OR, _NOT = (CODES[name] for name in ("keep", "reach", "and", "or", "not"))
+
+
+def _as_written(tape: Tape, left: Any, right: Any, arity: Any, outputs: Any) -> tuple[Any, ...]:
+    """The operands with what the engine computes in place of what stands for it on the tape."""
+    instead = numpy.arange(len(left), dtype=numpy.int32)
+    instead[list(tape.written)] = list(tape.written.values())
+
+    def written(operands: Any, users: Any) -> Any:
+        # What was written down before the node that takes its place is a part of it.
+        found = instead[operands]
+        return numpy.where((operands >= 0) & (found < users), found, operands)
+
+    users = numpy.arange(len(left), dtype=numpy.int32)
+    return (
+        numpy.where(arity > 0, written(left, users), left),
+        numpy.where(arity == 2, written(right, users), right),
+        written(numpy.asarray(outputs, numpy.int32), len(left)),
+    )
+
+
+@loop()
+def _merge_equal(
+    op: Any, left: Any, right: Any, arity: Any, commutes: Any, drops: Any, one: Any
+) -> Any:
+    """For each node the first that computes the same: a table of those seen, by their hash.
+
+    What drops is the same as its operand: the right one of a product with 1 on its left, and of an
+    error that is kept where it is not 0.
+    """
+    count = len(op)
+    size = 1
+    while size < 2 * count:
+        size *= 2
+    table = numpy.full(size, -1, numpy.int32)
+    same = numpy.empty(count, numpy.int32)
+    for n in range(count):
+        same[n] = n
+        if arity[op[n]] == 0:
+            continue
+        a = same[left[n]]
+        b = same[right[n]] if arity[op[n]] == 2 else 0
+        left[n], right[n] = a, b
+        if drops[n]:
+            same[n] = b if op[n] == _REACH or (op[n] == _MUL and one[a]) else a
+            continue
+        low, high = (b, a) if commutes[op[n]] and a > b else (a, b)
+        place = int(low) * 40503 + int(high) * 30011 + int(op[n]) * 977
+        place = (place ^ (place >> 15)) & (size - 1)
+        while table[place] >= 0:
+            m = table[place]
+            if op[m] == op[n]:
+                c, d = left[m], right[m]
+                if commutes[op[n]] and c > d:
+                    c, d = d, c
+                if c == low and d == high:
+                    same[n] = m
+                    break
+            place = (place + 1) & (size - 1)
+        else:
+            table[place] = n
+    return same
+
+
+@loop()
+def _mark_live(op: Any, left: Any, right: Any, arity: Any, live: Any) -> None:
+    """What the live nodes were computed from is live."""
+    for n in range(len(op) - 1, -1, -1):
+        if live[n] and arity[op[n]] > 0:
+            live[left[n]] = True
+            if arity[op[n]] == 2:
+                live[right[n]] = True
+
+
+class Graph:
+    """The nodes of a tape that outputs need, each computed once; constants come first.
+
+    Attributes:
+        tape: where it was read from.
+        op, left, right: as on the tape, but every operand is a node.
+        constants: the numbers of the first nodes.
+        outputs: the nodes of the outputs.
+        as_written: whether nothing was, and nothing is to be, written in another way.
+        nothing: the nodes of errors that do not arrive everywhere (``reach``): elsewhere they are
+            0, unless they are multiplied by infinities or NaN.
+        reach: for each node the condition under which the error reaches it, ``ALWAYS`` or
+            ``NEVER``: a branch of ``where`` that was not taken gets none.
+
+    Args:
+        tape: of the function.
+        outputs: the operands that are wanted.
+        sending: how many of the first outputs send an error back; by default all.
+        as_written: compute as the engine does: equal operations do not become one, a square is no
+            product, and sums are added up in the order in which they were written. Parameters
+            are further inputs of a row, so that nothing is computed once for all rows.
+    """
+
+    def __init__(
+        self, tape: Tape, outputs: Any, sending: int | None = None, as_written: bool = False
+    ) -> None:
+        self.tape, self.as_written = tape, as_written
+        shift = len(tape.constants)
+        op = numpy.frombuffer(tape.nodes, numpy.uint8).astype(numpy.int32)
+        left, right = (numpy.frombuffer(x, numpy.int32) for x in (tape.left, tape.right))
+        arity = ARITY[op]
+        if as_written and tape.written:
+            left, right, outputs = _as_written(tape, left, right, arity, outputs)
+
+        def nodes(operands: Any) -> Any:
+            return numpy.where(operands < 0, ~operands, operands + shift).astype(numpy.int32)
+
+        op = numpy.concatenate([numpy.full(shift, _CONSTANT, numpy.int32), op])
+        left = numpy.concatenate(
+            [numpy.arange(shift, dtype=numpy.int32), numpy.where(arity > 0, nodes(left), left)]
+        )
+        right = numpy.concatenate([numpy.zeros(shift, numpy.int32), nodes(right)])
+        if as_written:
+            given = op == _PARAMETER
+            left[given] += len(tape.numbers)
+            op[given] = _INPUT
+            op[op == _REACH] = _KEEP
+        square = (op == _POW) & (right < shift) & (not as_written)
+        if square.any():  # x ** 2 is x * x, so that sums of squares look alike
+            two = numpy.array(tape.constants) == 2.0
+            square[square] = two[right[square]]
+            op[square] = _MUL
+            right[square] = left[square]
+        same = numpy.arange(len(op), dtype=numpy.int32)
+        if not as_written:
+            one = numpy.zeros(len(op), bool)
+            one[:shift] = numpy.array(tape.constants) == 1.0
+            # A term of a sum stays: a matrix may have ones among its weights.
+            linear = numpy.isin(op, (_ADD, _SUB, _NEG))
+            term = numpy.zeros(len(op), bool)
+            term[left[linear]] = term[right[linear & (op != _NEG)]] = True
+            drops = (op == _MUL) & (one[left] | one[right]) & ~term
+            drops |= ((op == _DIVIDE) | (op == _POW)) & one[right]
+            drops |= (op == _WHERE) | (op == _REACH)
+            same = _merge_equal(op, left, right, ARITY, COMMUTES, drops, one)
+        ends = same[nodes(numpy.asarray(outputs, numpy.int32))]
+        live = numpy.zeros(len(op), bool)
+        live[ends] = True
+        _mark_live(op, left, right, ARITY, live)
+        number = (numpy.cumsum(live, dtype=numpy.int32) - 1).astype(numpy.int32)
+        computed = ARITY[op] > 0
+        self.op = op[live]
+        self.left = numpy.where(computed, number[left], left)[live].astype(numpy.int32)
+        self.right = numpy.where(ARITY[op] == 2, number[right], 0)[live].astype(numpy.int32)
+        self.constants = numpy.array(tape.constants, float)[live[:shift]]
+        self.outputs = number[ends]
+        reached = numpy.zeros(len(op), bool)
+        reached[right[op == _REACH]] = True
+        self.nothing = number[reached & live]
+        self._find_reach(self.outputs[:sending])
+        self.stage = numpy.zeros(len(self.op), numpy.int8)
+        self.depends = numpy.zeros(len(self.op), numpy.int8)
+        _find_stages(self.op, self.left, self.right, ARITY, SENDS, self.stage, self.depends)
+
+    def _find_reach(self, sending: Any) -> None:
+        op, left, right = self.op, self.left, self.right
+        if (op == _KEEP).any():  # room for conditions
+            room = numpy.zeros(len(op), numpy.int32)
+            op, left, right = (numpy.concatenate([x, room]) for x in (op, left, right))
+        reach = numpy.full(len(op), NEVER, numpy.int32)
+        reach[sending] = ALWAYS
+        count = _find_reach(op, left, right, ARITY, SENDS, reach, len(self.op))
+        self.op, self.left, self.right, self.reach = (x[:count] for x in (op, left, right, reach))
+
+    def key(self) -> tuple[bytes, ...]:
+        """Equal for graphs that compute the same."""
+        arrays = (self.op, self.left, self.right, self.constants, self.outputs)
+        return tuple(array.tobytes() for array in arrays)
+
+
+@loop()
+def _find_reach(
+    op: Any, left: Any, right: Any, arity: Any, sends: Any, reach: Any, count: int
+) -> int:
+    """Under which condition the error reaches each node, from the outputs down to the leaves.
+
+    Two conditions make a third one, which becomes a node of its own.
+    """
+    end = count
+    for n in range(count - 1, -1, -1):
+        if reach[n] == NEVER or not sends[op[n]]:
+            continue
+        for side in range(arity[op[n]]):
+            operand = left[n] if side == 0 else right[n]
+            new = reach[n]
+            if arity[op[operand]] == 0:
+                continue  # a leaf has nobody to send to
+            if op[n] == _KEEP:
+                if side == 0:
+                    continue
+                if new == ALWAYS or new == left[n]:
+                    new = left[n]
+                else:
+                    op[end], left[end], right[end] = _AND, new, left[n]
+                    new, end = end, end + 1
+            old = reach[operand]
+            if old == NEVER or new == ALWAYS:
+                reach[operand] = new
+            elif old != ALWAYS and old != new:
+                if (op[old] == _NOT and left[old] == new) or (op[new] == _NOT and left[new] == old):
+                    reach[operand] = ALWAYS  # both branches use it
+                elif end < len(op):
+                    op[end], left[end], right[end] = _OR, old, new
+                    reach[operand], end = end, end + 1
+                else:
+                    raise MemoryError("more conditions than nodes")
+    return end
+
+
+@loop()
+def _find_stages(
+    op: Any, left: Any, right: Any, arity: Any, sends: Any, stage: Any, depends: Any
+) -> None:
+    """When each node is computed; and whether its slope by a parameter (1) or input (2) matters."""
+    for n in range(len(op)):
+        if op[n] == _PARAMETER:
+            stage[n], depends[n] = ONCE, 1
+        elif op[n] == _INPUT:
+            stage[n], depends[n] = ROWS, 2
+        elif op[n] != _CONSTANT:
+            a, both = left[n], arity[op[n]] == 2
+            stage[n] = max(stage[a], stage[right[n]]) if both else stage[a]
+            stage[n] = max(stage[n], ONCE)  # also of constants alone, which ``reach`` leaves
+            if sends[op[n]]:
+                if op[n] != _KEEP:
+                    depends[n] = depends[a]
+                if both:
+                    depends[n] |= depends[right[n]]
+
+
+# ---- The order of the engine -------------------------------------------------------------------
+
+
+@loop()
+def depth_first(op: Any, left: Any, right: Any, arity: Any, outputs: Any) -> Any:
+    """The nodes in the order in which the engine has them: see ``engine.topological_order``.
+
+    Leaves are not listed; conditions that no output needs come last.
+    """
+    order = numpy.empty(len(op), numpy.int32)
+    state = numpy.zeros(len(op), numpy.int8)  # 1: opened, 2: listed
+    path = numpy.empty(3 * len(op) + 1, numpy.int32)
+    done = 0
+    for root in list(outputs) + list(range(len(op))):
+        path[0], top = root, 1
+        while top:
+            n = path[top - 1]
+            if state[n] or arity[op[n]] == 0:
+                top -= 1
+                if state[n] == 1:
+                    order[done], done, state[n] = n, done + 1, 2
+                continue
+            state[n] = 1
+            if arity[op[n]] == 2 and not state[right[n]]:
+                path[top], top = right[n], top + 1
+            if not state[left[n]]:
+                path[top], top = left[n], top + 1
+    return order[:done]

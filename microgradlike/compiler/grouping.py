@@ -1,0 +1,345 @@
+"""Which nodes are computed together: the instructions, over the nodes of the graph.
+
+Level by level, what is alike becomes one instruction: sums over the same values a layer, layers
+with the same weights one at several places, operations of one kind one on many operands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy
+
+from microgradlike.compiler.forms import FOLD, FORM, PLAIN, PRODUCT, WEIGHTED
+from microgradlike.compiler.graph import NEVER, ONCE, ROWS, depth_first
+from microgradlike.compiler.instructions import (
+    ALWAYS,
+    BY_ERROR,
+    HERE,
+    IN_ONCE,
+    Elementwise,
+    Fold,
+    Instruction,
+    Layer,
+    Mask,
+    Operand,
+    Products,
+    Singles,
+    Sums,
+)
+from microgradlike.compiler.levels import Levels, Parts
+from microgradlike.compiler.operations import ARITY, CODES, NAMES
+from microgradlike.compiler.stretches import stretches
+
+#: A weighted sum of at least this many terms is a layer of its own, even if it is beside others.
+LONG_SUM = 16
+#: At most this many operations are in the order of the engine, where they are as they were written.
+ORDERED = 2**16
+
+_INPUT, _PARAMETER = CODES["input"], CODES["parameter"]
+
+
+class Grouped(NamedTuple):
+    """The instructions of both lists, over nodes.
+
+    Attributes:
+        parts: what is computed.
+        inputs: the nodes that ``rows`` begins with.
+        parameters: those that ``once`` begins with, in the order in which layers want them: a
+            matrix is one piece. Constants follow.
+        once, rows: what runs once per call, and what runs for each row.
+    """
+
+    parts: Parts
+    inputs: Any
+    parameters: Any
+    once: list[Instruction]
+    rows: list[Instruction]
+
+
+def group(levels: Levels) -> Grouped:
+    """Find what is computed together."""
+    parts = levels.parts
+    inputs = numpy.flatnonzero(parts.graph.op == _INPUT)
+    rows = list(_List(levels, ROWS, inputs))
+    parameters = _in_order(parts, rows)
+    once = list(_List(levels, ONCE, numpy.concatenate([parameters, *parts.of_constants()])))
+    return Grouped(parts, inputs, parameters, once, rows)
+
+
+def _in_order(parts: Parts, rows: list[Instruction]) -> Any:
+    """The parameters in the order in which layers want them; the first claim counts."""
+    parameters = numpy.flatnonzero(parts.graph.op == _PARAMETER)
+    wanted = [
+        nodes.ravel()
+        for instruction in rows
+        if isinstance(instruction, Layer)
+        for nodes in (instruction.weights, instruction.bias)
+        if nodes is not None
+    ]
+    claims = numpy.concatenate([*wanted, parameters])
+    claim = numpy.empty(len(parts.stage), int)
+    claim[claims[::-1]] = numpy.arange(len(claims))[::-1]
+    return parameters[numpy.argsort(claim[parameters])]
+
+
+class _SomeSums(NamedTuple):
+    """Sums of as many terms each: the nodes that they compute; the terms, shape (sums, terms)."""
+
+    nodes: Any
+    first: Any
+    second: Any
+    signs: Any
+
+    def take(self, rows: Any) -> _SomeSums:
+        return _SomeSums(*(x[rows] for x in self))
+
+    def sort(self, keys: Any) -> _SomeSums:
+        """The terms of each sum in the order of these keys, shape (sums, terms)."""
+        rows, order = numpy.arange(len(keys))[:, None], numpy.argsort(keys, axis=1, kind="stable")
+        return _SomeSums(self.nodes, *(x[rows, order] for x in self[1:]))
+
+
+class _List:
+    """The instructions of one list: iterate over it.
+
+    Args:
+        levels: what is computed.
+        stage: of the list.
+        leaves: the nodes that it begins with.
+
+    Attributes:
+        rank: in which order nodes come: the leaves, then what is computed. What is read in that
+            order is read from slots in a row.
+    """
+
+    def __init__(self, levels: Levels, stage: int, leaves: Any) -> None:
+        self.levels, self.parts, self.now = levels, levels.parts, stage
+        self.rank = numpy.full(len(self.parts.stage), -1, numpy.int32)
+        self.rank[leaves] = numpy.arange(len(leaves))
+        self.end = len(leaves)
+
+    def __iter__(self) -> Iterator[Instruction]:
+        nodes, graph = self.levels.computed[self.now], self.parts.graph
+        if graph.as_written and 0 < len(nodes) <= ORDERED:
+            order = depth_first(graph.op, graph.left, graph.right, ARITY, graph.outputs)
+            yield self._singles(order)
+            return
+        levels = self.levels.level[nodes]
+        done = 0
+        for start, end in [*stretches(self.levels, nodes), (len(nodes), len(nodes))]:
+            for level in _runs(nodes[done:start], levels[done:start]):
+                yield from self._level(level)
+            if start < end:
+                yield self._singles(nodes[start:end])
+            done = end
+
+    def _level(self, nodes: Any) -> Iterator[Instruction]:
+        roles = self.parts.role[nodes]
+        for role, make in ((FORM, self._sums), (FOLD, self._folds), (PLAIN, self._elementwise)):
+            some = nodes[roles == role]
+            if len(some):
+                yield from make(some)
+
+    def _take(self, nodes: Any) -> dict[str, Any]:
+        """What every instruction says of its outputs, which come next in the list."""
+        nodes = numpy.asarray(nodes, numpy.int32)
+        self.rank[nodes] = numpy.arange(self.end, self.end + len(nodes))
+        self.end += len(nodes)
+        reach = self.parts.reach[nodes]
+        highest = reach.max()  # a condition, if there is one; below all others, NEVER
+        depends = int(numpy.bitwise_or.reduce(self.parts.depends[nodes]))
+        mask = Mask()
+        if highest >= 0:
+            slots = reach[:1] if (reach == reach[0]).all() else reach
+            mask = Mask(int(self._kind_of_mask(slots[0])), slots)
+        common = {"depends": 0 if highest == NEVER else depends, "mask": mask}
+        return common | {"outs": nodes, "nodes": self.parts.node_of[nodes]}
+
+    def _kind_of_mask(self, conditions: Any) -> Any:
+        """How a condition is met by what this list computes."""
+        of_rows = self.parts.stage[conditions] == ROWS
+        other = IN_ONCE if self.now == ROWS else BY_ERROR
+        return numpy.where(of_rows == (self.now == ROWS), HERE, other)
+
+    # ---- Plain operations ----
+
+    def _elementwise(self, nodes: Any) -> Iterator[Instruction]:
+        graph, stage = self.parts.graph, self.parts.stage
+        op, left, right = graph.op[nodes], graph.left[nodes], graph.right[nodes]
+        binary = ARITY[op] == 2
+        lower_left = stage[left] < self.now
+        lower_right = binary & (stage[right] < self.now)
+        for group in self._alike(nodes, op * 4 + lower_left * 2 + lower_right):
+            if len(group) > 1:
+                places = left[group] if not lower_left[group[0]] else right[group]
+                group = group[numpy.argsort(self.rank[places], kind="stable")]
+            operands = [self._operand(left[group], lower_left[group[0]])]
+            if binary[group[0]]:
+                operands.append(self._operand(right[group], lower_right[group[0]]))
+            name = NAMES[op[group[0]]]
+            yield Elementwise(**self._take(nodes[group]), operation=name, operands=tuple(operands))
+
+    def _alike(self, nodes: Any, key: Any) -> Iterator[Any]:
+        """The nodes that can be one instruction: of one key, and reached by the error in one way.
+
+        Operands that are nodes of another list go into instructions of their own.
+        """
+        reach = self.parts.reach[nodes]
+        masked = numpy.where(reach >= 0, self.parts.stage[reach], reach)
+        key = (key * 8 + masked - NEVER) * 4 + self.parts.depends[nodes]
+        order = numpy.lexsort((nodes, key))
+        yield from _runs(order, key[order])
+
+    def _operand(self, nodes: Any, lower: bool) -> Operand:
+        # Constants are beside what is computed once: of that list they are no lower ones.
+        return Operand(bool(lower) and self.now == ROWS, nodes)
+
+    # ---- Single operations ----
+
+    def _singles(self, nodes: Any) -> Instruction:
+        graph, stage = self.parts.graph, self.parts.stage
+        reach, op = self.parts.reach[nodes], graph.op[nodes]
+        left = graph.left[nodes]
+        right = numpy.where(ARITY[op] == 2, graph.right[nodes], left)
+        of_rows = self.now == ROWS
+        common = self._take(nodes)
+        kinds = numpy.where(reach >= 0, self._kind_of_mask(reach), ALWAYS)
+        common["depends"] = numpy.where(reach == NEVER, 0, self.parts.depends[nodes])
+        common["mask"] = Mask(kinds, numpy.maximum(reach, 0))
+        operands = (
+            Operand(of_rows & (stage[left] < ROWS), left),
+            Operand(of_rows & (stage[right] < ROWS), right),
+        )
+        return Singles(**common, operations=op, operands=operands)
+
+    # ---- Folds ----
+
+    def _folds(self, nodes: Any) -> Iterator[Instruction]:
+        of, value = self.parts.forms.operands
+        groups: dict[tuple[Any, ...], list[tuple[int, Any]]] = {}
+        for node in nodes.tolist():
+            start, end = numpy.searchsorted(of, (node, node + 1))
+            op, reach = self.parts.graph.op[node], self.parts.reach[node]
+            key = (op, end - start, reach, self.parts.depends[node])
+            groups.setdefault(key, []).append((node, value[start:end]))
+        for (op, *_), members in groups.items():
+            common = self._take([node for node, _ in members])
+            values = numpy.array([values for _, values in members])
+            yield Fold(**common, operation=NAMES[op], values=values)
+
+    # ---- Sums: layers first, then what is left ----
+
+    def _sums(self, nodes: Any) -> Iterator[Instruction]:
+        parts = self.parts
+        start = parts.bounds[nodes]
+        alike = (parts.kind[start], parts.bounds[nodes + 1] - start, parts.reach[nodes])
+        keys = zip(*(x.tolist() for x in (*alike, parts.depends[nodes])), strict=True)
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for place, key in enumerate(keys):
+            groups.setdefault(key, []).append(place)
+        for key in sorted(groups, key=lambda key: key[0] != WEIGHTED):
+            what, length, *_ = key
+            members = groups[key]
+            terms = start[members, None] + numpy.arange(length)
+            sums = _SomeSums(
+                nodes[members], parts.first[terms], parts.second[terms], parts.sign[terms]
+            )
+            if what == WEIGHTED:
+                yield from self._weighted(sums)
+            else:
+                yield self._plain_sums(what, sums)
+
+    def _weighted(self, sums: _SomeSums) -> Iterator[Instruction]:
+        """Sums over the same values, in any order, are a layer."""
+        sums = sums.sort(self.rank[sums.second])
+        values = sums.second
+        first = values[0]
+        if values.size > 1 and (values == first).all() and (first[1:] != first[:-1]).all():
+            yield self._layer([sums])  # the usual case, told at once
+            return
+        twice = (values[:, 1:] == values[:, :-1]).any(axis=1)  # no row of a matrix
+        single = numpy.flatnonzero(twice).tolist()
+        same: dict[bytes, list[int]] = {}
+        for row in numpy.flatnonzero(~twice).tolist():
+            same.setdefault(values[row].tobytes(), []).append(row)
+        # Groups with the same weights on other values become one layer at several places.
+        alike: dict[Any, list[tuple[_SomeSums, _SomeSums]]] = {}
+        for rows in same.values():
+            by_rank = sums.take(rows)
+            matrix = _standard(by_rank)
+            key = (len(rows), matrix.first.tobytes(), matrix.signs.tobytes())
+            alike.setdefault(key, []).append((by_rank, matrix))
+        for (rows, *_), members in alike.items():
+            if len(members) > 1:
+                yield self._layer([matrix for _, matrix in members])
+            elif rows == 1 and values.shape[1] < LONG_SUM:
+                single += same[members[0][0].second[0].tobytes()]
+            else:
+                yield self._layer([members[0][0]])
+        if len(single) == 1 and values.shape[1] > 1 and not twice[single[0]]:
+            yield self._layer([sums.take(single)])
+        elif single:
+            yield self._plain_sums(WEIGHTED, sums.take(single))
+
+    def _layer(self, matrices: list[_SomeSums]) -> Instruction:
+        """The same weights at as many places as there are matrices."""
+        nodes = numpy.concatenate([matrix.nodes for matrix in matrices])
+        common = self._take(nodes)
+        bias, bias_signs = self._bias(nodes)
+        matrix = matrices[0]
+        shape = (len(matrices), len(matrix.nodes))
+        return Layer(
+            **common,
+            weights=matrix.first,
+            signs=None if (matrix.signs > 0).all() else matrix.signs.astype(float),
+            values=numpy.array([m.second[0] for m in matrices]),
+            bias=None if bias is None else bias.reshape(shape),
+            bias_signs=None if bias_signs is None else bias_signs.reshape(shape),
+        )
+
+    def _plain_sums(self, what: int, sums: _SomeSums) -> Instruction:
+        rank = self.rank
+        if what == PRODUCT:  # by rows and columns, if they are the products of two matrices
+            keys = (rank[sums.second[:, 0]], rank[sums.first[:, 0]])
+            sums = sums.take(numpy.lexsort(keys))
+        else:
+            sums = sums.take(numpy.argsort(rank[sums.second[:, 0]], kind="stable"))
+        if len(sums.nodes) == 1:  # in the order of the slots: a slice, if they are in a row
+            sums = sums.sort(rank[sums.first if what == PRODUCT else sums.second])
+        common = self._take(sums.nodes)
+        bias, bias_signs = self._bias(sums.nodes)
+        common |= {
+            "signs": None if (sums.signs > 0).all() else sums.signs.astype(float),
+            "bias": bias,
+            "bias_signs": bias_signs,
+        }
+        if what == PRODUCT:
+            return Products(**common, first=sums.first, second=sums.second)
+        weights = sums.first if what == WEIGHTED else None
+        return Sums(**common, weights=weights, values=sums.second)
+
+    def _bias(self, nodes: Any) -> tuple[Any, Any]:
+        bias, signs = self.parts.bias[nodes], self.parts.bias_sign[nodes]
+        if (bias == self.parts.zero).all():
+            return None, None
+        return bias, None if (signs > 0).all() else signs
+
+
+def _runs(items: Any, keys: Any) -> Iterator[Any]:
+    """The stretches of items that have the same key."""
+    ends = [*(numpy.flatnonzero(keys[1:] != keys[:-1]) + 1).tolist(), len(items)]
+    for start, end in pairwise([0, *ends]):
+        yield items[start:end]
+
+
+def _standard(sums: _SomeSums) -> _SomeSums:
+    """Sums over the same values as a matrix whose rows and columns are in the weights' order.
+
+    Columns in the order of the row that has the smallest weight.
+    """
+    rows = numpy.argsort(sums.first.min(axis=1), kind="stable")
+    columns = numpy.argsort(sums.first[rows[0]], kind="stable")
+    return _SomeSums(sums.nodes[rows], *(x[rows][:, columns] for x in sums[1:]))

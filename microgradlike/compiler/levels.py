@@ -1,0 +1,216 @@
+"""The sums of a graph, each ready to be one instruction; and how deep everything is.
+
+A sum of weighted terms and of others becomes two: a part, which is a layer perhaps, and what is
+added to it. Several biases are a part as well, which is added up once per call.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy
+
+from microgradlike.compiler.forms import BIAS, FORM, GONE, PLAIN, UNIT, WEIGHTED, Forms
+from microgradlike.compiler.graph import ONCE, ROWS, Graph
+from microgradlike.compiler.loops import loop
+from microgradlike.compiler.operations import ARITY
+
+
+class Parts(NamedTuple):
+    """What could be computed: the nodes of a graph, parts of their sums, and constants of our own.
+
+    All three are numbered in a row, in this order.
+
+    Attributes:
+        graph, forms: what it was made of.
+        role, stage, reach, depends: of each, as in the graph and in its forms.
+        node_of: the node that each is, or that it is a part of.
+        order: all but the constants of our own, in an order in which operands come first.
+        kind, first, second, sign: the terms of all sums but their biases, sum by sum.
+        bounds: where the terms of each sum begin; they end where those of the next one begin.
+        bias, bias_sign: of each sum one bias; ``zero`` if it has none.
+        constants: the numbers of the graph's constants, and of our own.
+        zero: the number of the constant 0.
+    """
+
+    graph: Graph
+    forms: Forms
+    role: Any
+    stage: Any
+    reach: Any
+    depends: Any
+    node_of: Any
+    order: Any
+    kind: Any
+    first: Any
+    second: Any
+    sign: Any
+    bounds: Any
+    bias: Any
+    bias_sign: Any
+    constants: list[float]
+    zero: int
+
+    def of_constants(self) -> tuple[Any, Any]:
+        """The constants of the graph, and those of our own."""
+        plain, total = len(self.graph.constants), len(self.stage)
+        return numpy.arange(plain), numpy.arange(total - len(self.constants) + plain, total)
+
+
+def split(graph: Graph, forms: Forms) -> Parts:
+    """Sort the terms by their sums; those that take more than one instruction get parts."""
+    count = len(graph.op)
+    kind, of, first, second, sign = forms.terms
+    of = of.copy()
+    has = numpy.zeros((4, count), bool)
+    has[kind, of] = True
+    mixed = numpy.flatnonzero(has[WEIGHTED] & has[UNIT])
+    part_of = numpy.full(count, -1, numpy.int32)
+    part_of[mixed] = count + numpy.arange(len(mixed))
+    like, stages = mixed.tolist(), graph.stage[mixed].tolist()
+    extra = [(UNIT, node, part_of[node], part_of[node], 1) for node in like]
+    moved = (kind == WEIGHTED) & (part_of[of] >= 0)
+    of[moved] = part_of[of[moved]]
+
+    # Constants of our own are below all nodes until the number of parts is known.
+    constants = graph.constants.tolist()
+    plain = len(constants)
+
+    def constant(value: float) -> int:
+        constants.append(value)
+        return plain - len(constants)
+
+    zero = constant(0.0)
+    biases = numpy.flatnonzero(kind == BIAS)
+    biases = biases[numpy.argsort(of[biases], kind="stable")]
+    per_sum = numpy.bincount(of[biases], minlength=count)
+    ends = numpy.cumsum(per_sum)
+    kept = numpy.ones(len(of), bool)
+    for node in numpy.flatnonzero(per_sum > 1).tolist():
+        places = biases[ends[node] - per_sum[node] : ends[node]]
+        kept[places] = False
+        signed = list(zip(first[places].tolist(), sign[places].tolist(), strict=True))
+        others = [pair for pair in signed if pair[0] >= plain]
+        numbers = [s * constants[x] for x, s in signed if x < plain]
+        total = sum(numbers)
+        own = [(constant(total), 1)] if numbers and (total or not others) else []
+        if len(others) + len(own) > 1:  # zeros that a loop began with change nothing
+            part = count + len(like)
+            like.append(node)
+            stages.append(ONCE)
+            extra += [(UNIT, part, x, x, s) for x, s in others]
+            extra += [(BIAS, part, x, x, s) for x, s in own]
+            own, others = [(part, 1)], []
+        extra += [(BIAS, node, x, x, s) for x, s in own + others]
+    columns = [x[kept] for x in (kind, of, first, second, sign)]
+    if extra:
+        new = numpy.array(extra, numpy.int32).T
+        columns = [numpy.concatenate(pair) for pair in zip(columns, new, strict=True)]
+    return _sorted(graph, forms, columns, (like, stages), (constants, zero))
+
+
+def _sorted(graph: Graph, forms: Forms, columns: list[Any], parts: Any, own: Any) -> Parts:
+    """The parts of sums that were found, with all that is known of each."""
+    (like, stages), (constants, zero) = parts, own
+    count, plain = len(graph.op), len(graph.constants)
+    computed, ours = count + len(like), len(constants) - plain
+    kind, of, first, second, sign = columns
+    first, second = (numpy.where(x < 0, computed - x - 1, x).astype(numpy.int32)
+                     for x in (first, second))  # fmt: skip
+    values, biases = numpy.flatnonzero(kind != BIAS), numpy.flatnonzero(kind == BIAS)
+    order = values[numpy.argsort(of[values], kind="stable")]
+    bias = numpy.full(computed, computed - zero - 1, numpy.int32)
+    bias_sign = numpy.ones(computed)
+    # Each sum has one bias at most by now.
+    bias[of[biases]], bias_sign[of[biases]] = first[biases], sign[biases]
+
+    def extended(of_nodes: Any, of_parts: Any, of_constants: int = 0) -> Any:
+        new = [numpy.asarray(of_parts, of_nodes.dtype), numpy.full(ours, of_constants)]
+        return numpy.concatenate([of_nodes, *new]).astype(of_nodes.dtype)
+
+    stage = extended(graph.stage, stages)
+    depends = extended(graph.depends, graph.depends[like])
+    depends[count:computed][stage[count:computed] == ONCE] = 1
+    # A part is computed just before the sum that it is part of.
+    nodes = numpy.arange(count, dtype=numpy.int32)
+    node_of = extended(nodes, like)
+    in_order = numpy.arange(computed, dtype=numpy.int32)
+    if like:
+        is_node = in_order < count
+        in_order = numpy.lexsort((is_node, node_of[:computed])).astype(numpy.int32)
+    counts = numpy.bincount(of[order] + 1, minlength=computed + 1)
+    return Parts(
+        *(graph, forms, extended(forms.role, numpy.full(len(like), FORM)), stage),
+        *(extended(graph.reach, graph.reach[like]), depends, node_of, in_order),
+        *(kind[order], first[order], second[order], sign[order], numpy.cumsum(counts)),
+        *(bias, bias_sign, constants, computed - zero - 1),
+    )
+
+
+# ---- How deep everything is --------------------------------------------------------------------
+
+
+class Levels(NamedTuple):
+    """What is computed, level by level.
+
+    Attributes:
+        parts: that are computed.
+        level: of each, the longest way from the leaves of its stage; 0 of what is not computed.
+        computed: by stage, those that are computed, level by level.
+    """
+
+    parts: Parts
+    level: Any
+    computed: dict[int, Any]
+
+
+def find(parts: Parts) -> Levels:
+    """Sort what is computed by how deep it is."""
+    graph, forms = parts.graph, parts.forms
+    total = len(parts.stage)
+    sums = numpy.repeat(numpy.arange(len(parts.bounds) - 1), numpy.diff(parts.bounds))
+    of = numpy.concatenate([sums, sums, forms.operands.of])
+    operand = numpy.concatenate([parts.first, parts.second, forms.operands.value])
+    # A weight is of a lower stage, and does not count.
+    order = numpy.argsort(of, kind="stable")
+    start = numpy.zeros(total + 1, numpy.int64)
+    numpy.cumsum(numpy.bincount(of, minlength=total), out=start[1:])
+    pad = numpy.zeros(total - len(graph.op), numpy.int32)
+    op, left, right = (numpy.concatenate([x, pad]) for x in (graph.op, graph.left, graph.right))
+    level = numpy.zeros(total, numpy.int32)
+    find_levels(
+        *(op, left, right, ARITY, parts.stage, parts.role),
+        *(start, operand[order].astype(numpy.int32), parts.order, level),
+    )
+    computed = numpy.flatnonzero((parts.role != GONE) & (level > 0))
+    computed = computed[numpy.argsort(level[computed], kind="stable")]
+    stages = parts.stage[computed]
+    return Levels(parts, level, {stage: computed[stages == stage] for stage in (ONCE, ROWS)})
+
+
+@loop()
+def find_levels(
+    op: Any, left: Any, right: Any, arity: Any, stage: Any, role: Any,
+    start: Any, operands: Any, order: Any, level: Any,
+) -> None:  # fmt: skip
+    """The longest way from the leaves of its stage up to each node that is computed.
+
+    Args:
+        start, operands: of sums and folds, in a row for each node: their values.
+        order: the nodes in an order in which operands come first.
+    """
+    for n in order:
+        if role[n] == GONE:
+            continue
+        highest = 0
+        if role[n] == PLAIN:
+            for side in range(arity[op[n]]):
+                operand = left[n] if side == 0 else right[n]
+                if stage[operand] == stage[n]:
+                    highest = max(highest, level[operand])
+        else:
+            for place in range(start[n], start[n + 1]):
+                operand = operands[place]
+                if stage[operand] == stage[n]:
+                    highest = max(highest, level[operand])
+        level[n] = highest + 1

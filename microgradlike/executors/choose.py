@@ -1,0 +1,42 @@
+"""Which executor runs a program, of the ``WAYS`` that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from microgradlike.compiler.program import Program
+from microgradlike.executors.executor import Executor
+from microgradlike.executors.on_numpy import NumpyExecutor
+
+
+def executor_of(
+    program: Program,
+    places: Sequence[tuple[int, int]],
+    on: str = "auto",
+    number: str = "float64",
+    as_written: bool = False,
+) -> Executor:
+    """What runs a program.
+
+    Args:
+        program: to be run.
+        places: for each input of the program, its argument and its column there.
+        on: "machine", as machine code; "numpy"; or "auto", the first where numba is installed.
+        number: "float64" or "float32": in which machine code computes.
+        as_written: whether the graph of the program is, and is to be computed so.
+
+    Raises:
+        ImportError: machine code is asked for, and numba is not installed.
+    """
+    if on == "numpy":
+        return NumpyExecutor(program)
+    try:
+        from microgradlike.executors.machine.executor import NumbaExecutor
+    except ImportError:
+        if on == "auto":
+            return NumpyExecutor(program)
+        raise ImportError(
+            'on="machine" needs numba: pip install "microgradlike[compile]"; or leave it to '
+            'on="auto"'
+        ) from None
+    return NumbaExecutor(program, places, number, fused=not as_written)

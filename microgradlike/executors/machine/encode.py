@@ -1,0 +1,484 @@
+"""A plan as whole numbers: the instructions of a program, each with the kernel that it calls.
+
+An instruction is a row of WIDTH numbers: the address of its kernel, then what that needs to know.
+So is each error that is sent back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy
+import numpy.typing
+
+from microgradlike.compiler.instructions import (
+    ALWAYS,
+    BY_ERROR,
+    IN_ONCE,
+    Elementwise,
+    Fold,
+    Instruction,
+    Layer,
+    Mask,
+    Products,
+    Singles,
+    Sums,
+)
+from microgradlike.compiler.operations import ARITY, NAMES
+from microgradlike.compiler.plan import Back, Send, in_a_row
+from microgradlike.executors.machine import gemm, kernels
+from microgradlike.executors.machine.kernels import (
+    ASSIGN,
+    BIAS,
+    BLAS,
+    FOLD_FUNCTIONS,
+    FUNCTIONS,
+    IN_THETA,
+    KERNEL,
+    LOOPS,
+    MASK,
+    OTHER,
+    OUT,
+    OUTS,
+    OWN,
+    ROOM,
+    SCRATCH,
+    SECOND,
+    TERMS,
+    TO_BIAS,
+    TO_SECOND,
+    TO_VALUES,
+    TO_WEIGHTS,
+    VALUES,
+    WEIGHTS,
+    WIDTH,
+    X,
+    Y,
+)
+
+Words: TypeAlias = "numpy.typing.NDArray[numpy.int64]"
+
+#: By the operand that gets errors, the field that tells whether it does, and that of its place.
+TO = {"values": TO_VALUES, "first": TO_VALUES, "second": TO_SECOND}
+PLACES = {TO_VALUES: VALUES, TO_SECOND: SECOND}
+#: In that field: errors are added, or written; both are sent.
+SENT, WRITTEN = 1, 2
+
+
+class Kind(NamedTuple):
+    """In which numbers a machine computes, and how.
+
+    Attributes:
+        number: "float64" or "float32".
+        fused: whether operations may round a product and a sum once.
+    """
+
+    number: str
+    fused: bool
+
+
+class Memory:
+    """What is computed once: its slots, then copies of what does not stand in a row.
+
+    Attributes:
+        top: how many numbers there are.
+        own: which of the slots are weights that only their layer uses.
+        sources, copies, signs: what is copied from where to where, and by which sign.
+        numbers: that never change, by the place of the first.
+        room: for large products of matrices.
+    """
+
+    def __init__(self, slots: int, own: Any, room: Any) -> None:
+        self.top, self.own, self.room = slots, own, room
+        self.sources: list[int] = []
+        self.copies: list[int] = []
+        self.signs: list[float] = []
+        self.numbers: dict[int, Any] = {}
+
+    def keep(self, slots: Any, signs: Any) -> int:
+        """The first of these slots, if they are in a row; else of copies that are."""
+        if signs is None and in_a_row(slots):
+            return int(slots.flat[0])
+        start, self.top = self.top, self.top + slots.size
+        self.sources += slots.ravel().tolist()
+        self.copies += range(start, self.top)
+        self.signs += [1.0] * slots.size if signs is None else signs.ravel().tolist()
+        return start
+
+    def constants(self, numbers: Any) -> int:
+        """The first slot of numbers that never change."""
+        start, self.top = self.top, self.top + len(numbers)
+        self.numbers[start] = numbers
+        return start
+
+    def take_copies(self) -> list[tuple[int, int, float]]:
+        """The copies so far, which need no others to be made again."""
+        found = list(zip(self.copies, self.sources, self.signs, strict=True))
+        self.sources, self.copies, self.signs = [], [], []
+        return found
+
+
+class Code:
+    """A list of instructions, and what they send, as rows of numbers.
+
+    Args:
+        memory: where copies of what is computed once are kept.
+        instructions: of the list.
+        backs: what they send.
+        kind: of the machine.
+
+    Attributes:
+        forward, backward: the rows.
+        lists: what rows refer to: slots, and addresses of functions.
+        scratch: how many rows of scratch are needed.
+    """
+
+    def __init__(
+        self, memory: Memory, instructions: Sequence[Instruction], backs: Sequence[Back], kind: Kind
+    ) -> None:
+        self.memory, self.kind = memory, kind
+        self.lists: list[int] = []
+        self.scratch = 0
+        self.forward: list[Words] = []
+        self.backward: list[Words] = []
+        self.functions: dict[tuple[int, ...], int] = {}
+        self._kept: dict[tuple[int, str], int] = {}
+        self._listed: dict[bytes, int] = {}
+        self._scratch_fields: list[tuple[Words, int]] = []
+        for instruction in instructions:
+            _FORWARD[type(instruction)](self, instruction)
+        for back in backs:
+            _BACKWARD[type(back.instruction)](self, back)
+
+    def put_scratch(self, start: int) -> None:
+        """Tell all rows where the rows of scratch begin."""
+        for rows, field in self._scratch_fields:
+            rows[:, field] += start
+
+    def place(self, field: int, slots: Any) -> dict[int, int]:
+        """Slots as two fields: where they begin in a row, or where they are listed."""
+        if in_a_row(slots):
+            return {field: int(slots.flat[0]), field + 1: -1}
+        key = slots.tobytes()
+        if key not in self._listed:
+            self._listed[key] = len(self.lists)
+            self.lists += slots.ravel().tolist()
+        return {field: 0, field + 1: self._listed[key]}
+
+    def keep(self, i: Instruction, name: str, slots: Any, signs: Any) -> int:
+        """Where an operand of an instruction stands in a row: the same forward and backward."""
+        key = id(i), name
+        if key not in self._kept:
+            self._kept[key] = self.memory.keep(slots, signs)
+        return self._kept[key]
+
+    def signs(self, i: Instruction, signs: Any) -> int:
+        """Where the signs of an instruction stand."""
+        key = id(i), "signs"
+        if key not in self._kept:
+            self._kept[key] = self.memory.constants(signs.ravel())
+        return self._kept[key]
+
+    def calls(self, functions: Sequence[int]) -> int:
+        """Where the addresses of functions are listed."""
+        key = tuple(functions)
+        if key not in self.functions:
+            self.functions[key] = len(self.lists)
+            self.lists += key
+        return self.functions[key]
+
+    def kernel(self, function: Callable[..., None]) -> int:
+        """The address of a kernel for the numbers of the machine."""
+        return kernels.kernel(function, self.kind.number)
+
+    def row(self, kernel: int, fields: dict[int, int], scratch: int, *within: int) -> Words:
+        """An instruction: its kernel, and the rest by place; some fields are places in scratch."""
+        row = numpy.zeros((1, WIDTH), numpy.int64)
+        row[0, KERNEL] = kernel
+        row[0, list(fields)] = list(fields.values())
+        self.scratch = max(self.scratch, scratch)
+        self._scratch_fields += [(row, field) for field in within]
+        return row
+
+    def single(self, name: str, kinds: str, fields: dict[int, int], *within: int,
+               by: str = "", mask: str = "") -> Words:  # fmt: skip
+        """An operation of the table, element by element, forward or back; see ``kernels``."""
+        kernel, scratch, functions = kernels.elementwise(
+            self.kind.number, name, kinds, by, mask, self.kind.fused
+        )
+        fields = fields | {FUNCTIONS: self.calls(functions)}
+        return self.row(kernel, fields, scratch, SCRATCH, *within)
+
+    def go_back(
+        self, kernel: int, mask: Mask, fields: dict[int, int], reads: dict[int, Any],
+        sends: Sequence[Send], scratch: int = 0,
+    ) -> None:  # fmt: skip
+        """What sends the errors of an instruction to values.
+
+        Under a condition the kernel works on copies, which are zeros where the error does not
+        arrive, and sends errors to the copies; from there they go on where it does.
+
+        Args:
+            kernel: its address.
+            mask: where the error arrives.
+            fields: what the kernel needs to know.
+            reads: the slots of values, by the field that tells whether their errors are wanted.
+            sends: what is sent to them.
+            scratch: how many scratch rows the kernel needs.
+        """
+        if mask.kind in (ALWAYS, BY_ERROR):
+            fields |= dict.fromkeys(reads, 0)
+            fields |= {TO[send.name]: SENT | WRITTEN * send.assigns for send in sends}
+            if mask.kind == BY_ERROR:
+                fields[OTHER], kernel = kernel, self.kernel(kernels.if_error_arrives)
+            self.backward.append(self.row(kernel, fields, scratch, SCRATCH))
+            return
+        condition_kind, top = "o" if mask.kind == IN_ONCE else "v", 0
+        out, count = fields[OUT], fields[OUTS]
+
+        def condition(field: int, size: int) -> dict[int, int]:
+            return self.place(field, numpy.full(size, mask.slots[0]))
+
+        copied = {OUT: numpy.arange(out, out + count)}
+        copied |= {PLACES[field]: slots for field, slots in reads.items()}
+        copies = {}
+        for at, slots in copied.items():
+            copies[at] = top
+            place = {OUT: top, OUTS: slots.size} | condition(X, slots.size)
+            place |= self.place(Y, slots)
+            self.backward.append(self.single("keep", f"{condition_kind}v", place, OUT))
+            top += slots.size
+        place = {OUT: out, OUTS: count, X: 0, X + 1: -1, ASSIGN: 1}
+        place |= condition(MASK, count)
+        self.backward.append(self.single("detach", "v", place, X, by="x", mask=condition_kind))
+        fields |= copies | {SCRATCH: top} | {at + 1: -1 for at in copies if at > OUT}
+        fields |= dict.fromkeys(reads, 0)
+        fields |= {TO[send.name]: SENT | WRITTEN for send in sends}
+        self.backward.append(self.row(kernel, fields, top + scratch, SCRATCH, *copies))
+        for send in sends:
+            slots = reads[TO[send.name]]
+            place = {OUT: copies[PLACES[TO[send.name]]], OUTS: slots.size} | self.place(X, slots)
+            place |= condition(MASK, slots.size) | {ASSIGN: int(send.assigns)}
+            self.backward.append(self.single("detach", "v", place, 1, by="x", mask=condition_kind))
+
+
+def joined(rows: list[Words]) -> Any:
+    """All rows as one array."""
+    if len(rows) == 1:
+        return rows[0]
+    return numpy.concatenate([numpy.empty((0, WIDTH), numpy.int64), *rows])
+
+
+# ---- Sums --------------------------------------------------------------------------------------
+
+
+def _bias(code: Code, i: Any) -> dict[int, int]:
+    """The biases of an instruction."""
+    if i.bias is None:
+        return {BIAS: -1}
+    return {BIAS: code.keep(i, "bias", i.bias, i.bias_signs)}
+
+
+def _to_once(back: Back) -> dict[int, int]:
+    """Whether the errors of weights and biases are wanted."""
+    return {
+        field: int(back.send(name) is not None)
+        for name, field in (("weights", TO_WEIGHTS), ("bias", TO_BIAS))
+    }
+
+
+def _to_values(back: Back) -> list[Send]:
+    return [send for send in back.sends if not send.once]
+
+
+def _of_layer(code: Code, i: Layer, place: int) -> tuple[dict[int, int], int]:
+    """What the kernels of a layer need to know at one of its places, and the scratch they need."""
+    memory, (outs, ins) = code.memory, i.weights.shape
+    own = bool(memory.own[i.weights].all())
+    weights = int(i.weights[0, 0]) if own else code.keep(i, "weights", i.weights, i.signs)
+    fields = {OUT: i.out + place * outs, OUTS: outs, TERMS: ins, WEIGHTS: weights}
+    fields |= {IN_THETA: int(own), BLAS: gemm.BLAS[code.kind.number]}
+    fields[OWN] = gemm.own(code.kind.number) if len(memory.room) else 0
+    fields[ROOM] = memory.room.ctypes.data
+    fields |= code.place(VALUES, i.values[place]) | _bias(code, i)
+    if i.bias is not None:
+        fields[BIAS] += place * outs
+    return fields, ins if fields[VALUES + 1] >= 0 else 0
+
+
+def _layer(code: Code, i: Layer) -> None:
+    for place in range(len(i.values)):
+        fields, scratch = _of_layer(code, i, place)
+        code.forward.append(code.row(code.kernel(kernels.layer), fields, scratch, SCRATCH))
+
+
+def _layer_back(code: Code, back: Back) -> None:
+    i = back.instruction
+    assert isinstance(i, Layer)
+    to_values = {send.place: [send] for send in _to_values(back)}
+    for place in reversed(range(len(i.values))):
+        fields, scratch = _of_layer(code, i, place)
+        fields |= _to_once(back)
+        reads, sends = {TO_VALUES: i.values[place]}, to_values.get(place, [])
+        code.go_back(code.kernel(kernels.layer_back), i.mask, fields, reads, sends, scratch)
+
+
+def _of_sums(code: Code, i: Sums) -> dict[int, int]:
+    fields = {OUT: i.out, OUTS: i.count, TERMS: i.values.shape[1]} | code.place(VALUES, i.values)
+    if i.weights is not None:
+        fields[WEIGHTS] = code.keep(i, "weights", i.weights, i.signs)
+    else:
+        fields[WEIGHTS] = -1 if i.signs is None else code.signs(i, i.signs)
+    return fields | _bias(code, i)
+
+
+def _sums(code: Code, i: Sums) -> None:
+    code.forward.append(code.row(code.kernel(kernels.sums), _of_sums(code, i), 0))
+
+
+def _sums_back(code: Code, back: Back) -> None:
+    i = back.instruction
+    assert isinstance(i, Sums)
+    fields, reads = _of_sums(code, i) | _to_once(back), {TO_VALUES: i.values}
+    code.go_back(code.kernel(kernels.sums_back), i.mask, fields, reads, _to_values(back))
+
+
+def _of_products(code: Code, i: Products) -> dict[int, int]:
+    fields = {OUT: i.out, OUTS: i.count, TERMS: i.first.shape[1]}
+    fields |= code.place(VALUES, i.first) | code.place(SECOND, i.second)
+    fields[WEIGHTS] = -1 if i.signs is None else code.signs(i, i.signs)
+    return fields | _bias(code, i)
+
+
+def _products(code: Code, i: Products) -> None:
+    code.forward.append(code.row(code.kernel(kernels.products), _of_products(code, i), 0))
+
+
+def _products_back(code: Code, back: Back) -> None:
+    i = back.instruction
+    assert isinstance(i, Products)
+    fields, reads = (
+        _of_products(code, i) | _to_once(back),
+        {TO_VALUES: i.first, TO_SECOND: i.second},
+    )
+    code.go_back(code.kernel(kernels.products_back), i.mask, fields, reads, _to_values(back))
+
+
+# ---- Folds -------------------------------------------------------------------------------------
+
+
+def _of_fold(code: Code, i: Fold, back: bool) -> tuple[int, dict[int, int], int]:
+    """The kernel of a fold, what it needs to know, and how many scratch rows."""
+    terms, number = i.values.shape[1], code.kind.number
+    fields = {OUT: i.out, OUTS: i.count, TERMS: terms} | code.place(VALUES, i.values)
+    if i.operation == "logaddexp":
+        loops = [kernels.loop_of(function, number) for function in (numpy.exp, numpy.log)]
+        fields[LOOPS] = code.calls([*loops[0], *loops[1]])
+        kernel = code.kernel(kernels.logsumexp_back if back else kernels.logsumexp)
+        return kernel, fields, terms + 2
+    _, chain_rows, functions = kernels.fold(number, i.operation, back=True)
+    fields[FOLD_FUNCTIONS] = code.calls(functions)
+    return kernels.fold(number, i.operation, back=back)[0], fields, terms + 1 + chain_rows
+
+
+def _fold(code: Code, i: Fold) -> None:
+    code.forward.append(code.row(*_of_fold(code, i, back=False), SCRATCH))
+
+
+def _fold_back(code: Code, back: Back) -> None:
+    i = back.instruction
+    assert isinstance(i, Fold)
+    kernel, fields, scratch = _of_fold(code, i, back=True)
+    code.go_back(kernel, i.mask, fields, {TO_VALUES: i.values}, _to_values(back), scratch)
+
+
+# ---- Operations --------------------------------------------------------------------------------
+
+
+def _of_elementwise(code: Code, i: Elementwise) -> tuple[str, dict[int, int]]:
+    """Of which list each operand is, and what a kernel needs to know."""
+    fields = {OUT: i.out, OUTS: i.count}
+    for at, operand in zip((X, Y), i.operands, strict=False):
+        fields |= code.place(at, operand.slots)
+    return "".join("o" if operand.once else "v" for operand in i.operands), fields
+
+
+def _elementwise(code: Code, i: Elementwise) -> None:
+    kinds, fields = _of_elementwise(code, i)
+    code.forward.append(code.single(i.operation, kinds, fields))
+
+
+def _elementwise_back(code: Code, back: Back) -> None:
+    i = back.instruction
+    assert isinstance(i, Elementwise)
+    kinds, fields = _of_elementwise(code, i)
+    mask = _MASKS[i.mask.kind]
+    if mask in ("o", "v"):
+        fields |= code.place(MASK, numpy.broadcast_to(i.mask.slots, i.count))
+    for send in back.sends:
+        here = fields | {ASSIGN: int(send.assigns)}
+        code.backward.append(code.single(i.operation, kinds, here, by=send.name, mask=mask))
+
+
+#: How a kernel is told where the error arrives, by the kind of a mask.
+_MASKS = ("", "v", "o", "d")
+
+
+def _of_singles(i: Singles) -> tuple[Words, Any]:
+    """A row for each operation, without its kernel; and which operands are of ``once``."""
+    (left_once, left), (right_once, right) = i.operands
+    rows = numpy.full((i.count, WIDTH), -1)
+    rows[:, OUT], rows[:, OUTS] = i.outs, 1
+    rows[:, X], rows[:, Y], rows[:, MASK] = left, right, i.mask.slots
+    rows[:, ASSIGN], rows[:, SCRATCH] = 0, 0
+    return rows, left_once + 2 * (right_once & i.has_two())
+
+
+def _with_kernels(code: Code, rows: Words, *alike: Any) -> Words:
+    """The kernel of each row: by operation, lower operands, whom it sends to, and mask."""
+    shape = len(NAMES), 4, 3, 4
+    keys = numpy.ravel_multi_index(alike, shape)
+    for key in numpy.unique(keys):
+        here = numpy.flatnonzero(keys == key)
+        operation, lower, by, mask = map(int, numpy.unravel_index(key, shape))
+        kinds = "vo"[lower & 1] + "vo"[lower >> 1]
+        address, scratch, functions = kernels.elementwise(
+            code.kind.number,
+            NAMES[operation],
+            kinds[: ARITY[operation]],
+            ("", "x", "y")[by],
+            _MASKS[mask],
+            code.kind.fused,
+        )
+        rows[here, KERNEL], rows[here, FUNCTIONS] = address, code.calls(functions)
+        code.scratch = max(code.scratch, scratch)
+    code._scratch_fields.append((rows, SCRATCH))
+    return rows
+
+
+def _singles(code: Code, i: Singles) -> None:
+    rows, lower = _of_singles(i)
+    nothing = numpy.zeros_like(lower)
+    code.forward.append(_with_kernels(code, rows, i.operations, lower, nothing, nothing))
+
+
+def _singles_back(code: Code, back: Back) -> None:
+    i, (send,) = back.instruction, back.sends
+    assert isinstance(i, Singles)
+    rows, lower = _of_singles(i)
+    sent: Words = rows[send.place]
+    sent[:, ASSIGN] = send.assigns
+    places, masks = send.place, i.mask.kind[send.place]
+    alike = i.operations[places], lower[places], 1 + send.name, masks
+    code.backward.append(_with_kernels(code, sent, *alike))
+
+
+_FORWARD: dict[type[Instruction], Callable[[Code, Any], None]] = {
+    **{Layer: _layer, Sums: _sums, Products: _products, Fold: _fold},
+    **{Elementwise: _elementwise, Singles: _singles},
+}
+_BACKWARD: dict[type[Instruction], Callable[[Code, Back], None]] = {
+    **{Layer: _layer_back, Sums: _sums_back, Products: _products_back, Fold: _fold_back},
+    **{Elementwise: _elementwise_back, Singles: _singles_back},
+}
