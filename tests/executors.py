@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from microgradlike.compiler import forms, graph, levels, slots, stretches
+from microgradlike.compiler.program import Program
 from microgradlike.executors import on_numpy
+from microgradlike.executors.executor import Executor
 from microgradlike.executors.machine import executor as machine
 from microgradlike.executors.on_numpy import NumpyExecutor
 from microgradlike.replay import as_written, branches
@@ -21,8 +25,13 @@ def without_numba(patch: pytest.MonkeyPatch) -> None:
 
 def only_numpy(patch: pytest.MonkeyPatch) -> None:
     """Programs run as they do where numba is not installed."""
+    only(patch, NumpyExecutor)
+
+
+def only(patch: pytest.MonkeyPatch, executor: Callable[[Program], Executor]) -> None:
+    """Programs run by this executor, whatever is asked for."""
     for module in (branches, as_written):
-        patch.setattr(module, "executor_of", lambda program, *_, **__: NumpyExecutor(program))
+        patch.setattr(module, "executor_of", lambda program, *_, **__: executor(program))
 
 
 def small_blocks(patch: pytest.MonkeyPatch, rows: int) -> None:

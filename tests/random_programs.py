@@ -2,8 +2,8 @@
 
     python -m tests.random_programs COUNT SEED
 
-runs so many programs, from this seed on, on both executors: machine code, and NumPy. It prints the
-seed of each program that differs, with where it does, and at the end how many agreed on each.
+runs COUNT programs, from this seed on, on all executors: machine code, NumPy and plain Python. It
+prints the seed of each program that differs, with where it does, and how many agreed on each.
 Half of them are run at special points; every fifth one has its Hessians compared, too.
 """
 
@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import numpy
 import pytest
 
 from microgradlike import Compiled, Value, compile, functions, grad
-from tests.executors import only_numpy, without_numba
+from microgradlike.executors.on_floats import FloatsExecutor
+from tests.executors import only, only_numpy, without_numba
 from tests.programs import Program, agree, error_bound, flat
 
 Array = Any
@@ -186,15 +187,17 @@ def compare(found: Found, expected: Expected) -> None:
         assert all(map(agree, ours, *theirs)), ("second parameters", ours, theirs)
 
 
-EXECUTORS = ("machine code", "NumPy")
+EXECUTORS = ("machine code", "NumPy", "plain Python")
 
 
 @contextmanager
 def on(executor: str) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() if executor == "NumPy" else nullcontext() as patch:
-        if patch is not None:
+    with pytest.MonkeyPatch.context() as patch:
+        if executor == "NumPy":
             without_numba(patch)
             only_numpy(patch)
+        if executor == "plain Python":
+            only(patch, FloatsExecutor)
         yield
 
 
@@ -206,7 +209,7 @@ def check(program: Program, rows: int, special: bool = False, bent: bool = False
     columns, target = program.examples(rows, special)
     bent = bent or not special or program.seed % 5 == 0
     expected = Expected(program, columns, target, bent)
-    for executor in EXECUTORS:
+    for executor in EXECUTORS[:2]:  # the third one takes its time
         try:
             with on(executor):
                 compare(Found(program, columns, target, bent), expected)

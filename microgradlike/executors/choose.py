@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from microgradlike.compiler.program import Program
 from microgradlike.executors.executor import Executor
+from microgradlike.executors.on_floats import FloatsExecutor
 from microgradlike.executors.on_numpy import NumpyExecutor
 
 
@@ -21,7 +22,8 @@ def executor_of(
     Args:
         program: to be run.
         places: for each input of the program, its argument and its column there.
-        on: "machine", as machine code; "numpy"; or "auto", the first where numba is installed.
+        on: "machine", as machine code; "numpy"; "floats", in plain Python; or "auto", the first
+            where numba is installed, else the second.
         number: "float64" or "float32": in which machine code computes.
         as_written: whether the graph of the program is, and is to be computed so.
 
@@ -30,6 +32,8 @@ def executor_of(
     """
     if on == "numpy":
         return NumpyExecutor(program)
+    if on == "floats":
+        return FloatsExecutor(program)
     try:
         from microgradlike.executors.machine.executor import NumbaExecutor
     except ImportError:

@@ -12,7 +12,7 @@ Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 
 
 #: The ways to run a program, by name; see ``choose.py``.
-WAYS = ("auto", "numpy", "machine")
+WAYS = ("auto", "machine", "numpy", "floats")
 
 
 class Call(NamedTuple):

@@ -79,7 +79,7 @@ def compile(
             and refuse what differs. It costs a few runs of ``f``, and what ``f`` changes or prints
             happens again; gradients, parameters and the shared random generators stay as they are.
         on: what runs it: "machine", machine code by the extra ``compile``; "numpy"; or "auto", the
-            first of these that is there.
+            first of these that is there. "floats" is plain Python: slow, and easy to read.
 
     Returns:
         The compiled function. It can also be used as a decorator: ``@compile``.
