@@ -11,8 +11,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import sync_playwright
 
+from microgradlike.compiler import verify
 from tests.browser import VIEWS, Tab
 from tests.executors import only_numpy
+
+#: What each pass of the compiler makes is checked in all tests.
+verify.CHECKING = True
 
 #: A browser is no Python package: where none is installed its tests are skipped, and say so. Where
 #: this variable is set, that is a failure.

@@ -152,12 +152,14 @@ class Forms:
         as_written: the sums and folds that stay the plain operations that they were written as.
 
     Attributes:
+        graph: what was given.
         role: for each node ``GONE``, ``PLAIN``, ``FORM`` or ``FOLD``.
         terms: of all sums.
         operands: of all folds.
     """
 
     def __init__(self, graph: Graph, as_written: Any = None) -> None:
+        self.graph = graph
         op, left, right, stage = graph.op, graph.left, graph.right, graph.stage
         count = len(op)
         if as_written is None:

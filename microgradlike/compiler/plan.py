@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
+from microgradlike.compiler import verify
 from microgradlike.compiler.instructions import (
     BY_ERROR,
     INPUTS,
@@ -99,7 +100,10 @@ def plan(program: Program, mode: int) -> Plan:
     backward = _Backward(wants_once, wants, mode)
     rows, clear = backward.of_rows(program.rows.instructions, seeded)
     once = _Backward(wants_once, wants_once, mode).of_once(program.once.instructions)
-    return Plan(program, mode, rows, once if mode == PARAMETERS else (), clear, own)
+    found = Plan(program, mode, rows, once if mode == PARAMETERS else (), clear, own)
+    if verify.CHECKING:
+        verify.plan(found, wants_once, wants)
+    return found
 
 
 # ---- What is wanted ----------------------------------------------------------------------------

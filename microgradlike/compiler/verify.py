@@ -1,0 +1,359 @@
+"""What must hold after each pass, as code: a pass that breaks a law is told so at once.
+
+The laws are checked in the whole test suite, and not in use: ``CHECKING`` is set by the tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy
+
+from microgradlike.compiler.instructions import (
+    ALWAYS,
+    BY_ERROR,
+    HERE,
+    IN_ONCE,
+    INPUTS,
+    Elementwise,
+    Fold,
+    Instruction,
+    Layer,
+    Products,
+    Singles,
+    Sums,
+    parts_of,
+)
+from microgradlike.compiler.operations import ARITY, CODES, CONDITIONS, FOLDS, NAMES, SENDS_TO
+
+if TYPE_CHECKING:
+    from microgradlike.compiler.forms import Forms
+    from microgradlike.compiler.graph import Graph
+    from microgradlike.compiler.grouping import Grouped
+    from microgradlike.compiler.levels import Levels, Parts
+    from microgradlike.compiler.plan import Plan
+    from microgradlike.compiler.program import Program
+
+#: Whether the laws are checked after each pass.
+CHECKING = False
+
+
+class BrokenLaw(AssertionError):
+    """What a pass has made does not hold what the next one relies on."""
+
+
+def law(holds: Any, sentence: str) -> None:
+    if not numpy.all(holds):
+        raise BrokenLaw(sentence)
+
+
+# ---- From a graph to levels --------------------------------------------------------------------
+
+
+def graph(g: Graph) -> None:
+    """Operands come first, and so do earlier stages; where an error arrives is a condition."""
+    count, computed = len(g.op), ARITY[g.op] > 0
+    law(len(g.left) == len(g.right) == len(g.stage) == count, "a node lacks operands or a stage")
+    law((g.op >= 0) & (g.op < len(NAMES)), "an operator has no name")
+    nodes = numpy.arange(count)
+    for operands, arity in ((g.left, 1), (g.right, 2)):
+        users = nodes[ARITY[g.op] >= arity]
+        # Conditions that join others come after all nodes.
+        joins = numpy.isin(g.op[users], [CODES[name] for name in CONDITIONS])
+        law((operands[users] < users) | joins, "an operand comes after its user")
+        law(g.stage[operands[users]] <= g.stage[users], "an operand is of a later stage")
+    plain = len(g.constants)
+    law(g.op[:plain] == CODES["constant"], "the first nodes are not the constants")
+    law(~computed[:plain] & (g.op[plain:] != CODES["constant"]).all(), "a constant has no number")
+    law((g.outputs >= 0) & (g.outputs < count), "an output is no node")
+    law(g.reach < count, "an error arrives under a condition that is no node")
+
+
+def forms(f: Forms) -> None:
+    """Sums have terms, folds operands, of what comes before them; and nothing is lost."""
+    g, role, terms = f.graph, f.role, f.terms
+    gone, plain, form, fold = range(4)
+    law(numpy.isin(role, (gone, plain, form, fold)), "a node has no role")
+    law(role[terms.of] == form, "a term is of what is no sum")
+    for operand in (terms.first, terms.second):
+        law(operand < terms.of, "a term comes after its sum")
+    law(abs(terms.sign) == 1, "the sign of a term is not 1 or -1")
+    has_terms = numpy.isin(numpy.flatnonzero(role == form), terms.of)
+    law(has_terms, "a sum has no terms")
+    law(role[f.operands.of] == fold, "an operand is of what is no fold")
+    law(FOLDS[g.op[f.operands.of]], "a fold is of an operation that has no folds")
+    length = numpy.bincount(f.operands.of, minlength=len(role))
+    law(length[role == fold] >= 3, "a fold has fewer than three operands")
+    _nothing_is_lost(g, f)
+
+
+def _nothing_is_lost(g: Graph, f: Forms) -> None:
+    """What is read is computed, or is a leaf."""
+    there = (f.role != 0) | (ARITY[g.op] == 0)
+    law(there[g.outputs], "an output is not computed")
+    law(there[f.terms.first] & there[f.terms.second], "a term is not computed")
+    law(there[f.operands.value], "an operand of a fold is not computed")
+    plain = f.role == 1
+    for operands, arity in ((g.left, 1), (g.right, 2)):
+        law(there[operands[plain & (ARITY[g.op] >= arity)]], "an operand is not computed")
+
+
+def levels(found: Levels) -> None:
+    """What is computed is deeper than what it reads in its own stage."""
+    p, level = found.parts, found.level
+    g = p.graph
+    total = len(p.bounds) - 1
+    sums = numpy.repeat(numpy.arange(total), numpy.diff(p.bounds))
+    law(numpy.diff(p.bounds)[p.role[:total] == 2] > 0, "a sum has lost its terms")
+    pairs = [(sums, p.first), (sums, p.second), p.forms.operands]
+    plain = numpy.flatnonzero(p.role[: len(g.op)] == 1)
+    for operands, arity in ((g.left, 1), (g.right, 2)):
+        users = plain[ARITY[g.op[plain]] >= arity]
+        pairs.append((users, operands[users]))
+    for users, operands in pairs:
+        same = p.stage[users] == p.stage[operands]
+        law(level[operands[same]] < level[users[same]], "what is read is not computed before")
+    for stage, nodes in found.computed.items():
+        law(p.stage[nodes] == stage, "a list computes what is of another stage")
+        law(numpy.diff(level[nodes]) >= 0, "a list is not in the order of its levels")
+    everything = numpy.concatenate(list(found.computed.values()))
+    law(len(everything) == ((p.role != 0) & (level > 0)).sum(), "something is not computed")
+
+
+# ---- Instructions ------------------------------------------------------------------------------
+
+
+def grouped(found: Grouped) -> None:
+    """Over nodes: everything is computed once, after what it reads, and by the right list."""
+    p: Parts = found.parts
+    constants = numpy.concatenate(p.of_constants())
+    once = numpy.concatenate([found.parameters, constants])
+    size = len(p.stage)
+    law(len(numpy.unique(once)) == len(once), "a parameter has two places")
+    known = _in_order(found.once, once, None, size)
+    there = _in_order(found.rows, found.inputs, known, size)
+    law((known | there)[p.graph.outputs], "an output is not computed")
+    for i in (*found.once, *found.rows):
+        reach = p.reach[i.outs]
+        masked = numpy.broadcast_to(i.mask.kind, i.count) != ALWAYS
+        law(
+            masked == (reach >= 0), f"{i} has a mask where the graph has none, or none where it has"
+        )
+        conditions = numpy.broadcast_to(i.mask.slots if masked.any() else reach, i.count)
+        law(conditions[masked] == reach[masked], f"the mask of {i} is another condition")
+
+
+def program(found: Program) -> None:
+    """Over slots: what an instruction writes is in a row, and its own."""
+    count, constants = len(found.parameters), len(found.constants)
+    law(sorted({*found.parameters}) == sorted(found.parameters), "a parameter has two slots")
+    law(len({*found.inputs}) == len(found.inputs), "an input has two slots")
+    leaves = numpy.arange(count + constants)
+    known = _in_order(found.once.instructions, leaves, None, found.once.slots)
+    there = _in_order(
+        found.rows.instructions, numpy.arange(len(found.inputs)), known, found.rows.slots
+    )
+    law(known, "a slot of once is not written")
+    law(there, "a slot of the rows is not written")
+    for i in (*found.once.instructions, *found.rows.instructions):
+        law(numpy.diff(i.outs) == 1, "what an instruction writes is not in a row")
+    for once, slot in found.outputs:
+        law((known if once else there)[slot], "an output is not computed")
+    _watches_enough(found)
+
+
+def _watches_enough(found: Program) -> None:
+    """What is added up in another order than the engine's is watched."""
+    if found.graph.as_written:
+        return
+    watched = [numpy.isin(numpy.arange(stage.slots), slots) for stage, slots in
+               zip((found.once, found.rows), found.watched, strict=True)]  # fmt: skip
+    for here, stage in zip(watched, (found.once, found.rows), strict=True):
+        for i in stage.instructions:
+            for read in i.reorders():
+                for once, slots in parts_of(read):
+                    law((watched[0] if once else here)[slots], f"{i} is not watched")
+
+
+def _in_order(instructions: Any, leaves: Any, once: Any, size: int) -> Any:
+    """Go through a list: what is there at its end, of nodes or slots.
+
+    Args:
+        instructions: of the list.
+        leaves: what is there before.
+        once: what is there of ``once``; None if this is that list.
+        size: how many nodes or slots there are.
+    """
+    there = numpy.zeros(size, bool)
+    there[leaves] = True
+    for i in instructions:
+        _shapes(i)
+        if isinstance(i, Singles):
+            _single_by_single(i, there, once)
+            continue
+        for read in i.reads():
+            for of_once, numbers in parts_of(read):
+                source = there if once is None or not of_once else once
+                law(source[numbers], f"{i} reads what is not computed yet")
+        law(~there[i.outs], f"{i} writes what is there already")
+        law(len(numpy.unique(i.outs)) == i.count, f"{i} writes twice at one place")
+        there[i.outs] = True
+    for i in instructions:
+        _mask(i, there, once)
+    return there
+
+
+def _single_by_single(i: Singles, there: Any, once: Any) -> None:
+    """Their operands may be outputs before them."""
+    (left_once, left), (right_once, right) = i.operands
+    position = numpy.full(len(there), -1)
+    position[i.outs] = numpy.arange(i.count)
+    law(~there[i.outs], f"{i} writes what is there already")
+    law(len(numpy.unique(i.outs)) == i.count, f"{i} writes twice at one place")
+    for of_once, slots in ((left_once, left), (right_once, right)):
+        lower = numpy.broadcast_to(of_once, slots.shape) & (once is not None)
+        if lower.any():
+            law(once[slots[lower]], f"{i} reads what is not computed once")
+        here, k = slots[~lower], numpy.arange(i.count)[~lower]
+        early = (position[here] >= 0) & (position[here] < k)
+        law(there[here] | early, f"{i} reads what is not computed yet")
+    there[i.outs] = True
+
+
+def _shapes(i: Instruction) -> None:
+    """The parts of an instruction fit each other."""
+    law(len(i.nodes) == i.count > 0, f"{i} has not a node for each output")
+    if isinstance(i, Layer):
+        (outs, ins), places = i.weights.shape, len(i.values)
+        law(i.values.shape == (places, ins), f"{i} has not a value for each weight")
+        law(i.count == places * outs, f"{i} has not an output for each row of weights")
+        law(i.bias is None or i.bias.shape == (places, outs), f"{i} has not a bias for each output")
+    elif isinstance(i, Sums | Products):
+        first = i.first if isinstance(i, Products) else i.values
+        other = i.second if isinstance(i, Products) else i.weights
+        law(len(first) == i.count, f"{i} has not terms for each output")
+        law(other is None or other.shape == first.shape, f"{i} has not two factors for each term")
+        law(i.bias is None or len(i.bias) == i.count, f"{i} has not a bias for each output")
+    elif isinstance(i, Fold):
+        law(len(i.values) == i.count, f"{i} has not values for each output")
+    if isinstance(i, Layer | Sums | Products) and i.signs is not None:
+        shape = i.weights.shape if isinstance(i, Layer) else _terms(i).shape
+        law(i.signs.shape == shape, f"{i} has not a sign for each term")
+    if isinstance(i, Elementwise):
+        law(len(i.operands) == ARITY[CODES[i.operation]], f"{i} lacks an operand")
+        law([len(x.slots) == i.count for x in i.operands], f"{i} lacks an operand")
+
+
+def _terms(i: Any) -> Any:
+    return i.first if isinstance(i, Products) else i.values
+
+
+def _mask(i: Instruction, there: Any, once: Any) -> None:
+    """A mask is of conditions that are computed."""
+    kinds = numpy.broadcast_to(i.mask.kind, len(i.mask.slots))
+    law(numpy.isin(i.mask.kind, (ALWAYS, HERE, IN_ONCE, BY_ERROR)), f"{i} has no such mask")
+    law(len(i.mask.slots) in (0, 1, i.count), f"{i} has not a condition for each output")
+    law(there[i.mask.slots[kinds == HERE]], f"the condition of {i} is not computed")
+    if once is not None:
+        law(once[i.mask.slots[kinds == IN_ONCE]], f"the condition of {i} is not computed once")
+
+
+# ---- The backward pass -------------------------------------------------------------------------
+
+
+def plan(found: Plan, wants_once: Any, wants: Any) -> None:
+    """An error is there before it is sent on; the first one is written, all others are added.
+
+    Args:
+        found: the plan.
+        wants_once, wants: for which slots of ``once``, and of the rows, the error is wanted.
+    """
+    rows = found.program.rows
+    _everything_is_sent(found, wants_once, wants)
+    written = numpy.zeros(max(rows.slots, 1), bool)
+    got = written.copy()  # an error from an output, or from somebody
+    written[found.clear] = True
+    got[[slot for once, slot in found.program.outputs if not once]] = True
+    sent = numpy.zeros(len(written), bool)  # by the instruction that computes it
+    position = {id(i): place for place, i in enumerate(rows.instructions)}
+    last = len(rows.instructions)
+    for back in found.backward:
+        i = back.instruction
+        law(position[id(i)] < last, f"{i} sends out of order")
+        last = position[id(i)]
+        law(written[i.outs[_sending(i, back)]], f"{i} sends an error that nobody has written")
+        if not isinstance(i, Singles):
+            sent[i.outs] = True
+        for send in back.sends:
+            _send(i, send, written, sent, got)
+    inputs = len(found.program.inputs) if found.mode == INPUTS else 0
+    law(written[:inputs], "the error of an input is never written")
+
+
+def _everything_is_sent(found: Plan, wants_once: Any, wants: Any) -> None:
+    """Whoever wants an error gets it from all that read it."""
+    backs = {id(back.instruction): back for back in found.backward}
+    for i in found.program.rows.instructions:
+        depends = numpy.broadcast_to(i.depends & found.mode, i.count) != 0
+        sides = (
+            [SENDS_TO[CODES[i.operation], k] for k in (0, 1)] if isinstance(i, Elementwise) else ()
+        )
+        for side, read in enumerate(i.reads()):
+            sends = depends
+            if isinstance(i, Singles):
+                sends = depends & SENDS_TO[i.operations, side]
+            elif not depends.any() or (sides and not sides[side]):
+                continue
+            here = numpy.broadcast_to(read.once, read.slots.shape)
+            wanted: Any = (
+                numpy.where(here, wants_once[read.slots * here], wants[read.slots * ~here]) != 0
+            )
+            if isinstance(i, Singles):
+                wanted &= sends
+            back = backs.get(id(i))
+            if isinstance(i, Singles):
+                got = numpy.zeros(i.count, bool)
+                if back:
+                    got[back.sends[0].place[back.sends[0].name == side]] = True
+                law(got == wanted, f"{i} keeps an error for itself, or sends one that nobody wants")
+            elif wanted.any():
+                slots = [s.slots.ravel() for s in back.sends if s.name == read.name] if back else []
+                everything = numpy.concatenate([*slots, numpy.empty(0, int)])
+                law(numpy.isin(read.slots[wanted], everything), f"{i} keeps an error for itself")
+
+
+def _sending(i: Instruction, back: Any) -> Any:
+    """The outputs whose errors are there from others, not from this instruction itself."""
+    if not isinstance(i, Singles):
+        return slice(None)
+    (send,) = back.sends
+    return numpy.setdiff1d(send.place, numpy.flatnonzero(numpy.isin(i.outs, send.slots)))
+
+
+def _send(i: Instruction, send: Any, written: Any, sent: Any, got: Any) -> None:
+    once = numpy.broadcast_to(send.once, send.slots.shape)
+    slots, assigns = send.slots[~once], numpy.broadcast_to(send.assigns, send.slots.shape)[~once]
+    law(~sent[slots], f"{i} sends an error to what has sent its own on already")
+    first = slots[assigns]
+    law(len(numpy.unique(first)) == len(first), f"{i} writes an error twice")
+    law(~got[first], f"{i} writes over an error that somebody has sent")
+    got[slots] = True
+    if isinstance(i, Singles):
+        seen = numpy.zeros(len(written), bool)
+        position = numpy.full(len(written), -1)
+        position[i.outs] = numpy.arange(i.count)
+        law(position[slots] < send.place[~once], f"{i} sends an error that comes too late")
+        for slot, assign in zip(slots.tolist(), assigns.tolist(), strict=True):
+            law(assign != (written[slot] or seen[slot]), f"{i} is not the first, or is, to write")
+            seen[slot] = True
+        written[slots] = True
+        return
+    law(written[slots[~assigns]], f"{i} adds to an error that nobody has written")
+    written[first] = True
+
+
+#: The law of each pass, by its name.
+LAWS: dict[str, Callable[[Any], None]] = {
+    **{"graph": graph, "forms": forms, "levels": levels, "grouped": grouped, "program": program},
+}
