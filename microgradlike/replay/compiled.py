@@ -9,40 +9,25 @@ up at each call.
 from __future__ import annotations
 
 import functools
-import inspect
-import operator
 import sys
-import threading
-from array import array
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy
 import numpy.typing
 
-from microgradlike.calculus import grad, slopes_kept, traced_tangents
+from microgradlike.calculus import grad, traced_tangents
 from microgradlike.compiler.instructions import INPUTS, PARAMETERS
-from microgradlike.compiler.tape import TracingError, play, trace
-from microgradlike.engine import Value, is_detecting, is_recording, is_traced
+from microgradlike.compiler.tape import play
+from microgradlike.engine import Value, is_recording, is_traced
 from microgradlike.functions import dot
-from microgradlike.inputs import describe, function
-from microgradlike.reach import Held
-from microgradlike.replay.arguments import CHUNK, FLOAT, Arguments, How, floats
-from microgradlike.replay.spot_check import (
-    MOST_WITH_SLOPES,
-    WITH_SLOPES,
-    Answer,
-    Question,
-    spot_check,
-)
-from microgradlike.replay.watch import Watch, within_reach
+from microgradlike.inputs import describe
+from microgradlike.replay.arguments import FLOAT, Arguments, How, floats
+from microgradlike.replay.traces import Traces, flat
 from microgradlike.typeset import counted
 
 if TYPE_CHECKING:
     from microgradlike.compiler.program import Program
-    from microgradlike.executors.executor import Ran
-    from microgradlike.replay.branches import Path
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 
@@ -50,10 +35,6 @@ Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 #: all rows, for each input. Else the passes back are soon done, and what carries it takes longer to
 #: be traced: as long as some twenty times so many.
 FORWARD = 20_000
-
-#: The rows of a call take at most so many paths: ways in which branches are taken together. So many
-#: are kept, too. After so many new ones in a call it is plain whether there will be too many.
-MOST_PATHS, SOME_PATHS = 256, 32
 
 
 def compile(
@@ -112,19 +93,8 @@ def compile(
     return Compiled(f, how=How(threads, dtype, on), check=check)
 
 
-class Compiled:
-    """A compiled function; see ``compile``.
-
-    Args:
-        f: the function.
-        sending: how many of its first outputs will ever send an error back; by default all.
-        how: it runs.
-        check: whether a path is compared with the function itself before it is used.
-
-    Attributes:
-        parameters: the Values that the function closes over, in the order in which ``theta`` has
-            their numbers. They are known once a row has been seen.
-    """
+class Compiled(Traces):
+    """A compiled function; see ``compile``."""
 
     def __init__(
         self,
@@ -133,24 +103,12 @@ class Compiled:
         how: How | None = None,
         check: bool = True,
     ) -> None:
-        function("compile(f)", f)
+        super().__init__(f, sending, how, check)
         functools.update_wrapper(self, f, updated=())
-        self.function = f
-        self._how = (how or How()).check()
-        self._sending, self._check = sending, check
-        self._repeatable = False
-        self._shapes: list[tuple[int, ...]] = []
-        self._example: Arguments | None = None
-        self._forget()
 
     def _forget(self) -> None:
-        self._paths: list[Path] = []
-        self._parameters: list[Value] = []
-        self._places: dict[Value, int] = {}
-        self._single = True
+        super()._forget()
         self._derived: dict[str, Compiled] = {}
-        self._held: list[int] = []  # how many references of ours each parameter has
-        self._calls = 0
 
     def __reduce__(self) -> Any:
         """A copy has the function and no traces: it is traced on the first rows it is given."""
@@ -212,34 +170,10 @@ class Compiled:
 
     def _total(self, columns: Sequence[Any], reduce: str) -> Total:
         arguments = self._arguments(columns)
-        if not is_recording():
-            return Total(self, self._value(arguments, reduce), None)
-        return Total(self, *self._value_and_grad(None, arguments, reduce))
+        value, gradient = self._reduced(None, arguments, reduce, is_recording())
+        return Total(self, value, gradient if is_recording() else None)
 
     # ---- Derivatives by the parameters ----
-
-    @property
-    def parameters(self) -> list[Value]:
-        self._known()
-        return list(self._parameters)
-
-    def theta(self) -> Array:
-        """The numbers of all parameters as one array, in the order of ``parameters``.
-
-        Raises:
-            ValueError: the function finds another Value by now where it found one of them, or a
-                list, dict or set of its Values has grown or shrunk.
-        """
-        self._known()
-        self._check_reach()
-        if not self._parameters:
-            return _NONE
-        if any(map(operator.le, map(sys.getrefcount, self._parameters), self._held)):
-            raise ValueError(
-                "nobody but this compiled function has one of its parameters any more, so it was "
-                "replaced by another Value; change parameters by p.data = ..., or call retrace()"
-            )
-        return numpy.frombuffer(array("d", [parameter.data for parameter in self._parameters]))
 
     def assign(self, theta: Any) -> None:
         """Give all parameters the numbers of an array such as ``theta()``.
@@ -278,19 +212,14 @@ class Compiled:
         if reduce not in ("mean", "sum"):
             raise ValueError(f'reduce is "mean" or "sum", but got {describe(reduce)}')
         arguments = self._arguments(columns)
-        return self._value_and_grad(self._checked(theta), arguments, reduce)
+        return self._reduced(self._checked(theta), arguments, reduce)
 
-    def _value(self, arguments: Arguments, reduce: str) -> float:
-        self._need_single("a mean or a sum over rows")
-        _, ran = self._run(None, arguments)
-        return ran.total / arguments.rows if reduce == "mean" else ran.total
-
-    def _value_and_grad(
-        self, theta: Array | None, arguments: Arguments, reduce: str
+    def _reduced(
+        self, theta: Array | None, arguments: Arguments, reduce: str, slopes: bool = True
     ) -> tuple[float, Array]:
         self._need_single("a mean or a sum over rows")
-        seeds = _share(arguments.rows if reduce == "mean" else 1)
-        _, ran = self._run(theta, arguments, seeds, PARAMETERS)
+        seeds = _share(arguments.rows if reduce == "mean" else 1) if slopes else None
+        _, ran = self._run(theta, arguments, seeds, PARAMETERS if slopes else 0)
         return ran.total / arguments.rows if reduce == "mean" else ran.total, ran.errors
 
     def _need_single(self, what: str) -> None:
@@ -388,20 +317,20 @@ class Compiled:
 
         def product(*given: Any) -> list[Any]:
             *inputs, vector = given
-            along = grad(lambda *inside: dot(_flat(grad(self._play)(*inside)), vector))
-            return _flat(along(*inputs))
+            along = grad(lambda *inside: dot(flat(grad(self._play)(*inside)), vector))
+            return flat(along(*inputs))
 
         return self._derivative("hvp", product)(*columns, vectors)
 
     def _gradients(self, *inputs: Any) -> list[Any]:
         """The slopes of each output by each input, which are a function to be compiled again."""
         outputs = range(self._paths[0].outputs)
-        return [slope for k in outputs for slope in _flat(grad(self._output(k))(*inputs))]
+        return [slope for k in outputs for slope in flat(grad(self._output(k))(*inputs))]
 
     def _tangents(self, *inputs: Any) -> list[Value]:
         """The same slopes, carried forward from the inputs."""
         found = self._play(*inputs)
-        return traced_tangents([found] if self._single else list(found), _flat(list(inputs)))
+        return traced_tangents([found] if self._single else list(found), flat(list(inputs)))
 
     def _output(self, place: int) -> Callable[..., Any]:
         """One output of the function."""
@@ -414,12 +343,12 @@ class Compiled:
 
         So all derivatives are those of the same function, whatever has changed since.
         """
-        flat = _flat(list(inputs))
+        given = flat(list(inputs))
         if not is_traced():
             return self.function(*inputs)
         row = [numpy.array([_numbers(part)], float) for part in inputs]
         (path, _), *_ = self._split(None, Arguments(row, self._how))
-        found = play(path.tape, flat)
+        found = play(path.tape, given)
         return found[0] if self._single else found
 
     def _derivative(self, name: str, f: Callable[..., Any]) -> Compiled:
@@ -466,40 +395,6 @@ class Compiled:
         results, ran = self._run(theta, arguments, numpy.array([[*seeds, *rest]]), PARAMETERS)
         return results, ran.errors
 
-    def check_repeatable(self) -> None:
-        """Trace each path once more: what the function does must not change from run to run.
-
-        Nor may it change with the numbers of the parameters, which are a little others this time:
-        it would if it read ``p.data``. Paths that are met later are checked as they are traced.
-
-        Raises:
-            TracingError: it does, as where it draws random numbers or counts its calls.
-        """
-        self._known()
-        self._repeatable = True
-        for path in self._paths:
-            self._check_repeats(path)
-
-    def _check_repeats(self, path: Path) -> None:
-        reached = dict.fromkeys([*self._parameters, *within_reach(self.function)])
-        dice = Held(())
-        moved = [v.data + (abs(v.data) or 1.0) * 2.0**-30 for v in reached]
-        with _holding(list(reached), moved):
-            same = self._does_the_same(path)
-        if not same or dice.changed():
-            raise TracingError(
-                "the function does something else when it runs once more: it draws random numbers, "
-                "or uses numbers that change, such as p.data of a parameter (p.detach() is its "
-                "Value without error); a compiled function repeats its first run"
-            )
-
-    def _does_the_same(self, path: Path) -> bool:
-        """Whether the function, traced again on the row of a path, does what it did then."""
-        decided = {node: holds for node, (holds, _) in path.tape.guards.items()}
-        again = trace(self.function, path.arguments.example(0), decided)
-        parameters = [list(map(id, tape.parameters)) for tape in (again, path.tape)]
-        return again.same_as(path.tape) and parameters[0] == parameters[1]
-
     def retrace(self) -> Compiled:
         """Forget all traces, and trace again: numbers that the function closes over are read anew.
 
@@ -530,271 +425,7 @@ class Compiled:
         self._known()
         return list({id(p.replay): p.replay.program for p in self._paths}.values())
 
-    @property
-    def traced(self) -> bool:
-        """Whether a row has been seen, so that ``parameters`` are known."""
-        return bool(self._paths)
-
-    def _known(self) -> None:
-        if not self.traced:
-            raise ValueError(
-                "the function was not traced yet, so its parameters are unknown; "
-                "call it on some rows first, or c.trace(X, ...)"
-            )
-
-    def _trace(self, arguments: Arguments, row: int, theta: Array | None = None) -> Path:
-        """A new path, traced on a row, with these numbers of the parameters."""
-        with _holding(self._parameters, None if theta is None else theta.tolist()):
-            path = self._traced_path(arguments, row)
-            if self._repeatable:
-                self._check_repeats(path)
-            return path
-
-    def _traced_path(self, arguments: Arguments, row: int) -> Path:
-        from microgradlike.replay.branches import (
-            Path,  # and numba, which only who compiles waits for
-        )
-
-        if len(self._paths) >= MOST_PATHS:
-            self._drop_a_path()
-        if self._paths and self._paths[-1].call != self._calls:
-            self._check_numbers()
-        tape = trace(self.function, arguments.example(row))
-        path = Path(tape, self._paths, arguments.one(row), self._sending)
-        path.call = self._calls
-        if not self._paths:
-            self._single = path.single
-        elif path.outputs != self._paths[0].outputs or path.single != self._single:
-            raise TracingError(
-                f"the function returns {self._paths[0].outputs} Values on one path and "
-                f"{path.outputs} on another; return as many on each"
-            )
-        for parameter in path.parameters():
-            if parameter not in self._places:
-                self._places[parameter] = len(self._parameters)
-                self._parameters.append(parameter)
-        path.find(self._places)
-        self._paths.append(path)
-        self._held += [_HELD] * (len(self._parameters) - len(self._held))
-        for place in path.places[path.used].tolist():
-            self._held[place] += 1  # the tape holds it
-        self._watch = Watch(self.function, self._places)
-        return path
-
-    def _drop_a_path(self) -> None:
-        """Forget the path that no row has taken for longest; its parameters stay known.
-
-        The first one is what the function is compared with when it is to be traced again.
-        """
-        old = min(self._paths[1:], key=operator.attrgetter("taken"))
-        if old.taken == self._calls:
-            self._refuse_paths()
-        self._paths.remove(old)
-        if all(path.replay.program.graph.tape is not old.tape for path in self._paths):
-            for place in old.places[old.used].tolist():
-                self._held[place] -= 1
-            old.tape.parameters = []  # its own cycles would hold them for a while
-
-    def _refuse_paths(self) -> NoReturn:
-        frames = [frame for _, frame in self._paths[-1].tape.guards.values()]
-        line = f"{frames[-1][0]}, line {frames[-1][1]}" if frames else "a comparison"
-        raise TracingError(
-            f"the branches of the function are taken in more than {MOST_PATHS} ways, the last "
-            f"at {line}, by the rows of one call; choose with where(condition, x, y), with "
-            "maximum, minimum or softmax, which need no path of their own"
-        )
-
-    def _check_reach(self) -> None:
-        """What the function finds outside of itself must be what it found when it was traced."""
-        if name := self._watch.moved():
-            failed: Exception | None = None
-            try:
-                if all(map(self._does_the_same, self._paths)):
-                    self._watch = Watch(self.function, self._places)
-                    return
-            except Exception as error:  # with what it finds now it does not even run
-                failed = error
-            raise ValueError(
-                f"{name.partition('[')[0]!r} is another Value than when the function was traced, "
-                "or holds others, more or fewer; change parameters by p.data = ..., or call "
-                "retrace()"
-            ) from failed
-
-    def _check_numbers(self) -> None:
-        """A later path must be of the same function as the first: of the same plain numbers."""
-        for path in {self._paths[0], self._paths[-1]}:
-            if not self._does_the_same(path):
-                raise TracingError(
-                    f"the function {self.function!r} does something else now than when it was "
-                    "traced first, so a path that is traced now would contradict the others: a "
-                    "plain number that it uses has changed; call retrace()"
-                )
-
     # ---- Running ----
-
-    def _run(
-        self,
-        theta: Array | None,
-        arguments: Arguments,
-        seeds: Any = None,
-        mode: int = 0,
-        jacobian: Array | None = None,
-    ) -> tuple[Array, Ran]:
-        """All rows, each on its path: the outputs; the parameters' errors, and the outputs' sum.
-
-        Without ``theta`` the parameters have the numbers that they have now. The errors of the
-        inputs go into ``jacobian``, shape (passes, rows, inputs), a pass for each row of ``seeds``.
-        """
-        results = numpy.empty((arguments.rows, self._paths[0].outputs))
-        numbers = self.theta() if theta is None else theta
-        whole: Ran | None = None
-        for path, rows in self._split(theta, arguments):
-            if len(numbers) < len(self._parameters):  # the path was met just now
-                numbers = self.theta()
-            count = arguments.rows if rows is None else len(rows)
-            found = results if rows is None else numpy.empty((count, path.outputs))
-            if self._check and not is_detecting():
-                self._check_path(path, numbers, arguments, rows, mode)
-            ran = path.run(numbers, arguments, rows, found, seeds, mode, jacobian)
-            if rows is not None:
-                results[rows] = found
-            whole = ran if whole is None else whole.and_then(ran)
-        assert whole is not None
-        if is_detecting():
-            both = (results, whole.errors if jacobian is None else jacobian)
-            if not all(numpy.isfinite(found).all() for found in both):
-                self._name_anomaly(numbers, arguments)
-        return results, whole
-
-    def _check_path(
-        self, path: Path, theta: Array, arguments: Arguments, rows: Any, mode: int
-    ) -> None:
-        """Compare a path with the function itself, if that was not done yet for such a run."""
-        left = path.to_check[mode]
-        if not left:
-            return
-        with_slopes = path.replay.program.size <= WITH_SLOPES
-        with_slopes &= len(path.tape.nodes) <= MOST_WITH_SLOPES
-        ends = (0, arguments.rows - 1) if rows is None else rows[[0, -1]].tolist()
-        # The first row is mostly the one that was traced, so the last one tells more.
-        some = ends[-left:][: arguments.rows if rows is None else len(rows)]
-        dice = Held(())
-        try:
-            with _holding(self._parameters, theta.tolist()), slopes_kept():
-                for row in some:
-                    self._check_row(path, theta, arguments, row, mode if with_slopes else 0)
-        except TracingError:
-            # A plain number may have changed since then: until retrace() it is what it was.
-            if path.call == self._calls or self._does_the_same(path):
-                raise
-        finally:
-            dice.put_back()
-        # Whatever is asked of a path, it computes the outputs.
-        for kind in (0, mode) if with_slopes else path.to_check:
-            path.to_check[kind] = min(path.to_check[kind], left - len(some))
-
-    def _check_row(
-        self, path: Path, theta: Array, arguments: Arguments, row: int, mode: int
-    ) -> None:
-        one = arguments.one(row)
-        outputs, slopes = numpy.empty((1, path.outputs)), None
-        sending = path.outputs if self._sending is None else self._sending
-        weights = numpy.zeros(path.outputs)
-        weights[:sending] = numpy.linspace(1.0, 2.0, sending)
-        if mode == INPUTS:
-            slopes = numpy.zeros((1, 1, one.inputs))
-            path.run(theta, one, None, outputs, weights[None], mode, slopes)
-            slopes = slopes[0, 0]
-        elif mode == PARAMETERS:
-            slopes = path.run(theta, one, None, outputs, weights[None], mode).errors
-        else:
-            path.run(theta, one, None, outputs)
-        asked = Question(
-            *(self.function, arguments.given(row), self._parameters),
-            *(None if slopes is None else weights, mode == INPUTS),
-        )
-        digits = 1e-3 if self._how.dtype == "float32" else 1e-9
-        spot_check(asked, Answer(outputs[0], slopes), digits)
-
-    def _name_anomaly(self, theta: Array, arguments: Arguments) -> None:
-        """Run row after row with the engine, which names the operation that is not finite."""
-        gradients = [parameter.grad for parameter in self._parameters]
-        try:
-            with _holding(self._parameters, theta.tolist()):
-                for row in range(arguments.rows):
-                    outputs = self.function(*map(_as_values, arguments.example(row)))
-                    for out in _flat(outputs):
-                        out.backward()
-        finally:
-            for parameter, gradient in zip(self._parameters, gradients, strict=True):
-                parameter.grad = gradient
-
-    def _split(self, theta: Array | None, arguments: Arguments) -> Iterator[tuple[Path, Any]]:
-        """The rows of each path; None for all."""
-
-        def now() -> Array:
-            return self.theta() if theta is None else theta
-
-        first = self._paths[0]
-        if first.guards is None:
-            yield first, None
-            return
-        new = of_new = 0  # paths, and how many rows take them
-        for start in range(0, arguments.rows, CHUNK):
-            left = numpy.arange(start, min(start + CHUNK, arguments.rows))
-            everything = len(left) == arguments.rows
-            kept = iter(tuple(self._paths))
-            while len(left):
-                path = next(kept, None)
-                if path is None:
-                    if new >= SOME_PATHS and len(left) * new > 4 * MOST_PATHS * of_new:
-                        self._refuse_paths()
-                    known = len(self._parameters)
-                    path = self._trace(arguments, int(left[0]), theta)
-                    if theta is not None and len(self._parameters) > known:
-                        raise TracingError(
-                            f"row {left[0]} takes a branch that uses "
-                            f"{counted(len(self._parameters) - known, 'parameter')} not met "
-                            "before; they are known now: take theta() anew and call again, or "
-                            "c.trace(X, ...) with all rows before training"
-                        )
-                    taken = path.takes(now(), arguments, left)
-                    taken[0] = True  # it is this row's own path, however its numbers are rounded
-                    new, of_new = new + 1, of_new + int(taken.sum())
-                else:
-                    taken = path.takes(now(), arguments, left)
-                if taken.any():
-                    path.taken = self._calls
-                if everything and taken.all() and len(left) == arguments.rows:
-                    yield path, None
-                elif taken.any():
-                    yield path, left[taken]
-                left = left[~taken]
-
-    def _arguments(self, columns: Sequence[Any]) -> Arguments:
-        arguments = Arguments(columns, self._how)
-        self._calls += 1
-        if not self._shapes:
-            shapes = arguments.shapes
-        else:
-            shapes = self._shapes
-            if len(columns) != len(shapes):
-                raise TypeError(
-                    f"the function was traced with {counted(len(shapes), 'argument')}, but got "
-                    f"{counted(len(columns), 'array')}; give an array for each"
-                )
-            if arguments.shapes != shapes:
-                raise ValueError(
-                    f"the function was traced with rows of the shapes {_listed(shapes)}, "
-                    f"but got {_listed(arguments.shapes)}; for rows of another shape, compile it "
-                    "once more"
-                )
-        if not self._paths:
-            _check_call(self.function, len(columns))
-            self._example = arguments.one()
-            self._trace(self._example, 0)
-        self._shapes = shapes
-        return arguments
 
     def _checked(self, theta: Any) -> Array:
         self._known()
@@ -851,16 +482,6 @@ class Total:
             parameter.grad += error
 
 
-def _held() -> int:
-    """How many references a Value has that only a compiled function holds."""
-    parameters = [Value(0.0)]
-    places = {parameters[0]: 0}
-    return min(map(sys.getrefcount, parameters)) * len(places)
-
-
-_HELD = _held()
-
-
 _NONE = numpy.empty(0)
 
 
@@ -876,64 +497,6 @@ def _share(rows: int) -> Array:
     return numpy.array([[1.0 / rows]])
 
 
-# ---- Numbers of parameters, for a while --------------------------------------------------------
-
-#: A function is traced with numbers of its parameters that they do not have for anybody else.
-_TRACING = threading.RLock()
-
-
-@contextmanager
-def _holding(parameters: Sequence[Value], numbers: Sequence[float] | None) -> Iterator[None]:
-    """Within this block parameters have these numbers; None for those that they have.
-
-    One thread at a time: others that trace wait, and others that read ``p.data`` see the numbers.
-    """
-    with _TRACING:
-        if numbers is None:
-            yield
-            return
-        before = list(map(_number, parameters))
-        try:
-            _write(parameters, before, numbers)
-            yield
-        finally:
-            _write(parameters, list(map(_number, parameters)), before)
-
-
-_number = operator.attrgetter("_number")  # of many parameters: .data takes three times as long
-
-
-def _write(parameters: Sequence[Value], now: Sequence[float], wanted: Sequence[float]) -> None:
-    """Give the first parameters the numbers that are wanted, unless they have them now."""
-    if array("d", now[: len(wanted)]).tobytes() != array("d", wanted).tobytes():  # -0.0 is not 0.0
-        for parameter, number in zip(parameters, wanted, strict=False):
-            parameter.data = number
-
-
-def _check_call(f: Callable[..., Any], count: int) -> None:
-    """Whether a function takes so many arguments."""
-    try:
-        takes = inspect.signature(f)
-    except ValueError:  # some functions written in C do not tell
-        return
-    try:
-        takes.bind(*[None] * count)
-    except TypeError:
-        raise TypeError(
-            f"the function takes ({', '.join(takes.parameters)}), an array for each, but got "
-            f"{counted(count, 'array')}"
-        ) from None
-
-
-def _as_values(example: Any) -> Any:
-    """A number, or nested lists of numbers, as Values."""
-    return list(map(_as_values, example)) if isinstance(example, list) else Value(example)
-
-
-def _listed(shapes: Sequence[tuple[int, ...]]) -> str:
-    return ", ".join(map(str, shapes))
-
-
 def _numbers(part: Any) -> Any:
     """The numbers of traced inputs, in their structure, in the row that is traced."""
     return list(map(_numbers, part)) if isinstance(part, list | tuple) else part.number
@@ -946,10 +509,3 @@ def _some(column: Any) -> list[Any]:
     while isinstance(column, list | tuple) and column:
         column = column[0]
     return [column]
-
-
-def _flat(values: Any) -> list[Any]:
-    """The Values of nested lists, in their order."""
-    if isinstance(values, list | tuple):
-        return [value for part in values for value in _flat(part)]
-    return [values]

@@ -1,1 +1,9 @@
-"""A program as machine code: kernels, and the list of them that one function goes over."""
+"""A plan as machine code.
+
+``addresses``  pointers, and the address of a compiled function
+``gemm``       large products of matrices
+``kernels``    a small piece of machine code for each kind of instruction and each formula
+``encode``     a plan as lists of whole numbers, each with the kernel that it calls
+``drive``      the loop that goes over the lists, block after block of rows
+``executor``   the memory that this needs, and threads
+"""
