@@ -33,7 +33,7 @@ from microgradlike.inputs import beside, describe, number, plain_array, unwrappe
 from microgradlike.leaving import depends, differentiated
 from microgradlike.rules import CustomRule
 from microgradlike.sweep import gradients, sent_to
-from microgradlike.typeset import counted
+from microgradlike.words import counted
 
 # ---- grad --------------------------------------------------------------------------------------
 

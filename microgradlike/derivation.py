@@ -25,6 +25,7 @@ from microgradlike.sweep import (
     not_computed_from,
 )
 from microgradlike.typeset import Derivative, Symbol, Tree
+from microgradlike.words import in_short
 
 # ---- The whole derivation ----------------------------------------------------------------------
 
@@ -242,12 +243,12 @@ def _sentences(
 ) -> Iterator[str]:
     """What one node receives, in words."""
     for step in steps:
-        slope, local = typeset.plain(slope_formula(step, symbols)), typeset.number(step.slope)
+        slope, local = typeset.plain(slope_formula(step, symbols)), in_short(step.slope)
         yield (
             f"{equation_in_words(step.node, symbols)} sends {name[step.parent]} its error, "
-            f"{typeset.number(step.upstream)}, times its slope there, "
+            f"{in_short(step.upstream)}, times its slope there, "
             f"{slope if slope == local else f'{slope} = {local}'}: "
-            f"{typeset.number(step.contribution)} ({step.rule})."
+            f"{in_short(step.contribution)} ({step.rule})."
         )
         if found := break_at(step):
             yield f"Just here {name[step.node]} has {found}: {local} is a convention."
@@ -255,7 +256,7 @@ def _sentences(
         terms = " + ".join(typeset.term(step.contribution) for step in steps)
         yield (
             f"{name[steps[0].parent]} was used {len(steps)} times, so these add up: "
-            f"{terms} = {typeset.number(steps[-1].after)}."
+            f"{terms} = {in_short(steps[-1].after)}."
         )
 
 
@@ -277,7 +278,7 @@ def break_at(step: Step) -> str:
     if _differ(low, high, 4 * sys.float_info.epsilon):
         return JUMP
     if _differ(below, above, 1e-9):
-        words = f"{typeset.number(below)} below and {typeset.number(above)} above"
+        words = f"{in_short(below)} below and {in_short(above)} above"
         return f"a kink (the slope is {words})"
     return ""
 
@@ -328,12 +329,12 @@ def _conclusion(
     root: Value, leaf: Value, steps: list[Step], gradient: float, name: Mapping[Value, str]
 ) -> str:
     """What the derivative says, in a sentence."""
-    result, by, size = name[root], name[leaf], typeset.number(abs(gradient))
-    slope, way = typeset.number(gradient), "rises" if gradient > 0 else "falls"
+    result, by, size = name[root], name[leaf], in_short(abs(gradient))
+    slope, way = in_short(gradient), "rises" if gradient > 0 else "falls"
     if math.isnan(gradient):
         return "So the derivative is NaN: not a number."
     if not math.isfinite(root.data):
-        itself = f"{result} itself is {typeset.number(root.data)}"
+        itself = f"{result} itself is {in_short(root.data)}"
         return f"So the slope is {slope}, but {itself}: the slope says nothing about it."
     if math.isinf(gradient):
         return f"So the derivative is {slope}: {result} {way} without measure."

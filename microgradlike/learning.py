@@ -29,7 +29,7 @@ from microgradlike.nn import Module
 from microgradlike.reach import Held, Own, is_ours, reads_no_value
 from microgradlike.recording import FILENAME
 from microgradlike.replay.compiled import Compiled
-from microgradlike.typeset import counted
+from microgradlike.words import counted
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 Loss: TypeAlias = Callable[[Any, Any], Any]

@@ -17,7 +17,7 @@ from microgradlike import files
 from microgradlike.engine import Value
 from microgradlike.functions import FUNCTIONS
 from microgradlike.inputs import describe, number
-from microgradlike.typeset import counted
+from microgradlike.words import counted
 
 _FORMAT = "microgradlike parameters 1"
 _RELU_LIKE = ("relu", "leaky_relu", "elu", "gelu", "silu")

@@ -19,8 +19,7 @@ from microgradlike import ops
 from microgradlike.engine import Value, topological_order
 from microgradlike.inputs import describe, number
 from microgradlike.rules import CustomRule, Rule
-from microgradlike.typeset import counted, literal
-from microgradlike.typeset import number as in_short
+from microgradlike.words import counted, in_short, literal
 
 # ---- Steps -------------------------------------------------------------------------------------
 

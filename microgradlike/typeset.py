@@ -9,11 +9,11 @@ from __future__ import annotations
 import ast
 import html
 import math
-import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeGuard
 
 from microgradlike import ops
+from microgradlike.words import in_short
 
 Tree = ast.expr
 
@@ -32,58 +32,13 @@ INFIX: Mapping[str, type[ast.operator]] = {
 # ---- Making trees ------------------------------------------------------------------------------
 
 
-def number(value: float) -> str:
-    """The number with four significant digits.
-
-    >>> number(-0.123456), number(2.0), number(-0.0), number(1.5e-7), number(float("nan"))
-    ('-0.1235', '2', '0', '1.5e-7', 'NaN')
-    """
-    if math.isnan(value):
-        return "NaN"
-    mantissa, _, exponent = f"{value + 0.0:.4g}".partition("e")
-    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
-
-
 def term(value: float) -> str:
     """The number inside a sum or a product: a negative one in parentheses.
 
     >>> term(2.5), term(-3.0)
     ('2.5', '(-3)')
     """
-    return f"({number(value)})" if value < 0 else number(value)
-
-
-def counted(count: int, noun: str) -> str:
-    """A number of things.
-
-    >>> counted(1, "node"), counted(1200, "node")
-    ('1 node', '1,200 nodes')
-    """
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def literal(text: str) -> str:
-    r"""The text with characters that cannot be seen, or may not stand in a file, written out.
-
-    Those that belong to the spelling of a word, or of an emoji, stay.
-
-    >>> literal("two\nlines"), literal("a\u200cb")
-    ('two\\nlines', 'a\\u200cb')
-    """
-    before = ["", *text]
-    return "".join(
-        c if _is_visible(c, last) else ascii(c)[1:-1] for c, last in zip(text, before, strict=False)
-    )
-
-
-def _is_visible(character: str, before: str) -> bool:
-    if character in "\ufffe\uffff":
-        return False
-    # In Persian and in the scripts of India these two tell words apart; the tags make flags.
-    joins = character == "\u200d" or (character == "\u200c" and before > "\u024f")
-    tags = "\U000e0020" <= character <= "\U000e007f" and before > "\uffff"
-    unseen = unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
-    return joins or tags or not unseen
+    return f"({in_short(value)})" if value < 0 else in_short(value)
 
 
 def operation(operator: str, operands: list[Tree]) -> Tree:
@@ -373,7 +328,7 @@ class Plain:
             case ast.Name(id=name):
                 return Written(self.name(name))
             case ast.Constant():
-                text = repr(tree.value) if self.exact else number(_number(tree))
+                text = repr(tree.value) if self.exact else in_short(_number(tree))
                 return self.number(text.removesuffix(".0"))
             case ast.UnaryOp(operand=operand):
                 return Written(f"{self.minus}{self.within(operand, PRODUCT)}", SUM)

@@ -21,7 +21,7 @@ import pytest
 from microgradlike import Value
 from microgradlike.flow import backward_steps
 from microgradlike.nn import MLP, Layer, Neuron
-from microgradlike.typeset import literal
+from microgradlike.words import literal
 from viz import draw, draw_dot, style
 from viz.fold import folded
 from viz.scene import Graph, Scene, whole

@@ -32,7 +32,7 @@ from microgradlike.compiler.program import Program, Stage
 from microgradlike.engine import Value
 from microgradlike.inputs import describe
 from microgradlike.replay.compiled import Compiled
-from microgradlike.typeset import counted, literal
+from microgradlike.words import counted, literal
 from viz import labels, style
 from viz.dot import SHAPES
 from viz.picture import Picture

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from microgradlike.engine import Value
-from microgradlike.typeset import counted, literal
+from microgradlike.words import counted, literal
 from viz import style
 from viz.scene import Arrow, Box, Graph, Move, Scene
 

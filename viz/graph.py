@@ -19,7 +19,7 @@ from microgradlike.engine import Value
 from microgradlike.files import write
 from microgradlike.flow import paths
 from microgradlike.inputs import describe
-from microgradlike.typeset import literal
+from microgradlike.words import literal
 from viz import style
 from viz.dot import SIGNS, digraph, legend
 from viz.film import at

@@ -24,7 +24,7 @@ from microgradlike import losses
 from microgradlike.engine import no_grad
 from microgradlike.flow import layer_errors, layer_runs, layers_of
 from microgradlike.inputs import describe
-from microgradlike.typeset import literal
+from microgradlike.words import literal
 from viz import labels, style
 from viz.picture import Picture
 from viz.render import SVG, Engine, sides

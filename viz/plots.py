@@ -18,7 +18,7 @@ from microgradlike.engine import Value, no_grad
 from microgradlike.files import ending_in, write
 from microgradlike.inputs import describe
 from microgradlike.training import History
-from microgradlike.typeset import counted
+from microgradlike.words import counted
 from viz import style
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple, cast
 from microgradlike.engine import Value, recording
 from microgradlike.flow import Step, anew, backward_steps, by_value, named, nodes
 from microgradlike.inputs import describe
-from microgradlike.typeset import counted, literal
+from microgradlike.words import counted, literal
 from viz import style
 
 #: A module names its parameters by their path: "layers.0.neurons.3.w.1", "layers.0.neurons.3.b".

@@ -19,7 +19,7 @@ from typing import Any
 from microgradlike.engine import Value
 from microgradlike.files import ending_in, write
 from microgradlike.inputs import within
-from microgradlike.typeset import literal
+from microgradlike.words import literal
 from viz import style
 from viz.dot import Look, legend
 from viz.fold import folded

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 from microgradlike import flow, typeset
 from microgradlike.engine import Value
 from microgradlike.flow import Step
-from microgradlike.typeset import Derivative, Symbol, counted, literal
+from microgradlike.typeset import Derivative, Symbol
+from microgradlike.words import counted, literal
 from viz import style
 from viz.scene import FLAGS, Graph, Move, Remark, Scene
 

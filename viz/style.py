@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from microgradlike import typeset
+from microgradlike.words import in_short
 
 #: The layout measures with Arial; the reader's machine may use any font with the same widths.
 FONT = "Arial"
@@ -164,7 +164,7 @@ def number(value: float) -> str:
     >>> number(-0.123456), number(1.5e-7)
     ('−0.1235', '1.5e−7')
     """
-    return typeset.number(value).replace("-", "−")
+    return in_short(value).replace("-", "−")
 
 
 def signed(value: float) -> str:

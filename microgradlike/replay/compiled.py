@@ -24,7 +24,7 @@ from microgradlike.functions import dot
 from microgradlike.inputs import describe
 from microgradlike.replay.arguments import FLOAT, Arguments, How, floats
 from microgradlike.replay.traces import Traces, flat
-from microgradlike.typeset import counted
+from microgradlike.words import counted
 
 if TYPE_CHECKING:
     from microgradlike.compiler.program import Program

@@ -29,7 +29,7 @@ from microgradlike.replay.spot_check import (
     spot_check,
 )
 from microgradlike.replay.watch import Watch, within_reach
-from microgradlike.typeset import counted
+from microgradlike.words import counted
 
 if TYPE_CHECKING:
     from microgradlike.executors.executor import Ran
