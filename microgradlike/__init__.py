@@ -7,11 +7,12 @@
 from typing import TYPE_CHECKING
 
 from microgradlike import functions, losses, nn, optim
-from microgradlike.calculus import assert_derivation, check_gradients, grad
+from microgradlike.checks import assert_derivation, check_gradients
 from microgradlike.compiled import Compiled
 from microgradlike.compiled import compile as compile
 from microgradlike.compiler.tape import TracingError
 from microgradlike.engine import Value, custom, detect_anomaly, no_grad
+from microgradlike.functional import grad
 from microgradlike.training import History, evaluate, fit
 
 if TYPE_CHECKING:

@@ -786,7 +786,7 @@ _lock = threading.Lock()
 
 
 class Recorder(Protocol):
-    """What hears of all that is done with Values while a function is traced (see ``tape.py``)."""
+    """What hears of all that is done with Values while a function is traced (see ``Tape``)."""
 
     def made(self, value: Value) -> None: ...
     def apply(self, rule: Rule, x: Any, y: Any, data: float) -> Value: ...
@@ -795,6 +795,23 @@ class Recorder(Protocol):
     def detach(self, value: Value) -> Value: ...
     def custom(self, value: Any, parents: Any, slopes: Any, name: str) -> Value: ...
     def refuse(self, value: Value, what: str, instead: str = "") -> NoReturn: ...
+    def written_as(self, short: Any, written: Any) -> None: ...
+    def gradients(self, out: Any, inputs: Sequence[Value]) -> list[Value]: ...
+    def number_if_constant(self, value: Value) -> Value | float: ...
+
+
+class Choice:
+    """A truth value that differs from row to row, in a function that is traced."""
+
+    __slots__ = ()
+
+    def choose(self, x: Any, y: Any) -> Value:
+        """``x`` in rows where it holds, else ``y``; the other one gets no error."""
+        raise NotImplementedError
+
+    def value(self) -> Value:
+        """1.0 where it holds, 0.0 elsewhere: a truth value is a number, too."""
+        return self.choose(1.0, 0.0)
 
 
 class _Mode(threading.local):
@@ -861,6 +878,12 @@ def is_recording() -> bool:
 def is_traced() -> bool:
     """Whether a function of this thread is being traced."""
     return _mode.tape is not None
+
+
+def recorder_of(value: Any) -> Recorder | None:
+    """Who writes down what is done with a traced Value; None of anything else."""
+    found: Recorder | None = value.tape if hasattr(type(value), "tape") else None
+    return found
 
 
 @contextmanager

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy
 
 from microgradlike import ops
-from microgradlike.compiler.tape import Condition, Traced
-from microgradlike.engine import Value, is_traced
+from microgradlike.engine import Choice, Value, is_traced, recorder_of
 from microgradlike.inputs import beside, describe, given_to, plain_array, unwrapped
 from microgradlike.ops import ALIASES, OPERATORS, Operator
 
@@ -39,8 +38,8 @@ def operand(value: Any, name: str) -> Any:
         value = unwrapped(value, given_to(name))
     if isinstance(value, Value):
         return value
-    if isinstance(value, Condition):  # a truth value that differs from row to row
-        return value.tape.select(value, 1.0, 0.0)
+    if isinstance(value, Choice):
+        return value.value()
     return beside(value, name)
 
 
@@ -120,8 +119,8 @@ def where(condition: object, x: Any, y: Any) -> Any:
         operand(y, "where"),
         unwrapped(condition, given_to("where")),
     )
-    if isinstance(condition, Condition):
-        return condition.tape.select(condition, x, y)
+    if isinstance(condition, Choice):
+        return condition.choose(x, y)
     taken = x if condition else y
     return _where(taken) if isinstance(taken, Value) else taken
 
@@ -345,8 +344,8 @@ def logsumexp(values: Iterable[Any]) -> Any:
     if not is_traced():
         return _from_largest(values, largest) if is_finite else _tree(logaddexp, values)
     tree = _tree(logaddexp, values)  # compile finds it, and has the shares
-    if isinstance(tree, Traced):
-        tree.tape.written_as(tree, where(is_finite, _from_largest(values, largest), tree))
+    if tape := recorder_of(tree):
+        tape.written_as(tree, where(is_finite, _from_largest(values, largest), tree))
     return tree
 
 

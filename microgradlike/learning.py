@@ -21,9 +21,9 @@ import numpy
 import numpy.typing
 
 from microgradlike import losses, optim
-from microgradlike.calculus import slopes_kept
 from microgradlike.compiler.tape import Traced, TracingError, trace
 from microgradlike.engine import Value, is_traced, no_grad, topological_order
+from microgradlike.functional import slopes_kept
 from microgradlike.inputs import describe, told
 from microgradlike.nn import Module
 from microgradlike.reach import Held, Own, is_ours, reads_no_value

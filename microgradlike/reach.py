@@ -21,8 +21,7 @@ from typing import Any
 
 import numpy
 
-from microgradlike.compiler.tape import Condition
-from microgradlike.engine import Value
+from microgradlike.engine import Choice, Value
 from microgradlike.nn import Module
 
 _HERE = os.path.dirname(__file__) + os.sep
@@ -482,4 +481,4 @@ def _is_result(thing: Any) -> bool:
         return any(map(_is_result, thing.values()))
     if isinstance(thing, numpy.ndarray):
         return thing.dtype == object and any(map(_is_result, thing.flat))
-    return isinstance(thing, Condition) or (isinstance(thing, Value) and thing.is_result)
+    return isinstance(thing, Choice) or (isinstance(thing, Value) and thing.is_result)

@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 import numpy
 
 from microgradlike import ops
+from microgradlike.compiler import derivatives
 from microgradlike.compiler.operations import (
     ARITIES,
     CODES,
@@ -34,6 +35,7 @@ from microgradlike.compiler.operations import (
     row_of,
 )
 from microgradlike.engine import (
+    Choice,
     Value,
     equal,
     frame_of_user_code,
@@ -114,6 +116,10 @@ class Tape:
         out = new(Traced)
         out.tape, out.node, out.number = self, node, data
         return out
+
+    def condition(self, node: int, holds: bool) -> Condition:
+        """The truth value that stands for a node."""
+        return Condition(self, node, holds)
 
     def constant(self, value: float) -> int:
         """The operand for a plain number."""
@@ -226,6 +232,14 @@ class Tape:
                     path.append(operand)
         return True
 
+    def number_if_constant(self, value: Value) -> Value | float:
+        """The number of a constant; anything else as it is."""
+        return self.operand(value)[1] if self.is_constant(value) else value
+
+    def gradients(self, out: Traced, inputs: Sequence[Value]) -> list[Value]:
+        """The derivatives of a traced Value by others, written on this tape."""
+        return derivatives.traced_gradients(out, inputs)
+
     def detach(self, value: Value) -> Value:
         """The same number, through which no error flows."""
         node, data = self.operand(value)
@@ -297,10 +311,6 @@ class Tape:
             holds = self.follow.get(condition.node, condition.number)
             self.guards[condition.node] = holds, _frame_of_user_code()
         return self.guards[condition.node][0]
-
-    def select(self, condition: Condition, x: Any, y: Any) -> Value:
-        """``x`` in rows where the condition holds, else ``y``; the other branch gets no error."""
-        return condition.kept(x) + condition.opposite().kept(y)
 
     # ---- The end ----
 
@@ -421,7 +431,7 @@ _HERE = __file__.rpartition("compiler")[0]
 # ---- Conditions --------------------------------------------------------------------------------
 
 
-class Condition:
+class Condition(Choice):
     """Whether a comparison of traced Values holds: for ``where`` in each row, for ``if`` in one."""
 
     __slots__ = ("node", "number", "tape")
@@ -452,9 +462,8 @@ class Condition:
         node = self.tape.append(by, self.node, node)
         return self.tape.traced(node, data if self.number else -0.0)
 
-    def value(self) -> Value:
-        """1.0 where the condition holds, 0.0 elsewhere: a truth value is a number, too."""
-        return self.tape.select(self, 1.0, 0.0)
+    def choose(self, x: Any, y: Any) -> Value:
+        return self.kept(x) + self.opposite().kept(y)
 
     def _with(self, name: str, other: Any, both: Callable[[Any, Any], Any]) -> Any:
         if isinstance(other, Condition):

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy
 import numpy.typing
 
-from microgradlike.calculus import grad, traced_tangents
+from microgradlike.compiler.derivatives import traced_tangents
 from microgradlike.compiler.instructions import INPUTS, PARAMETERS
 from microgradlike.compiler.tape import play
 from microgradlike.engine import Value, is_recording, is_traced
+from microgradlike.functional import grad
 from microgradlike.functions import dot
 from microgradlike.inputs import describe
 from microgradlike.replay.arguments import FLOAT, Arguments, How, floats

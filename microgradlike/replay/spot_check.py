@@ -19,9 +19,9 @@ import numpy
 import numpy.typing
 
 from microgradlike import functions
-from microgradlike.calculus import gradient_graphs
 from microgradlike.compiler.tape import TracingError
 from microgradlike.engine import Value, is_traced, recording, topological_order, traced_on
+from microgradlike.functional import gradient_graphs
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 import numpy
 import numpy.typing
 
-from microgradlike.calculus import slopes_kept
+from microgradlike.functional import slopes_kept
 from microgradlike.compiler.instructions import INPUTS, PARAMETERS
 from microgradlike.compiler.tape import TracingError, trace
 from microgradlike.engine import Value, is_detecting

@@ -19,16 +19,17 @@ import viz
 from microgradlike import (
     TracingError,
     Value,
-    calculus,
     compile,
     custom,
     engine,
+    functional,
     grad,
     maximum,
     sqrt,
     tanh,
     where,
 )
+from microgradlike.compiler.derivatives import _Recorded
 from microgradlike.compiler.graph import Graph
 from microgradlike.compiler.instructions import Instruction, Singles
 from microgradlike.compiler.loops import loop
@@ -602,7 +603,7 @@ def test_B24_many_gradients_take_time_of_their_own_graphs(monkeypatch: pytest.Mo
         return f
 
     seen = []
-    order, sends = engine.topological_order, calculus._Recorded.sends_to
+    order, sends = engine.topological_order, _Recorded.sends_to
 
     def counted(*given: Any) -> Any:
         found = order(*given)
@@ -613,8 +614,8 @@ def test_B24_many_gradients_take_time_of_their_own_graphs(monkeypatch: pytest.Mo
         seen.append(1)
         return sends(recorded, node)
 
-    monkeypatch.setattr(calculus, "topological_order", counted)
-    monkeypatch.setattr(calculus._Recorded, "sends_to", told)
+    monkeypatch.setattr(functional, "topological_order", counted)
+    monkeypatch.setattr(_Recorded, "sends_to", told)
     work = []
     for steps in (10, 40):
         for run in (lambda f: f(Value(1.5)), lambda f: compile(f)([1.5])):

@@ -1,4 +1,4 @@
-"""What the checks of calculus.py are made of: central differences, a report, formulas as text."""
+"""What the checks are made of: central differences, a report, formulas as text."""
 
 from __future__ import annotations
 

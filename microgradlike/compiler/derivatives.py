@@ -1,0 +1,215 @@
+"""Gradients on a tape, as a compiled function may ask for: they are written on the same tape."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from microgradlike import functions, ops
+from microgradlike.compiler.operations import NAMES, on_numbers, row_of
+from microgradlike.engine import Choice, Value, equal, recorder_of
+
+if TYPE_CHECKING:
+    from microgradlike.compiler.tape import Condition, Tape, Traced
+
+# ---- What a tape has so far --------------------------------------------------------------------
+
+#: What passes the error only under its left operand, a condition.
+_KEEPS = ("keep", "reach")
+
+
+class _Recorded:
+    """Who passes errors to whom, and the slopes, written on the same tape."""
+
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+        self.code, self.left, self.right = tape.code, tape.left, tape.right
+        self.numbers = _numbers(tape)
+
+    def sends_to(self, node: int) -> tuple[tuple[int, int], ...]:
+        """The places and nodes of the operands that the error can pass to."""
+        name = NAMES[self.code[node]]
+        row = row_of(name)[0]
+        if name in _KEEPS:
+            found: tuple[tuple[int, int], ...] = ((1, self.right[node]),)
+        elif row is None:
+            return ()
+        else:
+            found = ((0, self.left[node]), (1, self.right[node]))[: len(row.slopes)]
+            found = tuple(pair for pair in found if row.slopes[pair[0]] != "0")
+        return tuple((place, operand) for place, operand in found if operand >= 0)
+
+    def passes(self, node: int, place: int) -> Any:
+        """Where a node lets the error pass to an operand: a condition; or always, or never."""
+        name = NAMES[self.code[node]]
+        if name in _KEEPS:
+            condition = self.left[node]
+            return self.tape.condition(condition, bool(self.numbers[condition]))
+        row, tie = row_of(name)
+        assert row is not None
+        passes = ops.passes(row.slopes[place], tie)
+        return passes == "True" or self._evaluated(passes, node)
+
+    def sent(self, node: int, place: int, error: Any) -> Any:
+        """What a node sends an operand of this error: a Value, or a number."""
+        name = NAMES[self.code[node]]
+        if name in _KEEPS:
+            return self.passes(node, place).kept(error, by=name)
+        row, tie = row_of(name)
+        assert row is not None
+        slope = row.slopes[place]
+        if recorder_of(error) or error != 1:  # a plain 1 changes nothing
+            slope = ops.sent(slope, tie)
+        return self._evaluated(slope, node, error)
+
+    def _evaluated(self, formula: str, node: int, error: Any = None) -> Any:
+        row, tie = row_of(NAMES[self.code[node]])
+        assert row is not None
+        x = self._operand(self.left[node])
+        y = self._operand(self.right[node]) if len(row.slopes) == 2 else 0.0
+        return _on_traced(formula)(x, y, self._operand(node), tie, error)
+
+    def _operand(self, node: int) -> Any:
+        if node < 0:
+            return self.tape.constants[~node]
+        return self.tape.traced(node, self.numbers[node])
+
+
+# ---- Backward, and forward ---------------------------------------------------------------------
+
+
+def traced_gradients(out: Traced, inputs: Sequence[Any]) -> list[Value]:
+    """The derivatives of a traced Value by traced inputs, written on the same tape.
+
+    What the error reaches only under a condition, within a branch of ``where`` or behind a slope
+    that lets it pass only there, is kept only there.
+    """
+    recorded = _Recorded(out.tape)
+    # On the inputs, on a way that the error can take. What was before them was perhaps long.
+    depends = {v.node for v in inputs}
+    first = min(depends, default=0)
+    for node in range(first, out.node + 1):
+        if any(operand in depends for _, operand in recorded.sends_to(node)):
+            depends.add(node)
+    upstream: dict[int, Any] = {out.node: 1.0}
+    reach: dict[int, Condition | None] = {out.node: None}
+    for node in range(out.node, first - 1, -1):
+        if node not in upstream or node not in depends:
+            continue
+        error, here = upstream[node], reach[node]
+        for place, parent in recorded.sends_to(node):
+            if parent not in depends:
+                continue
+            opens = recorded.passes(node, place)
+            if opens is False:
+                continue
+            sent = recorded.sent(node, place, error)
+            if here is not None:  # elsewhere it is 0, but for infinite slopes
+                sent = here.kept(sent, by="reach")
+            there = here if opens is True else opens if here is None else here & opens
+            if parent in upstream:
+                upstream[parent] = upstream[parent] + sent
+                reach[parent] = _either(reach[parent], there)
+            else:
+                upstream[parent], reach[parent] = sent, there
+    return _as_values(upstream.get(v.node, 0.0) for v in inputs)
+
+
+def traced_tangents(outs: Sequence[Any], inputs: Sequence[Traced]) -> list[Value]:
+    """The same of many outputs by few inputs: carried forward from these, in one pass.
+
+    Returns:
+        The derivatives of the first output by all inputs, then those of the second one, ...
+    """
+    last = max((out.node for out in outs if recorder_of(out)), default=-1)
+    recorded = _Recorded(inputs[0].tape)
+    tangents: dict[int, dict[int, Any]] = {v.node: {k: 1.0} for k, v in enumerate(inputs)}
+    for node in range(last + 1):
+        found = tangents.get(node, {})
+        for place, operand in recorded.sends_to(node):
+            if operand not in tangents:
+                continue
+            for k, tangent in tangents[operand].items():
+                moved = recorded.sent(node, place, tangent)
+                found[k] = found[k] + moved if k in found else moved
+        if found:
+            tangents[node] = found
+    of_outs = [tangents.get(out.node, {}) if recorder_of(out) else {} for out in outs]
+    return _as_values(found.get(k, 0.0) for found in of_outs for k in range(len(inputs)))
+
+
+def _as_values(found: Iterable[Any]) -> list[Value]:
+    return [v if isinstance(v, Value) else Value(v) for v in found]
+
+
+def _either(a: Condition | None, b: Condition | None) -> Condition | None:
+    if a is None or b is None or a.is_opposite(b):
+        return None
+    return a if a.node == b.node else a | b
+
+
+def _numbers(tape: Tape) -> list[float]:
+    """The number of each node so far in the row that is traced."""
+    numbers = tape.found
+    for node in range(len(numbers), len(tape.code)):
+        name, left, right = NAMES[tape.code[node]], tape.left[node], tape.right[node]
+        if name == "input":
+            numbers.append(tape.numbers[left])
+        elif name == "parameter":
+            numbers.append(tape.parameters[left]._number)
+        else:
+            x, y = (numbers[v] if v >= 0 else tape.constants[~v] for v in (left, right))
+            numbers.append(on_numbers(name, x, y))
+    return numbers
+
+
+# ---- A slope of the operator table, on a tape --------------------------------------------------
+
+
+@functools.cache
+def _on_traced(slope: str) -> Callable[..., Any]:
+    names = {
+        **vars(ops),
+        **functions.FUNCTIONS,
+        "where": _where,
+        "equal": equal,
+        "logical_and": _and,
+        "logical_or": _or,
+        "power": _power,
+    }
+    return ops.formula(slope, names, element_by_element=True)
+
+
+# What is known when the function is traced is decided then: that is no branch of a row.
+
+
+def _varies(condition: Any) -> bool:
+    return isinstance(condition, Choice)
+
+
+def _where(condition: Any, x: Any, y: Any) -> Any:
+    if not _varies(condition):
+        return x if condition else y
+    if isinstance(x, bool):  # what is chosen is a truth value
+        return condition | y if x else condition.opposite() & y
+    return functions.where(condition, x, y)
+
+
+def _and(a: Any, b: Any) -> Any:
+    if _varies(a) and _varies(b):
+        return a & b
+    return b and a if _varies(a) else a and b
+
+
+def _or(a: Any, b: Any) -> Any:
+    if _varies(a) and _varies(b):
+        return a | b
+    return b or a if _varies(a) else a or b
+
+
+def _power(x: Any, y: Any) -> Any:
+    """x to the power of y; of a constant exponent, one less may be 1 or 0."""
+    if isinstance(y, float) and y in (0.0, 1.0):
+        return x if y else 1.0
+    return functions.FUNCTIONS["power"](x, y)
