@@ -11,6 +11,7 @@ from typing import Any
 
 from microgradlike.functions import FUNCTIONS
 from microgradlike.inputs import number
+from microgradlike.ops import INFIX
 
 # ---- Central differences -----------------------------------------------------------------------
 
@@ -235,13 +236,7 @@ class Report:
 # ---- Text: parsed by ast, with the names of the operator table, and never evaluated by Python ---
 
 _OPERATORS: dict[type, Callable[..., Any]] = {
-    ast.Add: FUNCTIONS["add"],
-    ast.Sub: FUNCTIONS["sub"],
-    ast.Mult: FUNCTIONS["mul"],
-    ast.Div: FUNCTIONS["truediv"],
-    ast.Pow: FUNCTIONS["pow"],
-    ast.Mod: FUNCTIONS["mod"],
-    ast.FloorDiv: FUNCTIONS["floordiv"],
+    **{sign: FUNCTIONS[name] for name, sign in INFIX.items()},
     ast.USub: FUNCTIONS["neg"],
     ast.UAdd: operator.pos,
     ast.Not: operator.not_,

@@ -66,9 +66,8 @@ def signatures() -> str:
     for row in OPERATORS.values():
         own = [] if row.name in FRIENDLIER else [row.name]
         other = ", other: Value | float" if len(row.slopes) == 2 else ""
-        reflected = hasattr(float, f"__r{row.name}__")
-        names = [f"__{name}__" for name in own if hasattr(float, f"__{name}__")]
-        names += [f"__r{row.name}__"] if reflected else [*own, *_aliases(row)]
+        names = [row.method] if own and row.method else []
+        names += [row.reflected_method] if row.reflected_method else [*own, *_aliases(row)]
         methods += [f"    def {name}(self{other}) -> Value: ...\n" for name in names]
         for name in (*own, *_aliases(row)):
             arguments = ("x",) if len(row.slopes) == 1 else ("x", "y")

@@ -1017,14 +1017,14 @@ def give_operators(kind: type[Value], made: dict[str, Callable[..., Any]]) -> No
         if len(row.slopes) == 2
     }
     methods: dict[str, Callable[..., Any]] = {}
-    for name, method in kind.recorded.items():
-        if hasattr(float, f"__{name}__"):  # an operator of Python itself
-            methods[f"__{name}__"] = method
-        if hasattr(float, f"__r{name}__"):
-            methods[f"__r{name}__"] = kind.reflected[name]
+    for name, row in OPERATORS.items():
+        if row.method:
+            methods[row.method] = kind.recorded[name]
+        if row.reflected_method:
+            methods[row.reflected_method] = kind.reflected[name]
         else:
             aliases = (alias for alias, of in ALIASES.items() if of == name)
-            methods |= dict.fromkeys((name, *aliases), method)
+            methods |= dict.fromkeys((name, *aliases), kind.recorded[name])
     for name, method in methods.items():
         if kind is Value or _is_made(getattr(kind, name, None)):
             setattr(kind, name, method)

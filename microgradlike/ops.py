@@ -157,14 +157,18 @@ def round_to(x: float, y: float) -> float:
 # half between two Values, nothing against a constant, so that relu(x) and maximum(x, 0) agree.
 # A slope that is written as the literal 0, as a whole or in a branch, means that the operand does
 # not matter: nothing passes, not even 0 times infinity. One that happens to be 0 is multiplied.
+#
+# The sign behind a name is Python's own. What else holds of an operator is said at the end of its
+# row: it "commutes" if the order of its operands does not matter; it "folds" if a chain of it, or a
+# tree, is one operation on a list; it "saturates" if it is an activation that has a flat end.
 
 _TABLE = """
-# name       | value                         | slope                                          | rule
-  add +      | x + y                         | 1                                              | both sides get the error unchanged
+# name       | value                         | slope                                          | rule                                        | laws
+  add +      | x + y                         | 1                                              | both sides get the error unchanged          | commutes
              |                               | 1
   sub -      | x - y                         | 1                                              | the left side gets the error unchanged
              |                               | -1                                             | the right side gets the error negated
-  mul *      | x * y                         | y                                              | each side gets the other's value
+  mul *      | x * y                         | y                                              | each side gets the other's value            | commutes
              |                               | x
   truediv /  | x / y                         | 1 / y                                          | a large divisor shrinks the error
              |                               | -out / y                                       | the divisor gets minus quotient over divisor
@@ -195,27 +199,27 @@ _TABLE = """
              |                               | 0 if hypot(x, y) == 0 else -x / hypot(x, y) / hypot(x, y)
   sinh       | sinh(x)                       | cosh(x)                                        | steep far from zero
   cosh       | cosh(x)                       | sinh(x)                                        | steep far from zero
-  tanh       | tanh(x)                       | 1 - out * out                                  | flat far from zero
+  tanh       | tanh(x)                       | 1 - out * out                                  | flat far from zero                          | saturates
   asinh      | asinh(x)                      | 1 / hypot(1, x)                                | flat far from zero
   acosh      | acosh(x)                      | 1 / (sqrt(x - 1) * sqrt(x + 1))                | steep near one
   atanh      | atanh(x)                      | 1 / ((1 - x) * (1 + x))                        | steep near both ends
-  erf        | erf(x)                        | TWO_OVER_SQRT_PI * exp(-x * x)                 | a bell curve
+  erf        | erf(x)                        | TWO_OVER_SQRT_PI * exp(-x * x)                 | a bell curve                                | saturates
   erfc       | erfc(x)                       | -TWO_OVER_SQRT_PI * exp(-x * x)                | a bell curve, negated
-  sigmoid    | sigmoid(x)                    | out * (1 - out)                                | steepest at zero, flat far away
+  sigmoid    | sigmoid(x)                    | out * (1 - out)                                | steepest at zero, flat far away             | saturates
   softplus   | softplus(x)                   | sigmoid(x)                                     | a gate that opens smoothly
-  softsign   | x / (1 + abs(x)) if abs(x) < inf else sign(x) | 1 / (1 + abs(x)) ** 2         | flat far from zero
-  relu       | 0.0 if x <= 0 else x          | 1 if x > 0 else 0 if x <= 0 else nan           | open above zero, otherwise shut
+  softsign   | x / (1 + abs(x)) if abs(x) < inf else sign(x) | 1 / (1 + abs(x)) ** 2         | flat far from zero                           | saturates
+  relu       | 0.0 if x <= 0 else x          | 1 if x > 0 else 0 if x <= 0 else nan           | open above zero, otherwise shut             | saturates
   leaky_relu | x if x > 0 else y * x         | 1 if x > 0 else y if x <= 0 else nan           | open above zero, a leak below
              |                               | 0 if x > 0 else x                              | the leak's slope gets what leaked
   elu        | x if x > 0 else y * expm1(x)  | 1 if x > 0 else y * exp(x)                     | open above zero, fading below
              |                               | 0 if x > 0 else expm1(x)                       | the scale gets what it scaled
-  maximum    | maximum(x, y)                 | 1 if x > y else 0 if x < y else tie if x == y else nan    | the larger side gets all; Values share ties
+  maximum    | maximum(x, y)                 | 1 if x > y else 0 if x < y else tie if x == y else nan    | the larger side gets all; Values share ties | commutes, folds
              |                               | 1 if x < y else 0 if x > y else tie if x == y else nan
-  minimum    | minimum(x, y)                 | 1 if x < y else 0 if x > y else tie if x == y else nan    | the smaller side gets all; Values share ties
+  minimum    | minimum(x, y)                 | 1 if x < y else 0 if x > y else tie if x == y else nan    | the smaller side gets all; Values share ties | commutes, folds
              |                               | 1 if x > y else 0 if x < y else tie if x == y else nan
-  hypot      | hypot(x, y)                   | 0 if out == 0 else x / out                     | each side gets its share of the length
+  hypot      | hypot(x, y)                   | 0 if out == 0 else x / out                     | each side gets its share of the length      | commutes
              |                               | 0 if out == 0 else y / out
-  logaddexp  | logaddexp(x, y)               | 0.5 if x == y and abs(x) == inf else sigmoid(x - y) | shared by size, as in softmax
+  logaddexp  | logaddexp(x, y)               | 0.5 if x == y and abs(x) == inf else sigmoid(x - y) | shared by size, as in softmax          | commutes, folds
              |                               | 0.5 if x == y and abs(x) == inf else sigmoid(y - x)
   where      | x                             | 1                                              | the branch taken gets all
   sign       | sign(x)                       | 0                                              | flat: nothing passes
@@ -255,6 +259,37 @@ class Operator:
     value: str
     slopes: tuple[str, ...]
     rules: tuple[str, ...]
+    laws: frozenset[str] = frozenset()
+
+    @property
+    def commutes(self) -> bool:
+        """Whether the order of the operands does not matter, but perhaps for the last digit."""
+        return "commutes" in self.laws
+
+    @property
+    def folds(self) -> bool:
+        """Whether a chain or a tree of it is one operation on a list of values."""
+        return "folds" in self.laws
+
+    @property
+    def saturates(self) -> bool:
+        """Whether it is an activation that passes next to no error at one end, or at both."""
+        return "saturates" in self.laws
+
+    @property
+    def is_infix(self) -> bool:
+        """Whether its sign is written between its operands."""
+        return self.symbol != self.name and len(self.slopes) == 2
+
+    @property
+    def method(self) -> str:
+        """Python's name for the method behind its sign or function, ``__add__``; "" if none."""
+        return method if hasattr(float, method := f"__{self.name}__") else ""
+
+    @property
+    def reflected_method(self) -> str:
+        """The same for an operand on the right, ``__radd__``."""
+        return method if hasattr(float, method := f"__r{self.name}__") else ""
 
     @property
     def is_flat(self) -> bool:
@@ -267,21 +302,30 @@ class Operator:
         return "; ".join(dict.fromkeys(self.rules))
 
 
-def _read(table: str) -> dict[str, Operator]:
+def read(table: str) -> dict[str, Operator]:
+    """The rows of a table, by name."""
     rows: dict[str, Operator] = {}
     for line in table.strip().splitlines()[1:]:
-        name, value, slope, *rule = (cell.strip() for cell in line.split("|"))
+        name, value, slope, rule, laws = (*(cell.strip() for cell in line.split("|")), "", "")[:5]
         if name:
             name, _, symbol = name.partition(" ")
-            rows[name] = Operator(name, symbol or name, value, (slope,), tuple(rule))
+            known = frozenset(laws.split(", ")) if laws else frozenset()
+            rows[name] = Operator(name, symbol or name, value, (slope,), (rule,), known)
         else:
             name, row = rows.popitem()
-            rules = (*row.rules, *(rule or row.rules))
+            rules = (*row.rules, rule or row.rules[0])
             rows[name] = replace(row, slopes=(*row.slopes, slope), rules=rules)
     return rows
 
 
-OPERATORS: Mapping[str, Operator] = _read(_TABLE)
+OPERATORS: Mapping[str, Operator] = read(_TABLE)
+
+#: How the operations with a sign of Python's between their operands are called in its syntax trees.
+INFIX: Mapping[str, type[ast.operator]] = {
+    row.name: type(cast("Any", ast.parse(f"x {row.symbol} y", mode="eval").body).op)
+    for row in OPERATORS.values()
+    if row.is_infix
+}
 
 
 # ---- Reading a formula -------------------------------------------------------------------------

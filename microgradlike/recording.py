@@ -101,7 +101,7 @@ def _spelling(to: str) -> Callable[[str], str]:
 def _methods(row: Operator) -> str:
     """The source of a row's method, and of its reflected method."""
     values = {f"value_{to}": spell(row.value, _spelling(to)) for to in kinds(row)}
-    convert = "constant" if hasattr(float, f"__{row.name}__") else "beside"
+    convert = "constant" if row.method else "beside"
     fill = {"name": row.name, "symbol": row.symbol, "number": convert, **values}
     heads = (_BINARY, _REFLECTED) if len(row.slopes) == 2 else (_UNARY,)
     return "".join(head.format(**fill) + _RECORD for head in heads)

@@ -17,17 +17,6 @@ from microgradlike.words import in_short
 
 Tree = ast.expr
 
-#: How these operations are written; every other one is a function by its name.
-INFIX: Mapping[str, type[ast.operator]] = {
-    "add": ast.Add,
-    "sub": ast.Sub,
-    "mul": ast.Mult,
-    "truediv": ast.Div,
-    "pow": ast.Pow,
-    "mod": ast.Mod,
-    "floordiv": ast.FloorDiv,
-}
-
 
 # ---- Making trees ------------------------------------------------------------------------------
 
@@ -48,8 +37,8 @@ def operation(operator: str, operands: list[Tree]) -> Tree:
     """
     if operator == "neg" and len(operands) == 1:
         return ast.UnaryOp(ast.USub(), operands[0])
-    if operator in INFIX and len(operands) == 2:
-        return ast.BinOp(operands[0], INFIX[operator](), operands[1])
+    if operator in ops.INFIX and len(operands) == 2:
+        return ast.BinOp(operands[0], ops.INFIX[operator](), operands[1])
     return ast.Call(ast.Name(operator), operands, [])
 
 

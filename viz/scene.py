@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple, cast
 from microgradlike.engine import Value, recording
 from microgradlike.flow import Step, anew, backward_steps, by_value, named, nodes
 from microgradlike.inputs import describe
+from microgradlike.ops import OPERATORS
 from microgradlike.words import counted, literal
 from viz import style
 
@@ -31,7 +32,7 @@ LONGEST_FORMULA = 12
 
 #: An activation passes less than this share of the error where it is saturated.
 FLAT = 0.01
-FLATTENING = {"tanh", "sigmoid", "erf", "softsign", "relu"}
+FLATTENING = {row.name for row in OPERATORS.values() if row.saturates}
 
 #: A gradient has vanished below this share of the result's own. It explodes where it is so many
 #: times as large as that and as the median: beside gradients that vanished, all others are large.
@@ -48,7 +49,7 @@ FLAGS = {
 #: How the words begin on what the arrows bring, and end on a number that broke.
 BRING, BEGINS = "the arrows bring", ("begins here", "begins here too", "becomes NaN")
 
-COMMUTATIVE = {"add", "mul", "maximum", "minimum", "hypot", "logaddexp"}
+COMMUTATIVE = {row.name for row in OPERATORS.values() if row.commutes}
 
 
 class Remark(NamedTuple):

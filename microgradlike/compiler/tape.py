@@ -692,7 +692,7 @@ def _spelt(row: Operator, **operands: str) -> str:
 
 
 def _write(row: Operator) -> str:
-    convert = "constant" if hasattr(float, f"__{row.name}__") else "beside"
+    convert = "constant" if row.method else "beside"
     fill: dict[str, Any] = {"name": row.name, "symbol": row.symbol, "number": convert}
     for to in kinds(row):
         fill[f"code_{to}"] = code_of(row, to)
@@ -712,11 +712,14 @@ def _install() -> None:
     made: dict[str, Any] = {}
     exec(compile(source, filename, "exec"), globals(), made)
     give_operators(Traced, made)
-    for name in ("lt", "le", "gt", "ge", *Traced.recorded):
-        if hasattr(float, f"__{name}__") and hasattr(operator, name):
-            setattr(Condition, f"__{name}__", _as_number(getattr(operator, name)))
-        if hasattr(float, f"__r{name}__"):
-            setattr(Condition, f"__r{name}__", _as_number(getattr(operator, name), reflected=True))
+    for name in ("lt", "le", "gt", "ge"):
+        setattr(Condition, f"__{name}__", _as_number(getattr(operator, name)))
+    for row in OPERATORS.values():
+        if row.method and hasattr(operator, row.name):
+            setattr(Condition, row.method, _as_number(getattr(operator, row.name)))
+        if row.reflected_method:
+            of_values = _as_number(getattr(operator, row.name), reflected=True)
+            setattr(Condition, row.reflected_method, of_values)
 
 
 def _as_number(of_values: Callable[..., Any], reflected: bool = False) -> Callable[..., Any]:
