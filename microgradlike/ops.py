@@ -427,11 +427,17 @@ def sent(slope: str, tie: float) -> str:
 
 
 class _Choose(ast.NodeTransformer):
-    """Spells choices and ``and``, ``or`` as calls, for numbers that come many at a time."""
+    """Spells choices, ``and``, ``or`` and ``not`` as calls, for many numbers at a time."""
 
     def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
         parts = [self.visit(part) for part in (node.test, node.body, node.orelse)]
         return ast.Call(ast.Name("where"), parts, [])
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
+        operand = self.visit(node.operand)
+        if isinstance(node.op, ast.Not):
+            return ast.Call(ast.Name("logical_not"), [operand], [])
+        return ast.UnaryOp(node.op, operand)
 
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
         name = "logical_and" if isinstance(node.op, ast.And) else "logical_or"

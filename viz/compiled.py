@@ -360,7 +360,7 @@ def symbol(graph: Graph, node: int) -> str:
     if name == "mul" and graph.left[node] == graph.right[node]:
         return "( )²"
     row, _ = row_of(name)
-    return style.symbol(row.symbol) if row else COMPARISONS.get(name, name)
+    return COMPARISONS.get(name) or style.symbol(row.symbol if row else name)
 
 
 COMPARISONS = {"lt": "<", "le": "≤", "eq": "=", "ne": "≠"}

@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from microgradlike import functions, ops
-from microgradlike.compiler.operations import NAMES, on_numbers, row_of
+from microgradlike.compiler.operations import NAMES, SENDS_TO, on_numbers, row_of
 from microgradlike.engine import Choice, Value, equal, recorder_of
 
 if TYPE_CHECKING:
     from microgradlike.compiler.tape import Condition, Tape, Traced
 
 # ---- What a tape has so far --------------------------------------------------------------------
+
+#: For each code, as a list, which is quicker to ask than an array.
+_SENDS_TO: list[list[bool]] = SENDS_TO.tolist()
 
 #: What passes the error only under its left operand, a condition.
 _KEEPS = ("keep", "reach")
@@ -29,16 +32,9 @@ class _Recorded:
 
     def sends_to(self, node: int) -> tuple[tuple[int, int], ...]:
         """The places and nodes of the operands that the error can pass to."""
-        name = NAMES[self.code[node]]
-        row = row_of(name)[0]
-        if name in _KEEPS:
-            found: tuple[tuple[int, int], ...] = ((1, self.right[node]),)
-        elif row is None:
-            return ()
-        else:
-            found = ((0, self.left[node]), (1, self.right[node]))[: len(row.slopes)]
-            found = tuple(pair for pair in found if row.slopes[pair[0]] != "0")
-        return tuple((place, operand) for place, operand in found if operand >= 0)
+        sends = _SENDS_TO[self.code[node]]
+        sides = enumerate((self.left[node], self.right[node]))
+        return tuple((place, operand) for place, operand in sides if sends[place] and operand >= 0)
 
     def passes(self, node: int, place: int) -> Any:
         """Where a node lets the error pass to an operand: a condition; or always, or never."""

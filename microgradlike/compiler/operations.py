@@ -6,72 +6,75 @@ arrays, by code.
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import numpy
 
 from microgradlike import ops
-from microgradlike.ops import OPERATORS, Operator
+from microgradlike.ops import OPERATORS, Operator, read
 from microgradlike.recording import kinds
 
 #: Nodes that are given, not computed.
 LEAVES = ("constant", "parameter", "input")
 
-#: Conditions, which are 1 or 0, and what only a tape needs: ``keep`` is its second operand where
-#: its first one holds and else nothing, -0.0, which changes no sum; ``detach`` stops the error.
-#: ``reach`` is as ``keep``, of an error: elsewhere that is 0, or is multiplied by 0. So it is just
-#: its second operand, unless there are infinities or NaN.
-ON_FLOATS: Mapping[str, Callable[[Any, Any], Any]] = {
-    **{"lt": operator.lt, "le": operator.le, "eq": operator.eq, "ne": operator.ne},
-    **{"and": lambda x, y: x and y, "or": lambda x, y: x or y, "not": lambda x, _: not x},
-    **{"keep": lambda x, y: y if x else -0.0, "detach": lambda x, _: x},
-    **{"reach": lambda x, y: y if x else -0.0},
-}
-CONDITIONS, SPECIAL = tuple(ON_FLOATS)[:7], tuple(ON_FLOATS)[7:]
-
-#: What only sends: nothing to a sum, and its error times the second operand to the first one.
+# Conditions are 1 or 0. The rest is what only a tape needs: ``keep`` is its second operand where
+# its first one holds and else nothing, -0.0, which changes no sum; ``detach`` stops the error.
+# ``reach`` is as ``keep``, of an error: elsewhere that is 0, or is multiplied by 0. So it is just
+# its second operand, unless there are infinities or NaN. ``share`` adds nothing to a sum, and sends
+# its first operand its error times the second one, which is a slope of the user's own.
+_TABLE = """
+# name   | value            | slope         | rule                                 | laws
+  lt <   | x < y            | 0             | flat: nothing passes
+         |                  | 0
+  le <=  | x <= y           | 0             | flat: nothing passes
+         |                  | 0
+  eq ==  | x == y           | 0             | flat: nothing passes                 | commutes
+         |                  | 0
+  ne !=  | x != y           | 0             | flat: nothing passes                 | commutes
+         |                  | 0
+  and    | x and y          | 0             | flat: nothing passes                 | commutes
+         |                  | 0
+  or     | x or y           | 0             | flat: nothing passes                 | commutes
+         |                  | 0
+  not    | not x            | 0             | flat: nothing passes
+  keep   | y if x else -0.0 | 0             | flat: nothing passes
+         |                  | 1 if x else 0 | all passes where the condition holds
+  detach | x                | 0             | nothing passes
+  reach  | y if x else -0.0 | 0             | flat: nothing passes
+         |                  | 1 if x else 0 | all passes where the condition holds
+  share  | -0.0             | y             | a slope of your own
+         |                  | 0             | nothing passes
+"""
+_ROWS = read(_TABLE)
+CONDITIONS = tuple(_ROWS)[:7]
 SHARE = "share"
-_SHARE = Operator(SHARE, SHARE, "-0.0", ("y", "0"), ("a slope of your own", ""))
 
 #: A tie of two Values is shared, one with a number is not: these rows are two operators.
 _TIED = tuple(row.name for row in OPERATORS.values() if "tie" in "".join(row.slopes))
 AGAINST_A_NUMBER = "{} of a number"
 
 #: The operator of each code on the tape.
-NAMES = (
-    *(*LEAVES, *OPERATORS, *map(AGAINST_A_NUMBER.format, _TIED)),
-    *(*CONDITIONS, *SPECIAL, SHARE),
-)
+NAMES = (*LEAVES, *OPERATORS, *map(AGAINST_A_NUMBER.format, _TIED), *_ROWS)
 CODES: Mapping[str, int] = {name: code for code, name in enumerate(NAMES)}
 
 
 def row_of(name: str) -> tuple[Operator | None, float]:
-    """The row of the operator table behind a name, and what each side of a tie gets."""
+    """The row behind a name, and what each side of a tie gets; None of a leaf."""
     if name in OPERATORS:
         return OPERATORS[name], 0.5
-    if name == SHARE:
-        return _SHARE, 0.0
-    return OPERATORS.get(name.removesuffix(AGAINST_A_NUMBER.format(""))), 0.0
-
-
-def _arity(name: str) -> int:
-    row = row_of(name)[0]
-    if row:
-        return len(row.slopes)
-    return 0 if name in LEAVES else 1 if name in ("not", "detach") else 2
+    return _ROWS.get(name) or OPERATORS.get(name.removesuffix(AGAINST_A_NUMBER.format(""))), 0.0
 
 
 #: How many operands the node of each code has, as a tuple and as an array.
-ARITIES = tuple(map(_arity, NAMES))
+ARITIES = tuple(len(row.slopes) if (row := row_of(name)[0]) else 0 for name in NAMES)
 ARITY = numpy.array(ARITIES, numpy.int8)
 
 
 def on_numbers(name: str, x: float, y: float) -> float:
     """What a node is of these operands."""
     row = row_of(name)[0]
-    return float(ops.on_floats(row.value)(x, y, 0, 0) if row else ON_FLOATS[name](x, y))
+    assert row is not None
+    return float(ops.on_floats(row.value)(x, y, 0, 0))
 
 
 def code_of(row: Operator, to: str) -> int:
@@ -85,20 +88,26 @@ OF_RULE = {f"{row.name}_{to}": code_of(row, to) for row in OPERATORS.values() fo
 
 # ---- The operators as loops see them -----------------------------------------------------------
 
-COMMUTES = numpy.isin(NAMES, ("add", "mul", "and", "or", "eq", "ne"))
-_FLAT = [name for name in NAMES if (row := row_of(name)[0]) and row.is_flat]
-#: Which operators let an error pass, if only to their right operand.
-SENDS = ~numpy.isin(NAMES, (*LEAVES, *CONDITIONS, *_FLAT, "detach"))
+
+#: Which ones commute to the last digit. Functions may round in another way, and of 0.0 and -0.0
+#: ``maximum`` takes the first.
+COMMUTES = numpy.isin(
+    NAMES,
+    [
+        *(row.name for row in OPERATORS.values() if row.commutes and row.is_infix),
+        *(name for name in CONDITIONS if _ROWS[name].commutes),
+    ],
+)
 #: Which ones, in a chain or a tree, are one operation along a list of values.
-FOLDS = numpy.isin(NAMES, ("logaddexp", "maximum", "minimum"))
+FOLDS = numpy.isin(NAMES, [row.name for row in OPERATORS.values() if row.folds])
 
 
 def _sends_to(name: str, side: int) -> bool:
-    if name == "keep":
-        return side == 1
     row = row_of(name)[0]
     return row is not None and side < len(row.slopes) and row.slopes[side] != "0"
 
 
 #: Which operators send an error to their left operand, and which to their right one.
 SENDS_TO = numpy.array([[_sends_to(name, side) for side in (0, 1)] for name in NAMES])
+#: Which ones let an error pass, if only to their right operand.
+SENDS = SENDS_TO.any(axis=1)

@@ -28,7 +28,6 @@ from microgradlike.compiler.operations import (
     CODES,
     NAMES,
     OF_RULE,
-    ON_FLOATS,
     SHARE,
     code_of,
     on_numbers,
@@ -812,7 +811,7 @@ def play(tape: Tape, inputs: Sequence[Any]) -> list[Value]:
             x, y = of(left), of(right)
             on = next((v.tape for v in (x, y) if isinstance(v, Traced)), None)
             found.append(on.share(x, y) if on else -0.0)
-        elif row:
+        elif row and row.name in OPERATORS:
             x, *y = (of(left), of(right))[: len(row.slopes)]
             if isinstance(x, Value):
                 found.append(x.recorded[row.name](x, *y))
@@ -825,7 +824,7 @@ def play(tape: Tape, inputs: Sequence[Any]) -> list[Value]:
         elif name in ("keep", "reach"):
             x, y = of(left), of(right)
             kept = isinstance(x, Condition)
-            found.append(x.kept(y, by=name) if kept else ON_FLOATS[name](x, y))
+            found.append(x.kept(y, by=name) if kept else y if x else -0.0)
         elif name == "not":
             opposite = isinstance(of(left), Condition)
             found.append(of(left).opposite() if opposite else not of(left))

@@ -6,6 +6,7 @@ element. A function that NumPy does not have is called for each element.
 
 from __future__ import annotations
 
+import ast
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import numpy
 
 from microgradlike import ops
+from microgradlike.compiler import operations
+from microgradlike.compiler.operations import NAMES, row_of
 
 
 def _power(x: Any, y: Any) -> Any:
@@ -69,7 +72,7 @@ ON_ARRAYS: dict[str, Any] = {
         *("exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sqrt", "cbrt", "hypot"),
         *("sin", "cos", "tan", "sinh", "cosh", "tanh", "logaddexp"),
         *("floor", "ceil", "trunc", "rint", "floor_divide", "abs", "where", "divide", "remainder"),
-        *("logical_and", "logical_or"),
+        *("logical_and", "logical_or", "logical_not"),
     )
 }
 ON_ARRAYS |= {
@@ -105,20 +108,35 @@ def formula(text: str) -> Callable[..., Any]:
     return ops.formula(_SHORTER.get(text, text), meaning | ON_ARRAYS, element_by_element=True)
 
 
-#: What the conditions of a tape are called.
-CONDITIONS: dict[str, Callable[..., Any]] = {
-    **{"lt": numpy.less, "le": numpy.less_equal, "eq": numpy.equal, "ne": numpy.not_equal},
-    **{"and": numpy.logical_and, "or": numpy.logical_or, "not": numpy.logical_not},
+#: What signs are called in NumPy.
+_SIGNS: dict[type[ast.AST], numpy.ufunc] = {
+    **{ast.Add: numpy.add, ast.Sub: numpy.subtract, ast.Mult: numpy.multiply},
+    **{ast.Lt: numpy.less, ast.LtE: numpy.less_equal, ast.Eq: numpy.equal},
+    **{ast.NotEq: numpy.not_equal, ast.And: numpy.logical_and, ast.Or: numpy.logical_or},
+    **{ast.USub: numpy.negative, ast.Not: numpy.logical_not},
 }
 
+
+def _one_call(text: str) -> numpy.ufunc | None:
+    """The one function of NumPy that a formula calls with its operands, if that is all it does."""
+    found: Any = None
+    match ast.parse(ops.spell(text, str), mode="eval").body:
+        case ast.Call(ast.Name(name), [ast.Name("x")] | [ast.Name("x"), ast.Name("y")]):
+            found = ON_ARRAYS.get(name)
+        case (
+            ast.BinOp(ast.Name("x"), op, ast.Name("y"))
+            | ast.Compare(ast.Name("x"), [op], [ast.Name("y")])
+            | ast.BoolOp(op, [ast.Name("x"), ast.Name("y")])
+            | ast.UnaryOp(op, ast.Name("x"))
+        ):
+            found = _SIGNS.get(type(op))
+    return found if isinstance(found, numpy.ufunc) else None
+
+
 #: Operators that are one call of NumPy.
-UFUNCS: dict[str, Any] = {
-    **{
-        row.name: function
-        for row in ops.OPERATORS.values()
-        if isinstance(function := ON_ARRAYS.get(row.value.removesuffix("(x)")), numpy.ufunc)
-    },
-    **{"add": numpy.add, "sub": numpy.subtract, "mul": numpy.multiply, "truediv": numpy.divide},
-    **{"neg": numpy.negative, "mod": numpy.remainder, "hypot": numpy.hypot},
-    **{"logaddexp": numpy.logaddexp},
+UFUNCS: dict[str, numpy.ufunc] = {
+    row.name: found
+    for name in NAMES
+    if (row := row_of(name)[0]) and (found := _one_call(row.value))
 }
+CONDITIONS: dict[str, numpy.ufunc] = {name: UFUNCS[name] for name in operations.CONDITIONS}

@@ -39,7 +39,7 @@ from numba.misc.appdirs import AppDirs
 from microgradlike import files, ops
 from microgradlike.compiler.kept_code import STAMP
 from microgradlike.compiler.loops import loop
-from microgradlike.compiler.operations import row_of
+from microgradlike.compiler.operations import CONDITIONS, row_of
 from microgradlike.executors.formulas import ON_ARRAYS
 from microgradlike.executors.machine.addresses import BYTE, VOID, WORD, address_of, calling, moved
 from microgradlike.executors.machine.gemm import product
@@ -244,19 +244,6 @@ _SPELT_FIRST = {
 
 _UFUNCS = {"power": numpy.power}
 
-#: What the conditions of a tape compute.
-_CONDITIONS = {
-    "lt": "1.0 if x < y else 0.0",
-    "le": "1.0 if x <= y else 0.0",
-    "eq": "1.0 if x == y else 0.0",
-    "ne": "1.0 if x != y else 0.0",
-    "and": "1.0 if x != 0 and y != 0 else 0.0",
-    "or": "1.0 if x != 0 or y != 0 else 0.0",
-    "not": "1.0 if x == 0 else 0.0",
-    "keep": "y if x != 0 else -0.0",
-    "detach": "x",
-}
-
 
 # erf, to 2 units of the last digit, as arithmetic and one exp, since NumPy has none and SciPy's is
 # slow. Up to 1 it is x times a polynomial in 2 x x - 1; above, 1 - exp(-x x) / x times one in 1 / x
@@ -424,25 +411,17 @@ _CALLED_BACK: list[Any] = []
 
 @functools.cache
 def _source(operation: str, kinds: str, by: str, mask: str) -> tuple[str, int, tuple[str, ...]]:
-    text, tie = _CONDITIONS.get(operation, ""), 0.0
-    if not text:
-        table, tie = row_of(operation)
-        assert table is not None
-        text = ops.sent(table.slopes["xy".index(by)], tie) if by else table.value
+    table, tie = row_of(operation)
+    assert table is not None
+    text = ops.sent(table.slopes["xy".index(by)], tie) if by else table.value
+    if operation in CONDITIONS:
+        text = f"1.0 if {text} else 0.0"
     names = dict(zip("xy", kinds, strict=False))
     spelling = {name: f"{name}[lane]" if kind == "v" else name for name, kind in names.items()}
     spelling |= {"out": "z[lane]", "tie": repr(float(tie)), "error": "d[lane]"}
     loops = _Loops(spelling)
-    if by and operation == "keep":
-        found = (
-            "d[lane] if x[lane] != 0 else 0.0"
-            if names["x"] == "v"
-            else "d[lane] if x != 0 else 0.0"
-        )
-    elif by and operation == "detach":
-        found = "d[lane]"
-    else:
-        found = _arithmetic(text, loops)
+    copies = by and operation == "detach"  # of an error under a condition
+    found = "d[lane]" if copies else _arithmetic(text, loops)
     if mask:
         arrives = {"v": "m[lane]", "o": "m", "d": "d[lane]"}[mask]
         found = f"({found}) if {arrives} != 0 else 0.0"
