@@ -294,9 +294,9 @@ def _beside(step: Step, side: int) -> tuple[float, float]:
     operands = [near if v is step.parent else Fraction(float(v)) for v in node.operands]
     x, y = (*operands, Fraction(0))[:2]
     row, tie = node._rule.operator, node._rule.tie  # type: ignore[union-attr]
-    out = float(_on_fractions(row.value)(x, y, None, tie))
+    out = float(on_fractions(row.value)(x, y, None, tie))
     both = zip(node.operands, row.slopes, strict=False)  # in x * x each of them is moved
-    slopes = [_on_fractions(text)(x, y, out, tie) for v, text in both if v is step.parent]
+    slopes = [on_fractions(text)(x, y, out, tie) for v, text in both if v is step.parent]
     return out, float(sum(slopes))
 
 
@@ -307,7 +307,8 @@ def _differ(left: float, right: float, most: float) -> bool:
 
 
 @functools.cache
-def _on_fractions(formula: str) -> Callable[..., Any]:
+def on_fractions(formula: str) -> Callable[..., Any]:
+    """A formula of the operator table as a function of fractions."""
     return ops.formula(formula, {n: _fractional(f) for n, f in vars(ops).items()})
 
 
@@ -316,13 +317,13 @@ def _fractional(function: Any) -> Any:
     if not callable(function):
         return function
 
-    def on_fractions(*operands: Any) -> Any:
+    def wrapped(*operands: Any) -> Any:
         try:
             return function(*operands)
         except (TypeError, ArithmeticError):
             return function(*map(float, operands))
 
-    return on_fractions
+    return wrapped
 
 
 def _conclusion(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from microgradlike import files
+from microgradlike.check_table import faults
 from microgradlike.functions import FRIENDLIER
 from microgradlike.ops import ALIASES, OPERATORS, Operator
 
@@ -92,5 +93,7 @@ def _aliases(row: Operator) -> list[str]:
 
 
 if __name__ == "__main__":
+    if found := list(faults()):
+        raise SystemExit("\n".join(found))
     print(files.write(_ROOT / "docs" / "operators.md", table().encode()))
     print(files.write(_ROOT / "microgradlike" / "_signatures.pyi", signatures().encode()))

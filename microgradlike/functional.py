@@ -184,7 +184,8 @@ def _slopes_as_values(node: Value, error: Value) -> Iterator[tuple[int, Value, A
 
 @functools.cache
 def _on_values(slope: str) -> Callable[..., Any]:
-    return ops.formula(slope, {**vars(ops), **FUNCTIONS, "equal": equal})
+    # A function of floats must not be found: it would take the number out of the graph.
+    return ops.formula(slope, {**ops.NUMBERS, **FUNCTIONS, "equal": equal})
 
 
 # ---- What f is given, and what it returns ------------------------------------------------------

@@ -387,7 +387,9 @@ def softmax(values: Sequence[Any]) -> list[Any]:
 _UNARY = (reciprocal, square, deg2rad, rad2deg, sinc, silu, gelu, leaky_relu, elu, clip)
 _OTHERS = (where, round, sum, prod, mean, dot, logsumexp, softmax)
 
-FUNCTIONS |= {function.__name__: function for function in _UNARY + _OTHERS}
+#: What is not made from a row, but written above.
+COMPOSED = {function.__name__: function for function in _UNARY + _OTHERS}
+FUNCTIONS |= COMPOSED
 FUNCTIONS |= {"radians": radians, "degrees": degrees, "rint": round}
 rint = round
 if not TYPE_CHECKING:  # a type checker cannot compute a list of names, and needs none here

@@ -23,7 +23,14 @@ from typing import Any, cast
 import numpy
 
 inf, nan, pi = math.inf, math.nan, math.pi
-LN2, LN10, TWO_OVER_SQRT_PI = math.log(2), math.log(10), 2 / math.sqrt(pi)
+
+#: The other numbers that formulas name, as one writes them.
+CONSTANTS: Mapping[str, str] = {
+    "LN2": "log(2)",
+    "LN10": "log(10)",
+    "TWO_OVER_SQRT_PI": "2 / sqrt(pi)",
+}
+LN2, LN10, TWO_OVER_SQRT_PI = (eval(text, dict(vars(math))) for text in CONSTANTS.values())
 
 Float = Callable[..., float]
 
@@ -329,6 +336,11 @@ INFIX: Mapping[str, type[ast.operator]] = {
 
 
 # ---- Reading a formula -------------------------------------------------------------------------
+
+#: The numbers that a formula may name.
+NUMBERS: Mapping[str, float] = {"inf": inf, "nan": nan, "pi": pi} | {
+    name: globals()[name] for name in CONSTANTS
+}
 
 
 class _Calls(ast.NodeTransformer):

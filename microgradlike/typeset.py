@@ -106,14 +106,7 @@ def conditions(formula: str, trees: Mapping[str, Tree], numbers: Mapping[str, An
     return fill.conditions
 
 
-_CONSTANTS = {
-    name: ast.parse(text, mode="eval").body
-    for name, text in (
-        ("LN2", "log(2)"),
-        ("LN10", "log(10)"),
-        ("TWO_OVER_SQRT_PI", "2 / sqrt(pi)"),
-    )
-}
+_CONSTANTS = {name: ast.parse(text, mode="eval").body for name, text in ops.CONSTANTS.items()}
 
 
 class _Fill(ast.NodeTransformer):

@@ -166,7 +166,7 @@ def _numbers(tape: Tape) -> list[float]:
 @functools.cache
 def _on_traced(slope: str) -> Callable[..., Any]:
     names = {
-        **vars(ops),
+        **ops.NUMBERS,
         **functions.FUNCTIONS,
         "where": _where,
         "equal": equal,

@@ -43,6 +43,7 @@ from microgradlike.compiler.operations import CONDITIONS, row_of
 from microgradlike.executors.formulas import ON_ARRAYS
 from microgradlike.executors.machine.addresses import BYTE, VOID, WORD, address_of, calling, moved
 from microgradlike.executors.machine.gemm import product
+from microgradlike.ops import ALIASES, OPERATORS
 
 #: What every kernel is given; all but the first two and the last two are pointers to numbers.
 ARGUMENTS = ("i", "lists", "values", "errors", "once", "owed", "theta", "slopes", "lanes", "first")
@@ -376,11 +377,18 @@ def _addresses(functions: Iterable[str], number: str) -> list[int]:
     """The loops of these functions, and what they are given."""
     loops = (
         loop_of(found, number)
-        if (found := _UFUNCS.get(name) or ON_ARRAYS.get(name))
+        if isinstance(found := _UFUNCS.get(name) or ON_ARRAYS.get(name), numpy.ufunc)
         else (_called_back(name, number), 0)
         for name in functions
     )
     return list(itertools.chain(*loops))
+
+
+def read(text: str) -> None:
+    """LookupError or AttributeError if a formula names what no kernel knows."""
+    loops = _Loops({})
+    _arithmetic(text, loops)
+    _addresses(loops.functions, "float64")
 
 
 _LOOP = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)
@@ -391,7 +399,7 @@ def _called_back(name: str, number: str) -> int:
     """The address of a loop over a function of floats that has none in NumPy: it calls Python."""
     function = getattr(ops, name)
     kind = numpy.ctypeslib.as_ctypes_type(numpy.dtype(number))
-    operands = function.__code__.co_argcount
+    operands = len(OPERATORS[ALIASES.get(name, name)].slopes)
 
     def loop(pointers: int, count: int, strides: int, data: int) -> None:
         size = ctypes.c_ssize_t.from_address(count).value
