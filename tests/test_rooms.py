@@ -1,0 +1,148 @@
+"""Which room imports which: only rooms before it in one order, so there is no circle.
+
+What only type checkers follow does not count; what a function imports when it is called does.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+#: The order in which to read, some lines for each folder: a room imports only rooms before it. A
+#: new room gets its place here.
+ORDER = """
+microgradlike: words inputs files ops
+microgradlike: recording rules copying leaving engine functions
+microgradlike: sweep functional differences checks
+microgradlike: nn losses optim
+microgradlike: typeset derivation flow
+microgradlike.compiler: . kept_code loops operations derivatives tape
+microgradlike.compiler: graph forms levels stretches instructions grouping program slots passes plan
+microgradlike.executors: . executor formulas on_numpy
+microgradlike.executors.machine: . addresses gemm kernels drive encode executor
+microgradlike.executors: choose
+microgradlike: reach
+microgradlike.replay: . arguments as_written spot_check watch branches compiled
+microgradlike: compiled learning training
+microgradlike: check_table document .
+viz: style labels figure video render picture page
+viz: scene film story fold dot graph animation stepper
+viz: plots network movie compiled .
+"""
+
+
+def rooms() -> dict[str, Path]:
+    """The name of each module, such as ``microgradlike.compiler.tape``, and its file."""
+    files = [path for folder in ("microgradlike", "viz") for path in (ROOT / folder).rglob("*.py")]
+    return {name_of(path): path for path in files}
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """The names that a file imports, modules or what is in them."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            yield from (name for part in node.orelse for name in imported(part))
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "imports are written from the package on"
+            yield from (f"{node.module}.{part.name}" for part in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (part.name for part in node.names)
+        else:
+            yield from imported(node)
+
+
+def order() -> list[str]:
+    """The rooms in their order; "." is the ``__init__`` of a folder."""
+    found = []
+    for line in ORDER.strip().splitlines():
+        folder, _, names = line.partition(": ")
+        found += [folder if name == "." else f"{folder}.{name}" for name in names.split()]
+    return found
+
+
+@functools.cache
+def arrows() -> dict[str, set[str]]:
+    """For each room those that it imports."""
+    files = rooms()
+
+    def room(name: str) -> str:
+        while name and name not in files:  # what is in a room is imported from that room
+            name = name.rpartition(".")[0]
+        return name
+
+    trees = {name: ast.parse(path.read_text()) for name, path in files.items()}
+    return {name: {room(n) for n in imported(tree)} - {"", name} for name, tree in trees.items()}
+
+
+def upward(arrows: dict[str, set[str]], order: list[str]) -> list[str]:
+    """The imports of rooms that are not before the room that imports them."""
+    place = {name: k for k, name in enumerate(order)}
+    return [
+        f"{name} imports {other}"
+        for name, others in arrows.items()
+        for other in sorted(others)
+        if place[other] >= place[name]
+    ]
+
+
+def reached(start: str) -> set[str]:
+    """All rooms that a room needs, with those that these need."""
+    found, path, known = set(), [start], arrows()
+    while path:
+        for other in known[path.pop()] - found:
+            found.add(other)
+            path.append(other)
+    return found
+
+
+def test_each_room_has_its_place_in_the_order() -> None:
+    assert sorted(order()) == sorted(rooms())
+
+
+def test_a_room_imports_only_rooms_before_it() -> None:
+    assert upward(arrows(), order()) == []
+
+
+def test_an_import_of_a_later_room_is_noticed() -> None:
+    tree = ast.parse(
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    from microgradlike.engine import Value\n"
+        "def f():\n    from microgradlike.flow import Path\n"
+    )
+    found = [name for name in imported(tree) if name.startswith("microgradlike")]
+    assert found == ["microgradlike.flow.Path"]
+    assert upward({"a": {"b"}, "b": {"a"}}, ["a", "b"]) == ["a imports b"]
+
+
+@pytest.mark.parametrize(
+    ("room", "never"),
+    [
+        ("functional", ("nn", "losses", "optim", "typeset", "derivation", "flow", "compiler")),
+        ("functions", ("compiler", "nn", "typeset")),
+        ("nn", ("typeset", "compiler")),
+        ("compiler.tape", ("typeset", "nn", "flow", "checks", "executors", "replay")),
+        ("executors.choose", ("typeset", "nn", "flow", "checks", "replay")),
+        ("replay.compiled", ("typeset", "flow", "checks")),
+    ],
+)
+def test_what_a_room_does_not_need_it_does_not_load(room: str, never: tuple[str, ...]) -> None:
+    found = reached(f"microgradlike.{room}")
+    for name in never:
+        assert not {r for r in found if f"{r}.".startswith(f"microgradlike.{name}.")}
+
+
+def test_the_package_needs_no_pictures() -> None:
+    for room in rooms():
+        if room.startswith("microgradlike"):
+            assert not [name for name in reached(room) if name.startswith("viz")], room
