@@ -119,7 +119,11 @@ class _Reader(NamedTuple):
 
 
 def _readers() -> Iterator[_Reader]:
-    yield _Reader("floats", _by_floats, "write a function of floats above the table in ops.py")
+    remedy = (
+        "write its functions of floats above the table in ops.py, so that they answer for every "
+        "number, as those made by ieee do"
+    )
+    yield _Reader("floats", _by_floats, remedy)
     yield _Reader("fractions", _by_fractions, "see on_fractions in derivation.py")
     yield _Reader("NumPy", _by_arrays, "add it to ON_ARRAYS in executors/formulas.py")
     for style in (typeset.Plain(), typeset.Latex(), typeset.MathML()):

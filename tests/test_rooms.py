@@ -98,7 +98,8 @@ def upward(arrows: dict[str, set[str]], order: list[str]) -> list[str]:
 
 def reached(start: str) -> set[str]:
     """All rooms that a room needs, with those that these need."""
-    found, path, known = set(), [start], arrows()
+    found: set[str] = set()
+    path, known = [start], arrows()
     while path:
         for other in known[path.pop()] - found:
             found.add(other)
