@@ -23,12 +23,13 @@ microgradlike: sweep functional differences checks
 microgradlike: nn losses optim
 microgradlike: typeset derivation flow
 microgradlike.compiler: . kept_code loops operations derivatives tape
-microgradlike.compiler: graph forms levels stretches instructions grouping program slots passes plan
-microgradlike.executors: . executor formulas on_numpy
+microgradlike.compiler: graph forms levels stretches instructions verify grouping program slots
+microgradlike.compiler: plan passes show __main__
+microgradlike.executors: . executor formulas on_floats on_numpy
 microgradlike.executors.machine: . addresses gemm kernels drive encode executor
 microgradlike.executors: choose
 microgradlike: reach
-microgradlike.replay: . arguments as_written spot_check watch branches compiled
+microgradlike.replay: . arguments as_written spot_check watch branches traces compiled
 microgradlike: compiled learning training
 microgradlike: check_table document .
 viz: style labels figure video render picture page

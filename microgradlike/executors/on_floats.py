@@ -16,7 +16,7 @@ import numpy
 
 from microgradlike import ops
 from microgradlike.compiler import instructions as of
-from microgradlike.compiler.operations import NAMES, ON_FLOATS, row_of
+from microgradlike.compiler.operations import NAMES, on_numbers, row_of
 from microgradlike.compiler.plan import Back, Send, plan
 from microgradlike.compiler.program import Program
 from microgradlike.executors.executor import Call, Ran, is_small
@@ -92,16 +92,10 @@ def _sum_back(back: Back, n: Numbers) -> None:
 # ---- Operations of the table -------------------------------------------------------------------
 
 
-def _compute(name: str, x: float, y: float) -> float:
-    row, tie = row_of(name)
-    return float(ops.on_floats(row.value)(x, y, None, tie) if row else ON_FLOATS[name](x, y))
-
-
 def _sent(name: str, side: int, x: float, y: float, out: float, error: float) -> float:
-    """What an operation sends of an error to an operand; what is kept by a condition sends all."""
+    """What an operation sends of an error to an operand."""
     row, tie = row_of(name)
-    if row is None:
-        return error if x else 0.0
+    assert row is not None
     return float(ops.on_floats(ops.sent(row.slopes[side], tie))(x, y, out, tie, error))
 
 
@@ -116,7 +110,7 @@ def _operations(i: Any, n: Numbers) -> Iterator[tuple[str, list[float], list[int
 
 def _operation(i: Any, n: Numbers) -> None:
     for slot, (name, operands, _) in zip(i.outs.tolist(), _operations(i, n), strict=True):
-        n.values[slot] = _compute(name, *operands)
+        n.values[slot] = on_numbers(name, *operands)
 
 
 def _elementwise_back(back: Back, n: Numbers) -> None:
@@ -152,7 +146,7 @@ def _along(name: str, x: list[float]) -> list[float]:
     """The results of a fold after one, two, ... values; of logsumexp the last one alone."""
     if name == "logaddexp" and math.isfinite(largest := max(x)):
         return [largest + math.log(sum(math.exp(v - largest) for v in x))]
-    return list(itertools.accumulate(x, lambda before, v: _compute(name, before, v)))
+    return list(itertools.accumulate(x, lambda before, v: on_numbers(name, before, v)))
 
 
 def _fold(i: of.Fold, n: Numbers) -> None:

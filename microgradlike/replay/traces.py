@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 import numpy
 import numpy.typing
 
-from microgradlike.functional import slopes_kept
 from microgradlike.compiler.instructions import INPUTS, PARAMETERS
 from microgradlike.compiler.tape import TracingError, trace
 from microgradlike.engine import Value, is_detecting
+from microgradlike.functional import slopes_kept
 from microgradlike.inputs import function
 from microgradlike.reach import Held
 from microgradlike.replay.arguments import CHUNK, Arguments, How
