@@ -17,9 +17,11 @@ from microgradlike.flow import gradients
 from microgradlike.nn import MLP
 from tests.graphs import expression
 from viz import animate, draw, frames
-from viz.film import at
 from viz.fold import folded
-from viz.scene import Graph, Scene, whole
+from viz.graph import Graph
+from viz.moments import at
+from viz.scene import Scene
+from viz.whole import whole
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -24,7 +24,9 @@ from microgradlike.nn import MLP, Layer, Neuron
 from microgradlike.words import literal
 from viz import draw, draw_dot, style
 from viz.fold import folded
-from viz.scene import Graph, Scene, whole
+from viz.graph import Graph
+from viz.scene import Scene
+from viz.whole import whole
 
 SVG = "{http://www.w3.org/2000/svg}"
 

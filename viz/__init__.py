@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from viz.animation import animate, frames
     from viz.compiled import draw_compiled
-    from viz.graph import draw, draw_dot
+    from viz.drawing import draw, draw_dot
     from viz.movie import save_movie
     from viz.network import draw_network
     from viz.picture import Picture
@@ -34,7 +34,7 @@ __all__ = [
 _HOMES = {
     "animation": ("animate", "frames"),
     "compiled": ("draw_compiled",),
-    "graph": ("draw", "draw_dot"),
+    "drawing": ("draw", "draw_dot"),
     "movie": ("save_movie",),
     "network": ("draw_network",),
     "picture": ("Picture",),

@@ -20,8 +20,8 @@ from microgradlike.engine import Value
 from microgradlike.files import as_path, ending_in, make_folder, write
 from viz import style
 from viz.dot import Look
-from viz.film import at, known, moments, spread
-from viz.graph import picture, read_scene
+from viz.drawing import picture, read_scene
+from viz.moments import at, known, moments, spread
 from viz.render import SVG, Engine, outline, remarks, sides, text
 from viz.video import even, gif, mp4
 

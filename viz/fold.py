@@ -19,7 +19,8 @@ from typing import NamedTuple
 from microgradlike.engine import Value
 from microgradlike.words import counted, literal
 from viz import style
-from viz.scene import Arrow, Box, Graph, Move, Scene
+from viz.graph import Graph
+from viz.scene import Arrow, Box, Move, Scene
 
 #: A neuron is known by the label of its output; its layer is the path before it.
 NEURON = re.compile(r"(?:(.+)\.)?neurons\.\d+")

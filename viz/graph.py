@@ -1,288 +1,229 @@
-"""The picture of a computation: values going forward, and the error flowing back.
+"""A graph and its backward sweep, as pictures need them: read once, and nothing in it is changed.
 
-An arrow points to where the error goes. Its width is the size of the contribution that the error
-makes there, its hue the sign; the boxes stay quiet, so that the eye finds the big errors first.
+The sweep is ``flow``'s account of it: no derivative is computed here.
 """
 
 from __future__ import annotations
 
-import copy
 import functools
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+import math
+import operator
+import re
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
-import graphviz
-
-from microgradlike.engine import Value
-from microgradlike.files import write
-from microgradlike.flow import paths
+from microgradlike.engine import Value, recording
+from microgradlike.flow import Step, anew, backward_steps, by_value, named, nodes
 from microgradlike.inputs import describe
 from microgradlike.words import literal
 from viz import style
-from viz.dot import SIGNS, digraph, legend
-from viz.film import at
-from viz.fold import folded
-from viz.picture import Picture
-from viz.render import DPI, FORMATS, Engine
-from viz.scene import Graph, Scene, whole
 
-#: A graph of more nodes than this is drawn folded, unless the caller wants all of it.
-MOST_NODES = 500
+#: A module names its parameters by their path: "layers.0.neurons.3.w.1", "layers.0.neurons.3.b".
+#: The bias of a lone neuron is just "b", a name that others use too: it needs a "w.0" beside it.
+PARAMETER = re.compile(r"(.+\.)?w\.\d+|.+\.b")
 
+#: An activation passes less than this share of the error where it is saturated.
+FLAT = 0.01
+FLATTENING = {"tanh", "sigmoid", "erf", "softsign", "relu"}
 
-def draw(
-    root: Value | Sequence[Value],
-    *,
-    step: int | None = None,
-    fold: bool | None = None,
-    names: Mapping[str, Any] | None = None,
-    rankdir: str = "LR",
-    engine: Engine | None = None,
-    constants: bool = True,
-    gradients: bool = True,
-    highlight: Value | None = None,
-    theme: style.Theme = "auto",
-    colours: Mapping[str, str] | None = None,
-) -> Picture:
-    """Draw the graph that computed ``root``, and the error flowing back through it.
+#: A gradient has vanished below this share of the result's own. It explodes where it is so many
+#: times as large as that and as the median: beside gradients that vanished, all others are large.
+VANISHED, EXPLODING = 1e-6, 1e3
 
-    Run ``root.backward()`` first, or ask for a ``step``. Drawing changes neither numbers nor
-    gradients.
-
-    Args:
-        root: the result, such as a loss; or several, whose errors add up.
-        step: the picture after so many steps of a sweep of its own, whatever ``.grad`` holds: 0
-            for the result's own gradient alone. Nothing moves between the pictures of two steps.
-        fold: draw each neuron as one node and each layer as one frame; by default this is done for
-            graphs of more than 500 nodes.
-        names: names for Values that have no label; ``locals()`` will do. Elements of lists and
-            arrays are called ``w[0]``.
-        rankdir: the direction in which the data flows: "LR", to the right, "RL", to the left,
-            "TB", down, or "BT", up.
-        engine: the layout program, "graphviz-pure" (the default) or "dot".
-        constants: whether plain numbers beside Values are shown.
-        gradients: whether the error is shown; False for the forward pass alone.
-        highlight: a Value, whose largest path to the result is pointed out.
-        theme: "auto" for the colours of the reader's page, or "light" or "dark".
-        colours: another colour for some roles: "ink", "muted", "border", "page", "surface",
-            "leaf", "active", "positive", "negative"; such as ``{"positive": "green"}``.
-
-    Returns:
-        A Picture: shown by a notebook, and written to a file by its ``save``.
-
-    Raises:
-        TypeError: ``root`` is no Value, or ``fold`` neither True, False nor None.
-        ValueError: there is no such direction, step, theme or colour, or the result was not
-            computed from ``highlight``.
-
-    >>> a, b = Value(2.0, label="a"), Value(-3.0, label="b")
-    >>> c = a * b
-    >>> c.backward()
-    >>> draw(c)
-    <Picture: How the error flows back from the result: 3 nodes, 2 ways back, result −6>
-    """
-    scene, graph = _read(root, names, fold, rankdir, afresh=step is not None)
-    if not constants:
-        scene = scene.without_constants()
-    if highlight is not None:
-        scene = scene.pointing_out(*_largest_path(graph, highlight))
-    if step is not None:
-        scene = at(scene, step)
-    if not gradients:
-        scene = scene.without_gradients()
-    return _picture(scene, rankdir, engine, legend(scene, rankdir), theme, colours)
+#: What each flag says in a sentence.
+FLAGS = {
+    "saturated": "{} is saturated",
+    "dead": "{} is dead",
+    "vanished": "the gradient of {} has almost vanished",
+    "exploding": "the gradient of {} explodes",
+}
 
 
-def _largest_path(graph: Graph, leaf: Value) -> tuple[tuple[Value, ...], str]:
-    """The nodes of the path on which most of the error comes to a leaf, and the words for it."""
-    largest = paths(graph.root, graph.twins.get(leaf, leaf), most=1).largest[0]
-    name = literal(graph.name(largest.nodes[0])) or "the one that was asked for"
-    return largest.nodes, (
-        f"marked: the largest path to {name}, which brings {style.signed(largest.product)}"
-    )
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A graph and its backward sweep, read once: every scene is made from this."""
 
+    root: Value
+    nodes: list[Value]
+    names: Mapping[Value, str]
+    lone_neuron: bool
+    afresh: bool
+    changed: str = ""
+    """Which numbers were written after they had been used, in a sentence; mostly nothing."""
+    twins: Mapping[Value, Value] = field(default_factory=dict)
+    """The node that is shown for each node of the graph that was given."""
+    results: Mapping[Value, None] = field(default_factory=dict)
+    """What it ends in: the root; or several, of which the root is the sum."""
 
-def picture(scene: Scene, rankdir: str, engine: Engine | None) -> Picture:
-    """A scene as a picture, with its legend below."""
-    return _picture(scene, rankdir, engine, legend(scene, rankdir))
+    @classmethod
+    def of(
+        cls,
+        root: Value | Sequence[Value],
+        names: Mapping[str, Any] | None = None,
+        *,
+        afresh: bool = False,
+    ) -> Graph:
+        """Read the graph under ``root``; ``names`` names Values that have no label.
 
+        Of several roots it is the graph of their sum, whose gradients are what the backward passes
+        of all of them add up to.
 
-def picture_alone(scene: Scene, rankdir: str, engine: Engine | None) -> Picture:
-    """The same without its legend, for a page on which that stays while the picture scrolls."""
-    return _picture(scene, rankdir, engine, "")
+        Its gradients are those that ``backward()`` left in ``.grad``; ``afresh``, they are those of
+        a sweep of its own, and ``.grad`` does not matter. Where numbers have changed since they
+        were used, it is the graph computed anew, and its sweep, as the gradients do not belong to
+        it any more.
 
+        Raises:
+            TypeError: ``root`` is no Value.
+        """
+        given_roots = root if isinstance(root, list | tuple) and root else [root]
+        for result in given_roots:
+            if not isinstance(result, Value):
+                raise TypeError(
+                    "a picture is drawn of a Value and all it was computed from, but got "
+                    f"{describe(result)}; pass the result of a computation, such as the loss, or a "
+                    "list of results"
+                )
+        results = cast("dict[Value, None]", dict.fromkeys(given_roots))
+        given = by_value(names)
+        ran = afresh or any(result.grad for result in results)
+        end, *others = results
+        if others:
+            afresh = ran
+            with recording():
+                end = functools.reduce(operator.add, others, end)
+        end, twins, changed = anew(end, named(end, names))
+        found = nodes(end)
+        lone_neuron = any(node.label == "w.0" for node in found)
+        called = {twins[node]: name for node, name in given.items() if node in twins}
+        ends = {twins[result]: None for result in results}
+        if changed:
+            afresh = ran
+        return cls(end, found, called, lone_neuron, afresh, changed, twins, ends)
 
-def _picture(
-    scene: Scene,
-    rankdir: str,
-    engine: Engine | None,
-    legend: str,
-    theme: style.Theme = "auto",
-    colours: Mapping[str, str] | None = None,
-) -> Picture:
-    titles = {box.name: box.title for box in scene.boxes}
-    titles |= {f"e{place}": arrow.title for place, arrow in enumerate(scene.arrows)}
-    title = "\n".join((scene.title, *scene.notes))
-    source = str(digraph(scene, rankdir, legend).source)
-    return Picture(source, title, titles, engine, theme, colours)
+    @functools.cached_property
+    def joints(self) -> set[Value]:
+        """The operations that only add several results up: no picture shows them."""
+        joints, node = set[Value](), self.root
+        while node not in self.results:
+            joints.add(node)
+            node = node.parents[0]
+        return joints
 
+    def told(self) -> Graph:
+        """The same graph, for sentences: every node has a name."""
+        return replace(self, names=named(self.root, {n: node for node, n in self.names.items()}))
 
-def check_rankdir(rankdir: str) -> None:
-    """Refuse a direction that there is not."""
-    if rankdir not in SIGNS:
-        raise ValueError(
-            "rankdir is 'LR' (left to right), 'RL', 'TB' (top down) or 'BT' (bottom up), not "
-            f"{rankdir!r}"
+    @functools.cached_property
+    def ids(self) -> Mapping[Value, str]:
+        """A name for each node that no label can change: ``v`` and its place."""
+        return {node: f"v{place}" for place, node in enumerate(self.nodes)}
+
+    def sweep(self) -> Iterator[Step]:
+        """The steps of the sweep, one after the other: a big graph has too many to keep."""
+        operations = [node for node in self.nodes if node._rule is not None]
+        return backward_steps(self.root, 1.0 if self.afresh else self.root.grad, operations)
+
+    @functools.cached_property
+    def steps(self) -> list[Step]:
+        """The same as a list."""
+        return list(self.sweep())
+
+    @functools.cached_property
+    def _swept(self) -> Mapping[Value, float]:
+        return {self.root: 1.0} | {step.parent: step.after for step in self.sweep()}
+
+    def grad(self, node: Value) -> float:
+        """The gradient that a node has in the end."""
+        return self._swept[node] if self.afresh else node.grad
+
+    @property
+    def ran(self) -> bool:
+        """Whether backward() has been run: after it, the result's own gradient is not zero."""
+        return self.afresh or bool(self.root.grad)
+
+    @functools.cached_property
+    def origin(self) -> Value | None:
+        """Where the first NaN or infinity was born: in a value, or else on the way of the error."""
+        for node in self.nodes:
+            if not math.isfinite(node.data):
+                return node
+        for step in self.sweep():
+            if math.isfinite(step.upstream + step.before) and not math.isfinite(step.after):
+                return step.node
+        return None
+
+    def birth(self, node: Value) -> str:
+        """Whether a NaN or an infinity is born in the value of a node, in words; or nothing."""
+        if math.isfinite(node.data):
+            return ""
+        number = style.number(node.data)
+        if node is self.origin:
+            return f"origin: {number} begins here"
+        operands = [float(operand) for operand in node.operands]
+        if all(map(math.isfinite, operands)):
+            return f"{number} begins here too"
+        was_a_number = not any(map(math.isnan, operands))
+        return "here infinity becomes NaN" if math.isnan(node.data) and was_a_number else ""
+
+    @functools.cached_property
+    def flags(self) -> Mapping[Value, list[str]]:
+        """Where the error gets lost or grows without measure: for each place, some of ``FLAGS``."""
+        flags: dict[Value, list[str]] = {}
+        for step in self.steps:
+            if step.node.op in FLATTENING and abs(step.slope) < FLAT:
+                flags.setdefault(step.node, []).append("dead" if step.slope == 0 else "saturated")
+        grads = {node: self.grad(node) for node in self.nodes}
+        sizes = [abs(grad) for grad in grads.values() if grad and math.isfinite(grad)]
+        if sizes:
+            first, median = abs(self.grad(self.root)), statistics.median(sizes)
+            for node, grad in grads.items():
+                if 0 < abs(grad) < VANISHED * first:
+                    flags.setdefault(node, []).append("vanished")
+                elif EXPLODING * max(median, first) < abs(grad) < math.inf:
+                    flags.setdefault(node, []).append("exploding")
+        return flags
+
+    def name(self, node: Value) -> str:
+        """The label of a node, or the name that the caller has for it, or nothing."""
+        return node.label or self.names.get(node, "")
+
+    def heading_of(self, node: Value) -> str:
+        """The name as a box shows it: with its line breaks."""
+        return "\n".join(map(literal, self.name(node).split("\n")))
+
+    def is_parameter(self, node: Value) -> bool:
+        """Whether a leaf is a weight or bias of a module, told by the path that is its label."""
+        if node.op or not node.label:
+            return False
+        return bool(PARAMETER.fullmatch(node.label)) or (self.lone_neuron and node.label == "b")
+
+    def kind(self, node: Value) -> str:
+        """The role of a node, which decides its shape."""
+        if node in self.results:
+            return "result"
+        if node.op:
+            return "operation"
+        return "parameter" if self.is_parameter(node) else "input"
+
+    def heading(self, size: str) -> str:
+        """One sentence on the whole graph."""
+        names = [literal(self.name(node)) or "the result" for node in self.results]
+        data = [style.number(node.data) for node in self.results]
+        error = "" if self.ran else "; backward() has not been run: no error to show"
+        return (
+            f"How the error flows back from {' and '.join(names)}: {size}, "
+            f"{'result' if len(data) == 1 else 'results'} {', '.join(data)}{error}"
         )
 
+    @property
+    def warning(self) -> str:
+        """What has changed since the forward pass, behind another sentence."""
+        return f"; {self.changed}" if self.changed else ""
 
-def check_fold(fold: bool | None) -> None:
-    """Refuse what is neither yes nor no."""
-    if fold is not None and not isinstance(fold, bool):
-        raise TypeError(
-            f"fold is True, False, or None to fold big graphs only, but got {describe(fold)}"
-        )
-
-
-def read_scene(
-    root: Value | Sequence[Value],
-    names: Mapping[str, Any] | None,
-    fold: bool | None,
-    rankdir: str,
-    *,
-    afresh: bool,
-) -> Scene:
-    """The scene that ``draw`` shows for these arguments, which it checks."""
-    return _read(root, names, fold, rankdir, afresh)[0]
-
-
-def _read(
-    root: Value | Sequence[Value],
-    names: Mapping[str, Any] | None,
-    fold: bool | None,
-    rankdir: str,
-    afresh: bool,
-) -> tuple[Scene, Graph]:
-    check_rankdir(rankdir)
-    check_fold(fold)
-    graph = Graph.of(root, names, afresh=afresh)
-    if fold is None:
-        fold = len(graph.nodes) > MOST_NODES
-    return folded(graph) if fold else whole(graph), graph
-
-
-def draw_dot(root: Value, format: str = "svg", rankdir: str = "LR") -> graphviz.Digraph:
-    """Draw the graph that computed ``root`` as a ``graphviz.Digraph``, as micrograd's notebooks do.
-
-    The picture is that of ``draw``. It is rendered without an installed Graphviz where possible.
-
-    Args:
-        root: the result, such as a loss.
-        format: the format of the rendered file, "svg", "png", "jpg" or "pdf".
-        rankdir: the direction in which the data flows: "LR", "RL", "TB" or "BT".
-
-    Returns:
-        The Digraph: shown by a notebook, written by its ``render``, open to more lines.
-
-    Raises:
-        TypeError: ``root`` is no Value.
-        ValueError: there is no such direction.
-
-    >>> x = Value(3.0, label="x")
-    >>> print(draw_dot(x * x).source[:23])
-    digraph microgradlike {
-    """
-    return _Dot("microgradlike", format=format, drawn=functools.partial(draw, root), way=rankdir)
-
-
-class _Dot(graphviz.Digraph):  # type: ignore[misc]  # graphviz is not typed
-    """A Digraph that is rendered as ``draw`` does it, with or without an installed Graphviz.
-
-    What the caller adds comes after the picture's own lines, so that it decides.
-    """
-
-    def __init__(self, *args: Any, drawn: Callable[..., Picture], way: str, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._drawn = drawn
-        self._way = way
-        self._pictures = {way: drawn(rankdir=way)}
-
-    def copy(self) -> _Dot:
-        """A Digraph of its own that has the same lines."""
-        twin = copy.copy(self)
-        twin.body = list(self.body)
-        for kind in ("graph_attr", "node_attr", "edge_attr"):
-            setattr(twin, kind, dict(getattr(self, kind)))
-        return twin
-
-    def _picture(self) -> Picture:
-        way = self.graph_attr.get("rankdir", self._way)
-        if way not in self._pictures:
-            self._pictures[way] = self._drawn(rankdir=way)
-        shown = copy.copy(self._pictures[way])
-        *lines, end = shown.source.splitlines(keepends=True)
-        shown.source = "".join([*lines, *self._added(), end])
-        return shown
-
-    def _added(self) -> Iterator[str]:
-        for kind, given in (
-            ("graph", {k: v for k, v in self.graph_attr.items() if k != "rankdir"}),
-            ("node", self.node_attr),
-            ("edge", self.edge_attr),
-        ):
-            if given:
-                yield self._attr(kind, self._attr_list(None, kwargs=given))
-        yield from self.body
-
-    def __iter__(self, subgraph: bool = False) -> Iterator[str]:
-        return iter(self._picture().source.splitlines(keepends=True))
-
-    def pipe(self, format: str | None = None, *options: Any, **more: Any) -> Any:
-        """The rendered file: bytes, or text if an encoding is given."""
-        encoding = more.pop("encoding", None)
-        format = format or self.format
-        if options or any(more.values()) or format not in FORMATS:
-            return super().pipe(format, *options, encoding=encoding, **more)
-        added = "".join(self._added())
-        content = self._picture().pipe(
-            format,
-            dpi=None if "dpi=" in added else DPI,
-            transparent=False,
-            own_ground="bgcolor=" in added,
-        )
-        return content.decode(encoding) if encoding else content
-
-    def render(
-        self,
-        filename: Any = None,
-        directory: Any = None,
-        view: bool = False,
-        cleanup: bool = False,
-        format: str | None = None,
-        *options: Any,
-        outfile: Any = None,
-        **more: Any,
-    ) -> str:
-        """Write the DOT text and the rendered file beside it; return the path of the latter."""
-        if outfile is not None:
-            target = Path(directory or "") / outfile
-            format = format or target.suffix[1:].lower() or self.format
-            filename, directory = filename or target.with_suffix(".gv"), None
-        format = format or self.format
-        quiet = {name: more.pop(name, False) for name in ("quiet", "quiet_view")}
-        if options or any(more.values()) or format not in FORMATS:
-            if outfile is not None:
-                more["outfile"] = target
-            more |= {"cleanup": cleanup, "format": format, "view": view, **quiet}
-            return str(super().render(filename, directory, **more))
-        content = self.pipe(format)
-        source = self.save(filename, directory=directory)
-        written = str(target) if outfile is not None else f"{source}.{format}"
-        write(written, content)
-        if cleanup:
-            os.remove(source)
-        if view or quiet["quiet_view"]:
-            self._view(written, format=format, quiet=quiet["quiet_view"])
-        return written
+    @property
+    def notes(self) -> list[str]:
+        """What the legend has to say about the numbers."""
+        return [self.changed] if self.changed else []

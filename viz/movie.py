@@ -15,7 +15,7 @@ from microgradlike.files import ending_in, write
 from microgradlike.inputs import describe
 from microgradlike.training import History
 from viz import style
-from viz.film import spread
+from viz.moments import spread
 from viz.network import (
     MOST_ROWS,
     Look,

@@ -22,12 +22,14 @@ from microgradlike.inputs import within
 from microgradlike.words import literal
 from viz import style
 from viz.dot import Look, legend
+from viz.drawing import check_fold, check_rankdir, picture_alone
 from viz.fold import folded
-from viz.graph import check_fold, check_rankdir, picture_alone
+from viz.graph import Graph
 from viz.page import SUFFIXES, drop, embedded, frame, legend_list, page
 from viz.render import SVG, Engine, outline, remarks, sides, text
-from viz.scene import Box, Graph, Scene, whole
+from viz.scene import Box, Scene
 from viz.story import Story
+from viz.whole import whole
 
 #: A graph of more nodes than this is shown folded.
 MOST_NODES = 150

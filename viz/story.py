@@ -19,7 +19,8 @@ from microgradlike.flow import Step
 from microgradlike.typeset import Derivative, Symbol
 from microgradlike.words import counted, literal
 from viz import style
-from viz.scene import FLAGS, Graph, Move, Remark, Scene
+from viz.graph import FLAGS, Graph
+from viz.scene import Move, Remark, Scene
 
 #: Of a graph of more nodes than this only the parts are told of: a page of all would be too large.
 MOST_DETAILED = 2000

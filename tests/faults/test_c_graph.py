@@ -26,7 +26,8 @@ from microgradlike import Value, optim, tanh
 from microgradlike.flow import by_value, explain
 from microgradlike.nn import MLP
 from viz import Stepper, animate, draw, draw_dot, frames, style
-from viz.scene import Graph, whole
+from viz.graph import Graph
+from viz.whole import whole
 
 SVG = "{http://www.w3.org/2000/svg}"
 SINCE = "changed since"
