@@ -12,7 +12,7 @@ import os
 import re
 import warnings
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from viz import style
 from viz.dot import Look
 from viz.drawing import picture, read_scene
 from viz.moments import at, known, moments, spread
-from viz.render import SVG, Engine, outline, remarks, sides, text
+from viz.parts import Number, parts_of_arrow, parts_of_box
+from viz.render import SVG, Engine, text
 from viz.video import even, gif, mp4
 
 #: No more pictures than this are written of one sweep.
@@ -73,19 +74,27 @@ def animate(
     svg = picture(final, rankdir, engine).element()
     look = Look.of(final, rankdir)
     groups = {group.get("data-name"): group for group in svg.iter(f"{SVG}g")}
+    boxes = {
+        box.name: parts_of_box(groups[box.name], box)
+        for box in final.boxes
+        if box.name in scene.members
+    }
     senders: dict[str, list[int]] = {}
     for k, move in enumerate(scene.moves, start=1):
         for place in move.arrows:
             _cross(groups[f"e{place}"], k, numbered=look.numbered)
         senders.setdefault(move.sender, []).append(k)
-    for name, sayable in known(scene).items():
-        for letters, k in zip(remarks(groups[name], len(sayable)), sayable, strict=True):
+    sayable = known(scene)
+    for name, parts in boxes.items():
+        for letters, k in zip(parts.remarks, sayable[name], strict=True):
             if k:
                 _mark(letters, "news", k)
     for name, when in moments(scene).items():
-        _arrive(groups[name], when, look)
+        gradient = boxes[name].gradient
+        assert gradient is not None
+        groups[name].extend(_arrive(gradient, when, look))
     for name, steps in senders.items():
-        _light(groups[name], min(steps), max(steps) + 1)
+        groups[name].append(_light(boxes[name].outline, min(steps), max(steps) + 1))
     beat = min(max(LONGEST / max(len(scene.moves), 1), FASTEST), SLOWEST)
     sheet = svg.find(f"{SVG}style")
     assert sheet is not None
@@ -131,44 +140,43 @@ HIDDEN: dict[str, dict[str, str]] = {
 
 def _cross(group: ElementTree.Element, k: int, numbered: bool) -> None:
     """Let an arrow wait as a thin line until its step."""
-    line = group.find(f".//{SVG}path")
-    assert line is not None
+    line, heads, _, contribution = parts_of_arrow(group, numbered)
     pulse = copy.deepcopy(line)
     _mark(line, "line", k)
-    for head in group.iter(f"{SVG}polygon"):
+    for head in heads:
         _mark(head, "head", k)
-    if numbered:
-        _mark(list(group.iter(f"{SVG}text"))[-1], "news", k)
+    if contribution is not None:
+        _mark(contribution, "news", k)
     _mark(pulse, "pulse", k)
     group.append(pulse)
 
 
-def _arrive(group: ElementTree.Element, when: list[tuple[int, float]], look: Look) -> None:
+def _arrive(
+    gradient: Number, when: list[tuple[int, float]], look: Look
+) -> Iterator[ElementTree.Element]:
     """Let each gradient of a node show until the next one; the last one stays."""
-    number = list(group.iter(f"{SVG}text"))[-1]
-    ground = list(group.iter(f"{SVG}polygon"))[-1]
-    _, right = sides(ground)
     shown = [(0, style.NOT_YET, style.MUTED, style.SURFACE)]
     shown += [(k, style.number(grad), *look.colours.paint(grad)) for k, grad in when]
     for (k, words, ink, fill), (until, *_) in itertools.pairwise(shown):
-        swatch, letters = copy.deepcopy(ground), copy.deepcopy(number)
-        swatch.set("fill", fill)
-        letters.attrib |= {"x": f"{right - 2:g}", "text-anchor": "end", "fill": ink}
-        letters.text = words
-        for part in (swatch, letters):
+        moment = copy.deepcopy(gradient)
+        moment.align()
+        moment.ground.set("fill", fill)
+        moment.letters.set("fill", ink)
+        moment.letters.text = words
+        for part in (moment.ground, moment.letters):
             _mark(part, "moment", k, until)
-            group.append(part)
-    for part in (number, ground):
+            yield part
+    for part in (gradient.letters, gradient.ground):
         _mark(part, "news", when[-1][0])
 
 
-def _light(group: ElementTree.Element, k: int, until: int) -> None:
-    """Let the outline of a node light up while it sends."""
-    light = copy.deepcopy(outline(group))
+def _light(outline: ElementTree.Element, k: int, until: int) -> ElementTree.Element:
+    """An outline that lights up while its node sends."""
+    light = copy.deepcopy(outline)
     for name in ("fill", "stroke", "stroke-width", "stroke-dasharray"):
         light.attrib.pop(name, None)
     _mark(light, "sender", k, until)
-    group.append(light)
+    return light
 
 
 def _mark(part: ElementTree.Element, kind: str, k: int, until: int | None = None) -> None:

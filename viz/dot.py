@@ -190,7 +190,10 @@ def _shape(box: Box) -> dict[str, str]:
 
 
 def _table(box: Box, colours: Scale) -> str:
-    """What stands in a box: its name and operator, lines of words, its data and its gradient."""
+    """What stands in a box: its name and operator, lines of words, its data and its gradient.
+
+    ``parts.parts_of_box`` finds them again in the finished SVG, by this order.
+    """
     bold = box.kind != "constant"
     heading = "\n".join(map(style.shortened, box.heading.split("\n")))
     name = labels.font(heading, 12, bold=bold) if heading else ""
@@ -204,7 +207,7 @@ def _table(box: Box, colours: Scale) -> str:
     numbers = []
     if box.data is not None:
         numbers.append(_value(box))
-    if box.grad is not None or box.run:
+    if box.has_gradient:
         numbers.append(_gradient(box, colours))
     if numbers:
         # A folded picture is tall: its boxes are low.
@@ -290,7 +293,10 @@ def _not_yet(arrow: Arrow, error: float, look: Look) -> dict[str, str]:
 
 
 def _numbers(slope: float | None, error: float, look: Look, hidden: bool = False) -> str:
-    """The numbers of an arrow, near its line and far from that of the next arrow."""
+    """The numbers of an arrow, near its line and far from that of the next arrow.
+
+    ``parts.parts_of_arrow`` finds them again in the finished SVG, by their order.
+    """
     words = f"{look.back} {style.signed(error)}" if error else style.number(error)
     rows = [] if slope is None else [labels.font(f"× {style.number(slope)}", 9, style.MUTED)]
     room = math.ceil(style.width(words, 10, bold=True))

@@ -32,8 +32,9 @@ from viz.network import (
     read_network,
 )
 from viz.page import SUFFIXES, embedded, legend_list, page
+from viz.parts import outline
 from viz.picture import Picture
-from viz.render import SVG, Engine, outline, text
+from viz.render import SVG, Engine, text
 from viz.video import gif, mp4
 
 #: How long a GIF or MP4 shows each record.

@@ -234,17 +234,6 @@ def text(svg: ElementTree.Element) -> str:
     return ElementTree.tostring(svg, encoding="unicode") + "\n"
 
 
-def outline(group: ElementTree.Element) -> ElementTree.Element:
-    """The outline of a node: the first shape of its group."""
-    shapes = ("polygon", "ellipse", "path")
-    return next(part for part in group.iter() if part.tag.removeprefix(SVG) in shapes)
-
-
-def remarks(group: ElementTree.Element, count: int) -> list[ElementTree.Element]:
-    """The remarks of a node: the texts before the names and numbers of its value and gradient."""
-    return list(group.iter(f"{SVG}text"))[-4 - count : -4]
-
-
 def sides(polygon: ElementTree.Element) -> tuple[float, float]:
     """How far a polygon reaches to the left and to the right."""
     across = [float(point.split(",")[0]) for point in polygon.attrib["points"].split()]

@@ -56,6 +56,11 @@ class Box:
     """Whether it lies on the path that is pointed out."""
 
     @property
+    def has_gradient(self) -> bool:
+        """Whether it has a cell for a gradient, even if none has arrived yet."""
+        return self.grad is not None or bool(self.run)
+
+    @property
     def called(self) -> str:
         """What it is called in a line of text."""
         return literal(self.heading) or self.name

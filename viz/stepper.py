@@ -26,7 +26,8 @@ from viz.drawing import check_fold, check_rankdir, picture_alone
 from viz.fold import folded
 from viz.graph import Graph
 from viz.page import SUFFIXES, drop, embedded, frame, legend_list, page
-from viz.render import SVG, Engine, outline, remarks, sides, text
+from viz.parts import parts_of_arrow, parts_of_box
+from viz.render import SVG, Engine, text
 from viz.scene import Box, Scene
 from viz.story import Story
 from viz.whole import whole
@@ -231,19 +232,19 @@ def _mark_node(story: Story, scene: Scene, box: Box, group: ElementTree.Element)
     title = group.find(f".//{SVG}title")
     assert title is not None
     title.text = (title.text or "").partition("\ndata ")[0]  # the script adds what it has become
-    outline(group).set("class", "outline")
+    parts = parts_of_box(group, box)
+    parts.outline.set("class", "outline")
     if node is None:
         return
-    texts, grounds = (list(group.iter(f"{SVG}{tag}")) for tag in ("text", "polygon"))
-    for kind, letters, ground in zip(
-        ("value", "grad"), (texts[-3], texts[-1]), grounds[-2:], strict=True
-    ):
-        _, right = sides(ground)
-        letters.attrib |= {"x": f"{right - 2:g}", "text-anchor": "end", "class": kind}
-        ground.set("class", f"{kind}-ground")
-    for words, remark in zip(remarks(group, len(box.remarks)), box.remarks, strict=True):
+    value, gradient = parts.value, parts.gradient
+    assert value is not None and gradient is not None
+    for kind, number in (("value", value), ("grad", gradient)):
+        number.align()
+        number.letters.set("class", kind)
+        number.ground.set("class", f"{kind}-ground")
+    for words, remark in zip(parts.remarks, box.remarks, strict=True):
         words.set("data-known", str(story.since(node, remark)))
-    texts[-3].text = style.number(story.values[node][-1][1])
+    value.letters.text = style.number(story.values[node][-1][1])
     if "data-node" in group.attrib:
         group.set("data-value", repr(story.values[node][-1][1]))
         if node in story.grads:
@@ -256,11 +257,11 @@ def _mark_edge(
     for name, value in marks.items():
         group.set(name, str(value))
     group.set("data-contribution", contribution)
-    if numbered:
-        *slope, news = group.iter(f"{SVG}text")
-        news.set("class", "news")
-        for words in slope:
-            words.set("class", "slope")
+    parts = parts_of_arrow(group, numbered)
+    if parts.slope is not None:
+        parts.slope.set("class", "slope")
+    if parts.contribution is not None:
+        parts.contribution.set("class", "news")
 
 
 # ---- The page ----------------------------------------------------------------------------------

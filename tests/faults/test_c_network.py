@@ -21,7 +21,7 @@ from microgradlike.flow import layer_errors
 from microgradlike.nn import MLP, Layer, Neuron
 from microgradlike.training import History
 from viz import draw_network, frames, plot_decision_boundary, plot_loss, save_movie, style
-from viz.render import outline
+from viz.parts import outline
 
 ANGLES = numpy.linspace(0, 2 * numpy.pi, 36, endpoint=False) + 0.05
 POINTS = numpy.stack([numpy.cos(ANGLES), numpy.sin(ANGLES)], axis=1)
