@@ -12,19 +12,22 @@ import os
 import re
 import warnings
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
-from microgradlike.engine import Value
 from microgradlike.files import as_path, ending_in, make_folder, write
 from viz import style
 from viz.dot import Look
 from viz.drawing import picture, read_scene
 from viz.moments import at, known, moments, spread
 from viz.parts import Number, parts_of_arrow, parts_of_box
-from viz.render import SVG, Engine, text
+from viz.render import SVG, text
 from viz.video import even, gif, mp4
+from viz.view import Options, Roots, View, takes
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # type checkers have it; no program needs it
 
 #: No more pictures than this are written of one sweep.
 MOST_FRAMES = 200
@@ -36,15 +39,8 @@ SLOWEST, FASTEST, LONGEST = 0.9, 0.1, 20.0
 # ---- One SVG that plays ------------------------------------------------------------------------
 
 
-def animate(
-    root: Value,
-    path: str | os.PathLike[str],
-    *,
-    fold: bool | None = None,
-    names: Mapping[str, Any] | None = None,
-    rankdir: str = "LR",
-    engine: Engine | None = None,
-) -> Path:
+@takes(View)
+def animate(root: Roots, path: str | os.PathLike[str], **options: Unpack[Options]) -> Path:
     """Write one SVG that plays the backward sweep once and then stands still.
 
     It is drawn of a sweep of its own: ``backward()`` need not have been run, and no gradient
@@ -52,27 +48,30 @@ def animate(
     asks for reduced motion, and in programs that show no motion, it shows the end at once.
 
     Args:
-        root: the result, such as a loss.
+        root: the result, such as a loss; or several.
         path: where to write it; the name ends in ``.svg``.
-        fold, names, rankdir, engine: as for ``draw``.
+        options: as for ``draw``, but for ``gradients=False``, which leaves nothing to play.
 
     Returns:
         The path.
 
     Raises:
-        TypeError: ``root`` is no Value, or ``path`` no path.
-        ValueError: the name does not end in ``.svg``, or ``rankdir`` is unknown.
+        TypeError: ``root`` is no Value, ``path`` no path, or there is no such option.
+        ValueError: the name does not end in ``.svg``, or an option has no such value.
         OSError: the file cannot be written.
 
+    >>> from microgradlike import Value
     >>> a, b = Value(2.0, label="a"), Value(-3.0, label="b")
     >>> animate(a * b + a, getfixture("tmp_path") / "flow.svg").name
     'flow.svg'
     """
     ending_in(path, "an animation", ".svg")
-    scene = read_scene(root, names, fold, rankdir, afresh=True)
+    view = View.of(animate, options)
+    view.must_show_gradients("animate")
+    scene = read_scene(root, view, afresh=True)
     final = at(scene, len(scene.moves))
-    svg = picture(final, rankdir, engine).element()
-    look = Look.of(final, rankdir)
+    svg = picture(final, view).element()
+    look = Look.of(final, view.rankdir)
     groups = {group.get("data-name"): group for group in svg.iter(f"{SVG}g")}
     boxes = {
         box.name: parts_of_box(groups[box.name], box)
@@ -95,24 +94,26 @@ def animate(
         groups[name].extend(_arrive(gradient, when, look))
     for name, steps in senders.items():
         groups[name].append(_light(boxes[name].outline, min(steps), max(steps) + 1))
+    _paint(svg, view)
     beat = min(max(LONGEST / max(len(scene.moves), 1), FASTEST), SLOWEST)
     sheet = svg.find(f"{SVG}style")
     assert sheet is not None
-    sheet.text = f"{sheet.text}{_motion(svg.attrib['id'], beat)}"
+    sheet.text = f"{sheet.text}{_motion(svg.attrib['id'], beat, view)}"
     return write(path, text(svg).encode())
 
 
-def _motion(picture: str, beat: float) -> str:
+def _motion(picture: str, beat: float, view: View) -> str:
     """The sheet that plays one picture; without it, or for readers at rest, it shows the end.
 
     A press on the picture takes its animations away as long as it lasts, and so plays them again.
     """
+    waiting = view.shades.get(style.BORDER, style.BORDER)
     delay = f"calc(var(--k)*{beat:.3g}s)"
     lasting = f"calc((var(--until) - var(--k))*{beat:.3g}s)"
     return f"""\
 @keyframes {picture}-appear{{from{{opacity:0}}}}
 @keyframes {picture}-point{{from{{opacity:.2}}}}
-@keyframes {picture}-cross{{from{{stroke:{style.BORDER};stroke-width:1px}}}}
+@keyframes {picture}-cross{{from{{stroke:{waiting};stroke-width:1px}}}}
 @keyframes {picture}-hold{{from,to{{opacity:1}}}}
 @keyframes {picture}-run{{\
 from{{opacity:1;stroke-dashoffset:0}}to{{opacity:1;stroke-dashoffset:40}}}}
@@ -179,6 +180,15 @@ def _light(outline: ElementTree.Element, k: int, until: int) -> ElementTree.Elem
     return light
 
 
+def _paint(svg: ElementTree.Element, view: View) -> None:
+    """Give what only the motion shows the colours that the rest of the picture has already."""
+    for part in svg.iter():
+        if part.get("class") in HIDDEN:
+            for what in ("fill", "stroke"):
+                if part.get(what) in view.shades:
+                    part.set(what, view.shades[part.attrib[what]])
+
+
 def _mark(part: ElementTree.Element, kind: str, k: int, until: int | None = None) -> None:
     part.set("class", kind)
     part.attrib |= HIDDEN.get(kind, {})
@@ -188,36 +198,35 @@ def _mark(part: ElementTree.Element, kind: str, k: int, until: int | None = None
 # ---- One picture for each step -----------------------------------------------------------------
 
 
+@takes(View)
 def frames(
-    root: Value,
+    root: Roots,
     directory: str | os.PathLike[str],
-    format: str = "svg",
-    *,
-    fold: bool | None = None,
-    names: Mapping[str, Any] | None = None,
-    rankdir: str = "LR",
-    engine: Engine | None = None,
+    format: Literal["svg", "png", "gif", "mp4"] = "svg",
+    **options: Unpack[Options],
 ) -> list[Path]:
     """Write a picture of every step of the backward sweep, all of one size.
 
     Args:
-        root: the result, such as a loss.
+        root: the result, such as a loss; or several.
         directory: the folder to write into; it is made if it does not exist. Frames of the same
             format that an earlier call left there are removed.
         format: "svg" or "png" for a file each, numbered ``step_000.svg`` and so on without gaps;
             "gif" for one ``flow.gif`` that plays them (needs Pillow), "mp4" for one ``flow.mp4``
             (needs the program ffmpeg). The sides of a PNG are even, where Pillow is installed.
-        fold, names, rankdir, engine: as for ``draw``.
+        options: as for ``draw``, but for ``gradients=False``, which leaves nothing to play.
 
     Returns:
         The paths. Of a sweep of more than 200 steps, 200 are written, evenly spread, and a
         warning says so.
 
     Raises:
-        TypeError: ``root`` is no Value.
-        ValueError: there is no such format, or ``directory`` is the name of a file.
+        TypeError: ``root`` is no Value, or there is no such option.
+        ValueError: there is no such format, ``directory`` is the name of a file, or an option has
+            no such value.
         OSError: the files cannot be written.
 
+    >>> from microgradlike import Value
     >>> x = Value(3.0, label="x")
     >>> [path.name for path in frames(x * x, getfixture("tmp_path"))]
     ['step_000.svg', 'step_001.svg', 'step_002.svg']
@@ -225,9 +234,11 @@ def frames(
     if format not in ("svg", "png", "gif", "mp4"):
         raise ValueError(f'frames are "svg", "png", one "gif" or one "mp4", but got {format!r}')
     folder = _folder(directory)
-    scene = read_scene(root, names, fold, rankdir, afresh=True)
+    view = View.of(frames, options)
+    view.must_show_gradients("frames")
+    scene = read_scene(root, view, afresh=True)
     steps = _chosen(len(scene.moves))
-    pictures = (picture(at(scene, k), rankdir, engine) for k in steps)
+    pictures = (picture(at(scene, k), view) for k in steps)
     make_folder(folder)
     if format in ("gif", "mp4"):
         play = gif if format == "gif" else mp4

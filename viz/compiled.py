@@ -13,7 +13,7 @@ import math
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import graphviz
 import numpy
@@ -36,7 +36,10 @@ from microgradlike.words import counted, literal
 from viz import labels, style
 from viz.dot import SHAPES
 from viz.picture import Picture
-from viz.render import Engine
+from viz.view import Rendering, RenderingOptions, takes
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # type checkers have it; no program needs it
 
 #: A path with more operations and leaves than this shows its operations as rows of symbols.
 MOST_NODES = 40
@@ -59,7 +62,8 @@ NUMBERS = {"color": style.BORDER, "arrowsize": "0.4", "class": "number"}
 WHEN = {True: "once per call: of parameters alone", False: "for each row"}
 
 
-def draw_compiled(c: Compiled, *, engine: Engine | None = None) -> Picture:
+@takes(Rendering)
+def draw_compiled(c: Compiled, **options: Unpack[RenderingOptions]) -> Picture:
     """Draw the scalar operations of a compiled function, and the matrices that were found in them.
 
     The operations of a small function are all shown; those of a large one are counted. Each path
@@ -67,7 +71,7 @@ def draw_compiled(c: Compiled, *, engine: Engine | None = None) -> Picture:
 
     Args:
         c: a function made by ``compile``, called or traced before.
-        engine: the layout program, "graphviz-pure" (the default) or "dot".
+        options: ``engine``, ``theme`` and ``colours``, as for ``draw``.
 
     Returns:
         A Picture: shown by a notebook, and written to a file by its ``save``.
@@ -82,6 +86,7 @@ def draw_compiled(c: Compiled, *, engine: Engine | None = None) -> Picture:
     >>> draw_compiled(c)
     <Picture: 4 scalar operations became 3 instructions: rows x [mul, sum 2, mul]>
     """
+    rendering = Rendering.of(draw_compiled, options)
     if not isinstance(c, Compiled):
         raise TypeError(
             "draw_compiled(c) draws what compile(f) made of a function, but got "
@@ -101,7 +106,7 @@ def draw_compiled(c: Compiled, *, engine: Engine | None = None) -> Picture:
         which = f"path {place} of {len(paths)}: " if len(paths) > 1 else ""
         Drawing(sheet, path).draw(which)
     sheet.explain(len(paths))
-    return Picture(str(sheet.dot.source), title, sheet.titles, engine)
+    return Picture(str(sheet.dot.source), title, sheet.titles, rendering)
 
 
 # ---- Names -------------------------------------------------------------------------------------

@@ -7,47 +7,37 @@ makes there, its hue the sign; the boxes stay quiet, so that the eye finds the b
 from __future__ import annotations
 
 import copy
-import functools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import graphviz
 
-from microgradlike.engine import Value
 from microgradlike.files import write
 from microgradlike.flow import paths
-from microgradlike.inputs import describe
 from microgradlike.typeset import literal
 from viz import style
-from viz.dot import SIGNS, digraph, legend
+from viz.dot import digraph, legend
 from viz.fold import folded
 from viz.graph import Graph
 from viz.moments import at
 from viz.picture import Picture
-from viz.render import DPI, FORMATS, Engine
+from viz.render import DPI, FORMATS
 from viz.scene import Scene
+from viz.view import Options, OptionsBesideRankdir, Rankdir, Roots, View, takes
 from viz.whole import whole
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # type checkers have it; no program needs it
 
 #: A graph of more nodes than this is drawn folded, unless the caller wants all of it.
 MOST_NODES = 500
 
 
-def draw(
-    root: Value | Sequence[Value],
-    *,
-    step: int | None = None,
-    fold: bool | None = None,
-    names: Mapping[str, Any] | None = None,
-    rankdir: str = "LR",
-    engine: Engine | None = None,
-    constants: bool = True,
-    gradients: bool = True,
-    highlight: Value | None = None,
-    theme: style.Theme = "auto",
-    colours: Mapping[str, str] | None = None,
-) -> Picture:
+@takes(View)
+def draw(root: Roots, *, step: int | None = None, **options: Unpack[Options]) -> Picture:
     """Draw the graph that computed ``root``, and the error flowing back through it.
 
     Run ``root.backward()`` first, or ask for a ``step``. Drawing changes neither numbers nor
@@ -75,128 +65,101 @@ def draw(
         A Picture: shown by a notebook, and written to a file by its ``save``.
 
     Raises:
-        TypeError: ``root`` is no Value, or ``fold`` neither True, False nor None.
-        ValueError: there is no such direction, step, theme or colour, or the result was not
-            computed from ``highlight``.
+        TypeError: ``root`` is no Value, there is no such option, or it is of another type.
+        ValueError: there is no such direction, step, engine, theme or colour, or the result was
+            not computed from ``highlight``.
 
+    >>> from microgradlike import Value
     >>> a, b = Value(2.0, label="a"), Value(-3.0, label="b")
     >>> c = a * b
     >>> c.backward()
     >>> draw(c)
     <Picture: How the error flows back from the result: 3 nodes, 2 ways back, result −6>
     """
-    scene, graph = _read(root, names, fold, rankdir, afresh=step is not None)
-    if not constants:
-        scene = scene.without_constants()
-    if highlight is not None:
-        scene = scene.pointing_out(*_largest_path(graph, highlight))
+    return _drawn(root, View.of(draw, options), step)
+
+
+def _drawn(root: Roots, view: View, step: int | None = None) -> Picture:
+    scene = read_scene(root, view, afresh=step is not None)
     if step is not None:
         scene = at(scene, step)
-    if not gradients:
+    if not view.gradients:
         scene = scene.without_gradients()
-    return _picture(scene, rankdir, engine, legend(scene, rankdir), theme, colours)
+    return picture(scene, view)
 
 
-def _largest_path(graph: Graph, leaf: Value) -> tuple[tuple[Value, ...], str]:
-    """The nodes of the path on which most of the error comes to a leaf, and the words for it."""
-    largest = paths(graph.root, graph.twins.get(leaf, leaf), most=1).largest[0]
+def read_scene(root: Roots, view: View, *, afresh: bool) -> Scene:
+    """The scene of a graph as the view wants it: folded or whole, with a path pointed out."""
+    graph = Graph.of(root, view.names, afresh=afresh)
+    scene = folded(graph) if view.folds(len(graph.nodes), MOST_NODES) else whole(graph)
+    return pointed_out(shown(scene, view), graph, view)
+
+
+def shown(scene: Scene, view: View) -> Scene:
+    """The scene without what the view leaves out."""
+    return scene if view.constants else scene.without_constants()
+
+
+def pointed_out(scene: Scene, graph: Graph, view: View) -> Scene:
+    """The scene with the path that the view points out: the one that brings most of the error."""
+    if view.highlight is None:
+        return scene
+    largest = paths(graph.root, graph.twins.get(view.highlight, view.highlight), most=1).largest[0]
     name = literal(graph.name(largest.nodes[0])) or "the one that was asked for"
-    return largest.nodes, (
-        f"marked: the largest path to {name}, which brings {style.signed(largest.product)}"
+    return scene.pointing_out(
+        largest.nodes,
+        f"marked: the largest path to {name}, which brings {style.signed(largest.product)}",
     )
 
 
-def picture(scene: Scene, rankdir: str, engine: Engine | None) -> Picture:
+def picture(scene: Scene, view: View) -> Picture:
     """A scene as a picture, with its legend below."""
-    return _picture(scene, rankdir, engine, legend(scene, rankdir))
+    return _picture(scene, view, legend(scene, view.rankdir))
 
 
-def picture_alone(scene: Scene, rankdir: str, engine: Engine | None) -> Picture:
+def picture_alone(scene: Scene, view: View) -> Picture:
     """The same without its legend, for a page on which that stays while the picture scrolls."""
-    return _picture(scene, rankdir, engine, "")
+    return _picture(scene, view, "")
 
 
-def _picture(
-    scene: Scene,
-    rankdir: str,
-    engine: Engine | None,
-    legend: str,
-    theme: style.Theme = "auto",
-    colours: Mapping[str, str] | None = None,
-) -> Picture:
+def _picture(scene: Scene, view: View, legend: str) -> Picture:
     titles = {box.name: box.title for box in scene.boxes}
     titles |= {f"e{place}": arrow.title for place, arrow in enumerate(scene.arrows)}
     title = "\n".join((scene.title, *scene.notes))
-    source = str(digraph(scene, rankdir, legend).source)
-    return Picture(source, title, titles, engine, theme, colours)
+    source = str(digraph(scene, view.rankdir, legend).source)
+    return Picture(source, title, titles, view)
 
 
-def check_rankdir(rankdir: str) -> None:
-    """Refuse a direction that there is not."""
-    if rankdir not in SIGNS:
-        raise ValueError(
-            "rankdir is 'LR' (left to right), 'RL', 'TB' (top down) or 'BT' (bottom up), not "
-            f"{rankdir!r}"
-        )
-
-
-def check_fold(fold: bool | None) -> None:
-    """Refuse what is neither yes nor no."""
-    if fold is not None and not isinstance(fold, bool):
-        raise TypeError(
-            f"fold is True, False, or None to fold big graphs only, but got {describe(fold)}"
-        )
-
-
-def read_scene(
-    root: Value | Sequence[Value],
-    names: Mapping[str, Any] | None,
-    fold: bool | None,
-    rankdir: str,
-    *,
-    afresh: bool,
-) -> Scene:
-    """The scene that ``draw`` shows for these arguments, which it checks."""
-    return _read(root, names, fold, rankdir, afresh)[0]
-
-
-def _read(
-    root: Value | Sequence[Value],
-    names: Mapping[str, Any] | None,
-    fold: bool | None,
-    rankdir: str,
-    afresh: bool,
-) -> tuple[Scene, Graph]:
-    check_rankdir(rankdir)
-    check_fold(fold)
-    graph = Graph.of(root, names, afresh=afresh)
-    if fold is None:
-        fold = len(graph.nodes) > MOST_NODES
-    return folded(graph) if fold else whole(graph), graph
-
-
-def draw_dot(root: Value, format: str = "svg", rankdir: str = "LR") -> graphviz.Digraph:
+@takes(View)
+def draw_dot(
+    root: Roots,
+    format: str = "svg",
+    rankdir: Rankdir = "LR",
+    **options: Unpack[OptionsBesideRankdir],
+) -> graphviz.Digraph:
     """Draw the graph that computed ``root`` as a ``graphviz.Digraph``, as micrograd's notebooks do.
 
     The picture is that of ``draw``. It is rendered without an installed Graphviz where possible.
 
     Args:
-        root: the result, such as a loss.
+        root: the result, such as a loss; or several.
         format: the format of the rendered file, "svg", "png", "jpg" or "pdf".
         rankdir: the direction in which the data flows: "LR", "RL", "TB" or "BT".
+        options: the others of ``draw``.
 
     Returns:
         The Digraph: shown by a notebook, written by its ``render``, open to more lines.
 
     Raises:
-        TypeError: ``root`` is no Value.
-        ValueError: there is no such direction.
+        TypeError, ValueError: as for ``draw``.
 
+    >>> from microgradlike import Value
     >>> x = Value(3.0, label="x")
     >>> print(draw_dot(x * x).source[:23])
     digraph microgradlike {
     """
-    return _Dot("microgradlike", format=format, drawn=functools.partial(draw, root), way=rankdir)
+    view = View.of(draw_dot, {"rankdir": rankdir, **options})
+    return _Dot("microgradlike", format=format, root=root, view=view)
 
 
 class _Dot(graphviz.Digraph):  # type: ignore[misc]  # graphviz is not typed
@@ -205,11 +168,11 @@ class _Dot(graphviz.Digraph):  # type: ignore[misc]  # graphviz is not typed
     What the caller adds comes after the picture's own lines, so that it decides.
     """
 
-    def __init__(self, *args: Any, drawn: Callable[..., Picture], way: str, **options: Any) -> None:
+    def __init__(self, *args: Any, root: Roots, view: View, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._drawn = drawn
-        self._way = way
-        self._pictures = {way: drawn(rankdir=way)}
+        self._root = root
+        self._how = view
+        self._pictures = {view.rankdir: _drawn(root, view)}
 
     def copy(self) -> _Dot:
         """A Digraph of its own that has the same lines."""
@@ -220,9 +183,9 @@ class _Dot(graphviz.Digraph):  # type: ignore[misc]  # graphviz is not typed
         return twin
 
     def _picture(self) -> Picture:
-        way = self.graph_attr.get("rankdir", self._way)
+        way = self.graph_attr.get("rankdir", self._how.rankdir)
         if way not in self._pictures:
-            self._pictures[way] = self._drawn(rankdir=way)
+            self._pictures[way] = _drawn(self._root, replace(self._how, rankdir=way))
         shown = copy.copy(self._pictures[way])
         *lines, end = shown.source.splitlines(keepends=True)
         shown.source = "".join([*lines, *self._added(), end])

@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from microgradlike import losses
 from microgradlike.files import ending_in, write
@@ -34,8 +34,12 @@ from viz.network import (
 from viz.page import SUFFIXES, embedded, legend_list, page
 from viz.parts import outline
 from viz.picture import Picture
-from viz.render import SVG, Engine, text
+from viz.render import SVG, text
 from viz.video import gif, mp4
+from viz.view import Rendering, RenderingOptions, takes
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # type checkers have it; no program needs it
 
 #: How long a GIF or MP4 shows each record.
 SECONDS = 0.25
@@ -47,6 +51,7 @@ MOST_RECORDS = 200
 WIDTH, HEIGHT, LEFT, BOTTOM = 380, 200, 68, 24
 
 
+@takes(Rendering)
 def save_movie(
     history: History,
     path: str | os.PathLike[str],
@@ -56,7 +61,7 @@ def save_movie(
     loss: Callable[[Any, Any], Any] = losses.mse,
     names: Sequence[Sequence[str] | None] | None = None,
     most_neurons: int = MOST_ROWS,
-    engine: Engine | None = None,
+    **options: Unpack[RenderingOptions],
 ) -> Path:
     """Write one file that plays a training: the weights of each record, and the loss.
 
@@ -69,7 +74,7 @@ def save_movie(
         x, y: an example and its target; every neuron then shows its value and its delta for it.
         loss: a function of the output and the target of the example.
         names, most_neurons: as for ``draw_network``.
-        engine: the layout program, "graphviz-pure" (the default) or "dot".
+        options: ``engine``, ``theme`` and ``colours``, as for ``draw``.
 
     Returns:
         The path. Of more than 200 records, 200 are shown, evenly spread.
@@ -87,6 +92,7 @@ def save_movie(
     >>> save_movie(history, getfixture("tmp_path") / "training.html").name
     'training.html'
     """
+    rendering = Rendering.of(save_movie, options)
     named = ending_in(path, "a movie", *SUFFIXES, ".gif", ".mp4")
     if not isinstance(history, History):
         raise TypeError(
@@ -104,12 +110,13 @@ def save_movie(
     look = Look.of(networks)
     if (suffix := named.suffix.lower()) in (".gif", ".mp4"):
         frames = [
-            _titled(networks, k, epochs, history.loss, look, engine).pipe("png")
+            _titled(networks, k, epochs, history.loss, look, rendering).pipe("png")
             for k in range(len(networks))
         ]
         return write(path, (gif if suffix == ".gif" else mp4)(frames, SECONDS))
     document = page(
         "movie",
+        rendering,
         headline="A training, step by step",
         heading=f"{epochs[-1]} epochs, the loss ends at {style.number(history.loss[-1])}",
         last=len(networks) - 1,
@@ -119,7 +126,7 @@ def save_movie(
             ]
         },
         slots={
-            "network": _network(networks, look, engine),
+            "network": _network(networks, look, rendering),
             "legend": legend_list(legend(networks[-1], "weight", look)),
             "curve": _curve(history.loss, epochs[-1]),
         },
@@ -141,13 +148,13 @@ def _titled(
     epochs: Sequence[int],
     curve: Sequence[float],
     look: Look,
-    engine: Engine | None,
+    rendering: Rendering,
 ) -> Picture:
     """A record as a picture that says by itself which it is; all have the places of the last."""
     title = _count(epochs[k], epochs[-1], curve)
     room = _room(networks)
     about = legend(networks[-1], "weight", look)
-    return network_picture(networks[k], "weight", look, engine, about, room, title)
+    return network_picture(networks[k], "weight", look, rendering, about, room, title)
 
 
 def _frame(
@@ -229,11 +236,11 @@ def _room(networks: Sequence[Network]) -> dict[str, int]:
 # ---- The two pictures --------------------------------------------------------------------------
 
 
-def _network(networks: Sequence[Network], look: Look, engine: Engine | None) -> str:
+def _network(networks: Sequence[Network], look: Look, rendering: Rendering) -> str:
     """The last record as a picture, with everything marked that the script changes."""
     network = networks[-1]
     arrow_count = len(arrows(network))
-    shown = network_picture(network, "weight", look, engine, "", _room(networks))
+    shown = network_picture(network, "weight", look, rendering.within_page(), "", _room(networks))
     svg, groups = embedded(shown)
     for place, (column, row) in enumerate(circles(network)):
         group = groups[f"n{column}_{row}"]

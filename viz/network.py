@@ -14,7 +14,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import graphviz
 import numpy
@@ -27,8 +27,12 @@ from microgradlike.inputs import describe
 from microgradlike.words import literal
 from viz import labels, style
 from viz.picture import Picture
-from viz.render import SVG, Engine, sides
+from viz.render import SVG, sides
 from viz.style import Scale
+from viz.view import Rendering, RenderingOptions, takes
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # type checkers have it; no program needs it
 
 Array = numpy.typing.NDArray[numpy.float64]
 Hue = Literal["weight", "error"]
@@ -95,6 +99,7 @@ class Network:
         return self.weights[layer] if hue == "weight" else self.sent_back(layer)
 
 
+@takes(Rendering)
 def draw_network(
     model: Any,
     x: Any = None,
@@ -105,7 +110,7 @@ def draw_network(
     names: Sequence[Sequence[str] | None] | None = None,
     beside: Sequence[Any] = (),
     most_neurons: int = MOST_ROWS,
-    engine: Engine | None = None,
+    **options: Unpack[RenderingOptions],
 ) -> Picture:
     """Draw a network as neurons and arrows: the wider an arrow, the larger the weight.
 
@@ -122,7 +127,7 @@ def draw_network(
             training: a width or colour then means the same in all of them.
         most_neurons: a column of more shows the first ones, the last ones, and how many are
             between; at least 3.
-        engine: the layout program, "graphviz-pure" (the default) or "dot".
+        options: ``engine``, ``theme`` and ``colours``, as for ``draw``.
 
     Returns:
         A Picture. No parameter and no gradient is changed.
@@ -135,6 +140,7 @@ def draw_network(
     >>> draw_network(MLP(2, [3, 1], activation="tanh", seed=0), [1.0, -1.0], 0.5)
     <Picture: A network of 2-3-1 neurons, cost 0.299: expected 0.5, so the error is +0.5468>
     """
+    rendering = Rendering.of(draw_network, options)
     if hue not in ("weight", "error"):
         raise ValueError(f'hue is "weight" or "error", but got {describe(hue)}')
     if hue == "error" and y is None:
@@ -144,7 +150,7 @@ def draw_network(
         read_network(m, x, y, loss=loss, names=names, most=most_neurons) for m in (model, *others)
     ]
     network, look = networks[0], Look.of(networks)
-    return network_picture(network, hue, look, engine, legend(network, hue, look))
+    return network_picture(network, hue, look, rendering, legend(network, hue, look))
 
 
 # ---- Reading a model ---------------------------------------------------------------------------
@@ -311,7 +317,7 @@ def network_picture(
     network: Network,
     hue: Hue,
     look: Look,
-    engine: Engine | None,
+    rendering: Rendering,
     legend: str,
     room: Mapping[str, int] = MappingProxyType({}),
     above: str = "",
@@ -354,7 +360,7 @@ def network_picture(
         top = max(y for _, y in places.values()) + ABOVE + 0.8
         label = f"<{labels.font(above, 14)}>"
         dot.node("above", pos=_at(middle, top), shape="plain", fillcolor="none", label=label)
-    return _Centred(str(dot.source), _heading(network), titles, engine)
+    return _Centred(str(dot.source), _heading(network), titles, rendering)
 
 
 class _Centred(Picture):

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from viz import style
 from viz.picture import Picture
 from viz.render import SVG
+from viz.view import Rendering
 
 #: What the names of pages end in.
 SUFFIXES = (".html", ".htm")
@@ -24,6 +25,7 @@ _PAGES = Path(__file__).parent / "pages"
 
 def page(
     kind: Literal["stepper", "movie"],
+    rendering: Rendering,
     *,
     headline: str,
     heading: str,
@@ -36,6 +38,7 @@ def page(
 
     Args:
         kind: which stage and which script it has.
+        rendering: the colours that it begins in.
         headline: its first words, which are also its title.
         heading: what it is about.
         last: the number of its last step.
@@ -43,7 +46,7 @@ def page(
         slots: what fills the ``{{slots}}`` of its stage: HTML.
         choices: more controls beside the choice of colours: HTML.
     """
-    sheet = style.page_stylesheet() + _read("page.css")
+    sheet = style.page_stylesheet(rendering.chosen) + _read("page.css")
     script = "\n".join(_read(name) for name in ("transport.js", "zoom.js", f"{kind}.js"))
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(sheet)}; "
@@ -55,6 +58,8 @@ def page(
         _read("page.html"),
         {
             "kind": kind,
+            "theme": "" if rendering.theme == "auto" else f' data-theme="{rendering.theme}"',
+            "now": "as the system" if rendering.theme == "auto" else rendering.theme,
             "policy": policy,
             "sheet": sheet,
             "title": html.escape(f"{headline}: {heading}"),

@@ -13,7 +13,8 @@ from typing import Any
 
 from microgradlike.files import ending_in, write
 from viz import style
-from viz.render import DPI, FORMATS, Engine, check_engine, finish, layout, pdf, text
+from viz.render import DPI, FORMATS, finish, layout, pdf, text
+from viz.view import Rendering
 
 
 class Picture:
@@ -23,9 +24,7 @@ class Picture:
         source: the picture as DOT text.
         title: what it shows, in a sentence.
         titles: for the DOT name of each node, and the id of each edge, its words.
-        engine: the layout program; None for the one that is there.
-        theme: "auto" for the colours of the reader's page, "light" or "dark".
-        colours: other colours for some roles.
+        rendering: its layout program and its colours.
     """
 
     def __init__(
@@ -33,19 +32,13 @@ class Picture:
         source: str,
         title: str,
         titles: Mapping[str, str],
-        engine: Engine | None,
-        theme: style.Theme = "auto",
-        colours: Mapping[str, str] | None = None,
+        rendering: Rendering = Rendering(),  # noqa: B008  # it is frozen
     ) -> None:
-        check_engine(engine)
-        style.check_theme(theme, colours)
-        self.source = style.repainted(source, theme, colours or {})
+        self.source = style.repainted(source, rendering.shades)
         self._title = title
         self._titles = titles
-        self._engine = engine
-        self._theme = theme
-        page = style.DARK[style.PAGE] if theme == "dark" else style.PAGE
-        self._ground = (colours or {}).get("page", page)
+        self._rendering = rendering
+        self._ground = rendering.ground
 
     def svg(self, transparent: bool = False) -> str:
         """The picture as SVG: with words for every node and edge, for light and dark pages.
@@ -62,8 +55,8 @@ class Picture:
 
     def element(self) -> ElementTree.Element:
         """The same as an element that can be changed, with the name of each group in its data."""
-        svg = layout(self.source, "svg", self._engine)
-        return finish(svg, self._title, self._titles, self._theme, self._ground)
+        svg = layout(self.source, "svg", self._rendering.engine)
+        return finish(svg, self._title, self._titles, self._rendering.theme, self._ground)
 
     def pipe(
         self,
@@ -87,18 +80,19 @@ class Picture:
             ImportError: a JPG needs Pillow.
             RenderError: no program that can make it is installed.
 
-        >>> picture = Picture("digraph { a -> b }", "two nodes", {}, None)
+        >>> picture = Picture("digraph { a -> b }", "two nodes", {})
         >>> len(picture.pipe("png", dpi=48)) < len(picture.pipe("png", dpi=300))
         True
         """
         if format == "svg":
             return self.svg(transparent).encode()
-        if format == "pdf" and self._engine is None and not shutil.which("dot"):
+        engine = self._rendering.engine
+        if format == "pdf" and engine is None and not shutil.which("dot"):
             made = pdf(lambda: self.svg(transparent=True))
             if made is not None:
                 return made
         ground = "transparent" if transparent else self._ground
-        return layout(self.source, format, self._engine, dpi, None if own_ground else ground)
+        return layout(self.source, format, engine, dpi, None if own_ground else ground)
 
     def save(
         self,

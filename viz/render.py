@@ -65,7 +65,7 @@ def layout(
         background: the colour behind a PNG or JPG; None leaves it to the text.
 
     Raises:
-        ValueError: the format or the engine is none of those above.
+        ValueError: the format is none of those above.
         RenderError: no program is installed that can, or it failed.
 
     >>> layout("digraph { a -> b }")[:5]
@@ -135,14 +135,7 @@ def pdf(svg: Callable[[], str]) -> bytes | None:
     return bytes(cairosvg.svg2pdf(bytestring=svg().encode()))
 
 
-def check_engine(engine: Engine | None) -> None:
-    """Refuse a layout program that there is not."""
-    if engine not in (None, "graphviz-pure", "dot"):
-        raise ValueError(f"no engine {engine!r}; choose 'graphviz-pure' or 'dot'")
-
-
 def _program(format: str, engine: Engine | None) -> str:
-    check_engine(engine)
     bundled = None if engine == "dot" or format == "pdf" else _bundled()
     system = None if engine == "graphviz-pure" and format != "pdf" else shutil.which("dot")
     program = bundled or system

@@ -14,7 +14,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from microgradlike.engine import Value
 from microgradlike.files import ending_in, write
@@ -22,29 +22,31 @@ from microgradlike.inputs import within
 from microgradlike.words import literal
 from viz import style
 from viz.dot import Look, legend
-from viz.drawing import check_fold, check_rankdir, picture_alone
+from viz.drawing import picture_alone, pointed_out, shown
 from viz.fold import folded
 from viz.graph import Graph
 from viz.page import SUFFIXES, drop, embedded, frame, legend_list, page
 from viz.parts import parts_of_arrow, parts_of_box
-from viz.render import SVG, Engine, text
+from viz.render import SVG, text
 from viz.scene import Box, Scene
 from viz.story import Story
+from viz.view import Options, Roots, View, takes
 from viz.whole import whole
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # type checkers have it; no program needs it
 
 #: A graph of more nodes than this is shown folded.
 MOST_NODES = 150
 
 
+@takes(View)
 def save_stepper(
-    root: Value,
+    root: Roots,
     path: str | os.PathLike[str],
     *,
     lr: float | None = None,
-    fold: bool | None = None,
-    names: Mapping[str, Any] | None = None,
-    rankdir: str = "LR",
-    engine: Engine | None = None,
+    **options: Unpack[Options],
 ) -> Path:
     """Write one HTML page that plays the forward and the backward pass, step by step.
 
@@ -52,69 +54,62 @@ def save_stepper(
     JavaScript. The sweep is one of its own: no gradient changes.
 
     Args:
-        root: the result, such as a loss.
+        root: the result, such as a loss; or several, whose errors add up.
         path: where to write it; the name ends in ``.html``.
         lr: the learning rate of an update step at the end, ``w - lr * grad``; None for no update.
         fold: show each neuron as one part and each layer as one frame; by default this is done for
             graphs of more than 150 nodes. Parts of up to 150 nodes can be looked into in the page,
             if the graph has at most 2,000; above that, the page tells of the parts alone.
-        names: names for Values that have no label; ``locals()`` will do.
-        rankdir: the direction in which the data flows: "LR", "RL", "TB" or "BT".
-        engine: the layout program, "graphviz-pure" (the default) or "dot".
+        options: the others of ``draw``, but for ``gradients=False``, which leaves no error to play.
+            With a ``theme`` the page begins in light or dark.
 
     Returns:
         The path.
 
     Raises:
-        TypeError: ``root`` is no Value, ``lr`` no number, or ``fold`` neither True, False nor None.
-        ValueError: there is no such ``rankdir``, ``lr`` is negative or not finite, or the
-            name does not end in ``.html``.
+        TypeError: ``root`` is no Value, ``lr`` no number, or there is no such option.
+        ValueError: an option has no such value, ``lr`` is negative or not finite, or the name does
+            not end in ``.html``.
         OSError: the file cannot be written.
 
+    >>> from microgradlike import Value
     >>> a, b = Value(2.0, label="a"), Value(-3.0, label="b")
     >>> save_stepper(a * b + a, getfixture("tmp_path") / "backprop.html").name
     'backprop.html'
     """
     ending_in(path, "a page", *SUFFIXES)
-    page = Stepper(root, lr=lr, fold=fold, names=names, rankdir=rankdir, engine=engine)
-    return page.save(path)
+    return Stepper(root, lr=lr, **options).save(path)
 
 
 class Stepper:
     """The page of ``save_stepper``, which a notebook shows as it is.
 
     Args:
-        root, lr, fold, names, rankdir, engine: as for ``save_stepper``.
+        root, lr, options: as for ``save_stepper``.
 
+    >>> from microgradlike import Value
     >>> x = Value(3.0, label="x")
     >>> Stepper(x * x).html()[:15]
     '<!doctype html>'
     """
 
-    def __init__(
-        self,
-        root: Value,
-        *,
-        lr: float | None = None,
-        fold: bool | None = None,
-        names: Mapping[str, Any] | None = None,
-        rankdir: str = "LR",
-        engine: Engine | None = None,
-    ) -> None:
-        check_rankdir(rankdir)
-        check_fold(fold)
+    @takes(View)
+    def __init__(self, root: Roots, *, lr: float | None = None, **options: Unpack[Options]) -> None:
+        view = View.of(Stepper, options)
+        view.must_show_gradients("Stepper")
         rate = None if lr is None else within("lr, the learning rate,", lr, 0, math.inf)
-        graph = Graph.of(root, names, afresh=True)
-        fold = len(graph.nodes) > MOST_NODES if fold is None else fold
+        graph = Graph.of(root, view.names, afresh=True)
+        fold = view.folds(len(graph.nodes), MOST_NODES)
         told = graph.told()
-        story = Story(graph, folded(graph) if fold else whole(told), told.names, rate)
-        views = [_view(story, story.scene, rankdir, engine)]
+        scene = shown(folded(graph) if fold else whole(told), view)
+        story = Story(graph, scene, told.names, rate)
+        views = [_view(story, scene, view)]
         if fold and story.detailed:
             for name, nodes in story.scene.members.items():
                 if 1 < len(nodes) <= MOST_NODES:
-                    inside = whole(told, set(nodes))
-                    views.append(_view(story, inside, rankdir, engine, opened=name))
-        self._html = _page(story, views)
+                    inside = shown(whole(told, set(nodes)), view)
+                    views.append(_view(story, inside, view, opened=name))
+        self._html = _page(story, views, view)
 
     def html(self) -> str:
         """The page as text."""
@@ -136,21 +131,20 @@ class Stepper:
 # ---- Views: pictures whose parts the script can find --------------------------------------------
 
 
-def _view(
-    story: Story, scene: Scene, rankdir: str, engine: Engine | None, opened: str = ""
-) -> tuple[str, str]:
+def _view(story: Story, scene: Scene, view: View, opened: str = "") -> tuple[str, str]:
     """A picture with everything marked that the script changes, and its legend."""
     boxes = [_with_room(story, scene, box) for box in scene.boxes]
     # What the notes say of a folded picture is said by the page itself.
     roomy = replace(scene, boxes=boxes, colours=story.colours, notes=[])
-    svg, groups = embedded(picture_alone(roomy, rankdir, engine))
+    roomy = pointed_out(roomy, story.graph, view)
+    svg, groups = embedded(picture_alone(roomy, view.within_page()))
     description = ElementTree.Element(f"{SVG}desc")
     description.text = "Each node has a value and a gradient; the table below has the same numbers."
     svg.insert(1, description)
     for box in roomy.boxes:
         if box.name in scene.members:
             _mark_node(story, scene, box, groups[box.name])
-    numbered = Look.of(roomy, rankdir).numbered
+    numbered = Look.of(roomy, view.rankdir).numbered
     steps = {move.arrows[0]: move.step for move in scene.moves if move.step is not None}
     for place, arrow in enumerate(scene.arrows):
         if arrow.contribution is None:
@@ -175,7 +169,7 @@ def _view(
     kind = "view folded" if scene.folded else "view"
     return (
         f'<div class="{kind}"{part}{hidden}>{text(svg)}</div>',
-        f'<div class="legend"{hidden}>{legend_list(legend(roomy, rankdir))}</div>',
+        f'<div class="legend"{hidden}>{legend_list(legend(roomy, view.rankdir))}</div>',
     )
 
 
@@ -267,11 +261,12 @@ def _mark_edge(
 # ---- The page ----------------------------------------------------------------------------------
 
 
-def _page(story: Story, views: list[tuple[str, str]]) -> str:
+def _page(story: Story, views: list[tuple[str, str]], view: View) -> str:
     pictures, legends = ("".join(parts) for parts in zip(*views, strict=True))
     shown = set(re.findall(r'data-node="(\w+)"', pictures))
     return page(
         "stepper",
+        view,
         headline="Backpropagation, step by step",
         heading=story.heading,
         last=story.last,

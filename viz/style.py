@@ -12,6 +12,7 @@ import statistics
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from microgradlike.words import in_short
@@ -70,28 +71,13 @@ ROLES = {
 Theme = Literal["auto", "light", "dark"]
 
 
-def repainted(source: str, theme: Theme, colours: Mapping[str, str]) -> str:
-    """DOT text in the colours of a theme, and in those that the caller chose for some roles.
+def repainted(source: str, shades: Mapping[str, str]) -> str:
+    """DOT text with other colours in the place of some.
 
-    >>> repainted('color="#111111"', "dark", {})
+    >>> repainted('color="#111111"', DARK)
     'color="#e8eaed"'
     """
-    shades = dict(DARK) if theme == "dark" else {}
-    for role, colour in colours.items():
-        shades |= dict.fromkeys(CHOOSABLE[role], colour)
     return re.sub('"(#[0-9a-f]{6})"', lambda found: f'"{shades.get(found[1], found[1])}"', source)
-
-
-def check_theme(theme: str, colours: Mapping[str, str] | None) -> None:
-    """Refuse a theme or a role that there is not."""
-    if theme not in ("auto", "light", "dark"):
-        raise ValueError(f"theme is 'auto' (the reader's), 'light' or 'dark', not {theme!r}")
-    for role, colour in (colours or {}).items():
-        if role not in CHOOSABLE or not re.fullmatch("#[0-9a-fA-F]{6}|[a-z]+", str(colour)):
-            raise ValueError(
-                f"colours gives {', '.join(CHOOSABLE)} a colour such as '#1b9e77' or 'green', but "
-                f"got {role!r}: {colour!r}"
-            )
 
 
 def stylesheet(picture: str, theme: Theme = "auto", ground: str = PAGE) -> str:
@@ -127,14 +113,22 @@ def stylesheet(picture: str, theme: Theme = "auto", ground: str = PAGE) -> str:
     )
 
 
-def page_stylesheet() -> str:
-    """The same for a page of pictures, whose reader may choose light or dark: ``data-theme``."""
+def page_stylesheet(chosen: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The same for a page of pictures, whose reader may choose light or dark: ``data-theme``.
+
+    Args:
+        chosen: other colours in the place of some light ones, whatever the theme.
+    """
+    light, dark = (
+        ";".join(f"{_NAMES[colour]}:{chosen.get(colour, shade)}" for colour, shade in shades)
+        for shades in (zip(DARK, DARK, strict=True), DARK.items())
+    )
     roles = ";".join(f"--{role}:{variable(colour)}" for role, colour in ROLES.items())
     return (
-        f":root{{{_LIGHT};{roles}}}\n"
+        f":root{{{light};{roles}}}\n"
         "@media screen and (prefers-color-scheme:dark)"
-        f"{{:root:not([data-theme=light]){{{_DARK}}}}}\n"
-        f"@media screen{{:root[data-theme=dark]{{{_DARK}}}}}\n{_PAINT}"
+        f"{{:root:not([data-theme=light]){{{dark}}}}}\n"
+        f"@media screen{{:root[data-theme=dark]{{{dark}}}}}\n{_PAINT}"
     )
 
 
@@ -144,8 +138,6 @@ def variable(colour: str) -> str:
 
 
 _NAMES = {colour: f"--c{colour[1:]}" for colour in DARK}
-_LIGHT = ";".join(f"{_NAMES[colour]}:{colour}" for colour in DARK)
-_DARK = ";".join(f"{_NAMES[colour]}:{shade}" for colour, shade in DARK.items())
 _PAINT = (
     "\n".join(
         f'.microgradlike [{what}="{colour}"]{{{what}:{variable(colour)}}}'
