@@ -156,7 +156,7 @@ def _arrive(
     gradient: Number, when: list[tuple[int, float]], look: Look
 ) -> Iterator[ElementTree.Element]:
     """Let each gradient of a node show until the next one; the last one stays."""
-    shown = [(0, style.NOT_YET, style.MUTED, style.SURFACE)]
+    shown = [(0, style.NOT_YET, style.MUTED, style.SURFACE)] if when[0][0] else []
     shown += [(k, style.number(grad), *look.colours.paint(grad)) for k, grad in when]
     for (k, words, ink, fill), (until, *_) in itertools.pairwise(shown):
         moment = copy.deepcopy(gradient)

@@ -117,8 +117,14 @@ def _by_neuron(
         if penalty:
             parameters_only.add(node)
         parts[node] = PENALTY if penalty else Part(f"work after {counted(below, 'layer')}")
-    parts[graph.root] = Part("result")
-    return parts
+    return parts | _results(graph)
+
+
+def _results(graph: Graph) -> dict[Value, Part]:
+    """A part for each result that no other result was computed from: such parts close no cycle."""
+    used = {parent for node in graph.nodes for parent in node.parents}
+    ends = [node for node in graph.results if node not in used]
+    return {node: Part(f"result {place}" if place else "result") for place, node in enumerate(ends)}
 
 
 def _insides(
@@ -162,12 +168,12 @@ def _ranges(graph: Graph) -> dict[Value, Part]:
     level: dict[Value, int] = {}
     for node in graph.nodes:
         level[node] = max((level[parent] + 1 for parent in node.parents), default=0)
+    deepest = max(level.values())
     for node in graph.nodes:
         if node.op:
-            place = (level[node] - 1) * RANGES // level[graph.root]
+            place = (level[node] - 1) * RANGES // deepest
             parts[node] = Part(f"stage {place + 1}")
-    parts[graph.root] = Part("result")
-    return parts
+    return parts | _results(graph)
 
 
 def _leaves(graph: Graph, inside: Mapping[Value, Part]) -> dict[Value, Part]:
@@ -175,7 +181,7 @@ def _leaves(graph: Graph, inside: Mapping[Value, Part]) -> dict[Value, Part]:
     leaves = [
         node
         for node in graph.nodes
-        if node._rule is None and node not in inside and node is not graph.root
+        if node._rule is None and node not in inside and node not in graph.results
     ]
     named = [leaf for leaf in leaves if graph.name(leaf)]
     shown = leaves if len(leaves) <= MOST_LEAVES else named if len(named) <= MOST_LEAVES else []
@@ -252,6 +258,7 @@ class _Traffic:
         most: float,
     ) -> None:
         self._shown = shown
+        self._seeds = dict.fromkeys(graph.results, 1.0)
         self._last: dict[Part, int] = {}
         self._final: dict[Value, float] = {}
         self._sums: dict[Part, dict[Value, float]] = {}
@@ -290,7 +297,7 @@ class _Traffic:
         """
         every = list(self.ways.values())
         waiting = Counter(node for sums in self._sums.values() for node in sums)
-        so_far = dict.fromkeys(self._final, 0.0)
+        so_far = {node: self._seeds.get(node, 0.0) for node in self._final}
         moves = []
         for sender in self._order():
             grads = {}

@@ -6,8 +6,8 @@ The sweep is ``flow``'s account of it: no derivative is computed here.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-import operator
 import re
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,7 +46,9 @@ class Graph:
     """A graph and its backward sweep, read once: every scene is made from this."""
 
     root: Value
+    """The result; or the sum of several, which no picture shows."""
     nodes: list[Value]
+    """All that is shown: each node after its operands."""
     names: Mapping[Value, str]
     lone_neuron: bool
     afresh: bool
@@ -56,6 +58,8 @@ class Graph:
     """The node that is shown for each node of the graph that was given."""
     results: Mapping[Value, None] = field(default_factory=dict)
     """What it ends in: the root; or several, of which the root is the sum."""
+    joints: Sequence[Value] = ()
+    """The operations that only add several results up, each after its operands."""
 
     @classmethod
     def of(
@@ -89,28 +93,22 @@ class Graph:
         results = cast("dict[Value, None]", dict.fromkeys(given_roots))
         given = by_value(names)
         ran = afresh or any(result.grad for result in results)
-        end, *others = results
+        *others, end = results
         if others:
             afresh = ran
+            # From the last one on: then the sweep passes all sums first, and each result has its 1.
             with recording():
-                end = functools.reduce(operator.add, others, end)
+                end = functools.reduce(lambda total, result: result + total, others[::-1], end)
         end, twins, changed = anew(end, named(end, names))
         found = nodes(end)
+        joints = found[len(found) - len(others) :]
+        found = found[: len(found) - len(others)]
         lone_neuron = any(node.label == "w.0" for node in found)
         called = {twins[node]: name for node, name in given.items() if node in twins}
         ends = {twins[result]: None for result in results}
         if changed:
             afresh = ran
-        return cls(end, found, called, lone_neuron, afresh, changed, twins, ends)
-
-    @functools.cached_property
-    def joints(self) -> set[Value]:
-        """The operations that only add several results up: no picture shows them."""
-        joints, node = set[Value](), self.root
-        while node not in self.results:
-            joints.add(node)
-            node = node.parents[0]
-        return joints
+        return cls(end, found, called, lone_neuron, afresh, changed, twins, ends, joints)
 
     def told(self) -> Graph:
         """The same graph, for sentences: every node has a name."""
@@ -123,8 +121,10 @@ class Graph:
 
     def sweep(self) -> Iterator[Step]:
         """The steps of the sweep, one after the other: a big graph has too many to keep."""
-        operations = [node for node in self.nodes if node._rule is not None]
-        return backward_steps(self.root, 1.0 if self.afresh else self.root.grad, operations)
+        operations = [node for node in (*self.nodes, *self.joints) if node._rule is not None]
+        steps = backward_steps(self.root, 1.0 if self.afresh else self.root.grad, operations)
+        # An operation that adds up results sends to both of its operands, before any other.
+        return itertools.islice(steps, 2 * len(self.joints), None)
 
     @functools.cached_property
     def steps(self) -> list[Step]:
@@ -133,7 +133,8 @@ class Graph:
 
     @functools.cached_property
     def _swept(self) -> Mapping[Value, float]:
-        return {self.root: 1.0} | {step.parent: step.after for step in self.sweep()}
+        start = dict.fromkeys((self.root, *self.results), 1.0)
+        return start | {step.parent: step.after for step in self.sweep()}
 
     def grad(self, node: Value) -> float:
         """The gradient that a node has in the end."""

@@ -12,11 +12,15 @@ from viz.scene import Scene
 
 
 def moments(scene: Scene) -> dict[str, list[tuple[int, float]]]:
-    """For each box, the steps at which its gradient changes, and to what."""
+    """For each box, the steps at which its gradient changes, and to what.
+
+    A result has its own 1 from the beginning, even where it is also a part of another result.
+    """
+    results = {box.name for box in scene.boxes if box.kind == "result"}
     found: dict[str, list[tuple[int, float]]] = {}
     for k, move in enumerate(scene.moves, start=1):
         for box, grad in move.grads.items():
-            found.setdefault(box, []).append((k, grad))
+            found.setdefault(box, [(0, 1.0)] if box in results else []).append((k, grad))
     return found
 
 
@@ -53,8 +57,9 @@ def at(scene: Scene, step: int) -> Scene:
     last = len(scene.moves)
     if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step <= last:
         raise ValueError(f"step is an integer from 0 to {last}, the whole sweep, but got {step!r}")
-    runs = {name: tuple(grad for _, grad in when) for name, when in moments(scene).items()}
-    reached = {name: grad for move in scene.moves[:step] for name, grad in move.grads.items()}
+    changes = moments(scene)
+    runs = {name: tuple(grad for _, grad in when) for name, when in changes.items()}
+    reached = {name: grad for name, when in changes.items() for k, grad in when if k <= step}
     sayable = known(scene)
     crossed = {place for move in scene.moves[:step] for place in move.arrows}
     return replace(

@@ -65,7 +65,9 @@ class Story:
         self.detailed = len(graph.nodes) <= MOST_DETAILED
         self.told = graph.nodes if self.detailed else list(scene.shown.values())
         self.names = names
-        self.name = self.names[graph.root]
+        results = [names[node] for node in graph.results]
+        self.ends = " and ".join(results)
+        self.name = results[0] if len(results) == 1 else f"({' + '.join(results)})"
         self.values: dict[Value, list[tuple[int, float]]] = {}
         self.grads: dict[Value, list[tuple[int, float]]] = {}
         self.crossed: dict[int, int] = {}
@@ -79,8 +81,9 @@ class Story:
         self._go_backward()
         if lr is not None:
             self._update(lr)
+        numbers = (f"{names[node]} = {style.number(node.data)}" for node in graph.results)
         self.heading = (
-            f"{self.name} = {style.number(graph.root.data)}, "
+            f"{', '.join(numbers)}, "
             f"{counted(len(graph.nodes), 'node')}, {counted(self.last, 'step')}"
         )
         if scene.folded and scene.arrows:
@@ -128,11 +131,12 @@ class Story:
     def _start(self) -> Moment:
         operations = sum(bool(node.op) for node in self.graph.nodes)
         given = len(self.graph.nodes) - operations
+        are = "is" if len(self.graph.results) == 1 else "are"
         first = (
-            f"First {self.name} is computed from {'it' if given == 1 else 'them'} in "
+            f"First {self.ends} {are} computed from {'it' if given == 1 else 'them'} in "
             f"{counted(operations, 'operation')}, then the error flows back."
             if operations
-            else f"It is {self.name} itself: there is nothing to compute."
+            else f"It is {self.ends} itself: there is nothing to compute."
         )
         return Moment("start", f"Given: {counted(given, 'number')}. {first}")
 
@@ -179,15 +183,16 @@ class Story:
     # ---- Backward ------------------------------------------------------------------------------
 
     def _seed(self) -> None:
-        root = self.graph.root
-        self.grads[root] = [(len(self.moments), 1.0)]
+        results = list(self.graph.results)
+        for result in results:
+            self._receive(result, len(self.moments), 1.0)
         self.moments.append(
             Moment(
                 "seed",
-                f"The error starts at {self.name}: the slope of a thing by itself is 1.",
+                f"The error starts at {self.ends}: the slope of a thing by itself is 1.",
                 f"What is the slope of {self.name} by itself?",
                 _equation(Derivative(self.name, self.name, 1.0), ast.Constant(1)),
-                active=self._home[root],
+                active=self._home[results[0]],
             )
         )
 
@@ -197,7 +202,7 @@ class Story:
             for step in self.graph.steps:
                 sent.setdefault(self._home[step.node], []).append(step)
         waiting = Counter(step.parent for step in self.graph.steps) if sent else Counter()
-        received: dict[Value, float] = {}
+        received = dict.fromkeys(self.graph.results, 1.0)
         for move in self.scene.moves:
             now = len(self.moments)
             self.crossed.update(dict.fromkeys(move.arrows, now))
@@ -351,17 +356,19 @@ class Story:
 
     def _paths(self, leaf: Value) -> dict[str, Any]:
         found = flow.paths(self.graph.root, leaf)
+        joints = set(self.graph.joints)
         longest = LONGEST_PATH if found.count > 1 else math.inf
         written = [path for path in found.largest if len(path.nodes) <= longest]
         ways = [
             {
-                "nodes": [self.graph.ids[node] for node in path.nodes],
-                "way": " → ".join(self.names[node] for node in path.nodes),
-                "slopes": " × ".join(map(_in_sum, path.slopes)),
+                "nodes": [self.graph.ids[node] for node in nodes],
+                "way": " → ".join(self.names[node] for node in nodes),
+                "slopes": " × ".join(map(_in_sum, path.slopes[: len(nodes) - 1])),
                 "product": repr(path.product),
                 "text": style.number(path.product),
             }
             for path in written
+            for nodes in [[node for node in path.nodes if node not in joints]]
         ]
         others = found.count - len(ways)
         rest = ""

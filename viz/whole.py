@@ -38,7 +38,7 @@ def whole(graph: Graph, part: Collection[Value] | None = None) -> Scene:
     hinted = {} if part is None else {x for node in part for x in node.parents}
     for node in graph.nodes:
         elsewhere = part is not None and node not in part
-        if (elsewhere and node not in hinted) or node in graph.joints:
+        if elsewhere and node not in hinted:
             continue
         grad = graph.grad(node)
         box = boxes[node] = _box(graph, node, arrived.get(node, grad) if graph.ran else grad)
@@ -56,9 +56,7 @@ def whole(graph: Graph, part: Collection[Value] | None = None) -> Scene:
                 shown.append(constant)
                 arrows.append(Arrow(constant.name, box.name, constant.title))
         shown.append(box)
-    steps_shown = [step for step in graph.steps if step.node not in graph.joints]
-    count = len(graph.nodes) - len(graph.joints)
-    size = f"{counted(count, 'node')}, {counted(len(steps_shown), 'way')} back"
+    size = f"{counted(len(graph.nodes), 'node')}, {counted(len(graph.steps), 'way')} back"
     moves = [
         Move(
             boxes[step.node].name,
