@@ -22,7 +22,7 @@ from viz.dot import Look
 from viz.drawing import picture, read_scene
 from viz.moments import at, known, moments, spread
 from viz.parts import Number, parts_of_arrow, parts_of_box
-from viz.render import SVG, text
+from viz.render import DPI, SVG, text
 from viz.video import even, gif, mp4
 from viz.view import Options, Roots, View, takes
 
@@ -93,7 +93,7 @@ def animate(root: Roots, path: str | os.PathLike[str], **options: Unpack[Options
         assert gradient is not None
         groups[name].extend(_arrive(gradient, when, look))
     for name, steps in senders.items():
-        groups[name].append(_light(boxes[name].outline, min(steps), max(steps) + 1))
+        groups[name].append(_light(boxes[name].outline, min(steps), max(steps) + 1, view))
     _paint(svg, view)
     beat = min(max(LONGEST / max(len(scene.moves), 1), FASTEST), SLOWEST)
     sheet = svg.find(f"{SVG}style")
@@ -171,12 +171,14 @@ def _arrive(
         _mark(part, "news", when[-1][0])
 
 
-def _light(outline: ElementTree.Element, k: int, until: int) -> ElementTree.Element:
+def _light(outline: ElementTree.Element, k: int, until: int, view: View) -> ElementTree.Element:
     """An outline that lights up while its node sends."""
     light = copy.deepcopy(outline)
     for name in ("fill", "stroke", "stroke-width", "stroke-dasharray"):
         light.attrib.pop(name, None)
     _mark(light, "sender", k, until)
+    if view.highlight is not None:  # whose path has the colour of what happens just now
+        light.attrib |= {"stroke": style.INK, "stroke-width": "5"}
     return light
 
 
@@ -203,6 +205,9 @@ def frames(
     root: Roots,
     directory: str | os.PathLike[str],
     format: Literal["svg", "png", "gif", "mp4"] = "svg",
+    *,
+    dpi: float = DPI,
+    scale: float = 1.0,
     **options: Unpack[Options],
 ) -> list[Path]:
     """Write a picture of every step of the backward sweep, all of one size.
@@ -214,6 +219,7 @@ def frames(
         format: "svg" or "png" for a file each, numbered ``step_000.svg`` and so on without gaps;
             "gif" for one ``flow.gif`` that plays them (needs Pillow), "mp4" for one ``flow.mp4``
             (needs the program ffmpeg). The sides of a PNG are even, where Pillow is installed.
+        dpi, scale: as for the ``save`` of a picture.
         options: as for ``draw``, but for ``gradients=False``, which leaves nothing to play.
 
     Returns:
@@ -242,8 +248,9 @@ def frames(
     make_folder(folder)
     if format in ("gif", "mp4"):
         play = gif if format == "gif" else mp4
-        return [write(folder / f"flow.{format}", play([p.pipe("png") for p in pictures], SLOWEST))]
-    contents = (shown.pipe(format) for shown in pictures)
+        drawn = [shown.pipe("png", dpi=dpi, scale=scale) for shown in pictures]
+        return [write(folder / f"flow.{format}", play(drawn, SLOWEST))]
+    contents = (shown.pipe(format, dpi=dpi, scale=scale) for shown in pictures)
     written = [
         write(folder / f"step_{number:03}.{format}", even(content) if format == "png" else content)
         for number, content in enumerate(contents)

@@ -16,6 +16,9 @@ _UNDATED: dict[str, dict[str, Any]] = {
 }
 FORMATS = tuple(_UNDATED)
 
+#: The pixels of a PNG to an inch in a notebook; ``save`` takes another number.
+DPI = 160
+
 
 class Plot(Figure):
     """A figure that is shown where it is the last line of a cell."""
@@ -27,9 +30,9 @@ class Plot(Figure):
         return content(self, "png")
 
 
-def content(figure: Figure, format: str) -> bytes:
+def content(figure: Figure, format: str, dpi: float = DPI) -> bytes:
     """The figure as the bytes of a file in the format "svg", "png" or "pdf"."""
     file = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "microgradlike"}):
-        figure.savefig(file, format=format, metadata=_UNDATED[format], dpi=160)
+        figure.savefig(file, format=format, metadata=_UNDATED[format], dpi=dpi)
     return file.getvalue()

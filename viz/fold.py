@@ -231,6 +231,7 @@ def _scene(graph: Graph, parts: Mapping[Value, Part], most: float) -> Scene:
         traffic.moves(boxes),
         {boxes[part].name: nodes for part, nodes in members.items()},
         {box: node for node, box in shown.items() if node is not None},
+        [shown[node] for node in graph.results if node in shown],
     )
 
 

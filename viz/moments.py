@@ -16,11 +16,10 @@ def moments(scene: Scene) -> dict[str, list[tuple[int, float]]]:
 
     A result has its own 1 from the beginning, even where it is also a part of another result.
     """
-    results = {box.name for box in scene.boxes if box.kind == "result"}
     found: dict[str, list[tuple[int, float]]] = {}
     for k, move in enumerate(scene.moves, start=1):
         for box, grad in move.grads.items():
-            found.setdefault(box, [(0, 1.0)] if box in results else []).append((k, grad))
+            found.setdefault(box, [(0, 1.0)] if box in scene.results else []).append((k, grad))
     return found
 
 

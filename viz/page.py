@@ -33,6 +33,7 @@ def page(
     data: Any,
     slots: Mapping[str, str],
     choices: str = "",
+    sheet: str = "",
 ) -> str:
     """A page of steps, made of ``pages/page.html`` and the parts of its kind.
 
@@ -45,8 +46,9 @@ def page(
         data: what its script reads.
         slots: what fills the ``{{slots}}`` of its stage: HTML.
         choices: more controls beside the choice of colours: HTML.
+        sheet: more rules: CSS.
     """
-    sheet = style.page_stylesheet(rendering.chosen) + _read("page.css")
+    sheet = style.page_stylesheet(rendering.chosen) + _read("page.css") + sheet
     script = "\n".join(_read(name) for name in ("transport.js", "zoom.js", f"{kind}.js"))
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(sheet)}; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 import shutil
 import warnings
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from microgradlike.files import ending_in, write
+from microgradlike.inputs import within
 from viz import style
 from viz.render import DPI, FORMATS, finish, layout, pdf, text
 from viz.view import Rendering
@@ -40,18 +42,22 @@ class Picture:
         self._rendering = rendering
         self._ground = rendering.ground
 
-    def svg(self, transparent: bool = False) -> str:
+    def svg(self, transparent: bool = False, scale: float = 1.0) -> str:
         """The picture as SVG: with words for every node and edge, for light and dark pages.
 
         Args:
             transparent: whether the page shows behind it.
+            scale: how large it is, beside its natural size.
 
         Raises:
             RenderError: no layout program is installed.
         """
         shown = copy.copy(self)
         shown._ground = "none" if transparent else self._ground
-        return text(shown.element())
+        svg = shown.element()
+        for side in ("width", "height"):
+            svg.set(side, f"{float(svg.attrib[side]) * scale:.0f}")
+        return text(svg)
 
     def element(self) -> ElementTree.Element:
         """The same as an element that can be changed, with the name of each group in its data."""
@@ -63,6 +69,7 @@ class Picture:
         format: str = "svg",
         *,
         dpi: float | None = DPI,
+        scale: float = 1.0,
         transparent: bool = False,
         own_ground: bool = False,
     ) -> bytes:
@@ -72,11 +79,13 @@ class Picture:
             format: "svg", "png", "jpg", "pdf", "json" or "dot".
             dpi: the pixels of a PNG or JPG to an inch; a page shows 96. Where that made more than
                 16 million pixels there are fewer, and a warning says so.
+            scale: how large an SVG, PNG or JPG is, beside its natural size.
             transparent: whether what is behind an SVG or PNG shows through.
             own_ground: whether the DOT text itself tells what is behind.
 
         Raises:
-            ValueError: there is no such format.
+            TypeError, ValueError: there is no such format, or ``dpi`` or ``scale`` is no number
+                that makes a picture.
             ImportError: a JPG needs Pillow.
             RenderError: no program that can make it is installed.
 
@@ -84,14 +93,20 @@ class Picture:
         >>> len(picture.pipe("png", dpi=48)) < len(picture.pipe("png", dpi=300))
         True
         """
+        dpi = dpi if dpi is None else within("dpi, the pixels to an inch,", dpi, 1, math.inf)
+        scale = within("scale", scale, 0.01, 100)
+        if scale != 1 and format in FORMATS and format not in ("svg", "png", "jpg"):
+            raise ValueError(f"an SVG, PNG or JPG has a scale, but the format is {format!r}")
         if format == "svg":
-            return self.svg(transparent).encode()
+            return self.svg(transparent, scale).encode()
         engine = self._rendering.engine
         if format == "pdf" and engine is None and not shutil.which("dot"):
             made = pdf(lambda: self.svg(transparent=True))
             if made is not None:
                 return made
         ground = "transparent" if transparent else self._ground
+        if dpi is not None:
+            dpi *= scale
         return layout(self.source, format, engine, dpi, None if own_ground else ground)
 
     def save(
@@ -99,26 +114,28 @@ class Picture:
         path: str | os.PathLike[str],
         *,
         dpi: float = DPI,
+        scale: float = 1.0,
         transparent: bool = False,
     ) -> Path:
         """Write the picture to a file, whose suffix tells the format; it is written whole or not.
 
         Args:
             path: where to.
-            dpi, transparent: as for ``pipe``.
+            dpi, scale, transparent: as for ``pipe``.
 
         Returns:
             The path.
 
         Raises:
-            TypeError, ValueError: the name does not end in .svg, .png, .jpg, .pdf, .json or .dot.
+            TypeError, ValueError: the name does not end in .svg, .png, .jpg, .pdf, .json or .dot,
+                or as for ``pipe``.
             ImportError: a JPG needs Pillow.
             RenderError: no program that can make it is installed.
             OSError: the file cannot be written.
         """
         named = ending_in(path, "a picture", *(f".{format}" for format in FORMATS))
-        content = self.pipe(named.suffix.lower()[1:], dpi=dpi, transparent=transparent)
-        return write(path, content)
+        format = named.suffix.lower()[1:]
+        return write(path, self.pipe(format, dpi=dpi, scale=scale, transparent=transparent))
 
     def __repr__(self) -> str:
         return f"<Picture: {self._title}>"

@@ -16,7 +16,7 @@ import numpy.typing
 
 from microgradlike.engine import Value, no_grad
 from microgradlike.files import ending_in, write
-from microgradlike.inputs import describe
+from microgradlike.inputs import describe, within
 from microgradlike.training import History
 from microgradlike.words import counted
 from viz import style
@@ -400,20 +400,27 @@ def _patch(colour: Any) -> Any:
 # ---- Files -------------------------------------------------------------------------------------
 
 
-def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
+def save(figure: Figure, path: str | os.PathLike[str], *, dpi: float | None = None) -> Path:
     """Write a figure to a file, whole or not at all; the same figure gives the same bytes.
+
+    Args:
+        figure: what ``plot_loss`` or ``plot_decision_boundary`` returned, or a figure of your own.
+        path: where to.
+        dpi: the pixels of a PNG to an inch, 160 by default.
 
     Returns:
         The path.
 
     Raises:
-        TypeError, ValueError: the name does not end in .svg, .png or .pdf.
+        TypeError, ValueError: the name does not end in .svg, .png or .pdf, or ``dpi`` is no
+            number from 1 up.
         OSError: the file cannot be written.
     """
     from viz import figure as figures
 
     named = ending_in(path, "a plot", *(f".{format}" for format in figures.FORMATS))
-    return write(path, figures.content(figure, named.suffix.lower()[1:]))
+    inch = figures.DPI if dpi is None else within("dpi, the pixels to an inch,", dpi, 1, math.inf)
+    return write(path, figures.content(figure, named.suffix.lower()[1:], inch))
 
 
 def _figure(width: float, height: float) -> Figure:

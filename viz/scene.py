@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
@@ -114,6 +114,8 @@ class Scene:
     """The nodes that each box stands for."""
     shown: Mapping[str, Value] = field(default_factory=dict)
     """The node whose numbers a box shows."""
+    results: Collection[str] = ()
+    """The boxes that show a result: each has a gradient of 1 before the sweep begins."""
     colours: style.Scale | None = None
     """The scale of gradients, where it is not that of this scene alone."""
     forward_only: bool = False

@@ -261,6 +261,12 @@ def _mark_edge(
 # ---- The page ----------------------------------------------------------------------------------
 
 
+#: A path that is pointed out has the colour of what happens just now, which needs another then.
+_BESIDE_A_PATH = (
+    ".microgradlike .node.active .outline{stroke:var(--ink);stroke-width:5px;stroke-dasharray:none}"
+)
+
+
 def _page(story: Story, views: list[tuple[str, str]], view: View) -> str:
     pictures, legends = ("".join(parts) for parts in zip(*views, strict=True))
     shown = set(re.findall(r'data-node="(\w+)"', pictures))
@@ -273,6 +279,7 @@ def _page(story: Story, views: list[tuple[str, str]], view: View) -> str:
         data=story.data(),
         slots={"views": pictures, "legends": legends, "table": _table(story, shown)},
         choices='<label><input type="checkbox" class="quiz"> Ask me first</label>\n',
+        sheet="" if view.highlight is None else _BESIDE_A_PATH,
     )
 
 

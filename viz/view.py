@@ -85,7 +85,7 @@ class Rendering:
             names = [
                 name
                 for name, parameter in inspect.signature(asked).parameters.items()
-                if parameter.kind is parameter.KEYWORD_ONLY
+                if parameter.default is not parameter.empty
             ]
             close = difflib.get_close_matches(unknown, names, 1)
             hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(names)}"

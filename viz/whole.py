@@ -77,6 +77,7 @@ def whole(graph: Graph, part: Collection[Value] | None = None) -> Scene:
         moves=moves,
         members={box.name: [node] for node, box in boxes.items()},
         shown={box.name: node for node, box in boxes.items()},
+        results=[boxes[node].name for node in graph.results if node in boxes],
     )
 
 

@@ -408,3 +408,31 @@ def test_options_png_in_notebooks_and_numbers_in_the_text() -> None:
 def test_options_frames_go_in_every_direction(tmp_path: Path) -> None:
     y, _ = step_after()
     assert len(frames(y, tmp_path, rankdir="BT")) > 3
+
+
+def test_options_size_of_a_saved_picture(tmp_path: Path) -> None:
+    y, _ = step_after()
+    picture = draw(y)
+    one, two = (
+        ElementTree.fromstring(picture.save(tmp_path / "y.svg", scale=scale).read_text())
+        for scale in (1, 2)
+    )
+    assert float(two.attrib["width"]) == 2 * float(one.attrib["width"])
+    assert one.attrib["viewBox"] == two.attrib["viewBox"]
+    plain, twice, fine = (
+        size(picture.pipe("png", **how)) for how in ({}, {"scale": 2}, {"dpi": 384})
+    )
+    assert twice == fine and twice[0] == pytest.approx(2 * plain[0], abs=2)
+    for wrong in ({"dpi": 0}, {"dpi": math.nan}, {"scale": 0}, {"scale": -1}):
+        with pytest.raises(ValueError, match=r"(dpi|scale).* is a number from"):
+            picture.save(tmp_path / "no.png", **wrong)
+    with pytest.raises(TypeError, match="scale takes a real number"):
+        picture.save(tmp_path / "no.png", scale="2")
+    with pytest.raises(ValueError, match="an SVG, PNG or JPG has a scale, but the format is 'pdf'"):
+        picture.save(tmp_path / "no.pdf", scale=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["y.svg"]
+    small, large = (
+        size(frames(y, tmp_path / "frames", "png", **how)[0].read_bytes())
+        for how in ({"dpi": 96}, {"scale": 2})
+    )
+    assert large[0] > 3.9 * small[0]
