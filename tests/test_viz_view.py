@@ -233,6 +233,19 @@ def test_a_colour_can_be_chosen(draws: Draws, tmp_path: Path) -> None:
         assert 'stroke="green"' in text and style.POSITIVE not in text.partition("</style>")[2]
 
 
+def test_a_path_is_pointed_out_where_one_arrow_leads_to_a_whole_layer() -> None:
+    model = MLP(2, [3, 1], seed=0)
+    loss = model([0.5, -1.0]) * 0.001 + sum(p * p for p in model.parameters())
+    loss.backward()
+    weight = model.layers[0].neurons[1].w[0]
+    source = viz.draw(loss, fold=True, highlight=weight).source
+    arrows = [line for line in source.splitlines() if "class=error" in line]
+    aside = [line for line in arrows if line.count(f'color="{style.BORDER}"')]
+    (to_layer,) = (line for line in arrows if re.match(r"\s*l0 -> ", line))
+    assert to_layer not in aside
+    assert len(arrows) - len(aside) == 2  # from the result to the penalty, and on to the layer
+
+
 # ---- Pages -------------------------------------------------------------------------------------
 
 

@@ -167,7 +167,13 @@ class Scene:
         """The scene with one path on which the error flows, and the rest aside."""
         home = {node: box for box, nodes in self.members.items() for node in nodes}
         stops = [home[node] for node in path if node in home]
-        ways = set(itertools.pairwise(stops))
+        columns = {box.name: box.column for box in self.boxes}
+        headings = {box.column: box.name for box in self.boxes if box.kind == "layer"}
+        ways = {
+            (start, head)
+            for tail, head in itertools.pairwise(stops)
+            for start in (tail, headings.get(columns[tail]))  # one arrow may be all of a layer's
+        }
         return replace(
             self,
             boxes=[replace(box, marked=box.name in stops) for box in self.boxes],
