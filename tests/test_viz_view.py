@@ -96,7 +96,10 @@ WRONG: list[tuple[str, dict[str, Any], type[Exception]]] = [
 
 @pytest.mark.parametrize(("options", "kind"), [(Options, View), (RenderingOptions, Rendering)])
 def test_the_keywords_are_the_fields(options: Any, kind: Any) -> None:
-    typed = {name: ref.__forward_arg__ for name, ref in options.__annotations__.items()}
+    typed = {
+        name: getattr(written, "__forward_arg__", written)
+        for name, written in options.__annotations__.items()
+    }
     assert typed == {field.name: field.type for field in fields(kind)}
 
 

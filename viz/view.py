@@ -11,7 +11,7 @@ import difflib
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import Field, dataclass, fields, replace
 from typing import Any, Literal, TypeAlias, TypedDict, TypeVar, get_args
 
 from microgradlike.engine import Value
@@ -181,7 +181,7 @@ def takes(kind: type[Rendering]) -> Callable[[Asked], Asked]:
 
     >>> from viz import draw_dot
     >>> list(inspect.signature(draw_dot).parameters)[:4]
-    ['root', 'format', 'rankdir', 'engine']
+    ['root', 'format', 'rankdir', 'fold']
     """
 
     def name_them(function: Asked) -> Asked:
@@ -195,10 +195,16 @@ def takes(kind: type[Rendering]) -> Callable[[Asked], Asked]:
                 default=field.default,
                 annotation=field.type,
             )
-            for field in fields(kind)
+            for field in sorted(fields(kind), key=_is_of_any_picture)
             if field.name not in own
         ]
+        # Not wrapped: a warning and a traceback name the caller's line.
         setattr(function, "__signature__", signature.replace(parameters=kept))  # noqa: B010
         return function
 
     return name_them
+
+
+def _is_of_any_picture(option: Field[Any]) -> bool:
+    """Whether an option comes last: what is special comes first."""
+    return option.name in RenderingOptions.__annotations__
