@@ -17,7 +17,7 @@ import graphviz
 
 from microgradlike.files import write
 from microgradlike.flow import paths
-from microgradlike.typeset import literal
+from microgradlike.words import literal
 from viz import style
 from viz.dot import digraph, legend
 from viz.fold import folded

@@ -17,6 +17,7 @@ from typing import Any, cast
 from microgradlike.engine import Value, recording
 from microgradlike.flow import Step, anew, backward_steps, by_value, named, nodes
 from microgradlike.inputs import describe
+from microgradlike.ops import OPERATORS
 from microgradlike.words import literal
 from viz import style
 
@@ -26,7 +27,7 @@ PARAMETER = re.compile(r"(.+\.)?w\.\d+|.+\.b")
 
 #: An activation passes less than this share of the error where it is saturated.
 FLAT = 0.01
-FLATTENING = {"tanh", "sigmoid", "erf", "softsign", "relu"}
+FLATTENING = {row.name for row in OPERATORS.values() if row.saturates}
 
 #: A gradient has vanished below this share of the result's own. It explodes where it is so many
 #: times as large as that and as the median: beside gradients that vanished, all others are large.

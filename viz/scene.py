@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from microgradlike.engine import Value
 from microgradlike.flow import Step
-from microgradlike.typeset import literal
+from microgradlike.words import literal
 from viz import style
 
 #: How the words begin on what the arrows bring, and end on a number that broke.

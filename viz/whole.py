@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from microgradlike.engine import Value
 from microgradlike.flow import Step
-from microgradlike.typeset import counted, literal
+from microgradlike.ops import OPERATORS
+from microgradlike.words import counted, literal
 from viz import style
 from viz.graph import Graph
 from viz.scene import BRING, Arrow, Box, Move, Remark, Scene
@@ -16,7 +17,7 @@ from viz.scene import BRING, Arrow, Box, Move, Remark, Scene
 #: A longer formula is shown by its operator alone.
 LONGEST_FORMULA = 12
 
-COMMUTATIVE = {"add", "mul", "maximum", "minimum", "hypot", "logaddexp"}
+COMMUTATIVE = {row.name for row in OPERATORS.values() if row.commutes}
 
 
 def whole(graph: Graph, part: Collection[Value] | None = None) -> Scene:
