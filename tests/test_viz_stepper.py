@@ -47,21 +47,36 @@ def chain(links: int) -> Value:
     return y
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    folder = tmp_path_factory.mktemp("pages")
-    graphs: dict[str, Callable[[], Value]] = {"small": expression, "big": big_network}
+def penalised() -> Value:
+    return big_network() + 0.1 * sum(Value(v) ** 2 for v in range(3))
 
-    def path(name: str) -> Path:
-        file = folder / f"{name}.html"
-        if not file.exists():
-            save_stepper(graphs[name](), file, lr=0.1 if name == "big" else None)
+
+GRAPHS: dict[str, Callable[..., Value]] = {
+    "small": expression,
+    "big": big_network,
+    "penalised": penalised,
+    "chain": chain,
+    "random": random_graph,
+}
+Saved = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def saved(shared_folder: Path) -> Saved:
+    """Writes each page once, for all windows, tests and workers; the big ones take seconds."""
+    folder = shared_folder / "pages"
+    folder.mkdir(exist_ok=True)
+
+    def path(name: str, *given: Any, **options: Any) -> Path:
+        options = {"lr": 0.1 if name == "big" else None} | options
+        file = folder / f"{' '.join(map(str, (name, *given, *options.items())))}.html"
+        if not file.exists():  # under its name a page is whole
+            save_stepper(GRAPHS[name](*given), file, **options)
         return file
 
     return path
 
 
-Saved = Callable[[str], Path]
 # ---- 1: it stands alone ------------------------------------------------------------------------
 
 
@@ -107,9 +122,8 @@ def check_numbers(tab: Tab, root: Value) -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_the_end_shows_the_gradients_of_the_engine(visit: Visit, tmp_path: Path, seed: int) -> None:
-    root = random_graph(seed)
-    check_numbers(visit(save_stepper(root, tmp_path / "page.html")), root)
+def test_the_end_shows_the_gradients_of_the_engine(visit: Visit, saved: Saved, seed: int) -> None:
+    check_numbers(visit(saved("random", seed)), random_graph(seed))
 
 
 @pytest.mark.parametrize("seed", range(200))
@@ -123,19 +137,16 @@ def test_every_page_is_written_with_the_numbers_of_the_engine(seed: int) -> None
         assert told[f"v{place}"]["grads"][-1][1] == repr(engine[node])
 
 
-def test_the_end_of_a_folded_page_too(visit: Visit, tmp_path: Path) -> None:
-    root = big_network() + 0.1 * sum(Value(v) ** 2 for v in range(3))
-    check_numbers(visit(save_stepper(root, tmp_path / "page.html")), root)
+def test_the_end_of_a_folded_page_too(visit: Visit, saved: Saved) -> None:
+    check_numbers(visit(saved("penalised")), penalised())
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_every_step_multiplies_and_every_sum_adds_up(
-    visit: Visit, tmp_path: Path, seed: int
-) -> None:
+def test_every_step_multiplies_and_every_sum_adds_up(visit: Visit, saved: Saved, seed: int) -> None:
     root = random_graph(seed)
     order = nodes(root)
     ids = {node: f"v{place}" for place, node in enumerate(order)}
-    tab = visit(save_stepper(root, tmp_path / "page.html"))
+    tab = visit(saved("random", seed))
     operations = sum(bool(node.op) for node in order)
     tab.press("ArrowRight", operations + 1)
     grads = {}
@@ -163,11 +174,9 @@ def test_every_step_multiplies_and_every_sum_adds_up(
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_paths_of_a_leaf_add_up_to_its_gradient(
-    visit: Visit, tmp_path: Path, seed: int
-) -> None:
+def test_the_paths_of_a_leaf_add_up_to_its_gradient(visit: Visit, saved: Saved, seed: int) -> None:
     root = random_graph(seed)
-    tab = visit(save_stepper(root, tmp_path / "page.html"), "#step=999")
+    tab = visit(saved("random", seed), "#step=999")
     leaves = [node for node in gradients(root) if not node.op]
     for leaf in leaves:
         place = next(i for i, node in enumerate(nodes(root)) if node is leaf)
@@ -410,10 +419,10 @@ def test_a_phone_shows_it_without_scrolling_sideways(visit: Visit, saved: Saved,
 @pytest.mark.parametrize("rankdir", ["LR", "TB"])
 @pytest.mark.parametrize("fold", [False, True])
 def test_the_smallest_letters_can_be_read_until_the_reader_wants_all(
-    visit: Visit, tmp_path: Path, rankdir: str, fold: bool
+    visit: Visit, saved: Saved, rankdir: str, fold: bool
 ) -> None:
-    root = big_network() if fold else expression()
-    tab = visit(save_stepper(root, tmp_path / "page.html", fold=fold, rankdir=rankdir))
+    name = "big" if fold else "small"
+    tab = visit(saved(name, lr=None, fold=fold, rankdir=rankdir))
     assert tab.smallest() >= 9
     tab.press("0")
     whole = tab.page.locator(".view:not([hidden]) svg").bounding_box()
@@ -441,8 +450,8 @@ def test_the_legend_wraps_and_stays_above_the_controls(
     assert legend.locator(".swatch").count() == 9
 
 
-def test_numbers_of_any_length_fit_into_the_swatches(visit: Visit, tmp_path: Path) -> None:
-    tab = visit(save_stepper(chain(70), tmp_path / "page.html"))
+def test_numbers_of_any_length_fit_into_the_swatches(visit: Visit, saved: Saved) -> None:
+    tab = visit(saved("chain", 70))
     spare = tab.page.evaluate("""() => Math.min(...[...document.querySelectorAll('.swatch')]
         .map((e) => e.getBoundingClientRect().width - one('text', e).getBBox().width))""")
     assert spare >= 0
@@ -450,9 +459,9 @@ def test_numbers_of_any_length_fit_into_the_swatches(visit: Visit, tmp_path: Pat
 
 @pytest.mark.parametrize("fold", [False, True])
 def test_paper_gets_the_whole_graph_and_legend_on_one_light_page(
-    visit: Visit, tmp_path: Path, fold: bool
+    visit: Visit, saved: Saved, fold: bool
 ) -> None:
-    tab = visit(save_stepper(big_network(), tmp_path / "page.html", fold=fold), "#step=5")
+    tab = visit(saved("big", lr=None, fold=fold), "#step=5")
     tab.page.evaluate("document.documentElement.dataset.theme = 'dark'")
     pages = re.findall(rb"/Type\s*/Page\b", tab.page.pdf(format="A4"))
     assert len(pages) == 1
@@ -520,10 +529,9 @@ def test_a_graph_too_big_to_open_is_told_by_its_parts(visit: Visit, tmp_path: Pa
     assert tab.complaints == []
 
 
-def test_the_frame_of_a_wide_graph_follows_what_happens(visit: Visit, tmp_path: Path) -> None:
+def test_the_frame_of_a_wide_graph_follows_what_happens(visit: Visit, saved: Saved) -> None:
     """Also before the first step and after the last, where no node is at work."""
-    path = save_stepper(big_network(), tmp_path / "page.html", fold=False, lr=0.1)
-    tab = visit(path)
+    tab = visit(saved("big", fold=False))
     in_sight = """() => {
         const frame = document.querySelector('.views').getBoundingClientRect();
         return [...document.querySelectorAll('.view .node')].filter((node) => {
@@ -541,12 +549,12 @@ def test_the_frame_of_a_wide_graph_follows_what_happens(visit: Visit, tmp_path: 
     assert legend.bounding_box() == before and "slope (local derivative)" in legend.inner_text()
 
 
-@pytest.mark.parametrize("graph", [big_network, lambda: chain(70)])
+@pytest.mark.parametrize("graph", [("big",), ("chain", 70)], ids=str)
 def test_a_folded_page_shows_who_is_at_work_by_its_name(
-    visit: Visit, tmp_path: Path, graph: Callable[[], Value]
+    visit: Visit, saved: Saved, graph: tuple[Any, ...]
 ) -> None:
     """At every step one box is marked and in sight, also where it is a single operation."""
-    tab = visit(save_stepper(graph(), tmp_path / "page.html", fold=True))
+    tab = visit(saved(*graph, lr=None, fold=True))
     at_work = """() => {
         const frame = document.querySelector('.views').getBoundingClientRect();
         return [...document.querySelectorAll('.view:not([hidden]) .active')].map((node) => {
