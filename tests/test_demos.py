@@ -42,6 +42,30 @@ def tour(tmp_path_factory: pytest.TempPathFactory) -> Tour:
     return Tour(folder, dict(zip(parts[::2], parts[1::2], strict=True)))
 
 
+class Ran(NamedTuple):
+    """What one demo printed, and the names of the files that it wrote into a folder."""
+
+    printed: str
+    folder: Path
+    written: list[str]
+
+
+@pytest.fixture
+def ran(tour: Tour, tmp_path: Path) -> Callable[[str, str], Ran]:
+    """Runs a demo with a seed by itself; with seed 0 the tour has run it."""
+
+    def ran(demo: str, seed: str) -> Ran:
+        if seed == "0":
+            written = sorted(path.name for path in tour.folder.glob(f"{demo}*"))
+            return Ran(tour.printed[demo], tour.folder, written)
+        folder = tmp_path / "new"
+        printed = run(demo, "--out", str(folder), "--seed", seed)
+        return Ran(printed, folder, sorted(path.name for path in folder.iterdir()))
+
+    return ran
+
+
+Run = Callable[[str, str], Ran]
 # ---- The tour ----------------------------------------------------------------------------------
 
 
@@ -211,8 +235,8 @@ def test_backpropagation_needs_as_many_passes_for_many_weights_as_for_few(tour: 
 
 
 @pytest.mark.parametrize("seed", ["0", "3"])
-def test_delta_from_delta_is_what_the_engine_says(tmp_path: Path, seed: str) -> None:
-    printed = run("layer_errors", "--out", str(tmp_path), "--seed", seed)
+def test_delta_from_delta_is_what_the_engine_says(ran: Run, seed: str) -> None:
+    printed = ran("layer_errors", seed).printed
     for layer in (3, 2, 1):
         by_equation = re.search(rf"= delta{layer}  +(.*)$", printed, re.M)
         engine = re.search(rf"= delta{layer}  .*\n +by the engine +(.*?)   apart by (\S+)", printed)
@@ -234,8 +258,8 @@ def test_delta_from_delta_is_what_the_engine_says(tmp_path: Path, seed: str) -> 
 
 
 @pytest.mark.parametrize("seed", ["0", "4"])
-def test_a_rate_above_two_by_the_curvature_diverges(tmp_path: Path, seed: str) -> None:
-    printed = run("gradient_descent", "--out", str(tmp_path), "--seed", seed)
+def test_a_rate_above_two_by_the_curvature_diverges(ran: Run, seed: str) -> None:
+    printed = ran("gradient_descent", seed).printed
     curvature = re.search(r"along the valley (\S+), across it (\S+)\n", printed)
     bound = re.search(r"2 / (\S+) = (\S+)\n", printed)
     costs = re.search(r"the cost is (\S+) at the start, and (\S+) at its least", printed)
@@ -264,8 +288,8 @@ def test_a_rate_above_two_by_the_curvature_diverges(tmp_path: Path, seed: str) -
 
 
 @pytest.mark.parametrize("seed", ["0", "3"])
-def test_a_fresh_process_gives_the_same_answers(tmp_path: Path, seed: str) -> None:
-    printed = run("train_then_deploy", "--out", str(tmp_path), "--seed", seed)
+def test_a_fresh_process_gives_the_same_answers(ran: Run, seed: str) -> None:
+    printed = ran("train_then_deploy", seed).printed
     right = re.search(r"flowers: (\d+)% of them right,\nand (\d+)% of 50 that it never", printed)
     assert right and min(map(int, right.groups())) >= 90
     same = re.search(
@@ -286,16 +310,15 @@ def test_a_fresh_process_gives_the_same_answers(tmp_path: Path, seed: str) -> No
 
 
 @pytest.mark.parametrize("seed", ["0", "2"])
-def test_cat_is_honest_about_its_confidence(tmp_path: Path, seed: str) -> None:
-    printed = run("cat", "--out", str(tmp_path), "--seed", seed)
-    written = sorted(path.name for path in tmp_path.iterdir())
+def test_cat_is_honest_about_its_confidence(ran: Run, seed: str) -> None:
+    printed, folder, written = ran("cat", seed)
     assert written == ["cat_confidence.png", "cat_model.npz", "cat_saliency.png"]
     for name in ("cat_confidence.png", "cat_saliency.png"):
-        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
 
     # What it should have printed, from the saved weights, with NumPy alone.
     X, y = load_digits(return_X_y=True)
-    shares = _confidences(tmp_path / "cat_model.npz", X / 16)
+    shares = _confidences(folder / "cat_model.npz", X / 16)
     right, sure = shares.argmax(axis=1) == y, shares.max(axis=1)
     test = numpy.arange(len(X)) >= 1287
     assert f"training accuracy {right[~test].mean():.1%} of 1287 pictures" in printed
@@ -391,20 +414,19 @@ def _words(svg: str) -> list[str]:
 
 
 @pytest.mark.parametrize("seed", ["0", "7"])
-def test_moons_trains_to_all_points_and_writes_its_pictures(tmp_path: Path, seed: str) -> None:
-    printed = run("moons", "--out", str(tmp_path / "new"), "--seed", seed)
+def test_moons_trains_to_all_points_and_writes_its_pictures(ran: Run, seed: str) -> None:
+    printed, folder, written = ran("moons", seed)
     assert "training accuracy 100%" in printed
     assert re.search(r"100 points: [\d,]+ us compiled, [\d,]+ us eager, [\d,]+ times", printed)
     assert re.search(r"hinge loss \d\.\d{4} \(\d\.\d{4} with the penalty\)", printed)
     assert re.search(r"the score of \(0, 1\) is -\d.*, label -1\n", printed)
-    written = sorted(path.name for path in (tmp_path / "new").iterdir())
     assert written == [
         "moons_boundary.png",
         "moons_graph.svg",
         "moons_loss.svg",
         "moons_model.npz",
     ]
-    graph = (tmp_path / "new" / "moons_graph.svg").read_text()
+    graph = (folder / "moons_graph.svg").read_text()
     assert "neuron 15" in graph
     assert "backward() has not been run" not in graph
 
