@@ -51,11 +51,12 @@ class Ran(NamedTuple):
 
 
 @pytest.fixture
-def ran(tour: Tour, tmp_path: Path) -> Callable[[str, str], Ran]:
+def ran(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str, str], Ran]:
     """Runs a demo with a seed by itself; with seed 0 the tour has run it."""
 
     def ran(demo: str, seed: str) -> Ran:
         if seed == "0":
+            tour = request.getfixturevalue("tour")
             written = sorted(path.name for path in tour.folder.glob(f"{demo}*"))
             return Ran(tour.printed[demo], tour.folder, written)
         folder = tmp_path / "new"
