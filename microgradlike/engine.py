@@ -594,8 +594,21 @@ _told: tuple[int, ...] = ()
 _MOST_TOLD = 32
 _all_are_told = True
 
-#: How many references there are to a moment that no result refers to.
+#: How many references there are to the moment that lasts, if no result refers to it.
 _UNUSED = sys.getrefcount(_now)
+
+
+def _references() -> int:
+    """How many references a moment has that only a list holds, while one walks over the list.
+
+    It is counted because a variable is one more reference while it is handed over, or none: since
+    Python 3.14 it is none.
+    """
+    listed = [_Moment()]
+    return next(sys.getrefcount(moment) for moment in listed)
+
+
+_ONLY_LISTED = _references()
 
 
 def _remember(written: Value) -> None:
@@ -634,7 +647,7 @@ def _tell(moment: _Moment) -> None:
 
 def _used() -> list[_Moment]:
     """The moments that have ended, and that results refer to."""
-    return [moment for moment in _ended if sys.getrefcount(moment) > _UNUSED + 1]
+    return [moment for moment in _ended if sys.getrefcount(moment) > _ONLY_LISTED]
 
 
 def of_a_copy() -> _Moment:
