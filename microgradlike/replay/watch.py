@@ -349,7 +349,7 @@ def _attributes(found: Any) -> list[str]:
     """The attributes in which a function may find something; those of this package are known."""
     slots = [s for kind in type(found).__mro__ for s in getattr(kind, "__slots__", ())]
     names = [*getattr(found, "__dict__", ()), *(s for s in slots if not s.startswith("__"))]
-    ours = type(found).__module__.startswith("microgradlike.")
+    ours = str(type(found).__module__).startswith("microgradlike.")  # Cython's has no text
     return [name for name in names if not (ours and name.startswith("_"))]
 
 
