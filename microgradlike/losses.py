@@ -46,7 +46,7 @@ def mse(output: Any, target: Any) -> Any:
 
 
 def mae(output: Any, target: Any) -> Any:
-    """The absolute error |target - output|.
+    """The absolute error ``|target - output|``.
 
     >>> mae(3.0, 5)
     2.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import doctest
+import configparser
 import inspect
 import pkgutil
 import re
@@ -45,9 +45,50 @@ def test_importing_the_engine_imports_no_pictures() -> None:
     assert found.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("page", ["compiling.md"])
-def test_the_examples_of_a_page_run(page: str) -> None:
-    found = doctest.testfile(
-        str(ROOT / "docs" / page), module_relative=False, optionflags=doctest.ELLIPSIS
-    )
-    assert found.attempted and not found.failed
+# ---- README, the pages of docs/, and the site that is made of them ------------------------------
+
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+
+
+def test_readme_fits_on_a_page() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 130
+
+
+def test_the_examples_of_all_pages_are_run() -> None:
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    assert {"README.md", "docs"} <= set(settings["tool:pytest"]["testpaths"].split())
+    assert "--doctest-glob=*.md" in settings["tool:pytest"]["addopts"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    text = re.sub(r"^ *```.*?^ *```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    links = re.findall(r"\]\(([^)\s#]+)(?:#[^)\s]*)?\)", re.sub(r"`[^`]*`", "", text))
+    local = [link for link in links if "://" not in link]
+    assert [link for link in local if not (page.parent / link).is_file()] == []
+
+
+def test_the_rooms_page_has_every_file_and_no_other() -> None:
+    text = (ROOT / "docs" / "rooms.md").read_text(encoding="utf-8")
+    named = {Path(name).name for name in re.findall(r"`([\w/]+\.py)`", text)}
+    files = {
+        path.name
+        for folder in ("microgradlike", "viz")
+        for path in (ROOT / folder).rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    assert files - named == set()
+    assert {name for name in named - files if not (ROOT / "tests" / name).exists()} == set()
+
+
+def test_the_site_is_built_without_a_warning_and_asks_nothing_of_the_network(
+    tmp_path: Path,
+) -> None:
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "docs", str(tmp_path)]
+    built = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert built.returncode == 0, built.stderr
+    asked = re.compile(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=.(?:https?:)?//")
+    for page in PAGES[1:]:
+        html = (tmp_path / f"{page.stem}.html").read_text(encoding="utf-8")
+        assert not asked.search(html), page.name

@@ -1,0 +1,28 @@
+"""The site: ``sphinx-build -W docs out/site``. Building it asks nothing of the network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+project = "microgradlike"
+html_title = "microgradlike"
+html_theme = "furo"
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+
+# Links may point to headings, and are checked.
+myst_heading_anchors = 3
+
+# Docstrings say what arguments are, with their shapes.
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+
+
+def setup(app: Any) -> None:
+    """Drop the empty line that ends an example, which only doctest needs."""
+
+    def shown(_: Any, __: str, source: list[str]) -> None:
+        source[0] = source[0].replace("\n\n```\n", "\n```\n").replace("\n\n  ```\n", "\n  ```\n")
+
+    app.connect("source-read", shown)
