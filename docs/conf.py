@@ -20,9 +20,17 @@ autodoc_typehints = "none"
 
 
 def setup(app: Any) -> None:
+    """Two small changes of what Sphinx reads."""
+    app.connect("source-read", without_last_line)
+    app.connect("autodoc-process-docstring", as_a_sentence, priority=400)
+
+
+def without_last_line(app: Any, page: str, source: list[str]) -> None:
     """Drop the empty line that ends an example, which only doctest needs."""
+    source[0] = source[0].replace("\n\n```\n", "\n```\n").replace("\n\n  ```\n", "\n  ```\n")
 
-    def shown(_: Any, __: str, source: list[str]) -> None:
-        source[0] = source[0].replace("\n\n```\n", "\n```\n").replace("\n\n  ```\n", "\n  ```\n")
 
-    app.connect("source-read", shown)
+def as_a_sentence(app: Any, what: str, name: str, it: Any, how: Any, lines: list[str]) -> None:
+    """Let napoleon, which comes later, not take the words before a colon for a property's type."""
+    if what == "property" and lines:
+        lines[:0] = ["..", ""]
