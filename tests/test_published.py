@@ -393,7 +393,7 @@ def test_attributes_and_weak_references_of_parameters() -> None:
     assert list(registry.known) == [b]
 
 
-# ---- What the README promises to those who know micrograd --------------------------------------
+# ---- What docs/from_micrograd.md promises -------------------------------------------------------
 
 
 def test_what_one_who_knows_micrograd_is_promised() -> None:
