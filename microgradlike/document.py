@@ -19,8 +19,8 @@ _TABLE_HEAD = """\
 
 Made from the operator table in `microgradlike/ops.py`, the only place where a derivative is
 written. `x` and `y` are the operands, and `out` is the value just computed. `/`, `//`, `**` and
-`%` follow IEEE 754. `tie` is 0.5 between two Values and 0 against a constant. Where a slope is written as 0,
-nothing passes.
+`%` follow IEEE 754. `tie` is 0.5 between two Values and 0 against a constant. Where a slope is
+written as 0, nothing passes.
 
 | operator | also | value | slope at x | slope at y | in words |
 |---|---|---|---|---|---|
