@@ -7,6 +7,7 @@ from typing import Any
 project = "microgradlike"
 html_title = "microgradlike"
 html_theme = "furo"
+html_show_copyright = False  # the licence is in the repository
 html_static_path = ["site.css"]
 html_css_files = ["site.css"]
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
