@@ -1,6 +1,7 @@
 """Writes what people and type checkers read of the operator table: run it after changing a row.
 
-``python -m microgradlike.document`` writes docs/operators.md and microgradlike/_signatures.pyi.
+``python -m microgradlike.document`` writes docs/operators.md and microgradlike/_signatures.pyi,
+unless there is a row that some reader of the table does not understand.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ syntax; ``x`` and ``y`` are the operands, ``out`` is the value just computed. On
 reader, told apart only by the names it is evaluated with: floats (the eager methods and the
 backward sweep), Values (so the gradient of a graph is a graph again), and the documentation.
 
-Adding an operator is adding one row here and its hand derivation in ``tests/derivations.py``.
+Adding an operator is adding one row here and its hand derivation in ``tests/derivations.py``. Then
+``python -m microgradlike.document`` says what a reader does not understand, or writes the pages.
 """
 
 from __future__ import annotations
