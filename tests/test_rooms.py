@@ -32,8 +32,8 @@ microgradlike: reach
 microgradlike.replay: . arguments as_written spot_check watch branches traces compiled
 microgradlike: compiled learning training
 microgradlike: check_table document .
-viz: style labels figure video render picture page
-viz: scene film story fold dot graph animation stepper
+viz: style labels figure video render view picture page
+viz: scene graph whole fold story moments dot parts drawing animation stepper
 viz: plots network movie compiled .
 """
 
