@@ -43,9 +43,10 @@ class BrokenLaw(AssertionError):
     """What a pass has made does not hold what the next one relies on."""
 
 
-def law(holds: Any, sentence: str) -> None:
+def law(holds: Any, sentence: str, of: object = None) -> None:
+    """Refuse what does not hold; the words of an instruction are made only then."""
     if not numpy.all(holds):
-        raise BrokenLaw(sentence)
+        raise BrokenLaw(sentence.format(of))
 
 
 # ---- From a graph to levels --------------------------------------------------------------------
@@ -138,10 +139,12 @@ def grouped(found: Grouped) -> None:
         reach = p.reach[i.outs]
         masked = numpy.broadcast_to(i.mask.kind, i.count) != ALWAYS
         law(
-            masked == (reach >= 0), f"{i} has a mask where the graph has none, or none where it has"
+            masked == (reach >= 0),
+            "{} has a mask where the graph has none, or none where it has",
+            i,
         )
         conditions = numpy.broadcast_to(i.mask.slots if masked.any() else reach, i.count)
-        law(conditions[masked] == reach[masked], f"the mask of {i} is another condition")
+        law(conditions[masked] == reach[masked], "the mask of {} is another condition", i)
 
 
 def program(found: Program) -> None:
@@ -173,7 +176,7 @@ def _watches_enough(found: Program) -> None:
         for i in stage.instructions:
             for read in i.reorders():
                 for once, slots in parts_of(read):
-                    law((watched[0] if once else here)[slots], f"{i} is not watched")
+                    law((watched[0] if once else here)[slots], "{} is not watched", i)
 
 
 def _in_order(instructions: Any, leaves: Any, once: Any, size: int) -> Any:
@@ -195,9 +198,9 @@ def _in_order(instructions: Any, leaves: Any, once: Any, size: int) -> Any:
         for read in i.reads():
             for of_once, numbers in parts_of(read):
                 source = there if once is None or not of_once else once
-                law(source[numbers], f"{i} reads what is not computed yet")
-        law(~there[i.outs], f"{i} writes what is there already")
-        law(len(numpy.unique(i.outs)) == i.count, f"{i} writes twice at one place")
+                law(source[numbers], "{} reads what is not computed yet", i)
+        law(~there[i.outs], "{} writes what is there already", i)
+        law(len(numpy.unique(i.outs)) == i.count, "{} writes twice at one place", i)
         there[i.outs] = True
     for i in instructions:
         _mask(i, there, once)
@@ -209,40 +212,42 @@ def _single_by_single(i: Singles, there: Any, once: Any) -> None:
     (left_once, left), (right_once, right) = i.operands
     position = numpy.full(len(there), -1)
     position[i.outs] = numpy.arange(i.count)
-    law(~there[i.outs], f"{i} writes what is there already")
-    law(len(numpy.unique(i.outs)) == i.count, f"{i} writes twice at one place")
+    law(~there[i.outs], "{} writes what is there already", i)
+    law(len(numpy.unique(i.outs)) == i.count, "{} writes twice at one place", i)
     for of_once, slots in ((left_once, left), (right_once, right)):
         lower = numpy.broadcast_to(of_once, slots.shape) & (once is not None)
         if lower.any():
-            law(once[slots[lower]], f"{i} reads what is not computed once")
+            law(once[slots[lower]], "{} reads what is not computed once", i)
         here, k = slots[~lower], numpy.arange(i.count)[~lower]
         early = (position[here] >= 0) & (position[here] < k)
-        law(there[here] | early, f"{i} reads what is not computed yet")
+        law(there[here] | early, "{} reads what is not computed yet", i)
     there[i.outs] = True
 
 
 def _shapes(i: Instruction) -> None:
     """The parts of an instruction fit each other."""
-    law(len(i.nodes) == i.count > 0, f"{i} has not a node for each output")
+    law(len(i.nodes) == i.count > 0, "{} has not a node for each output", i)
     if isinstance(i, Layer):
         (outs, ins), places = i.weights.shape, len(i.values)
-        law(i.values.shape == (places, ins), f"{i} has not a value for each weight")
-        law(i.count == places * outs, f"{i} has not an output for each row of weights")
-        law(i.bias is None or i.bias.shape == (places, outs), f"{i} has not a bias for each output")
+        law(i.values.shape == (places, ins), "{} has not a value for each weight", i)
+        law(i.count == places * outs, "{} has not an output for each row of weights", i)
+        law(
+            i.bias is None or i.bias.shape == (places, outs), "{} has not a bias for each output", i
+        )
     elif isinstance(i, Sums | Products):
         first = i.first if isinstance(i, Products) else i.values
         other = i.second if isinstance(i, Products) else i.weights
-        law(len(first) == i.count, f"{i} has not terms for each output")
-        law(other is None or other.shape == first.shape, f"{i} has not two factors for each term")
-        law(i.bias is None or len(i.bias) == i.count, f"{i} has not a bias for each output")
+        law(len(first) == i.count, "{} has not terms for each output", i)
+        law(other is None or other.shape == first.shape, "{} has not two factors for each term", i)
+        law(i.bias is None or len(i.bias) == i.count, "{} has not a bias for each output", i)
     elif isinstance(i, Fold):
-        law(len(i.values) == i.count, f"{i} has not values for each output")
+        law(len(i.values) == i.count, "{} has not values for each output", i)
     if isinstance(i, Layer | Sums | Products) and i.signs is not None:
         shape = i.weights.shape if isinstance(i, Layer) else _terms(i).shape
-        law(i.signs.shape == shape, f"{i} has not a sign for each term")
+        law(i.signs.shape == shape, "{} has not a sign for each term", i)
     if isinstance(i, Elementwise):
-        law(len(i.operands) == ARITY[CODES[i.operation]], f"{i} lacks an operand")
-        law([len(x.slots) == i.count for x in i.operands], f"{i} lacks an operand")
+        law(len(i.operands) == ARITY[CODES[i.operation]], "{} lacks an operand", i)
+        law([len(x.slots) == i.count for x in i.operands], "{} lacks an operand", i)
 
 
 def _terms(i: Any) -> Any:
@@ -252,11 +257,11 @@ def _terms(i: Any) -> Any:
 def _mask(i: Instruction, there: Any, once: Any) -> None:
     """A mask is of conditions that are computed."""
     kinds = numpy.broadcast_to(i.mask.kind, len(i.mask.slots))
-    law(numpy.isin(i.mask.kind, (ALWAYS, HERE, IN_ONCE, BY_ERROR)), f"{i} has no such mask")
-    law(len(i.mask.slots) in (0, 1, i.count), f"{i} has not a condition for each output")
-    law(there[i.mask.slots[kinds == HERE]], f"the condition of {i} is not computed")
+    law(numpy.isin(i.mask.kind, (ALWAYS, HERE, IN_ONCE, BY_ERROR)), "{} has no such mask", i)
+    law(len(i.mask.slots) in (0, 1, i.count), "{} has not a condition for each output", i)
+    law(there[i.mask.slots[kinds == HERE]], "the condition of {} is not computed", i)
     if once is not None:
-        law(once[i.mask.slots[kinds == IN_ONCE]], f"the condition of {i} is not computed once")
+        law(once[i.mask.slots[kinds == IN_ONCE]], "the condition of {} is not computed once", i)
 
 
 # ---- The backward pass -------------------------------------------------------------------------
@@ -280,9 +285,9 @@ def plan(found: Plan, wants_once: Any, wants: Any) -> None:
     last = len(rows.instructions)
     for back in found.backward:
         i = back.instruction
-        law(position[id(i)] < last, f"{i} sends out of order")
+        law(position[id(i)] < last, "{} sends out of order", i)
         last = position[id(i)]
-        law(written[i.outs[_sending(i, back)]], f"{i} sends an error that nobody has written")
+        law(written[i.outs[_sending(i, back)]], "{} sends an error that nobody has written", i)
         if not isinstance(i, Singles):
             sent[i.outs] = True
         for send in back.sends:
@@ -316,11 +321,13 @@ def _everything_is_sent(found: Plan, wants_once: Any, wants: Any) -> None:
                 got = numpy.zeros(i.count, bool)
                 if back:
                     got[back.sends[0].place[back.sends[0].name == side]] = True
-                law(got == wanted, f"{i} keeps an error for itself, or sends one that nobody wants")
+                law(
+                    got == wanted, "{} keeps an error for itself, or sends one that nobody wants", i
+                )
             elif wanted.any():
                 slots = [s.slots.ravel() for s in back.sends if s.name == read.name] if back else []
                 everything = numpy.concatenate([*slots, numpy.empty(0, int)])
-                law(numpy.isin(read.slots[wanted], everything), f"{i} keeps an error for itself")
+                law(numpy.isin(read.slots[wanted], everything), "{} keeps an error for itself", i)
 
 
 def _sending(i: Instruction, back: Any) -> Any:
@@ -334,22 +341,22 @@ def _sending(i: Instruction, back: Any) -> Any:
 def _send(i: Instruction, send: Any, written: Any, sent: Any, got: Any) -> None:
     once = numpy.broadcast_to(send.once, send.slots.shape)
     slots, assigns = send.slots[~once], numpy.broadcast_to(send.assigns, send.slots.shape)[~once]
-    law(~sent[slots], f"{i} sends an error to what has sent its own on already")
+    law(~sent[slots], "{} sends an error to what has sent its own on already", i)
     first = slots[assigns]
-    law(len(numpy.unique(first)) == len(first), f"{i} writes an error twice")
-    law(~got[first], f"{i} writes over an error that somebody has sent")
+    law(len(numpy.unique(first)) == len(first), "{} writes an error twice", i)
+    law(~got[first], "{} writes over an error that somebody has sent", i)
     got[slots] = True
     if isinstance(i, Singles):
         seen = numpy.zeros(len(written), bool)
         position = numpy.full(len(written), -1)
         position[i.outs] = numpy.arange(i.count)
-        law(position[slots] < send.place[~once], f"{i} sends an error that comes too late")
+        law(position[slots] < send.place[~once], "{} sends an error that comes too late", i)
         for slot, assign in zip(slots.tolist(), assigns.tolist(), strict=True):
-            law(assign != (written[slot] or seen[slot]), f"{i} is not the first, or is, to write")
+            law(assign != (written[slot] or seen[slot]), "{} is not the first, or is, to write", i)
             seen[slot] = True
         written[slots] = True
         return
-    law(written[slots[~assigns]], f"{i} adds to an error that nobody has written")
+    law(written[slots[~assigns]], "{} adds to an error that nobody has written", i)
     written[first] = True
 
 
