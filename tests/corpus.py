@@ -47,7 +47,7 @@ from microgradlike.compiler.program import Program as Compiler
 from microgradlike.compiler.slots import in_few_slots
 from tests.executors import only_numpy
 from tests.programs import Program
-from tests.published import gpt
+from tests.published import LEARNING, gpt
 
 FILE = Path(__file__).with_name("corpus.json")
 
@@ -63,11 +63,6 @@ class Case(NamedTuple):
 
 #: Of the random ones, by seed.
 SEEDS = 180
-
-LEARNING = (
-    *("lecture", "moons", "bigram", "words", "gpt", "lstm", "convolution", "policy"),
-    "own_values",
-)
 
 
 def _random(seed: int) -> Case:

@@ -29,12 +29,7 @@ from microgradlike import (
     softmax,
 )
 from tests.programs import flat
-from tests.published import bigram, drawing, gpt, lecture, own_nodes, own_values, policy
-
-LEARNING = (
-    *("lecture", "moons", "bigram", "words", "gpt", "lstm", "convolution", "policy"),
-    "own_values",
-)
+from tests.published import LEARNING, bigram, drawing, gpt, lecture, own_nodes, own_values, policy
 
 Numbers = tuple[float, list[float]]
 

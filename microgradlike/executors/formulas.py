@@ -14,7 +14,6 @@ from typing import Any
 import numpy
 
 from microgradlike import ops
-from microgradlike.compiler import operations
 from microgradlike.compiler.operations import NAMES, row_of
 
 
@@ -139,4 +138,3 @@ UFUNCS: dict[str, numpy.ufunc] = {
     for name in NAMES
     if (row := row_of(name)[0]) and (found := _one_call(row.value))
 }
-CONDITIONS: dict[str, numpy.ufunc] = {name: UFUNCS[name] for name in operations.CONDITIONS}

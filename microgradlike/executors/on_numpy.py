@@ -37,7 +37,7 @@ from microgradlike.compiler.operations import NAMES, row_of
 from microgradlike.compiler.plan import Back, Plan, Send, in_a_row, plan
 from microgradlike.compiler.program import Program, Stage
 from microgradlike.executors.executor import Call, Ran, is_small, stretches
-from microgradlike.executors.formulas import CONDITIONS, UFUNCS, formula
+from microgradlike.executors.formulas import UFUNCS, formula
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 Action: TypeAlias = Callable[[], None]
@@ -546,15 +546,6 @@ def _fold_back(self: _Lanes, back: Back) -> Action:
 @functools.cache
 def _computes(operation: str) -> Callable[[Any, Any, Array], None]:
     """What computes an operation of x and y, into a third array."""
-    if operation == "detach":
-        return lambda x, _, out: numpy.copyto(out, x)
-    if operation == "keep":
-        return lambda x, y, out: numpy.copyto(out, numpy.where(x != 0, y, -0.0))
-    if operation in CONDITIONS:
-        compare = CONDITIONS[operation]
-        if operation == "not":
-            return lambda x, _, out: compare(x, out=out, casting="unsafe")
-        return lambda x, y, out: compare(x, y, out=out, casting="unsafe")
     row, tie = row_of(operation)
     assert row is not None
     ufunc, compute = UFUNCS.get(row.name), formula(row.value)
@@ -574,8 +565,6 @@ def _sends(operation: str, side: int) -> Sender:
 
     The answer may be written into the array, but need not be.
     """
-    if operation == "keep":
-        return lambda error, x, y, out, into: numpy.where(x != 0, error, 0.0)
     row, tie = row_of(operation)
     assert row is not None
     slope = row.slopes[side]
@@ -594,8 +583,6 @@ Arrives: TypeAlias = Callable[[Any, Any, Any], Any]
 @functools.cache
 def _passes(operation: str, side: int) -> Arrives:
     """Where an operation lets an error pass to an operand, of x, y and out."""
-    if operation == "keep":
-        return lambda x, y, out: x != 0
     row, tie = row_of(operation)
     assert row is not None
     passes = formula(ops.passes(row.slopes[side], tie))

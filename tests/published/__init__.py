@@ -5,3 +5,9 @@ which is ``Value`` or what another engine has in its place; ``examples()`` are i
 ``loss(parameters, *row)`` is the loss of one example; and ``train(parameters, total)`` is the loop
 that it was published with, where ``total()`` is the loss of all examples.
 """
+
+#: Those that learn.
+LEARNING = (
+    *("lecture", "moons", "bigram", "words", "gpt", "lstm", "convolution", "policy"),
+    "own_values",
+)
