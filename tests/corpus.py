@@ -347,14 +347,22 @@ def instructions(c: Compiled) -> str:
     return _hash(*found)
 
 
+def found_by(c: Compiled, columns: Any, most_bent: float = math.inf) -> list[Any]:
+    """Values, slopes by inputs and by parameters, and for few inputs the second derivatives.
+
+    Those are left out where the traces have ``most_bent`` operations or more.
+    """
+    found = [c(*columns), c.jacobian(*columns)]
+    if found[0].ndim == 1:
+        found += c.value_and_grad(c.theta(), *columns)
+    if found[1].shape[-1] < 6 and sum(len(path.tape.nodes) for path in c._paths) < most_bent:
+        found.append(c.hessian(*columns))
+    return found
+
+
 def numbers(case: Case) -> str:
     """A hash of the bits of values, and of derivatives by parameters and by inputs."""
-    c = compile(case.function, check=False)
-    found = [c(*case.columns), c.jacobian(*case.columns)]
-    if found[0].ndim == 1:
-        found += c.value_and_grad(c.theta(), *case.columns)
-    if found[1].shape[-1] < 6:
-        found.append(c.hessian(*case.columns))
+    found = found_by(compile(case.function, check=False), case.columns)
     every = numpy.concatenate([numpy.ravel(x) for x in found])
     every[numpy.isnan(every)] = math.nan  # its sign means nothing
     return hashlib.sha256(every.tobytes()).hexdigest()[:16]

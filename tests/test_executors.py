@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy
 import pytest
 
@@ -13,20 +11,13 @@ from tests import corpus
 from tests.programs import Program
 
 
-def found_by(on: str, case: corpus.Case) -> list[Any]:
-    """Values, slopes by inputs and by parameters, and for few inputs the second derivatives."""
-    c = compile(case.function, check=False, on=on)
-    found: list[Any] = [c(*case.columns), c.jacobian(*case.columns)]
-    if found[0].ndim == 1:
-        found += c.value_and_grad(c.theta(), *case.columns)
-    if found[1].shape[-1] < 6 and sum(len(path.tape.nodes) for path in c._paths) < 500:
-        found.append(c.hessian(*case.columns))
-    return found
-
-
 @pytest.mark.parametrize("name", corpus.cases())
 def test_plain_python_finds_what_numpy_finds(name: str) -> None:
-    ours, theirs = (found_by(on, corpus.cases()[name]()) for on in ("floats", "numpy"))
+    case = corpus.cases()[name]()
+    ours, theirs = (
+        corpus.found_by(compile(case.function, check=False, on=on), case.columns, most_bent=500)
+        for on in ("floats", "numpy")
+    )
     for mine, other in zip(ours, theirs, strict=True):
         numpy.testing.assert_allclose(mine, other, rtol=1e-9, atol=1e-12)
 
