@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import operator
 import shutil
 import subprocess
 import tempfile
@@ -31,22 +32,20 @@ def gif(pictures: Sequence[bytes], seconds: float) -> bytes:
     except ImportError:
         raise ImportError('a GIF needs Pillow: pip install "microgradlike[demos]"') from None
 
-    def colours(picture: bytes) -> tuple[Any, Any, Any]:
-        pixels = numpy.asarray(Image.open(io.BytesIO(picture)).convert("RGB"), numpy.int64)
-        packed = (pixels * (65536, 256, 1)).sum(axis=2)
-        found, places, counts = numpy.unique(packed, return_inverse=True, return_counts=True)
-        return found, places.reshape(packed.shape), counts
-
+    images = [Image.open(io.BytesIO(picture)).convert("RGB") for picture in pictures]
     seen: Counter[int] = Counter()
-    for picture in pictures:
-        found, _, counts = colours(picture)
-        seen.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+    for image in images:
+        counts = image.getcolors(image.width * image.height)
+        for count, colour in sorted(counts, key=operator.itemgetter(1)):
+            seen[int.from_bytes(colour, "big")] += count
     palette = _unpacked(numpy.array([colour for colour, _ in seen.most_common(256)]))
+    colours = numpy.array(list(seen))
+    nearest = numpy.zeros(1 << 24, numpy.uint8)  # the place of every colour
+    nearest[colours] = ((_unpacked(colours)[:, None] - palette) ** 2).sum(axis=2).argmin(axis=1)
     frames = []
-    for picture in pictures:
-        found, places, _ = colours(picture)
-        distances = ((_unpacked(found)[:, None] - palette) ** 2).sum(axis=2)
-        frame = Image.fromarray(distances.argmin(axis=1).astype(numpy.uint8)[places], "P")
+    for image in images:
+        red, green, blue = numpy.moveaxis(numpy.asarray(image, numpy.int32), 2, 0)
+        frame = Image.fromarray(nearest[red << 16 | green << 8 | blue], "P")
         frame.putpalette(palette.astype(numpy.uint8).tobytes())
         frames.append(frame)
     content = io.BytesIO()
