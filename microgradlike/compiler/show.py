@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 
-from microgradlike.compiler.forms import FOLD, FORM, PLAIN, Forms
+from microgradlike.compiler.forms import FOLD, FORM, PLAIN, PRODUCT, WEIGHTED, Forms
 from microgradlike.compiler.graph import Graph
 from microgradlike.compiler.grouping import Grouped
 from microgradlike.compiler.instructions import PARAMETERS, Instruction, Singles, Slots
@@ -50,6 +50,12 @@ def show(f: Callable[..., Any], example: Sequence[Any]) -> str:
     plan: what is sent backward, and who is the first to send to a slot
       layer 2->1  adds to weights of once: 0..1, writes to values: 0..1
       before that the errors of 2 are set to 0 or to those given
+    >>> print(show(lambda x, y: x * x - y * y, [1.0, 4.0]))
+    ... # doctest: +ELLIPSIS
+    tape: ...
+    forms: which operations are terms of a sum, and which are folded along a list
+      4 = 0 x 0 - 1 x 1
+    ...
     """
     tape = trace(f, example)
     found: dict[str, list[str]] = {"tape": list(_tape(tape))}
@@ -104,7 +110,7 @@ def _forms(forms: Forms) -> Iterator[str]:
         here = numpy.flatnonzero(terms.of == node)
         parts = [
             f"{'-' if terms.sign[k] < 0 else '+'} {terms.first[k]}"
-            + (f" x {terms.second[k]}" if terms.first[k] != terms.second[k] else "")
+            + (f" x {terms.second[k]}" if terms.kind[k] in (WEIGHTED, PRODUCT) else "")
             for k in here.tolist()
         ]
         yield f"{node} = {' '.join(parts).removeprefix('+ ')}"
