@@ -6,11 +6,13 @@ unless there is a row that some reader of the table does not understand.
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 from microgradlike import files
 from microgradlike.check_table import faults
-from microgradlike.functions import FRIENDLIER
+from microgradlike.engine import Value
+from microgradlike.functions import FRIENDLIER, FUNCTIONS
 from microgradlike.ops import ALIASES, OPERATORS, Operator
 
 _ROOT = Path(__file__).parent.parent
@@ -39,15 +41,6 @@ class Operations:
     def __round__(self, ndigits: int | None = ...) -> Value: ...
     def leaky_relu(self, slope: Value | float = ...) -> Value: ...
     def elu(self, alpha: Value | float = ...) -> Value: ...
-    def reciprocal(self) -> Value: ...
-    def square(self) -> Value: ...
-    def deg2rad(self) -> Value: ...
-    def radians(self) -> Value: ...
-    def rad2deg(self) -> Value: ...
-    def degrees(self) -> Value: ...
-    def sinc(self) -> Value: ...
-    def silu(self) -> Value: ...
-    def gelu(self) -> Value: ...
 """
 
 
@@ -63,7 +56,12 @@ def table() -> str:
 
 def signatures() -> str:
     """The signatures of all methods and functions of the table, as a stub file."""
-    methods, functions = [], []
+    methods = [
+        f"    def {name}(self) -> Value: ...\n"
+        for name, function in FUNCTIONS.items()  # composed ones are methods as they are
+        if vars(Value).get(name) is function and len(inspect.signature(function).parameters) == 1
+    ]
+    functions = []
     for row in OPERATORS.values():
         own = [] if row.name in FRIENDLIER else [row.name]
         other = ", other: Value | float" if len(row.slopes) == 2 else ""

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import microgradlike
-from microgradlike import Value, document, engine
+from microgradlike import Value, document, engine, functions
 
 ROOT = Path(__file__).parent.parent
 
@@ -30,6 +30,12 @@ def test_the_signatures_have_every_method() -> None:
     own = set(re.findall(r"^    def (\w+)", Path(engine.__file__).read_text(), re.MULTILINE))
     methods = {name for name, method in vars(Value).items() if inspect.isfunction(method)}
     assert written <= methods <= written | own
+
+
+def test_the_page_of_the_api_has_every_composed_function() -> None:
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    [members] = re.findall(r"automodule:: microgradlike.functions\n +:members: (.*)", page)
+    assert sorted(members.split(", ")) == sorted(functions.COMPOSED)
 
 
 def test_everything_public_exists() -> None:
