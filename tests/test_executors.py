@@ -6,7 +6,9 @@ import numpy
 import pytest
 
 from microgradlike import compile
-from microgradlike.executors import executor
+from microgradlike.compiler.instructions import Instruction
+from microgradlike.executors import executor, on_floats, on_numpy
+from microgradlike.executors.machine import encode
 from tests import corpus
 from tests.programs import Program
 
@@ -20,6 +22,14 @@ def test_plain_python_finds_what_numpy_finds(name: str) -> None:
     )
     for mine, other in zip(ours, theirs, strict=True):
         numpy.testing.assert_allclose(mine, other, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", Instruction.__subclasses__())
+def test_every_executor_knows_every_instruction(kind: type[Instruction]) -> None:
+    forward, backward = on_floats._KINDS[kind]
+    assert callable(forward) and callable(backward)
+    for module in (on_numpy, encode):
+        assert kind in module._FORWARD and kind in module._BACKWARD, module.__name__
 
 
 @pytest.mark.parametrize("on", executor.WAYS)

@@ -20,7 +20,6 @@ import numpy
 
 from microgradlike.compiler.graph import ONCE, ROWS, Graph
 from microgradlike.compiler.instructions import (
-    Fold,
     Instruction,
     Layer,
     Products,
@@ -429,13 +428,10 @@ def rectangles(instruction: Instruction) -> list[tuple[int, int]]:
     """Rows and columns of what an instruction works on."""
     if isinstance(instruction, Layer):
         return [instruction.weights.shape]
-    if isinstance(instruction, Products):
-        if found := instruction.grid():
-            return [found[0].shape, found[1].T.shape]
-        return [instruction.first.shape]
-    if isinstance(instruction, Sums | Fold):
-        return [instruction.values.shape]
-    return [(instruction.count, 1)]
+    if isinstance(instruction, Products) and (found := instruction.grid()):
+        return [found[0].shape, found[1].T.shape]
+    operand, *_ = instruction.reads()
+    return [operand.slots.shape if operand.slots.ndim == 2 else (instruction.count, 1)]
 
 
 def words_of(path: Path, place: int) -> list[Line]:
