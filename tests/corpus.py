@@ -42,6 +42,7 @@ from microgradlike.compiler.instructions import (
     Singles,
     Sums,
 )
+from microgradlike.compiler.operations import NAMES
 from microgradlike.compiler.passes import build
 from microgradlike.compiler.program import Program as Compiler
 from microgradlike.compiler.slots import in_few_slots
@@ -300,7 +301,9 @@ def listing(i: Any, here: str) -> list[Any]:
         both, kinds = i.has_two(), i.mask.kind
         masks = numpy.where((kinds == HERE) | (kinds == IN_ONCE), i.mask.slots, 0)
         sides = [left_once, left, right_once & both, numpy.where(both, right, 0)]
-        found += map(_plain, (i.depends, i.operations, *sides, kinds, masks, i.outs))
+        # By their names: a new row of the table gives all that follow it other codes.
+        operations = [NAMES[code] for code in i.operations]
+        found += map(_plain, (i.depends, operations, *sides, kinds, masks, i.outs))
         return found
     found += [int(i.depends), _mask(i, here)]
     names = {
