@@ -8,13 +8,20 @@ after its operands, and finds these in the memo.
 from __future__ import annotations
 
 import copy
+import operator
 import threading
 import weakref
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
 
 if TYPE_CHECKING:
     from microgradlike.engine import Value
+
+#: What ``copy.deepcopy`` has copied so far, by the ids of the originals.
+Memo: TypeAlias = dict[Any, Any]
+
+#: How to make an object again, as a pickler is told it.
+Reduced: TypeAlias = tuple[Any, ...]
 
 
 def unseen(root: Value, seen: set[Value]) -> list[Value]:
@@ -39,9 +46,10 @@ def unseen(root: Value, seen: set[Value]) -> list[Value]:
     return order
 
 
-def _operations(node: Any) -> list[Any]:
+def _operations(node: Value) -> list[Value]:
     """The operands that were computed themselves."""
-    return [v for v in (node._x, node._y) if getattr(v, "_rule", None) is not None]
+    operands: Iterable[Any] = (node._x, node._y)
+    return [v for v in operands if getattr(v, "_rule", None) is not None]
 
 
 # ---- copy --------------------------------------------------------------------------------------
@@ -52,7 +60,7 @@ def shallow(node: Value) -> Value:
     return _filled(_empty(node), node, lambda v: v)
 
 
-def deep(root: Value, memo: dict[Any, Any]) -> Value:
+def deep(root: Value, memo: Memo) -> Value:
     """Another graph; ``memo`` is that of ``copy.deepcopy``."""
     for node in (*unseen(root, memo.setdefault(__name__, set())), root):
         if id(node) not in memo:
@@ -67,7 +75,7 @@ def _empty(node: Value) -> Value:
     return twin
 
 
-def _filled(twin: Value, node: Value, copied: Callable[[Any], Any]) -> Value:
+def _filled(twin: Value, node: Value, copied: Callable[[object], object]) -> Value:
     """The twin, with what the node has: that in its slots, and what a subclass may add."""
     state = _made_again(node, 2)[2]
     for part in state if isinstance(state, tuple) else (state,):
@@ -76,9 +84,10 @@ def _filled(twin: Value, node: Value, copied: Callable[[Any], Any]) -> Value:
     return twin
 
 
-def _made_again(node: Value, protocol: int) -> Any:
+def _made_again(node: Value, protocol: int) -> Reduced:
     """What makes a node again. Of a leaf, which numbers it had before is left out."""
-    answer: Any = object.__reduce_ex__(node, protocol)
+    answer = object.__reduce_ex__(node, protocol)
+    assert isinstance(answer, tuple)  # a name alone is of what is global
     if node._rule is None:
         _, slots = answer[2]
         slots["_x"] = 0.0
@@ -105,7 +114,7 @@ class _List:
     def __init__(self, nodes: list[Value], pickler: _Pickler) -> None:
         self.nodes, self.pickler = nodes, pickler
 
-    def __reduce__(self) -> tuple[type[list[Any]], tuple[()], None, Iterator[Value]]:
+    def __reduce__(self) -> tuple[type[list[Value]], tuple[()], None, Iterator[Value]]:
         return list, (), None, iter(self.nodes)
 
 
@@ -116,13 +125,13 @@ class _Local(threading.local):
 _local = _Local()
 
 
-def reduced(node: Value, protocol: Any) -> Any:
+def reduced(node: Value, protocol: SupportsIndex) -> Reduced:
     """The answer to the pickler that asks how to make a node again."""
     pickler = _local.pickler()
     if node._rule is None or (pickler and node in pickler.waiting):
         if pickler:
             pickler.waiting.discard(node)
-        return _made_again(node, max(2, protocol))
+        return _made_again(node, max(2, operator.index(protocol)))
     if pickler is None or node in pickler.given:  # a pickler asks once: this is another one
         pickler = _Pickler()
         _local.pickler = weakref.ref(pickler)

@@ -21,7 +21,18 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, cast
+from types import FrameType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    NoReturn,
+    Protocol,
+    SupportsFloat,
+    SupportsIndex,
+    TypeAlias,
+    cast,
+)
 
 from microgradlike import (
     copying,
@@ -35,13 +46,16 @@ from microgradlike.inputs import (
     number,
 )
 from microgradlike.ops import ALIASES, OPERATORS, Operator
-from microgradlike.recording import FILENAME, compile_operators, kinds
-from microgradlike.rules import RULES, CustomRule, Rule, SendingRule
+from microgradlike.recording import FILENAME, Methods, compile_operators, kinds
+from microgradlike.rules import RULES, CustomRule, Rule, SendingRule, Slopes
 
 if TYPE_CHECKING:
     from microgradlike._signatures import Operations
 else:
     Operations = object
+
+#: What is computed with: a Value, which remembers, or a plain number, which is a constant.
+Number: TypeAlias = "Value | float"
 
 __all__ = ["Value", "custom", "detect_anomaly", "no_grad", "topological_order", "traced_on"]
 
@@ -96,27 +110,32 @@ class Value(Operations):
     _y: Value | float | None
 
     #: The method of each operator by its name, and that for a number on the left of it.
-    recorded: ClassVar[dict[str, Callable[..., Any]]] = {}
-    reflected: ClassVar[dict[str, Callable[..., Any]]] = {}
+    recorded: ClassVar[Methods] = {}
+    reflected: ClassVar[Methods] = {}
 
     def __new__(
-        cls, data: Any = 0.0, _children: Any = (), _op: Any = "", *_: Any, **__: Any
+        cls,
+        data: SupportsFloat = 0.0,
+        _children: Iterable[Value] | str = (),
+        _op: str | Slopes = "",
+        *_: object,
+        **__: object,
     ) -> Value:
         if isinstance(data, Value) and not _children:
             return data
         if _watching and _mode.tape is not None and _children and not isinstance(_children, str):
-            return custom(data, _children, *_slopes_and_name(_op))
+            return _mode.tape.custom(data, tuple(_children), *_slopes_and_name(_op))
         return new(Leaf if cls is Value else cls)
 
     def __init__(
         self,
-        data: Value | float,
-        _children: Any = (),
-        _op: str | Sequence[Any] | Callable[..., Any] = "",
+        data: SupportsFloat,
+        _children: Iterable[Value] | str = (),
+        _op: str | Slopes = "",
         label: str | None = "",
     ) -> None:
         if isinstance(_children, str):  # Value(2.0, "a")
-            _children, label = (), _children
+            label, _children = _children, ()
         if label:
             self.label = label
         if data is not self:
@@ -217,7 +236,8 @@ class Value(Operations):
         if self._has_fixed_exponent:
             return set(self.parents)
         if self._rule and not isinstance(self._rule, CustomRule):
-            self._x, self._y = _drawn(self._x), _drawn(self._y)
+            self._x = _drawn(self._x)
+            self._y = None if self._y is None else _drawn(self._y)
         return {v.drawn if isinstance(v, _Drawn) else v for v in self.operands}  # type: ignore[misc]
 
     @property
@@ -228,12 +248,7 @@ class Value(Operations):
 
     @_backward.setter
     def _backward(self, send: Callable[[], None]) -> None:
-        if _mode.tape is not None:
-            _mode.tape.refuse(self, "_backward = a function, which sends numbers,", _SLOPES)
-        elif self._rule is not None:
-            self._rule = SendingRule(self._rule, self, send)
-        elif not _mode.paused:  # what is made within no_grad sends nothing
-            _called_last[self] = send
+        _send_by(self, send)
 
     def backward(self) -> None:
         """Fill in ``.grad``, the derivative of this Value, on everything it was computed from.
@@ -272,10 +287,7 @@ class Value(Operations):
                 if node._grad is not zero:
                     _send_checked(node)
         if _called_last:
-            leaves = [self, *(parent for node in reversed(order) for parent in node.parents)]
-            for leaf in dict.fromkeys(leaves):
-                if leaf._rule is None and leaf in _called_last:
-                    _called_last[leaf]()
+            _call_leaves(self, order)
 
     def zero_grad(self) -> None:
         """Set the gradient of this Value, and of everything it was computed from, to zero."""
@@ -296,28 +308,25 @@ class Value(Operations):
             out._y = _NOT_KEPT
         return out
 
-    def held(self) -> Any:
+    def held(self) -> Number:
         """The number, to compute with as a constant; a traced Value, if the function is traced."""
         if _watching and _mode.tape is not None:
             return _mode.tape.detach(self)
         return self._number
 
     def __copy__(self) -> Value:
-        if leaving.running:
-            leaving.refuse(self, "a copy", line_of_user_code)
+        _refuse_copy(self)
         twin = copying.shallow(self)
         if twin._rule is not None:
             twin._label = twin.label, of_a_copy()
         return twin
 
-    def __deepcopy__(self, memo: dict[Any, Any]) -> Value:
-        if leaving.running:
-            leaving.refuse(self, "a copy", line_of_user_code)
+    def __deepcopy__(self, memo: copying.Memo) -> Value:
+        _refuse_copy(self)
         return copying.deep(self, memo)
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        if leaving.running:
-            leaving.refuse(self, "a copy", line_of_user_code)
+    def __reduce_ex__(self, protocol: SupportsIndex) -> copying.Reduced:
+        _refuse_copy(self)
         return copying.reduced(self, protocol)
 
     def __repr__(self) -> str:
@@ -403,21 +412,26 @@ class Value(Operations):
     __hash__ = object.__hash__
 
 
+def _refuse_copy(value: Value) -> None:
+    """In a function that is differentiated a copy would be a constant."""
+    if leaving.running:
+        leaving.refuse(value, "a copy", line_of_user_code)
+
+
 def copied(value: Value) -> Value:
     """A node of its own with the same number, which gives its error on."""
     if _watching and _mode.tape is not None:
         return _mode.tape.copied(value)
-    same: Value = value.recorded["where"](value)
-    return same
+    return value.recorded["where"](value)
 
 
-def equal(x: Any, y: Any) -> Any:
+def equal(x: Number, y: Number) -> bool:
     """Whether two Values, or numbers, have the same number."""
     x, y = (x, y) if isinstance(x, Value) else (y, x)
     return _compare(operator.eq, x, y) if isinstance(x, Value) else x == y
 
 
-def _compare(comparison: Callable[[float, Any], bool], x: Value, y: Any) -> bool:
+def _compare(comparison: Callable[..., bool], x: Value, y: object) -> bool:
     if _watching and _mode.tape is not None:
         return cast("bool", _mode.tape.compare(comparison, x, y))
     if isinstance(y, Value):
@@ -452,8 +466,8 @@ class _Drawn(float):
     drawn: Value
 
 
-def _drawn(operand: Any) -> Any:
-    if operand is None or isinstance(operand, Value | _Drawn):
+def _drawn(operand: Number) -> Number:
+    if isinstance(operand, Value | _Drawn):
         return operand
     number = _Drawn(operand)
     number.drawn = Value(operand)
@@ -575,7 +589,7 @@ class _Moment:
         self.place = next(_places)
         self.is_known = is_known
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Moment:
+    def __deepcopy__(self, memo: copying.Memo) -> _Moment:
         return of_a_copy()
 
     def __reduce__(self) -> tuple[Callable[[], _Moment], tuple[()]]:
@@ -660,7 +674,7 @@ def of_a_copy() -> _Moment:
 
 def _moment(node: Value) -> _Moment | None:
     """When a result was made; None for a leaf."""
-    found: Any = getattr(node, "_label", None)
+    found: object = getattr(node, "_label", None)
     if type(found) is tuple:
         _, found = found
     return found if isinstance(found, _Moment) else None
@@ -710,9 +724,9 @@ def _mixed(what: str) -> RuntimeError:
 
 
 def custom(
-    value: Any,
-    parents: Sequence[Value],
-    slopes: Sequence[Any] | Callable[..., Any],
+    value: SupportsFloat,
+    parents: Iterable[Value],
+    slopes: Slopes,
     name: str = "custom",
 ) -> Value:
     """A node of your own: its number, its parents, and the slope by each of them.
@@ -758,12 +772,30 @@ _called_last: weakref.WeakKeyDictionary[Value, Callable[[], None]] = weakref.Wea
 _SLOPES = "give the node slopes as a function: custom(value, parents, slopes)"
 
 
-def _slopes_and_name(op: Any) -> tuple[Any, str]:
+def _send_by(node: Value, send: Callable[[], None]) -> None:
+    """Let a node send its error by a function of the user's."""
+    if _mode.tape is not None:
+        _mode.tape.refuse(node, "_backward = a function, which sends numbers,", _SLOPES)
+    elif node._rule is not None:
+        node._rule = SendingRule(node._rule, node, send)
+    elif not _mode.paused:  # what is made within no_grad sends nothing
+        _called_last[node] = send
+
+
+def _call_leaves(root: Value, order: list[Value]) -> None:
+    """Call what was set as ``_backward`` of leaves, once all of their gradients have arrived."""
+    leaves = [root, *(parent for node in reversed(order) for parent in node.parents)]
+    for leaf in dict.fromkeys(leaves):
+        if leaf._rule is None and leaf in _called_last:
+            _called_last[leaf]()
+
+
+def _slopes_and_name(op: str | Slopes) -> tuple[Slopes | None, str]:
     """What micrograd's third argument means: the name of the operation, or its slopes."""
     return (None, op or "custom") if isinstance(op, str) else (op, "custom")
 
 
-def _give_rule(out: Value, parents: Sequence[Value], slopes: Any, name: str) -> None:
+def _give_rule(out: Value, parents: Iterable[Value], slopes: Slopes | None, name: str) -> None:
     if _mode.paused:
         return
     if isinstance(parents, Value) or not isinstance(parents, Iterable):
@@ -771,7 +803,8 @@ def _give_rule(out: Value, parents: Sequence[Value], slopes: Any, name: str) -> 
             f"the parents of {name!r} are a tuple of Values, such as (a, b), or (a,) of one, but "
             f"got {describe(parents)}"
         )
-    rule = CustomRule(name, tuple(parents), slopes)
+    parents = tuple(parents)
+    rule = CustomRule(name, parents, slopes)
     if leaving.running:
         leaving.made_from(rule.given, frame_of_user_code())
     out._rule = rule
@@ -802,11 +835,13 @@ class Recorder(Protocol):
     """What hears of all that is done with Values while a function is traced (see ``Tape``)."""
 
     def made(self, value: Value) -> None: ...
-    def apply(self, rule: Rule, x: Any, y: Any, data: float) -> Value: ...
-    def compare(self, comparison: Callable[..., bool], x: Any, y: Any) -> Any: ...
+    def apply(self, rule: Rule, x: Number, y: Number | None, data: float) -> Value: ...
+    def compare(self, comparison: Callable[..., bool], x: Value, y: object) -> object: ...
     def copied(self, value: Value) -> Value: ...
     def detach(self, value: Value) -> Value: ...
-    def custom(self, value: Any, parents: Any, slopes: Any, name: str) -> Value: ...
+    def custom(
+        self, value: SupportsFloat, parents: tuple[Value, ...], slopes: Slopes | None, name: str
+    ) -> Value: ...
     def refuse(self, value: Value, what: str, instead: str = "") -> NoReturn: ...
     def written_as(self, short: Any, written: Any) -> None: ...
     def gradients(self, out: Any, inputs: Sequence[Value]) -> list[Value]: ...
@@ -818,7 +853,7 @@ class Choice:
 
     __slots__ = ()
 
-    def choose(self, x: Any, y: Any) -> Value:
+    def choose(self, x: Number, y: Number) -> Value:
         """``x`` in rows where it holds, else ``y``; the other one gets no error."""
         raise NotImplementedError
 
@@ -893,10 +928,9 @@ def is_traced() -> bool:
     return _mode.tape is not None
 
 
-def recorder_of(value: Any) -> Recorder | None:
+def recorder_of(value: object) -> Recorder | None:
     """Who writes down what is done with a traced Value; None of anything else."""
-    found: Recorder | None = value.tape if hasattr(type(value), "tape") else None
-    return found
+    return getattr(value, "tape", None) if hasattr(type(value), "tape") else None
 
 
 @contextmanager
@@ -980,12 +1014,12 @@ def _call(node: Value) -> str:
     return f"{node.op}({', '.join(str(float(operand)) for operand in node.operands)})"
 
 
-def frame_of_user_code() -> Any:
+def frame_of_user_code() -> FrameType:
     """The frame that called into this package; what libraries did in between is passed over."""
-    frame: Any = sys._getframe(1)
-    while frame.f_back and frame.f_code.co_filename.startswith((_HERE, FILENAME)):
-        frame = frame.f_back
-    caller = frame
+    caller = sys._getframe(1)
+    while caller.f_back and caller.f_code.co_filename.startswith((_HERE, FILENAME)):
+        caller = caller.f_back
+    frame: FrameType | None = caller
     while frame and frame.f_code.co_filename.startswith(_LIBRARIES):
         frame = frame.f_back
     return frame or caller
@@ -1008,7 +1042,7 @@ _LIBRARIES = (
 # ---- Every row of the table becomes methods and rules ------------------------------------------
 
 
-def _install(namespace: dict[str, Any]) -> Callable[[type[Value]], dict[str, Callable[..., Any]]]:
+def _install(namespace: dict[str, Any]) -> Callable[[type[Value]], Methods]:
     made, make_operators = compile_operators(namespace)
     for row in OPERATORS.values():
         for to in kinds(row):
@@ -1018,7 +1052,7 @@ def _install(namespace: dict[str, Any]) -> Callable[[type[Value]], dict[str, Cal
     return make_operators
 
 
-def give_operators(kind: type[Value], made: dict[str, Callable[..., Any]]) -> None:
+def give_operators(kind: type[Value], made: Methods) -> None:
     """Give a class of Values the methods that were made for it from the rows of the table.
 
     Those that a subclass of the user's writes itself stay.
@@ -1029,7 +1063,7 @@ def give_operators(kind: type[Value], made: dict[str, Callable[..., Any]]) -> No
         for row in OPERATORS.values()
         if len(row.slopes) == 2
     }
-    methods: dict[str, Callable[..., Any]] = {}
+    methods: Methods = {}
     for name, row in OPERATORS.items():
         if row.method:
             methods[row.method] = kind.recorded[name]
@@ -1043,7 +1077,7 @@ def give_operators(kind: type[Value], made: dict[str, Callable[..., Any]]) -> No
             setattr(kind, name, method)
 
 
-def _is_made(method: Any) -> bool:
+def _is_made(method: object) -> bool:
     code = getattr(method, "__code__", None)
     return code is not None and code.co_filename.startswith(FILENAME)
 

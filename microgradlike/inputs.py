@@ -12,9 +12,10 @@ import numbers
 from typing import Any
 
 import numpy
+import numpy.typing
 
 
-def number(value: Any, what: str) -> float:
+def number(value: object, what: str) -> float:
     """The float that was meant by ``value``; TypeError or ValueError, naming ``what``, if none."""
     if type(value) is float:
         return value
@@ -28,7 +29,7 @@ def number(value: Any, what: str) -> float:
         raise ValueError(f"{what} takes a number that a float can hold, up to 1.8e308") from None
 
 
-def beside(value: Any, what: str) -> float:
+def beside(value: object, what: str) -> float:
     """As ``number``, of what stands beside a Value: there a truth value counts as 1 or 0."""
     if isinstance(value, numpy.ndarray):
         value = unwrapped(value, given_to(what))
@@ -40,7 +41,7 @@ def given_to(what: str) -> str:
     return f"what {what} was given"
 
 
-def unwrapped(value: Any, what: str) -> Any:
+def unwrapped(value: object, what: str) -> Any:
     """What an array of shape () holds; anything else is returned as it is."""
     if isinstance(value, numpy.ndarray) and not value.ndim:
         plain_array(value, what)
@@ -48,7 +49,7 @@ def unwrapped(value: Any, what: str) -> Any:
     return value
 
 
-def plain_array(array: Any, what: str) -> None:
+def plain_array(array: object, what: str) -> None:
     """TypeError, naming ``what``, for a masked array or a matrix: these have rules of their own."""
     _refuse_masked(array, what)
     if isinstance(array, numpy.matrix):
@@ -58,7 +59,7 @@ def plain_array(array: Any, what: str) -> None:
         )
 
 
-def within(name: str, value: Any, low: float, high: float) -> float:
+def within(name: str, value: object, low: float, high: float) -> float:
     """The number, if it lies from ``low`` to below ``high``; TypeError or ValueError otherwise."""
     found = number(value, name)
     if not low <= found < high:
@@ -67,7 +68,7 @@ def within(name: str, value: Any, low: float, high: float) -> float:
     return found
 
 
-def function(name: str, value: Any) -> None:
+def function(name: str, value: object) -> None:
     """TypeError, naming it, unless the value can be called."""
     if not callable(value):
         raise TypeError(
@@ -76,7 +77,7 @@ def function(name: str, value: Any) -> None:
         )
 
 
-def array_of_numbers(given: Any, name: str) -> Any:
+def array_of_numbers(given: object, name: str) -> numpy.typing.NDArray[Any]:
     """What was given as an array of numbers of any kind; a matrix is an array of two dimensions.
 
     Raises:
@@ -94,7 +95,7 @@ def array_of_numbers(given: Any, name: str) -> Any:
         raise TypeError(f"{name} is an array of numbers, but its lists differ in length") from None
 
 
-def _refuse_masked(given: Any, name: str) -> None:
+def _refuse_masked(given: object, name: str) -> None:
     if _is_masked(given):
         raise TypeError(
             f"{name} is a masked array or holds one, whose masked entries would be used as they "
@@ -102,7 +103,7 @@ def _refuse_masked(given: Any, name: str) -> None:
         )
 
 
-def _is_masked(given: Any) -> bool:
+def _is_masked(given: object) -> bool:
     """Whether something is a masked array, or a list, of lists perhaps, that holds one."""
     if not isinstance(given, list | tuple):
         return isinstance(given, numpy.ma.MaskedArray)
@@ -112,13 +113,13 @@ def _is_masked(given: Any) -> bool:
     return any(issubclass(kind, list | tuple) for kind in kinds) and any(map(_is_masked, given))
 
 
-def told(value: Any) -> Any:
+def told(value: object) -> Any:
     """What to say of a number in a message: of a Value the number, also where it is traced."""
     found = getattr(value, "number", None)
     return found if found is not None else getattr(value, "data", value)
 
 
-def describe(value: Any) -> str:
+def describe(value: object) -> str:
     """The value in a few words, for an error message."""
     if value is None:
         return "None"
@@ -129,7 +130,7 @@ def describe(value: Any) -> str:
     return f"{text if len(text) <= 40 else text[:37] + '...'} ({kind})"
 
 
-def constant(value: Any, symbol: str) -> Any:
+def constant(value: object, symbol: str) -> Any:
     """A number beside a Value, as a float; other libraries' types get the chance to answer."""
     if isinstance(value, numbers.Real | numpy.bool_) or type(value).__module__ == "builtins":
         return beside(value, f"'{symbol}' between a Value and something else")

@@ -12,10 +12,16 @@ import linecache
 import re
 import textwrap
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from microgradlike import ops
 from microgradlike.ops import OPERATORS, Operator, spell
+
+if TYPE_CHECKING:
+    from microgradlike.engine import Value
+
+#: Methods of Values by their names.
+Methods: TypeAlias = "dict[str, Callable[..., Value]]"
 
 FILENAME = "<microgradlike operators>"
 
@@ -140,7 +146,9 @@ def _sending(slope: ast.expr, operand: str) -> list[str]:
     return [f"sent = upstream * ({text})", f"{operand}._grad += sent"]
 
 
-def compile_operators(namespace: dict[str, Any]) -> tuple[dict[str, Any], Callable[..., Any]]:
+def compile_operators(
+    namespace: dict[str, Any],
+) -> tuple[dict[str, Callable[[Value], Any]], Callable[[type[Value]], Methods]]:
     """What every row does, from the table.
 
     Args:
@@ -160,8 +168,8 @@ def compile_operators(namespace: dict[str, Any]) -> tuple[dict[str, Any], Callab
     exec(compile(source, FILENAME, "exec"), namespace, made)
     make = made.pop("make")
 
-    def make_operators(kind: type) -> dict[str, Callable[..., Any]]:
-        found: dict[str, Callable[..., Any]] = make(kind)
+    def make_operators(kind: type[Value]) -> Methods:
+        found: Methods = make(kind)
         for name, method in found.items():
             method.__name__ = method.__qualname__ = name
         for row in OPERATORS.values():

@@ -10,13 +10,17 @@ import contextlib
 import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeGuard
 
 from microgradlike.inputs import describe, number
 from microgradlike.ops import Operator
 
 if TYPE_CHECKING:
-    from microgradlike.engine import Value
+    from microgradlike.engine import Number, Value
+
+#: The slopes of a node by its parents: numbers or Values, or a function of the parents that gives
+#: them; of one parent its slope alone will do.
+Slopes: TypeAlias = "Sequence[Number] | Number | Callable[..., object]"
 
 # ---- Rules of the operator table ---------------------------------------------------------------
 
@@ -48,8 +52,8 @@ class Rule:
         name: str,
         row: Operator,
         sends_to: str,
-        send: Callable[[Any], None],
-        again: Callable[[Any], float],
+        send: Callable[[Value], None],
+        again: Callable[[Value], float],
     ) -> None:
         self.name = name
         self.operator = row
@@ -60,11 +64,11 @@ class Rule:
         self.send = send
         self.again = again
 
-    def operands(self, node: Any) -> tuple[Value | float, ...]:
+    def operands(self, node: Value) -> tuple[Number, ...]:
         """What the operation was given."""
         return (node._x,) if node._y is None else (node._x, node._y)
 
-    def __reduce__(self) -> tuple[Callable[[str], Rule], tuple[str]]:
+    def __reduce__(self) -> tuple[Callable[..., Rule], tuple[object, ...]]:
         return _rule, (self.name,)  # a pickled graph finds those of its new process
 
 
@@ -98,7 +102,7 @@ class CustomRule(Rule):
         self,
         name: str,
         parents: tuple[Value, ...],
-        slopes: Sequence[Any] | Callable[..., Any] | None,
+        slopes: Slopes | None,
     ) -> None:
         for parent in parents:
             if not _is_value(parent):
@@ -111,28 +115,28 @@ class CustomRule(Rule):
         self.sends_to_x = self.sends_to_y = True
         self.tie = 0.0
         self.given = parents
-        self.slopes = slopes
         self.met = [] if any(hasattr(type(p), "tape") for p in parents) else _numbers(parents)
-        if slopes is not None and not callable(slopes):
-            self.slopes = self._checked(slopes)
+        self.slopes: Callable[..., object] | list[Number] | None = (
+            slopes if slopes is None or callable(slopes) else self._checked(slopes)
+        )
 
-    def parents(self, node: Any) -> tuple[Value, ...]:
+    def parents(self, node: Value) -> tuple[Value, ...]:
         return self.given
 
-    def again(self, node: Any) -> float:
+    def again(self, node: Value) -> float:
         """Only its user knows how to compute it: NaN, unless its parents have their numbers yet."""
         same = list(map(repr, self.met)) == list(map(repr, _numbers(self.given)))
         return float(node._number) if same else math.nan
 
     operands = parents
 
-    def numbers(self, node: Any, error: float) -> list[float]:
+    def numbers(self, node: Value, error: float) -> list[float]:
         """The slope by each parent, if such an error arrives."""
         if self.slopes is None:
             self._refuse()
-        return [getattr(slope, "_number", slope) for slope in self._found()]
+        return [s if isinstance(s, float) else s._number for s in self._found()]
 
-    def values(self) -> list[Any]:
+    def values(self) -> list[Number]:
         """The same to be differentiated again: Values, and numbers for slopes that are constant.
 
         Raises:
@@ -146,10 +150,10 @@ class CustomRule(Rule):
             )
         return self._found()
 
-    def _found(self) -> list[Any]:
+    def _found(self) -> list[Number]:
         return self._checked(self.slopes(*self.given)) if callable(self.slopes) else self.slopes  # type: ignore[return-value]
 
-    def send(self, node: Any) -> None:
+    def send(self, node: Value) -> None:
         for parent, slope in zip(self.given, self.numbers(node, node._grad), strict=True):
             sent = node._grad * slope
             parent._grad += sent
@@ -161,7 +165,7 @@ class CustomRule(Rule):
             "its _backward to a function that sends"
         )
 
-    def _checked(self, slopes: Any) -> list[Any]:
+    def _checked(self, slopes: object) -> list[Number]:
         if _is_value(slopes) or not isinstance(slopes, Iterable):
             slopes = (slopes,)  # of one parent
         what = f"a slope of {self.name!r}"
@@ -173,7 +177,7 @@ class CustomRule(Rule):
             )
         return found
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[Callable[..., Rule], tuple[object, ...]]:
         return CustomRule, (self.name, self.given, self.slopes)
 
 
@@ -188,21 +192,21 @@ class SendingRule(CustomRule):
 
     __slots__ = ("before", "sender")
 
-    def __init__(self, before: Rule, node: Any, send: Callable[[], None]) -> None:
+    def __init__(self, before: Rule, node: Value, send: Callable[[], None]) -> None:
         super().__init__(before.name, before.parents(node), None)
         self.before, self.sender, self.operator = before, send, before.operator
         self.sends_to_x, self.sends_to_y = before.sends_to_x, before.sends_to_y
 
-    def operands(self, node: Any) -> tuple[Value | float, ...]:  # type: ignore[override]
+    def operands(self, node: Value) -> tuple[Number, ...]:  # type: ignore[override]
         return self.before.operands(node)
 
-    def again(self, node: Any) -> float:
+    def again(self, node: Value) -> float:
         return float(self.before.again(node))
 
-    def send(self, node: Any) -> None:
+    def send(self, node: Value) -> None:
         self.sender()
 
-    def numbers(self, node: Any, error: float) -> list[float]:
+    def numbers(self, node: Value, error: float) -> list[float]:
         """What it sends of an error, as shares of it: a function that clips has no other slope.
 
         An operand that is used twice has one gradient, so each of its places gets as much.
@@ -215,25 +219,25 @@ class SendingRule(CustomRule):
             self.sender()
             return [v._grad / error / self.given.count(v) for v in self.given]
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> NoReturn:
         raise TypeError(
             f"a copy of {self.name!r}, whose _backward is a function that knows only the "
             "original; give it slopes instead: custom(value, parents, slopes)"
         )
 
 
-def _numbers(values: Sequence[Any]) -> list[float]:
+def _numbers(values: Sequence[Value]) -> list[float]:
     return [getattr(v, "_number", math.nan) for v in values]
 
 
 @contextlib.contextmanager
-def _gradients_put_back(kind: Any, values: Iterable[Any]) -> Iterator[None]:
+def _gradients_put_back(kind: type[Value], values: Iterable[Value]) -> Iterator[None]:
     """After this block these Values, and all others whose gradients are written, have theirs."""
     before = {v: v._grad for v in values}
-    home = next(one for one in kind.__mro__ if "grad" in vars(one))
+    home: Any = next(one for one in kind.__mro__ if "grad" in vars(one))
     grad = vars(home)["grad"]
 
-    def write(value: Any, number: Any) -> None:
+    def write(value: Value, number: float) -> None:
         before.setdefault(value, value._grad)
         grad.__set__(value, number)
 
@@ -246,6 +250,6 @@ def _gradients_put_back(kind: Any, values: Iterable[Any]) -> Iterator[None]:
             v._grad = gradient
 
 
-def _is_value(thing: Any) -> bool:
+def _is_value(thing: object) -> TypeGuard[Value]:
     """Whether it is a Value, of a class that is made later than this room is read."""
     return hasattr(type(thing), "_rule")
