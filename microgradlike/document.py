@@ -31,9 +31,13 @@ written as 0, nothing passes.
 
 _STUB_HEAD = """\
 # Written by `python -m microgradlike.document` from the operator table, for type checkers.
-from typing import overload
+from typing import Any, TypeAlias, overload
+
+from numpy.typing import NDArray
 
 from microgradlike.engine import Value
+
+_Array: TypeAlias = NDArray[Any]
 
 class Operations:
     def clip(self, low: Value | float | None = ..., high: Value | float | None = ...) -> Value: ...
@@ -75,15 +79,24 @@ def signatures() -> str:
 
 
 def _overloads(name: str, arguments: tuple[str, ...]) -> list[str]:
-    kinds: list[tuple[str, ...]] = [("float",), ("Value",)]
+    kinds: list[tuple[str, ...]] = [("float",), ("Value",), ("_Array",)]
     if len(arguments) == 2:
         kinds = [("float", "float"), ("Value", "Value | float"), ("float", "Value")]
+        kinds += [("Value | float", "Value | float")]
+        kinds += [("_Array", "_Array | Value | float"), ("Value | float", "_Array")]
     lines = []
     for kind in kinds:
         typed = ", ".join(f"{a}: {k}" for a, k in zip(arguments, kind, strict=True))
-        result = "Value" if any("Value" in k for k in kind) else "float"
+        result = _result(kind)
         lines.append(f"@overload\ndef {name}({typed}) -> {result}: ...\n")
     return lines
+
+
+def _result(kinds: tuple[str, ...]) -> str:
+    """What comes of operands: an array of one; a Value of one; of what may be both, one of both."""
+    if any("_Array" in kind for kind in kinds):
+        return "_Array"
+    return "Value" if "Value" in kinds else kinds[0]
 
 
 def _aliases(row: Operator) -> list[str]:

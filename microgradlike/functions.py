@@ -13,17 +13,24 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy
+import numpy.typing
 
 from microgradlike import ops
-from microgradlike.engine import Choice, Value, is_traced, recorder_of
+from microgradlike.engine import Choice, Number, Value, is_traced, recorder_of
 from microgradlike.inputs import beside, describe, given_to, plain_array, unwrapped
 from microgradlike.ops import ALIASES, OPERATORS, Operator
 
 if TYPE_CHECKING:
     from microgradlike._signatures import *  # noqa: F403
+
+#: An array of numbers, of Values, or of some of each.
+Array: TypeAlias = "numpy.typing.NDArray[Any]"
+
+#: What a function of one operand is given; it gives the same kind.
+X = TypeVar("X", float, Value, "Array", "Value | float", "Value | float | Array")
 
 
 # ---- Operands, and arrays of them --------------------------------------------------------------
@@ -32,7 +39,7 @@ if TYPE_CHECKING:
 _SINGLE = (Value, float)
 
 
-def operand(value: Any, name: str) -> Any:
+def operand(value: object, name: str) -> Number:
     """A Value, or the float that was meant."""
     if isinstance(value, numpy.ndarray):
         value = unwrapped(value, given_to(name))
@@ -43,7 +50,7 @@ def operand(value: Any, name: str) -> Any:
     return beside(value, name)
 
 
-def _each(function: Callable[..., Any], name: str, operands: Sequence[Any]) -> Any:
+def _each(function: Callable[..., object], name: str, operands: Sequence[object]) -> Any:
     """The function of each element of arrays, which are broadcast as NumPy does.
 
     Returns:
@@ -55,7 +62,7 @@ def _each(function: Callable[..., Any], name: str, operands: Sequence[Any]) -> A
     return out if any(isinstance(v, Value) for v in out.flat) else out.astype(float)
 
 
-def _has_array(*operands: Any) -> bool:
+def _has_array(*operands: object) -> bool:
     return any(isinstance(v, numpy.ndarray) and v.ndim for v in operands)
 
 
@@ -63,7 +70,7 @@ def _has_array(*operands: Any) -> bool:
 
 
 def _function(row: Operator) -> Callable[..., Any]:
-    def unary(x: Any) -> Any:
+    def unary(x: object) -> Any:
         if isinstance(x, Value):
             return x.recorded[row.name](x)
         if _has_array(x):
@@ -73,7 +80,7 @@ def _function(row: Operator) -> Callable[..., Any]:
             return unary(x)
         return float(ops.on_floats(row.value)(x, 0.0, 0.0, 0.0))
 
-    def binary(x: Any, y: Any) -> Any:
+    def binary(x: object, y: object) -> Any:
         if not (isinstance(x, _SINGLE) and isinstance(y, _SINGLE)):
             if _has_array(x, y):
                 return _each(binary, row.name, (x, y))
@@ -90,7 +97,7 @@ def _function(row: Operator) -> Callable[..., Any]:
     return function
 
 
-FUNCTIONS = {row.name: _function(row) for row in OPERATORS.values()}
+FUNCTIONS: dict[str, Callable[..., Any]] = {row.name: _function(row) for row in OPERATORS.values()}
 FUNCTIONS |= {alias: FUNCTIONS[name] for alias, name in ALIASES.items()}
 globals().update(FUNCTIONS)
 
@@ -102,7 +109,7 @@ _where, _round, _leaky_relu, _elu = (FUNCTIONS[name] for name in FRIENDLIER)
 # ---- Choosing ----------------------------------------------------------------------------------
 
 
-def where(condition: object, x: Any, y: Any) -> Any:
+def where(condition: object, x: object, y: object) -> Any:
     """``x`` if the condition holds, else ``y``; the branch not taken gets no gradient at all.
 
     So ``where(x > 0, sqrt(x), 0)`` has slope 0 at x = 0, where multiplying by zero would give NaN.
@@ -125,7 +132,7 @@ def where(condition: object, x: Any, y: Any) -> Any:
     return _where(taken) if isinstance(taken, Value) else taken
 
 
-def clip(x: Any, low: Any = None, high: Any = None) -> Any:
+def clip(x: Any, low: Number | Array | None = None, high: Number | Array | None = None) -> Any:
     """``x`` kept between ``low`` and ``high``; None leaves that side open.
 
     >>> clip(1.5, 0, 1), clip(-2, None, 1)
@@ -136,7 +143,7 @@ def clip(x: Any, low: Any = None, high: Any = None) -> Any:
     return x if high is None else minimum(x, high)
 
 
-def round(x: Any, ndigits: int | None = None) -> Any:
+def round(x: X, ndigits: int | None = None) -> X:
     """The nearest whole number, or the nearest with so many digits behind the point.
 
     Half-way cases go to the even neighbour, as in Python. It is flat: no error passes.
@@ -148,14 +155,15 @@ def round(x: Any, ndigits: int | None = None) -> Any:
     (2.0, 2.67, 1200.0)
     """
     if ndigits is None:
-        return _round(x)
+        nearest: X = _round(x)
+        return nearest
     return round_to(x, float(operator.index(ndigits)))
 
 
 # ---- Powers, angles, activations ---------------------------------------------------------------
 
 
-def reciprocal(x: Any) -> Any:
+def reciprocal(x: X) -> X:
     """1 / x.
 
     >>> reciprocal(4.0)
@@ -164,7 +172,7 @@ def reciprocal(x: Any) -> Any:
     return truediv(1.0, x)
 
 
-def square(x: Any) -> Any:
+def square(x: X) -> X:
     """x * x.
 
     >>> square(-3.0)
@@ -173,7 +181,7 @@ def square(x: Any) -> Any:
     return mul(x, x)
 
 
-def deg2rad(x: Any) -> Any:
+def deg2rad(x: X) -> X:
     """An angle in degrees, in radians.
 
     >>> deg2rad(180.0) == math.pi
@@ -182,7 +190,7 @@ def deg2rad(x: Any) -> Any:
     return mul(x, math.pi / 180)
 
 
-def rad2deg(x: Any) -> Any:
+def rad2deg(x: X) -> X:
     """An angle in radians, in degrees.
 
     >>> rad2deg(math.pi)
@@ -214,7 +222,7 @@ def sinc(x: Any) -> Any:
     return total
 
 
-def silu(x: Any) -> Any:
+def silu(x: X) -> X:
     """x * sigmoid(x), also called swish.
 
     >>> silu(0.0)
@@ -223,7 +231,7 @@ def silu(x: Any) -> Any:
     return mul(x, sigmoid(x))
 
 
-def gelu(x: Any) -> Any:
+def gelu(x: X) -> X:
     """x times the normal distribution function at x: the exact form, with erf.
 
     Source: Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016. Written with erfc, so that
@@ -235,7 +243,7 @@ def gelu(x: Any) -> Any:
     return mul(mul(x, 0.5), erfc(mul(x, -math.sqrt(0.5))))
 
 
-def leaky_relu(x: Any, slope: Any = 0.01) -> Any:
+def leaky_relu(x: object, slope: object = 0.01) -> Any:
     """x above zero, ``slope`` times x below; the slope may be a Value, to be learned.
 
     >>> leaky_relu(-2.0)
@@ -244,7 +252,7 @@ def leaky_relu(x: Any, slope: Any = 0.01) -> Any:
     return _leaky_relu(x, slope)
 
 
-def elu(x: Any, alpha: Any = 1.0) -> Any:
+def elu(x: object, alpha: object = 1.0) -> Any:
     """x above zero, ``alpha * (exp(x) - 1)`` below.
 
     >>> elu(2.0), elu(-1000.0)
@@ -256,7 +264,7 @@ def elu(x: Any, alpha: Any = 1.0) -> Any:
 # ---- Of many operands --------------------------------------------------------------------------
 
 
-def _operands(values: Iterable[Any], name: str) -> list[Any]:
+def _operands(values: object, name: str) -> list[Number]:
     if isinstance(values, Value) or not isinstance(values, Iterable) or isinstance(values, str):
         raise TypeError(f"{name} takes a list of numbers or Values, but got {describe(values)}")
     plain_array(values, given_to(name))
@@ -264,14 +272,14 @@ def _operands(values: Iterable[Any], name: str) -> list[Any]:
     return [operand(v, name) for v in flat]
 
 
-def _some(values: Iterable[Any], name: str) -> list[Any]:
+def _some(values: object, name: str) -> list[Number]:
     operands = _operands(values, name)
     if not operands:
         raise ValueError(f"{name} of no values is not defined; give it at least one")
     return operands
 
 
-def _vector(values: Iterable[Any], name: str, remedy: str) -> Iterable[Any]:
+def _vector(values: object, name: str, remedy: str) -> object:
     """The same, unless it is an array with rows and columns."""
     if isinstance(values, numpy.ndarray) and values.ndim > 1:
         raise TypeError(
@@ -281,7 +289,7 @@ def _vector(values: Iterable[Any], name: str, remedy: str) -> Iterable[Any]:
     return values
 
 
-def sum(values: Iterable[Any]) -> Any:
+def sum(values: Iterable[object]) -> Any:
     """The sum of numbers or Values; 0.0 of none.
 
     >>> sum([1, 2, 3.5])
@@ -290,7 +298,7 @@ def sum(values: Iterable[Any]) -> Any:
     return functools.reduce(add, _operands(values, "sum") or [0.0])
 
 
-def prod(values: Iterable[Any]) -> Any:
+def prod(values: Iterable[object]) -> Any:
     """The product of numbers or Values; 1.0 of none.
 
     >>> prod([1, 2, 3.5])
@@ -299,7 +307,7 @@ def prod(values: Iterable[Any]) -> Any:
     return functools.reduce(mul, _operands(values, "prod") or [1.0])
 
 
-def mean(values: Iterable[Any]) -> Any:
+def mean(values: Iterable[object]) -> Any:
     """The mean of numbers or Values.
 
     Raises:
@@ -312,7 +320,7 @@ def mean(values: Iterable[Any]) -> Any:
     return truediv(sum(values), len(values))
 
 
-def dot(x: Iterable[Any], y: Iterable[Any]) -> Any:
+def dot(x: Iterable[object], y: Iterable[object]) -> Any:
     """x[0] * y[0] + x[1] * y[1] + ...
 
     Raises:
@@ -329,7 +337,7 @@ def dot(x: Iterable[Any], y: Iterable[Any]) -> Any:
     return sum(map(mul, x, y))
 
 
-def logsumexp(values: Iterable[Any]) -> Any:
+def logsumexp(values: Iterable[object]) -> Any:
     """log(exp(v0) + exp(v1) + ...), for values of any size.
 
     Raises:
@@ -349,13 +357,13 @@ def logsumexp(values: Iterable[Any]) -> Any:
     return tree
 
 
-def _from_largest(values: list[Any], largest: Any) -> Any:
+def _from_largest(values: list[Number], largest: Number) -> Number:
     """Seen from the largest each share has all its digits; logsumexp does not change with it."""
     weights = [exp(sub(value, largest)) for value in values]
     return add(log(_tree(operator.add, weights)), largest)
 
 
-def _tree(operation: Any, values: list[Any]) -> Any:
+def _tree(operation: Callable[..., Number], values: list[Number]) -> Number:
     """Pairs, pairs of pairs, and so on: rounding adds up over few levels, not over all values."""
     while len(values) > 1:
         odd = values[len(values) - len(values) % 2 :]
@@ -363,7 +371,7 @@ def _tree(operation: Any, values: list[Any]) -> Any:
     return values[0]
 
 
-def softmax(values: Sequence[Any]) -> list[Any]:
+def softmax(values: Iterable[object]) -> list[Any]:
     """exp(v) / sum of all exp(v), one for each value: positive, and 1 in sum.
 
     Raises:

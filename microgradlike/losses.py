@@ -12,11 +12,13 @@ from typing import Any
 import numpy
 
 from microgradlike import functions as f
-from microgradlike.engine import Value
+from microgradlike.engine import Number, Value
 from microgradlike.inputs import describe, number, told, unwrapped
 
 
-def _elementwise(name: str, loss: Callable[[Any, Any], Any], output: Any, target: Any) -> Any:
+def _elementwise(
+    name: str, loss: Callable[[Number, Number], Number], output: Any, target: Any
+) -> Any:
     """``loss`` of two numbers, or its mean over two lists of one length."""
     outputs, targets = (list(v) if is_list(v) else [v] for v in (output, target))
     if len(outputs) != len(targets) or not outputs:
@@ -29,14 +31,14 @@ def _elementwise(name: str, loss: Callable[[Any, Any], Any], output: Any, target
     return errors[0] if len(errors) == 1 else f.mean(errors)
 
 
-def is_list(value: Any) -> bool:
+def is_list(value: object) -> bool:
     """Whether there are several outputs or targets, not one."""
     if getattr(value, "shape", None) == ():  # one number
         return False
     return isinstance(value, Iterable) and not isinstance(value, str)
 
 
-def mse(output: Any, target: Any) -> Any:
+def mse(output: object, target: object) -> Any:
     """The squared error (target - output)^2.
 
     >>> mse(3.0, 5), mse([1.0, 2.0], [1, 4])
@@ -45,16 +47,16 @@ def mse(output: Any, target: Any) -> Any:
     return _elementwise("mse", lambda o, t: f.square(f.sub(t, o)), output, target)
 
 
-def mae(output: Any, target: Any) -> Any:
+def mae(output: object, target: object) -> Any:
     """The absolute error ``|target - output|``.
 
     >>> mae(3.0, 5)
     2.0
     """
-    return _elementwise("mae", lambda o, t: abs(f.sub(t, o)), output, target)
+    return _elementwise("mae", lambda o, t: f.abs(f.sub(t, o)), output, target)
 
 
-def huber(output: Any, target: Any, delta: float = 1.0) -> Any:
+def huber(output: object, target: object, delta: float = 1.0) -> Any:
     """Squared (and halved) up to an error of ``delta``, straight beyond: outliers pull less.
 
     Source: Huber, "Robust Estimation of a Location Parameter", 1964.
@@ -63,15 +65,16 @@ def huber(output: Any, target: Any, delta: float = 1.0) -> Any:
     (0.125, 2.5)
     """
 
-    def loss(o: Any, t: Any) -> Any:
-        error = abs(f.sub(t, o))
+    def loss(o: Number, t: Number) -> Number:
+        error = f.abs(f.sub(t, o))
         straight = f.mul(delta, f.sub(error, delta / 2))
-        return f.where(error <= delta, f.mul(0.5, f.square(error)), straight)
+        chosen: Number = f.where(error <= delta, f.mul(0.5, f.square(error)), straight)
+        return chosen
 
     return _elementwise("huber", loss, output, target)
 
 
-def hinge(score: Any, label: Any) -> Any:
+def hinge(score: object, label: object) -> Any:
     """max(0, 1 - label * score), for labels -1 and +1.
 
     Raises:
@@ -81,7 +84,7 @@ def hinge(score: Any, label: Any) -> Any:
     (0.7, 0.0, 1.5)
     """
 
-    def loss(s: Any, label: Any) -> Any:
+    def loss(s: Number, label: Number) -> Number:
         if label not in (-1, 1):
             raise ValueError(
                 f"hinge takes the labels -1 and +1, but got {told(label)}; "
@@ -92,7 +95,7 @@ def hinge(score: Any, label: Any) -> Any:
     return _elementwise("hinge", loss, score, label)
 
 
-def binary_cross_entropy(logit: Any, target: Any) -> Any:
+def binary_cross_entropy(logit: object, target: object) -> Any:
     """-log of the probability that sigmoid(logit) gives to the target, a number from 0 to 1.
 
     It is softplus(-logit) for the target 1 and softplus(logit) for the target 0: no logit overflows
@@ -107,7 +110,7 @@ def binary_cross_entropy(logit: Any, target: Any) -> Any:
     True
     """
 
-    def loss(z: Any, t: Any) -> Any:
+    def loss(z: Number, t: Number) -> Number:
         if not 0 <= t <= 1:
             raise ValueError(f"binary_cross_entropy takes targets from 0 to 1, but got {told(t)}")
         if t in (0, 1) and not isinstance(t, Value):
@@ -160,7 +163,7 @@ def cross_entropy(logits: Sequence[Any], label: Any) -> Any:
     return f.sub(f.logsumexp(logits), right)
 
 
-def l1(parameters: Iterable[Any]) -> Any:
+def l1(parameters: Iterable[Number]) -> Any:
     """The sum of the parameters' sizes: a penalty that drives small weights to zero.
 
     >>> l1([3.0, -4.0])
@@ -169,7 +172,7 @@ def l1(parameters: Iterable[Any]) -> Any:
     return f.sum([f.abs(p) for p in parameters])
 
 
-def l2(parameters: Iterable[Any]) -> Any:
+def l2(parameters: Iterable[Number]) -> Any:
     """The sum of the parameters' squares: a penalty that keeps weights small.
 
     >>> l2([3.0, -4.0])
