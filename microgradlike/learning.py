@@ -15,7 +15,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy
 import numpy.typing
@@ -32,25 +32,43 @@ from microgradlike.replay.compiled import Compiled
 from microgradlike.words import counted
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
-Loss: TypeAlias = Callable[[Any, Any], Any]
+#: What gives outputs for an example: a Value, or Values in a structure of any kind.
+Model: TypeAlias = Callable[..., Any]
+
+#: A target, or a class label; or a list of targets.
+Target: TypeAlias = "float | list[float] | tuple[float, ...]"
+
+#: Functions of one output and one target.
+Loss: TypeAlias = Callable[[Any, Any], object]
 Metric: TypeAlias = Callable[[Any, Any], float]
+
+T = TypeVar("T")
+
+
+class Task(NamedTuple):
+    """What is to be learned; see ``fit``."""
+
+    model: Model
+    loss: Loss
+    metric: Metric | None
+    penalty: Callable[[], object] | None
 
 
 class Examples(NamedTuple):
     """Checked data: as lists, and as arrays of floats."""
 
     X: list[list[float]]
-    y: list[Any]
+    y: list[Target]
     columns: tuple[Array, Array]
 
 
 class Trial(NamedTuple):
     """What the loss of one output was for one target, before the training."""
 
-    shape: Any
+    shape: object
     """Of the output, with holes for its Values."""
     numbers: list[float]
-    target: Any
+    target: Target
     loss: float
 
 
@@ -61,23 +79,21 @@ class Eager:
     """Learning and measuring, example by example.
 
     Args:
-        model, loss, metric, penalty, clip_norm, optimizer: as for ``fit``.
+        task: what is to be learned.
+        clip_norm, optimizer: as for ``fit``.
         data: the examples to learn from.
         chosen: the Values that are trained or, on purpose, are not.
     """
 
     def __init__(
         self,
-        model: Any,
-        loss: Loss,
-        metric: Metric | None,
-        penalty: Callable[[], Value] | None,
+        task: Task,
         clip_norm: float | None,
         optimizer: optim.Optimizer,
         data: Examples,
         chosen: Iterable[Value],
     ) -> None:
-        self.model, self.loss, self.metric, self.penalty = model, loss, metric, penalty
+        self.model, self.loss, self.metric, self.penalty = task
         self.clip_norm, self.optimizer, self.data = clip_norm, optimizer, data
         self.chosen = {*chosen, *optimizer.parameters}
         self.used: list[set[Value]] = []  # by the first two examples
@@ -147,7 +163,7 @@ class Eager:
         """The training is over, after an example."""
 
 
-def measure(model: Any, data: Examples, loss: Loss, metric: Metric | None) -> tuple[float, float]:
+def measure(model: Model, data: Examples, loss: Loss, metric: Metric | None) -> tuple[float, float]:
     """The means of loss and metric, without recording a graph."""
     sums = numpy.zeros(2)
     with no_grad():
@@ -198,7 +214,8 @@ class Replayed(Own):
         self.held: Held | None = None  # what was there before the functions were called
         self.steady: Held | None = None  # what was there before the first step that could change it
         self.watches = not _is_quiet(self.optimizer)
-        self.met: dict[tuple[Any, ...], float] = {}  # numbers that were traced: their loss
+        # Of numbers that were traced: their loss.
+        self.met: dict[tuple[tuple[float, ...], Target], float] = {}
         example = self._example(eager.model, eager.loss, eager.penalty)
         self.learning = _Way(Compiled(example, sending=1 + self.penalised))
         self.using = _Way(Compiled(example, sending=0))  # a model may be another one then
@@ -215,11 +232,11 @@ class Replayed(Own):
     # ---- What is traced ----
 
     def _example(
-        self, model: Any, loss: Loss, penalty: Callable[[], Value] | None
-    ) -> Callable[[Any, Any], list[Value]]:
+        self, model: Model, loss: Loss, penalty: Callable[[], object] | None
+    ) -> Callable[..., list[Value]]:
         """A function of one example: its loss, the penalty, and the outputs, for the metric."""
 
-        def of_one_example(x: Any, target: Any) -> list[Value]:
+        def of_one_example(x: Sequence[object], target: object) -> list[Value]:
             self._before_a_call()
             if not is_traced():  # fit gives numbers to a model, and so do those who ask about it
                 x, target = list(map(told, x)), _as_given(_told(target), whole=False)
@@ -248,7 +265,7 @@ class Replayed(Own):
             self.write()
             self.held = Held([self.eager.model, self.eager.loss, self.eager.penalty])
 
-    def _traced(self, way: _Way, part: Examples, work: Callable[[], Any]) -> Any:
+    def _traced(self, way: _Way, part: Examples, work: Callable[[], T]) -> T:
         """Do what may trace the example once more, and leave no trace of that.
 
         Raises:
@@ -383,15 +400,14 @@ class Replayed(Own):
                     raise
                 return run()
 
-        found: tuple[Array, Array] = self._traced(way, part, run)
-        return found
+        return self._traced(way, part, run)
 
     def _places(self, way: _Way) -> _Places:
         if way.places is None:
             way.places = _Places(way.compiled, self.optimizer.parameters)
         return way.places
 
-    def _sums(self, results: Array, targets: Array, y: Iterable[Any]) -> Array:
+    def _sums(self, results: Array, targets: Array, y: Iterable[Target]) -> Array:
         """The sums of loss and metric over rows, whose targets are given in two ways."""
         metric, scores = self.eager.metric, results[:, 1 + self.penalised :]
         if metric is None:
@@ -445,10 +461,10 @@ class _Way(Own):
 
     def __init__(self, compiled: Compiled) -> None:
         self.compiled = compiled
-        self.shape: Any = None
+        self.shape: object = None
         self.places: _Places | None = None
 
-    def shape_of(self, shape: Any) -> None:
+    def shape_of(self, shape: object) -> None:
         """Outputs have this shape, as all of them must."""
         if self.shape is not None and repr(shape) != repr(self.shape):
             raise TracingError(
@@ -494,7 +510,7 @@ def _traced_loss(loss: Loss, trial: Trial) -> float:
     """The loss of an output and a target, where both are traced."""
     found: list[float] = []
 
-    def traced(numbers: list[Any], target: Any) -> Value:
+    def traced(numbers: list[object], target: object) -> Value:
         output = _put_together(trial.shape, iter(numbers))
         error = as_value("the loss of one example", loss(output, target))
         found.append(told(error))
@@ -504,7 +520,7 @@ def _traced_loss(loss: Loss, trial: Trial) -> float:
     return found[0]
 
 
-def trial(output: Any, target: Any, loss: Any) -> list[Trial]:
+def trial(output: object, target: Target, loss: object) -> list[Trial]:
     """A trial, or none, if only this loss knows to read the output."""
     values: list[Value] = []
     try:
@@ -524,14 +540,13 @@ def _refuse_difference(plain: float, traced: float) -> None:
         )
 
 
-def _as_given(target: Any, whole: bool) -> Any:
+def _as_given(target: Target, whole: bool) -> Target:
     """A target as the number that a list has: an int or a float."""
-    if isinstance(target, list | tuple):
-        return [_as_given(part, whole) for part in target]
-    return int(target) if whole else float(target)
+    kind = int if whole else float
+    return list(map(kind, target)) if isinstance(target, list | tuple) else kind(target)
 
 
-def _told(target: Any) -> Any:
+def _told(target: object) -> Any:
     return tuple(map(told, target)) if isinstance(target, list) else told(target)
 
 
@@ -542,7 +557,7 @@ def _each_call(done: str) -> str:
 
 
 @contextlib.contextmanager
-def undone(*functions: Any) -> Iterator[None]:
+def undone(*functions: object) -> Iterator[None]:
     """After this block all is as if the functions had not been called in it."""
     held = Held(functions, numbers=True)
     try:
@@ -564,18 +579,19 @@ class _Hole:
 _HOLE = _Hole()
 
 
-def _is_row(shape: Any) -> bool:
+def _is_row(shape: object) -> bool:
     """Whether outputs are one Value, or a list of them: all their numbers are in a row."""
     if isinstance(shape, numpy.ndarray):
         return shape.ndim < 2 and all(part is _HOLE for part in shape.flat)
-    several = isinstance(shape, list | tuple)
-    return shape is _HOLE or (several and all(part is _HOLE for part in shape))
+    if isinstance(shape, list | tuple):
+        return all(part is _HOLE for part in shape)
+    return shape is _HOLE
 
 
 _PLAIN = (bool, int, float, str, type(None), numpy.number)
 
 
-def _take_apart(output: Any, values: list[Value]) -> Any:
+def _take_apart(output: Any, values: list[Value]) -> object:
     """The same with holes, and its Values in their order."""
     if isinstance(output, Value):
         values.append(output)
@@ -598,7 +614,7 @@ def _take_apart(output: Any, values: list[Value]) -> Any:
     )
 
 
-def _put_together(shape: Any, values: Iterator[Any]) -> Any:
+def _put_together(shape: object, values: Iterator[object]) -> object:
     """What was taken apart, with other Values in the holes."""
     if shape is _HOLE:
         return next(values)
@@ -616,7 +632,7 @@ def _put_together(shape: Any, values: Iterator[Any]) -> Any:
     return shape
 
 
-def _of_type(output: Any, parts: list[Any]) -> Any:
+def _of_type(output: Any, parts: list[object]) -> object:
     """A tuple, or one whose parts have names."""
     return tuple(parts) if type(output) is tuple else type(output)(*parts)
 
@@ -658,7 +674,7 @@ _guarding = 0  # in all threads
 _lock = threading.Lock()
 
 
-def _guarded(name: str, slot: Any) -> Any:
+def _guarded(name: str, slot: property) -> property:
     def refuse(value: Value, what: str, why: str) -> None:
         caller = sys._getframe(2)
         if value in _guard.values and not caller.f_code.co_filename.startswith((_HERE, FILENAME)):
@@ -674,7 +690,7 @@ def _guarded(name: str, slot: Any) -> Any:
         )
         return slot.__get__(value)
 
-    def write(value: Value, number: Any) -> None:
+    def write(value: Value, number: float) -> None:
         refuse(value, "writing", "that would be done once, not for each example")
         slot.__set__(value, number)
 
@@ -712,7 +728,7 @@ def _untouched(parameters: Set[Value]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def mode(model: Any, *, training: bool) -> Iterator[None]:
+def mode(model: object, *, training: bool) -> Iterator[None]:
     """Within this block a Module is told that it is trained, or used; after it all is as before."""
     if not isinstance(model, Module):
         yield
@@ -748,7 +764,7 @@ def _accuracy(of_rows: Callable[[Array, Array], Array]) -> Metric:
     def row(values: Any) -> Array:
         return numpy.array([list(map(float, values if losses.is_list(values) else [values]))])
 
-    def accuracy(output: Any, target: Any) -> float:
+    def accuracy(output: object, target: object) -> float:
         return float(of_rows(row(output), row(target))[0])
 
     return accuracy
@@ -766,7 +782,7 @@ ACCURACY: dict[Loss, Metric] = {
 }
 
 
-def measured(metric: Metric | None, output: Any, target: Any) -> float:
+def measured(metric: Metric | None, output: object, target: object) -> float:
     """The metric of one example; NaN where there is none."""
     return as_float("the metric of one example", metric(output, target)) if metric else math.nan
 
@@ -779,7 +795,7 @@ def _refuse_infinite(loss: float) -> None:
         )
 
 
-def as_value(what: str, value: Any) -> Value:
+def as_value(what: str, value: object) -> Value:
     """The Value that was wanted; TypeError, naming it, if it is none."""
     if isinstance(value, numpy.ndarray) and not value.ndim:
         value = value.item()

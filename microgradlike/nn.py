@@ -7,14 +7,14 @@ import json
 import math
 import os
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy
 
 from microgradlike import files
-from microgradlike.engine import Value
+from microgradlike.engine import Number, Value
 from microgradlike.functions import FUNCTIONS
 from microgradlike.inputs import describe, number
 from microgradlike.words import counted
@@ -37,6 +37,8 @@ class Module:
     """
 
     training = True
+    __call__: Callable[..., Any]
+    """Of a model: its output for one example. A module that is a part of one may have none."""
 
     def named_parameters(self) -> Iterator[tuple[str, Value]]:
         """Each parameter once, with its name, e.g. ``layers.0.neurons.3.w.1``.
@@ -159,10 +161,10 @@ class Module:
         self.load_state_dict(state)
 
 
-def _walk(module: Module, without: type | tuple[()] = ()) -> Iterator[tuple[str, Any]]:
+def _walk(module: Module, without: type | tuple[()] = ()) -> Iterator[tuple[str, object]]:
     """The module and all that it holds, each once, by the dotted name where it is met first."""
-    seen: dict[int, Any] = {}  # holds what it has seen, so that no id is given out again
-    waiting: list[tuple[str, Any]] = [("", module)]
+    seen: dict[int, object] = {}  # holds what it has seen, so that no id is given out again
+    waiting: list[tuple[str, object]] = [("", module)]
     while waiting:
         name, part = waiting.pop()
         if id(part) not in seen:
@@ -175,7 +177,7 @@ def _walk(module: Module, without: type | tuple[()] = ()) -> Iterator[tuple[str,
                         waiting.append((f"{prefix}{key}", inner))
 
 
-def _parts(whole: Any) -> list[tuple[Any, Any]]:
+def _parts(whole: object) -> list[tuple[object, object]]:
     """What a Module, dict, list, tuple or array of objects holds, each part after its key."""
     if isinstance(whole, Module):
         return list(vars(whole).items())
@@ -210,7 +212,7 @@ def _read_npz(content: bytes) -> dict[str, float]:
         return _state(str(saved["format"]), zip(names, saved["data"].tolist(), strict=True))
 
 
-def _state(found: str, parameters: Iterable[tuple[str, Any]]) -> dict[str, float]:
+def _state(found: str, parameters: Iterable[tuple[str, object]]) -> dict[str, float]:
     if found != _FORMAT:
         raise ValueError("another format")
     return {name: number(data, name) for name, data in parameters}
@@ -260,7 +262,7 @@ class Neuron(Module):
         self.nonlin = self.activation != "linear"
         self.name = name
 
-    def __call__(self, x: Iterable[Any]) -> Value:
+    def __call__(self, x: Iterable[object]) -> Value:
         """The output for one example.
 
         Raises:
@@ -340,7 +342,7 @@ class Layer(Module):
             for i in range(nout)
         ]
 
-    def __call__(self, x: Iterable[Any]) -> Any:
+    def __call__(self, x: Iterable[object]) -> Any:
         """The outputs for one example: a list of Values, or the Value alone if there is one."""
         x = inputs_of(x, len(self.neurons[0].w), self)
         out = [neuron.output(x) for neuron in self.neurons]
@@ -408,11 +410,11 @@ class MLP(Module):
             )
         ]
 
-    def __call__(self, x: Iterable[Any]) -> Any:
+    def __call__(self, x: Iterable[object]) -> Any:
         """The outputs for one example: a list of Values, or the Value alone if there is one."""
         for layer in self.layers[:-1]:
-            x = layer(x)
-            x = x if isinstance(x, list) else [x]
+            out = layer(x)
+            x = out if isinstance(out, list) else [out]
         return self.layers[-1](x)
 
     def __repr__(self) -> str:
@@ -422,7 +424,7 @@ class MLP(Module):
 # ---- Bad input ---------------------------------------------------------------------------------
 
 
-def _generator(seed: Any) -> Any:
+def _generator(seed: object) -> Any:
     if seed is None or seed is random:
         return random  # the module itself draws, so that random.seed() counts
     if isinstance(seed, random.Random):
@@ -432,7 +434,7 @@ def _generator(seed: Any) -> Any:
     return random.Random(int(seed))
 
 
-def _size(size: Any, whose: str, what: str) -> int:
+def _size(size: object, whose: str, what: str) -> int:
     if isinstance(size, bool) or not isinstance(size, int | numpy.integer):
         raise TypeError(f"the number of {what} of {whose} is an int, but got {describe(size)}")
     if size < 1:
@@ -452,7 +454,7 @@ def _activation(name: Any) -> str:
     return str(name)
 
 
-def inputs_of(x: Any, count: int, whose: Any) -> list[Any]:
+def inputs_of(x: Iterable[object], count: int, whose: object) -> list[Number]:
     """One example as a list of numbers and Values, as many as its taker has inputs.
 
     Raises:

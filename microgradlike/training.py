@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
@@ -10,17 +11,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy
+import numpy.typing
 
 from microgradlike import optim
 from microgradlike.engine import Value, is_detecting, no_grad, recording
 from microgradlike.inputs import array_of_numbers, describe, function
 from microgradlike.learning import (
     ACCURACY,
+    Array,
     Eager,
     Examples,
     Loss,
     Metric,
+    Model,
     Replayed,
+    Task,
     Trial,
     as_value,
     measure,
@@ -61,9 +66,9 @@ class History:
 
 
 def fit(
-    model: Any,
-    X: Any,
-    y: Any,
+    model: Model,
+    X: object,
+    y: object,
     *,
     loss: Loss,
     optimizer: optim.Optimizer | None = None,
@@ -71,9 +76,9 @@ def fit(
     batch_size: int = 32,
     seed: int | None = 0,
     metric: Metric | None = None,
-    penalty: Callable[[], Value] | None = None,
+    penalty: Callable[[], object] | None = None,
     clip_norm: float | None = None,
-    validation: tuple[Any, Any] | None = None,
+    validation: tuple[object, object] | None = None,
     patience: int | None = None,
     record: int | None = None,
     progress: bool = True,
@@ -84,8 +89,7 @@ def fit(
     Args:
         model: a ``Module`` that takes one example (a list of floats) and gives a Value or a list.
         X: the examples, shape (examples, inputs).
-        y: a target or class label for each example, or a list of targets for each; True and False
-            are 1 and 0.
+        y: a target or class label for each example, or a list of targets; True and False are 1, 0.
         loss: a function of one output and one target, e.g. ``losses.cross_entropy``.
         optimizer: of the model's parameters; default ``Adam(model.parameters(), lr=3e-3)``. Of
             those that it lacks the model's own stay as they are; a warning tells of any others.
@@ -101,17 +105,13 @@ def fit(
             one), and go back to the best parameters.
         record: keep the parameters every so many epochs, for ``viz.save_movie``.
         progress: show a progress bar (needs tqdm).
-        compiled: trace model, loss and penalty once and replay them for each batch (see
-            ``compile``); the history is the same but for rounding. Whoever reads a parameter, as a
-            schedule, a metric or an optimiser of your own, finds its number of that moment. What
-            cannot be replayed, such as a model that draws random numbers, reads ``p.data`` or
-            counts its calls, is trained without, from the step on where it is found out, and a
-            warning says why. Only what is out of sight, such as an iterator whose numbers rarely
-            matter, goes unseen: pass False where there is any.
+        compiled: trace model, loss and penalty once and replay them for each batch, see
+            ``compile``; the history is the same but for rounding. What cannot be replayed is
+            trained without, and a warning says why; docs/training.md has the rules.
 
     Returns:
         The history. An interrupt from the keyboard ends the training early, at the last whole step
-        or, with ``patience``, at the best parameters.
+        or, with ``patience``, at the best parameters. A ``Module`` is left as by ``eval()``.
 
     Raises:
         TypeError, ValueError: bad input, found before anything is changed: one output is held
@@ -120,92 +120,138 @@ def fit(
             of the last whole step or, with ``patience``, the best ones.
         ImportError: ``progress`` without tqdm.
 
-    However the training ends, a ``Module`` is left as one to be used: ``eval()``.
-
     >>> from microgradlike import losses
     >>> from microgradlike.nn import MLP
-    >>> history = fit(
-    ...     MLP(1, [1], seed=0), [[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0], loss=losses.mse,
-    ...     epochs=200, optimizer=None, batch_size=3, progress=False,
-    ... )
+    >>> X, y = [[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0]
+    >>> history = fit(MLP(1, [1], seed=0), X, y, loss=losses.mse, epochs=200, progress=False)
     >>> history.loss[-1] < history.loss[0]
     True
     """
     data = _examples(X, y)
     held_out = None if validation is None else _examples(*_pair(validation), "validation ")
-    parts = [data] if held_out is None else [data, held_out]
     _check_functions(model=model, loss=loss, metric=metric, penalty=penalty)
     _check_count("epochs", epochs)
     _check_count("batch_size", batch_size)
-    if patience is not None:
-        _check_count("patience", patience)
-    if record is not None:
-        _check_count("record", record)
-        if not isinstance(model, Module):
-            raise TypeError(f"record keeps the parameters of a Module, but got {describe(model)}")
-    if seed is not None:
-        _check_count("seed", seed, least=0)
-    if clip_norm is not None:
-        optim.check_norm(clip_norm)
+    _check_options(model, patience, record, seed, clip_norm)
     _check_optimizer(model, optimizer)
-    metric = metric or _accuracy(loss)
-    history = History(metric_name=getattr(metric, "__name__", "metric") if metric else "")
-
+    task = Task(model, loss, metric or _accuracy(loss), penalty)
     shuffle = None if seed is None else numpy.random.default_rng(seed)
-    known = _parameters(model)  # one that the optimizer lacks stays as it is on purpose
-    compiled = compiled and not is_detecting()  # which is about the operations of the engine
-    work: Eager | Replayed | None = None
-    best: list[float] | None = None
-    best_loss, waited = math.inf, 0
-    try:
-        trials, changes = _rehearse(model, parts, loss, metric, penalty, compiled)
-        if optimizer is None:  # what the model makes at its first call is trained, too
-            optimizer = optim.Adam(model.parameters(), lr=3e-3)
-        work = eager = Eager(model, loss, metric, penalty, clip_norm, optimizer, data, known)
-        if record is not None:
-            history.model = model
-            history.records.append(Record(0, model.state_dict()))
-        with _bar(epochs, progress) as show, mode(model, training=True), recording():
-            if compiled:
-                work = Replayed(eager, parts, trials, changes)
-            best = work.state()
-            for _ in range(epochs):
-                order: Any = range(len(data.X))
-                if shuffle is not None:
-                    order = shuffle.permutation(len(data.X)).tolist()
-                sums = numpy.zeros(2)
-                for start in range(0, len(order), batch_size):
-                    sums += work.learn(order[start : start + batch_size])
-                _record(history, "", sums / len(order))
-                watched, last = history.loss, data.X[order[-1]]
-                if held_out is not None:
-                    with mode(model, training=False):
-                        _record(history, "validation_", work.measure(held_out))
-                    watched, last = history.validation_loss, held_out.X[-1]
-                show(history)
-                if record is not None and len(history.loss) % record == 0:
-                    work.write()
-                    history.records.append(Record(len(history.loss), model.state_dict()))
-                if watched[-1] < best_loss:
-                    best, best_loss, waited = work.state(), watched[-1], 0
-                else:
-                    waited += 1
-                if patience is not None and waited >= patience:
-                    history.stopped = f"no better loss in {patience} epochs"
-                    break
-            work.finish(last)
-    except KeyboardInterrupt:
-        history.stopped = "interrupted from the keyboard"
-    finally:
-        if work is not None:
-            work.write(best if patience is not None else None)
-            if isinstance(model, Module):
-                model.eval()
-    return history
+    batches = functools.partial(_batches, len(data.X), batch_size, shuffle)
+    training = _Training(task, data, held_out, clip_norm, patience, record)
+    return training.run(optimizer, epochs, batches, progress, compiled)
+
+
+def _batches(
+    count: int, size: int, shuffle: numpy.random.Generator | None
+) -> Iterator[Sequence[int]]:
+    """The places of all examples, batch after batch, in a new order each time."""
+    order: Sequence[int] = range(count)
+    if shuffle is not None:
+        order = shuffle.permutation(count).tolist()
+    for start in range(0, count, size):
+        yield order[start : start + size]
+
+
+class _Training:
+    """A training: its history, and the best parameters so far.
+
+    Args:
+        task: what is to be learned.
+        data, held_out: the examples to learn from and, if there are some, those to measure.
+        clip_norm, patience, record: as for ``fit``.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        data: Examples,
+        held_out: Examples | None,
+        clip_norm: float | None,
+        patience: int | None,
+        record: int | None,
+    ) -> None:
+        self.task, self.data, self.held_out = task, data, held_out
+        self.clip_norm, self.patience, self.record = clip_norm, patience, record
+        self.history = History()
+        if task.metric:
+            self.history.metric_name = getattr(task.metric, "__name__", "metric")
+        self.work: Eager | Replayed | None = None
+        self.best: list[float] | None = None
+        self.best_loss, self.waited = math.inf, 0
+
+    def run(
+        self,
+        optimizer: optim.Optimizer | None,
+        epochs: int,
+        batches: Callable[[], Iterable[Sequence[int]]],
+        progress: bool,
+        compiled: bool,
+    ) -> History:
+        """Learn from the batches of each epoch; whatever ends it, the model can be used then."""
+        model = self.task.model
+        parts = [self.data] if self.held_out is None else [self.data, self.held_out]
+        known = _parameters(model)  # one that the optimizer lacks stays as it is on purpose
+        compiled = compiled and not is_detecting()  # which is about the operations of the engine
+        try:
+            trials, changes = _rehearse(self.task, parts, compiled)
+            if optimizer is None:  # what the model makes at its first call is trained, too
+                optimizer = optim.Adam(_of_the_model(model), lr=3e-3)
+            self.work = eager = Eager(self.task, self.clip_norm, optimizer, self.data, known)
+            self._keep_record(eager)
+            with _bar(epochs, progress) as show, mode(model, training=True), recording():
+                work: Eager | Replayed = eager
+                if compiled:
+                    work = self.work = Replayed(eager, parts, trials, changes)
+                self.best = work.state()
+                for _ in range(epochs):
+                    last = self._epoch(work, batches())
+                    show(self.history)
+                    self._keep_record(work)
+                    if self._is_enough(work):
+                        self.history.stopped = f"no better loss in {self.patience} epochs"
+                        break
+                work.finish(last)
+        except KeyboardInterrupt:
+            self.history.stopped = "interrupted from the keyboard"
+        finally:
+            if self.work is not None:
+                self.work.write(self.best if self.patience is not None else None)
+                if isinstance(model, Module):
+                    model.eval()
+        return self.history
+
+    def _epoch(self, work: Eager | Replayed, batches: Iterable[Sequence[int]]) -> list[float]:
+        """Learn from all examples, and measure the others; the last example that was looked at."""
+        sums = numpy.zeros(2)
+        for batch in batches:
+            sums += work.learn(batch)
+        _record(self.history, "", sums / len(self.data.X))
+        if self.held_out is None:
+            return self.data.X[batch[-1]]
+        with mode(self.task.model, training=False):
+            _record(self.history, "validation_", work.measure(self.held_out))
+        return self.held_out.X[-1]
+
+    def _keep_record(self, work: Eager | Replayed) -> None:
+        """Keep the parameters, if this is an epoch of which they are wanted."""
+        model, epoch = self.task.model, len(self.history.loss)
+        if self.record is not None and epoch % self.record == 0 and isinstance(model, Module):
+            work.write()
+            self.history.model = model
+            self.history.records.append(Record(epoch, model.state_dict()))
+
+    def _is_enough(self, work: Eager | Replayed) -> bool:
+        """Note the best parameters; whether none were better for as long as there is patience."""
+        watched = self.history.validation_loss or self.history.loss
+        if watched[-1] < self.best_loss:
+            self.best, self.best_loss, self.waited = work.state(), watched[-1], 0
+        else:
+            self.waited += 1
+        return self.patience is not None and self.waited >= self.patience
 
 
 def evaluate(
-    model: Any, X: Any, y: Any, loss: Loss, metric: Metric | None = None
+    model: Model, X: object, y: object, loss: Loss, metric: Metric | None = None
 ) -> tuple[float, float]:
     """The mean loss and the mean metric over examples, without recording a graph.
 
@@ -230,7 +276,7 @@ def evaluate(
         return measure(model, data, loss, metric or _accuracy(loss))
 
 
-def _record(history: History, prefix: str, means: Any) -> None:
+def _record(history: History, prefix: str, means: Sequence[float] | Array) -> None:
     getattr(history, f"{prefix}loss").append(float(means[0]))
     if history.metric_name:
         getattr(history, f"{prefix}metric").append(float(means[1]))
@@ -268,7 +314,7 @@ def _accuracy(loss: Loss) -> Metric | None:
 # ---- Bad input ---------------------------------------------------------------------------------
 
 
-def _examples(X: Any, y: Any, prefix: str = "") -> Examples:
+def _examples(X: object, y: object, prefix: str = "") -> Examples:
     """X and y as lists of one length, checked to be finite numbers."""
     X = _array(X, f"{prefix}X", "turn categories into numbers")
     y = _array(y, f"{prefix}y", "number the classes: numpy.unique(y, return_inverse=True)[1]")
@@ -288,7 +334,7 @@ def _examples(X: Any, y: Any, prefix: str = "") -> Examples:
     return Examples(X.tolist(), y.tolist(), (X, y.astype(float)))
 
 
-def _array(data: Any, name: str, otherwise: str) -> Any:
+def _array(data: object, name: str, otherwise: str) -> numpy.typing.NDArray[Any]:
     array = array_of_numbers(data, name)
     if array.dtype == bool:
         array = array.astype(int)
@@ -305,7 +351,7 @@ def _array(data: Any, name: str, otherwise: str) -> Any:
     return array
 
 
-def _otherwise(data: Any, array: Any, name: str, otherwise: str) -> str:
+def _otherwise(data: object, array: numpy.typing.NDArray[Any], name: str, otherwise: str) -> str:
     """What to do with what is no array of numbers."""
     if array.dtype != object:
         return f"; {otherwise}" if array.dtype.kind in "US" else ""
@@ -326,7 +372,7 @@ def _otherwise(data: Any, array: Any, name: str, otherwise: str) -> str:
     return f", as it holds {describe(wrong)}; {otherwise}"
 
 
-def _pair(validation: Any) -> tuple[Any, Any]:
+def _pair(validation: object) -> tuple[object, object]:
     if isinstance(validation, tuple | list) and len(validation) == 2:
         return validation[0], validation[1]
     length = f" of length {len(validation)}" if isinstance(validation, Sized) else ""
@@ -335,19 +381,38 @@ def _pair(validation: Any) -> tuple[Any, Any]:
     )
 
 
-def _check_functions(**functions: Any) -> None:
+def _check_functions(**functions: object) -> None:
     for name, given in functions.items():
         if given is not None or name not in ("metric", "penalty"):
             function(name, given)
 
 
-def _check_count(name: str, count: Any, least: int = 1) -> None:
-    is_integer = isinstance(count, int | numpy.integer) and not isinstance(count, bool)
-    if not is_integer or count < least:
+def _check_count(name: str, count: object, least: int = 1) -> None:
+    if isinstance(count, bool) or not isinstance(count, int | numpy.integer) or count < least:
         raise ValueError(f"{name} is an integer of at least {least}, but got {describe(count)}")
 
 
-def _check_optimizer(model: Any, optimizer: Any) -> None:
+def _check_options(
+    model: Model,
+    patience: int | None,
+    record: int | None,
+    seed: int | None,
+    clip_norm: float | None,
+) -> None:
+    """What is not wanted is None."""
+    if patience is not None:
+        _check_count("patience", patience)
+    if record is not None:
+        _check_count("record", record)
+        if not isinstance(model, Module):
+            raise TypeError(f"record keeps the parameters of a Module, but got {describe(model)}")
+    if seed is not None:
+        _check_count("seed", seed, least=0)
+    if clip_norm is not None:
+        optim.check_norm(clip_norm)
+
+
+def _check_optimizer(model: object, optimizer: object) -> None:
     """Whether it is an optimiser of this model, or the default one can be made."""
     if optimizer is None:
         if not hasattr(model, "parameters"):
@@ -368,10 +433,16 @@ def _check_optimizer(model: Any, optimizer: Any) -> None:
         )
 
 
-def _parameters(model: Any) -> list[Value]:
+def _parameters(model: Model) -> list[Value]:
     """Those that a model says it has."""
-    found = model.parameters() if callable(getattr(model, "parameters", None)) else ()
+    found = _of_the_model(model) if callable(getattr(model, "parameters", None)) else ()
     return [parameter for parameter in found if isinstance(parameter, Value)]
+
+
+def _of_the_model(model: Any) -> Iterable[Value]:
+    """What ``parameters()`` of anything that has it gives."""
+    found: Iterable[Value] = model.parameters()
+    return found
 
 
 #: Where all of it is to be replayed, the loss of the first output is compared for so many targets,
@@ -380,12 +451,7 @@ _TARGETS, _OUTPUTS, _FEWER = 1000, 3, 64
 
 
 def _rehearse(
-    model: Any,
-    parts: Sequence[Examples],
-    loss: Loss,
-    metric: Metric | None,
-    penalty: Callable[[], Value] | None,
-    compiled: bool,
+    task: Task, parts: Sequence[Examples], compiled: bool
 ) -> tuple[list[list[Trial]], str]:
     """Try an output against every target, so that what does not fit is found before training.
 
@@ -395,6 +461,7 @@ def _rehearse(
     Returns:
         The trials of each part; and what each call changes, in words, if it changes something.
     """
+    model, loss, metric, penalty = task
 
     def tried(parts: Sequence[Examples]) -> list[list[Trial]]:
         if penalty is not None:
@@ -404,7 +471,7 @@ def _rehearse(
         for place, part in enumerate(parts):
             training = place == 0
             with mode(model, training=training), recording() if training else no_grad():
-                found.append(_tried(model, part, loss, metric, compiled and not is_ours(loss)))
+                found.append(_tried(task, part, compiled and not is_ours(loss)))
         return found
 
     measuring, known = Held([metric], numbers=True), set(_parameters(model))
@@ -435,10 +502,9 @@ def _with_another_first(part: Examples) -> Examples:
     return part._replace(X=part.X[other:] + part.X[:other])
 
 
-def _tried(
-    model: Any, part: Examples, loss: Loss, metric: Metric | None, compiled: bool
-) -> list[Trial]:
+def _tried(task: Task, part: Examples, compiled: bool) -> list[Trial]:
     """The losses of a few outputs, that of the first example for every target."""
+    model, loss, metric, _ = task
     targets = numpy.unique(part.y, axis=0).tolist()
     every, fewer = 1 + len(targets) // _TARGETS, targets[:: 1 + len(targets) // _FEWER]
     trials = []
