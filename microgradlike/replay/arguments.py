@@ -17,6 +17,9 @@ from microgradlike.executors.executor import WAYS
 from microgradlike.inputs import array_of_numbers, describe
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
+Given: TypeAlias = "numpy.typing.NDArray[Any]"  # of numbers of any kind
+Places: TypeAlias = "numpy.typing.NDArray[numpy.intp]"
+Truths: TypeAlias = "numpy.typing.NDArray[numpy.bool_]"
 
 #: After so many rows the pages of a file are let go.
 _PAGES = 2**18
@@ -73,7 +76,7 @@ class Arguments:
                 "row, but got none"
             )
         # What is checked here is paid for at every call, so what needs no check is told at once.
-        self.arrays: list[Any] = []
+        self.arrays: list[Given] = []
         self.shapes: list[tuple[int, ...]] = []
         self.files: list[Any] = []
         for place, column in enumerate(columns, 1):
@@ -84,7 +87,7 @@ class Arguments:
             self.arrays.append(column)
             self.shapes.append(column.shape[1:])
         self.rows = len(self.arrays[0])
-        self.flat: list[Any] = []
+        self.flat: list[Given] = []
         for array, shape in zip(self.arrays, self.shapes, strict=True):
             if len(array) != self.rows:
                 raise ValueError(
@@ -120,11 +123,11 @@ class Arguments:
         """One row alone."""
         return Arguments([array[row : row + 1].copy() for array in self.arrays], self.how)
 
-    def example(self, row: int) -> list[Any]:
+    def example(self, row: int) -> list[object]:
         """One row, as floats and lists of floats."""
         return [array[row].astype(float).tolist() for array in self.arrays]
 
-    def given(self, row: int) -> list[Any]:
+    def given(self, row: int) -> list[object]:
         """One row, as the numbers that they were given as: labels may be integers."""
         return [array[row].tolist() for array in self.arrays]
 
@@ -145,23 +148,23 @@ class Arguments:
 class Columns(NamedTuple):
     """The inputs of a program among the numbers of a row."""
 
-    numbers: Any
+    numbers: Places
     """Of each input its number in the row."""
     places: list[tuple[int, int]]
     """The argument that it is in, and its column there."""
-    parts: list[tuple[int, Any, slice]]
+    parts: list[tuple[int, Places | None, slice]]
     """For each argument that is used, which of its columns, None for all, and their slots."""
 
 
 class Rows:
     """All rows of the arguments, or some, for the inputs of a program."""
 
-    def __init__(self, arguments: Arguments, columns: Columns, rows: Any) -> None:
+    def __init__(self, arguments: Arguments, columns: Columns, rows: Places | None) -> None:
         self.arguments, self.columns, self.rows = arguments, columns, rows
         self.count = arguments.rows if rows is None else len(rows)
         self.threads = arguments.how.threads
 
-    def _here(self, start: int, end: int) -> Any:
+    def _here(self, start: int, end: int) -> slice | Places:
         return slice(start, end) if self.rows is None else self.rows[start:end]
 
     def load(self, values: Array, start: int, end: int) -> None:
@@ -196,7 +199,7 @@ class Rows:
             self.arguments.let_go(end - start)
 
 
-def floats(given: Any, wanted: str) -> Array:
+def floats(given: object, wanted: str) -> Array:
     """What was given as an array of floats; TypeError if it is not what is wanted."""
     try:
         found = array_of_numbers(given, "it")
@@ -227,7 +230,7 @@ _KINDS = {
 }
 
 
-def _array(column: Any, place: int) -> Any:
+def _array(column: object, place: int) -> Given:
     array = array_of_numbers(column, f"argument {place}")
     if array.dtype.kind not in "biuf":
         given = "" if isinstance(column, numpy.ndarray) else f"{describe(column)}, "

@@ -23,7 +23,7 @@ from microgradlike.compiler.tape import Tape
 from microgradlike.executors.choose import executor_of
 from microgradlike.executors.executor import Call, Executor
 from microgradlike.executors.on_numpy import NumpyExecutor
-from microgradlike.replay.arguments import Arguments, Rows
+from microgradlike.replay.arguments import Arguments, Places, Rows
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 
@@ -34,7 +34,7 @@ NUMBERS = 2**22
 class Some(NamedTuple):
     """What was found for some rows."""
 
-    rows: Any
+    rows: slice
     """From which to which of those that were asked for."""
     outputs: Array
     """Shape (rows, outputs)."""
@@ -62,7 +62,7 @@ class Exact:
         self._slow: NumpyExecutor | None = None
 
     def run(
-        self, theta: Array, arguments: Arguments, rows: Any, seeds: Any = None
+        self, theta: Array, arguments: Arguments, rows: Places, seeds: Array | None = None
     ) -> Iterator[Some]:
         """Compute rows, and go back if there are seeds.
 

@@ -22,7 +22,7 @@ from microgradlike.compiler.tape import Tape
 from microgradlike.engine import Value
 from microgradlike.executors.choose import executor_of
 from microgradlike.executors.executor import Call, Ran, is_small
-from microgradlike.replay.arguments import Arguments, Rows
+from microgradlike.replay.arguments import Arguments, Places, Rows, Truths
 from microgradlike.replay.as_written import Exact, Some, near_ties
 from microgradlike.replay.spot_check import TWO_ROWS
 
@@ -43,22 +43,21 @@ class Replay:
         self.columns = arguments.columns(program.inputs)
         how = arguments.how
         self.executor = executor_of(program, self.columns.places, how.on, dtype or how.dtype)
-        self.take: Any = None
+        self.take: slice | Places = slice(0)
         self.whole = False
 
-    def place(self, places: Any, count: int) -> Replay:
+    def place(self, places: Places, count: int) -> Replay:
         """Find its parameters, by the numbers that the tape's have among those of the function.
 
         They are all that the function has, in their order, if it is ``whole``.
         """
-        self.take = places[self.program.parameters]
-        self.whole = len(self.take) == count and bool((self.take == numpy.arange(count)).all())
-        if self.whole:
-            self.take = slice(0, count)
+        take = places[self.program.parameters]
+        self.whole = len(take) == count and bool((take == numpy.arange(count)).all())
+        self.take = slice(0, count) if self.whole else take
         return self
 
     def run(
-        self, theta: Array, arguments: Arguments, rows: Any, results: Array | None,
+        self, theta: Array, arguments: Arguments, rows: Places | None, results: Array | None,
         seeds: Array | None = None, mode: int = 0, jacobian: Array | None = None,
         sizes: Array | None = None,
     ) -> Ran:  # fmt: skip
@@ -138,7 +137,7 @@ class Path:
                 replay.place(self.places, len(places))
 
     def run(
-        self, theta: Array, arguments: Arguments, rows: Any, results: Array,
+        self, theta: Array, arguments: Arguments, rows: Places | None, results: Array,
         seeds: Any = None, mode: int = 0, jacobian: Array | None = None,
     ) -> Ran:  # fmt: skip
         """Run all rows, or some; and those that are not safe once more, as they were written."""
@@ -167,17 +166,19 @@ class Path:
                         errors[self.places[self.used]] += row[self.used]
             return Ran(errors, float(results[:, 0].sum()), safe=False, unsafe=unsafe)
 
-    def _tied(self, theta: Array, arguments: Arguments, rows: Any, count: int) -> Any:
+    def _tied(self, theta: Array, arguments: Arguments, rows: Places | None, count: int) -> Truths:
         """The rows in which a ``where`` is so near a tie that the order of its sums decides."""
         if self.ties is None:
             return numpy.zeros(count, bool)
         tied = numpy.zeros((count, 1))
         self.ties.run(theta, arguments, rows, tied)
-        return tied[:, 0] != 0
+        near: Truths = tied[:, 0] != 0
+        return near
 
     def _gradient(
-        self, theta: Array, arguments: Arguments, every: Any, wanted: Any, small: Any, seeds: Any
-    ) -> Array:
+        self, theta: Array, arguments: Arguments, every: Places, wanted: Truths, small: Truths,
+        seeds: Array,
+    ) -> Array:  # fmt: skip
         """The errors of the parameters from the rows that are wanted.
 
         A row whose own errors are not small is left out, and ``small`` no more. Which one it is, is
@@ -200,11 +201,12 @@ class Path:
         return errors
 
     def _exact(
-        self, theta: Array, arguments: Arguments, rows: Any, seeds: Any = None, what: int = ALL
-    ) -> Iterator[Some]:
+        self, theta: Array, arguments: Arguments, rows: Places, seeds: Array | None = None,
+        what: int = ALL,
+    ) -> Iterator[Some]:  # fmt: skip
         """Rows as they were written. An output that sends no error is not one that sends zero."""
         sending = [] if seeds is None else numpy.flatnonzero(seeds).tolist()
-        if self.outputs > 1 and len(sending) == 1:
+        if seeds is not None and self.outputs > 1 and len(sending) == 1:
             what, seeds = sending[0], seeds[sending]
         numbers = numpy.append(theta, 0.0)[self.places]  # the place of what no program uses is -1
         return self._as_written(what).run(numbers, arguments, rows, seeds)
@@ -217,7 +219,7 @@ class Path:
             self._written[what] = Exact(self.tape, outputs, self.arguments.how.on)
         return self._written[what]
 
-    def takes(self, theta: Array, arguments: Arguments, rows: Any) -> Any:
+    def takes(self, theta: Array, arguments: Arguments, rows: Places) -> Truths:
         """Which of these rows take this path."""
         if self.guards is None:
             return numpy.ones(len(rows), bool)
@@ -231,4 +233,5 @@ class Path:
         found, places = found[:, :count], numpy.flatnonzero(near)
         for some in self._exact(theta, arguments, rows[places], what=GUARDS) if near.any() else ():
             found[places[some.rows]] = some.outputs
-        return (found == self.expected).all(axis=1)
+        takes: Truths = (found == self.expected).all(axis=1)
+        return takes

@@ -39,7 +39,7 @@ FORWARD = 20_000
 
 
 def compile(
-    f: Callable[..., Any],
+    f: Callable[..., object],
     *,
     threads: int = 1,
     dtype: str = "float64",
@@ -99,7 +99,7 @@ class Compiled(Traces):
 
     def __init__(
         self,
-        f: Callable[..., Any],
+        f: Callable[..., object],
         sending: int | None = None,
         how: How | None = None,
         check: bool = True,
@@ -111,7 +111,7 @@ class Compiled(Traces):
         super()._forget()
         self._derived: dict[str, Compiled] = {}
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> str | tuple[Any, ...]:
         """A copy has the function and no traces: it is traced on the first rows it is given."""
         module = sys.modules.get(getattr(self, "__module__", ""), None)
         name = getattr(self, "__qualname__", "")
@@ -121,7 +121,7 @@ class Compiled(Traces):
 
     # ---- Values of rows ----
 
-    def __call__(self, *columns: Any) -> Array:
+    def __call__(self, *columns: object) -> Array:
         """The output of each row.
 
         Args:
@@ -154,7 +154,7 @@ class Compiled(Traces):
     def __repr__(self) -> str:
         return f"<compiled {getattr(self.function, '__qualname__', self.function)!s}>"
 
-    def mean(self, *columns: Any) -> Total:
+    def mean(self, *columns: object) -> Total:
         """The mean of the function over the rows, ready for ``.backward()``.
 
         Args:
@@ -165,28 +165,30 @@ class Compiled(Traces):
         """
         return self._total(columns, "mean")
 
-    def sum(self, *columns: Any) -> Total:
+    def sum(self, *columns: object) -> Total:
         """The sum of the function over the rows, ready for ``.backward()``; see ``mean``."""
         return self._total(columns, "sum")
 
-    def _total(self, columns: Sequence[Any], reduce: str) -> Total:
+    def _total(self, columns: Sequence[object], reduce: str) -> Total:
         arguments = self._arguments(columns)
         value, gradient = self._reduced(None, arguments, reduce, is_recording())
         return Total(self, value, gradient if is_recording() else None)
 
     # ---- Derivatives by the parameters ----
 
-    def assign(self, theta: Any) -> None:
+    def assign(self, theta: object) -> None:
         """Give all parameters the numbers of an array such as ``theta()``.
 
         Raises:
             TypeError, ValueError: it is no array of as many numbers; nothing was changed.
         """
-        for parameter, data in zip(self._parameters, self._checked(theta).tolist(), strict=True):
+        for parameter, data in zip(
+            self._parameters.values, self._checked(theta).tolist(), strict=True
+        ):
             parameter.data = data
 
     def value_and_grad(
-        self, theta: Any, *columns: Any, reduce: str = "mean"
+        self, theta: object, *columns: object, reduce: str = "mean"
     ) -> tuple[float, Array]:
         """The mean over the rows and its gradient, for parameters that are given; it is pure.
 
@@ -232,7 +234,7 @@ class Compiled(Traces):
 
     # ---- Derivatives by the inputs ----
 
-    def jacobian(self, *columns: Any) -> Array:
+    def jacobian(self, *columns: object) -> Array:
         """The derivatives of each row's outputs by that row's inputs.
 
         Args:
@@ -249,7 +251,7 @@ class Compiled(Traces):
         arguments = self._arguments(columns)
         outputs = self._paths[0].outputs
         if 0 < arguments.inputs < outputs and arguments.rows * outputs > FORWARD * arguments.inputs:
-            forward = self._derivative("jacobian", self._tangents)
+            forward = self._derivative("jacobian", _Played(self).tangents)
             found, ran = forward._run(None, forward._arguments(columns))
             found = found.reshape(arguments.rows, outputs, arguments.inputs)
             with numpy.errstate(all="ignore"):
@@ -268,7 +270,7 @@ class Compiled(Traces):
         self._run(None, arguments, _each(outputs), INPUTS, found.transpose(1, 0, 2))
         return found
 
-    def hessian(self, *columns: Any) -> Array:
+    def hessian(self, *columns: object) -> Array:
         """The second derivatives of each row's outputs by that row's inputs.
 
         Args:
@@ -289,9 +291,10 @@ class Compiled(Traces):
             shape = arguments.rows, arguments.inputs, arguments.inputs
         if not arguments.inputs:
             return numpy.empty(shape)
-        return self._derivative("hessian", self._gradients).jacobian(*columns).reshape(shape)
+        slopes = self._derivative("hessian", _Played(self).gradients)
+        return slopes.jacobian(*columns).reshape(shape)
 
-    def hvp(self, *columns: Any, v: Any) -> Array:
+    def hvp(self, *columns: object, v: object) -> Array:
         """Each row's Hessian times a vector, without the Hessian.
 
         Args:
@@ -312,47 +315,11 @@ class Compiled(Traces):
                 f"v has a vector for each row, shape {(arguments.rows, arguments.inputs)}, "
                 f"but got {vectors.shape}"
             )
-
         if not arguments.inputs:
             return numpy.empty(vectors.shape)
+        return self._derivative("hvp", _Played(self).products)(*columns, vectors)
 
-        def product(*given: Any) -> list[Any]:
-            *inputs, vector = given
-            along = grad(lambda *inside: dot(flat(grad(self._play)(*inside)), vector))
-            return flat(along(*inputs))
-
-        return self._derivative("hvp", product)(*columns, vectors)
-
-    def _gradients(self, *inputs: Any) -> list[Any]:
-        """The slopes of each output by each input, which are a function to be compiled again."""
-        outputs = range(self._paths[0].outputs)
-        return [slope for k in outputs for slope in flat(grad(self._output(k))(*inputs))]
-
-    def _tangents(self, *inputs: Any) -> list[Value]:
-        """The same slopes, carried forward from the inputs."""
-        found = self._play(*inputs)
-        return traced_tangents([found] if self._single else list(found), flat(list(inputs)))
-
-    def _output(self, place: int) -> Callable[..., Any]:
-        """One output of the function."""
-        if self._single:
-            return self._play
-        return lambda *inputs: self._play(*inputs)[place]
-
-    def _play(self, *inputs: Any) -> Any:
-        """What the function gives for traced inputs, from its traces: it does not run again.
-
-        So all derivatives are those of the same function, whatever has changed since.
-        """
-        given = flat(list(inputs))
-        if not is_traced():
-            return self.function(*inputs)
-        row = [numpy.array([_numbers(part)], float) for part in inputs]
-        (path, _), *_ = self._split(None, Arguments(row, self._how))
-        found = play(path.tape, given)
-        return found[0] if self._single else found
-
-    def _derivative(self, name: str, f: Callable[..., Any]) -> Compiled:
+    def _derivative(self, name: str, f: Callable[..., object]) -> Compiled:
         self.theta()  # a derivative is of the traces, which must be of the function as it is
         found = self._derived.get(name)
         if found is None:
@@ -361,7 +328,7 @@ class Compiled(Traces):
 
     # ---- Tracing ----
 
-    def trace(self, *columns: Any) -> Compiled:
+    def trace(self, *columns: object) -> Compiled:
         """Trace all paths that these rows take, so that ``parameters`` are known; returns itself.
 
         Args:
@@ -371,7 +338,7 @@ class Compiled(Traces):
         return self
 
     def run(
-        self, theta: Array, columns: Sequence[Any], seeds: Sequence[float] | None = None
+        self, theta: Array, columns: Sequence[object], seeds: Sequence[float] | None = None
     ) -> tuple[Array, Array]:
         """All outputs of all rows; and the gradient of their sum, each weighted by its seed.
 
@@ -428,21 +395,62 @@ class Compiled(Traces):
 
     # ---- Running ----
 
-    def _checked(self, theta: Any) -> Array:
+    def _checked(self, theta: object) -> Array:
         self._known()
         if self._watch.may_have_moved():
             self._check_reach()
+        count = len(self._parameters.values)
         if type(theta) is numpy.ndarray and theta.dtype is FLOAT:
             checked: Array = theta
-            if checked.shape == (len(self._parameters),):
+            if checked.shape == (count,):
                 return checked
-        found = floats(theta, f"theta is an array of {counted(len(self._parameters), 'number')}")
-        if found.shape != (len(self._parameters),):
+        found = floats(theta, f"theta is an array of {counted(count, 'number')}")
+        if found.shape != (count,):
             raise ValueError(
-                f"theta has the shape ({len(self._parameters)},), a number for each parameter, "
+                f"theta has the shape ({count},), a number for each parameter, "
                 f"but got {found.shape if found.ndim else describe(theta)}"
             )
         return found
+
+
+class _Played:
+    """A compiled function as its traces have it, and its slopes: functions to be compiled again.
+
+    It does not run again where its inputs are traced, so all derivatives are those of the same
+    function, whatever has changed since.
+    """
+
+    def __init__(self, of: Compiled) -> None:
+        self.of = of
+
+    def __call__(self, *inputs: object) -> Any:
+        given = flat(list(inputs))
+        if not is_traced():
+            return self.of.function(*inputs)
+        row = [numpy.array([_numbers(part)], float) for part in inputs]
+        (path, _), *_ = self.of._split(None, Arguments(row, self.of._how))
+        found = play(path.tape, given)
+        return found[0] if self.of._single else found
+
+    def output(self, place: int) -> Callable[..., object]:
+        """One output of the function."""
+        return self if self.of._single else lambda *inputs: self(*inputs)[place]
+
+    def gradients(self, *inputs: object) -> list[Value]:
+        """The slopes of each output by each input."""
+        outputs = range(self.of._paths[0].outputs)
+        return [slope for k in outputs for slope in flat(grad(self.output(k))(*inputs))]
+
+    def tangents(self, *inputs: object) -> list[Value]:
+        """The same slopes, carried forward from the inputs."""
+        found = self(*inputs)
+        return traced_tangents([found] if self.of._single else list(found), flat(list(inputs)))
+
+    def products(self, *given: Any) -> list[Value]:
+        """The second derivatives by all inputs but the last one, times that: a vector."""
+        *inputs, vector = given
+        along = grad(lambda *inside: dot(flat(grad(self)(*inside)), vector))
+        return flat(along(*inputs))
 
 
 class Total:
@@ -479,7 +487,9 @@ class Total:
             raise RuntimeError(
                 "backward() of what was computed within no_grad: compute it outside of that block"
             )
-        for parameter, error in zip(self._of._parameters, self._gradient.tolist(), strict=False):
+        for parameter, error in zip(
+            self._of._parameters.values, self._gradient.tolist(), strict=False
+        ):
             parameter.grad += error
 
 
@@ -503,7 +513,7 @@ def _numbers(part: Any) -> Any:
     return list(map(_numbers, part)) if isinstance(part, list | tuple) else part.number
 
 
-def _some(column: Any) -> list[Any]:
+def _some(column: object) -> list[object]:
     """What tells whether a column holds Values, quickly: arrays of numbers never do."""
     if isinstance(column, numpy.ndarray):
         return column.ravel().tolist() if column.dtype == object else []

@@ -24,6 +24,7 @@ from microgradlike.engine import Value, is_traced, recording, topological_order,
 from microgradlike.functional import gradient_graphs
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
+Truths: TypeAlias = "numpy.typing.NDArray[numpy.bool_]"
 
 #: A path of at most so many nodes is compared at two rows, a larger one at one row: a run of a
 #: large function takes longer than all that a trace of it costs beside.
@@ -43,7 +44,7 @@ _MOVED = 2.0**-30
 class Answer(NamedTuple):
     """What a function gives for one row."""
 
-    outputs: Any
+    outputs: Array
     """Shape (outputs,)."""
     slopes: Any
     """Of the weighted sum of the outputs, by the parameters or the inputs; None if not asked."""
@@ -60,10 +61,10 @@ class Question(NamedTuple):
         by_inputs: whether the slopes by the inputs are wanted.
     """
 
-    function: Callable[..., Any]
-    row: Sequence[Any]
+    function: Callable[..., object]
+    row: Sequence[object]
     parameters: Sequence[Value]
-    weights: Any
+    weights: Array | None
     by_inputs: bool
 
 
@@ -100,7 +101,7 @@ def _agree(compiled: Answer, eager: Answer, digits: float) -> bool:
     return all(_close(*pair, digits).all() for pair in _pairs(compiled, eager))
 
 
-def _pairs(compiled: Answer, eager: Answer) -> list[tuple[Any, Any]]:
+def _pairs(compiled: Answer, eager: Answer) -> list[tuple[Array, Array]]:
     """The two values, and the two slopes if both have them."""
     return [(ours, theirs) for ours, theirs in zip(compiled, eager, strict=True)
             if ours is not None and theirs is not None]  # fmt: skip
@@ -204,7 +205,9 @@ def _asked(asked: Question, moved: int = 0, values_first: bool = False) -> Answe
     return None
 
 
-def _given(part: Any, as_values: bool, moved: int, leaves: list[Value], places: Any) -> Any:
+def _given(
+    part: Any, as_values: bool, moved: int, leaves: list[Value], places: Iterator[int]
+) -> object:
     """A number of a row, or nested lists of them, as the function is given it."""
     if isinstance(part, list):
         return [_given(inside, as_values, moved, leaves, places) for inside in part]
@@ -220,7 +223,7 @@ def _step(number: float, sign: int, place: int) -> float:
     return sign * (1 if place % 3 else -1) * (abs(number) or 1.0) * _MOVED
 
 
-def _answer(asked: Question, row: Sequence[Any], leaves: Sequence[Value]) -> Answer | None:
+def _answer(asked: Question, row: Sequence[object], leaves: Sequence[Value]) -> Answer | None:
     outs = _outputs(asked, row)
     if not all(isinstance(out, Value | int | float) for out in outs):
         return None  # a complex number, for one: Values have another answer
@@ -234,14 +237,14 @@ def _answer(asked: Question, row: Sequence[Any], leaves: Sequence[Value]) -> Ans
     return Answer(outputs, numpy.array(list(map(_gradient, leaves))))
 
 
-def _outputs(asked: Question, row: Sequence[Any]) -> list[Any]:
+def _outputs(asked: Question, row: Sequence[object]) -> list[Any]:
     result = asked.function(*row)
     if isinstance(result, numpy.ndarray) and not result.ndim:
         result = result.item()
     return list(result) if isinstance(result, list | tuple | numpy.ndarray) else [result]
 
 
-def _weighted(outs: Sequence[Any], weights: Any) -> Value | None:
+def _weighted(outs: Sequence[object], weights: Array) -> Value | None:
     """The weighted sum of the outputs; None if it is a constant."""
     # In one pass, as the rows are: infinite errors of two outputs may never have been added up.
     pairs = zip(outs, weights, strict=True)
@@ -249,13 +252,15 @@ def _weighted(outs: Sequence[Any], weights: Any) -> Value | None:
     return functions.sum(weighted) if weighted else None
 
 
-def _sizes(asked: Question, of_slopes: bool) -> Any:
+def _sizes(asked: Question, of_slopes: bool) -> Array | float:
     """How far the rounding of what went into the outputs, or into their slopes, can carry."""
     places, leaves = iter(range(sys.maxsize)), list[Value]()
     try:
         outs = _outputs(asked, [_given(part, True, 0, leaves, places) for part in asked.row])
-        if of_slopes and (total := _weighted(outs, asked.weights)) is not None:
-            outs = gradient_graphs(total, leaves if asked.by_inputs else asked.parameters)
+        if of_slopes and asked.weights is not None:
+            total = _weighted(outs, asked.weights)
+            if total is not None:
+                outs = gradient_graphs(total, leaves if asked.by_inputs else asked.parameters)
     except Exception:  # it cannot do with Values, or nobody knows how its slopes change
         return 0.0
     return numpy.array([_size(out) if isinstance(out, Value) else 0.0 for out in outs])
@@ -277,7 +282,7 @@ def _size(root: Value) -> float:
 # ---- Comparing ---------------------------------------------------------------------------------
 
 
-def _close(ours: Any, theirs: Any, digits: float) -> Any:
+def _close(ours: Array, theirs: Array, digits: float) -> Truths:
     with numpy.errstate(all="ignore"):
         far = abs(ours - theirs)
         near = (far <= digits * numpy.maximum(abs(ours), abs(theirs))) & numpy.isfinite(far)
@@ -287,11 +292,13 @@ def _close(ours: Any, theirs: Any, digits: float) -> Any:
     return near
 
 
-def _within(ours: Any, theirs: Any, moved: Any) -> Any:
+def _within(ours: Array, theirs: Array, moved: Array) -> Truths:
     """Whether a tiny change of the numbers carries as far as the difference: it is rounding."""
     with numpy.errstate(all="ignore"):
         far = abs(moved - theirs)
-        return (abs(ours - theirs) <= 2 * far) | (numpy.isfinite(moved) != numpy.isfinite(theirs))
+        near: Truths = abs(ours - theirs) <= 2 * far
+        near |= numpy.isfinite(moved) != numpy.isfinite(theirs)
+    return near
 
 
 # ---- What is said ------------------------------------------------------------------------------
@@ -309,12 +316,14 @@ def _named(asked: Question, place: int, k: int, count: int) -> str:
     return f"its slope by {'input' if asked.by_inputs else 'parameter'} {k}"
 
 
-def _short(row: Any) -> str:
+def _short(row: Sequence[object]) -> str:
     text = repr(list(row))
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _refuse(asked: Question, what: str, ours: Any, theirs: Any, same: bool = True) -> NoReturn:
+def _refuse(
+    asked: Question, what: str, ours: object, theirs: object, same: bool = True
+) -> NoReturn:
     how = "" if same else ", and something else when it runs once more: it draws random numbers, or"
     how += "" if same else " uses numbers that change"
     raise TracingError(
@@ -324,11 +333,11 @@ def _refuse(asked: Question, what: str, ours: Any, theirs: Any, same: bool = Tru
     )
 
 
-def _text(number: Any) -> str:
+def _text(number: object) -> str:
     return repr(number.item() if isinstance(number, numpy.generic) else number)
 
 
-def _where(function: Any) -> str:
+def _where(function: object) -> str:
     """The name and the place of a function."""
     name = getattr(function, "__qualname__", type(function).__qualname__)
     code = getattr(getattr(function, "__func__", function), "__code__", None)

@@ -20,7 +20,7 @@ from microgradlike.engine import Value, is_detecting
 from microgradlike.functional import slopes_kept
 from microgradlike.inputs import function
 from microgradlike.reach import Held
-from microgradlike.replay.arguments import CHUNK, Arguments, How
+from microgradlike.replay.arguments import CHUNK, Arguments, How, Places
 from microgradlike.replay.spot_check import (
     MOST_WITH_SLOPES,
     WITH_SLOPES,
@@ -58,13 +58,13 @@ class Traces:
 
     def __init__(
         self,
-        f: Callable[..., Any],
+        f: Callable[..., object],
         sending: int | None = None,
         how: How | None = None,
         check: bool = True,
     ) -> None:
         function("compile(f)", f)
-        self.function = f
+        self.function: Callable[..., Any] = f
         self._how = (how or How()).check()
         self._sending, self._check = sending, check
         self._repeatable = False
@@ -74,16 +74,14 @@ class Traces:
 
     def _forget(self) -> None:
         self._paths: list[Path] = []
-        self._parameters: list[Value] = []
-        self._places: dict[Value, int] = {}
+        self._parameters = _Parameters()
         self._single = True
-        self._held: list[int] = []  # how many references of ours each parameter has
         self._calls = 0
 
     @property
     def parameters(self) -> list[Value]:
         self._known()
-        return list(self._parameters)
+        return list(self._parameters.values)
 
     def theta(self) -> Array:
         """The numbers of all parameters as one array, in the order of ``parameters``.
@@ -94,14 +92,7 @@ class Traces:
         """
         self._known()
         self._check_reach()
-        if not self._parameters:
-            return numpy.empty(0)
-        if any(map(operator.le, map(sys.getrefcount, self._parameters), self._held)):
-            raise ValueError(
-                "nobody but this compiled function has one of its parameters any more, so it was "
-                "replaced by another Value; change parameters by p.data = ..., or call retrace()"
-            )
-        return numpy.frombuffer(array("d", [parameter.data for parameter in self._parameters]))
+        return self._parameters.numbers()
 
     @property
     def traced(self) -> bool:
@@ -117,7 +108,7 @@ class Traces:
 
     # ---- Tracing ----
 
-    def _arguments(self, columns: Sequence[Any]) -> Arguments:
+    def _arguments(self, columns: Sequence[object]) -> Arguments:
         arguments = Arguments(columns, self._how)
         self._calls += 1
         if not self._shapes:
@@ -144,7 +135,7 @@ class Traces:
 
     def _trace(self, arguments: Arguments, row: int, theta: Array | None = None) -> Path:
         """A new path, traced on a row, with these numbers of the parameters."""
-        with _holding(self._parameters, None if theta is None else theta.tolist()):
+        with _holding(self._parameters.values, None if theta is None else theta.tolist()):
             path = self._traced_path(arguments, row)
             if self._repeatable:
                 self._check_repeats(path)
@@ -167,16 +158,9 @@ class Traces:
                 f"the function returns {self._paths[0].outputs} Values on one path and "
                 f"{path.outputs} on another; return as many on each"
             )
-        for parameter in path.parameters():
-            if parameter not in self._places:
-                self._places[parameter] = len(self._parameters)
-                self._parameters.append(parameter)
-        path.find(self._places)
+        self._parameters.meet(path)
         self._paths.append(path)
-        self._held += [_HELD] * (len(self._parameters) - len(self._held))
-        for place in path.places[path.used].tolist():
-            self._held[place] += 1  # the tape holds it
-        self._watch = Watch(self.function, self._places)
+        self._watch = Watch(self.function, self._parameters.places)
         return path
 
     def _drop_a_path(self) -> None:
@@ -189,9 +173,7 @@ class Traces:
             self._refuse_paths()
         self._paths.remove(old)
         if all(path.replay.program.graph.tape is not old.tape for path in self._paths):
-            for place in old.places[old.used].tolist():
-                self._held[place] -= 1
-            old.tape.parameters = []  # its own cycles would hold them for a while
+            self._parameters.leave(old)
 
     def _refuse_paths(self) -> NoReturn:
         frames = [frame for _, frame in self._paths[-1].tape.guards.values()]
@@ -219,7 +201,7 @@ class Traces:
             self._check_repeats(path)
 
     def _check_repeats(self, path: Path) -> None:
-        reached = dict.fromkeys([*self._parameters, *within_reach(self.function)])
+        reached = dict.fromkeys([*self._parameters.values, *within_reach(self.function)])
         dice = Held(())
         moved = [v.data + (abs(v.data) or 1.0) * 2.0**-30 for v in reached]
         with _holding(list(reached), moved):
@@ -244,7 +226,7 @@ class Traces:
             failed: Exception | None = None
             try:
                 if all(map(self._does_the_same, self._paths)):
-                    self._watch = Watch(self.function, self._places)
+                    self._watch = Watch(self.function, self._parameters.places)
                     return
             except Exception as error:  # with what it finds now it does not even run
                 failed = error
@@ -270,7 +252,7 @@ class Traces:
         self,
         theta: Array | None,
         arguments: Arguments,
-        seeds: Any = None,
+        seeds: Array | None = None,
         mode: int = 0,
         jacobian: Array | None = None,
     ) -> tuple[Array, Ran]:
@@ -283,7 +265,7 @@ class Traces:
         numbers = self.theta() if theta is None else theta
         whole: Ran | None = None
         for path, rows in self._split(theta, arguments):
-            if len(numbers) < len(self._parameters):  # the path was met just now
+            if len(numbers) < len(self._parameters.values):  # the path was met just now
                 numbers = self.theta()
             count = arguments.rows if rows is None else len(rows)
             found = results if rows is None else numpy.empty((count, path.outputs))
@@ -297,10 +279,12 @@ class Traces:
         if is_detecting():
             both = (results, whole.errors if jacobian is None else jacobian)
             if not all(numpy.isfinite(found).all() for found in both):
-                _name_anomaly(self.function, self._parameters, numbers, arguments)
+                _name_anomaly(self.function, self._parameters.values, numbers, arguments)
         return results, whole
 
-    def _split(self, theta: Array | None, arguments: Arguments) -> Iterator[tuple[Path, Any]]:
+    def _split(
+        self, theta: Array | None, arguments: Arguments
+    ) -> Iterator[tuple[Path, Places | None]]:
         """The rows of each path; None for all."""
 
         def now() -> Array:
@@ -320,12 +304,13 @@ class Traces:
                 if path is None:
                     if new >= SOME_PATHS and len(left) * new > 4 * MOST_PATHS * of_new:
                         self._refuse_paths()
-                    known = len(self._parameters)
+                    known = len(self._parameters.values)
                     path = self._trace(arguments, int(left[0]), theta)
-                    if theta is not None and len(self._parameters) > known:
+                    more = len(self._parameters.values) - known
+                    if theta is not None and more:
                         raise TracingError(
                             f"row {left[0]} takes a branch that uses "
-                            f"{counted(len(self._parameters) - known, 'parameter')} not met "
+                            f"{counted(more, 'parameter')} not met "
                             "before; they are known now: take theta() anew and call again, or "
                             "c.trace(X, ...) with all rows before training"
                         )
@@ -343,7 +328,7 @@ class Traces:
                 left = left[~taken]
 
     def _check_path(
-        self, path: Path, theta: Array, arguments: Arguments, rows: Any, mode: int
+        self, path: Path, theta: Array, arguments: Arguments, rows: Places | None, mode: int
     ) -> None:
         """Compare a path with the function itself, if that was not done yet for such a run."""
         left = path.to_check[mode]
@@ -356,7 +341,7 @@ class Traces:
         some = ends[-left:][: arguments.rows if rows is None else len(rows)]
         dice = Held(())
         try:
-            with _holding(self._parameters, theta.tolist()), slopes_kept():
+            with _holding(self._parameters.values, theta.tolist()), slopes_kept():
                 for row in some:
                     self._check_row(path, theta, arguments, row, mode if with_slopes else 0)
         except TracingError:
@@ -386,7 +371,7 @@ class Traces:
         else:
             path.run(theta, one, None, outputs)
         asked = Question(
-            *(self.function, arguments.given(row), self._parameters),
+            *(self.function, arguments.given(row), self._parameters.values),
             *(None if slopes is None else weights, mode == INPUTS),
         )
         digits = 1e-3 if self._how.dtype == "float32" else 1e-9
@@ -394,7 +379,7 @@ class Traces:
 
 
 def _name_anomaly(
-    f: Callable[..., Any], parameters: Sequence[Value], theta: Array, arguments: Arguments
+    f: Callable[..., object], parameters: Sequence[Value], theta: Array, arguments: Arguments
 ) -> None:
     """Run row after row with the engine, which names the operation that is not finite."""
     gradients = [parameter.grad for parameter in parameters]
@@ -406,6 +391,52 @@ def _name_anomaly(
     finally:
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
+
+
+class _Parameters:
+    """The Values that a function closes over, in the order in which its paths were met.
+
+    Attributes:
+        values: all of them.
+        places: the place of each among them.
+    """
+
+    def __init__(self) -> None:
+        self.values: list[Value] = []
+        self.places: dict[Value, int] = {}
+        self._held: list[int] = []  # how many references of ours each has
+
+    def meet(self, path: Path) -> None:
+        """Take in those of a path that are new, and tell the path where its own are."""
+        for parameter in path.parameters():
+            if parameter not in self.places:
+                self.places[parameter] = len(self.values)
+                self.values.append(parameter)
+        path.find(self.places)
+        self._held += [_HELD] * (len(self.values) - len(self._held))
+        for place in path.places[path.used].tolist():
+            self._held[place] += 1  # the tape holds it
+
+    def leave(self, path: Path) -> None:
+        """The tape of a path is used no more; what it holds stays known."""
+        for place in path.places[path.used].tolist():
+            self._held[place] -= 1
+        path.tape.parameters = []  # its own cycles would hold them for a while
+
+    def numbers(self) -> Array:
+        """Those that they have now.
+
+        Raises:
+            ValueError: nobody else has one of them any more.
+        """
+        if not self.values:
+            return numpy.empty(0)
+        if any(map(operator.le, map(sys.getrefcount, self.values), self._held)):
+            raise ValueError(
+                "nobody but this compiled function has one of its parameters any more, so it was "
+                "replaced by another Value; change parameters by p.data = ..., or call retrace()"
+            )
+        return numpy.frombuffer(array("d", [parameter.data for parameter in self.values]))
 
 
 def _held() -> int:
@@ -457,7 +488,7 @@ def _as_values(example: Any) -> Any:
     return list(map(_as_values, example)) if isinstance(example, list) else Value(example)
 
 
-def _check_call(f: Callable[..., Any], count: int) -> None:
+def _check_call(f: Callable[..., object], count: int) -> None:
     """Whether a function takes so many arguments."""
     try:
         takes = inspect.signature(f)
@@ -476,7 +507,7 @@ def _listed(shapes: Sequence[tuple[int, ...]]) -> str:
     return ", ".join(map(str, shapes))
 
 
-def flat(values: Any) -> list[Any]:
+def flat(values: object) -> list[Any]:
     """The Values of nested lists, in their order."""
     if isinstance(values, list | tuple):
         return [value for part in values for value in flat(part)]

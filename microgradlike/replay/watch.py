@@ -15,7 +15,7 @@ import random
 import sys
 import types
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sized
 from typing import Any, NamedTuple
 
 import numpy
@@ -66,17 +66,17 @@ class Watch:
     'weights'
     """
 
-    def __init__(self, f: Any, parameters: Container[Value]) -> None:
+    def __init__(self, f: object, parameters: Container[Value]) -> None:
         steps = list(_walk(f, _MOST))
         leads = {id(step.found) for step in steps if step.leads_to(parameters)}
         known = 0
         while len(leads) > known:
             known = len(leads)
             leads |= {id(step.up.found) for step in steps if step.up and id(step.found) in leads}
-        self._reads: list[tuple[str, Callable[[], Any], Any]] = []
-        self._rows: list[tuple[_Sized, Callable[[], Iterable[Any]], list[Any]]] = []
+        self._reads: list[tuple[str, Callable[[], object], object]] = []
+        self._rows: list[tuple[_Sized, Callable[[], Iterable[object]], list[object]]] = []
         self._sized: list[_Sized] = []
-        self._near: list[tuple[Callable[[], Any] | None, _Sized]] = []
+        self._near: list[tuple[Callable[[], object] | None, _Sized]] = []
         for step in steps:
             name, read, found = step.name, step.read, step.found
             if id(found) in leads and read is not None:
@@ -144,7 +144,7 @@ class _Sized:
 
     __slots__ = ("found", "is_large", "length", "name")
 
-    def __init__(self, name: str, found: Any, is_large: bool) -> None:
+    def __init__(self, name: str, found: Sized, is_large: bool) -> None:
         self.name, self.found, self.length, self.is_large = name, found, len(found), is_large
 
     def has_other_numbers(self) -> bool:
@@ -155,7 +155,7 @@ class _Sized:
         return all(map(_is_plain, itertools.islice(_contents(self.found)(), start, None)))
 
 
-def within_reach(f: Any) -> Iterator[Value]:
+def within_reach(f: object) -> Iterator[Value]:
     """The Values that a function finds outside of it, also the parameters of large models."""
     return (step.found for step in _walk(f, sys.maxsize) if isinstance(step.found, Value))
 
@@ -167,9 +167,9 @@ class _Step(NamedTuple):
     """Something that a function may find."""
 
     name: str
-    read: Callable[[], Any] | None
+    read: Callable[[], object] | None
     """What finds it there; an item of a list has none, as the list is compared as a whole."""
-    found: Any
+    found: object
     up: _Step | None
     """Where it is found."""
     is_large: bool
@@ -183,15 +183,15 @@ class _Step(NamedTuple):
         return self.is_large or (isinstance(self.found, _CHANGING) and not len(self.found))
 
 
-def _walk(f: Any, most: int) -> Iterator[_Step]:
+def _walk(f: object, most: int) -> Iterator[_Step]:
     """What a function, or what it calls, may find, those near it first; so many Values at most.
 
     Large models and lists of many Values are not looked into.
     """
     names: set[str] = set()
     spaces: list[_Step] = []  # where names are looked up
-    seen: dict[int, Any] = {}
-    left: deque[tuple[str, Callable[[], Any] | None, Any, _Step | None]] = deque()
+    seen: dict[int, object] = {}
+    left: deque[tuple[str, Callable[[], object] | None, object, _Step | None]] = deque()
     left.append((_ROOT, None, f, None))
     count = 0
     while left and count < most and len(seen) < _FAR:
@@ -219,17 +219,19 @@ def _walk(f: Any, most: int) -> Iterator[_Step]:
                 left += [(*place, step) for place in _places(step, names)]
 
 
-def _places(step: _Step, names: set[str]) -> Iterator[tuple[str, Callable[[], Any], Any]]:
+def _places(step: _Step, names: set[str]) -> Iterator[tuple[str, Callable[[], object], object]]:
     """The places within an object where there is something."""
     for name, read in _inside(step.name, step.found, names):
         with contextlib.suppress(*_GONE):
             yield name, read, read()
 
 
-def _inside(name: str, found: Any, names: set[str]) -> Iterator[tuple[str, Callable[[], Any]]]:
+def _inside(
+    name: str, found: object, names: set[str]
+) -> Iterator[tuple[str, Callable[[], object]]]:
     """The places within an object that a function may look into, and what reads them."""
 
-    def at(attribute: str) -> Callable[[], Any]:
+    def at(attribute: str) -> Callable[[], object]:
         return functools.partial(operator.attrgetter(attribute), found)
 
     def dotted(attribute: str) -> str:
@@ -268,19 +270,19 @@ def _names(f: types.FunctionType) -> set[str]:
     return names_in(f.__code__) if is_theirs(f) else set()
 
 
-def _items(name: str, found: Any, most: int) -> Iterator[tuple[str, Any]]:
+def _items(name: str, found: Sized, most: int) -> Iterator[tuple[str, object]]:
     """What a container holds, with names, if it is not too much."""
     if _size(found) <= most:
-        keys: Iterable[Any] = found if isinstance(found, Mapping) else itertools.count()
+        keys: Iterable[object] = found if isinstance(found, Mapping) else itertools.count()
         for key, item in zip(keys, _contents(found)(), strict=False):
             yield f"{name}[{key!r}]", item
 
 
-def _size(found: Any) -> int:
+def _size(found: Sized) -> int:
     return int(found.size) if isinstance(found, numpy.ndarray) else len(found)
 
 
-def _contents(found: Any) -> Callable[[], Iterable[Any]]:
+def _contents(found: Any) -> Callable[[], Iterable[object]]:
     """What tells what a container holds by now."""
     if isinstance(found, Mapping):
         return found.values
@@ -289,10 +291,10 @@ def _contents(found: Any) -> Callable[[], Iterable[Any]]:
     return functools.partial(iter, found)
 
 
-def _growing(outer: Any) -> list[Any]:
+def _growing(outer: object) -> list[Sized]:
     """A list, dict or set itself; those in a large model, and in its lists, those near it first."""
-    containers: list[Any] = []
-    seen: dict[int, Any] = {}
+    containers: list[Sized] = []
+    seen: dict[int, object] = {}
     left = deque([outer])
     while left and len(containers) < _NEAR:
         found = left.popleft()
@@ -324,9 +326,9 @@ def _is_large(found: Any, most: int) -> bool:
 _FIRST = 8
 
 
-def _is_plain(thing: Any) -> bool:
+def _is_plain(thing: object) -> bool:
     """Whether there are no Values in it that a function could use: results are of no use to it."""
-    seen: dict[int, Any] = {}
+    seen: dict[int, object] = {}
     left = [thing]
     while left:
         found = left.pop()
@@ -339,13 +341,13 @@ def _is_plain(thing: Any) -> bool:
     return True
 
 
-def _differ_in_numbers(before: Iterable[Any], now: Iterable[Any]) -> bool:
+def _differ_in_numbers(before: Iterable[object], now: Iterable[object]) -> bool:
     """Whether all else in two lists are the same things."""
     old, new = ([item for item in items if not _is_plain(item)] for items in (before, now))
     return len(old) == len(new) and all(map(operator.is_, old, new))
 
 
-def _attributes(found: Any) -> list[str]:
+def _attributes(found: object) -> list[str]:
     """The attributes in which a function may find something; those of this package are known."""
     slots = [s for kind in type(found).__mro__ for s in getattr(kind, "__slots__", ())]
     names = [*getattr(found, "__dict__", ()), *(s for s in slots if not s.startswith("__"))]
