@@ -24,7 +24,7 @@ from microgradlike.words import counted
 # ---- Checking against central differences ------------------------------------------------------
 
 
-def check_gradients(f: Callable[..., Any], at: Any) -> Report:
+def check_gradients(f: Callable[..., object], at: object) -> Report:
     """Compare the engine's gradient of ``f`` with central differences.
 
     Args:
@@ -136,7 +136,7 @@ def _alone(node: Value) -> Iterator[Comparison]:
             yield Comparison(name, operand.grad, numeric_derivative(along, point[index]))
 
 
-def _names(f: Callable[..., Any], arguments: tuple[Any, ...]) -> list[str]:
+def _names(f: Callable[..., object], arguments: tuple[object, ...]) -> list[str]:
     """A name for each number of the arguments: ``x``, ``w[0]``, ``p['a']``."""
     names: list[str] = []
 
@@ -155,7 +155,7 @@ def _names(f: Callable[..., Any], arguments: tuple[Any, ...]) -> list[str]:
     return names
 
 
-def _parameters(f: Callable[..., Any], count: int) -> list[str]:
+def _parameters(f: Callable[..., object], count: int) -> list[str]:
     """The names of the parameters of ``f``; argument0 and so on where Python knows none."""
     try:
         names = list(inspect.signature(f).parameters)
@@ -171,10 +171,10 @@ Derivation = str | Callable[..., Any]
 
 
 def assert_derivation(
-    f: Callable[..., Any],
+    f: Callable[..., object],
     derivation: Derivation | Sequence[Derivation],
-    points: int | Iterable[Any] = 100,
-    domain: Sequence[Any] = (-2.0, 2.0),
+    points: int | Iterable[object] = 100,
+    domain: Sequence[object] = (-2.0, 2.0),
     order: int = 1,
     tolerance: float = 1e-9,
     seed: int = 0,
@@ -253,7 +253,7 @@ def assert_derivation(
 
 
 def _of_values(
-    f: Callable[..., Any], point: Sequence[float], widths: Sequence[float]
+    f: Callable[..., object], point: Sequence[float], widths: Sequence[float]
 ) -> tuple[float, float]:
     """The result of ``f``, and how large the terms are that it is made of."""
     inputs = [Value(v) for v in point]
@@ -264,14 +264,14 @@ def _of_values(
     return out, abs(out)
 
 
-def _partial(f: Callable[..., Any], index: int, order: int) -> Callable[..., Any]:
+def _partial(f: Callable[..., object], index: int, order: int) -> Callable[..., object]:
     """The derivative of that order by one argument, as a function of Values."""
 
-    def derivative(*inputs: Value) -> Any:
-        def along(v: Any) -> Any:
+    def derivative(*inputs: Value) -> object:
+        def along(v: object) -> object:
             return f(*inputs[:index], v, *inputs[index + 1 :])
 
-        of_order: Callable[..., Any] = along
+        of_order: Callable[..., object] = along
         for _ in range(order):
             of_order = grad(of_order)
         return of_order(inputs[index])
@@ -280,7 +280,7 @@ def _partial(f: Callable[..., Any], index: int, order: int) -> Callable[..., Any
 
 
 def _derivations(
-    f: Callable[..., Any], derivation: Derivation | Sequence[Derivation]
+    f: Callable[..., object], derivation: Derivation | Sequence[Derivation]
 ) -> list[Derivation]:
     """One derivation for each argument of ``f``."""
     single = isinstance(derivation, str) or callable(derivation)
@@ -301,7 +301,7 @@ def _derivations(
     return derivations
 
 
-def _by_hand(derivation: Derivation, names: list[str]) -> Callable[..., Any]:
+def _by_hand(derivation: Derivation, names: list[str]) -> Callable[..., object]:
     """A derivation as a function of Values: a text sees them as they are, a function as floats."""
     if isinstance(derivation, str):
         return read_formula(derivation, names)
@@ -328,7 +328,7 @@ def _by_hand(derivation: Derivation, names: list[str]) -> Callable[..., Any]:
     return on_floats
 
 
-def _required(f: Callable[..., Any], otherwise: list[str]) -> list[str]:
+def _required(f: Callable[..., object], otherwise: list[str]) -> list[str]:
     """The parameters of ``f`` that have no default."""
     try:
         parameters = inspect.signature(f).parameters.values()
@@ -354,7 +354,7 @@ def _listed(given: Any, what: str) -> list[Any]:
 
 
 def _points(
-    f: Callable[..., Any], points: Any, domain: Any, names: list[str], seed: int
+    f: Callable[..., object], points: object, domain: object, names: list[str], seed: int
 ) -> list[tuple[float, ...]]:
     points = unwrapped(points, "points")
     if isinstance(points, bool) or not isinstance(points, numbers.Integral):
@@ -374,7 +374,7 @@ def _points(
     return drawn
 
 
-def _given_points(points: Any, names: list[str]) -> list[tuple[float, ...]]:
+def _given_points(points: object, names: list[str]) -> list[tuple[float, ...]]:
     plain_array(points, "points")
     listed = _listed(points, "points")
     if not listed:

@@ -7,7 +7,7 @@ import functools
 import keyword
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -105,7 +105,7 @@ class Explanation:
             yield f"This holds as long as {', '.join(self.conditions)}."
 
 
-def explain(root: Value, leaf: Value, names: Mapping[str, Any] | None = None) -> Explanation:
+def explain(root: Value, leaf: Value, names: Mapping[str, object] | None = None) -> Explanation:
     """The derivative of a result by one leaf, derived step by step as one does it by hand.
 
     Args:
@@ -143,12 +143,7 @@ def explain(root: Value, leaf: Value, names: Mapping[str, Any] | None = None) ->
     leaf = twins.get(leaf, leaf)
     name = {twins[node]: text for node, text in called.items()}
     order = topological_order(root)
-    between = {leaf}
-    for node in order:
-        if not between.isdisjoint(node.parents):
-            between.add(node)
-    if root not in between:
-        raise ValueError(not_computed_from(root, leaf))
+    between = _between(leaf, root, order)
     steps = [step for step in backward_steps(root, order=order) if step.parent in between]
     gradient = {root: 1.0} | {step.parent: step.after for step in steps}
     arriving: dict[Value, list[Step]] = {}
@@ -158,11 +153,8 @@ def explain(root: Value, leaf: Value, names: Mapping[str, Any] | None = None) ->
     def slope_by(node: Value) -> Tree:
         return Derivative(name[root], name[node], gradient[node])
 
-    def equation(left: Tree, right: Tree) -> list[Tree]:
-        return [left, right, typeset.evaluated(right), typeset.evaluated(left)]
-
     symbols: dict[Value, Tree] = {node: Symbol(text, node.data) for node, text in name.items()}
-    forward = [Line(equation(symbols[node], value_formula(node, symbols))) for node in order]
+    forward = [Line(_equation(symbols[node], value_formula(node, symbols))) for node in order]
     backward = []
     for node in [*(n for n in reversed(order) if n in between - {root, leaf}), leaf]:
         received = arriving.get(node, [])
@@ -175,7 +167,7 @@ def explain(root: Value, leaf: Value, names: Mapping[str, Any] | None = None) ->
         ]
         right = typeset.total(terms) if terms else ast.Constant(1)
         words = "\n".join(_sentences(received, name, symbols)) or _BY_ITSELF.format(name[root])
-        backward.append(Line(equation(slope_by(node), right), words))
+        backward.append(Line(_equation(slope_by(node), right), words))
     formula, renamed, conditions = _formula(root, leaf, order, arriving, name)
     return Explanation(
         name[root],
@@ -192,6 +184,26 @@ def explain(root: Value, leaf: Value, names: Mapping[str, Any] | None = None) ->
 
 
 _BY_ITSELF = "{}, seen from itself, has the slope 1."
+
+
+def _between(leaf: Value, root: Value, order: Sequence[Value]) -> set[Value]:
+    """The nodes on all ways from a leaf to the result, with these two.
+
+    Raises:
+        ValueError: there is no way.
+    """
+    between = {leaf}
+    for node in order:
+        if not between.isdisjoint(node.parents):
+            between.add(node)
+    if root not in between:
+        raise ValueError(not_computed_from(root, leaf))
+    return between
+
+
+def _equation(left: Tree, right: Tree) -> list[Tree]:
+    """Both sides in symbols, then both in numbers."""
+    return [left, right, typeset.evaluated(right), typeset.evaluated(left)]
 
 
 # ---- One step ----------------------------------------------------------------------------------
@@ -312,12 +324,12 @@ def on_fractions(formula: str) -> Callable[..., Any]:
     return ops.formula(formula, {n: _fractional(f) for n, f in vars(ops).items()})
 
 
-def _fractional(function: Any) -> Any:
+def _fractional(function: object) -> object:
     """The function for fractions too: what can only be computed with floats is given floats."""
     if not callable(function):
         return function
 
-    def wrapped(*operands: Any) -> Any:
+    def wrapped(*operands: Fraction) -> Any:
         try:
             return function(*operands)
         except (TypeError, ArithmeticError):

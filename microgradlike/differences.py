@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from microgradlike.engine import Number
 from microgradlike.functions import FUNCTIONS
 from microgradlike.inputs import number
 from microgradlike.ops import INFIX
@@ -272,7 +273,7 @@ def read_formula(text: str, names: Sequence[str]) -> Callable[..., Any]:
     """
     quoted = repr(text) if len(text) <= 200 else f"{text[:200]!r}..."
 
-    def evaluate(node: ast.AST, given: dict[str, Any]) -> Any:
+    def evaluate(node: ast.AST, given: dict[str, Number]) -> Any:
         def value(part: ast.AST) -> Any:
             return evaluate(part, given)
 
@@ -302,7 +303,7 @@ def read_formula(text: str, names: Sequence[str]) -> Callable[..., Any]:
             "function of microgradlike"
         )
 
-    def formula(*point: Any) -> Any:
+    def formula(*point: Number) -> Any:
         try:
             return evaluate(tree, dict(zip(names, point, strict=True)))
         except TypeError as error:

@@ -10,7 +10,7 @@ import heapq
 import inspect
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ from microgradlike.derivation import (
     slope_formula,
     value_formula,
 )
-from microgradlike.engine import Value, no_grad, topological_order
+from microgradlike.engine import Number, Value, no_grad, topological_order
 from microgradlike.inputs import describe, function
 from microgradlike.nn import inputs_of
 from microgradlike.sweep import (
@@ -233,7 +233,7 @@ class LayerError:
 
 
 def layer_errors(
-    model: Any, x: Any, y: Any, loss: Callable[[Any, Any], Any] = losses.mse
+    model: object, x: Iterable[object], y: object, loss: Callable[[Any, Any], object] = losses.mse
 ) -> list[LayerError]:
     """The error of each layer of a network, from the equations of backpropagation.
 
@@ -272,7 +272,7 @@ def layer_errors(
         raise TypeError(f"the loss of an output and its target is a Value, not {describe(cost)}")
     gradient = gradients(cost)
 
-    def of(values: Any) -> Array:
+    def of(values: Iterable[Value]) -> Array:
         return numpy.array([gradient.get(value, 0.0) for value in values])
 
     errors: list[LayerError] = []
@@ -302,14 +302,14 @@ class LayerRun(NamedTuple):
     """One layer at work on an example."""
 
     neurons: Sequence[Any]
-    inputs: list[Any]
+    inputs: list[Number]
     sums: list[Value]
     """The weighted sum of each neuron."""
     outputs: list[Value]
     """What the activation makes of it."""
 
 
-def layer_runs(model: Any, x: Any) -> list[LayerRun]:
+def layer_runs(model: object, x: Iterable[object]) -> list[LayerRun]:
     """The layers of a model at work on one example, the first layer first.
 
     Raises:
@@ -330,7 +330,7 @@ def layer_runs(model: Any, x: Any) -> list[LayerRun]:
     return runs
 
 
-def _check_same(model: Any, x: list[Any], outputs: list[Any]) -> None:
+def _check_same(model: Callable[..., Any], x: list[Number], outputs: Sequence[Number]) -> None:
     """ValueError if a model whose ``__call__`` is the user's gives other numbers than its layers.
 
     How the error flows through what it does beside them, its layers do not tell.
@@ -347,7 +347,7 @@ def _check_same(model: Any, x: list[Any], outputs: list[Any]) -> None:
         )
 
 
-def layers_of(model: Any) -> Sequence[Any]:
+def layers_of(model: object) -> Sequence[Any]:
     """The layers of a model; a layer, or a neuron, is a model of one.
 
     Raises:
@@ -363,7 +363,7 @@ def layers_of(model: Any) -> Sequence[Any]:
     raise TypeError(f"a model with layers is needed, such as an MLP, but got {describe(model)}")
 
 
-def _check_loss(loss: Any) -> None:
+def _check_loss(loss: Callable[..., object]) -> None:
     function("loss", loss)
     try:
         takes = inspect.signature(loss)
@@ -384,5 +384,5 @@ def _slope(neuron: Any, weighted_sum: Value) -> float:
     return gradients(neuron.activated(z)).get(z, 0.0)
 
 
-def _floats(values: Any) -> Array:
+def _floats(values: Iterable[Number]) -> Array:
     return numpy.array([float(value) for value in values])

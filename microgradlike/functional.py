@@ -13,6 +13,7 @@ import numpy
 
 from microgradlike import ops
 from microgradlike.engine import (
+    Number,
     Value,
     check_unchanged,
     copied,
@@ -31,7 +32,7 @@ from microgradlike.sweep import sent_to
 # ---- grad --------------------------------------------------------------------------------------
 
 
-def grad(f: Callable[..., Any]) -> Callable[..., Any]:
+def grad(f: Callable[..., object]) -> Callable[..., Any]:
     """The function that gives the derivatives of ``f`` by its arguments.
 
     Args:
@@ -59,7 +60,7 @@ def grad(f: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @functools.wraps(f)
-    def derivative(*arguments: Any, **named: Any) -> Any:
+    def derivative(*arguments: object, **named: object) -> Any:
         if named:
             raise TypeError(
                 f"grad(f) takes the arguments of f by position, but got {next(iter(named))}=...; "
@@ -81,7 +82,7 @@ def grad(f: Callable[..., Any]) -> Callable[..., Any]:
             with differentiated(v for v in inputs if recorder_of(v) is None):
                 out = scalar(f(*handed(arguments, iter(inputs))))
             if nested or (recorder_of(out) is None and _is_needed(out, inputs)):
-                derivatives = gradient_graphs(out, inputs)
+                derivatives: list[Number] = [*gradient_graphs(out, inputs)]
             else:
                 derivatives = _sweep(out, inputs, sent_to, float)
             if traced and not nested:
@@ -92,7 +93,7 @@ def grad(f: Callable[..., Any]) -> Callable[..., Any]:
     return derivative
 
 
-def _is_needed(out: Any, inputs: Iterable[Value]) -> bool:
+def _is_needed(out: object, inputs: Iterable[Value]) -> bool:
     """Whether a derivative by numbers is to be differentiated again, by what it depends on."""
     if not isinstance(out, Value):
         return False
@@ -120,7 +121,7 @@ def slopes_kept() -> Iterator[None]:
         _keeping.reset(outer)
 
 
-def _told(derivative: Any) -> Any:
+def _told(derivative: Number) -> Number:
     """The number, of a derivative on a tape that is a constant: numbers in, numbers out."""
     if not isinstance(derivative, Value):
         return derivative
@@ -129,7 +130,7 @@ def _told(derivative: Any) -> Any:
 
 
 def _sweep(
-    out: Any,
+    out: Number,
     inputs: Sequence[Value],
     sent_to: Callable[[Value, Any], Iterable[tuple[int, Value, Any, bool]]],
     kind: Callable[[float], Any],
@@ -157,7 +158,7 @@ def _sweep(
     return [kind(0.0) if error is None else error for error in found]
 
 
-def gradient_graphs(out: Value, inputs: Sequence[Value]) -> list[Value]:
+def gradient_graphs(out: Number, inputs: Sequence[Value]) -> list[Value]:
     """The derivatives of a Value by others, as Values: each is a graph, as that of ``out`` is.
 
     >>> x = Value(3.0)
@@ -167,13 +168,13 @@ def gradient_graphs(out: Value, inputs: Sequence[Value]) -> list[Value]:
     return _sweep(out, inputs, _slopes_as_values, Value)
 
 
-def _slopes_as_values(node: Value, error: Value) -> Iterator[tuple[int, Value, Any, bool]]:
+def _slopes_as_values(node: Value, error: Value) -> Iterator[tuple[int, Value, Number, bool]]:
     """As ``sent_to``, but each local derivative is a Value that remembers its origin."""
     rule = node._rule
     assert rule is not None
     if isinstance(rule, CustomRule):
-        for place, (parent, slope) in enumerate(zip(node.parents, rule.values(), strict=True)):
-            yield place, parent, slope, True
+        for place, (parent, given) in enumerate(zip(node.parents, rule.values(), strict=True)):
+            yield place, parent, given, True
         return
     x, y = (*node.operands, 0.0)[:2]
     for place, (operand, slope) in enumerate(zip(node.operands, rule.operator.slopes, strict=True)):
@@ -191,12 +192,12 @@ def _on_values(slope: str) -> Callable[..., Any]:
 # ---- What f is given, and what it returns ------------------------------------------------------
 
 
-def is_one(tree: Any) -> bool:
+def is_one(tree: object) -> bool:
     """Whether it is an array of shape (), which is one number to NumPy."""
     return isinstance(tree, numpy.ndarray) and not tree.ndim
 
 
-def leaves_of(tree: Any) -> Iterator[Any]:
+def leaves_of(tree: object) -> Iterator[object]:
     """The numbers in lists, tuples, mappings and arrays, in their order."""
     if isinstance(tree, Mapping):
         tree = tree.values()
@@ -210,7 +211,7 @@ def leaves_of(tree: Any) -> Iterator[Any]:
         yield from leaves_of(branch)
 
 
-def handed(arguments: tuple[Any, ...], leaves: Iterator[Any]) -> Any:
+def handed(arguments: tuple[object, ...], leaves: Iterator[object]) -> Any:
     """The same arguments with other leaves, for ``f``: instead of an array of shape () the leaf
     alone, as NumPy would make it that after the first operation.
     """
@@ -218,7 +219,7 @@ def handed(arguments: tuple[Any, ...], leaves: Iterator[Any]) -> Any:
 
 
 def _rebuild(
-    tree: Any, leaves: Iterator[Any], finished: Callable[[Any], Any] = lambda array: array
+    tree: object, leaves: Iterator[object], finished: Callable[[Any], object] = lambda array: array
 ) -> Any:
     """The same structure, of the same types, with other leaves.
 
@@ -228,7 +229,7 @@ def _rebuild(
         finished: what becomes of a new array.
     """
 
-    def rebuilt(branch: Any) -> Any:
+    def rebuilt(branch: object) -> Any:
         return _rebuild(branch, leaves, finished)
 
     if isinstance(tree, MutableMapping):
@@ -249,7 +250,7 @@ def _rebuild(
     return next(leaves)
 
 
-def scalar(out: Any, purpose: str = "differentiated") -> Any:
+def scalar(out: object, purpose: str = "differentiated") -> Number:
     """What f returned: a Value, or the float of a constant."""
     out = unwrapped(out, "what f returned")
     if isinstance(out, Value):

@@ -471,7 +471,7 @@ class _Equal(ast.NodeTransformer):
 
 
 def formula(
-    text: str, names: Mapping[str, Any], element_by_element: bool = False
+    text: str, names: Mapping[str, object], element_by_element: bool = False
 ) -> Callable[..., Any]:
     """A formula as a function of x, y, out, tie and, for what is sent, the error; ``names`` gives
     its functions their meaning.

@@ -111,7 +111,7 @@ class Optimizer:
             ) from error
         return after
 
-    def _check(self, after: Any) -> None:
+    def _check(self, after: object) -> None:
         """Whether a rule of the user's own gives parameters that can be used."""
         if not isinstance(after, numpy.ndarray) or after.shape != (len(self.parameters),):
             given = f"one of shape {after.shape}" if hasattr(after, "shape") else describe(after)
@@ -501,13 +501,13 @@ def clipped_gradient(
 # ---- Bad input ---------------------------------------------------------------------------------
 
 
-def check_norm(max_norm: Any) -> None:
+def check_norm(max_norm: object) -> None:
     """TypeError or ValueError, unless a gradient can be shrunk to this norm."""
     if not number(max_norm, "max_norm") >= 0:
         raise ValueError(f"max_norm is a number from 0 up, but got {max_norm}")
 
 
-def _each_once(parameters: Any, wanted: str) -> list[Value]:
+def _each_once(parameters: object, wanted: str) -> list[Value]:
     """The parameters, each once; TypeError, in the words of what is wanted, if they are none."""
     if not isinstance(parameters, Iterable):
         raise TypeError(f"{wanted}, such as model.parameters(), but got {describe(parameters)}")
@@ -527,7 +527,8 @@ def _refuse_infinite(parameters: Sequence[Value], gradient: Array) -> None:
         )
 
 
-def _above_zero(name: str, value: Any) -> float:
-    if within(name, value, 0, math.inf) == 0:
+def _above_zero(name: str, value: object) -> float:
+    found = within(name, value, 0, math.inf)
+    if found == 0:
         raise ValueError(f"{name} is a number above 0, but got {value}")
-    return float(value)
+    return found

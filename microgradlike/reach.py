@@ -17,9 +17,10 @@ import sysconfig
 import types
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy
+import numpy.typing
 
 from microgradlike.engine import Choice, Value
 from microgradlike.nn import Module
@@ -33,7 +34,7 @@ _HARMLESS = ("math", "cmath", "operator", "numpy", "random", "microgradlike")
 _BY_NAME = {"eval", "exec", "globals", "vars", "locals", "__import__", "getattr"}
 
 
-def reads_no_value(f: Any) -> bool:
+def reads_no_value(f: object) -> bool:
     """Whether a function surely reads no Value beside its arguments, and nothing that has one.
 
     It is told by what it finds outside of itself: numbers, and functions of which the same holds.
@@ -45,7 +46,7 @@ def reads_no_value(f: Any) -> bool:
     >>> reads_no_value(lambda step: len(model.parameters()))
     False
     """
-    seen: dict[int, Any] = {}
+    seen: dict[int, object] = {}
     waiting = [f]
     while waiting:
         thing = waiting.pop()
@@ -74,7 +75,7 @@ def reads_no_value(f: Any) -> bool:
     return True
 
 
-def is_ours(f: Any) -> bool:
+def is_ours(f: object) -> bool:
     """Whether a function is written in this package.
 
     >>> from microgradlike import losses
@@ -95,7 +96,7 @@ def names_in(code: types.CodeType) -> set[str]:
     return names
 
 
-def _found_by(f: types.FunctionType) -> Iterator[tuple[str, Any]]:
+def _found_by(f: types.FunctionType) -> Iterator[tuple[str, object]]:
     """What a function finds outside of itself, by name."""
     for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
         if cell != _EMPTY:
@@ -108,6 +109,18 @@ def _found_by(f: types.FunctionType) -> Iterator[tuple[str, Any]]:
 
 
 _EMPTY = types.CellType()
+
+Generator: TypeAlias = random.Random | numpy.random.Generator | numpy.random.RandomState
+
+#: What is known by the name of a module.
+Named: TypeAlias = types.FunctionType | types.ModuleType | type
+
+#: What holds things that can be put back, and what it holds: by name, in its order, or as bytes.
+Holder: TypeAlias = "_Attributes | _Closure | _Names | _Numbers | Generator | _Container"
+Contents: TypeAlias = dict[Any, object] | list[object] | bytes
+_Container: TypeAlias = (
+    "dict[Any, Any] | list[Any] | set[Any] | deque[Any] | bytearray | numpy.typing.NDArray[Any]"
+)
 
 
 # ---- What is kept ------------------------------------------------------------------------------
@@ -138,13 +151,13 @@ class Held(Own):
     0
     """
 
-    def __init__(self, roots: Iterable[Any], numbers: bool = False) -> None:
-        self.before: list[tuple[str, Any, Any]] = []
+    def __init__(self, roots: Iterable[object], numbers: bool = False) -> None:
+        self.before: list[tuple[str, Holder, Contents]] = []
         self.values: dict[Value, None] = {}
         names: set[str] = set()  # in the text of all functions
         spaces: list[tuple[str, _Names]] = []  # modules and classes, where they may look for names
-        seen: dict[int, Any] = {}
-        waiting = [("", thing) for thing in (*_SHARED, *roots)]
+        seen: dict[int, object] = {}
+        waiting: list[tuple[str, object]] = [("", thing) for thing in (*_SHARED, *roots)]
         while waiting:
             name, thing = waiting.pop()
             if id(thing) not in seen and not isinstance(thing, _LEAVES):
@@ -163,7 +176,7 @@ class Held(Own):
         if numbers:
             self._hold("", _Numbers(list(self.values)))
 
-    def _hold(self, name: str, holder: Any) -> list[tuple[str, Any]]:
+    def _hold(self, name: str, holder: Holder) -> list[tuple[str, object]]:
         """Note what it holds; those of its things that may hold something, too, by name."""
         contents = _contents(holder)
         self.before.append((name, holder, contents))
@@ -223,15 +236,15 @@ class Held(Own):
 class _Attributes:
     """Those of an object."""
 
-    def __init__(self, thing: Any) -> None:
+    def __init__(self, thing: object) -> None:
         kind: Any = type(thing)
         self.thing, self.slots = thing, _slots(kind)
 
-    def contents(self) -> dict[str, Any]:
+    def contents(self) -> dict[Any, object]:
         in_slots = {name: getattr(self.thing, name, _EMPTY) for name in self.slots}
         return {**getattr(self.thing, "__dict__", {}), **in_slots}
 
-    def fill(self, contents: dict[str, Any]) -> None:
+    def fill(self, contents: dict[Any, object]) -> None:
         if hasattr(self.thing, "__dict__"):
             vars(self.thing).clear()
             vars(self.thing).update({k: v for k, v in contents.items() if k not in self.slots})
@@ -243,7 +256,7 @@ class _Attributes:
 
 
 @functools.lru_cache(maxsize=1024)
-def _slots(kind: type) -> dict[str, Any]:
+def _slots(kind: type) -> dict[str, types.MemberDescriptorType]:
     """The attributes that objects of a class have beside those in a dict."""
     return {
         name: slot
@@ -259,11 +272,11 @@ class _Closure:
     def __init__(self, f: types.FunctionType) -> None:
         self.cells = dict(zip(f.__code__.co_freevars, f.__closure__ or (), strict=True))
 
-    def contents(self) -> dict[str, Any]:
+    def contents(self) -> dict[Any, object]:
         bound = {name: cell for name, cell in self.cells.items() if cell != _EMPTY}
         return {name: cell.cell_contents for name, cell in bound.items()}
 
-    def fill(self, contents: dict[str, Any]) -> None:
+    def fill(self, contents: dict[Any, object]) -> None:
         for name, thing in contents.items():
             self.cells[name].cell_contents = thing
 
@@ -271,7 +284,9 @@ class _Closure:
 class _Names:
     """Some names of a class, of a module, or of the file of a function."""
 
-    def __init__(self, space: Any, names: Iterable[str] = ()) -> None:
+    def __init__(
+        self, space: types.ModuleType | type | dict[str, object], names: Iterable[str] = ()
+    ) -> None:
         self.space, self.names = space, set(names)
 
     def more(self, names: set[str]) -> _Names | None:
@@ -280,11 +295,11 @@ class _Names:
         self.names |= found
         return _Names(self.space, found) if found else None
 
-    def contents(self) -> dict[str, Any]:
+    def contents(self) -> dict[Any, object]:
         known = self.space if isinstance(self.space, dict) else vars(self.space)
         return {name: known[name] for name in self.names if name in known}
 
-    def fill(self, contents: dict[str, Any]) -> None:
+    def fill(self, contents: dict[Any, object]) -> None:
         for name, thing in contents.items():
             if isinstance(self.space, dict):
                 self.space[name] = thing
@@ -321,7 +336,7 @@ _SHARED = (random.getstate.__self__, numpy.random.get_state.__self__)  # type: i
 _MANY = 2**20
 
 
-def _holders(thing: Any) -> Iterator[Any]:
+def _holders(thing: object) -> Iterator[Holder]:
     """That of which something consists, and which can be changed."""
     if isinstance(thing, (*_CONTAINERS, *_GENERATORS)):
         yield thing
@@ -337,7 +352,7 @@ def _holders(thing: Any) -> Iterator[Any]:
         yield _Attributes(thing)
 
 
-def _led_to(thing: Any) -> Iterable[Any]:
+def _led_to(thing: object) -> Iterable[object]:
     """What else is used where something is used."""
     if isinstance(thing, tuple | frozenset):
         return thing
@@ -365,19 +380,19 @@ def _is_foreign(f: types.FunctionType) -> bool:
 _LIBRARIES = sys.stdlib_module_names | {"numpy", "scipy"}
 
 
-def is_users(found: Any) -> bool:
+def is_users(found: Named) -> bool:
     """Whether a module or class may hold what the user changes: it is none of Python's own."""
     return _package(found) not in _LIBRARIES or found is types.SimpleNamespace
 
 
-def is_theirs(found: Any) -> bool:
+def is_theirs(found: Named) -> bool:
     """Whether it, or a function, is also none of ours, which hold nothing of what users change."""
     if isinstance(found, types.FunctionType):
         return is_users(found) and not is_ours(found)
     return is_users(found) and _package(found) != _package(Own)
 
 
-def _package(found: Any) -> str:
+def _package(found: Named) -> str:
     if isinstance(found, types.FunctionType):
         module = found.__globals__.get("__name__")  # a decorator may have written another one
     else:
@@ -385,7 +400,7 @@ def _package(found: Any) -> str:
     return str(module).partition(".")[0]
 
 
-def _contents(holder: Any) -> Any:
+def _contents(holder: Holder) -> Contents:
     """What it holds: by name, in its order, or as bytes."""
     if isinstance(holder, (*_NAMED, _Numbers)):
         return holder.contents()
@@ -396,7 +411,7 @@ def _contents(holder: Any) -> Any:
     return dict(holder) if isinstance(holder, dict) else list(holder)
 
 
-def _fill(holder: Any, contents: Any) -> None:
+def _fill(holder: Holder, contents: Any) -> None:
     """Let it hold just this."""
     if isinstance(holder, (*_NAMED, _Numbers)):
         holder.fill(contents)
@@ -417,7 +432,7 @@ def _fill(holder: Any, contents: Any) -> None:
         (holder.update if isinstance(holder, dict | set) else holder.extend)(contents)
 
 
-def _state_of(generator: Any) -> Any:
+def _state_of(generator: Generator) -> object:
     if isinstance(generator, random.Random):
         return generator.getstate()
     if isinstance(generator, numpy.random.RandomState):
@@ -428,7 +443,7 @@ def _state_of(generator: Any) -> Any:
 # ---- What has changed --------------------------------------------------------------------------
 
 
-def _same(before: Any, now: Any) -> bool:
+def _same(before: Contents, now: Any) -> bool:
     """Whether a holder has the very same things."""
     if isinstance(before, bytes):
         return bool(before == now)
@@ -437,7 +452,7 @@ def _same(before: Any, now: Any) -> bool:
     return len(before) == len(now) and all(map(operator.is_, before, now))
 
 
-def _differences(before: Any, now: Any) -> Iterator[tuple[Any, Any, Any]]:
+def _differences(before: Contents, now: Contents) -> Iterator[tuple[object, object, object]]:
     """What differs: its name or place, the old thing, and the new one."""
     if isinstance(before, list) and len(before) != len(now):
         yield None, _EMPTY, now
@@ -449,11 +464,11 @@ def _differences(before: Any, now: Any) -> Iterator[tuple[Any, Any, Any]]:
             yield key, old, new
 
 
-def _by_key(contents: Any) -> dict[Any, Any]:
+def _by_key(contents: Contents) -> dict[Any, object]:
     return contents if isinstance(contents, dict) else dict(enumerate(contents))
 
 
-def _named(name: str, holder: Any, key: Any) -> str:
+def _named(name: str, holder: Holder, key: object) -> str:
     """What holds something, by a name that the user knows."""
     if isinstance(holder, _Attributes | _Names) and name:
         return f"{name}.{key}"
@@ -473,7 +488,7 @@ def _alike(old: Any, new: Any) -> bool:
     return False
 
 
-def _is_result(thing: Any) -> bool:
+def _is_result(thing: object) -> bool:
     """Whether it was computed, or holds something that was."""
     if isinstance(thing, list | tuple | set | deque):
         return any(map(_is_result, thing))

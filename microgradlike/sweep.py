@@ -293,7 +293,7 @@ def nodes(root: Value) -> list[Value]:
     return list(found or [root])
 
 
-def named(root: Value, names: Mapping[str, Any] | None = None) -> dict[Value, str]:
+def named(root: Value, names: Mapping[str, object] | None = None) -> dict[Value, str]:
     """A name of its own for every node of a graph.
 
     Args:
@@ -331,7 +331,7 @@ def named(root: Value, names: Mapping[str, Any] | None = None) -> dict[Value, st
     return result
 
 
-def by_value(names: Mapping[str, Any] | None) -> dict[Value, str]:
+def by_value(names: Mapping[str, object] | None) -> dict[Value, str]:
     """The first name of each Value that has one in ``names``, such as ``locals()``.
 
     Elements of lists, tuples, dicts and arrays have names too, ``w[0]``, after all that have one of
@@ -364,9 +364,9 @@ def by_value(names: Mapping[str, Any] | None) -> dict[Value, str]:
 NOTEBOOK = re.compile(r"_+|_\d+|_i+|_i\d+|_[io]h|_dh|In|Out")
 
 
-def _elements(value: Any, name: str, around: tuple[Any, ...]) -> Iterator[tuple[Value, str]]:
+def _elements(value: object, name: str, around: tuple[object, ...]) -> Iterator[tuple[Value, str]]:
     """The Values in a list or array, or in lists of lists, with their names."""
-    found: Iterable[tuple[Any, Any]] = ()
+    found: Iterable[tuple[object, object]] = ()
     if isinstance(value, numpy.ndarray):
         if value.dtype == object:
             found = ((", ".join(map(str, place)), x) for place, x in numpy.ndenumerate(value))
@@ -384,7 +384,7 @@ def _elements(value: Any, name: str, around: tuple[Any, ...]) -> Iterator[tuple[
             yield from _elements(element, path, (*around, value))
 
 
-def check_root(root: Any) -> None:
+def check_root(root: object) -> None:
     """TypeError unless the root is a Value."""
     if not isinstance(root, Value):
         raise TypeError(
@@ -393,7 +393,7 @@ def check_root(root: Any) -> None:
         )
 
 
-def check_leaf(leaf: Any) -> None:
+def check_leaf(leaf: object) -> None:
     """TypeError unless the leaf is a Value."""
     if not isinstance(leaf, Value):
         raise TypeError(

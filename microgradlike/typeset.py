@@ -82,7 +82,7 @@ def total(terms: list[Tree]) -> Tree:
     return tree
 
 
-def filled(formula: str, trees: Mapping[str, Tree], numbers: Mapping[str, Any]) -> Tree:
+def filled(formula: str, trees: Mapping[str, Tree], numbers: Mapping[str, float]) -> Tree:
     """A formula of the operator table with trees for its operands, and simplified.
 
     Of ``a if x > y else b`` it is the side that these ``numbers`` take.
@@ -94,7 +94,7 @@ def filled(formula: str, trees: Mapping[str, Tree], numbers: Mapping[str, Any]) 
     return simplified(_Fill(trees, numbers).visit(ast.parse(formula, mode="eval").body))
 
 
-def conditions(formula: str, trees: Mapping[str, Tree], numbers: Mapping[str, Any]) -> list[Tree]:
+def conditions(formula: str, trees: Mapping[str, Tree], numbers: Mapping[str, float]) -> list[Tree]:
     """What holds on the side that ``filled`` takes, but not everywhere around it.
 
     >>> x = Symbol("c", -3.0)
@@ -110,7 +110,7 @@ _CONSTANTS = {name: ast.parse(text, mode="eval").body for name, text in ops.CONS
 
 
 class _Fill(ast.NodeTransformer):
-    def __init__(self, trees: Mapping[str, Tree], numbers: Mapping[str, Any]) -> None:
+    def __init__(self, trees: Mapping[str, Tree], numbers: Mapping[str, float]) -> None:
         self.trees = {**_CONSTANTS, **trees}
         self.numbers = {**vars(ops), **numbers}
         self.conditions: list[Tree] = []
@@ -277,7 +277,7 @@ def _is(tree: Tree, value: int) -> bool:
     return isinstance(tree, ast.Constant) and tree.value == value
 
 
-def _whole(left: Tree, right: Tree, compute: Callable[[Any, Any], Any]) -> Tree | None:
+def _whole(left: Tree, right: Tree, compute: Callable[..., Any]) -> Tree | None:
     """The result of whole numbers, which one writes at once; 2 / 3 and 0.1 * 3 stay as they are."""
     if isinstance(left, ast.Constant) and isinstance(right, ast.Constant):
         result = compute(_number(left), _number(right))
