@@ -1,12 +1,14 @@
 """Which room imports which: only rooms before it in one order, so there is no circle.
 
-What only type checkers follow does not count; what a function imports when it is called does.
+What only type checkers follow does not count; what a function imports when it is called does. And
+how long functions and classes are, and how often a type is left open.
 """
 
 from __future__ import annotations
 
 import ast
 import functools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -148,3 +150,60 @@ def test_the_package_needs_no_pictures() -> None:
     for room in rooms():
         if room.startswith("microgradlike"):
             assert not [name for name in reached(room) if name.startswith("viz")], room
+
+
+# ---- How long, and how often -------------------------------------------------------------------
+
+#: The lines of the longest function and the longest class, with docstrings.
+FUNCTION, CLASS = 80, 350
+
+#: Longer on purpose: machine code has no cheap calls, and its source is one text.
+LONGER = {
+    "microgradlike.executors.machine.drive.drive": 155,
+    "microgradlike.executors.machine.gemm._tile": 86,
+}
+
+#: How often ``Any`` is written in microgradlike, at most; now it is as often.
+ANY = 969
+
+
+def too_long(name: str, tree: ast.AST) -> Iterator[str]:
+    """The functions and classes of a file that are longer than they may be, in words."""
+    for node in ast.iter_child_nodes(tree):
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield from too_long(name, node)
+            continue
+        path = f"{name}.{node.name}"
+        lines = (node.end_lineno or 0) - node.lineno + 1
+        most = LONGER.get(path, CLASS if isinstance(node, ast.ClassDef) else FUNCTION)
+        if lines > most:
+            yield f"{path} has {lines} lines, more than {most}: split it by meaning"
+        yield from too_long(path, node)
+
+
+def test_functions_and_classes_are_short() -> None:
+    found: list[str] = []
+    for path in [*rooms().values(), *(ROOT / "demos").rglob("*.py")]:
+        found += too_long(name_of(path), ast.parse(path.read_text()))
+    assert found == []
+
+
+def test_what_is_too_long_is_noticed() -> None:
+    long = "    x = 1\n" * FUNCTION
+    source = f"class A:\n  def f():\n    x = 1\n  def g():\n{long}if A:\n  def h():\n{long}"
+    found = list(too_long("room", ast.parse(source)))
+    assert [sentence.partition(" ")[0] for sentence in found] == ["room.A.g", "room.h"]
+
+
+def test_what_may_be_longer_is_longer() -> None:
+    files = rooms()
+    for path in LONGER:
+        room, _, name = path.rpartition(".")
+        tree = ast.parse(files[room].read_text())
+        (node,) = (n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == name)
+        assert (node.end_lineno or 0) - node.lineno + 1 > FUNCTION, f"{path} needs no exception"
+
+
+def test_types_are_seldom_left_open() -> None:
+    ours = [path for name, path in rooms().items() if name.startswith("microgradlike")]
+    assert sum(len(re.findall(r"\bAny\b", path.read_text())) for path in ours) <= ANY
