@@ -17,7 +17,9 @@ from microgradlike.executors.on_numpy import NumpyExecutor
 from microgradlike.nn import MLP
 from tests.programs import Program
 from viz import draw_compiled, style
-from viz.compiled import Names, Path, Tree
+from viz.compiled.names import Names
+from viz.compiled.paths import Path
+from viz.compiled.scalars import Tree
 
 SVG = "{http://www.w3.org/2000/svg}"
 Group = tuple[str, str, list[str]]

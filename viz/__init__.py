@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from viz.animation import animate, frames
-    from viz.compiled import draw_compiled
+    from viz.compiled.drawing import draw_compiled
     from viz.drawing import draw, draw_dot
     from viz.movie import save_movie
     from viz.network import draw_network
@@ -33,7 +33,7 @@ __all__ = [
 
 _HOMES = {
     "animation": ("animate", "frames"),
-    "compiled": ("draw_compiled",),
+    "compiled.drawing": ("draw_compiled",),
     "drawing": ("draw", "draw_dot"),
     "movie": ("save_movie",),
     "network": ("draw_network",),
