@@ -38,6 +38,7 @@ viz: style labels figure video render view picture page
 viz: scene graph whole fold story moments dot parts drawing animation stepper
 viz: plots network movie
 viz.compiled: . names paths sheet scalars glyphs drawing
+viz.compiled: passes told places staged stages
 viz: .
 """
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from viz.animation import animate, frames
     from viz.compiled.drawing import draw_compiled
+    from viz.compiled.stages import save_stages
     from viz.drawing import draw, draw_dot
     from viz.movie import save_movie
     from viz.network import draw_network
@@ -28,12 +29,14 @@ __all__ = [
     "plot_loss",
     "save",
     "save_movie",
+    "save_stages",
     "save_stepper",
 ]
 
 _HOMES = {
     "animation": ("animate", "frames"),
     "compiled.drawing": ("draw_compiled",),
+    "compiled.stages": ("save_stages",),
     "drawing": ("draw", "draw_dot"),
     "movie": ("save_movie",),
     "network": ("draw_network",),

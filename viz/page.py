@@ -24,7 +24,7 @@ _PAGES = Path(__file__).parent / "pages"
 
 
 def page(
-    kind: Literal["stepper", "movie"],
+    kind: Literal["stepper", "movie", "stages"],
     rendering: Rendering,
     *,
     headline: str,

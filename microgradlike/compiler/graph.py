@@ -112,6 +112,7 @@ class Graph:
         tape: where it was read from.
         op, left, right: as on the tape, but every operand is a node.
         constants: the numbers of the first nodes.
+        of_tape: for each node of the tape the node that it is here; -1 if no output needs it.
         outputs: the nodes of the outputs.
         as_written: whether nothing was, and nothing is to be, written in another way.
         nothing: the nodes of errors that do not arrive everywhere (``reach``): elsewhere they are
@@ -180,6 +181,7 @@ class Graph:
         self.left = numpy.where(computed, number[left], left)[live].astype(numpy.int32)
         self.right = numpy.where(ARITY[op] == 2, number[right], 0)[live].astype(numpy.int32)
         self.constants = numpy.array(tape.constants, float)[live[:shift]]
+        self.of_tape = numpy.where(live[same], number[same], -1)[shift:].astype(numpy.int32)
         self.outputs = number[ends]
         reached = numpy.zeros(len(op), bool)
         reached[right[op == _REACH]] = True

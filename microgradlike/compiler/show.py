@@ -58,23 +58,29 @@ def show(f: Callable[..., Any], example: Sequence[Any]) -> str:
     ...
     """
     tape = trace(f, example)
-    found: dict[str, list[str]] = {"tape": list(_tape(tape))}
+    found: dict[str, list[str]] = {"tape": list(lines("tape", tape))}
 
     def seen(name: str, made: Any) -> None:
-        found[name] = list(_OF[name](made))
+        found[name] = list(lines(name, made))
 
     program = build(Graph(tape, tape.outputs), seen)
-    found["plan"] = list(_plan(plan(program, PARAMETERS | 2)))
-    lines = []
+    found["plan"] = list(lines("plan", plan(program, PARAMETERS | 2)))
+    told = []
     for name, made in found.items():
-        lines.append(f"{name}: {_WHAT[name]}")
-        lines += [f"  {line}" for line in made[:MOST]]
+        told.append(f"{name}: {WHAT[name]}")
+        told += [f"  {line}" for line in made[:MOST]]
         if len(made) > MOST:
-            lines.append(f"  ... and {len(made) - MOST} more")
-    return "\n".join(lines)
+            told.append(f"  ... and {len(made) - MOST} more")
+    return "\n".join(told)
 
 
-_WHAT = {
+def lines(name: str, made: Any) -> Iterator[str]:
+    """What a pass has made: a line for each node, sum, level or instruction."""
+    return _OF[name](made)
+
+
+#: What each pass makes, in the order in which they run.
+WHAT = {
     "tape": "what the function did, operation by operation",
     "graph": "the same, each operation once, and when it is computed",
     "forms": "which operations are terms of a sum, and which are folded along a list",
@@ -172,6 +178,6 @@ def _short(slots: Slots) -> str:
 
 
 _OF: dict[str, Callable[[Any], Iterator[str]]] = {
-    **{"graph": _graph, "forms": _forms, "levels": _levels},
-    **{"grouped": _grouped, "program": _program},
+    **{"tape": _tape, "graph": _graph, "forms": _forms, "levels": _levels},
+    **{"grouped": _grouped, "program": _program, "plan": _plan},
 }

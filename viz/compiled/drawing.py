@@ -11,14 +11,13 @@ import itertools
 from typing import TYPE_CHECKING
 
 from microgradlike.compiler.operations import NAMES
-from microgradlike.inputs import describe
 from microgradlike.replay.compiled import Compiled
 from microgradlike.words import counted
 from viz import labels, style
 from viz.compiled import glyphs
 from viz.compiled.glyphs import words_of
-from viz.compiled.names import Names
-from viz.compiled.paths import MOST_PATHS, Path
+from viz.compiled.names import Names, traced
+from viz.compiled.paths import MOST_PATHS, Path, shown_of
 from viz.compiled.scalars import (
     Key,
     Tree,
@@ -34,9 +33,6 @@ from viz.view import Rendering, RenderingOptions, takes
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # type checkers have it; no program needs it
-
-#: A path of more boxes shows the first ones, the last ones, and how many are between.
-MOST_BOXES, FIRST_BOXES, LAST_BOXES = 40, 24, 8
 
 # All lengths are in points.
 NODE, NARROWEST, WIDEST, ROW = 24.0, 34.0, 80.0, 40.0
@@ -71,12 +67,7 @@ def draw_compiled(c: Compiled, **options: Unpack[RenderingOptions]) -> Picture:
     <Picture: 4 scalar operations became 3 instructions: rows x [mul, sum 2, mul]>
     """
     rendering = Rendering.of(draw_compiled, options)
-    if not isinstance(c, Compiled):
-        raise TypeError(
-            "draw_compiled(c) draws what compile(f) made of a function, but got "
-            f"{describe(c)}; pass compile(f), traced on some rows"
-        )
-    programs = c.programs
+    programs = traced(c, "draw_compiled").programs
     names = Names.of(c)
     paths = [Path.of(program, names) for program in programs]
     operations = sum(path.operations for path in paths)
@@ -126,7 +117,7 @@ class Drawing:
         sheet.heading([(0, f"{name}{operations}"), (start, found)], bold=True)
         stages = {box.once for box in path.boxes}
         stage = None
-        shown = _shown(len(path.boxes))
+        shown = shown_of(len(path.boxes))
         for before, place in itertools.pairwise([-1, *shown]):
             box = path.boxes[place]
             if len(stages) > 1 and box.once != stage:
@@ -205,13 +196,6 @@ class Drawing:
         operands = [self._face(operand, place)[1] for operand in operands_of(path.graph, key)]
         became = f"became {path.boxes[place].name}"
         return role, words, f"{operation} of {' and '.join(operands)}: {became}"
-
-
-def _shown(count: int) -> list[int]:
-    """The places of the boxes that are shown."""
-    if count <= MOST_BOXES:
-        return list(range(count))
-    return [*range(FIRST_BOXES), *range(count - LAST_BOXES, count)]
 
 
 def _meanings(seen: set[str], paths: int) -> dict[str, str]:

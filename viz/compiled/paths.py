@@ -18,6 +18,9 @@ from viz.compiled.names import Names
 #: A path with more operations and leaves than this shows its operations as rows of symbols.
 MOST_NODES = 40
 
+#: A path of more boxes shows the first ones, the last ones, and how many are between.
+MOST_BOXES, FIRST_BOXES, LAST_BOXES = 40, 24, 8
+
 #: Of a function with more paths the first ones are shown.
 MOST_PATHS = 4
 
@@ -53,14 +56,22 @@ class Path:
     names: Names
 
     @classmethod
-    def of(cls, program: Program, names: Names) -> Path:
-        """Read a program: which operations became which box, and what each box reads."""
+    def of(cls, program: Program, names: Names, together: bool = True) -> Path:
+        """Read a program: which operations became which box, and what each box reads.
+
+        Args:
+            program: that is read.
+            names: of inputs and parameters.
+            together: whether the instructions that make a softmax are one box.
+        """
         graph = program.graph
         stages = {True: program.once, False: program.rows}
         boxes = [
             Box(name, once, instructions)
             for once, stage in stages.items()
-            for name, instructions in stage.named()
+            for name, instructions in (
+                stage.named() if together else [(str(i), [i]) for i in stage.instructions]
+            )
         ]
         homes = _homes(graph, boxes)
         path = cls(program, graph, boxes, homes, names)
@@ -140,3 +151,10 @@ def _operands(box: Box) -> Iterator[tuple[bool, Any]]:
             for once, slots in parts_of(read):
                 if slots.size:
                     yield once or box.once, slots
+
+
+def shown_of(count: int) -> list[int]:
+    """The places of the boxes that are shown."""
+    if count <= MOST_BOXES:
+        return list(range(count))
+    return [*range(FIRST_BOXES), *range(count - LAST_BOXES, count)]

@@ -77,13 +77,17 @@ def operands_of(graph: Graph, node: int) -> list[Key]:
     ]
 
 
-def symbol(graph: Graph, node: int) -> str:
-    """How an operation is typeset."""
-    name = NAMES[graph.op[node]]
-    if name == "mul" and graph.left[node] == graph.right[node]:
+def symbol(name: str, square: bool) -> str:
+    """How an operation is typeset; a square is a product of a number with itself."""
+    if name == "mul" and square:
         return "( )²"
     row, _ = row_of(name)
     return COMPARISONS.get(name) or style.symbol(row.symbol if row else name)
+
+
+def symbol_of(graph: Graph, node: int) -> str:
+    """How a node of a graph is typeset."""
+    return symbol(NAMES[graph.op[node]], bool(graph.left[node] == graph.right[node]))
 
 
 COMPARISONS = {"lt": "<", "le": "≤", "eq": "=", "ne": "≠"}
@@ -100,7 +104,7 @@ def role_and_words(path: Path, key: Key) -> tuple[str, str]:
         return "input", path.names.inputs[place]
     if name == "parameter":
         return "parameter", path.names.parameter(path.program.graph.tape.parameters[place])
-    return ("result" if key in graph.outputs else "operation"), symbol(graph, key)
+    return ("result" if key in graph.outputs else "operation"), symbol_of(graph, key)
 
 
 # ---- Many: rows of symbols ---------------------------------------------------------------------
@@ -123,7 +127,7 @@ def rows_of_symbols(path: Path, box: Box) -> list[Line]:
     graph = path.graph
     rows = []
     for node, count in kinds_of(graph, box):
-        name, sign = NAMES[graph.op[node]], symbol(graph, node)
+        name, sign = NAMES[graph.op[node]], symbol_of(graph, node)
         per_line = int(SYMBOLS // max(style.width(f"{sign} ", 10), SYMBOL))
         room = SYMBOL_LINES * per_line
         signs = [sign] * min(count, room)

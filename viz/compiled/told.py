@@ -1,0 +1,323 @@
+"""What each pass did here, in a sentence or two with its numbers; and how the picture shows it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy
+
+from microgradlike.compiler.forms import FOLD, FORM, PLAIN
+from microgradlike.compiler.graph import ONCE, ROWS
+from microgradlike.compiler.instructions import Instruction, Layer, Products
+from microgradlike.compiler.operations import ARITY, NAMES
+from microgradlike.words import counted
+from viz.compiled.passes import Passes
+
+#: Of longer lists of kinds the most frequent ones are told.
+MOST_KINDS = 5
+
+_NOUNS = {
+    **{"mul": "multiplication", "add": "addition", "sub": "subtraction", "neg": "negation"},
+    **{"truediv": "division", "pow": "power"},
+}
+
+
+class Told(NamedTuple):
+    """What is said of a stage.
+
+    Attributes:
+        sentence: what the pass did.
+        picture: what the picture shows of it.
+    """
+
+    sentence: str
+    picture: str
+
+
+def told(passes: Passes, large: bool) -> dict[str, Told]:
+    """What is said of each stage, by its name; of a ``large`` path the picture shows piles."""
+    pictures = _OF_PILES if large else _OF_SCALARS
+    return {name: Told(say(passes), pictures[name]) for name, say in _SAID.items()}
+
+
+_OF_SCALARS = {
+    "tape": "The number above an operation or a leaf is its place on the tape.",
+    "graph": "The number is now the node's place in the graph. What is pale is gone.",
+    "forms": "A dashed frame is one sum, or one fold, with its terms.",
+    "levels": "Each column is a level.",
+    "grouped": "A frame is one instruction. The small grid has a row for each result, and a column "
+    "for each number that goes into it.",
+    "program": "Above each number is its slot: r3 is slot 3 of a row, o3 is slot 3 of what is "
+    "computed once. What has none is never kept: it is a term within a sum.",
+    "plan": "◄2 in a frame: it is the second to send. Above a number is who sends to it: "
+    "= writes, + adds.",
+}
+
+_OF_PILES = {
+    "tape": "There are too many to draw: each pile counts those that stay, and shows some signs.",
+    "graph": "Each pile counts those that stay.",
+    "forms": "The multiplications and additions of a pile are terms of sums.",
+    "levels": "Each column is a level.",
+    "grouped": "Each frame is one instruction: the rectangle is its matrix, a row for each result.",
+    "program": "Each frame tells the slots in which its results are kept.",
+    "plan": "◄2 in a frame: it is the second to send, and to what.",
+}
+
+
+# ---- Each pass ---------------------------------------------------------------------------------
+
+
+def _tape(passes: Passes) -> str:
+    tape = passes.tape
+    codes = numpy.frombuffer(tape.nodes, numpy.uint8)
+    leaves = [
+        counted(count, name)
+        for name in ("input", "parameter")
+        if (count := int((codes == NAMES.index(name)).sum()))
+    ]
+    ran = f"The function ran once, on one row, and wrote down {operations(_computed(codes))}."
+    if leaves:
+        ran += f" It has {_listed(leaves)}."
+    if tape.guards:
+        ran += (
+            f" It had to decide {_times(len(tape.guards))}: rows for which an if is decided "
+            "otherwise take another path."
+        )
+    return ran
+
+
+def _graph(passes: Passes) -> str:
+    graph, codes = passes.graph, numpy.frombuffer(passes.tape.nodes, numpy.uint8)
+    here = graph.of_tape[ARITY[codes] > 0]
+    stay = len(numpy.unique(here[here >= 0]))
+    twice, unused = int((here >= 0).sum()) - stay, int((here < 0).sum())
+    said = []
+    if twice:
+        one = "operation computes" if twice == 1 else "operations compute"
+        said.append(f"{twice:,} {one} what another one does, and one of the two is enough")
+    if unused:
+        said.append(
+            f"{counted(unused, 'operation')} {'is' if unused == 1 else 'are'} needed by no result"
+            + (" but to decide an if" if passes.tape.guards else "")
+        )
+    if said:
+        first = f"{'; '.join(said)}. {stay:,} of {counted(len(here), 'operation')} stay."
+    elif stay:
+        first = f"No operation is there twice and each is needed: {_all(stay)} {_stay(stay)}."
+    else:
+        first = "There is nothing to compute."
+    computed = graph.stage[ARITY[graph.op] > 0]
+    once, rows = int((computed == ONCE).sum()), int((computed == ROWS).sum())
+    if once and rows:
+        return (
+            f"{first} {once:,} depend{_s(once)} on parameters alone and {_is(once)} computed "
+            + (f"once per call, {rows:,} for each row.")
+        )
+    return first + (
+        " All depend on parameters alone: they are computed once per call."
+        if once
+        else " All differ from row to row: they are computed for each row."
+        if rows
+        else ""
+    )
+
+
+def _forms(passes: Passes) -> str:
+    graph, role = passes.graph, passes.forms.role
+    of, what = passes.sums()
+    said = []
+    for kind, noun in ((FORM, "sum"), (FOLD, "fold")):
+        inside = graph.op[(of >= 0) & (what == kind)]
+        if len(inside):
+            count = int((role == kind).sum())
+            verb = "make" if len(inside) > 1 else "makes"
+            said.append(f"{operations(inside)} {verb} {counted(count, noun)}")
+    plain = int((role == PLAIN).sum())
+    if not said:
+        first = "There is no sum of products here" + (
+            f": {_all(plain)} {_stay(plain)} as {'it is' if plain == 1 else 'they are'}."
+            if plain
+            else "."
+        )
+    else:
+        first = f"{', and '.join(said)}, in whatever order they were written."
+        if plain:
+            first += f" {operations(graph.op[role == PLAIN])} {_stay(plain)} as before."
+    if passes.looks > 1:
+        first += (
+            " Smaller sums were found, too, and written out again: they are among operations that "
+            "have little in common, where single operations cost less."
+        )
+    return first
+
+
+def _levels(passes: Passes) -> str:
+    deep = {
+        stage: int(passes.levels.level[nodes].max(initial=0))
+        for stage, nodes in passes.levels.computed.items()
+    }
+    if not any(deep.values()):
+        return "Nothing is computed, so there is no level."
+    said = []
+    if deep[ROWS]:
+        said.append(
+            f"from the inputs to the last result there {_is(deep[ROWS])} "
+            f"{counted(deep[ROWS], 'level')}"
+        )
+    if deep[ONCE]:
+        said.append(f"what is computed once per call has {counted(deep[ONCE], 'level')}")
+    first = "; ".join(said)
+    return (
+        f"{first[0].upper()}{first[1:]}. Nothing on a level needs another thing on it, so all of a "
+        "level can be computed together."
+    )
+
+
+def _grouped(passes: Passes) -> str:
+    boxes, graph = passes.path.boxes, passes.graph
+    count = sum(len(box.operations) for box in boxes)
+    if not boxes:
+        return "Nothing is computed, so there is no instruction."
+    first = f"{counted(count, 'operation')} became {counted(len(boxes), 'instruction')}."
+    largest = max(boxes, key=lambda box: len(box.operations))
+    if len(largest.operations) < 2:
+        return f"{first} No two operations here are alike."
+    made = operations(graph.op[largest.operations], counts=False)
+    became = _became(largest.main, largest.name)
+    return f"{first} {len(largest.operations):,} {made} became one {became}."
+
+
+def _became(instruction: Instruction, name: str) -> str:
+    if isinstance(instruction, Layer):
+        outs, ins = instruction.weights.shape
+        places = (
+            f", used at {len(instruction.values):,} places" if len(instruction.values) > 1 else ""
+        )
+        return f"{outs:,} x {ins:,} matrix product{places}"
+    if isinstance(instruction, Products) and (found := instruction.grid()):
+        (rows, terms), columns = found[0].shape, len(found[1])
+        return f"product of a {rows:,} x {terms:,} and a {terms:,} x {columns:,} matrix"
+    return f"instruction, {name}"
+
+
+def _program(passes: Passes) -> str:
+    program = passes.program
+    given = len(program.inputs)
+    shared = [counted(len(program.parameters), "parameter")]
+    if constants := len(program.constants):
+        shared.append(counted(constants, "constant"))
+    if results := sum(i.count for i in program.once.instructions):
+        shared.append(counted(results, "result"))
+    said = (
+        f"Each number that is kept gets a slot. A row of data has {program.rows.slots:,}: "
+        f"{counted(given, 'input')} and {counted(program.rows.slots - given, 'result')}. "
+        f"All rows share {program.once.slots:,}: {_listed(shared)}."
+    )
+    matrices = [
+        i
+        for i in program.rows.instructions
+        if isinstance(i, Layer) and numpy.all(numpy.diff(i.weights.ravel()) == 1)
+    ]
+    if matrices:
+        said += (
+            " The weights of a layer are in slots in a row: they are a matrix already, and nothing "
+            "is copied."
+        )
+    return said
+
+
+def _plan(passes: Passes) -> str:
+    sent = list(passes.sent())
+    if not sent:
+        return "No result depends on a parameter or an input, so nothing is sent backward."
+    once, first = (
+        numpy.concatenate([getattr(s, name) for s in sent]) for name in ("once", "first")
+    )
+    rows = int((~once).sum())
+    adds = rows - int(first.sum())
+    said = (
+        f"The backward pass is {counted(len(sent), 'instruction')}, the last one first. They send "
+        f"{counted(len(first), 'error')}."
+    )
+    if rows:
+        said += f" {rows:,} {_go(rows)} to slots of a row, "
+        said += (
+            f"where the first error is written, and {adds:,} that {_come(adds)} later "
+            f"{_is(adds)} added."
+            if adds
+            else "where each is the first, and is written: nothing has to be set to 0 before."
+        )
+    if shared := len(first) - rows:
+        said += f" {shared:,} {_go(shared)} to what all rows share, and {_is(shared)} "
+        said += "added up over them."
+    return said
+
+
+_SAID: dict[str, Callable[[Passes], str]] = {
+    **{"tape": _tape, "graph": _graph, "forms": _forms, "levels": _levels},
+    **{"grouped": _grouped, "program": _program, "plan": _plan},
+}
+
+
+# ---- Words -------------------------------------------------------------------------------------
+
+
+def operations(codes: Any, counts: bool = True) -> str:
+    """Some operations by their kinds: the most frequent first.
+
+    >>> operations([NAMES.index(name) for name in ("mul", "add", "mul", "tanh")])
+    '2 multiplications, 1 addition and 1 tanh'
+    """
+    kinds = Counter(NAMES[code].removesuffix(" of a number") for code in numpy.asarray(codes))
+    if not kinds:
+        return "no operation"
+    most = kinds.most_common(MOST_KINDS)
+    words = []
+    for name, count in most:
+        noun = _NOUNS.get(name)
+        if counts:
+            words.append(counted(count, noun) if noun else f"{count:,} {name}")
+        else:
+            words.append(f"{noun}s" if noun else name)
+    if rest := sum(kinds.values()) - sum(count for _, count in most):
+        words.append(counted(rest, "other") if counts else "others")
+    return _listed(words)
+
+
+def _listed(words: Iterable[str]) -> str:
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _computed(codes: Any) -> Any:
+    return codes[ARITY[codes] > 0]
+
+
+def _all(count: int) -> str:
+    return "the only operation" if count == 1 else f"all {count:,} operations"
+
+
+def _stay(count: int) -> str:
+    return "stays" if count == 1 else "stay"
+
+
+def _s(count: int) -> str:
+    return "s" if count == 1 else ""
+
+
+def _is(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _go(count: int) -> str:
+    return "goes" if count == 1 else "go"
+
+
+def _come(count: int) -> str:
+    return "comes" if count == 1 else "come"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
