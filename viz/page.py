@@ -48,16 +48,16 @@ def page(
         choices: more controls beside the choice of colours: HTML.
         sheet: more rules: CSS.
     """
-    sheet = style.page_stylesheet(rendering.chosen) + _read("page.css") + sheet
-    script = "\n".join(_read(name) for name in ("transport.js", "zoom.js", f"{kind}.js"))
+    sheet = style.page_stylesheet(rendering.chosen) + read("page.css") + sheet
+    script = "\n".join(read(name) for name in ("transport.js", "zoom.js", f"{kind}.js"))
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(sheet)}; "
         "base-uri 'none'; form-action 'none'"
     )
-    stage, after = _filled(_read(f"{kind}.html"), slots).split("<!-- after -->\n")
+    stage, after = _filled(read(f"{kind}.html"), slots).split("<!-- after -->\n")
     written = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return _filled(
-        _read("page.html"),
+        read("page.html"),
         {
             "kind": kind,
             "theme": "" if rendering.theme == "auto" else f' data-theme="{rendering.theme}"',
@@ -140,7 +140,8 @@ def frame(document: str, title: str) -> str:
     )
 
 
-def _read(name: str) -> str:
+def read(name: str) -> str:
+    """A part of a page: a script, a sheet, or the frame of a stage."""
     return (_PAGES / name).read_text(encoding="utf-8")
 
 

@@ -22,7 +22,7 @@ from viz.compiled.passes import Passes
 from viz.compiled.paths import MOST_PATHS
 from viz.compiled.staged import STAGES, Staged
 from viz.dot import SHAPES
-from viz.page import SUFFIXES, legend_list, page
+from viz.page import SUFFIXES, legend_list, page, read
 from viz.view import Rendering, RenderingOptions, takes
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def save_stages(
             "passes": "".join(_listed(one, k, len(paths)) for k, one in enumerate(drawn)),
             "legend": _legend(seen),
         },
+        sheet=read("stages.css"),
     )
     return write(named, document.encode())
 
