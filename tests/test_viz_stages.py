@@ -156,8 +156,10 @@ def check_sentences(made: Passes) -> None:
         first = sum(int(numpy.broadcast_to(s.assigns, s.slots.shape).sum()) for s in sends)
         if " to slots of a row" in tell["plan"]:
             here = number_before("goe?s? to slots", tell["plan"])
-            adds = "later" in tell["plan"] and number_before("that comes? later", tell["plan"])
-            assert here - adds == first
+            if re.search("(it|each) is the first", tell["plan"]):
+                assert here == first
+            else:
+                assert number_before("(is|are) the first there", tell["plan"]) == first < here
 
 
 @pytest.mark.parametrize("make", SMALL)
@@ -188,7 +190,11 @@ def test_what_is_said_of_a_network() -> None:
         "matrix product."
     )
     assert "All rows share 18: 17 parameters and 1 constant." in said(c, "program")
-    assert "17 go to what all rows share" in said(c, "plan")
+    assert said(c, "plan") == (
+        "The backward pass is 5 instructions, the last one first. They send 29 errors. 12 go to "
+        "slots of a row: 11 are the first there and written, the others are added. 17 go to what "
+        "all rows share, and are added up over them."
+    )
 
 
 def test_what_is_there_twice_or_once_per_call_is_said() -> None:
@@ -203,8 +209,8 @@ def test_what_is_there_twice_or_once_per_call_is_said() -> None:
 
 def test_a_question_of_the_function_is_said() -> None:
     c = branches()
-    assert "It had to decide once: rows for which an if is decided otherwise" in said(c, "tape")
-    assert said(c, "graph").startswith("1 operation is needed by no result but to decide an if.")
+    assert "It had to decide 1 if: rows that decide otherwise take another path." in said(c, "tape")
+    assert said(c, "graph").startswith("1 operation is needed by no result, though an if may ask")
 
 
 def test_sums_that_are_written_out_again_are_said() -> None:

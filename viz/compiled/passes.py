@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from microgradlike.compiler.instructions import INPUTS, PARAMETERS, Singles
 from microgradlike.compiler.levels import Levels
 from microgradlike.compiler.operations import ARITY
 from microgradlike.compiler.passes import build
-from microgradlike.compiler.plan import Plan, plan
+from microgradlike.compiler.plan import Plan, Send, plan
 from microgradlike.compiler.program import Program
 from microgradlike.compiler.tape import Tape
 from viz.compiled.names import Names
@@ -144,13 +144,11 @@ class Passes:
             names = [send.name for send in sends]
             if isinstance(back.instruction, Singles):
                 names = ["operands"]
-            once, slots, first = (
-                numpy.concatenate(
-                    [
-                        numpy.broadcast_to(x, s.slots.shape).ravel()
-                        for s, x in zip(sends, xs, strict=True)
-                    ]
-                )
-                for xs in zip(*((s.once, s.slots, s.assigns) for s in sends), strict=True)
-            )
+            once, slots, first = (_all_of(sends, name) for name in ("once", "slots", "assigns"))
             yield Sent(box, list(dict.fromkeys(names)), once | of_once, slots, first)
+
+
+def _all_of(sends: Sequence[Send], name: str) -> Any:
+    """What some sends say, for each error that is sent."""
+    parts = ((getattr(send, name), send.slots.shape) for send in sends)
+    return numpy.concatenate([numpy.broadcast_to(*part).ravel() for part in parts])

@@ -48,10 +48,7 @@ class Rectangle(NamedTuple):
 
     def around(self, other: Rectangle) -> Rectangle:
         """The smallest one that holds both."""
-        return Rectangle(
-            *map(min, self[:2], other[:2]),
-            *map(max, self[2:], other[2:]),
-        )
+        return Rectangle(*map(min, self[:2], other[:2]), *map(max, self[2:], other[2:]))
 
 
 @dataclass
@@ -59,7 +56,7 @@ class Item:
     """What is placed as a whole: an operation, a sum with its terms, or a pile of many.
 
     Attributes:
-        spots: of its nodes, from the corner on.
+        spots: the middle of each of its nodes, from the corner on; rows begin half a row above.
         width, height: of all of it.
         wants: the nodes, or the names of piles, that it is made of and that stand elsewhere.
         lines: of a pile.
@@ -131,12 +128,12 @@ class Growing:
         self.found.height = self.rows * ROW
         return self.found
 
-    def _place(self, key: Key) -> tuple[float, float, float]:
+    def _place(self, key: Key) -> tuple[int, int, int]:
         """Its first row, its own row, and its column."""
         self.taken.add(key)
         if isinstance(key, tuple) or not ARITY[self.tape.nodes[key]]:
             return self._spot(key, 0, self._row())
-        own: list[tuple[Key, tuple[float, float, float]]] = []
+        own: list[tuple[Key, tuple[int, int, int]]] = []
         operands = operands_of(self.tape, key)
         for operand in operands:
             if self._is_own(operand):
@@ -157,12 +154,12 @@ class Growing:
         return self._spot(key, max(across), row, first[0])
 
     def _spot(
-        self, key: Key, across: float, row: float, first: float | None = None
-    ) -> tuple[float, float, float]:
+        self, key: Key, across: int, row: int, first: int | None = None
+    ) -> tuple[int, int, int]:
         self.found.spots[key] = across, row
         return row if first is None else first, row, across
 
-    def _row(self) -> float:
+    def _row(self) -> int:
         self.rows += 1
         return self.rows - 1
 
@@ -187,7 +184,7 @@ class Places:
         blocks: from left to right.
         frames: around what each instruction computes, by its box; with room for its words on top.
         columns: the left and the right side of each.
-        top, bottom, right: of all of it.
+        top, bottom: of all of it.
     """
 
     def __init__(
@@ -309,7 +306,6 @@ class Places:
                 frame = self._frame(block)
                 self.frames[block.box] = frame.around(self.frames.get(block.box, frame))
         self.top, self.bottom = self._ends(self.blocks)
-        self.right = across - GAP if self.columns else 0.0
 
     def _stack(self, blocks: list[Block]) -> None:
         """Each item at the height of what it is made of, as far as there is room."""

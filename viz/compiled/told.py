@@ -12,6 +12,7 @@ from microgradlike.compiler.forms import FOLD, FORM, PLAIN
 from microgradlike.compiler.graph import ONCE, ROWS
 from microgradlike.compiler.instructions import Instruction, Layer, Products
 from microgradlike.compiler.operations import ARITY, NAMES
+from microgradlike.compiler.plan import in_a_row
 from microgradlike.words import counted
 from viz.compiled.passes import Passes
 
@@ -77,13 +78,15 @@ def _tape(passes: Passes) -> str:
         for name in ("input", "parameter")
         if (count := int((codes == NAMES.index(name)).sum()))
     ]
-    ran = f"The function ran once, on one row, and wrote down {operations(_computed(codes))}."
+    ran = (
+        f"The function ran once, on one row, and wrote down {operations(codes[ARITY[codes] > 0])}."
+    )
     if leaves:
         ran += f" It has {_listed(leaves)}."
     if tape.guards:
         ran += (
-            f" It had to decide {_times(len(tape.guards))}: rows for which an if is decided "
-            "otherwise take another path."
+            f" It had to decide {counted(len(tape.guards), 'if')}: rows that decide otherwise take "
+            "another path."
         )
     return ran
 
@@ -95,33 +98,32 @@ def _graph(passes: Passes) -> str:
     twice, unused = int((here >= 0).sum()) - stay, int((here < 0).sum())
     said = []
     if twice:
-        one = "operation computes" if twice == 1 else "operations compute"
-        said.append(f"{twice:,} {one} what another one does, and one of the two is enough")
+        said.append(
+            f"{counted(twice, 'operation')} {_either(twice, 'computes', 'compute')} what another "
+            "one does, and one of the two is enough"
+        )
     if unused:
         said.append(
-            f"{counted(unused, 'operation')} {'is' if unused == 1 else 'are'} needed by no result"
-            + (" but to decide an if" if passes.tape.guards else "")
+            f"{counted(unused, 'operation')} {_either(unused, 'is', 'are')} needed by no result"
+            + (", though an if may ask for some" if passes.tape.guards else "")
         )
     if said:
         first = f"{'; '.join(said)}. {stay:,} of {counted(len(here), 'operation')} stay."
     elif stay:
-        first = f"No operation is there twice and each is needed: {_all(stay)} {_stay(stay)}."
+        first = f"No operation is there twice and each is needed: {_all_stay(stay)}."
     else:
         first = "There is nothing to compute."
     computed = graph.stage[ARITY[graph.op] > 0]
     once, rows = int((computed == ONCE).sum()), int((computed == ROWS).sum())
     if once and rows:
-        return (
-            f"{first} {once:,} depend{_s(once)} on parameters alone and {_is(once)} computed "
-            + (f"once per call, {rows:,} for each row.")
-        )
-    return first + (
-        " All depend on parameters alone: they are computed once per call."
-        if once
-        else " All differ from row to row: they are computed for each row."
-        if rows
-        else ""
-    )
+        once_only = _either(once, "depends", "depend") + " on parameters alone and "
+        once_only += _either(once, "is", "are") + " computed once per call"
+        return f"{first} {once:,} {once_only}, {rows:,} for each row."
+    if once:
+        return f"{first} All depend on parameters alone: they are computed once per call."
+    if rows:
+        return f"{first} All differ from row to row: they are computed for each row."
+    return first
 
 
 def _forms(passes: Passes) -> str:
@@ -132,19 +134,17 @@ def _forms(passes: Passes) -> str:
         inside = graph.op[(of >= 0) & (what == kind)]
         if len(inside):
             count = int((role == kind).sum())
-            verb = "make" if len(inside) > 1 else "makes"
+            verb = _either(len(inside), "makes", "make")
             said.append(f"{operations(inside)} {verb} {counted(count, noun)}")
     plain = int((role == PLAIN).sum())
-    if not said:
-        first = "There is no sum of products here" + (
-            f": {_all(plain)} {_stay(plain)} as {'it is' if plain == 1 else 'they are'}."
-            if plain
-            else "."
-        )
-    else:
+    if said:
         first = f"{', and '.join(said)}, in whatever order they were written."
         if plain:
-            first += f" {operations(graph.op[role == PLAIN])} {_stay(plain)} as before."
+            rest = operations(graph.op[role == PLAIN])
+            first += f" {rest} {_either(plain, 'stays', 'stay')} as before."
+    else:
+        first = "There is no sum of products here"
+        first += f": {_all_stay(plain)} as before." if plain else "."
     if passes.looks > 1:
         first += (
             " Smaller sums were found, too, and written out again: they are among operations that "
@@ -163,7 +163,7 @@ def _levels(passes: Passes) -> str:
     said = []
     if deep[ROWS]:
         said.append(
-            f"from the inputs to the last result there {_is(deep[ROWS])} "
+            f"from the inputs to the last result there {_either(deep[ROWS], 'is', 'are')} "
             f"{counted(deep[ROWS], 'level')}"
         )
     if deep[ONCE]:
@@ -183,7 +183,7 @@ def _grouped(passes: Passes) -> str:
     first = f"{counted(count, 'operation')} became {counted(len(boxes), 'instruction')}."
     largest = max(boxes, key=lambda box: len(box.operations))
     if len(largest.operations) < 2:
-        return f"{first} No two operations here are alike."
+        return f"{first} On no level are two of them alike."
     made = operations(graph.op[largest.operations], counts=False)
     became = _became(largest.main, largest.name)
     return f"{first} {len(largest.operations):,} {made} became one {became}."
@@ -215,12 +215,8 @@ def _program(passes: Passes) -> str:
         f"{counted(given, 'input')} and {counted(program.rows.slots - given, 'result')}. "
         f"All rows share {program.once.slots:,}: {_listed(shared)}."
     )
-    matrices = [
-        i
-        for i in program.rows.instructions
-        if isinstance(i, Layer) and numpy.all(numpy.diff(i.weights.ravel()) == 1)
-    ]
-    if matrices:
+    layers = [i for i in program.rows.instructions if isinstance(i, Layer)]
+    if layers and all(in_a_row(layer.weights) for layer in layers):
         said += (
             " The weights of a layer are in slots in a row: they are a matrix already, and nothing "
             "is copied."
@@ -235,23 +231,27 @@ def _plan(passes: Passes) -> str:
     once, first = (
         numpy.concatenate([getattr(s, name) for s in sent]) for name in ("once", "first")
     )
-    rows = int((~once).sum())
-    adds = rows - int(first.sum())
+    rows, writes = int((~once).sum()), int(first.sum())
     said = (
         f"The backward pass is {counted(len(sent), 'instruction')}, the last one first. They send "
         f"{counted(len(first), 'error')}."
     )
     if rows:
-        said += f" {rows:,} {_go(rows)} to slots of a row, "
+        said += f" {rows:,} {_either(rows, 'goes', 'go')} to slots of a row: "
         said += (
-            f"where the first error is written, and {adds:,} that {_come(adds)} later "
-            f"{_is(adds)} added."
-            if adds
-            else "where each is the first, and is written: nothing has to be set to 0 before."
+            f"{writes:,} {_either(writes, 'is', 'are')} the first there and written, the others "
+            "are added."
+            if writes < rows
+            else f"{_either(rows, 'it', 'each')} is the first there, and is written."
         )
+    given = [slot for of_once, slot in passes.program.outputs if not of_once]
+    if cleared := len(numpy.setdiff1d(passes.plan.clear, given)):
+        said += f" {counted(cleared, 'slot')} {_either(cleared, 'is', 'are')} set to 0 before."
     if shared := len(first) - rows:
-        said += f" {shared:,} {_go(shared)} to what all rows share, and {_is(shared)} "
-        said += "added up over them."
+        said += (
+            f" {shared:,} {_either(shared, 'goes', 'go')} to what all rows share, and "
+            f"{_either(shared, 'is', 'are')} added up over them."
+        )
     return said
 
 
@@ -291,33 +291,10 @@ def _listed(words: Iterable[str]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def _computed(codes: Any) -> Any:
-    return codes[ARITY[codes] > 0]
+def _all_stay(count: int) -> str:
+    return "the only operation stays" if count == 1 else f"all {count:,} operations stay"
 
 
-def _all(count: int) -> str:
-    return "the only operation" if count == 1 else f"all {count:,} operations"
-
-
-def _stay(count: int) -> str:
-    return "stays" if count == 1 else "stay"
-
-
-def _s(count: int) -> str:
-    return "s" if count == 1 else ""
-
-
-def _is(count: int) -> str:
-    return "is" if count == 1 else "are"
-
-
-def _go(count: int) -> str:
-    return "goes" if count == 1 else "go"
-
-
-def _come(count: int) -> str:
-    return "comes" if count == 1 else "come"
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count:,} times"
+def _either(count: int, one: str, more: str) -> str:
+    """The verb that goes with a number."""
+    return one if count == 1 else more
