@@ -263,6 +263,21 @@ def test_each_instruction_has_one_frame_from_its_stage_on(make: Any, tmp_path: P
     assert sorted(title.partition(": ")[2] for title in titles) == sorted(names)
 
 
+def test_each_sum_and_each_fold_has_a_frame_and_what_is_gone_has_none(tmp_path: Path) -> None:
+    page = written(classes(), tmp_path)
+    frames = [g for g in groups(page) if "sum" in g.attrib["class"].split()]
+    assert {g.attrib["data-seen"] for g in frames} == {"2 3"}
+    titles = sorted(g.findtext(f".//{SVG}title") or "" for g in frames)
+    assert titles == [*["a fold"] * 2, *["a sum of 3 terms"] * 5]
+
+
+def test_what_is_computed_once_sends_to_what_all_rows_share() -> None:
+    sent = list(passes(repeated())[0].sent())
+    boxes = passes(repeated())[0].path.boxes
+    assert any(boxes[s.box].once for s in sent)
+    assert all(s.once.all() and not s.first.any() for s in sent if boxes[s.box].once)
+
+
 def test_slots_and_senders_are_those_of_the_compiler(tmp_path: Path) -> None:
     """w * x + b - y: of the bias y, it is the sum that sends, and all rows add up."""
     page = written(tiny(), tmp_path)
