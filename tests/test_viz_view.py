@@ -113,7 +113,9 @@ def test_signatures_name_every_option_with_its_default(function: Any) -> None:
     assert not any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
-@pytest.mark.parametrize("function", [viz.draw_network, viz.draw_compiled, viz.save_movie])
+@pytest.mark.parametrize(
+    "function", [viz.draw_network, viz.draw_compiled, viz.save_movie, viz.save_stages]
+)
 def test_signatures_of_other_pictures_too(function: Any) -> None:
     parameters = inspect.signature(function).parameters
     assert {"engine", "theme", "colours"} <= parameters.keys() and "rankdir" not in parameters
