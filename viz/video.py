@@ -35,7 +35,7 @@ def gif(pictures: Sequence[bytes], seconds: float) -> bytes:
     images = [Image.open(io.BytesIO(picture)).convert("RGB") for picture in pictures]
     seen: Counter[int] = Counter()
     for image in images:
-        counts = image.getcolors(image.width * image.height)
+        counts: Any = image.getcolors(image.width * image.height)
         for count, colour in sorted(counts, key=operator.itemgetter(1)):
             seen[int.from_bytes(colour, "big")] += count
     palette = _unpacked(numpy.array([colour for colour, _ in seen.most_common(256)]))
