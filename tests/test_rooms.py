@@ -24,7 +24,7 @@ microgradlike: recording rules copying leaving engine functions
 microgradlike: sweep functional differences checks
 microgradlike: nn losses optim
 microgradlike: typeset derivation flow
-microgradlike.compiler: . kept_code loops operations derivatives tape
+microgradlike.compiler: . arrays kept_code loops operations derivatives tape
 microgradlike.compiler: graph forms levels stretches instructions verify grouping program slots
 microgradlike.compiler: plan passes show __main__
 microgradlike.executors: . executor formulas on_floats on_numpy

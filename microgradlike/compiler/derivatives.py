@@ -11,7 +11,7 @@ from microgradlike.compiler.operations import NAMES, SENDS_TO, on_numbers, row_o
 from microgradlike.engine import Choice, Value, equal, recorder_of
 
 if TYPE_CHECKING:
-    from microgradlike.compiler.tape import Condition, Tape, Traced
+    from microgradlike.compiler.tape import Condition, Tape, Traced, Truth
 
 # ---- What a tape has so far --------------------------------------------------------------------
 
@@ -36,37 +36,43 @@ class _Recorded:
         sides = enumerate((self.left[node], self.right[node]))
         return tuple((place, operand) for place, operand in sides if sends[place] and operand >= 0)
 
-    def passes(self, node: int, place: int) -> Any:
+    def passes(self, node: int, place: int) -> Condition | bool:
         """Where a node lets the error pass to an operand: a condition; or always, or never."""
         name = NAMES[self.code[node]]
         if name in _KEEPS:
-            condition = self.left[node]
-            return self.tape.condition(condition, bool(self.numbers[condition]))
+            return self._condition(node)
         row, tie = row_of(name)
         assert row is not None
         passes = ops.passes(row.slopes[place], tie)
-        return passes == "True" or self._evaluated(passes, node)
+        found: Condition | bool = passes == "True" or self._evaluated(passes, node)
+        return found
 
-    def sent(self, node: int, place: int, error: Any) -> Any:
+    def sent(self, node: int, place: int, error: Value | float) -> Value | float:
         """What a node sends an operand of this error: a Value, or a number."""
         name = NAMES[self.code[node]]
         if name in _KEEPS:
-            return self.passes(node, place).kept(error, by=name)
+            return self._condition(node).kept(error, by=name)
         row, tie = row_of(name)
         assert row is not None
         slope = row.slopes[place]
         if recorder_of(error) or error != 1:  # a plain 1 changes nothing
             slope = ops.sent(slope, tie)
-        return self._evaluated(slope, node, error)
+        found: Value | float = self._evaluated(slope, node, error)
+        return found
 
-    def _evaluated(self, formula: str, node: int, error: Any = None) -> Any:
+    def _condition(self, node: int) -> Condition:
+        """Where what keeps an error lets it pass."""
+        condition = self.left[node]
+        return self.tape.condition(condition, bool(self.numbers[condition]))
+
+    def _evaluated(self, formula: str, node: int, error: Value | float | None = None) -> Any:
         row, tie = row_of(NAMES[self.code[node]])
         assert row is not None
         x = self._operand(self.left[node])
         y = self._operand(self.right[node]) if len(row.slopes) == 2 else 0.0
         return _on_traced(formula)(x, y, self._operand(node), tie, error)
 
-    def _operand(self, node: int) -> Any:
+    def _operand(self, node: int) -> Value | float:
         if node < 0:
             return self.tape.constants[~node]
         return self.tape.traced(node, self.numbers[node])
@@ -88,7 +94,7 @@ def traced_gradients(out: Traced, inputs: Sequence[Any]) -> list[Value]:
     for node in range(first, out.node + 1):
         if any(operand in depends for _, operand in recorded.sends_to(node)):
             depends.add(node)
-    upstream: dict[int, Any] = {out.node: 1.0}
+    upstream: dict[int, Value | float] = {out.node: 1.0}
     reach: dict[int, Condition | None] = {out.node: None}
     for node in range(out.node, first - 1, -1):
         if node not in upstream or node not in depends:
@@ -120,7 +126,7 @@ def traced_tangents(outs: Sequence[Any], inputs: Sequence[Traced]) -> list[Value
     """
     last = max((out.node for out in outs if recorder_of(out)), default=-1)
     recorded = _Recorded(inputs[0].tape)
-    tangents: dict[int, dict[int, Any]] = {v.node: {k: 1.0} for k, v in enumerate(inputs)}
+    tangents: dict[int, dict[int, Value | float]] = {v.node: {k: 1.0} for k, v in enumerate(inputs)}
     for node in range(last + 1):
         found = tangents.get(node, {})
         for place, operand in recorded.sends_to(node):
@@ -135,7 +141,7 @@ def traced_tangents(outs: Sequence[Any], inputs: Sequence[Traced]) -> list[Value
     return _as_values(found.get(k, 0.0) for found in of_outs for k in range(len(inputs)))
 
 
-def _as_values(found: Iterable[Any]) -> list[Value]:
+def _as_values(found: Iterable[Value | float]) -> list[Value]:
     return [v if isinstance(v, Value) else Value(v) for v in found]
 
 
@@ -180,11 +186,11 @@ def _on_traced(slope: str) -> Callable[..., Any]:
 # What is known when the function is traced is decided then: that is no branch of a row.
 
 
-def _varies(condition: Any) -> bool:
+def _varies(condition: object) -> bool:
     return isinstance(condition, Choice)
 
 
-def _where(condition: Any, x: Any, y: Any) -> Any:
+def _where(condition: Truth, x: Truth | Value | float, y: Truth | Value | float) -> Any:
     if not _varies(condition):
         return x if condition else y
     if isinstance(x, bool):  # what is chosen is a truth value
@@ -192,19 +198,19 @@ def _where(condition: Any, x: Any, y: Any) -> Any:
     return functions.where(condition, x, y)
 
 
-def _and(a: Any, b: Any) -> Any:
+def _and(a: Truth, b: Truth) -> Truth:
     if _varies(a) and _varies(b):
         return a & b
     return b and a if _varies(a) else a and b
 
 
-def _or(a: Any, b: Any) -> Any:
+def _or(a: Truth, b: Truth) -> Truth:
     if _varies(a) and _varies(b):
         return a | b
     return b or a if _varies(a) else a or b
 
 
-def _power(x: Any, y: Any) -> Any:
+def _power(x: Value | float, y: Value | float) -> Any:
     """x to the power of y; of a constant exponent, one less may be 1 or 0."""
     if isinstance(y, float) and y in (0.0, 1.0):
         return x if y else 1.0

@@ -6,10 +6,11 @@ product. They are found as trees of additions, whose leaves are their terms.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy
 
+from microgradlike.compiler.arrays import Ints, Truths
 from microgradlike.compiler.graph import Graph
 from microgradlike.compiler.loops import loop
 from microgradlike.compiler.operations import ARITY, CODES, FOLDS
@@ -23,8 +24,8 @@ GONE, PLAIN, FORM, FOLD = 0, 1, 2, 3
 
 @loop()
 def _find_roots(
-    op: Any, left: Any, right: Any, arity: Any, stage: Any, folds: Any, is_output: Any,
-    role: Any, root: Any, sign: Any, uses: Any, blocked: Any,
+    op: Ints, left: Ints, right: Ints, arity: Ints, stage: Ints, folds: Truths, is_output: Truths,
+    role: Ints, root: Ints, sign: Ints, uses: Ints, blocked: Truths,
 ) -> None:  # fmt: skip
     """Which sum each addition is part of, and with which sign; likewise of chains of folds."""
     for n in range(len(op)):
@@ -64,8 +65,8 @@ WEIGHTED, UNIT, PRODUCT, BIAS = 0, 1, 2, 3
 
 @loop()
 def _count_terms(
-    op: Any, left: Any, right: Any, arity: Any, stage: Any, uses: Any, blocked: Any, is_output: Any,
-    root: Any, counts: Any,
+    op: Ints, left: Ints, right: Ints, arity: Ints, stage: Ints, uses: Ints, blocked: Truths,
+    is_output: Truths, root: Ints, counts: Ints,
 ) -> None:  # fmt: skip
     """How many terms of each kind a sum could have."""
     for n in range(len(op)):
@@ -80,7 +81,14 @@ def _count_terms(
 
 @loop()
 def _kind(
-    op: Any, left: Any, right: Any, stage: Any, uses: Any, blocked: Any, n: int, operand: int
+    op: Ints,
+    left: Ints,
+    right: Ints,
+    stage: Ints,
+    uses: Ints,
+    blocked: Truths,
+    n: int,
+    operand: int,
 ) -> int:
     if stage[operand] < stage[n]:
         return BIAS
@@ -94,9 +102,9 @@ def _kind(
 
 @loop()
 def _collect_terms(
-    op: Any, left: Any, right: Any, arity: Any, stage: Any, uses: Any, blocked: Any,
-    root: Any, sign: Any, role: Any, weighted: Any, products: Any, used: Any,
-    kind: Any, of: Any, first: Any, second: Any, signs: Any,
+    op: Ints, left: Ints, right: Ints, arity: Ints, stage: Ints, uses: Ints, blocked: Truths,
+    root: Ints, sign: Ints, role: Ints, weighted: Truths, products: Truths, used: Truths,
+    kind: Ints, of: Ints, first: Ints, second: Ints, signs: Ints,
 ) -> int:  # fmt: skip
     """The terms of all sums, in the order in which they were written; products in use are kept."""
     end = 0
@@ -130,18 +138,18 @@ class Terms(NamedTuple):
     """The terms of all sums: ``first`` and ``second`` are weight and value, or both factors, or the
     value twice; ``of`` is the sum's node."""
 
-    kind: Any
-    of: Any
-    first: Any
-    second: Any
-    sign: Any
+    kind: Ints
+    of: Ints
+    first: Ints
+    second: Ints
+    sign: Ints
 
 
 class Operands(NamedTuple):
     """The values of all folds; ``of`` is the fold's node."""
 
-    of: Any
-    value: Any
+    of: Ints
+    value: Ints
 
 
 class Forms:
@@ -158,7 +166,7 @@ class Forms:
         operands: of all folds.
     """
 
-    def __init__(self, graph: Graph, as_written: Any = None) -> None:
+    def __init__(self, graph: Graph, as_written: Truths | None = None) -> None:
         self.graph = graph
         op, left, right, stage = graph.op, graph.left, graph.right, graph.stage
         count = len(op)
@@ -202,7 +210,7 @@ class Forms:
         absorbable = (op == _MUL) & ~blocked & plain
         self.role[absorbable & ~used] = GONE
 
-    def _collect_folds(self, graph: Graph, root: Any, used: Any, as_written: Any) -> None:
+    def _collect_folds(self, graph: Graph, root: Ints, used: Truths, as_written: Truths) -> None:
         """Chains and trees of one operation: a fold of three or more values; others are plain."""
         chained = numpy.flatnonzero((root >= 0) & FOLDS[graph.op])
         if not len(chained):

@@ -7,10 +7,11 @@ over flat arrays, each linear in the number of nodes: a tape has millions.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy
 
+from microgradlike.compiler.arrays import Ints, Truths
 from microgradlike.compiler.loops import loop
 from microgradlike.compiler.operations import (
     AGAINST_A_NUMBER,
@@ -34,12 +35,14 @@ _DIVIDE, _WHERE = CODES["truediv"], CODES["where"]
 _KEEP, _REACH, _AND, _OR, _NOT = (CODES[name] for name in ("keep", "reach", "and", "or", "not"))
 
 
-def _as_written(tape: Tape, left: Any, right: Any, arity: Any, outputs: Any) -> tuple[Any, ...]:
+def _as_written(
+    tape: Tape, left: Ints, right: Ints, arity: Ints, outputs: Ints
+) -> tuple[Ints, Ints, Ints]:
     """The operands with what the engine computes in place of what stands for it on the tape."""
     instead = numpy.arange(len(left), dtype=numpy.int32)
     instead[list(tape.written)] = list(tape.written.values())
 
-    def written(operands: Any, users: Any) -> Any:
+    def written(operands: Ints, users: Ints | int) -> Ints:
         # What was written down before the node that takes its place is a part of it.
         found = instead[operands]
         return numpy.where((operands >= 0) & (found < users), found, operands)
@@ -48,14 +51,14 @@ def _as_written(tape: Tape, left: Any, right: Any, arity: Any, outputs: Any) -> 
     return (
         numpy.where(arity > 0, written(left, users), left),
         numpy.where(arity == 2, written(right, users), right),
-        written(numpy.asarray(outputs, numpy.int32), len(left)),
+        written(outputs, len(left)),
     )
 
 
 @loop()
 def _merge_equal(
-    op: Any, left: Any, right: Any, arity: Any, commutes: Any, drops: Any, one: Any
-) -> Any:
+    op: Ints, left: Ints, right: Ints, arity: Ints, commutes: Truths, drops: Truths, one: Truths
+) -> Ints:
     """For each node the first that computes the same: a table of those seen, by their hash.
 
     What drops is the same as its operand: the right one of a product with 1 on its left, and of an
@@ -96,7 +99,7 @@ def _merge_equal(
 
 
 @loop()
-def _mark_live(op: Any, left: Any, right: Any, arity: Any, live: Any) -> None:
+def _mark_live(op: Ints, left: Ints, right: Ints, arity: Ints, live: Truths) -> None:
     """What the live nodes were computed from is live."""
     for n in range(len(op) - 1, -1, -1):
         if live[n] and arity[op[n]] > 0:
@@ -130,17 +133,23 @@ class Graph:
     """
 
     def __init__(
-        self, tape: Tape, outputs: Any, sending: int | None = None, as_written: bool = False
+        self,
+        tape: Tape,
+        outputs: Sequence[int],
+        sending: int | None = None,
+        as_written: bool = False,
     ) -> None:
         self.tape, self.as_written = tape, as_written
         shift = len(tape.constants)
         op = numpy.frombuffer(tape.nodes, numpy.uint8).astype(numpy.int32)
-        left, right = (numpy.frombuffer(x, numpy.int32) for x in (tape.left, tape.right))
+        left: Ints = numpy.frombuffer(tape.left, numpy.int32)
+        right: Ints = numpy.frombuffer(tape.right, numpy.int32)
+        ends: Ints = numpy.array(outputs, numpy.int32)
         arity = ARITY[op]
         if as_written and tape.written:
-            left, right, outputs = _as_written(tape, left, right, arity, outputs)
+            left, right, ends = _as_written(tape, left, right, arity, ends)
 
-        def nodes(operands: Any) -> Any:
+        def nodes(operands: Ints) -> Ints:
             return numpy.where(operands < 0, ~operands, operands + shift).astype(numpy.int32)
 
         op = numpy.concatenate([numpy.full(shift, _CONSTANT, numpy.int32), op])
@@ -159,7 +168,7 @@ class Graph:
             square[square] = two[right[square]]
             op[square] = _MUL
             right[square] = left[square]
-        same = numpy.arange(len(op), dtype=numpy.int32)
+        same: Ints = numpy.arange(len(op), dtype=numpy.int32)
         if not as_written:
             one = numpy.zeros(len(op), bool)
             one[:shift] = numpy.array(tape.constants) == 1.0
@@ -171,15 +180,15 @@ class Graph:
             drops |= ((op == _DIVIDE) | (op == _POW)) & one[right]
             drops |= (op == _WHERE) | (op == _REACH)
             same = _merge_equal(op, left, right, ARITY, COMMUTES, drops, one)
-        ends = same[nodes(numpy.asarray(outputs, numpy.int32))]
+        ends = same[nodes(ends)]
         live = numpy.zeros(len(op), bool)
         live[ends] = True
         _mark_live(op, left, right, ARITY, live)
         number = (numpy.cumsum(live, dtype=numpy.int32) - 1).astype(numpy.int32)
         computed = ARITY[op] > 0
-        self.op = op[live]
-        self.left = numpy.where(computed, number[left], left)[live].astype(numpy.int32)
-        self.right = numpy.where(ARITY[op] == 2, number[right], 0)[live].astype(numpy.int32)
+        self.op: Ints = op[live]
+        self.left: Ints = numpy.where(computed, number[left], left)[live].astype(numpy.int32)
+        self.right: Ints = numpy.where(ARITY[op] == 2, number[right], 0)[live].astype(numpy.int32)
         self.constants = numpy.array(tape.constants, float)[live[:shift]]
         self.of_tape = numpy.where(live[same], number[same], -1)[shift:].astype(numpy.int32)
         self.outputs = number[ends]
@@ -191,7 +200,7 @@ class Graph:
         self.depends = numpy.zeros(len(self.op), numpy.int8)
         _find_stages(self.op, self.left, self.right, ARITY, SENDS, self.stage, self.depends)
 
-    def _find_reach(self, sending: Any) -> None:
+    def _find_reach(self, sending: Ints) -> None:
         op, left, right = self.op, self.left, self.right
         if (op == _KEEP).any():  # room for conditions
             room = numpy.zeros(len(op), numpy.int32)
@@ -209,7 +218,7 @@ class Graph:
 
 @loop()
 def _find_reach(
-    op: Any, left: Any, right: Any, arity: Any, sends: Any, reach: Any, count: int
+    op: Ints, left: Ints, right: Ints, arity: Ints, sends: Truths, reach: Ints, count: int
 ) -> int:
     """Under which condition the error reaches each node, from the outputs down to the leaves.
 
@@ -248,7 +257,7 @@ def _find_reach(
 
 @loop()
 def _find_stages(
-    op: Any, left: Any, right: Any, arity: Any, sends: Any, stage: Any, depends: Any
+    op: Ints, left: Ints, right: Ints, arity: Ints, sends: Truths, stage: Ints, depends: Ints
 ) -> None:
     """When each node is computed; and whether its slope by a parameter (1) or input (2) matters."""
     for n in range(len(op)):
@@ -271,7 +280,7 @@ def _find_stages(
 
 
 @loop()
-def depth_first(op: Any, left: Any, right: Any, arity: Any, outputs: Any) -> Any:
+def depth_first(op: Ints, left: Ints, right: Ints, arity: Ints, outputs: Ints) -> Ints:
     """The nodes in the order in which the engine has them: see ``engine.topological_order``.
 
     Leaves are not listed; conditions that no output needs come last.

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
+from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.compiler.forms import FOLD, FORM, PLAIN, PRODUCT, WEIGHTED
 from microgradlike.compiler.graph import NEVER, ONCE, ROWS, depth_first
 from microgradlike.compiler.instructions import (
@@ -53,8 +54,8 @@ class Grouped(NamedTuple):
     """
 
     parts: Parts
-    inputs: Any
-    parameters: Any
+    inputs: Ints
+    parameters: Ints
     once: list[Instruction]
     rows: list[Instruction]
 
@@ -69,7 +70,7 @@ def group(levels: Levels) -> Grouped:
     return Grouped(parts, inputs, parameters, once, rows)
 
 
-def _in_order(parts: Parts, rows: list[Instruction]) -> Any:
+def _in_order(parts: Parts, rows: list[Instruction]) -> Ints:
     """The parameters in the order in which layers want them; the first claim counts."""
     parameters = numpy.flatnonzero(parts.graph.op == _PARAMETER)
     wanted = [
@@ -88,15 +89,15 @@ def _in_order(parts: Parts, rows: list[Instruction]) -> Any:
 class _SomeSums(NamedTuple):
     """Sums of as many terms each: the nodes that they compute; the terms, shape (sums, terms)."""
 
-    nodes: Any
-    first: Any
-    second: Any
-    signs: Any
+    nodes: Ints
+    first: Ints
+    second: Ints
+    signs: Ints
 
-    def take(self, rows: Any) -> _SomeSums:
+    def take(self, rows: Ints | list[int]) -> _SomeSums:
         return _SomeSums(*(x[rows] for x in self))
 
-    def sort(self, keys: Any) -> _SomeSums:
+    def sort(self, keys: Ints) -> _SomeSums:
         """The terms of each sum in the order of these keys, shape (sums, terms)."""
         rows, order = numpy.arange(len(keys))[:, None], numpy.argsort(keys, axis=1, kind="stable")
         return _SomeSums(self.nodes, *(x[rows, order] for x in self[1:]))
@@ -115,7 +116,7 @@ class _List:
             order is read from slots in a row.
     """
 
-    def __init__(self, levels: Levels, stage: int, leaves: Any) -> None:
+    def __init__(self, levels: Levels, stage: int, leaves: Ints) -> None:
         self.levels, self.parts, self.now = levels, levels.parts, stage
         self.rank = numpy.full(len(self.parts.stage), -1, numpy.int32)
         self.rank[leaves] = numpy.arange(len(leaves))
@@ -136,14 +137,14 @@ class _List:
                 yield self._singles(nodes[start:end])
             done = end
 
-    def _level(self, nodes: Any) -> Iterator[Instruction]:
+    def _level(self, nodes: Ints) -> Iterator[Instruction]:
         roles = self.parts.role[nodes]
         for role, make in ((FORM, self._sums), (FOLD, self._folds), (PLAIN, self._elementwise)):
             some = nodes[roles == role]
             if len(some):
                 yield from make(some)
 
-    def _take(self, nodes: Any) -> dict[str, Any]:
+    def _take(self, nodes: Ints | list[int]) -> dict[str, Any]:
         """What every instruction says of its outputs, which come next in the list."""
         nodes = numpy.asarray(nodes, numpy.int32)
         self.rank[nodes] = numpy.arange(self.end, self.end + len(nodes))
@@ -158,7 +159,7 @@ class _List:
         common = {"depends": 0 if highest == NEVER else depends, "mask": mask}
         return common | {"outs": nodes, "nodes": self.parts.node_of[nodes]}
 
-    def _kind_of_mask(self, conditions: Any) -> Any:
+    def _kind_of_mask(self, conditions: Ints) -> Ints:
         """How a condition is met by what this list computes."""
         of_rows = self.parts.stage[conditions] == ROWS
         other = IN_ONCE if self.now == ROWS else BY_ERROR
@@ -166,7 +167,7 @@ class _List:
 
     # ---- Plain operations ----
 
-    def _elementwise(self, nodes: Any) -> Iterator[Instruction]:
+    def _elementwise(self, nodes: Ints) -> Iterator[Instruction]:
         graph, stage = self.parts.graph, self.parts.stage
         op, left, right = graph.op[nodes], graph.left[nodes], graph.right[nodes]
         binary = ARITY[op] == 2
@@ -182,7 +183,7 @@ class _List:
             name = NAMES[op[group[0]]]
             yield Elementwise(**self._take(nodes[group]), operation=name, operands=tuple(operands))
 
-    def _alike(self, nodes: Any, key: Any) -> Iterator[Any]:
+    def _alike(self, nodes: Ints, key: Ints) -> Iterator[Ints]:
         """The nodes that can be one instruction: of one key, and reached by the error in one way.
 
         Operands that are nodes of another list go into instructions of their own.
@@ -193,13 +194,13 @@ class _List:
         order = numpy.lexsort((nodes, key))
         yield from _runs(order, key[order])
 
-    def _operand(self, nodes: Any, lower: bool) -> Operand:
+    def _operand(self, nodes: Ints, lower: bool) -> Operand:
         # Constants are beside what is computed once: of that list they are no lower ones.
         return Operand(bool(lower) and self.now == ROWS, nodes)
 
     # ---- Single operations ----
 
-    def _singles(self, nodes: Any) -> Instruction:
+    def _singles(self, nodes: Ints) -> Instruction:
         graph, stage = self.parts.graph, self.parts.stage
         reach, op = self.parts.reach[nodes], graph.op[nodes]
         left = graph.left[nodes]
@@ -217,9 +218,9 @@ class _List:
 
     # ---- Folds ----
 
-    def _folds(self, nodes: Any) -> Iterator[Instruction]:
+    def _folds(self, nodes: Ints) -> Iterator[Instruction]:
         of, value = self.parts.forms.operands
-        groups: dict[tuple[Any, ...], list[tuple[int, Any]]] = {}
+        groups: dict[tuple[int, ...], list[tuple[int, Ints]]] = {}
         for node in nodes.tolist():
             start, end = numpy.searchsorted(of, (node, node + 1))
             op, reach = self.parts.graph.op[node], self.parts.reach[node]
@@ -232,7 +233,7 @@ class _List:
 
     # ---- Sums: layers first, then what is left ----
 
-    def _sums(self, nodes: Any) -> Iterator[Instruction]:
+    def _sums(self, nodes: Ints) -> Iterator[Instruction]:
         parts = self.parts
         start = parts.bounds[nodes]
         alike = (parts.kind[start], parts.bounds[nodes + 1] - start, parts.reach[nodes])
@@ -266,16 +267,16 @@ class _List:
         for row in numpy.flatnonzero(~twice).tolist():
             same.setdefault(values[row].tobytes(), []).append(row)
         # Groups with the same weights on other values become one layer at several places.
-        alike: dict[Any, list[tuple[_SomeSums, _SomeSums]]] = {}
+        alike: dict[tuple[int, bytes, bytes], list[tuple[_SomeSums, _SomeSums]]] = {}
         for rows in same.values():
             by_rank = sums.take(rows)
             matrix = _standard(by_rank)
             key = (len(rows), matrix.first.tobytes(), matrix.signs.tobytes())
             alike.setdefault(key, []).append((by_rank, matrix))
-        for (rows, *_), members in alike.items():
+        for (count, *_), members in alike.items():
             if len(members) > 1:
                 yield self._layer([matrix for _, matrix in members])
-            elif rows == 1 and values.shape[1] < LONG_SUM:
+            elif count == 1 and values.shape[1] < LONG_SUM:
                 single += same[members[0][0].second[0].tobytes()]
             else:
                 yield self._layer([members[0][0]])
@@ -321,14 +322,14 @@ class _List:
         weights = sums.first if what == WEIGHTED else None
         return Sums(**common, weights=weights, values=sums.second)
 
-    def _bias(self, nodes: Any) -> tuple[Any, Any]:
+    def _bias(self, nodes: Ints) -> tuple[Ints | None, Floats | None]:
         bias, signs = self.parts.bias[nodes], self.parts.bias_sign[nodes]
         if (bias == self.parts.zero).all():
             return None, None
         return bias, None if (signs > 0).all() else signs
 
 
-def _runs(items: Any, keys: Any) -> Iterator[Any]:
+def _runs(items: Ints, keys: Ints) -> Iterator[Ints]:
     """The stretches of items that have the same key."""
     ends = [*(numpy.flatnonzero(keys[1:] != keys[:-1]) + 1).tolist(), len(items)]
     for start, end in pairwise([0, *ends]):

@@ -14,17 +14,20 @@ graph: ``renumbered`` makes the one of the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy
-import numpy.typing
 
+from microgradlike.compiler.arrays import Floats, Ints, Truths
 from microgradlike.compiler.operations import ARITY, CODES
 
-Slots: TypeAlias = "numpy.typing.NDArray[numpy.int32]"
-Signs: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
+Slots: TypeAlias = Ints
+Signs: TypeAlias = Floats
+
+#: One for all outputs; of ``Singles`` an array, one for each. Who reads it knows which.
+Each: TypeAlias = Any
 
 NONE: Slots = numpy.empty(0, numpy.int32)
 
@@ -46,7 +49,7 @@ class Mask(NamedTuple):
         slots: of conditions: one for all outputs, or one for each.
     """
 
-    kind: Any = ALWAYS
+    kind: Each = ALWAYS
     slots: Slots = NONE
 
     def renumbered(self, once: Slots, here: Slots) -> Mask:
@@ -70,7 +73,7 @@ class Read(NamedTuple):
     """
 
     name: str
-    once: Any
+    once: Each
     slots: Slots
 
 
@@ -88,7 +91,7 @@ class Instruction:
     """
 
     outs: Slots
-    depends: Any
+    depends: Each
     mask: Mask
     nodes: Slots
 
@@ -125,7 +128,7 @@ class Instruction:
             once: the new number of each slot of ``once``.
             here: the new number of each slot of the instruction's own list.
         """
-        found: dict[str, Any] = {
+        found: dict[str, Slots] = {
             name: renumbering[slots]
             for names, renumbering in ((self.OF_HERE, here), (self.OF_ONCE, once))
             for name in names
@@ -133,7 +136,7 @@ class Instruction:
         }
         return self._with(found, once, here)
 
-    def _with(self, found: dict[str, Any], once: Slots, here: Slots) -> Instruction:
+    def _with(self, found: Mapping[str, Any], once: Slots, here: Slots) -> Instruction:
         mask = self.mask.renumbered(once, here)
         return replace(self, outs=here[self.outs], mask=mask, **found)
 
@@ -281,7 +284,7 @@ class Operand(NamedTuple):
         slots: one for each output.
     """
 
-    once: Any
+    once: Each
     slots: Slots
 
 
@@ -340,9 +343,9 @@ class Singles(Instruction):
         )
         return self._with({"operands": tuple(operands)}, once, here)
 
-    def has_two(self) -> Any:
+    def has_two(self) -> Truths:
         """For each whether it has a second operand."""
-        return ARITY[self.operations] == 2
+        return numpy.equal(ARITY[self.operations], 2)
 
     def __str__(self) -> str:
         return times("single operations", self.count)

@@ -11,9 +11,8 @@ import hashlib
 import pickle
 import zlib
 from pathlib import Path
-from typing import Any
 
-from numba.core.caching import IndexDataCacheFile
+from numba.core.caching import Cache, IndexDataCacheFile
 
 # To tell whether kept code is still right, numba looks at the file of the function alone. But a
 # loop has numbers and functions of other files in it, such as the codes of operations. What they
@@ -30,12 +29,12 @@ STAMP = hashlib.sha256(b"".join(path.read_bytes() for path in _MADE_OF)).hexdige
 class _Files(IndexDataCacheFile):  # type: ignore[misc]
     """The files of one function: an index, and one for each kind of arguments."""
 
-    def save(self, key: Any, data: Any) -> None:
+    def save(self, key: object, data: object) -> None:
         content = self._dump((key, data))
         with contextlib.suppress(OSError):
             super().save(key, (zlib.crc32(content), content))
 
-    def load(self, key: Any) -> Any:
+    def load(self, key: object) -> object:
         try:
             check, content = super().load(key) or (0, b"")
             found, data = pickle.loads(content) if zlib.crc32(content) == check else (None, None)
@@ -43,14 +42,14 @@ class _Files(IndexDataCacheFile):  # type: ignore[misc]
             return None
         return data if found == key else None
 
-    def _load_index(self) -> Any:
+    def _load_index(self) -> object:
         try:
             return super()._load_index()
         except Exception:
             return {}
 
 
-def keep(cache: Any) -> None:
+def keep(cache: Cache) -> None:
     """Let a cache of numba, which was just made, have such files."""
     made = cache._cache_file
     made.__class__, made._source_stamp = _Files, STAMP

@@ -6,10 +6,12 @@ added to it. Several biases are a part as well, which is added up once per call.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy
 
+from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.compiler.forms import BIAS, FORM, GONE, PLAIN, UNIT, WEIGHTED, Forms
 from microgradlike.compiler.graph import ONCE, ROWS, Graph
 from microgradlike.compiler.loops import loop
@@ -35,23 +37,23 @@ class Parts(NamedTuple):
 
     graph: Graph
     forms: Forms
-    role: Any
-    stage: Any
-    reach: Any
-    depends: Any
-    node_of: Any
-    order: Any
-    kind: Any
-    first: Any
-    second: Any
-    sign: Any
-    bounds: Any
-    bias: Any
-    bias_sign: Any
+    role: Ints
+    stage: Ints
+    reach: Ints
+    depends: Ints
+    node_of: Ints
+    order: Ints
+    kind: Ints
+    first: Ints
+    second: Ints
+    sign: Ints
+    bounds: Ints
+    bias: Ints
+    bias_sign: Floats
     constants: list[float]
     zero: int
 
-    def of_constants(self) -> tuple[Any, Any]:
+    def of_constants(self) -> tuple[Ints, Ints]:
         """The constants of the graph, and those of our own."""
         plain, total = len(self.graph.constants), len(self.stage)
         return numpy.arange(plain), numpy.arange(total - len(self.constants) + plain, total)
@@ -109,7 +111,13 @@ def split(graph: Graph, forms: Forms) -> Parts:
     return _sorted(graph, forms, columns, (like, stages), (constants, zero))
 
 
-def _sorted(graph: Graph, forms: Forms, columns: list[Any], parts: Any, own: Any) -> Parts:
+def _sorted(
+    graph: Graph,
+    forms: Forms,
+    columns: list[Ints],
+    parts: tuple[list[int], list[int]],
+    own: tuple[list[float], int],
+) -> Parts:
     """The parts of sums that were found, with all that is known of each."""
     (like, stages), (constants, zero) = parts, own
     count, plain = len(graph.op), len(graph.constants)
@@ -124,7 +132,7 @@ def _sorted(graph: Graph, forms: Forms, columns: list[Any], parts: Any, own: Any
     # Each sum has one bias at most by now.
     bias[of[biases]], bias_sign[of[biases]] = first[biases], sign[biases]
 
-    def extended(of_nodes: Any, of_parts: Any, of_constants: int = 0) -> Any:
+    def extended(of_nodes: Ints, of_parts: Sequence[int] | Ints, of_constants: int = 0) -> Ints:
         new = [numpy.asarray(of_parts, of_nodes.dtype), numpy.full(ours, of_constants)]
         return numpy.concatenate([of_nodes, *new]).astype(of_nodes.dtype)
 
@@ -160,8 +168,8 @@ class Levels(NamedTuple):
     """
 
     parts: Parts
-    level: Any
-    computed: dict[int, Any]
+    level: Ints
+    computed: dict[int, Ints]
 
 
 def find(parts: Parts) -> Levels:
@@ -190,8 +198,8 @@ def find(parts: Parts) -> Levels:
 
 @loop()
 def find_levels(
-    op: Any, left: Any, right: Any, arity: Any, stage: Any, role: Any,
-    start: Any, operands: Any, order: Any, level: Any,
+    op: Ints, left: Ints, right: Ints, arity: Ints, stage: Ints, role: Ints,
+    start: Ints, operands: Ints, order: Ints, level: Ints,
 ) -> None:  # fmt: skip
     """The longest way from the leaves of its stage up to each node that is computed.
 

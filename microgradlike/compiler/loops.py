@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., object])
 
 try:
     from numba import njit
 except ImportError:
 
-    def loop(**_: Any) -> Callable[[F], F]:
+    def loop(**_: object) -> Callable[[F], F]:
         """Without numba the loops are plain Python."""
         return lambda function: function
 else:
     from microgradlike.compiler.kept_code import keep
 
-    def loop(**options: Any) -> Callable[[F], F]:
+    def loop(**options: object) -> Callable[[F], F]:
         """Compile once per machine: the code is kept beside this file, or in the user's cache."""
 
         def compiled(function: F) -> F:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy
 
 from microgradlike import ops
+from microgradlike.compiler.arrays import Ints, Truths
 from microgradlike.ops import OPERATORS, Operator, read
 from microgradlike.recording import kinds
 
@@ -67,7 +68,7 @@ def row_of(name: str) -> tuple[Operator | None, float]:
 
 #: How many operands the node of each code has, as a tuple and as an array.
 ARITIES = tuple(len(row.slopes) if (row := row_of(name)[0]) else 0 for name in NAMES)
-ARITY = numpy.array(ARITIES, numpy.int8)
+ARITY: Ints = numpy.array(ARITIES, numpy.int8)
 
 
 def on_numbers(name: str, x: float, y: float) -> float:
@@ -91,7 +92,7 @@ OF_RULE = {f"{row.name}_{to}": code_of(row, to) for row in OPERATORS.values() fo
 
 #: Which ones commute to the last digit. Functions may round in another way, and of 0.0 and -0.0
 #: ``maximum`` takes the first.
-COMMUTES = numpy.isin(
+COMMUTES: Truths = numpy.isin(
     NAMES,
     [
         *(row.name for row in OPERATORS.values() if row.commutes and row.is_infix),
@@ -99,7 +100,7 @@ COMMUTES = numpy.isin(
     ],
 )
 #: Which ones, in a chain or a tree, are one operation along a list of values.
-FOLDS = numpy.isin(NAMES, [row.name for row in OPERATORS.values() if row.folds])
+FOLDS: Truths = numpy.isin(NAMES, [row.name for row in OPERATORS.values() if row.folds])
 
 
 def _sends_to(name: str, side: int) -> bool:
@@ -108,6 +109,6 @@ def _sends_to(name: str, side: int) -> bool:
 
 
 #: Which operators send an error to their left operand, and which to their right one.
-SENDS_TO = numpy.array([[_sends_to(name, side) for side in (0, 1)] for name in NAMES])
+SENDS_TO: Truths = numpy.array([[_sends_to(name, side) for side in (0, 1)] for name in NAMES])
 #: Which ones let an error pass, if only to their right operand.
-SENDS = SENDS_TO.any(axis=1)
+SENDS: Truths = SENDS_TO[:, 0] | SENDS_TO[:, 1]

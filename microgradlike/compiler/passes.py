@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy
 
 from microgradlike.compiler import verify
+from microgradlike.compiler.arrays import Truths
 from microgradlike.compiler.forms import Forms
 from microgradlike.compiler.graph import Graph
 from microgradlike.compiler.grouping import group
@@ -17,7 +18,7 @@ from microgradlike.compiler.slots import place
 from microgradlike.compiler.stretches import small_sums
 
 #: Is shown what each pass has made, by the name of the pass.
-Seen: TypeAlias = Callable[[str, Any], None]
+Seen: TypeAlias = Callable[[str, object], None]
 T = TypeVar("T")
 
 
@@ -36,7 +37,7 @@ def build(graph: Graph, seen: Seen | None = None) -> Program:
             seen(name, found)
         return found
 
-    def levels_of(plain: Any) -> Levels:
+    def levels_of(plain: Truths) -> Levels:
         """The levels of all that is computed, where some sums stay plain operations."""
         forms = made("forms", Forms(graph, plain))
         return made("levels", find(split(graph, forms)))

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy
 
 from microgradlike.compiler import verify
+from microgradlike.compiler.arrays import Ints, Truths
 from microgradlike.compiler.instructions import (
     BY_ERROR,
     INPUTS,
     NONE,
     PARAMETERS,
+    Each,
     Elementwise,
     Instruction,
     Layer,
@@ -46,11 +48,11 @@ class Send(NamedTuple):
         place: of a layer at several places, at which; of ``Singles``, of which output.
     """
 
-    name: Any
-    once: Any
+    name: Each
+    once: Each
     slots: Slots
-    assigns: Any = False
-    place: Any = 0
+    assigns: Each = False
+    place: Each = 0
 
 
 class Back(NamedTuple):
@@ -82,7 +84,7 @@ class Plan:
     backward: tuple[Back, ...]
     once_backward: tuple[Back, ...]
     clear: Slots
-    own: Any
+    own: Truths
 
 
 def plan(program: Program, mode: int) -> Plan:
@@ -109,7 +111,7 @@ def plan(program: Program, mode: int) -> Plan:
 # ---- What is wanted ----------------------------------------------------------------------------
 
 
-def wanted_slots(program: Program) -> tuple[Any, Any]:
+def wanted_slots(program: Program) -> tuple[Ints, Ints]:
     """For which slots of ``once``, and for which of the rows, the error is wanted, and for whom."""
     once = numpy.zeros(program.once.slots, numpy.int8)
     once[: len(program.parameters)] = PARAMETERS
@@ -121,7 +123,7 @@ def wanted_slots(program: Program) -> tuple[Any, Any]:
     return once, rows
 
 
-def own_weights(program: Program) -> Any:
+def own_weights(program: Program) -> Truths:
     """For each slot of ``once``, whether it is a weight of a layer that has its weights alone."""
     uses = numpy.zeros(program.once.slots, numpy.int32)
     for once, slot in program.outputs:
@@ -158,7 +160,7 @@ class _Backward:
         mode: for whom.
     """
 
-    def __init__(self, wants_once: Any, wants: Any, mode: int) -> None:
+    def __init__(self, wants_once: Ints, wants: Ints, mode: int) -> None:
         self.wants_once, self.wants, self.mode = wants_once, wants, mode
         self.written = numpy.zeros(len(wants), bool)
         self.clear = numpy.zeros(len(wants), bool)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy
 
+from microgradlike.compiler.arrays import Floats
 from microgradlike.compiler.graph import Graph
 from microgradlike.compiler.instructions import (
     Elementwise,
@@ -40,7 +41,7 @@ class Stage:
         for place, i in enumerate(self.instructions):
             written[i.outs] = place
 
-        def source(slots: Any, *kinds: type[Instruction]) -> Any:
+        def source(slots: Slots, *kinds: type[Instruction]) -> Any:
             """The only instruction that writes these slots, if it is of this kind."""
             found = {int(written[slot]) for slot in slots.ravel()}
             place = found.pop()
@@ -100,7 +101,7 @@ class Program:
     once: Stage
     rows: Stage
     parameters: list[int]
-    constants: Any
+    constants: Floats
     inputs: list[int]
     outputs: list[tuple[bool, int]]
     watched: tuple[Slots, Slots]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy
 
@@ -24,7 +23,7 @@ MOST = 12
 _STAGES = ("constant", "once", "rows")
 
 
-def show(f: Callable[..., Any], example: Sequence[Any]) -> str:
+def show(f: Callable[..., object], example: Sequence[object]) -> str:
     """What each pass of the compiler makes of a function.
 
     Args:
@@ -60,7 +59,7 @@ def show(f: Callable[..., Any], example: Sequence[Any]) -> str:
     tape = trace(f, example)
     found: dict[str, list[str]] = {"tape": list(lines("tape", tape))}
 
-    def seen(name: str, made: Any) -> None:
+    def seen(name: str, made: object) -> None:
         found[name] = list(lines(name, made))
 
     program = build(Graph(tape, tape.outputs), seen)
@@ -74,7 +73,7 @@ def show(f: Callable[..., Any], example: Sequence[Any]) -> str:
     return "\n".join(told)
 
 
-def lines(name: str, made: Any) -> Iterator[str]:
+def lines(name: str, made: object) -> Iterator[str]:
     """What a pass has made: a line for each node, sum, level or instruction."""
     return _OF[name](made)
 
@@ -177,7 +176,7 @@ def _short(slots: Slots) -> str:
     return " ".join(map(str, flat[:8])) + (" ..." if len(flat) > 8 else "")
 
 
-_OF: dict[str, Callable[[Any], Iterator[str]]] = {
+_OF: dict[str, Callable[..., Iterator[str]]] = {
     **{"tape": _tape, "graph": _graph, "forms": _forms, "levels": _levels},
     **{"grouped": _grouped, "program": _program, "plan": _plan},
 }

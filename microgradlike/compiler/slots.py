@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy
 
+from microgradlike.compiler.arrays import Ints
 from microgradlike.compiler.forms import GONE
 from microgradlike.compiler.graph import ROWS
 from microgradlike.compiler.grouping import Grouped
@@ -101,7 +101,7 @@ def in_few_slots(program: Program) -> Program:
     )
 
 
-def _of_this_list(i: Instruction, steps: Any) -> Iterator[tuple[Any, Slots]]:
+def _of_this_list(i: Instruction, steps: Ints) -> Iterator[tuple[Ints, Slots]]:
     """The slots of its own list that an instruction reads, each with the step that reads it."""
     for read in i.reads():
         here = numpy.broadcast_to(~numpy.asarray(read.once), read.slots.shape)
@@ -114,7 +114,7 @@ _FAR = 4096
 
 
 @loop()
-def reuse_slots(out: Any, count: Any, start: Any, reads: Any, last: Any, place: Any) -> int:
+def reuse_slots(out: Ints, count: Ints, start: Ints, reads: Ints, last: Ints, place: Ints) -> int:
     """Give slots new places, which are free again when nobody reads them any more.
 
     Args:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy
 
+from microgradlike.compiler.arrays import Ints, Truths
 from microgradlike.compiler.forms import FOLD, FORM, PLAIN, UNIT, WEIGHTED
 from microgradlike.compiler.levels import Levels, Parts
 from microgradlike.compiler.operations import NAMES
@@ -21,7 +20,7 @@ SOON, INSTRUCTION, OPERATION, LONGER = 600, 290, 8, 25
 _DOTS = len(NAMES)
 
 
-def stretches(levels: Levels, nodes: Any, most_terms: int = 0) -> list[tuple[int, int]]:
+def stretches(levels: Levels, nodes: Ints, most_terms: int = 0) -> list[tuple[int, int]]:
     """From where to where nodes have little in common.
 
     Args:
@@ -58,7 +57,7 @@ def stretches(levels: Levels, nodes: Any, most_terms: int = 0) -> list[tuple[int
     return found if sum(stop - start for start, stop in found) >= LONG else []
 
 
-def _kinds(parts: Parts, nodes: Any, most_terms: int) -> tuple[Any, Any]:
+def _kinds(parts: Parts, nodes: Ints, most_terms: int) -> tuple[Ints, Ints]:
     """What nodes are like, as whole numbers; and of sums a hash of their values.
 
     Nodes of a level that are of one kind are likely to share an instruction; -1 is the kind of
@@ -81,7 +80,7 @@ def _kinds(parts: Parts, nodes: Any, most_terms: int) -> tuple[Any, Any]:
     return kinds, values
 
 
-def small_sums(levels: Levels) -> Any:
+def small_sums(levels: Levels) -> Truths:
     """For each node whether it is a small sum or fold amid single operations."""
     parts = levels.parts
     small = numpy.zeros(len(parts.graph.op), bool)

@@ -17,7 +17,8 @@ import operator
 import sys
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+from types import FrameType
+from typing import Any, NoReturn, SupportsIndex, TypeAlias
 
 import numpy
 
@@ -53,6 +54,10 @@ class TracingError(TypeError):
 
     __module__ = "microgradlike"
 
+
+#: What a comparison gives: a ``Condition``; or a bool, where it is the same for all rows. Type
+#: checkers are not told, for of Values that are not traced it is a bool.
+Truth: TypeAlias = Any
 
 # ---- The tape ----------------------------------------------------------------------------------
 
@@ -148,7 +153,7 @@ class Tape:
         self.parameters.append(value)
         return node
 
-    def operand(self, value: Any) -> tuple[int, float]:
+    def operand(self, value: Value | float) -> tuple[int, float]:
         """The operand for a number or Value of any kind, and its number in the row that is traced.
 
         A Value within another one's tape is refused.
@@ -167,7 +172,7 @@ class Tape:
         """A Value made by the function itself is a constant of it."""
         self._made[value] = None
 
-    def apply(self, rule: Rule, x: Any, y: Any, data: float) -> Value:
+    def apply(self, rule: Rule, x: Value | float, y: Value | float | None, data: float) -> Value:
         """An operation on Values of which none is traced: parameters, or made by the function."""
         operands = (x,) if y is None else (x, y)
         if all(v in self._made for v in operands if isinstance(v, Value)):
@@ -175,7 +180,7 @@ class Tape:
         left, right = ([self.operand(v)[0] for v in operands] + [0])[:2]
         return self.traced(self.append(NAMES[OF_RULE[rule.name]], left, right), data)
 
-    def compare(self, comparison: Callable[..., Any], x: Any, y: Any) -> Any:
+    def compare(self, comparison: Callable[..., bool], x: Value, y: Any) -> Truth:
         """``x < y`` and the like: a Condition, or the truth itself if it can never change."""
         if isinstance(y, Condition):
             y = y.value()
@@ -191,7 +196,7 @@ class Tape:
         node = self.append(_COMPARISONS[comparison], left, right)
         return Condition(self, node, bool(comparison(a, b)))
 
-    def is_same(self, x: Traced, y: Any, comparison: Callable[..., Any]) -> Any:
+    def is_same(self, x: Traced, y: object, comparison: Callable[..., bool]) -> Truth:
         """``x == y`` as the user writes it; slopes compare numbers, by ``engine.equal``."""
         if isinstance(y, Condition):
             y = y.value()
@@ -216,7 +221,7 @@ class Tape:
             self._first_copy = copy.node
         return copy
 
-    def is_constant(self, value: Any) -> bool:
+    def is_constant(self, value: object) -> bool:
         """Whether it is a number that does not differ from row to row, nor is a parameter."""
         path = [value.node] if isinstance(value, Traced) else []
         seen = set(path)
@@ -244,7 +249,7 @@ class Tape:
         node, data = self.operand(value)
         return self.traced(self.append("detach", node), data) if node >= 0 else Value(data)
 
-    def custom(self, value: Any, parents: tuple[Value, ...], slopes: Any, name: str) -> Value:
+    def custom(self, value: object, parents: tuple[Value, ...], slopes: Any, name: str) -> Value:
         """A node of the user's own: the number of one Value, and slopes that are others."""
         if not callable(slopes) and not all(isinstance(s, Value) for s in slopes or [None]):
             self._refuse(
@@ -271,7 +276,7 @@ class Tape:
         """
         self.written[short.node], short.number = written.node, written.number
 
-    def share(self, parent: Any, slope: Any) -> Value:
+    def share(self, parent: Value | float, slope: Value | float) -> Value:
         """What adds nothing to a sum, and sends its error, times a slope, to a parent."""
         operands = self.operand(parent)[0], self.operand(slope)[0]
         return self.traced(self.append(SHARE, *operands), -0.0)
@@ -408,11 +413,11 @@ def _references() -> int:
 _UNSHARED = _references()
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) or hasattr(value, "__float__")
 
 
-_COMPARISONS: dict[Callable[..., Any], str] = {
+_COMPARISONS: dict[Callable[..., object], str] = {
     **{operator.lt: "lt", operator.gt: "lt", operator.le: "le", operator.ge: "le"},
     **{operator.eq: "eq", operator.ne: "ne"},
 }
@@ -455,16 +460,16 @@ class Condition(Choice):
         opposite = self.tape._opposites.get(self.node)
         return opposite is not None and opposite.node == other.node
 
-    def kept(self, x: Any, by: str = "keep") -> Traced:
+    def kept(self, x: Value | float, by: str = "keep") -> Traced:
         """``x`` where the condition holds, and nothing elsewhere."""
         node, data = self.tape.operand(x)
         node = self.tape.append(by, self.node, node)
         return self.tape.traced(node, data if self.number else -0.0)
 
-    def choose(self, x: Any, y: Any) -> Value:
+    def choose(self, x: Value | float, y: Value | float) -> Value:
         return self.kept(x) + self.opposite().kept(y)
 
-    def _with(self, name: str, other: Any, both: Callable[[Any, Any], Any]) -> Any:
+    def _with(self, name: str, other: object, both: Callable[..., Truth]) -> Truth:
         if isinstance(other, Condition):
             pairs, key = self.tape._pairs, (name, self.node, other.node)
             if key not in pairs:
@@ -475,13 +480,13 @@ class Condition(Choice):
             return self if bool(other) is (name == "and") else bool(other)
         return both(bool(self), other)
 
-    def __and__(self, other: Any) -> Any:
+    def __and__(self, other: object) -> Truth:
         return self._with("and", other, operator.and_)
 
-    def __or__(self, other: Any) -> Any:
+    def __or__(self, other: object) -> Truth:
         return self._with("or", other, operator.or_)
 
-    def __xor__(self, other: Any) -> Any:
+    def __xor__(self, other: Any) -> Truth:
         if isinstance(other, Condition):
             return (self & other.opposite()) | (self.opposite() & other)
         if isinstance(other, bool | numpy.bool_):
@@ -490,12 +495,12 @@ class Condition(Choice):
 
     __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
-    def __ne__(self, other: object) -> Any:
+    def __ne__(self, other: object) -> Truth:
         if isinstance(other, Condition | bool | numpy.bool_):
             return self ^ other
         return self.value() != other
 
-    def __eq__(self, other: object) -> Any:
+    def __eq__(self, other: object) -> Truth:
         if isinstance(other, Condition | bool | numpy.bool_):
             different = self ^ other
             return different.opposite() if isinstance(different, Condition) else not different
@@ -522,7 +527,7 @@ class Condition(Choice):
     def __round__(self, digits: int | None = None) -> int:
         return round(bool(self), digits)
 
-    def __invert__(self) -> Any:
+    def __invert__(self) -> Value:
         return -1 - self.value()  # as of True and False: -2 and -1
 
 
@@ -548,7 +553,7 @@ class Traced(Value, has_own_operators=True):
     data = _no_number("data")
     grad = _no_number("grad")
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> str:
         # The slots of an eager Value are never filled here, so whoever reads them ends up here.
         if name == "_label":
             return ""
@@ -556,7 +561,7 @@ class Traced(Value, has_own_operators=True):
             self.tape.refuse(self, f"reading .{name.lstrip('_')}")
         raise AttributeError(f"a traced Value has no attribute {name!r}")
 
-    def __init__(self, *_: Any, **__: Any) -> None:
+    def __init__(self, *_: object, **__: object) -> None:
         """``Value(v)`` of a traced Value is that Value."""
 
     @property
@@ -567,7 +572,7 @@ class Traced(Value, has_own_operators=True):
     def is_result(self) -> bool:
         return True
 
-    def backward(self, *arguments: Any) -> None:
+    def backward(self, *arguments: object) -> None:
         self.tape.refuse(self, "backward()")
 
     def detach(self) -> Value:
@@ -581,7 +586,7 @@ class Traced(Value, has_own_operators=True):
             self.tape.refuse(self, f"the format {spec!r}", _AS_TEXT)
         return self._text('text, such as f"{v}",', sys._getframe(1))
 
-    def _text(self, what: str, asking: Any) -> str:
+    def _text(self, what: str, asking: FrameType) -> str:
         """Only for our own sentences, and for whoever looks at it when its tape has ended."""
         ours = asking.f_code.co_filename.startswith(_HERE)
         if not ours and not isinstance(self.tape.code, _Ended):
@@ -597,13 +602,13 @@ class Traced(Value, has_own_operators=True):
     def __int__(self) -> int:
         self.tape.refuse(self, "int(v)")
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         self.tape.refuse(self, "a copy")
 
     def __copy__(self) -> Value:
         self.tape.refuse(self, "a copy")
 
-    def __deepcopy__(self, memo: dict[Any, Any]) -> Value:
+    def __deepcopy__(self, memo: dict[int, object]) -> Value:
         self.tape.refuse(self, "a copy")
 
     def __index__(self) -> int:
@@ -612,22 +617,22 @@ class Traced(Value, has_own_operators=True):
     def __bool__(self) -> bool:
         return bool(self.tape.compare(operator.ne, self, 0))
 
-    def __eq__(self, other: object) -> Any:
+    def __eq__(self, other: object) -> Truth:
         return self.tape.is_same(self, other, operator.eq)
 
-    def __ne__(self, other: object) -> Any:
+    def __ne__(self, other: object) -> Truth:
         return self.tape.is_same(self, other, operator.ne)
 
-    def __lt__(self, other: Any) -> Any:
+    def __lt__(self, other: object) -> Truth:
         return self.tape.compare(operator.lt, self, other)
 
-    def __le__(self, other: Any) -> Any:
+    def __le__(self, other: object) -> Truth:
         return self.tape.compare(operator.le, self, other)
 
-    def __gt__(self, other: Any) -> Any:
+    def __gt__(self, other: object) -> Truth:
         return self.tape.compare(operator.gt, self, other)
 
-    def __ge__(self, other: Any) -> Any:
+    def __ge__(self, other: object) -> Truth:
         return self.tape.compare(operator.ge, self, other)
 
 
@@ -692,7 +697,7 @@ def _spelt(row: Operator, **operands: str) -> str:
 
 def _write(row: Operator) -> str:
     convert = "constant" if row.method else "beside"
-    fill: dict[str, Any] = {"name": row.name, "symbol": row.symbol, "number": convert}
+    fill: dict[str, object] = {"name": row.name, "symbol": row.symbol, "number": convert}
     for to in kinds(row):
         fill[f"code_{to}"] = code_of(row, to)
         fill[f"traced_{to}"] = _spelt(row, **{operand: f"{operand}.number" for operand in to})
@@ -708,7 +713,7 @@ def _install() -> None:
     source = "".join(map(_write, OPERATORS.values()))
     filename = f"{FILENAME} on a tape"
     linecache.cache[filename] = len(source), None, source.splitlines(True), filename
-    made: dict[str, Any] = {}
+    made: dict[str, Callable[..., Value]] = {}
     exec(compile(source, filename, "exec"), globals(), made)
     give_operators(Traced, made)
     for name in ("lt", "le", "gt", "ge"):
@@ -721,7 +726,7 @@ def _install() -> None:
             setattr(Condition, row.reflected_method, of_values)
 
 
-def _as_number(of_values: Callable[..., Any], reflected: bool = False) -> Callable[..., Any]:
+def _as_number(of_values: Callable[..., object], reflected: bool = False) -> Callable[..., object]:
     """An operator of Values for truth values, which count as 1 and 0."""
     if reflected:
         return lambda self, other: of_values(other, self.value())
@@ -736,7 +741,7 @@ Traced.__name__ = Value.__name__  # Python's own sentences about it are read by 
 
 
 def trace(
-    f: Callable[..., Any], example: Sequence[Any], follow: Mapping[int, bool] | None = None
+    f: Callable[..., object], example: Sequence[object], follow: Mapping[int, bool] | None = None
 ) -> Tape:
     """Run a function once on traced inputs, and return its tape.
 
@@ -764,7 +769,7 @@ def trace(
     arguments = [traced(value) for value in example]
     with traced_on(tape):
         try:
-            result = f(*arguments)
+            result: Any = f(*arguments)
         except Exception as error:
             if tape.refused is None or tape.refused is error:
                 raise
@@ -840,7 +845,7 @@ def play(tape: Tape, inputs: Sequence[Any]) -> list[Value]:
     return [out if isinstance(out, Value) else Value(out) for out in outputs]
 
 
-def _returned(wrong: Any) -> str:
+def _returned(wrong: object) -> str:
     """What a function returned that is no Value, and what to do about it."""
     if isinstance(wrong, Condition):
         return "a comparison; return where(x > y, 1.0, 0.0), or what you want of it"

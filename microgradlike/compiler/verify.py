@@ -5,11 +5,13 @@ The laws are checked in the whole test suite, and not in use: ``CHECKING`` is se
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy
+from numpy.typing import ArrayLike
 
+from microgradlike.compiler.arrays import Ints, Truths
 from microgradlike.compiler.instructions import (
     ALWAYS,
     BY_ERROR,
@@ -22,6 +24,7 @@ from microgradlike.compiler.instructions import (
     Layer,
     Products,
     Singles,
+    Slots,
     Sums,
     parts_of,
 )
@@ -31,8 +34,8 @@ if TYPE_CHECKING:
     from microgradlike.compiler.forms import Forms
     from microgradlike.compiler.graph import Graph
     from microgradlike.compiler.grouping import Grouped
-    from microgradlike.compiler.levels import Levels, Parts
-    from microgradlike.compiler.plan import Plan
+    from microgradlike.compiler.levels import Levels
+    from microgradlike.compiler.plan import Back, Plan, Send
     from microgradlike.compiler.program import Program
 
 #: Whether the laws are checked after each pass.
@@ -43,7 +46,7 @@ class BrokenLaw(AssertionError):
     """What a pass has made does not hold what the next one relies on."""
 
 
-def law(holds: Any, sentence: str, of: object = None) -> None:
+def law(holds: ArrayLike, sentence: str, of: object = None) -> None:
     """Refuse what does not hold; the words of an instruction are made only then."""
     if not numpy.all(holds):
         raise BrokenLaw(sentence.format(of))
@@ -107,10 +110,10 @@ def levels(found: Levels) -> None:
     total = len(p.bounds) - 1
     sums = numpy.repeat(numpy.arange(total), numpy.diff(p.bounds))
     law(numpy.diff(p.bounds)[p.role[:total] == 2] > 0, "a sum has lost its terms")
-    pairs = [(sums, p.first), (sums, p.second), p.forms.operands]
+    pairs: list[tuple[Ints, Ints]] = [(sums, p.first), (sums, p.second), p.forms.operands]
     plain = numpy.flatnonzero(p.role[: len(g.op)] == 1)
     for operands, arity in ((g.left, 1), (g.right, 2)):
-        users = plain[ARITY[g.op[plain]] >= arity]
+        users: Ints = plain[ARITY[g.op[plain]] >= arity]
         pairs.append((users, operands[users]))
     for users, operands in pairs:
         same = p.stage[users] == p.stage[operands]
@@ -127,7 +130,7 @@ def levels(found: Levels) -> None:
 
 def grouped(found: Grouped) -> None:
     """Over nodes: everything is computed once, after what it reads, and by the right list."""
-    p: Parts = found.parts
+    p = found.parts
     constants = numpy.concatenate(p.of_constants())
     once = numpy.concatenate([found.parameters, constants])
     size = len(p.stage)
@@ -179,7 +182,9 @@ def _watches_enough(found: Program) -> None:
                     law((watched[0] if once else here)[slots], "{} is not watched", i)
 
 
-def _in_order(instructions: Any, leaves: Any, once: Any, size: int) -> Any:
+def _in_order(
+    instructions: Sequence[Instruction], leaves: Ints, once: Truths | None, size: int
+) -> Truths:
     """Go through a list: what is there at its end, of nodes or slots.
 
     Args:
@@ -207,7 +212,7 @@ def _in_order(instructions: Any, leaves: Any, once: Any, size: int) -> Any:
     return there
 
 
-def _single_by_single(i: Singles, there: Any, once: Any) -> None:
+def _single_by_single(i: Singles, there: Truths, once: Truths | None) -> None:
     """Their operands may be outputs before them."""
     (left_once, left), (right_once, right) = i.operands
     position = numpy.full(len(there), -1)
@@ -215,8 +220,8 @@ def _single_by_single(i: Singles, there: Any, once: Any) -> None:
     law(~there[i.outs], "{} writes what is there already", i)
     law(len(numpy.unique(i.outs)) == i.count, "{} writes twice at one place", i)
     for of_once, slots in ((left_once, left), (right_once, right)):
-        lower = numpy.broadcast_to(of_once, slots.shape) & (once is not None)
-        if lower.any():
+        lower = numpy.broadcast_to(of_once & (once is not None), slots.shape)
+        if once is not None:
             law(once[slots[lower]], "{} reads what is not computed once", i)
         here, k = slots[~lower], numpy.arange(i.count)[~lower]
         early = (position[here] >= 0) & (position[here] < k)
@@ -250,11 +255,11 @@ def _shapes(i: Instruction) -> None:
         law([len(x.slots) == i.count for x in i.operands], "{} lacks an operand", i)
 
 
-def _terms(i: Any) -> Any:
+def _terms(i: Sums | Products) -> Slots:
     return i.first if isinstance(i, Products) else i.values
 
 
-def _mask(i: Instruction, there: Any, once: Any) -> None:
+def _mask(i: Instruction, there: Truths, once: Truths | None) -> None:
     """A mask is of conditions that are computed."""
     kinds = numpy.broadcast_to(i.mask.kind, len(i.mask.slots))
     law(numpy.isin(i.mask.kind, (ALWAYS, HERE, IN_ONCE, BY_ERROR)), "{} has no such mask", i)
@@ -267,7 +272,7 @@ def _mask(i: Instruction, there: Any, once: Any) -> None:
 # ---- The backward pass -------------------------------------------------------------------------
 
 
-def plan(found: Plan, wants_once: Any, wants: Any) -> None:
+def plan(found: Plan, wants_once: Ints, wants: Ints) -> None:
     """An error is there before it is sent on; the first one is written, all others are added.
 
     Args:
@@ -296,7 +301,7 @@ def plan(found: Plan, wants_once: Any, wants: Any) -> None:
     law(written[:inputs], "the error of an input is never written")
 
 
-def _everything_is_sent(found: Plan, wants_once: Any, wants: Any) -> None:
+def _everything_is_sent(found: Plan, wants_once: Ints, wants: Ints) -> None:
     """Whoever wants an error gets it from all that read it."""
     backs = {id(back.instruction): back for back in found.backward}
     for i in found.program.rows.instructions:
@@ -311,9 +316,8 @@ def _everything_is_sent(found: Plan, wants_once: Any, wants: Any) -> None:
             elif not depends.any() or (sides and not sides[side]):
                 continue
             here = numpy.broadcast_to(read.once, read.slots.shape)
-            wanted: Any = (
-                numpy.where(here, wants_once[read.slots * here], wants[read.slots * ~here]) != 0
-            )
+            to = numpy.where(here, wants_once[read.slots * here], wants[read.slots * ~here])
+            wanted: Truths = to != 0
             if isinstance(i, Singles):
                 wanted &= sends
             back = backs.get(id(i))
@@ -330,7 +334,7 @@ def _everything_is_sent(found: Plan, wants_once: Any, wants: Any) -> None:
                 law(numpy.isin(read.slots[wanted], everything), "{} keeps an error for itself", i)
 
 
-def _sending(i: Instruction, back: Any) -> Any:
+def _sending(i: Instruction, back: Back) -> Ints | slice:
     """The outputs whose errors are there from others, not from this instruction itself."""
     if not isinstance(i, Singles):
         return slice(None)
@@ -338,7 +342,7 @@ def _sending(i: Instruction, back: Any) -> Any:
     return numpy.setdiff1d(send.place, numpy.flatnonzero(numpy.isin(i.outs, send.slots)))
 
 
-def _send(i: Instruction, send: Any, written: Any, sent: Any, got: Any) -> None:
+def _send(i: Instruction, send: Send, written: Truths, sent: Truths, got: Truths) -> None:
     once = numpy.broadcast_to(send.once, send.slots.shape)
     slots, assigns = send.slots[~once], numpy.broadcast_to(send.assigns, send.slots.shape)[~once]
     law(~sent[slots], "{} sends an error to what has sent its own on already", i)
@@ -361,6 +365,6 @@ def _send(i: Instruction, send: Any, written: Any, sent: Any, got: Any) -> None:
 
 
 #: The law of each pass, by its name.
-LAWS: dict[str, Callable[[Any], None]] = {
+LAWS: dict[str, Callable[..., None]] = {
     **{"graph": graph, "forms": forms, "levels": levels, "grouped": grouped, "program": program},
 }
