@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from collections.abc import Iterable, Iterator
+from types import EllipsisType
+from typing import NamedTuple, Protocol
 
 import numpy
-import numpy.typing
 
-Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
-
+from microgradlike.compiler.arrays import Floats, Ints
 
 #: The ways to run a program, by name; see ``choose.py``.
 WAYS = ("auto", "machine", "numpy", "floats")
+
+
+class Rows(Protocol):
+    """The rows that a program is run on, and how many threads may run them."""
+
+    count: int
+    threads: int
+
+    def load(self, values: Floats, start: int, end: int) -> None:
+        """Put some rows into the slots of a program, a lane for each."""
+
+    def store(self, errors: Floats, found: Floats, start: int, end: int) -> None:
+        """Take the errors of the inputs out of their slots, into (rows, inputs)."""
+
+    def parts(self, most: int) -> Iterator[tuple[int, int, list[Floats]]]:
+        """From which row to which, and the arguments there; so many rows at most."""
 
 
 class Call(NamedTuple):
@@ -32,26 +48,26 @@ class Call(NamedTuple):
             no errors to the parameters: those of its safe rows are missing.
     """
 
-    theta: Array
-    rows: Any
-    results: Array | None = None
-    seeds: Array | None = None
+    theta: Floats
+    rows: Rows
+    results: Floats | None = None
+    seeds: Floats | None = None
     mode: int = 0
-    found: Array | None = None
-    sizes: Array | None = None
+    found: Floats | None = None
+    sizes: Floats | None = None
 
 
 class Ran(NamedTuple):
     """What a run has found."""
 
-    errors: Array
+    errors: Floats
     """Of each parameter, summed over the rows."""
     total: float
     """The sum of the first output over the rows."""
     safe: bool
     """Whether NaN and infinity are where the engine has them: all squares of the numbers that are
     watched, and of the errors that were wanted, are finite."""
-    unsafe: Any = ()
+    unsafe: Iterable[int] = ()
     """The numbers of rows that were computed as they were written."""
 
     def and_then(self, other: Ran) -> Ran:
@@ -70,13 +86,13 @@ class Executor(Protocol):
         """Compute all rows, and send errors back from the outputs if there are seeds."""
 
 
-def is_small(numbers: Array, here: Any = ...) -> bool:
+def is_small(numbers: Floats, here: slice | Ints | EllipsisType = ...) -> bool:
     """Whether the squares of all, or of those that stand here, have a finite sum."""
     flat = numbers[here].ravel()
     return math.isfinite(numpy.dot(flat, flat))
 
 
-def stretches(slots: Any, edge: int = -1) -> list[tuple[int, int]]:
+def stretches(slots: Ints, edge: int = -1) -> list[tuple[int, int]]:
     """Slots as stretches, none across an edge: where each begins, and how many there are."""
     if not len(slots):
         return []

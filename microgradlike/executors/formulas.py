@@ -14,32 +14,33 @@ from typing import Any
 import numpy
 
 from microgradlike import ops
+from microgradlike.compiler.arrays import Floats
 from microgradlike.compiler.operations import NAMES, row_of
 
 
-def _power(x: Any, y: Any) -> Any:
+def _power(x: Floats, y: Floats) -> Floats:
     # Where one exponent of 0.5 is for all, NumPy takes the root, and that of -inf is NaN.
     return numpy.power(x, y + numpy.zeros_like(x))
 
 
-def _sigmoid(x: Any) -> Any:
+def _sigmoid(x: Floats) -> Floats:
     e = numpy.exp(-numpy.abs(x))
     return numpy.where(x >= 0, 1.0, e) / (1.0 + e)
 
 
-def _softplus(x: Any) -> Any:
+def _softplus(x: Floats) -> Floats:
     return numpy.maximum(x, 0.0) + numpy.log1p(numpy.exp(-numpy.abs(x)))
 
 
-def _maximum(x: Any, y: Any) -> Any:
+def _maximum(x: Floats, y: Floats) -> Floats:
     return numpy.where(x >= y, x, numpy.maximum(x, y))  # of 0.0 and -0.0 the first
 
 
-def _minimum(x: Any, y: Any) -> Any:
+def _minimum(x: Floats, y: Floats) -> Floats:
     return numpy.where(x <= y, x, numpy.minimum(x, y))
 
 
-def _sign(x: Any) -> Any:
+def _sign(x: Floats) -> Floats:
     return numpy.where(x > 0, 1.0, numpy.where(x < 0, -1.0, x))
 
 
@@ -48,24 +49,24 @@ try:
     from scipy.special import erfc as _erfc
 except ImportError:
 
-    def _erf(x: Any) -> Any:
+    def _erf(x: Floats) -> Floats:
         return _elementwise(ops.erf)(x)
 
-    def _erfc(x: Any) -> Any:
+    def _erfc(x: Floats) -> Floats:
         return _elementwise(ops.erfc)(x)
 
 
-def _elementwise(function: Callable[..., float]) -> Callable[..., Any]:
+def _elementwise(function: Callable[..., float]) -> Callable[..., Floats]:
     """A function of floats that NumPy has no other name for, element by element."""
 
-    def on_arrays(*operands: Any) -> Any:
+    def on_arrays(*operands: Floats | float) -> Floats:
         found = numpy.frompyfunc(function, len(operands), 1)(*operands)
         return numpy.asarray(found, float)
 
     return on_arrays
 
 
-ON_ARRAYS: dict[str, Any] = {
+ON_ARRAYS: dict[str, Callable[..., Floats]] = {
     name: getattr(numpy, name)
     for name in (
         *("exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sqrt", "cbrt", "hypot"),
@@ -118,7 +119,7 @@ _SIGNS: dict[type[ast.AST], numpy.ufunc] = {
 
 def _one_call(text: str) -> numpy.ufunc | None:
     """The one function of NumPy that a formula calls with its operands, if that is all it does."""
-    found: Any = None
+    found: object = None
     match ast.parse(ops.spell(text, str), mode="eval").body:
         case ast.Call(ast.Name(name), [ast.Name("x")] | [ast.Name("x"), ast.Name("y")]):
             found = ON_ARRAYS.get(name)

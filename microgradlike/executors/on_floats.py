@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy
 
@@ -40,10 +40,16 @@ class Numbers(NamedTuple):
             errors[slot] = found.get(slot, 0.0) + (0.0 if send.assigns else errors[slot])
 
 
+#: What is a sum of terms, and what is operations of the table.
+OfTerms: TypeAlias = of.Layer | of.Sums | of.Products
+OfTable: TypeAlias = of.Elementwise | of.Singles
+#: The name of an operation, its operands, and their slots.
+Operation: TypeAlias = tuple[str, list[float], list[int]]
+
 # ---- Sums of terms -----------------------------------------------------------------------------
 
 
-def _terms(i: Any) -> Iterator[list[tuple[float, list[tuple[str, bool, int]]]]]:
+def _terms(i: OfTerms) -> Iterator[list[tuple[float, list[tuple[str, bool, int]]]]]:
     """For each output the terms that are added up: a sign, and the factors.
 
     A factor is the name of an operand, whether it is of ``once``, and a slot.
@@ -65,7 +71,7 @@ def _terms(i: Any) -> Iterator[list[tuple[float, list[tuple[str, bool, int]]]]]:
         yield terms
 
 
-def _sum(i: Any, n: Numbers) -> None:
+def _sum(i: OfTerms, n: Numbers) -> None:
     for slot, terms in zip(i.outs.tolist(), _terms(i), strict=True):
         n.values[slot] = sum(
             math.prod([sign, *(n.value(once, at) for _, once, at in factors)])
@@ -74,7 +80,8 @@ def _sum(i: Any, n: Numbers) -> None:
 
 
 def _sum_back(back: Back, n: Numbers) -> None:
-    i: Any = back.instruction
+    i = back.instruction
+    assert isinstance(i, OfTerms)
     for send in back.sends:
         found: dict[int, float] = {}
         for k, terms in enumerate(_terms(i)):
@@ -99,7 +106,7 @@ def _sent(name: str, side: int, x: float, y: float, out: float, error: float) ->
     return float(ops.on_floats(ops.sent(row.slopes[side], tie))(x, y, out, tie, error))
 
 
-def _operations(i: Any, n: Numbers) -> Iterator[tuple[str, list[float], list[int]]]:
+def _operations(i: OfTable, n: Numbers) -> Iterator[Operation]:
     """For each output the operation, its operands, and their slots."""
     for k in range(i.count):
         name = NAMES[i.operations[k]] if isinstance(i, of.Singles) else i.operation
@@ -108,31 +115,37 @@ def _operations(i: Any, n: Numbers) -> Iterator[tuple[str, list[float], list[int
         yield name, [*map(n.value, once, slots), 0.0][:2], slots
 
 
-def _operation(i: Any, n: Numbers) -> None:
+def _operation(i: OfTable, n: Numbers) -> None:
     for slot, (name, operands, _) in zip(i.outs.tolist(), _operations(i, n), strict=True):
         n.values[slot] = on_numbers(name, *operands)
 
 
 def _elementwise_back(back: Back, n: Numbers) -> None:
+    i = back.instruction
+    assert isinstance(i, of.Elementwise)
     for send in back.sends:
         found: dict[int, float] = {}
-        for k, operation in enumerate(_operations(back.instruction, n)):
-            sent, slot = _of_one(back.instruction, k, "xy".index(send.name), operation, n)
+        for k, operation in enumerate(_operations(i, n)):
+            sent, slot = _of_one(i, k, "xy".index(send.name), operation, n)
             found[slot] = found.get(slot, 0.0) + sent
         n.send(send, found)
 
 
 def _singles_back(back: Back, n: Numbers) -> None:
     """One after the other: the next one may send on what has just arrived."""
-    (send,), operations = back.sends, list(_operations(back.instruction, n))
+    i, (send,) = back.instruction, back.sends
+    assert isinstance(i, of.Singles)
+    operations = list(_operations(i, n))
     columns = (send.place, send.name, send.once, send.assigns)
     for k, side, once, assigns in zip(*(column.tolist() for column in columns), strict=True):
-        sent, slot = _of_one(back.instruction, k, side, operations[k], n)
+        sent, slot = _of_one(i, k, side, operations[k], n)
         errors = n.owed if once else n.errors
         errors[slot] = sent if assigns else errors[slot] + sent
 
 
-def _of_one(i: of.Instruction, k: int, side: int, operation: Any, n: Numbers) -> tuple[float, int]:
+def _of_one(
+    i: of.Instruction, k: int, side: int, operation: Operation, n: Numbers
+) -> tuple[float, int]:
     """What one operation sends to an operand, and to which slot."""
     (name, (x, y), slots), out = operation, int(i.outs[k])
     sent = _sent(name, side, x, y, n.values[out], n.errors[out]) if _arrives(i, k, n) else 0.0
@@ -155,7 +168,8 @@ def _fold(i: of.Fold, n: Numbers) -> None:
 
 
 def _fold_back(back: Back, n: Numbers) -> None:
-    i: Any = back.instruction
+    i = back.instruction
+    assert isinstance(i, of.Fold)
     found: dict[int, float] = {}
     for k, slots in enumerate(i.values.tolist()):
         error, x = n.errors[i.outs[k]] if _arrives(i, k, n) else 0.0, [n.values[v] for v in slots]

@@ -16,9 +16,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy
-import numpy.typing
 
 from microgradlike import ops
+from microgradlike.compiler.arrays import Floats, Ints, Truths
 from microgradlike.compiler.instructions import (
     ALWAYS,
     BY_ERROR,
@@ -39,14 +39,14 @@ from microgradlike.compiler.program import Program, Stage
 from microgradlike.executors.executor import Call, Ran, is_small, stretches
 from microgradlike.executors.formulas import UFUNCS, formula
 
-Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
-Action: TypeAlias = Callable[[], None]
-Add: TypeAlias = Callable[[Any], None]
+Read: TypeAlias = Callable[[], Floats]
+Action: TypeAlias = Callable[[], object]
+Add: TypeAlias = Callable[[Floats], None]
 
 # ---- Slots -------------------------------------------------------------------------------------
 
 
-def _view(array: Array, slots: Any) -> Any:
+def _view(array: Floats, slots: Ints) -> Floats | None:
     """The numbers in these slots as a view of the array, if they are in a row; else None."""
     if not in_a_row(slots):
         return None
@@ -54,7 +54,7 @@ def _view(array: Array, slots: Any) -> Any:
     return array[first : first + slots.size].reshape(*slots.shape, *array.shape[1:])
 
 
-def _reader(array: Array, slots: Any) -> Callable[[], Any]:
+def _reader(array: Floats, slots: Ints) -> Read:
     """A function that gives the numbers in these slots: ``array`` has slots or slots x lanes."""
     view = _view(array, slots)
     if view is None:
@@ -69,7 +69,7 @@ class _Adder:
         into: where what is sent can be computed in place, if it is written to slots in a row.
     """
 
-    def __init__(self, array: Array, slots: Any, assigns: bool = False) -> None:
+    def __init__(self, array: Floats, slots: Ints, assigns: bool = False) -> None:
         self.array, self.slots, self.assigns = array, slots.ravel(), assigns
         self.shape = (slots.size, *array.shape[1:])
         self.view = _view(array, slots)
@@ -77,7 +77,7 @@ class _Adder:
         self.unique = self.view is not None or len(numpy.unique(self.slots)) == slots.size
         self.one = not self.unique and bool((self.slots == self.slots[0]).all())
 
-    def __call__(self, errors: Any) -> None:
+    def __call__(self, errors: Floats) -> None:
         if self.into is not None:
             if errors is not self.into:
                 numpy.copyto(self.into, errors)
@@ -105,7 +105,7 @@ class _Block:
         theta, gradient: where such weights and their errors are.
     """
 
-    def __init__(self, own: Any) -> None:
+    def __init__(self, own: Truths) -> None:
         self.first = True
         self.theta = self.gradient = numpy.empty(0)
         self.own = own
@@ -125,22 +125,22 @@ class _Lanes:
     """
 
     def __init__(
-        self, stage: Stage, backs: Sequence[Back], values: Array, errors: Array, once: Array,
-        once_errors: Array, block: _Block, arrived: Any = None,
+        self, stage: Stage, backs: Sequence[Back], values: Floats, errors: Floats, once: Floats,
+        once_errors: Floats, block: _Block, arrived: Truths | None = None,
     ) -> None:  # fmt: skip
         self.block, self.arrived = block, arrived
         self.values, self.errors, self.once, self.once_errors = values, errors, once, once_errors
         self.ones = numpy.ones(values.shape[1])
         self.prepare: list[Action] = []
-        self._kept: dict[Any, Callable[[], Any]] = {}
+        self._kept: dict[tuple[object, ...], Read] = {}
         self.forward = [_FORWARD[type(i)](self, i) for i in stage.instructions]
         self.backward = [_BACKWARD[type(back.instruction)](self, back) for back in backs]
 
-    def outputs(self, i: Instruction) -> tuple[Array, Array]:
+    def outputs(self, i: Instruction) -> tuple[Floats, Floats]:
         here = slice(i.out, i.out + i.count)
         return self.values[here], self.errors[here]
 
-    def constant(self, slots: Any, signs: Any = None) -> Callable[[], Any]:
+    def constant(self, slots: Ints, signs: Floats | None = None) -> Read:
         """What gives the numbers of ``once`` in these slots, times signs."""
         if signs is None and in_a_row(slots):
             return _reader(self.once, slots)
@@ -155,11 +155,11 @@ class _Lanes:
             self._kept[key] = lambda: kept
         return self._kept[key]
 
-    def column(self, slots: Any, signs: Any = None) -> Any:
+    def column(self, slots: Ints, signs: Floats | None = None) -> Floats:
         """The same as a column beside the lanes; it stays the same array, whose numbers change."""
         return self.constant(slots.ravel(), None if signs is None else signs.ravel())()[:, None]
 
-    def adder(self, send: Send | None, signs: Any = None) -> Add | None:
+    def adder(self, send: Send | None, signs: Floats | None = None) -> Add | None:
         """What sends errors to an operand; None if nobody wants them."""
         if send is None:
             return None
@@ -168,7 +168,7 @@ class _Lanes:
         add = _Adder(self.once_errors, send.slots)
         return add if signs is None else lambda errors: add(errors * signs)
 
-    def weights(self, i: Layer) -> Callable[[], Any]:
+    def weights(self, i: Layer) -> Read:
         """The weights of a layer: those that only it uses are where the caller has them."""
         if not self.block.own[i.weights].all():
             return self.constant(i.weights, i.signs)
@@ -176,7 +176,7 @@ class _Lanes:
         end, shape = first + i.weights.size, i.weights.shape
         return lambda: block.theta[first:end].reshape(shape)
 
-    def weights_adder(self, back: Back) -> Callable[[Any, Any], None] | None:
+    def weights_adder(self, back: Back) -> Callable[[Floats, Floats], None] | None:
         """What adds delta x values to the errors of a layer's weights."""
         i, send = back.instruction, back.send("weights")
         assert isinstance(i, Layer)
@@ -186,7 +186,7 @@ class _Lanes:
         block, first = self.block, int(i.weights.flat[0])
         end, shape = first + i.weights.size, i.weights.shape
 
-        def sent(delta: Any, x: Any) -> None:
+        def sent(delta: Floats, x: Floats) -> None:
             errors = block.gradient[first:end].reshape(shape)
             if block.first:
                 _dot(delta, x.T, out=errors)
@@ -195,7 +195,7 @@ class _Lanes:
 
         return sent
 
-    def bias(self, i: Any) -> Action | None:
+    def bias(self, i: Layer | Sums | Products) -> Action | None:
         """What adds the biases of an instruction."""
         if i.bias is None:
             return None
@@ -221,7 +221,7 @@ class _Lanes:
         ones = self.ones
         return (lambda sent: add(numpy.dot(sent, ones))) if send.once else add
 
-    def reached(self, i: Instruction) -> Callable[[], Any] | None:
+    def reached(self, i: Instruction) -> Callable[[], Truths] | None:
         """Where the error arrives: one truth for each lane, or for each output and lane."""
         if i.mask.kind == ALWAYS:
             return None
@@ -232,7 +232,7 @@ class _Lanes:
         read = _reader(once, i.mask.slots)
         return lambda: read() != 0
 
-    def arrives(self, operation: str, side: int, outs: Any, slots: Any) -> Arrives | None:
+    def arrives(self, operation: str, side: int, outs: int | slice, slots: Ints) -> Arrives | None:
         """What tells where an operation sends anything to an operand, and notes it there.
 
         What was sent nothing has nothing to send either: the engine does not multiply it.
@@ -241,7 +241,7 @@ class _Lanes:
             return None
         arrived, here, passes = self.arrived, self.arrived[outs], _passes(operation, side)
 
-        def truth(x: Any, y: Any, out: Any) -> Any:
+        def truth(x: Floats, y: Floats | None, out: Floats) -> Truths:
             found = here & passes(x, y, out)
             numpy.logical_or.at(arrived, slots, found)
             return found
@@ -249,27 +249,27 @@ class _Lanes:
         return truth
 
 
-def _flat(signs: Any) -> Any:
+def _flat(signs: Floats | None) -> Floats | None:
     return None if signs is None else signs.ravel()
 
 
-def _some_lanes(reached: Callable[[], Any] | None, lanes: int) -> Callable[[], Any]:
+def _some_lanes(reached: Callable[[], Truths] | None, lanes: int) -> Callable[[], Ints | None]:
     """The lanes in which the error arrives, to choose them from the last axis; None for all."""
     if reached is None:
         return _nothing
 
-    def some() -> Any:
+    def some() -> Ints | None:
         truth = numpy.broadcast_to(reached().any(axis=0), lanes)
         return None if truth.all() else numpy.flatnonzero(truth)
 
     return some
 
 
-def _chosen(lanes: Any, *arrays: Any) -> Any:
+def _chosen(lanes: Ints | None, *arrays: Floats) -> Sequence[Floats]:
     return arrays if lanes is None else [array[..., lanes] for array in arrays]
 
 
-def _spread(lanes: Any, errors: Any, count: int) -> Any:
+def _spread(lanes: Ints | None, errors: Floats, count: int) -> Floats:
     """Errors of some lanes as errors of all: nothing elsewhere."""
     if lanes is None:
         return errors
@@ -278,14 +278,14 @@ def _spread(lanes: Any, errors: Any, count: int) -> Any:
     return whole
 
 
-def _dot(a: Any, b: Any, out: Any = None) -> Any:
+def _dot(a: Floats, b: Floats, out: Floats | None = None) -> Floats:
     """The product of two matrices; BLAS skips a factor that is a single zero, and so infinity."""
     if a.size == 1 or b.size == 1:
         return numpy.multiply(a, b, out=out)
     return numpy.dot(a, b, out=out)
 
 
-def _in_order(*actions: Callable[[], Any] | None) -> Action:
+def _in_order(*actions: Action | None) -> Action:
     first, *others = [action for action in actions if action is not None]
     if not others:
         return first
@@ -358,11 +358,12 @@ def _layer_back(self: _Lanes, back: Back) -> Action:
     return backward_places
 
 
-def _factors(self: _Lanes, i: Sums) -> Callable[[], Any] | None:
+def _factors(self: _Lanes, i: Sums) -> Read | None:
     """The weights of sums, or their signs alone."""
     if i.weights is not None:
         return self.constant(i.weights, i.signs)
-    return None if i.signs is None else lambda: i.signs
+    signs = i.signs
+    return None if signs is None else lambda: signs
 
 
 def _sums(self: _Lanes, i: Sums) -> Action:
@@ -427,7 +428,7 @@ def _products(self: _Lanes, i: Products) -> Action:
     return _in_order(forward, self.bias(i))
 
 
-def _grid(i: Products) -> Any:
+def _grid(i: Products) -> tuple[Ints, Ints] | None:
     return None if i.signs is not None or numpy.array_equal(i.first, i.second) else i.grid()
 
 
@@ -482,7 +483,7 @@ def _products_back(self: _Lanes, back: Back) -> Action:
 # ---- Folds -------------------------------------------------------------------------------------
 
 
-def _along(operation: str, x: Any) -> list[Any]:
+def _along(operation: str, x: Floats) -> list[Floats]:
     """The results of a fold after one, two, ... values."""
     row, tie = row_of(operation)
     assert row is not None
@@ -544,7 +545,7 @@ def _fold_back(self: _Lanes, back: Back) -> Action:
 
 
 @functools.cache
-def _computes(operation: str) -> Callable[[Any, Any, Array], None]:
+def _computes(operation: str) -> Callable[[Floats, Floats | None, Floats], None]:
     """What computes an operation of x and y, into a third array."""
     row, tie = row_of(operation)
     assert row is not None
@@ -556,7 +557,7 @@ def _computes(operation: str) -> Callable[[Any, Any, Array], None]:
     return lambda x, y, out: ufunc(x, y, out=out)
 
 
-Sender: TypeAlias = Callable[[Any, Any, Any, Any, Any], Any]
+Sender: TypeAlias = "Callable[[Floats, Floats, Floats | None, Floats, Floats | None], Floats]"
 
 
 @functools.cache
@@ -577,7 +578,7 @@ def _sends(operation: str, side: int) -> Sender:
     return lambda error, x, y, out, into: what(x, y, out, tie, error)
 
 
-Arrives: TypeAlias = Callable[[Any, Any, Any], Any]
+Arrives: TypeAlias = "Callable[[Floats, Floats | None, Floats], Truths]"
 
 
 @functools.cache
@@ -592,7 +593,7 @@ def _passes(operation: str, side: int) -> Arrives:
 def _operands(self: _Lanes, i: Elementwise) -> list[Callable[[], Any]]:
     """What reads both operands; nothing where there is no second one."""
 
-    def read(once: bool, slots: Any) -> Callable[[], Any]:
+    def read(once: bool, slots: Ints) -> Read:
         if not once:
             return _reader(self.values, slots)
         column = self.column(slots)
@@ -832,7 +833,7 @@ class NumpyExecutor:
             numpy.add(call.sizes, (call.found**2).sum(axis=(0, 2)), out=call.sizes)
         return Ran(errors, total, safe and is_small(errors if call.found is None else call.found))
 
-    def _back(self, made: Plan, block: _Lanes, seeds: Any, lanes: int) -> None:
+    def _back(self, made: Plan, block: _Lanes, seeds: Floats, lanes: int) -> None:
         if len(made.clear):
             block.errors[made.clear] = 0.0
         if block.arrived is not None:

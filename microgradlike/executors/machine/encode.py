@@ -7,11 +7,11 @@ So is each error that is sent back.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy
-import numpy.typing
 
+from microgradlike.compiler.arrays import Floats, Ints, Truths
 from microgradlike.compiler.instructions import (
     ALWAYS,
     BY_ERROR,
@@ -57,8 +57,6 @@ from microgradlike.executors.machine.kernels import (
     Y,
 )
 
-Words: TypeAlias = "numpy.typing.NDArray[numpy.int64]"
-
 #: By the operand that gets errors, the field that tells whether it does, and that of its place.
 TO = {"values": TO_VALUES, "first": TO_VALUES, "second": TO_SECOND}
 PLACES = {TO_VALUES: VALUES, TO_SECOND: SECOND}
@@ -89,14 +87,14 @@ class Memory:
         room: for large products of matrices.
     """
 
-    def __init__(self, slots: int, own: Any, room: Any) -> None:
+    def __init__(self, slots: int, own: Truths, room: Floats) -> None:
         self.top, self.own, self.room = slots, own, room
         self.sources: list[int] = []
         self.copies: list[int] = []
         self.signs: list[float] = []
-        self.numbers: dict[int, Any] = {}
+        self.numbers: dict[int, Floats] = {}
 
-    def keep(self, slots: Any, signs: Any) -> int:
+    def keep(self, slots: Ints, signs: Floats | None) -> int:
         """The first of these slots, if they are in a row; else of copies that are."""
         if signs is None and in_a_row(slots):
             return int(slots.flat[0])
@@ -106,7 +104,7 @@ class Memory:
         self.signs += [1.0] * slots.size if signs is None else signs.ravel().tolist()
         return start
 
-    def constants(self, numbers: Any) -> int:
+    def constants(self, numbers: Floats) -> int:
         """The first slot of numbers that never change."""
         start, self.top = self.top, self.top + len(numbers)
         self.numbers[start] = numbers
@@ -140,12 +138,12 @@ class Code:
         self.memory, self.kind = memory, kind
         self.lists: list[int] = []
         self.scratch = 0
-        self.forward: list[Words] = []
-        self.backward: list[Words] = []
+        self.forward: list[Ints] = []
+        self.backward: list[Ints] = []
         self.functions: dict[tuple[int, ...], int] = {}
         self._kept: dict[tuple[int, str], int] = {}
         self._listed: dict[bytes, int] = {}
-        self._scratch_fields: list[tuple[Words, int]] = []
+        self._scratch_fields: list[tuple[Ints, int]] = []
         for instruction in instructions:
             _FORWARD[type(instruction)](self, instruction)
         for back in backs:
@@ -156,7 +154,7 @@ class Code:
         for rows, field in self._scratch_fields:
             rows[:, field] += start
 
-    def place(self, field: int, slots: Any) -> dict[int, int]:
+    def place(self, field: int, slots: Ints) -> dict[int, int]:
         """Slots as two fields: where they begin in a row, or where they are listed."""
         if in_a_row(slots):
             return {field: int(slots.flat[0]), field + 1: -1}
@@ -166,14 +164,14 @@ class Code:
             self.lists += slots.ravel().tolist()
         return {field: 0, field + 1: self._listed[key]}
 
-    def keep(self, i: Instruction, name: str, slots: Any, signs: Any) -> int:
+    def keep(self, i: Instruction, name: str, slots: Ints, signs: Floats | None) -> int:
         """Where an operand of an instruction stands in a row: the same forward and backward."""
         key = id(i), name
         if key not in self._kept:
             self._kept[key] = self.memory.keep(slots, signs)
         return self._kept[key]
 
-    def signs(self, i: Instruction, signs: Any) -> int:
+    def signs(self, i: Instruction, signs: Floats) -> int:
         """Where the signs of an instruction stand."""
         key = id(i), "signs"
         if key not in self._kept:
@@ -192,7 +190,7 @@ class Code:
         """The address of a kernel for the numbers of the machine."""
         return kernels.kernel(function, self.kind.number)
 
-    def row(self, kernel: int, fields: dict[int, int], scratch: int, *within: int) -> Words:
+    def row(self, kernel: int, fields: dict[int, int], scratch: int, *within: int) -> Ints:
         """An instruction: its kernel, and the rest by place; some fields are places in scratch."""
         row = numpy.zeros((1, WIDTH), numpy.int64)
         row[0, KERNEL] = kernel
@@ -202,7 +200,7 @@ class Code:
         return row
 
     def single(self, name: str, kinds: str, fields: dict[int, int], *within: int,
-               by: str = "", mask: str = "") -> Words:  # fmt: skip
+               by: str = "", mask: str = "") -> Ints:  # fmt: skip
         """An operation of the table, element by element, forward or back; see ``kernels``."""
         kernel, scratch, functions = kernels.elementwise(
             self.kind.number, name, kinds, by, mask, self.kind.fused
@@ -211,7 +209,7 @@ class Code:
         return self.row(kernel, fields, scratch, SCRATCH, *within)
 
     def go_back(
-        self, kernel: int, mask: Mask, fields: dict[int, int], reads: dict[int, Any],
+        self, kernel: int, mask: Mask, fields: dict[int, int], reads: dict[int, Ints],
         sends: Sequence[Send], scratch: int = 0,
     ) -> None:  # fmt: skip
         """What sends the errors of an instruction to values.
@@ -240,7 +238,7 @@ class Code:
         def condition(field: int, size: int) -> dict[int, int]:
             return self.place(field, numpy.full(size, mask.slots[0]))
 
-        copied = {OUT: numpy.arange(out, out + count)}
+        copied: dict[int, Ints] = {OUT: numpy.arange(out, out + count)}
         copied |= {PLACES[field]: slots for field, slots in reads.items()}
         copies = {}
         for at, slots in copied.items():
@@ -263,7 +261,7 @@ class Code:
             self.backward.append(self.single("detach", "v", place, 1, by="x", mask=condition_kind))
 
 
-def joined(rows: list[Words]) -> Any:
+def joined(rows: list[Ints]) -> Ints:
     """All rows as one array."""
     if len(rows) == 1:
         return rows[0]
@@ -273,7 +271,7 @@ def joined(rows: list[Words]) -> Any:
 # ---- Sums --------------------------------------------------------------------------------------
 
 
-def _bias(code: Code, i: Any) -> dict[int, int]:
+def _bias(code: Code, i: Layer | Sums | Products) -> dict[int, int]:
     """The biases of an instruction."""
     if i.bias is None:
         return {BIAS: -1}
@@ -425,7 +423,7 @@ def _elementwise_back(code: Code, back: Back) -> None:
 _MASKS = ("", "v", "o", "d")
 
 
-def _of_singles(i: Singles) -> tuple[Words, Any]:
+def _of_singles(i: Singles) -> tuple[Ints, Ints]:
     """A row for each operation, without its kernel; and which operands are of ``once``."""
     (left_once, left), (right_once, right) = i.operands
     rows = numpy.full((i.count, WIDTH), -1)
@@ -435,7 +433,7 @@ def _of_singles(i: Singles) -> tuple[Words, Any]:
     return rows, left_once + 2 * (right_once & i.has_two())
 
 
-def _with_kernels(code: Code, rows: Words, *alike: Any) -> Words:
+def _with_kernels(code: Code, rows: Ints, *alike: Ints) -> Ints:
     """The kernel of each row: by operation, lower operands, whom it sends to, and mask."""
     shape = len(NAMES), 4, 3, 4
     keys = numpy.ravel_multi_index(alike, shape)
@@ -467,7 +465,7 @@ def _singles_back(code: Code, back: Back) -> None:
     i, (send,) = back.instruction, back.sends
     assert isinstance(i, Singles)
     rows, lower = _of_singles(i)
-    sent: Words = rows[send.place]
+    sent: Ints = rows[send.place]
     sent[:, ASSIGN] = send.assigns
     places, masks = send.place, i.mask.kind[send.place]
     alike = i.operations[places], lower[places], 1 + send.name, masks

@@ -13,11 +13,11 @@ import itertools
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeAlias
 
 import numpy
-import numpy.typing
+from numpy.typing import ArrayLike
 
+from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.compiler.instructions import PARAMETERS, Layer
 from microgradlike.compiler.loops import loop
 from microgradlike.compiler.plan import plan
@@ -53,9 +53,7 @@ from microgradlike.executors.machine.drive import (
     WATCHED_ONCE,
     drive,
 )
-from microgradlike.executors.machine.encode import Code, Kind, Memory, Words, joined
-
-Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
+from microgradlike.executors.machine.encode import Code, Kind, Memory, joined
 
 #: A block has about BLOCK numbers, in at least FEWEST and at most MOST rows; but never more than
 #: LARGEST numbers, 256 MB.
@@ -106,7 +104,7 @@ class _Machine:
         self.values, self.errors = (_aligned(height * self.lanes, number) for _ in range(2))
         kept = numpy.ones(memory.top, bool)
         kept[:slots] = ~own
-        lists: dict[int, Any] = {
+        lists: dict[int, ArrayLike] = {
             **{ONCE_FORWARD: joined(once.forward), FORWARD: joined(rows.forward)},
             **{BACKWARD: joined(rows.backward), ONCE_BACKWARD: joined(once.backward)},
             **{ONCE_LISTS: once.lists, LISTS: rows.lists},
@@ -116,7 +114,7 @@ class _Machine:
             **{OUTPUTS: program.outputs, WATCHED: stretches(program.watched[1])},
             WATCHED_ONCE: stretches(program.watched[0], count),
         }
-        self.arrays: dict[int, Any] = {
+        self.arrays: dict[int, Ints | Floats] = {
             place: numpy.array(numbers, numpy.int64) for place, numbers in lists.items()
         }
         self.arrays[SIGNS] = numpy.array(memory.signs, number)
@@ -150,7 +148,7 @@ def _room(program: Program) -> int:
     return gemm.room(max(MOST, *wide)) if wide and gemm.is_faster() else 0
 
 
-def _aligned(count: int, number: str) -> Any:
+def _aligned(count: int, number: str) -> Floats:
     """Zeros that begin where a cache line does: vector instructions are a fifth faster there."""
     size = numpy.dtype(number).itemsize
     room = numpy.zeros(count + 64 // size, number)
@@ -207,7 +205,7 @@ class NumbaExecutor:
             with numpy.errstate(over="ignore"):  # what is too large is infinite
                 theta = theta.astype(self.kind.number)
 
-        def work(machine: _Machine, start: int, end: int, parts: Sequence[Array]) -> Ran:
+        def work(machine: _Machine, start: int, end: int, parts: Sequence[Floats]) -> Ran:
             slopes = numpy.empty(len(theta) if mode == PARAMETERS else 0, theta.dtype)
             some = _NOTHING if results is None else results
             of_each = _NO_SIZES if sizes is None else sizes
@@ -232,7 +230,11 @@ class NumbaExecutor:
             return _in_order(work, machines, itertools.chain([(start, end, parts)], pieces))
 
 
-def _in_order(drive: Callable[..., Ran], machines: list[_Machine], pieces: Iterable[Any]) -> Ran:
+def _in_order(
+    drive: Callable[..., Ran],
+    machines: list[_Machine],
+    pieces: Iterable[tuple[int, int, list[Floats]]],
+) -> Ran:
     """Run all pieces, as many at a time as there are machines; add up in their order."""
     lock, numbered = threading.Lock(), enumerate(pieces)
     waiting: dict[int, Ran] = {}
@@ -261,7 +263,7 @@ def _in_order(drive: Callable[..., Ran], machines: list[_Machine], pieces: Itera
 
 
 @loop()
-def _where(found: Any, start: int, inputs: Any) -> Any:
+def _where(found: Floats, start: int, inputs: Ints) -> Ints:
     """Where the errors of the inputs are written, from a row on; see ``_drive``."""
     by_pass, by_row, by_column = found.strides
     places = numpy.empty(3 + len(inputs), numpy.int64)
@@ -272,7 +274,7 @@ def _where(found: Any, start: int, inputs: Any) -> Any:
     return places
 
 
-def _strides(parts: Sequence[Array]) -> Words:
+def _strides(parts: Sequence[Floats]) -> Ints:
     """Of each argument its address, and its strides by rows and by columns."""
     found = numpy.empty((len(parts), 3), numpy.int64)
     for place, part in enumerate(parts):
@@ -281,7 +283,7 @@ def _strides(parts: Sequence[Array]) -> Words:
 
 
 @loop()
-def _stride(found: Any, place: int, part: Any) -> None:
+def _stride(found: Ints, place: int, part: Floats) -> None:
     found[place, 0] = part.ctypes.data
     found[place, 1], found[place, 2] = part.strides
 

@@ -10,11 +10,15 @@ once, in the order in which it is read, and stays in the cache.
 from __future__ import annotations
 
 import functools
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import cast
 
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
+from numba.core.base import BaseContext
+from numba.core.typing import BaseContext as TypingContext
+from numba.core.typing import Signature
 from numba.extending import get_cython_function_address, intrinsic
 from threadpoolctl import threadpool_info
 
@@ -23,6 +27,8 @@ from microgradlike.executors.machine.addresses import (
     BYTE,
     VOID,
     WORD,
+    Pointer,
+    Typed,
     address_of,
     calling,
     moved,
@@ -38,24 +44,32 @@ BLAS = {
 
 
 @intrinsic
-def gemm(context: Any, address: Any, turn_a: Any, turn_b: Any, rows: Any, columns: Any, inner: Any,
-         a: Any, b: Any, keep: Any, c: Any) -> Any:  # fmt: skip
+def gemm(
+    context: TypingContext, address: types.Type, turn_a: types.Type, turn_b: types.Type, rows:
+    types.Type, columns: types.Type, inner: types.Type, a: types.Type, b: types.Type, keep:
+    types.Type, c: types.Type,
+) -> Typed:  # fmt: skip
     """c = a b, or c += a b, by the function of BLAS that stands at an address; see ``product``."""
 
-    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(
+        target: BaseContext,
+        builder: ir.IRBuilder,
+        signature: Signature,
+        arguments: Sequence[ir.Value],
+    ) -> ir.Value:
         function, turn_a, turn_b, rows, columns, inner, a, b, keep, c = arguments
         number, real = ir.IntType(32), a.type.pointee
 
-        def stored(value: Any) -> Any:
+        def stored(value: ir.Value) -> ir.Value:
             place = cgutils.alloca_once(builder, value.type)
             builder.store(value, place)
             return builder.bitcast(place, BYTE)
 
-        def letter(turned: Any) -> Any:
+        def letter(turned: ir.Value) -> ir.Value:
             is_turned = builder.icmp_signed("!=", turned, WORD(0))
             return stored(builder.select(is_turned, ir.IntType(8)(84), ir.IntType(8)(78)))  # T, N
 
-        def leading(turned: Any, if_so: Any, if_not: Any) -> Any:
+        def leading(turned: ir.Value, if_so: ir.Value, if_not: ir.Value) -> ir.Value:
             is_turned = builder.icmp_signed("!=", turned, WORD(0))
             return stored(builder.trunc(builder.select(is_turned, if_so, if_not), number))
 
@@ -98,31 +112,33 @@ def room(columns: int) -> int:
     return DEPTH * (panels + (TOGETHER + 1) * TILE) + TILE * widest
 
 
-def _vector(real: Any) -> Any:
+def _vector(real: ir.Type) -> ir.VectorType:
     return ir.VectorType(real, 64 // (8 if isinstance(real, ir.DoubleType) else 4))
 
 
-def _at(builder: Any, pointer: Any, vector: Any) -> Any:
+def _at(builder: ir.IRBuilder, pointer: ir.Value, vector: ir.VectorType) -> ir.Value:
     return builder.bitcast(pointer, vector.as_pointer())
 
 
-def _load(builder: Any, pointer: Any, vector: Any) -> Any:
+def _load(builder: ir.IRBuilder, pointer: ir.Value, vector: ir.VectorType) -> ir.Value:
     found = builder.load(_at(builder, pointer, vector))
     found.align = 4  # that of a float32: rows may begin anywhere
     return found
 
 
 @intrinsic
-def width(context: Any, pointer: Any) -> Any:
+def width(context: TypingContext, pointer: types.Type) -> Typed:
     """How many numbers a vector has."""
 
-    def generate(_: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(
+        _: BaseContext, builder: ir.IRBuilder, signature: Signature, arguments: Sequence[ir.Value]
+    ) -> ir.Value:
         return WORD(_vector(arguments[0].type.pointee).count)
 
     return types.int64(pointer), generate
 
 
-def _tile(height: int) -> Any:
+def _tile(height: int) -> Callable[..., None]:
     """What computes a tile of so many rows: of c = a b, or of c += a b.
 
     It is given ``a``, and how far apart its numbers are by rows, and by steps of the sum; ``b``, a
@@ -130,94 +146,121 @@ def _tile(height: int) -> Any:
     is added to c; the place of the tile in ``c``, and how many columns c has.
     """
 
-    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        a, by_row, by_step, b, depth, keep, c, columns = arguments
-        real = a.type.pointee
-        vector = _vector(real)
-        name = f"llvm.fma.v{vector.count}f{512 // vector.count}"
-        fused = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(vector, [vector] * 3), name
-        )
-        nothing, first = ir.Constant(vector, ir.Undefined), ir.Constant(ir.IntType(32), 0)
-        everywhere = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
-
-        # Each third row has a pointer: the two rows between are reached by adding to it.
-        twice, thrice = (builder.mul(by_row, WORD(n)) for n in (2, 3))
-        starts = [a]
-        while 3 * len(starts) < height:
-            starts.append(builder.gep(starts[-1], [thrice]))
-        before, body, after = builder.block, *map(builder.append_basic_block, ("step", "done"))
-        builder.branch(body)
-
-        builder.position_at_end(body)
-        variables: list[tuple[Any, Any]] = []  # the phi of each, and what it is in the next step
-
-        def variable(start: Any) -> Any:
-            phi = builder.phi(start.type)
-            phi.add_incoming(start, before)
-            return phi
-
-        step, panel = variable(WORD(0)), variable(b)
-        pointers = list(map(variable, starts))
-        zero = ir.Constant(vector, [0.0] * vector.count)
-        sums = [[variable(zero) for _ in range(VECTORS)] for _ in range(height)]
-        factors = [
-            _load(builder, builder.gep(panel, [WORD(vector.count * j)]), vector)
-            for j in range(VECTORS)
-        ]
-        found: list[list[Any]] = []
-        for i, row in enumerate(sums):
-            further = [[], [by_row], [twice]][i % 3]
-            place = builder.gep(pointers[i // 3], further) if further else pointers[i // 3]
-            number = builder.insert_element(nothing, builder.load(place), first)
-            number = builder.shuffle_vector(number, nothing, everywhere)
-            pairs = zip(factors, row, strict=True)
-            found.append([builder.call(fused, [number, x, total]) for x, total in pairs])
-        following = builder.add(step, WORD(1))
-        variables += [(step, following)]
-        variables += [(panel, builder.gep(panel, [WORD(vector.count * VECTORS)]))]
-        variables += [(pointer, builder.gep(pointer, [by_step])) for pointer in pointers]
-        for row, next_row in zip(sums, found, strict=True):
-            variables += zip(row, next_row, strict=True)
-        for phi, value in variables:
-            phi.add_incoming(value, body)
-        builder.cbranch(builder.icmp_signed("<", following, depth), body, after)
-
-        builder.position_at_end(after)
-
-        def write(adds: bool) -> None:
-            for i, totals in enumerate(found):
-                start = builder.gep(c, [builder.mul(columns, WORD(i))])
-                for j, total in enumerate(totals):
-                    place = builder.gep(start, [WORD(vector.count * j)])
-                    if adds:
-                        total = builder.fadd(_load(builder, place, vector), total)
-                    builder.store(total, _at(builder, place, vector)).align = 4
-
+    def generate(
+        target: BaseContext, builder: ir.IRBuilder, signature: Signature,
+        arguments: Sequence[ir.Value],
+    ) -> ir.Value:  # fmt: skip
+        *operands, keep, c, columns = arguments
+        found = _sums(builder, height, *operands)
         with builder.if_else(builder.icmp_signed("!=", keep, WORD(0))) as (then, otherwise):
             with then:
-                write(adds=True)
+                _write(builder, found, c, columns, adds=True)
             with otherwise:
-                write(adds=False)
+                _write(builder, found, c, columns, adds=False)
         return target.get_dummy_value()
 
     @intrinsic
-    def tile(context: Any, a: Any, by_row: Any, by_step: Any, b: Any, depth: Any, keep: Any,
-             c: Any, columns: Any) -> Any:  # fmt: skip
+    def tile(
+        context: TypingContext, a: types.Type, by_row: types.Type, by_step: types.Type,
+        b: types.Type, depth: types.Type, keep: types.Type, c: types.Type, columns: types.Type,
+    ) -> Typed:  # fmt: skip
         words = [types.int64] * 2
         return types.void(a, *words, b, *words, c, types.int64), generate
 
-    return tile
+    return cast("Callable[..., None]", tile)
+
+
+def _sums(
+    builder: ir.IRBuilder, height: int, a: ir.Value, by_row: ir.Value, by_step: ir.Value,
+    b: ir.Value, depth: ir.Value,
+) -> list[list[ir.Value]]:  # fmt: skip
+    """The loop over the steps of the sums; of each row of a tile the vectors that it ends with."""
+    vector = _vector(a.type.pointee)
+    # Each third row has a pointer: the two rows between are reached by adding to it.
+    twice, thrice = (builder.mul(by_row, WORD(n)) for n in (2, 3))
+    starts = [a]
+    while 3 * len(starts) < height:
+        starts.append(builder.gep(starts[-1], [thrice]))
+    before, body, after = builder.block, *map(builder.append_basic_block, ("step", "done"))
+    builder.branch(body)
+
+    builder.position_at_end(body)
+
+    def variable(start: ir.Value) -> ir.PhiInstr:
+        phi = builder.phi(start.type)
+        phi.add_incoming(start, before)
+        return phi
+
+    step, panel = variable(WORD(0)), variable(b)
+    pointers = list(map(variable, starts))
+    zero = ir.Constant(vector, [0.0] * vector.count)
+    sums = [[variable(zero) for _ in range(VECTORS)] for _ in range(height)]
+    factors = [
+        _load(builder, builder.gep(panel, [WORD(vector.count * j)]), vector) for j in range(VECTORS)
+    ]
+    found: list[list[ir.Value]] = []
+    for i, row in enumerate(sums):
+        further = [[], [by_row], [twice]][i % 3]
+        place = builder.gep(pointers[i // 3], further) if further else pointers[i // 3]
+        found.append(_added(builder, builder.load(place), factors, row))
+    following = builder.add(step, WORD(1))
+    # What each variable is in the next step.
+    variables = [(step, following)]
+    variables += [(panel, builder.gep(panel, [WORD(vector.count * VECTORS)]))]
+    variables += [(pointer, builder.gep(pointer, [by_step])) for pointer in pointers]
+    for row, next_row in zip(sums, found, strict=True):
+        variables += zip(row, next_row, strict=True)
+    for phi, value in variables:
+        phi.add_incoming(value, body)
+    builder.cbranch(builder.icmp_signed("<", following, depth), body, after)
+    builder.position_at_end(after)
+    return found
+
+
+def _added(
+    builder: ir.IRBuilder, number: ir.Value, factors: list[ir.Value], sums: list[ir.Value]
+) -> list[ir.Value]:
+    """A number times each vector, added to a sum, and rounded once."""
+    vector = factors[0].type
+    name = f"llvm.fma.v{vector.count}f{512 // vector.count}"
+    kind = ir.FunctionType(vector, [vector] * 3)
+    fused = cgutils.get_or_insert_function(builder.module, kind, name)
+    nothing, first = ir.Constant(vector, ir.Undefined), ir.Constant(ir.IntType(32), 0)
+    everywhere = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
+    number = builder.insert_element(nothing, number, first)
+    number = builder.shuffle_vector(number, nothing, everywhere)
+    return [builder.call(fused, [number, x, y]) for x, y in zip(factors, sums, strict=True)]
+
+
+def _write(
+    builder: ir.IRBuilder, found: list[list[ir.Value]], c: ir.Value, columns: ir.Value, adds: bool
+) -> None:
+    """Write the vectors of a tile to its place in c, or add them to what is there."""
+    for i, vectors in enumerate(found):
+        start = builder.gep(c, [builder.mul(columns, WORD(i))])
+        for j, total in enumerate(vectors):
+            place = builder.gep(start, [WORD(total.type.count * j)])
+            if adds:
+                total = builder.fadd(_load(builder, place, total.type), total)
+            builder.store(total, _at(builder, place, total.type)).align = 4
 
 
 high_tile, low_tile = _tile(TILE), _tile(LOWER)
 
 
 @intrinsic
-def turn(context: Any, x: Any, columns: Any, out: Any, out_columns: Any) -> Any:
+def turn(
+    context: TypingContext, x: types.Type, columns: types.Type, out: types.Type, out_columns:
+    types.Type,
+) -> Typed:  # fmt: skip
     """out = x turned, of as many rows and columns as a vector has numbers."""
 
-    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(
+        target: BaseContext,
+        builder: ir.IRBuilder,
+        signature: Signature,
+        arguments: Sequence[ir.Value],
+    ) -> ir.Value:
         x, columns, out, out_columns = arguments
         vector = _vector(x.type.pointee)
         count = vector.count
@@ -245,7 +288,9 @@ def turn(context: Any, x: Any, columns: Any, out: Any, out_columns: Any) -> Any:
 
 
 @loop()
-def _copy_panel(b: Any, by_row: int, by_column: int, depth: int, count: int, panel: Any) -> None:
+def _copy_panel(
+    b: Pointer, by_row: int, by_column: int, depth: int, count: int, panel: Pointer
+) -> None:
     """The columns of b that a tile needs; zeros where it has no more."""
     size = VECTORS * width(b)
     if count < size:
@@ -275,7 +320,7 @@ def _height(rows: int) -> int:
 
 
 @loop()
-def _copy_rows(a: Any, by_row: int, by_step: int, rows: int, depth: int, out: Any) -> int:
+def _copy_rows(a: Pointer, by_row: int, by_step: int, rows: int, depth: int, out: Pointer) -> int:
     """Rows of a, tile after tile: for each step of the sum its numbers in a row, or zeros.
 
     Args:
@@ -300,8 +345,10 @@ def _copy_rows(a: Any, by_row: int, by_step: int, rows: int, depth: int, out: An
     return i
 
 
-def large_product(room: Any, turn_a: int, turn_b: int, rows: int, columns: int, inner: int, a: Any,
-                  b: Any, keep: int, c: Any) -> None:  # fmt: skip
+def large_product(
+    room: Pointer, turn_a: int, turn_b: int, rows: int, columns: int, inner: int,
+    a: Pointer, b: Pointer, keep: int, c: Pointer,
+) -> None:  # fmt: skip
     """As ``product``; the room is as ``room(columns)`` says."""
     size = VECTORS * width(a)
     panels = (columns + size - 1) // size
@@ -345,13 +392,16 @@ def large_product(room: Any, turn_a: int, turn_b: int, rows: int, columns: int, 
 
 
 @intrinsic
-def call(context: Any, own: Any, room: Any, turn_a: Any, turn_b: Any, rows: Any, columns: Any,
-         inner: Any, a: Any, b: Any, keep: Any, c: Any) -> Any:  # fmt: skip
+def call(
+    context: TypingContext, own: types.Type, room: types.Type, turn_a: types.Type, turn_b:
+    types.Type, rows: types.Type, columns: types.Type, inner: types.Type, a: types.Type, b:
+    types.Type, keep: types.Type, c: types.Type,
+) -> Typed:  # fmt: skip
     """Call ``large_product`` by its address."""
     return calling(_given(a))
 
 
-def _given(pointer: Any) -> list[Any]:
+def _given(pointer: types.Type) -> list[types.Type]:
     """What ``large_product`` is given."""
     return [pointer, *[types.int64] * 5, pointer, pointer, types.int64, pointer]
 
@@ -366,7 +416,7 @@ def own(number: str) -> int:
 
 @loop()
 def product(blas: int, own: int, room: int, turn_a: int, turn_b: int, rows: int, columns: int,
-            inner: int, a: Any, b: Any, keep: int, c: Any) -> None:  # fmt: skip
+            inner: int, a: Pointer, b: Pointer, keep: int, c: Pointer) -> None:  # fmt: skip
     """c = a b, or c += a b: a product of two matrices, each row after row.
 
     Args:

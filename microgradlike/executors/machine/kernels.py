@@ -4,8 +4,8 @@ A kernel goes over the lanes of a block of rows. They are compiled one by one, b
 that a program uses, once per machine. Each takes the same numbers, most of them addresses, so that
 whoever runs a program calls the next kernel without knowing which it is:
 
-``i``              the instruction's own numbers: slots, counts, places in ``lists``
-``lists``          lists of slots, of all instructions
+``i_at``           where the instruction's own numbers are: slots, counts, places in ``lists``
+``lists_at``       where the lists of slots are, of all instructions
 ``values, errors`` of the rows, one lane each: slot s stands at s * lanes
 ``once, owed``     what is computed once, and its errors
 ``theta, slopes``  the weights that only their layer uses, and their errors
@@ -24,29 +24,44 @@ import hashlib
 import itertools
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy
 from llvmlite import ir
 from numba import carray, types
 from numba.core import cgutils
+from numba.core.base import BaseContext
+from numba.core.typing import BaseContext as TypingContext
+from numba.core.typing import Signature
 from numba.extending import intrinsic
 from numba.misc.appdirs import AppDirs
 
 from microgradlike import files, ops
+from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.compiler.kept_code import STAMP
 from microgradlike.compiler.loops import loop
 from microgradlike.compiler.operations import CONDITIONS, row_of
 from microgradlike.executors.formulas import ON_ARRAYS
-from microgradlike.executors.machine.addresses import BYTE, VOID, WORD, address_of, calling, moved
+from microgradlike.executors.machine.addresses import (
+    BYTE,
+    VOID,
+    WORD,
+    Pointer,
+    Typed,
+    address_of,
+    calling,
+    moved,
+)
 from microgradlike.executors.machine.gemm import product
 from microgradlike.ops import ALIASES, OPERATORS
 
 #: What every kernel is given; all but the first two and the last two are pointers to numbers.
-ARGUMENTS = ("i", "lists", "values", "errors", "once", "owed", "theta", "slopes", "lanes", "first")
+ARGUMENTS = (
+    *("i_at", "lists_at", "values", "errors", "once", "owed", "theta", "slopes"),
+    *("lanes", "first"),
+)
 
 # ---- The numbers of an instruction, by place ---------------------------------------------------
 # Slots take two places: the first slot, and where they are listed, or -1 where they stand in a row.
@@ -84,18 +99,23 @@ _EVERYTHING = 1 << 40  # nothing checks how long an array at an address is
 
 
 @intrinsic
-def words_at(context: Any, address: Any) -> Any:
+def words_at(context: TypingContext, address: types.Type) -> Typed:
     """The pointer to the whole numbers that stand at an address."""
 
-    def generate(_: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(
+        _: BaseContext, builder: ir.IRBuilder, signature: Signature, arguments: Sequence[ir.Value]
+    ) -> ir.Value:
         return builder.inttoptr(arguments[0], WORD.as_pointer())
 
     return types.CPointer(types.int64)(types.int64), generate
 
 
 @intrinsic
-def invoke(context: Any, address: Any, i: Any, lists: Any, values: Any, errors: Any, once: Any,
-           owed: Any, theta: Any, slopes: Any, lanes: Any, first: Any) -> Any:  # fmt: skip
+def invoke(
+    context: TypingContext, address: types.Type, i: types.Type, lists: types.Type, values:
+    types.Type, errors: types.Type, once: types.Type, owed: types.Type, theta: types.Type,
+    slopes: types.Type, lanes: types.Type, first: types.Type,
+) -> Typed:  # fmt: skip
     """Call the kernel that stands at an address."""
     given = [
         x if isinstance(x, types.CPointer) else types.int64
@@ -105,7 +125,9 @@ def invoke(context: Any, address: Any, i: Any, lists: Any, values: Any, errors: 
     return calling(given)
 
 
-def _call_ufunc(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+def _call_ufunc(
+    target: BaseContext, builder: ir.IRBuilder, signature: Signature, arguments: Sequence[ir.Value]
+) -> ir.Value:
     """Call a loop of NumPy: (pointers to the operands, their count, their strides, data)."""
     loop, data, *operands, count = arguments
     size = signature.args[2].dtype.bitwidth // 8
@@ -125,13 +147,19 @@ def _call_ufunc(target: Any, builder: Any, signature: Any, arguments: Any) -> An
 
 
 @intrinsic
-def apply_one(context: Any, loop: Any, data: Any, x: Any, out: Any, count: Any) -> Any:
+def apply_one(
+    context: TypingContext, loop: types.Type, data: types.Type, x: types.Type, out: types.Type,
+    count: types.Type,
+) -> Typed:  # fmt: skip
     """out[k] = f(x[k]), for the loop of f that NumPy has at an address."""
     return types.void(types.int64, types.int64, x, out, types.int64), _call_ufunc
 
 
 @intrinsic
-def apply_two(context: Any, loop: Any, data: Any, x: Any, y: Any, out: Any, count: Any) -> Any:
+def apply_two(
+    context: TypingContext, loop: types.Type, data: types.Type, x: types.Type, y: types.Type,
+    out: types.Type, count: types.Type,
+) -> Typed:  # fmt: skip
     """out[k] = f(x[k], y[k])."""
     return types.void(types.int64, types.int64, x, y, out, types.int64), _call_ufunc
 
@@ -167,30 +195,34 @@ def loop_of(function: numpy.ufunc, number: str) -> tuple[int, int]:
 
 
 @loop()
-def words(address: int) -> Any:
-    return carray(words_at(address), _EVERYTHING)
+def words(address: int) -> Ints:
+    found: Ints = carray(words_at(address), _EVERYTHING)
+    return found
 
 
 @loop()
-def place_of(base: Any, slot: int, lanes: int) -> Any:
+def place_of(base: Pointer, slot: int, lanes: int) -> Pointer:
     """The pointer to a slot's numbers."""
-    return moved(base, slot * lanes)
+    found: Pointer = moved(base, slot * lanes)
+    return found
 
 
 @loop()
-def row(pointer: Any, count: int) -> Any:
+def row(pointer: Pointer, count: int) -> Floats:
     """So many numbers from a pointer on."""
-    return carray(pointer, count)
+    found: Floats = carray(pointer, count)
+    return found
 
 
 @loop()
-def slot_of(i: Any, lists: Any, field: int, k: int) -> Any:
+def slot_of(i: Ints, lists: Ints, field: int, k: int) -> int:
     """The k-th slot of a field: they stand in a row from the first one on, or are listed."""
-    return i[field] + k if i[field + 1] < 0 else lists[i[field + 1] + k]
+    found: int = i[field] + k if i[field + 1] < 0 else lists[i[field + 1] + k]
+    return found
 
 
 @loop(fastmath={"reassoc", "contract"})
-def total(x: Any, count: int) -> float:
+def total(x: Floats | Pointer, count: int) -> float:
     """The sum, in whatever order is quickest."""
     found = 0.0
     for k in range(count):
@@ -199,7 +231,7 @@ def total(x: Any, count: int) -> float:
 
 
 @loop(fastmath={"reassoc", "contract"})
-def inner(x: Any, y: Any, count: int) -> float:
+def inner(x: Floats | Pointer, y: Floats | Pointer, count: int) -> float:
     """The sum of the products."""
     found = 0.0
     for k in range(count):
@@ -353,7 +385,7 @@ class _Loops(ast.NodeTransformer):
 
 def elementwise(
     number: str, operation: str, kinds: str, by: str = "", mask: str = "", fused: bool = True
-) -> tuple[int, int, Any]:
+) -> tuple[int, int, list[int]]:
     """The kernel of an operation, forward, or backward by one of its operands.
 
     Args:
@@ -414,7 +446,7 @@ def _called_back(name: str, number: str) -> int:
 
 
 #: These are called as long as the process lives.
-_CALLED_BACK: list[Any] = []
+_CALLED_BACK: list[object] = []
 
 
 @functools.cache
@@ -451,7 +483,10 @@ def _written(
     """The source of a kernel, around the expression of one lane."""
     fields = {"x": X, "y": Y, "m": MASK}
     reads = dict(names) | ({"m": mask} if mask in ("v", "o") else {})
-    lines = ["i, lists = words(i), words(lists)", f"n, count, f = lanes, i[{OUTS}], i[{FUNCTIONS}]"]
+    lines = [
+        "i, lists = words(i_at), words(lists_at)",
+        f"n, count, f = lanes, i[{OUTS}], i[{FUNCTIONS}]",
+    ]
     if merges:
         lists = " and ".join(f"i[{fields[name] + 1}] < 0" for name in reads)
         lines.append(f"if {lists}:\n        n, count = lanes * count, 1")
@@ -540,15 +575,18 @@ def _holds(path: Path, content: bytes) -> bool:
 # ---- Under a condition -------------------------------------------------------------------------
 
 
-def if_error_arrives(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, theta: Any,
-                     slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
+def if_error_arrives(
+    i_at: int, lists_at: int, values: Pointer, errors: Pointer, once: Pointer, owed: Pointer,
+    theta: Pointer, slopes: Pointer, lanes: int, first: int,
+) -> None:  # fmt: skip
     """The other kernel, unless the errors of all outputs are zero."""
-    number, i = i, words(i)
+    i = words(i_at)
     count = i[OUTS] * lanes
     found = row(place_of(errors, i[OUT], lanes), count)
     for k in range(count):
         if found[k] != 0:
-            invoke(i[OTHER], number, lists, values, errors, once, owed, theta, slopes, lanes, first)
+            invoke(i[OTHER], i_at, lists_at, values, errors, once, owed, theta, slopes, lanes,
+                   first)  # fmt: skip
             return
 
 
@@ -558,7 +596,7 @@ SMALL = 64
 
 
 @loop()
-def _inputs(i: Any, lists: Any, base: Any, lanes: int) -> Any:
+def _inputs(i: Ints, lists: Ints, base: Pointer, lanes: int) -> Pointer:
     """The pointer to the values of a layer, one after the other: a copy if they stand apart."""
     if i[VALUES + 1] < 0:
         return place_of(base, i[VALUES], lanes)
@@ -570,10 +608,12 @@ def _inputs(i: Any, lists: Any, base: Any, lanes: int) -> Any:
     return place_of(base, i[SCRATCH], lanes)
 
 
-def layer(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, theta: Any,
-          slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
+def layer(
+    i_at: int, lists_at: int, values: Pointer, errors: Pointer, once: Pointer, owed: Pointer,
+    theta: Pointer, slopes: Pointer, lanes: int, first: int,
+) -> None:  # fmt: skip
     """out = weights values + bias."""
-    i, lists = words(i), words(lists)
+    i, lists = words(i_at), words(lists_at)
     outs, ins = i[OUTS], i[TERMS]
     weights = place_of(theta if i[IN_THETA] else once, i[WEIGHTS], 1)
     x = _inputs(i, lists, values, lanes)
@@ -608,10 +648,12 @@ def layer(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, th
                     out[lane] += wk * xk[lane]
 
 
-def layer_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, theta: Any,
-               slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
+def layer_back(
+    i_at: int, lists_at: int, values: Pointer, errors: Pointer, once: Pointer, owed: Pointer,
+    theta: Pointer, slopes: Pointer, lanes: int, first: int,
+) -> None:  # fmt: skip
     """The errors of weights, biases and values: delta x values, delta, and weights x delta."""
-    i, lists = words(i), words(lists)
+    i, lists = words(i_at), words(lists_at)
     outs, ins = i[OUTS], i[TERMS]
     delta = place_of(errors, i[OUT], lanes)
     if i[TO_WEIGHTS]:
@@ -629,8 +671,8 @@ def layer_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: An
                     w[j * ins + k] = w[j * ins + k] + one if keep else one
     if i[TO_BIAS]:
         for j in range(outs):
-            found = total(row(place_of(delta, j, lanes), lanes), lanes)
-            row(place_of(owed, i[BIAS] + j, 1), 1)[0] += found
+            error = total(row(place_of(delta, j, lanes), lanes), lanes)
+            row(place_of(owed, i[BIAS] + j, 1), 1)[0] += error
     if i[TO_VALUES]:
         weights = place_of(theta if i[IN_THETA] else once, i[WEIGHTS], 1)
         assigns = 1 if i[TO_VALUES] & 2 else 0
@@ -665,17 +707,19 @@ def layer_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: An
 # ---- Sums and products -------------------------------------------------------------------------
 
 
-def sums(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, theta: Any,
-         slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
+def sums(
+    i_at: int, lists_at: int, values: Pointer, errors: Pointer, once: Pointer, owed: Pointer,
+    theta: Pointer, slopes: Pointer, lanes: int, first: int,
+) -> None:  # fmt: skip
     """out = weight x value + weight x value + ... + bias."""
-    i, lists = words(i), words(lists)
+    i, lists = words(i_at), words(lists_at)
     terms = i[TERMS]
     for j in range(i[OUTS]):
         z = row(place_of(values, i[OUT] + j, lanes), lanes)
         in_a_row = lanes == 1 and i[VALUES + 1] < 0 and terms > 2
         if in_a_row and i[WEIGHTS] >= 0:  # what is computed once may be a long sum
-            w = row(place_of(once, i[WEIGHTS] + j * terms, 1), terms)
-            z[0] = inner(w, row(place_of(values, i[VALUES] + j * terms, 1), terms), terms)
+            weights = row(place_of(once, i[WEIGHTS] + j * terms, 1), terms)
+            z[0] = inner(weights, row(place_of(values, i[VALUES] + j * terms, 1), terms), terms)
         elif in_a_row:
             z[0] = total(row(place_of(values, i[VALUES] + j * terms, 1), terms), terms)
         else:
@@ -698,10 +742,12 @@ def sums(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, the
                 z[lane] += b
 
 
-def sums_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, theta: Any,
-              slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
+def sums_back(
+    i_at: int, lists_at: int, values: Pointer, errors: Pointer, once: Pointer, owed: Pointer,
+    theta: Pointer, slopes: Pointer, lanes: int, first: int,
+) -> None:  # fmt: skip
     """delta x value for the weights, weight x delta for the values."""
-    i, lists = words(i), words(lists)
+    i, lists = words(i_at), words(lists_at)
     terms = i[TERMS]
     for j in range(i[OUTS]):
         d = row(place_of(errors, i[OUT] + j, lanes), lanes)
@@ -724,10 +770,12 @@ def sums_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any
                         e[lane] += w * d[lane]
 
 
-def products(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, theta: Any,
-             slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
+def products(
+    i_at: int, lists_at: int, values: Pointer, errors: Pointer, once: Pointer, owed: Pointer,
+    theta: Pointer, slopes: Pointer, lanes: int, first: int,
+) -> None:  # fmt: skip
     """out = value x value + value x value + ... + bias."""
-    i, lists = words(i), words(lists)
+    i, lists = words(i_at), words(lists_at)
     terms = i[TERMS]
     for j in range(i[OUTS]):
         z = row(place_of(values, i[OUT] + j, lanes), lanes)
@@ -756,10 +804,12 @@ def products(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any,
                 z[lane] += b
 
 
-def products_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, theta: Any,
-                  slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
+def products_back(
+    i_at: int, lists_at: int, values: Pointer, errors: Pointer, once: Pointer, owed: Pointer,
+    theta: Pointer, slopes: Pointer, lanes: int, first: int,
+) -> None:  # fmt: skip
     """delta x the other value."""
-    i, lists = words(i), words(lists)
+    i, lists = words(i_at), words(lists_at)
     terms = i[TERMS]
     for j in range(i[OUTS]):
         d = row(place_of(errors, i[OUT] + j, lanes), lanes)
@@ -791,10 +841,12 @@ def products_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed:
 # ---- Folds -------------------------------------------------------------------------------------
 
 
-def logsumexp(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, theta: Any,
-              slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
+def logsumexp(
+    i_at: int, lists_at: int, values: Pointer, errors: Pointer, once: Pointer, owed: Pointer,
+    theta: Pointer, slopes: Pointer, lanes: int, first: int,
+) -> None:  # fmt: skip
     """out = log(exp(value) + exp(value) + ...), as seen from the largest value."""
-    i, lists = words(i), words(lists)
+    i, lists = words(i_at), words(lists_at)
     terms, f = i[TERMS], i[LOOPS]
     for j in range(i[OUTS]):
         z = row(place_of(values, i[OUT] + j, lanes), lanes)
@@ -827,13 +879,15 @@ def logsumexp(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any
             z[lane] = z[lane] + largest[lane] if abs(largest[lane]) < math.inf else largest[lane]
 
 
-def logsumexp_back(i: Any, lists: Any, values: Any, errors: Any, once: Any, owed: Any, theta: Any,
-                   slopes: Any, lanes: Any, first: Any) -> None:  # fmt: skip
+def logsumexp_back(
+    i_at: int, lists_at: int, values: Pointer, errors: Pointer, once: Pointer, owed: Pointer,
+    theta: Pointer, slopes: Pointer, lanes: int, first: int,
+) -> None:  # fmt: skip
     """delta times each value's share, as seen from the largest value; NaN where that is infinite.
 
     exp(value - out) would be as inexact as the last digit of out is large.
     """
-    i, lists = words(i), words(lists)
+    i, lists = words(i_at), words(lists_at)
     terms, f = i[TERMS], i[LOOPS]
     largest = row(place_of(values, i[SCRATCH] + terms, lanes), lanes)
     total = row(place_of(values, i[SCRATCH] + terms + 1, lanes), lanes)
@@ -918,7 +972,7 @@ def fold(number: str, operation: str, back: bool) -> tuple[int, int, list[int]]:
         ]
     inside = "\n".join(f"        {line}" for line in body)
     source = (
-        f"def kernel({', '.join(ARGUMENTS)}):\n    i, lists = words(i), words(lists)\n"
+        f"def kernel({', '.join(ARGUMENTS)}):\n    i, lists = words(i_at), words(lists_at)\n"
         f"    n, terms, f = lanes, i[{TERMS}], i[{FOLD_FUNCTIONS}]\n"
         f"    for j in range(i[{OUTS}]):\n{inside}\n"
     )
