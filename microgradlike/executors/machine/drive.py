@@ -64,6 +64,22 @@ def _give_errors(table: Ints, owed: Pointer, slopes: Floats) -> None:
 
 
 @loop(nogil=True)
+def _copy(table: Ints, once: Pointer, signs: Pointer) -> None:
+    """Copy weights and biases that are not side by side to where they are."""
+    sources, copies = words(table[SOURCES, 0]), words(table[COPIES, 0])
+    for k in range(table[SOURCES, 1]):
+        once[copies[k]] = signs[k] * once[sources[k]]
+
+
+@loop(nogil=True)
+def _add_errors_of_copies(table: Ints, owed: Pointer, signs: Pointer) -> None:
+    """Add the errors of the copies to those of what was copied."""
+    sources, copies = words(table[SOURCES, 0]), words(table[COPIES, 0])
+    for k in range(table[SOURCES, 1]):
+        owed[sources[k]] += signs[k] * owed[copies[k]]
+
+
+@loop(nogil=True)
 def _once_is_small(table: Ints, theta: Pointer, once: Pointer) -> bool:
     """Whether the squares of the watched numbers that are computed once have finite sums."""
     watched, small = words(table[WATCHED_ONCE, 0]), True
@@ -216,10 +232,8 @@ def drive(
     _take_parameters(table, theta, once)
     _run_list(table, table[ONCE_FORWARD], table[ONCE_LISTS, 0], table[ONCE, 0], table[OWED, 0],
               theta_at, slopes_at, one, one)  # fmt: skip
-    sources, copies = words(table[SOURCES, 0]), words(table[COPIES, 0])
     signs = numbers_at(table[SIGNS, 0], theta)
-    for k in range(table[SOURCES, 1]):
-        once[copies[k]] = signs[k] * once[sources[k]]
+    _copy(table, once, signs)
     safe_once = _once_is_small(table, numbers_at(theta_at, theta), once)
     if not safe_once:
         sizes[:] = math.inf
@@ -254,8 +268,7 @@ def drive(
                     sizes[start + place % lanes] += errors[place] ** 2
         first = 0 * one
     if scatters:
-        for k in range(table[SOURCES, 1]):
-            owed[sources[k]] += signs[k] * owed[copies[k]]
+        _add_errors_of_copies(table, owed, signs)
         _run_list(table, table[ONCE_BACKWARD], table[ONCE_LISTS, 0], table[ONCE, 0],
                   table[OWED, 0], theta_at, slopes_at, one, one)  # fmt: skip
         _give_errors(table, owed, slopes)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import cast
 
 from llvmlite import binding, ir
 from numba import types
@@ -45,9 +44,9 @@ BLAS = {
 
 @intrinsic
 def gemm(
-    context: TypingContext, address: types.Type, turn_a: types.Type, turn_b: types.Type, rows:
-    types.Type, columns: types.Type, inner: types.Type, a: types.Type, b: types.Type, keep:
-    types.Type, c: types.Type,
+    context: TypingContext, address: types.Type, turn_a: types.Type, turn_b: types.Type,
+    rows: types.Type, columns: types.Type, inner: types.Type, a: types.Type, b: types.Type,
+    keep: types.Type, c: types.Type,
 ) -> Typed:  # fmt: skip
     """c = a b, or c += a b, by the function of BLAS that stands at an address; see ``product``."""
 
@@ -147,9 +146,11 @@ def _tile(height: int) -> Callable[..., None]:
     """
 
     def generate(
-        target: BaseContext, builder: ir.IRBuilder, signature: Signature,
+        target: BaseContext,
+        builder: ir.IRBuilder,
+        signature: Signature,
         arguments: Sequence[ir.Value],
-    ) -> ir.Value:  # fmt: skip
+    ) -> ir.Value:
         *operands, keep, c, columns = arguments
         found = _sums(builder, height, *operands)
         with builder.if_else(builder.icmp_signed("!=", keep, WORD(0))) as (then, otherwise):
@@ -159,7 +160,6 @@ def _tile(height: int) -> Callable[..., None]:
                 _write(builder, found, c, columns, adds=False)
         return target.get_dummy_value()
 
-    @intrinsic
     def tile(
         context: TypingContext, a: types.Type, by_row: types.Type, by_step: types.Type,
         b: types.Type, depth: types.Type, keep: types.Type, c: types.Type, columns: types.Type,
@@ -167,7 +167,8 @@ def _tile(height: int) -> Callable[..., None]:
         words = [types.int64] * 2
         return types.void(a, *words, b, *words, c, types.int64), generate
 
-    return cast("Callable[..., None]", tile)
+    made: Callable[..., None] = intrinsic(tile)
+    return made
 
 
 def _sums(
@@ -250,8 +251,8 @@ high_tile, low_tile = _tile(TILE), _tile(LOWER)
 
 @intrinsic
 def turn(
-    context: TypingContext, x: types.Type, columns: types.Type, out: types.Type, out_columns:
-    types.Type,
+    context: TypingContext, x: types.Type, columns: types.Type, out: types.Type,
+    out_columns: types.Type,
 ) -> Typed:  # fmt: skip
     """out = x turned, of as many rows and columns as a vector has numbers."""
 
@@ -393,9 +394,9 @@ def large_product(
 
 @intrinsic
 def call(
-    context: TypingContext, own: types.Type, room: types.Type, turn_a: types.Type, turn_b:
-    types.Type, rows: types.Type, columns: types.Type, inner: types.Type, a: types.Type, b:
-    types.Type, keep: types.Type, c: types.Type,
+    context: TypingContext, own: types.Type, room: types.Type, turn_a: types.Type,
+    turn_b: types.Type, rows: types.Type, columns: types.Type, inner: types.Type, a: types.Type,
+    b: types.Type, keep: types.Type, c: types.Type,
 ) -> Typed:  # fmt: skip
     """Call ``large_product`` by its address."""
     return calling(_given(a))

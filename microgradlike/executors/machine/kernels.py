@@ -112,8 +112,8 @@ def words_at(context: TypingContext, address: types.Type) -> Typed:
 
 @intrinsic
 def invoke(
-    context: TypingContext, address: types.Type, i: types.Type, lists: types.Type, values:
-    types.Type, errors: types.Type, once: types.Type, owed: types.Type, theta: types.Type,
+    context: TypingContext, address: types.Type, i: types.Type, lists: types.Type,
+    values: types.Type, errors: types.Type, once: types.Type, owed: types.Type, theta: types.Type,
     slopes: types.Type, lanes: types.Type, first: types.Type,
 ) -> Typed:  # fmt: skip
     """Call the kernel that stands at an address."""
