@@ -24,7 +24,7 @@ PLACES = 25
 
 
 # ---- Pieces of the loop ------------------------------------------------------------------------
-# The compiler puts them into it, as if they stood there.
+# Numba writes all but the first into it, which is as fast as if they stood there.
 
 
 @loop(nogil=True)
@@ -39,7 +39,7 @@ def _run_list(
                table[OWED, 0], theta, slopes, lanes, first)  # fmt: skip
 
 
-@loop(nogil=True)
+@loop(inline="always")
 def _take_parameters(table: Ints, theta: Floats, once: Pointer) -> None:
     """Copy the parameters: where kernels read the caller's own, only those that others use."""
     if table[DIRECT, 0]:
@@ -51,7 +51,7 @@ def _take_parameters(table: Ints, theta: Floats, once: Pointer) -> None:
             once[k] = theta[k]
 
 
-@loop(nogil=True)
+@loop(inline="always")
 def _give_errors(table: Ints, owed: Pointer, slopes: Floats) -> None:
     """Likewise the errors of the parameters."""
     if table[DIRECT, 0]:
@@ -63,7 +63,7 @@ def _give_errors(table: Ints, owed: Pointer, slopes: Floats) -> None:
             slopes[k] = owed[k]
 
 
-@loop(nogil=True)
+@loop(inline="always")
 def _copy(table: Ints, once: Pointer, signs: Pointer) -> None:
     """Copy weights and biases that are not side by side to where they are."""
     sources, copies = words(table[SOURCES, 0]), words(table[COPIES, 0])
@@ -71,7 +71,7 @@ def _copy(table: Ints, once: Pointer, signs: Pointer) -> None:
         once[copies[k]] = signs[k] * once[sources[k]]
 
 
-@loop(nogil=True)
+@loop(inline="always")
 def _add_errors_of_copies(table: Ints, owed: Pointer, signs: Pointer) -> None:
     """Add the errors of the copies to those of what was copied."""
     sources, copies = words(table[SOURCES, 0]), words(table[COPIES, 0])
@@ -79,7 +79,7 @@ def _add_errors_of_copies(table: Ints, owed: Pointer, signs: Pointer) -> None:
         owed[sources[k]] += signs[k] * owed[copies[k]]
 
 
-@loop(nogil=True)
+@loop(inline="always")
 def _once_is_small(table: Ints, theta: Pointer, once: Pointer) -> bool:
     """Whether the squares of the watched numbers that are computed once have finite sums."""
     watched, small = words(table[WATCHED_ONCE, 0]), True
@@ -90,17 +90,17 @@ def _once_is_small(table: Ints, theta: Pointer, once: Pointer) -> bool:
     return small
 
 
-@loop(nogil=True)
-def _clear(numbers: Pointer, where: Ints, lanes: int) -> None:
-    """Make stretches of slots 0."""
-    stretches = words(where[0])
-    for k in range(where[1]):
+@loop(inline="always")
+def _clear(numbers: Pointer, address: int, count: int, lanes: int) -> None:
+    """Make some stretches of slots 0, which are listed at an address."""
+    stretches = words(address)
+    for k in range(count):
         begin = stretches[2 * k] * lanes
         for place in range(begin, begin + stretches[2 * k + 1] * lanes):
             numbers[place] = 0.0
 
 
-@loop(nogil=True)
+@loop(inline="always")
 def _load(
     table: Ints, parts: Ints, values: Pointer, start: int, lanes: int, results: Floats
 ) -> None:
@@ -127,7 +127,7 @@ def _load(
         slot += count
 
 
-@loop(nogil=True)
+@loop(inline="always")
 def _is_small(table: Ints, values: Pointer, lanes: int) -> bool:
     """Whether the squares of the watched numbers of some rows have finite sums."""
     watched, small = words(table[WATCHED, 0]), True
@@ -137,7 +137,7 @@ def _is_small(table: Ints, values: Pointer, lanes: int) -> bool:
     return small
 
 
-@loop(nogil=True)
+@loop(inline="always")
 def _tell_sizes(table: Ints, values: Pointer, start: int, lanes: int, sizes: Floats) -> None:
     """Of each row 1 and the squares of its watched numbers."""
     watched = words(table[WATCHED, 0])
@@ -150,7 +150,7 @@ def _tell_sizes(table: Ints, values: Pointer, start: int, lanes: int, sizes: Flo
                 sizes[start + lane] += numbers[slot * lanes + lane] ** 2
 
 
-@loop(nogil=True)
+@loop(inline="always")
 def _store(
     table: Ints, values: Pointer, once: Pointer, start: int, lanes: int, results: Floats
 ) -> None:
@@ -166,7 +166,7 @@ def _store(
                 results[start + lane, k] = values[slot * lanes + lane]
 
 
-@loop(nogil=True)
+@loop(inline="always")
 def _seed(
     table: Ints, seeds: Floats, going: int, errors: Pointer, owed: Pointer, lanes: int
 ) -> None:
@@ -182,7 +182,7 @@ def _seed(
                     errors[slot * lanes + lane] += seed
 
 
-@loop(nogil=True)
+@loop(inline="always")
 def _gather(
     errors: Pointer, inputs: int, found: Ints, going: int, start: int, lanes: int, results: Floats
 ) -> None:
@@ -240,7 +240,7 @@ def drive(
     passes, of_each, safe = len(seeds), len(sizes) > 0, safe_once
     scatters, first = passes > 0 and table[SCATTERS, 0] != 0, one
     if passes:
-        _clear(owed, table[FORGET], one)
+        _clear(owed, table[FORGET, 0], table[FORGET, 1], one)
     inputs, most = table[INPUTS_COUNT, 0], table[LANES, 0]
     for start in range(0, rows, most):
         lanes = min(most, rows - start)
@@ -256,7 +256,7 @@ def drive(
         if scatters and of_each and not (small and safe_once):
             continue
         for going in range(passes):
-            _clear(errors, table[CLEAR], lanes)
+            _clear(errors, table[CLEAR, 0], table[CLEAR, 1], lanes)
             _seed(table, seeds, going, errors, owed, lanes)
             _run_list(table, table[BACKWARD], table[LISTS, 0], values_at, errors_at, theta_at,
                       slopes_at, lanes, first)  # fmt: skip
