@@ -18,6 +18,7 @@ from microgradlike.compiler.instructions import (
     HERE,
     IN_ONCE,
     INPUTS,
+    NONE,
     Elementwise,
     Fold,
     Instruction,
@@ -303,35 +304,31 @@ def plan(found: Plan, wants_once: Ints, wants: Ints) -> None:
 
 def _everything_is_sent(found: Plan, wants_once: Ints, wants: Ints) -> None:
     """Whoever wants an error gets it from all that read it."""
-    backs = {id(back.instruction): back for back in found.backward}
+    backs = {id(back.instruction): back.sends for back in found.backward}
     for i in found.program.rows.instructions:
+        sends = backs.get(id(i), ())
         depends = numpy.broadcast_to(i.depends & found.mode, i.count) != 0
-        sides = (
-            [SENDS_TO[CODES[i.operation], k] for k in (0, 1)] if isinstance(i, Elementwise) else ()
-        )
         for side, read in enumerate(i.reads()):
-            sends = depends
-            if isinstance(i, Singles):
-                sends = depends & SENDS_TO[i.operations, side]
-            elif not depends.any() or (sides and not sides[side]):
-                continue
             here = numpy.broadcast_to(read.once, read.slots.shape)
             to = numpy.where(here, wants_once[read.slots * here], wants[read.slots * ~here])
             wanted: Truths = to != 0
             if isinstance(i, Singles):
-                wanted &= sends
-            back = backs.get(id(i))
-            if isinstance(i, Singles):
                 got = numpy.zeros(i.count, bool)
-                if back:
-                    got[back.sends[0].place[back.sends[0].name == side]] = True
+                for send in sends:
+                    got[send.place[send.name == side]] = True
+                wanted &= depends & SENDS_TO[i.operations, side]
                 law(
                     got == wanted, "{} keeps an error for itself, or sends one that nobody wants", i
                 )
-            elif wanted.any():
-                slots = [s.slots.ravel() for s in back.sends if s.name == read.name] if back else []
-                everything = numpy.concatenate([*slots, numpy.empty(0, int)])
-                law(numpy.isin(read.slots[wanted], everything), "{} keeps an error for itself", i)
+            elif depends.any() and _may_send(i, side):
+                everything = [NONE, *(s.slots.ravel() for s in sends if s.name == read.name)]
+                got = numpy.isin(read.slots[wanted], numpy.concatenate(everything))
+                law(got, "{} keeps an error for itself", i)
+
+
+def _may_send(i: Instruction, side: int) -> bool:
+    """Whether the error passes to an operand at all."""
+    return not isinstance(i, Elementwise) or bool(SENDS_TO[CODES[i.operation], side])
 
 
 def _sending(i: Instruction, back: Back) -> Ints | slice:
