@@ -160,14 +160,8 @@ def test_the_package_needs_no_pictures() -> None:
 #: The lines of the longest function and the longest class, with docstrings.
 FUNCTION, CLASS = 80, 350
 
-#: Longer on purpose: machine code has no cheap calls, and its source is one text.
-LONGER = {
-    "microgradlike.executors.machine.drive.drive": 155,
-    "microgradlike.executors.machine.gemm._tile": 86,
-}
-
-#: How often ``Any`` is written in microgradlike, at most; now it is as often.
-ANY = 969
+#: How often ``Any`` is written in microgradlike, at most.
+ANY = 250
 
 
 def too_long(name: str, tree: ast.AST) -> Iterator[str]:
@@ -178,7 +172,7 @@ def too_long(name: str, tree: ast.AST) -> Iterator[str]:
             continue
         path = f"{name}.{node.name}"
         lines = (node.end_lineno or 0) - node.lineno + 1
-        most = LONGER.get(path, CLASS if isinstance(node, ast.ClassDef) else FUNCTION)
+        most = CLASS if isinstance(node, ast.ClassDef) else FUNCTION
         if lines > most:
             yield f"{path} has {lines} lines, more than {most}: split it by meaning"
         yield from too_long(path, node)
@@ -196,15 +190,6 @@ def test_what_is_too_long_is_noticed() -> None:
     source = f"class A:\n  def f():\n    x = 1\n  def g():\n{long}if A:\n  def h():\n{long}"
     found = list(too_long("room", ast.parse(source)))
     assert [sentence.partition(" ")[0] for sentence in found] == ["room.A.g", "room.h"]
-
-
-def test_what_may_be_longer_is_longer() -> None:
-    files = rooms()
-    for path in LONGER:
-        room, _, name = path.rpartition(".")
-        tree = ast.parse(files[room].read_text())
-        (node,) = (n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == name)
-        assert (node.end_lineno or 0) - node.lineno + 1 > FUNCTION, f"{path} needs no exception"
 
 
 def test_types_are_seldom_left_open() -> None:
