@@ -49,7 +49,7 @@ class BrokenLaw(AssertionError):
 
 def law(holds: ArrayLike, sentence: str, of: object = None) -> None:
     """Refuse what does not hold; the words of an instruction are made only then."""
-    if not numpy.all(holds):
+    if holds is not True and not numpy.all(holds):  # a plain truth is the most frequent one
         raise BrokenLaw(sentence.format(of))
 
 
