@@ -176,8 +176,7 @@ demo.show(
     "Where each neuron stands. C is on the flat part: its slope is nearly 0, so it stops learning.",
 )
 demo.show(
-    viz.draw_network(model, list(x), y, names=names, hue="error"),
+    viz.draw_network(model, list(x), y, names=names, arrows="gradients"),
     "layer_errors.svg",
-    "Colours and numbers: the error that flows back over each arrow, and each neuron's delta. "
-    "Widths: the weights.",
+    "The gradient that flows back over each arrow, delta times weight, and each neuron's delta.",
 )

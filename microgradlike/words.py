@@ -6,15 +6,15 @@ import math
 import unicodedata
 
 
-def in_short(value: float) -> str:
-    """The number with four significant digits.
+def in_short(value: float, digits: int = 4) -> str:
+    """The number with so many significant digits.
 
     >>> in_short(-0.123456), in_short(2.0), in_short(-0.0), in_short(1.5e-7), in_short(math.nan)
     ('-0.1235', '2', '0', '1.5e-7', 'NaN')
     """
     if math.isnan(value):
         return "NaN"
-    mantissa, _, exponent = f"{value + 0.0:.4g}".partition("e")
+    mantissa, _, exponent = f"{value + 0.0:.{digits}g}".partition("e")
     return f"{mantissa}e{int(exponent)}" if exponent else mantissa
 
 

@@ -76,7 +76,7 @@ def test_the_wider_the_arrow_the_larger_the_weight() -> None:
 def test_the_hue_of_the_error_is_the_sign_of_delta_times_weight() -> None:
     model = company()
     network = read_network(model, [1.0, -0.5], 0.8, loss=losses.mse, names=None)
-    svg = draw_network(model, [1.0, -0.5], 0.8, hue="error").svg()
+    svg = draw_network(model, [1.0, -0.5], 0.8, arrows="gradients").svg()
     lines, numbers = parts(svg, "e"), parts(svg, "w")
     for place, (layer, neuron, source) in enumerate(arrows(network)):
         line = lines[f"e{place}"].find(f".//{SVG}path")
@@ -107,7 +107,7 @@ def test_a_weight_stands_in_the_middle_of_its_ground() -> None:
 
 def test_arrows_without_error_are_in_the_legend() -> None:
     model = MLP(2, [3, 1], activation="relu", seed=1)
-    shown = draw_network(model, [1.0, -1.0], 0.5, hue="error")
+    shown = draw_network(model, [1.0, -1.0], 0.5, arrows="gradients")
     assert "style=dotted" in shown.source and "dotted ◄ 0" in shown.source
     assert "dotted ►" not in draw_network(model, [1.0, -1.0], 0.5).source
 
@@ -144,12 +144,12 @@ def test_wide_layers_are_folded_and_counted() -> None:
     assert f"folded: {143 - len(circles(network))} neurons are not shown" in svg
 
 
-@pytest.mark.parametrize("hue", ["weight", "error"])
-def test_drawing_changes_nothing(hue: Any) -> None:
+@pytest.mark.parametrize("arrows", ["weights", "gradients", "slopes"])
+def test_drawing_changes_nothing(arrows: Any) -> None:
     model = company()
     before = [(p.data, p.grad) for p in model.parameters()]
-    one = draw_network(model, [1.0, 2.0], 1.0, hue=hue).svg()
-    assert draw_network(model, [1.0, 2.0], 1.0, hue=hue).svg() == one
+    one = draw_network(model, [1.0, 2.0], 1.0, arrows=arrows).svg()
+    assert draw_network(model, [1.0, 2.0], 1.0, arrows=arrows).svg() == one
     assert [(p.data, p.grad) for p in model.parameters()] == before
 
 
@@ -179,10 +179,12 @@ def test_bad_input() -> None:
         draw_network(model, [1.0], 1.0)
     with pytest.raises(ValueError, match="y is the target of an example: give x as well"):
         draw_network(model, None, 1.0)
-    with pytest.raises(ValueError, match='hue="error" needs an example'):
-        draw_network(model, hue="error")
-    with pytest.raises(ValueError, match='hue is "weight" or "error", but got'):
-        draw_network(model, hue="red")
+    with pytest.raises(ValueError, match='arrows="gradients" needs an example x and its'):
+        draw_network(model, arrows="gradients")
+    with pytest.raises(ValueError, match='arrows is "weights", "gradients" or "slopes", but got'):
+        draw_network(model, arrows="red")
+    with pytest.raises(TypeError, match="draw_network has no option 'hue'; it has"):
+        draw_network(model, hue="weight")
     with pytest.raises(ValueError, match="names has a list for each column, of 2, 3, 1 names"):
         draw_network(model, names=[["a"], ["b"], ["c"]])
     with pytest.raises(TypeError, match="names has a list for the inputs and one for"):

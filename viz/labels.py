@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from viz import style
 from viz.style import Scale
@@ -38,6 +38,17 @@ def legend(rows: list[str]) -> str:
     return f"<{table(gap, *rows)}>"
 
 
+def legend_in_lines(*lines: list[tuple[str, str]]) -> str:
+    """Symbols and the cells that say what they mean, several of them in one line."""
+    gap = '<TD WIDTH="8"></TD>'
+    rows = (
+        f'<TD ALIGN="LEFT">{table(gap.join(key(*symbol) for symbol in line))}</TD>'
+        for line in lines
+        if line
+    )
+    return legend([*rows])
+
+
 def key(name: str, cells: str) -> str:
     """A line of the legend: what is seen, and in nine columns what it means."""
     return f'<TD ALIGN="RIGHT">{font(name, 9) if name else ""}</TD>{cells}'
@@ -64,10 +75,15 @@ def widths(largest: float, width: Callable[[float], float], meaning: str) -> str
     return key("width", "".join(samples) + words(meaning, 3))
 
 
-def swatches(colours: Scale) -> str:
-    """Nine cells: the colours of a scale, each with the number that it stands for."""
-    cells = zip(style.STEPS, colours.ticks(), map(style.on_step, range(9)), strict=True)
+def swatches(
+    colours: Scale,
+    steps: Sequence[int] = range(9),
+    spelt: Callable[[float], str] = style.number,
+) -> str:
+    """Cells with some of a scale's nine colours, each with the number that it means."""
+    ticks = colours.ticks()
+    cells = ((style.STEPS[step], ticks[step], style.on_step(step)) for step in steps)
     return "".join(
-        f'<TD BGCOLOR="{fill}" WIDTH="46">{font(style.number(tick), 9, ink)}</TD>'
+        f'<TD BGCOLOR="{fill}" WIDTH="46">{font(spelt(tick), 9, ink)}</TD>'
         for fill, tick, ink in cells
     )

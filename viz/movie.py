@@ -1,8 +1,7 @@
-"""A training over time: arrows thicken and thin as each neuron readjusts whom it listens to."""
+"""A training over time: arrows thicken and thin as the weights are learned."""
 
 from __future__ import annotations
 
-import copy
 import html
 import math
 import os
@@ -15,7 +14,6 @@ from microgradlike.files import ending_in, write
 from microgradlike.inputs import describe
 from microgradlike.training import History
 from viz import style
-from viz.moments import spread
 from viz.network import (
     MOST_ROWS,
     Look,
@@ -23,15 +21,19 @@ from viz.network import (
     about_arrow,
     arrows,
     bias_title,
-    bias_words,
     biased,
+    carried,
+    carried_by_biases,
     circles,
     face,
     legend,
+    legend_in_short,
     network_picture,
     read_network,
+    recorded,
+    rooms,
 )
-from viz.page import SUFFIXES, embedded, legend_list, page
+from viz.page import SUFFIXES, drop, embedded, legend_list, page
 from viz.parts import outline
 from viz.picture import Picture
 from viz.render import SVG, text
@@ -43,9 +45,6 @@ if TYPE_CHECKING:
 
 #: How long a GIF or MP4 shows each record.
 SECONDS = 0.25
-
-#: No more records than this are shown of one training.
-MOST_RECORDS = 200
 
 # Of the loss curve, in pixels.
 WIDTH, HEIGHT, LEFT, BOTTOM = 380, 200, 68, 24
@@ -60,6 +59,7 @@ def save_movie(
     y: Any = None,
     loss: Callable[[Any, Any], Any] = losses.mse,
     names: Sequence[Sequence[str] | None] | None = None,
+    layers: Sequence[str] | None = None,
     most_neurons: int = MOST_ROWS,
     **options: Unpack[RenderingOptions],
 ) -> Path:
@@ -71,9 +71,9 @@ def save_movie(
     Args:
         history: what ``fit(..., record=1)`` returned.
         path: where to write it; the name ends in ``.html``, ``.gif`` or ``.mp4``.
-        x, y: an example and its target; every neuron then shows its value and its delta for it.
+        x, y: an example and its target; every neuron then shows its output and its delta for it.
         loss: a function of the output and the target of the example.
-        names, most_neurons: as for ``draw_network``.
+        names, layers, most_neurons: as for ``draw_network``.
         options: ``engine``, ``theme`` and ``colours``, as for ``draw``.
 
     Returns:
@@ -82,7 +82,7 @@ def save_movie(
     Raises:
         TypeError: ``history`` is not what ``fit`` returned, or ``path`` no path.
         ValueError: the history holds no records, the name ends otherwise, or ``x``,
-            ``y`` or ``names`` do not fit the model.
+            ``y`` ``names`` or ``layers`` do not fit the model.
         OSError: the file cannot be written.
 
     >>> from microgradlike import fit
@@ -98,15 +98,12 @@ def save_movie(
         raise TypeError(
             f"a movie is made of the history that fit returned, not {describe(history)}"
         )
-    if not history.records:
-        raise ValueError("the history holds no records of the weights: use fit(..., record=1)")
-    chosen = spread(len(history.records), MOST_RECORDS)
-    epochs = [history.records[k].epoch for k in chosen]
-    model = copy.deepcopy(history.model)
-    networks = []
-    for k in chosen:
-        model.load_state_dict(history.records[k].state)
-        networks.append(read_network(model, x, y, loss=loss, names=names, most=most_neurons))
+    epochs, networks = [], []
+    for epoch, model in recorded(history):
+        epochs.append(epoch)
+        networks.append(
+            read_network(model, x, y, loss=loss, names=names, most=most_neurons, layers=layers)
+        )
     look = Look.of(networks)
     if (suffix := named.suffix.lower()) in (".gif", ".mp4"):
         frames = [
@@ -127,7 +124,7 @@ def save_movie(
         },
         slots={
             "network": _network(networks, look, rendering),
-            "legend": legend_list(legend(networks[-1], "weight", look)),
+            "legend": legend_list(legend(networks[-1], "weights", look)),
             "curve": _curve(history.loss, epochs[-1]),
         },
     )
@@ -152,9 +149,9 @@ def _titled(
 ) -> Picture:
     """A record as a picture that says by itself which it is; all have the places of the last."""
     title = _count(epochs[k], epochs[-1], curve)
-    room = _room(networks)
-    about = legend(networks[-1], "weight", look)
-    return network_picture(networks[k], "weight", look, rendering, about, room, title)
+    about = legend_in_short(networks[-1], "weights", look)
+    room = rooms(networks, "weights")
+    return network_picture(networks[k], "weights", look, rendering, about, room, title)
 
 
 def _frame(
@@ -176,12 +173,8 @@ def _frame(
 
 
 def _weights(network: Network) -> list[tuple[str, float]]:
-    """What stands beside each arrow, and its weight: first those that are listened with."""
-    weights = [float(network.weights[i][j, source]) for i, j, source in arrows(network)]
-    biases = [float(network.biases[layer][neuron]) for layer, neuron in biased(network)]
-    return [(style.signed(weight), weight) for weight in weights] + [
-        (bias_words(bias), bias) for bias in biases
-    ]
+    """What is written beside each arrow, and its weight: first the weights, then the biases."""
+    return carried(network, "weights") + carried_by_biases(network, "weights")
 
 
 def _most_moved(networks: Sequence[Network], k: int) -> str:
@@ -198,7 +191,7 @@ def _most_moved(networks: Sequence[Network], k: int) -> str:
     size, place, old, new = max(moves, key=lambda move: (move[0], -move[1]))
     if size == 0:
         return "No weight moved."
-    became = f"{style.signed(old)} became {style.signed(new)}"
+    became = f"{style.short_signed(old)} became {style.short_signed(new)}"
     if place >= len(arrows(after)):
         layer, to = biased(after)[place - len(arrows(after))]
         return (
@@ -212,27 +205,6 @@ def _most_moved(networks: Sequence[Network], k: int) -> str:
     return f"The largest change: {listener} now {how}; the weight {became}."
 
 
-def _room(networks: Sequence[Network]) -> dict[str, int]:
-    """The room for the widest numbers and words of all records, so that nothing moves."""
-    arrow_count = len(arrows(networks[0]))
-    words = [[style.width(words, 9) for words, _ in _weights(shown)] for shown in networks]
-    weights, biases = (
-        max(width for widths in words for width in widths[part])
-        for part in (slice(arrow_count), slice(arrow_count, None))
-    )
-    outcomes = (
-        style.width(line, 10)
-        for shown in networks
-        for words in shown.outcome
-        for line in words.split("\n")
-    )
-    return {
-        "w": math.ceil(weights),
-        "c": math.ceil(biases),
-        "o": math.ceil(max(outcomes, default=0)),
-    }
-
-
 # ---- The two pictures --------------------------------------------------------------------------
 
 
@@ -240,20 +212,28 @@ def _network(networks: Sequence[Network], look: Look, rendering: Rendering) -> s
     """The last record as a picture, with everything marked that the script changes."""
     network = networks[-1]
     arrow_count = len(arrows(network))
-    shown = network_picture(network, "weight", look, rendering.within_page(), "", _room(networks))
+    shown = network_picture(
+        network, "weights", look, rendering.within_page(), "", rooms(networks, "weights")
+    )
     svg, groups = embedded(shown)
     for place, (column, row) in enumerate(circles(network)):
-        group = groups[f"n{column}_{row}"]
-        group.set("data-neuron", str(place))
-        circle = outline(group)
+        neuron = groups[f"n{column}_{row}"]
+        neuron.set("data-neuron", str(place))
+        circle = outline(neuron)
         circle.set("class", "outline")
         shown_face = face(network, column, row, look)
         kinds = [
             "name",
             *(kind for kind in ("total", "value", "delta") if getattr(shown_face, kind)),
         ]
-        for kind, letters in zip(kinds, group.iter(f"{SVG}text"), strict=True):
+        for kind, letters in zip(kinds, neuron.iter(f"{SVG}text"), strict=True):
             letters.attrib |= {"class": kind, "text-anchor": "middle", "x": circle.attrib["cx"]}
+        if (mark := groups.get(f"p{column}_{row}")) is not None:
+            curve = groups[f"k{column}_{row}"]
+            mark.set("data-mark", str(place))
+            curve.set("data-curve", str(place))
+            for group in (mark, curve):
+                drop(group, "title")  # the circle's says more
     for row in range(len(network.outcome)):
         if (outcome := groups.get(f"o{row}")) is not None:
             outcome.set("data-outcome", str(row))

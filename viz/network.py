@@ -1,20 +1,24 @@
-"""The picture of a network: who listens to whom, how much, and how wrong each one was.
+"""The picture of a network: what flows over each of its arrows, and what each neuron makes of it.
 
-Neurons are circles in columns, and each weight is an arrow as wide as the weight is large. A short
-arrow from above, which comes from nobody, is the bias. With an example every neuron shows its
-weighted sum z and its value, so that a reader can add them up, and with a target its delta: the
-slope of the cost by z. They are read from ``flow``.
+Neurons are circles in columns, weights are arrows. ``arrows`` says which number an arrow carries:
+the weight itself, forward; the gradient that goes back over it, delta times weight; or the slope of
+the cost at the weight, input times delta, which learning uses. That number is written beside the
+arrow, its size is the arrow's width, its sign the hue, and the tip points where it travels. A short
+arrow from above is the bias. With an example every neuron shows its weighted sum z, where z is on
+the curve of its activation, and its output; with a target its delta, the gradient of the cost at z.
+So a reader can do the sums again. They are read from ``flow``.
 """
 
 from __future__ import annotations
 
+import copy
+import functools
 import itertools
 import math
-import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import graphviz
 import numpy
@@ -22,12 +26,15 @@ import numpy.typing
 
 from microgradlike import losses
 from microgradlike.engine import no_grad
-from microgradlike.flow import layer_errors, layer_runs, layers_of
+from microgradlike.flow import LayerError, layer_errors, layer_runs, layers_of
+from microgradlike.functions import FUNCTIONS
 from microgradlike.inputs import describe
+from microgradlike.training import History
 from microgradlike.words import literal
 from viz import labels, style
+from viz.beside import Around, Box, Circle, Line, beside_arrows
+from viz.moments import spread
 from viz.picture import Picture
-from viz.render import SVG, sides
 from viz.style import Scale
 from viz.view import Rendering, RenderingOptions, takes
 
@@ -35,23 +42,42 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack  # type checkers have it; no program needs it
 
 Array = numpy.typing.NDArray[numpy.float64]
-Hue = Literal["weight", "error"]
+Point = tuple[float, float]
+
+#: What the arrows of a picture carry.
+Arrows = Literal["weights", "gradients", "slopes"]
 
 #: A column of more neurons shows the first ones, the last ones, and how many are between.
 MOST_ROWS, LAST_ROWS = 16, 2
 
-#: With more arrows than this, tooltips hold the weights instead of numbers.
+#: With more arrows than this, tooltips hold the numbers, and circles have no curves.
 MOST_NUMBERED_ARROWS = 30
 
-# In inches; tall columns stand farther apart, so that their arrows do not become too steep.
-CIRCLE, ROW, COLUMN, SLANT = 1.0, 1.55, 2.8, 0.25
+#: No more records than this are shown of one training.
+MOST_RECORDS = 200
 
-# The arrow of a bias, and how far above the middle of its circle its number stands, in inches.
-BIAS, ABOVE = 0.27, 0.86
+# All lengths are in points. The radius of a circle, and of one with a curve in it; what is between
+# two circles of a column; and how far apart columns are at least: tall ones farther, so that their
+# arrows do not become too steep.
+RADIUS, RADIUS_WITH_CURVE, BETWEEN, COLUMN, SLANT = 36.0, 43.0, 40.0, 190.0, 0.25
 
-# How high the ground of a number on an arrow is, and how far it stays from circles and from the
-# heads of arrows, in inches.
-HIGH, CLEAR, HEAD = 0.2, 0.08, 0.24
+# The arrow of a bias, how far above the circle its number is, and how high a number is.
+BIAS, ABOVE, HIGH = 20.0, 26.0, 8.0
+
+# How long the head of an arrow is without its line, and how much room a thick arrow needs: half its
+# width, and the length and half the width of its head.
+HEAD, HALF, HEAD_LONG, HEAD_HALF = 7.0, 3.0, 14.0, 6.0
+
+# How much wider columns are made, step by step, until each number has a place beside its arrow; and
+# how much at the most before it may lie on another arrow.
+WIDER, MOST_WIDER = 20.0, 260.0
+
+# The curve of an activation: its size, and the height of its line in the circle; in how many pieces
+# it is drawn; and how much of it is seen at least, on either side of z = 0.
+CURVE_WIDTH, CURVE_HEIGHT, CURVE_ROOM, PIECES, REACH = 36.0, 13.0, 17.0, 32, 4.0
+
+# How high a line of small and of larger letters is in a circle.
+SMALL, LARGE = 10.8, 13.2
 
 #: Where there are no numbers on the arrows there are many of them, and they are thinner.
 MANY = 0.5
@@ -63,6 +89,9 @@ class Network:
 
     names: list[list[str]]
     headings: list[str]
+    """What the columns are called."""
+    activations: list[list[str]]
+    """Of each layer, the name of each neuron's activation."""
     weights: list[Array]
     """Of each layer, shape (neurons, inputs)."""
     biases: list[Array]
@@ -73,8 +102,12 @@ class Network:
     """Of each column, the inputs first; empty without an example."""
     deltas: list[Array]
     """Of each layer; empty without a target."""
+    arrived: list[Array]
+    """The gradients of the cost at the outputs of each layer; empty without a target."""
+    slopes: list[Array]
+    """The slopes of the activations at the weighted sums; empty without a target."""
     outcome: list[str]
-    """What stands beside each output: what was expected there."""
+    """What is written beside each output: its target."""
     cost: float | None
     most: int = MOST_ROWS
     """How many rows of neurons a column has at most."""
@@ -87,16 +120,26 @@ class Network:
     def title(self, column: int, row: int) -> str:
         """What a neuron is called in a sentence."""
         name = self.names[column][row]
-        return f"neuron {name} of {self.headings[column].split(',')[0]}" if name.isdigit() else name
+        return f"neuron {name} of {self.headings[column]}" if name.isdigit() else name
 
-    def sent_back(self, layer: int) -> Array:
-        """The error that goes back over each weight of a layer: delta times weight."""
-        back: Array = self.deltas[layer][:, None] * self.weights[layer]
-        return back
+    def activation(self, column: int) -> str:
+        """The activations of a column in words: mostly it is one."""
+        return " or ".join(dict.fromkeys(self.activations[column - 1])) if column else ""
 
-    def told(self, layer: int, hue: Hue) -> Array:
-        """What the colours and numbers of the arrows tell."""
-        return self.weights[layer] if hue == "weight" else self.sent_back(layer)
+    def carried(self, layer: int, arrows: Arrows) -> Array:
+        """The number that each arrow of a layer carries, shape (neurons, inputs)."""
+        if arrows == "weights":
+            return self.weights[layer]
+        deltas = self.deltas[layer][:, None]
+        return numpy.asarray(
+            deltas * (self.weights[layer] if arrows == "gradients" else self.values[layer])
+        )
+
+    def carried_by_biases(self, layer: int, arrows: Arrows) -> Array:
+        """The same of the arrows of its biases; no gradient goes on from there."""
+        if arrows == "gradients":
+            return numpy.zeros(len(self.biases[layer]))
+        return self.biases[layer] if arrows == "weights" else self.deltas[layer]
 
 
 @takes(Rendering)
@@ -106,51 +149,73 @@ def draw_network(
     y: Any = None,
     *,
     loss: Callable[[Any, Any], Any] = losses.mse,
-    hue: Hue = "weight",
+    arrows: Arrows = "weights",
     names: Sequence[Sequence[str] | None] | None = None,
+    layers: Sequence[str] | None = None,
     beside: Sequence[Any] = (),
     most_neurons: int = MOST_ROWS,
+    legend: bool = True,
     **options: Unpack[RenderingOptions],
 ) -> Picture:
-    """Draw a network as neurons and arrows: the wider an arrow, the larger the weight.
+    """Draw a network as neurons and arrows: the wider an arrow, the larger the number it carries.
 
     Args:
         model: an ``MLP``, another module with a list of ``layers``, or a ``Layer`` or ``Neuron``.
-        x: one example; every neuron then shows its weighted sum z and its value.
+        x: one example; every neuron then shows its weighted sum z and its output.
         y: its target; every neuron then shows its delta, as number and colour.
         loss: a function of the output and the target.
-        hue: what the colour of an arrow tells: "weight", the sign of the weight; or "error", the
-            sign of the error that goes back over it, delta times weight.
+        arrows: what the arrows carry: "weights", forward; "gradients", which go back over them,
+            delta times weight; or "slopes", those of the cost at the weights, input times delta.
         names: the names of the inputs and of the neurons of each layer, a list for each; None, or
             no list, leaves a column its numbers.
-        beside: models whose pictures will stand beside this one, such as the same model before its
-            training: a width or colour then means the same in all of them.
+        layers: what the columns are called, the inputs first; by default by their places.
+        beside: models whose pictures will be seen beside this one, such as the same model before
+            its training; or what ``fit(..., record=1)`` returned, whose movie will. A width or
+            colour then means the same in all of them, and everything has the same place.
         most_neurons: a column of more shows the first ones, the last ones, and how many are
             between; at least 3.
+        legend: whether the meaning of all this is written below; of several pictures side by side
+            one is enough.
         options: ``engine``, ``theme`` and ``colours``, as for ``draw``.
 
     Returns:
         A Picture. No parameter and no gradient is changed.
 
     Raises:
-        TypeError, ValueError: the model has no layers, or ``x``, ``y``, ``hue``, ``names`` or
-            ``most_neurons`` do not fit.
+        TypeError, ValueError: the model has no layers, or ``x``, ``y``, ``arrows``, ``names``,
+            ``layers`` or ``most_neurons`` do not fit.
 
     >>> from microgradlike.nn import MLP
     >>> draw_network(MLP(2, [3, 1], activation="tanh", seed=0), [1.0, -1.0], 0.5)
-    <Picture: A network of 2-3-1 neurons, cost 0.299: expected 0.5, so the error is +0.5468>
+    <Picture: A network of 2-3-1 neurons, cost 0.299: target 0.5, error = target − answer = +0.547>
     """
     rendering = Rendering.of(draw_network, options)
-    if hue not in ("weight", "error"):
-        raise ValueError(f'hue is "weight" or "error", but got {describe(hue)}')
-    if hue == "error" and y is None:
-        raise ValueError('hue="error" needs an example x and its target y: there is no error yet')
-    others = (other for other in beside if other is not model)
-    networks = [
-        read_network(m, x, y, loss=loss, names=names, most=most_neurons) for m in (model, *others)
+    if arrows not in get_args(Arrows):
+        raise ValueError(
+            f'arrows is "weights", "gradients" or "slopes", but got {describe(arrows)}'
+        )
+    if arrows != "weights" and y is None:
+        raise ValueError(
+            f'arrows="{arrows}" needs an example x and its target y: without them there is no cost'
+        )
+    if not isinstance(legend, bool):
+        raise TypeError(f"legend is True or False, but got {describe(legend)}")
+
+    def read(model: Any) -> Network:
+        return read_network(model, x, y, loss=loss, names=names, most=most_neurons, layers=layers)
+
+    network = read(model)
+    others = [
+        read(shown)
+        for other in beside
+        for shown in ((m for _, m in recorded(other)) if isinstance(other, History) else [other])
     ]
-    network, look = networks[0], Look.of(networks)
-    return network_picture(network, hue, look, rendering, legend(network, hue, look))
+    # It may be one of them: the scales are the same for all only if it counts once.
+    same = next((k for k, other in enumerate(others) if _same(network, other)), len(others))
+    networks = [network, *others[:same], *others[same + 1 :]]
+    look = Look.of(networks, arrows)
+    below = legend_in_short(network, arrows, look) if legend else ""
+    return network_picture(network, arrows, look, rendering, below, rooms(networks, arrows))
 
 
 # ---- Reading a model ---------------------------------------------------------------------------
@@ -164,20 +229,22 @@ def read_network(
     loss: Callable[[Any, Any], Any],
     names: Sequence[Sequence[str] | None] | None,
     most: int = MOST_ROWS,
+    layers: Sequence[str] | None = None,
 ) -> Network:
-    """The weights of a model and, with an example, its values and errors."""
+    """The weights of a model and, with an example, its values and gradients."""
     if isinstance(most, bool) or not isinstance(most, int) or most < 3:
         raise ValueError(f"most_neurons is an int of 3 or more, but got {describe(most)}")
-    layers = layers_of(model)
+    parts = layers_of(model)
     if x is None and y is not None:
         raise ValueError("y is the target of an example: give x as well")
     weights = [
-        numpy.array([[w.data for w in neuron.w] for neuron in layer.neurons]) for layer in layers
+        numpy.array([[w.data for w in neuron.w] for neuron in part.neurons]) for part in parts
     ]
-    biases = [numpy.array([neuron.b.data for neuron in layer.neurons]) for layer in layers]
+    biases = [numpy.array([neuron.b.data for neuron in part.neurons]) for part in parts]
+    activations = [[neuron.activation for neuron in part.neurons] for part in parts]
     sums: list[Array] = []
     values: list[Array] = []
-    deltas: list[Array] = []
+    errors: list[LayerError] = []
     outcome: list[str] = []
     cost = None
     if x is not None:
@@ -187,14 +254,46 @@ def read_network(
         values = [_floats(runs[0].inputs), *(_floats(run.outputs) for run in runs)]
     if y is not None:
         errors = layer_errors(model, x, y, loss=loss)
-        deltas = [error.delta for error in errors]
         cost, outcome = _cost(loss, values[-1], y)
     sizes = [weights[0].shape[1], *(len(layer) for layer in weights)]
-    headings = ["inputs"] + [
-        f"layers.{place}, {layer.neurons[0].activation}" for place, layer in enumerate(layers)
-    ]
-    called = _names(names, sizes)
-    return Network(called, headings, weights, biases, sums, values, deltas, outcome, cost, most)
+    return Network(
+        names=_names(names, sizes),
+        headings=_headings(layers, len(sizes)),
+        activations=activations,
+        weights=weights,
+        biases=biases,
+        sums=sums,
+        values=values,
+        deltas=[error.delta for error in errors],
+        arrived=[error.weights_part for error in errors],
+        slopes=[error.slope_part for error in errors],
+        outcome=outcome,
+        cost=cost,
+        most=most,
+    )
+
+
+def recorded(history: History) -> Iterator[tuple[int, Any]]:
+    """The epochs of a training that pictures show, and the model as it was after each.
+
+    It is the same model each time, with other weights. Of more than 200 records there are 200,
+    evenly spread.
+
+    Raises:
+        ValueError: the history holds no records.
+    """
+    if not history.records:
+        raise ValueError("the history holds no records of the weights: use fit(..., record=1)")
+    model = copy.deepcopy(history.model)
+    for place in spread(len(history.records), MOST_RECORDS):
+        record = history.records[place]
+        model.load_state_dict(record.state)
+        yield record.epoch, model
+
+
+def _same(one: Network, other: Network) -> bool:
+    pairs = zip((*one.weights, *one.biases), (*other.weights, *other.biases), strict=False)
+    return all(numpy.array_equal(a, b) for a, b in pairs)
 
 
 def _floats(values: Sequence[Any]) -> Array:
@@ -202,14 +301,15 @@ def _floats(values: Sequence[Any]) -> Array:
 
 
 def _cost(loss: Callable[[Any, Any], Any], out: Array, y: Any) -> tuple[float, list[str]]:
-    """The cost of an output and, where the target is of the same kind, what was expected."""
+    """The cost of an output, and what is written of its target beside the outputs."""
     outputs = out.tolist()
     cost = float(loss(outputs if len(outputs) > 1 else outputs[0], y))
     targets = list(y) if losses.is_list(y) else [y]
     if len(targets) != len(outputs):  # the number of a class
-        return cost, ["expected" if place == y else "" for place in range(len(outputs))]
+        return cost, ["target" if place == y else "" for place in range(len(outputs))]
     return cost, [
-        f"expected {style.number(float(target))}\nerror {style.signed(float(target) - output)}"
+        f"target {style.short(float(target))}\n"
+        f"error = target − answer = {style.short_signed(float(target) - output)}"
         for target, output in zip(targets, outputs, strict=True)
     ]
 
@@ -240,15 +340,27 @@ def _names(names: Sequence[Sequence[str] | None] | None, sizes: list[int]) -> li
     return found
 
 
+def _headings(layers: Sequence[str] | None, columns: int) -> list[str]:
+    if layers is None:
+        hidden = [f"layer {place}" for place in range(1, columns - 1)]
+        return ["inputs", *hidden, "output layer"]
+    if not losses.is_list(layers) or len(layers) != columns:
+        raise ValueError(
+            f"layers has a name for each of the {columns} columns, the inputs first, but got "
+            f"{describe(layers)}"
+        )
+    return [literal(str(layer)) for layer in layers]
+
+
 def _heading(network: Network) -> str:
     """One sentence on the network."""
     sizes = "-".join(str(len(column)) for column in network.names)
-    cost = "" if network.cost is None else f", cost {style.number(network.cost)}"
+    cost = "" if network.cost is None else f", cost {style.short(network.cost)}"
     told = [
-        f"{words} {network.names[-1][place]}" if words == "expected" else words
+        f"{words} {network.names[-1][place]}" if words == "target" else words
         for place, words in enumerate(network.outcome)
     ]
-    beside = "; ".join(filter(None, told)).replace("\nerror ", ", so the error is ")
+    beside = "; ".join(filter(None, told)).replace("\n", ", ")
     return f"A network of {sizes} neurons{cost}" + (f": {beside}" if beside else "")
 
 
@@ -265,33 +377,53 @@ def _shown(size: int, most: int) -> list[int | None]:
 
 @dataclass(frozen=True)
 class Look:
-    """The scales of widths and colours, the same for all the pictures of a training."""
+    """The scales of widths, colours and curves, the same for all the pictures of a training."""
 
     widths: Scale
     colours: Scale
     thinner: float
+    reach: float
+    """Up to which weighted sum the curves are drawn; 0 where circles have none."""
 
     @classmethod
-    def of(cls, networks: Sequence[Network]) -> Look:
+    def of(cls, networks: Sequence[Network], arrows: Arrows = "weights") -> Look:
         """The scales that suit these networks, which are of one shape."""
+        numbered = _is_numbered(networks[0])
+        bent = [
+            abs(z)
+            for network in networks
+            for sums, activations in zip(network.sums, network.activations, strict=False)
+            for z, activation in zip(sums, activations, strict=True)
+            if activation != "linear" and math.isfinite(z)
+        ]
         return cls(
             Scale.of(
-                weight
+                carried
                 for network in networks
-                for layer in (*network.weights, *network.biases)
-                for weight in layer.flat
+                for layer in range(len(network.weights))
+                for numbers in (
+                    network.carried(layer, arrows),
+                    network.carried_by_biases(layer, arrows),
+                )
+                for carried in numbers.flat
             ),
             Scale.of(d for network in networks for layer in network.deltas for d in layer.flat),
-            1.0 if len(arrows(networks[0])) <= MOST_NUMBERED_ARROWS else MANY,
+            1.0 if numbered else MANY,
+            max(REACH, *bent) if bent and numbered else 0.0,
         )
 
-    def width(self, weight: float) -> float:
-        """The width of an arrow, in pixels."""
-        return round(self.widths.width(weight) * self.thinner, 2)
+    @property
+    def radius(self) -> float:
+        """How large the circles are."""
+        return RADIUS_WITH_CURVE if self.reach else RADIUS
+
+    def width(self, carried: float) -> float:
+        """The width of an arrow that carries this number."""
+        return round(self.widths.width(carried) * self.thinner, 2)
 
 
 def arrows(network: Network) -> list[tuple[int, int, int]]:
-    """The weights that are shown: the layer, the neuron, and the input that it listens to."""
+    """The weights that are shown: the layer, the neuron, and its input."""
     rows = network.rows
     return [
         (layer, neuron, source)
@@ -313,9 +445,46 @@ def biased(network: Network) -> list[tuple[int, int]]:
     return [(column - 1, row) for column, row in circles(network) if column]
 
 
+def rooms(networks: Sequence[Network], kind: Arrows) -> dict[str, int]:
+    """The room for the widest numbers and words of all these networks, so that nothing moves.
+
+    Of the numbers on arrows, "w", of those of biases, "c", and of the words beside outputs, "o".
+    """
+    words = [
+        (kind_of_words, style.width(line, size))
+        for network in networks
+        for kind_of_words, size, texts in (
+            ("w", 9, (words for words, _ in carried(network, kind))),
+            ("c", 9, (words for words, _ in carried_by_biases(network, kind))),
+            ("o", 10, network.outcome),
+        )
+        for text in texts
+        for line in text.split("\n")
+    ]
+    return {
+        name: math.ceil(max((width for found, width in words if found == name), default=0))
+        for name in "wco"
+    }
+
+
+def carried(network: Network, kind: Arrows) -> list[tuple[str, float]]:
+    """What is written beside each arrow, and the exact number."""
+    numbers = [
+        float(network.carried(k, kind)[neuron, source]) for k, neuron, source in arrows(network)
+    ]
+    return [(style.short_signed(number), number) for number in numbers]
+
+
+def carried_by_biases(network: Network, kind: Arrows) -> list[tuple[str, float]]:
+    """The same of the arrows of biases; over which no gradient goes on: they show the bias."""
+    what, numbers = ("dC/db", network.deltas) if kind == "slopes" else ("b", network.biases)
+    shown = [float(numbers[layer][neuron]) for layer, neuron in biased(network)]
+    return [(f"{what} {style.short_signed(number)}", number) for number in shown]
+
+
 def network_picture(
     network: Network,
-    hue: Hue,
+    kind: Arrows,
     look: Look,
     rendering: Rendering,
     legend: str,
@@ -324,103 +493,200 @@ def network_picture(
 ) -> Picture:
     """The network with every neuron in its place.
 
-    The numbers on arrows, "w", those of biases, "c", and the words beside the outputs, "o", have
+    The numbers of arrows, "w", those of biases, "c", and the words beside the outputs, "o", have
     this much room. The words above it are larger.
     """
     dot = graphviz.Digraph("network")
-    dot.attr(layout="neato", splines="line", bgcolor="transparent", outputorder="edgesfirst")
+    # Every place and every line is given; nothing is left to be laid out.
+    dot.attr(layout="nop2", bgcolor="transparent")
     dot.attr(fontname=style.FONT, fontsize="10", fontcolor=style.MUTED, labelloc="b")
     dot.attr(labeljust="l", label=legend)
     dot.attr("node", fontname=style.FONT, fontcolor=style.INK, color=style.BORDER, style="filled")
-    dot.attr("edge", fontname=style.FONT, arrowsize="0.7")
+    dot.attr("edge", fontname=style.FONT, arrowsize=str(HEAD / 10))
     titles = {}
-    places = _places(network, hue, room)
+    places, numbers = _places(network, kind, look, {**rooms([network], kind), **room})
     for column, row in circles(network):
         name = f"n{column}_{row}"
         titles[name] = _about(network, column, row)
         dot.node(name, pos=_at(*places[column, row]), **_circle(network, column, row, look))
     for number, (layer, neuron, source) in enumerate(arrows(network)):
-        titles[f"e{number}"] = _about_weight(network, layer, neuron, source)
-        line = _line(network, layer, neuron, source, hue, look)
+        titles[f"e{number}"] = titles[f"w{number}"] = _about_weight(network, layer, neuron, source)
+        line = _line(float(network.carried(layer, kind)[neuron, source]), kind, look)
+        shaft = _shaft(places[layer, source], places[layer + 1, neuron], look.radius)
+        line["pos"] = _arrow(*shaft, kind)
         dot.edge(f"n{layer}_{source}", f"n{layer + 1}_{neuron}", id=f"e{number}", **line)
-        titles[f"w{number}"] = titles[f"e{number}"]
     for number, (layer, neuron) in enumerate(biased(network)):
-        x, y = places[layer + 1, neuron]
         titles[f"b{number}"] = titles[f"c{number}"] = _about_bias(network, layer, neuron)
-        start = _at(x, y + CIRCLE / 2 + BIAS)
-        dot.node(f"s{number}", pos=start, shape="point", width="0", style="invis", label="")
-        line = bias_line(float(network.biases[layer][neuron]), hue, look)
-        dot.edge(f"s{number}", f"n{layer + 1}_{neuron}", id=f"b{number}", **line)
-    for name, place, text, size in _texts(network, places, hue, room):
-        label = _lines(text, size, room.get(name[0], 0))
+        line = bias_line(float(network.carried_by_biases(layer, kind)[neuron]), kind, look)
+        x, y = places[layer + 1, neuron]
+        top = y + look.radius
+        line["pos"] = _arrow((x, top + BIAS), (x, top), "weights" if kind == "gradients" else kind)
+        here = f"n{layer + 1}_{neuron}"
+        dot.edge(here, here, id=f"b{number}", **line)
+    for column, row in circles(network):
+        if (drawn := _curve(network, column, row, look)) is not None:
+            _draw_curve(dot, drawn, (column, row), places[column, row])
+            titles[f"k{column}_{row}"] = titles[f"p{column}_{row}"] = drawn.title
+    for name, place, text, size in _texts(network, places, numbers, kind, look, room):
         titles.setdefault(name, text)
-        dot.node(name, pos=_at(*place), shape="plain", fillcolor="none", label=label)
+        dot.node(name, pos=_at(*place), **_words(name, text, size))
     if above:
         middle = sum(x for x, _ in places.values()) / len(places)
-        top = max(y for _, y in places.values()) + ABOVE + 0.8
-        label = f"<{labels.font(above, 14)}>"
-        dot.node("above", pos=_at(middle, top), shape="plain", fillcolor="none", label=label)
-    return _Centred(str(dot.source), _heading(network), titles, rendering)
+        top = max(y for _, y in places.values()) + look.radius + ABOVE + 58
+        dot.node("above", pos=_at(middle, top), **_words("above", above, 14))
+    return Picture(str(dot.source), _heading(network), titles, rendering)
 
 
-class _Centred(Picture):
-    """A picture with each number in the middle of its ground, which keeps the arrow off it.
+Places = dict[tuple[int, int | None], Point]
 
-    The layout program thinks a minus sign wider than it is.
+
+def _is_numbered(network: Network) -> bool:
+    return len(arrows(network)) <= MOST_NUMBERED_ARROWS
+
+
+def _places(
+    network: Network, kind: Arrows, look: Look, room: Mapping[str, int]
+) -> tuple[Places, list[Point]]:
+    """Where each neuron is, and each gap, and the number of each arrow.
+
+    Columns are side by side, their middles level, as far apart as the numbers between them need.
     """
-
-    def element(self) -> ElementTree.Element:
-        svg = super().element()
-        for group in svg.iter(f"{SVG}g"):
-            if group.get("data-name", "").startswith(("w", "c")):
-                ground, words = ([*group.iter(f"{SVG}{tag}")][-1] for tag in ("polygon", "text"))
-                words.attrib |= {"text-anchor": "middle", "x": f"{sum(sides(ground)) / 2:g}"}
-        return svg
-
-
-Places = dict[tuple[int, int | None], tuple[float, float]]
-
-
-def _places(network: Network, hue: Hue, room: Mapping[str, int]) -> Places:
-    """Where each neuron stands, and each gap: columns side by side, their middles level.
-
-    Columns stand as far apart as the numbers between them need.
-    """
-    rows = network.rows
-    steep = SLANT * ROW * max(map(len, rows))
-    across = [0.0]
+    rows, radius = network.rows, look.radius
+    step = 2 * radius + BETWEEN
+    heights = [
+        tuple(((len(shown) - 1) / 2 - level) * step for level in range(len(shown)))
+        for shown in rows
+    ]
+    across = max(COLUMN, 2 * radius + 110, SLANT * step * max(map(len, rows)))
+    left, numbers = [0.0], []
     for layer in range(len(network.weights)):
-        room_needed = _share(network, layer, hue, room)[1] if _is_numbered(network) else 0.0
-        across.append(across[-1] + max(COLUMN, steep, room_needed))
-    return {
-        (column, row): (across[column], ((len(shown) - 1) / 2 - level) * ROW)
+        apart = across
+        if _is_numbered(network):
+            ends = [_Column(h, tuple(shown)) for h, shown in zip(heights, rows, strict=True)]
+            between = (ends[layer], ends[layer + 1], layer > 0, radius, room["w"], room["c"])
+            apart, found = _between(*between, across)
+            numbers += [(left[-1] + x, y) for x, y in found]
+        left.append(left[-1] + apart)
+    places = {
+        (column, row): (left[column], height)
         for column, shown in enumerate(rows)
-        for level, row in enumerate(shown)
+        for row, height in zip(shown, heights[column], strict=True)
     }
+    return places, numbers
 
 
-def _at(x: float, y: float) -> str:
-    return f"{x:.3f},{y:.3f}!"
+class _Column(NamedTuple):
+    """How high the circles of a column are, and which of them are gaps."""
+
+    heights: tuple[float, ...]
+    rows: tuple[int | None, ...]
+
+    @property
+    def neurons(self) -> list[float]:
+        return [h for h, row in zip(self.heights, self.rows, strict=True) if row is not None]
+
+
+@functools.lru_cache(maxsize=64)
+def _between(
+    starts: _Column,
+    ends: _Column,
+    are_biased: bool,
+    radius: float,
+    number: int,
+    bias: int,
+    narrowest: float,
+) -> tuple[float, list[Point]]:
+    """How far apart two columns are, and where the numbers between them are.
+
+    They are as near as they can be while no number lies on anything. Where there is no such
+    distance, some numbers lie on arrows of others.
+    """
+    for crossing in (False, True):
+        apart = narrowest
+        while crossing or apart <= narrowest + MOST_WIDER:
+            columns = ((0.0, starts, are_biased), (apart, ends, True))
+            drawn = [
+                _shaft((0.0, a), (apart, b), radius) for b in ends.neurons for a in starts.neurons
+            ]
+            around = Around(
+                [Circle(x, y, radius) for x, column, _ in columns for y in column.heights],
+                [
+                    Box(x, y + radius + ABOVE, bias / 2, HIGH / 2)
+                    for x, column, biased in columns
+                    if biased
+                    for y in column.neurons
+                ],
+                [
+                    Line((x, y + radius), (x, y + radius + BIAS), HALF)
+                    for x, column, biased in columns
+                    if biased
+                    for y in column.neurons
+                ]
+                + [head for shaft in drawn for head in _heads(*shaft)],
+            )
+            lines = [Line(start, end, HALF) for start, end in drawn]
+            found = beside_arrows(lines, (number, HIGH), around, crossing=crossing)
+            if found is not None:
+                return apart, found
+            apart += WIDER
+    raise AssertionError("columns far enough apart have room for all numbers")
+
+
+def _shaft(start: Point, end: Point, radius: float) -> tuple[Point, Point]:
+    """The line from one circle to another, between their edges."""
+    share = radius / math.dist(start, end)
+    return _along(start, end, share), _along(start, end, 1 - share)
+
+
+def _along(start: Point, end: Point, share: float) -> Point:
+    return start[0] + share * (end[0] - start[0]), start[1] + share * (end[1] - start[1])
+
+
+def _heads(start: Point, end: Point) -> list[Line]:
+    """Where an arrow may have its head: whatever it carries, its number is at the same place."""
+    share = HEAD_LONG / math.dist(start, end)
+    return [
+        Line(start, _along(start, end, share), HEAD_HALF),
+        Line(_along(start, end, 1 - share), end, HEAD_HALF),
+    ]
+
+
+def _at(*points: float) -> str:
+    return ",".join(f"{value:.2f}" for value in points)
+
+
+def _polyline(points: Sequence[Point]) -> str:
+    """Straight lines from point to point, spelt as the curves that the layout program reads."""
+    inner = (f"{_at(*a)} {_at(*b)} {_at(*b)}" for a, b in itertools.pairwise(points))
+    return " ".join([_at(*points[0]), *inner])
+
+
+def _arrow(start: Point, end: Point, kind: Arrows) -> str:
+    """An arrow from left to right, with its tip where what it carries arrives."""
+    share = HEAD / math.dist(start, end)
+    if kind == "weights":
+        return f"e,{_at(*end)} {_polyline([start, _along(start, end, 1 - share)])}"
+    return f"s,{_at(*start)} {_polyline([_along(start, end, share), end])}"
 
 
 def _circle(network: Network, column: int, row: int, look: Look) -> dict[str, str]:
     shown = face(network, column, row, look)
-    room = 0.84 * CIRCLE * 72
+    room = 1.68 * look.radius
     room *= 0.75 if shown.total and shown.delta else 1  # the upper lines of four are short
     name = style.fitting(network.names[column][row], room, 9, bold=True)
-    lines = [labels.font(name, 9, shown.ink, bold=True)]
-    lines += [
-        labels.font(words, size, shown.ink)
-        for words, size in ((shown.total, 9), (shown.value, 11), (shown.delta, 9))
-        if words
-    ]
+    lines = [f"<TD>{labels.font(name, 9, shown.ink, bold=True)}</TD>"]
+    for words, size in ((shown.total, 9), (shown.value, 11), (shown.delta, 9)):
+        if words:
+            lines.append(f"<TD>{labels.font(words, size, shown.ink)}</TD>")
+        if words == shown.total and _curve(network, column, row, look) is not None:
+            lines.append(f'<TD HEIGHT="{CURVE_ROOM:g}"></TD>')
     return {
         "shape": "circle",
         "fixedsize": "true",
-        "width": str(CIRCLE),
+        "width": f"{look.radius / 36:g}",
         "fillcolor": shown.fill,
         "class": "neuron" if column else "input",
-        "label": f"<{labels.table(*(f'<TD>{line}</TD>' for line in lines), padding=0)}>",
+        "label": f"<{labels.table(*lines, padding=0)}>",
     }
 
 
@@ -428,63 +694,130 @@ class Face(NamedTuple):
     """What a circle shows, as far as it is known, and its two colours."""
 
     total: str
-    """The weighted sum, where the value is something else."""
+    """The weighted sum, where the output is something else."""
     value: str
     delta: str
     ink: str
     fill: str
+    mark: Point | None
+    """Where the point on the curve is, beside the circle's middle, upwards and to the right."""
 
 
 def face(network: Network, column: int, row: int, look: Look) -> Face:
     """What a circle shows."""
-    value = style.number(float(network.values[column][row])) if network.values else ""
+    value = style.short(float(network.values[column][row])) if network.values else ""
     total = ""
-    if network.sums and column and not network.headings[column].endswith(", linear"):
-        total = f"z {style.signed(float(network.sums[column - 1][row]))}"
+    if network.sums and column and network.activations[column - 1][row] != "linear":
+        total = f"z {style.short_signed(float(network.sums[column - 1][row]))}"
+    curve = _curve(network, column, row, look)
+    mark = curve and curve.mark
     if not network.deltas or not column:
-        return Face(total, value, "", style.INK, style.LEAF)
+        return Face(total, value, "", style.INK, style.LEAF, mark)
     delta = float(network.deltas[column - 1][row])
-    return Face(total, value, f"δ {style.signed(delta)}", *look.colours.paint(delta))
+    shown = f"δ {style.short_signed(delta)}"
+    return Face(total, value, shown, *look.colours.paint(delta), mark)
 
 
-def _line(
-    network: Network, layer: int, neuron: int, source: int, hue: Hue, look: Look
-) -> dict[str, str]:
-    weight = float(network.weights[layer][neuron, source])
-    told = float(network.told(layer, hue)[neuron, source])
+# ---- The curve of an activation ------------------------------------------------------------------
+
+
+class _Curve(NamedTuple):
+    """The curve of a neuron's activation in its circle, beside the circle's middle."""
+
+    line: list[Point]
+    mark: Point
+    ink: str
+    title: str
+
+
+def _curve(network: Network, column: int, row: int, look: Look) -> _Curve | None:
+    """The curve of a neuron with the point (z, output) on it, where there is one to draw."""
+    if not look.reach or not column or network.activations[column - 1][row] == "linear":
+        return None
+    activation = network.activations[column - 1][row]
+    z, output = float(network.sums[column - 1][row]), float(network.values[column][row])
+    points = _sampled(activation, look.reach)
+    values = [value for _, value in points] + [output]
+    if not all(map(math.isfinite, (z, *values))):
+        return None
+    low, high = min(values), max(values)
+    has_delta = bool(network.deltas)
+    # Above it are two lines of small letters, below it the output and perhaps one more.
+    middle = (LARGE + SMALL * has_delta - 2 * SMALL) / 2 + 1
+
+    def at(z: float, value: float) -> Point:
+        up = (value - low) / ((high - low) or 1) - 0.5
+        return z / look.reach * CURVE_WIDTH / 2, middle + up * CURVE_HEIGHT
+
+    ink = style.INK
+    if has_delta:
+        ink, _ = look.colours.paint(float(network.deltas[column - 1][row]))
+    title = f"{activation}: at z = {style.number(z)} it is {style.number(output)}"
+    return _Curve([at(*point) for point in points], at(z, output), ink, title)
+
+
+@functools.lru_cache(maxsize=64)
+def _sampled(activation: str, reach: float) -> list[Point]:
+    """An activation at points from -reach to reach, as the operator table has it."""
+    sums = numpy.linspace(-reach, reach, PIECES + 1).tolist()
+    return [(z, float(FUNCTIONS[activation](z))) for z in sums]
+
+
+def _draw_curve(
+    dot: graphviz.Digraph, curve: _Curve, where: tuple[int, int], middle: Point
+) -> None:
+    """The curve, and its point, in the circle of a neuron."""
+    name = f"{where[0]}_{where[1]}"
+    line = [(middle[0] + x, middle[1] + y) for x, y in curve.line]
+    look = {"class": "curve", "color": curve.ink, "penwidth": "1", "dir": "none"}
+    dot.edge(f"n{name}", f"n{name}", id=f"k{name}", pos=_polyline(line), **look)
+    x, y = curve.mark
+    dot.node(
+        f"p{name}",
+        pos=_at(middle[0] + x, middle[1] + y),
+        **{"class": "mark", "shape": "circle", "fixedsize": "true", "width": "0.07"},
+        **{"label": "", "fillcolor": curve.ink, "color": curve.ink},
+    )
+
+
+# ---- Lines and words beside the circles ----------------------------------------------------------
+
+
+def _line(carried: float, kind: Arrows, look: Look) -> dict[str, str]:
     return {
-        "penwidth": f"{look.width(weight):g}",
-        "color": style.hue(told),
+        "penwidth": f"{look.width(carried):g}",
+        "color": style.hue(carried),
         # The sign is told by more than the colour.
-        "style": "solid" if told > 0 else "dashed" if told < 0 else "dotted",
-        "dir": "back" if hue == "error" else "forward",
+        "style": "solid" if carried > 0 else "dashed" if carried < 0 else "dotted",
+        "dir": "forward" if kind == "weights" else "back",
     }
 
 
-def bias_line(bias: float, hue: Hue, look: Look) -> dict[str, str]:
-    """The arrow of a bias, over which no error goes back."""
-    return {
-        "penwidth": f"{look.width(bias):g}",
-        "color": style.hue(bias) if hue == "weight" else style.MUTED,
-        "style": "solid" if bias > 0 else "dashed" if bias < 0 else "dotted",
-        "arrowsize": "0.5",
-    }
-
-
-def bias_words(bias: float) -> str:
-    """The number beside the arrow of a bias."""
-    return f"b {style.signed(bias)}"
+def bias_line(carried: float, kind: Arrows, look: Look) -> dict[str, str]:
+    """The arrow of a bias; over which no gradient goes on."""
+    if kind == "gradients":
+        return {"penwidth": "1", "color": style.MUTED, "style": "solid", "arrowsize": "0.5"}
+    return _line(carried, kind, look) | {"arrowsize": "0.5"}
 
 
 def _texts(
-    network: Network, places: Places, hue: Hue, room: Mapping[str, int]
-) -> list[tuple[str, tuple[float, float], str, int]]:
-    """The words beside the circles: headings, gaps, weights, and what was expected."""
+    network: Network,
+    places: Places,
+    numbers: Sequence[Point],
+    kind: Arrows,
+    look: Look,
+    room: Mapping[str, int],
+) -> list[tuple[str, Point, str, int]]:
+    """The words beside the circles: headings, gaps, numbers and targets."""
     texts = []
-    top = max(y for _, y in places.values()) + ABOVE + 0.4
+    top = max(y for _, y in places.values()) + look.radius + ABOVE + 26
     middle = {column: x for (column, _), (x, _) in places.items()}
     for column, heading in enumerate(network.headings):
-        texts.append((f"h{column}", (middle[column], top), literal(heading), 10))
+        # The name is level with the others, what is below it or not.
+        activation = network.activation(column)
+        words = f"{heading}\n{activation}" if activation else heading
+        height = top if activation else top + 6
+        texts.append((f"h{column}", (middle[column], height), words, 10))
     for (column, row), place in places.items():
         if row is None:
             shown = len(network.rows[column]) - 1
@@ -494,81 +827,44 @@ def _texts(
     for row, words in enumerate(network.outcome):
         if words and (last, row) in places:
             x, y = places[last, row]
-            texts.append((f"o{row}", (x + CIRCLE + 0.35, y), words, 10))
+            widest = max(style.width(line, 10) for line in words.split("\n"))
+            half = max(widest, room.get("o", 0)) / 2
+            texts.append((f"o{row}", (x + look.radius + 12 + half, y), words, 10))
     for number, (layer, neuron) in enumerate(biased(network)):
         x, y = places[layer + 1, neuron]
-        words = bias_words(float(network.biases[layer][neuron]))
-        texts.append((f"c{number}", (x, y + ABOVE), words, 9))
-    if _is_numbered(network):
-        for number, (layer, neuron, source) in enumerate(arrows(network)):
-            start, end = places[layer, source], places[layer + 1, neuron]
-            share, _ = _share(network, layer, hue, room)
-            x, y = (a + share * (b - a) for a, b in zip(start, end, strict=True))
-            told = style.signed(float(network.told(layer, hue)[neuron, source]))
-            texts.append((f"w{number}", (x, y), told, 9))
+        words, _ = carried_by_biases(network, kind)[number]
+        texts.append((f"c{number}", (x, y + look.radius + ABOVE), words, 9))
+    for number, ((words, _), place) in enumerate(
+        zip(carried(network, kind), numbers, strict=False)
+    ):
+        texts.append((f"w{number}", place, words, 9))
     return texts
 
 
-def _is_numbered(network: Network) -> bool:
-    return len(arrows(network)) <= MOST_NUMBERED_ARROWS
-
-
-def _share(network: Network, layer: int, hue: Hue, room: Mapping[str, int]) -> tuple[float, float]:
-    """How far along their arrows the numbers of a layer stand, and how far apart its columns.
-
-    No number covers another, a circle, or the beginning or the head of an arrow; of all places
-    where that is so, the one that needs the least room.
-    """
-    starts, ends = (len(network.rows[column]) for column in (layer, layer + 1))
-    told = network.told(layer, hue)
-    widest = max(
-        style.width(style.signed(float(told[neuron, source])), 9)
-        for at, neuron, source in arrows(network)
-        if at == layer
-    )
-    half = (max(widest, room.get("w", 0)) + 8) / 72 / 2
-    near = CIRCLE / 2 + CLEAR + half
-    before, after = (near, near + HEAD) if hue == "weight" else (near + HEAD, near)
-
-    def gap(share: float) -> float:
-        heights = sorted(
-            (1 - share) * (a - (starts - 1) / 2) + share * (b - (ends - 1) / 2)
-            for a in range(starts)
-            for b in range(ends)
-        )
-        return min((b - a for a, b in itertools.pairwise(heights)), default=1.0)
-
-    def apart(share: float) -> float:
-        return max(before / share, after / (1 - share), COLUMN)
-
-    # Where the numbers of all arrows stand evenly, for some numbers of neurons, is among these.
-    shares = {k / n for n in (40, *range(2, 12)) for k in range(1, n)}
-    free = [share for share in shares if gap(share) * ROW >= HIGH]
-    best = min(free, key=lambda share: (round(apart(share), 3), abs(share - 0.5), share))
-    return best, apart(best)
-
-
-def _lines(text: str, size: int, room: int) -> str:
-    lines = text.split("\n")
-    widest = math.ceil(max(style.width(line, size) for line in lines))
-    rows = (
-        f'<TD WIDTH="{max(room, widest) + 6}">{labels.font(line, size, style.MUTED)}</TD>'
-        for line in lines
-    )
-    # Arrows run behind the words.
-    return f"<{labels.table(*rows, padding=0, ground=style.PAGE)}>"
+def _words(name: str, text: str, size: int) -> dict[str, str]:
+    """Lines of text around their middle."""
+    number = {"class": "number"} if name[0] in "wc" else {}
+    return number | {
+        "shape": "plain",
+        "fillcolor": "none",
+        "fontsize": str(size),
+        "fontcolor": style.MUTED,
+        "label": graphviz.escape(text).replace("\\\\n", "\\n").replace("\n", "\\n"),
+    }
 
 
 # ---- Words -------------------------------------------------------------------------------------
 
 
 def _about(network: Network, column: int, row: int) -> str:
-    words = [f"{network.names[column][row]}, {network.headings[column]}"]
+    place = ": ".join(filter(None, (network.headings[column], network.activation(column))))
+    words = [f"{network.names[column][row]}, {place}"]
     if network.values:
         if column:
             words.append(_added_up(network, column, row))
-        words.append(f"value {float(network.values[column][row])!r}")
+        words.append(f"output {float(network.values[column][row])!r}")
     if network.deltas and column:
+        words.append(_delta_in_words(network, column, row))
         words.append(f"delta {float(network.deltas[column - 1][row])!r}")
     return "\n".join(words)
 
@@ -586,74 +882,110 @@ def _added_up(network: Network, column: int, row: int) -> str:
     return f"weighted sum z = {' + '.join([*shown, bias])} = {total}"
 
 
+def _delta_in_words(network: Network, column: int, row: int) -> str:
+    """How the delta of a neuron comes about: what arrives at its output, times its slope."""
+    arrived = style.signed(float(network.arrived[column - 1][row]))
+    slope = style.number(float(network.slopes[column - 1][row]))
+    delta = style.signed(float(network.deltas[column - 1][row]))
+    if column < len(network.weights):
+        shares = network.carried(column, "gradients")[:, row]
+        if len(shares) > 1:
+            terms = [style.signed(float(share)) for share in shares]
+            shown = ["+ …" if k is None else terms[k] for k in _shown(len(terms), MOST_ROWS)]
+            spaced = (f"{term[0]} {term[1:]}" if term[0] in "+−" else term for term in shown[1:])
+            arrived = f"({' '.join([shown[0], *spaced])})"
+    return f"{arrived} × {slope} = {delta} = δ"
+
+
 def _about_bias(network: Network, layer: int, neuron: int) -> str:
     words = [bias_title(network, layer, neuron) + repr(float(network.biases[layer][neuron]))]
     if network.deltas:
-        slope = float(network.deltas[layer][neuron])
-        words.append(f"slope of the cost by this bias: delta = {slope!r}")
+        words.append(f"dC/db = δ = {float(network.deltas[layer][neuron])!r}")
     return "\n".join(words)
 
 
 def bias_title(network: Network, layer: int, neuron: int) -> str:
     """What is said of a bias, before its number."""
-    return f"the own opinion (bias) of {network.names[layer + 1][neuron]}: "
+    return f"bias (own opinion) of {network.names[layer + 1][neuron]}: "
 
 
 def _about_weight(network: Network, layer: int, neuron: int, source: int) -> str:
     weight = float(network.weights[layer][neuron, source])
     words = [f"{about_arrow(network, layer, neuron, source)}{weight!r}"]
     if network.deltas:
-        back = float(network.sent_back(layer)[neuron, source])
-        slope = float(network.deltas[layer][neuron] * network.values[layer][source])
-        words.append(f"error going back: delta × weight = {back!r}")
-        words.append(f"slope of the cost by this weight: delta × value = {slope!r}")
+        delta, value = network.deltas[layer][neuron], network.values[layer][source]
+        kinds: tuple[tuple[str, Arrows, tuple[float, float]], ...] = (
+            ("gradient sent back, δ × weight", "gradients", (delta, weight)),
+            ("dC/dw", "slopes", (value, delta)),
+        )
+        for what, kind, factors in kinds:
+            exact = float(network.carried(layer, kind)[neuron, source])
+            product = " × ".join(style.short(float(factor)) for factor in factors)
+            words.append(f"{what} = {product} = {style.short(exact)} (exactly {exact!r})")
     return "\n".join(words)
 
 
 def about_arrow(network: Network, layer: int, neuron: int, source: int) -> str:
     """What is said of an arrow, before its weight."""
-    listener, speaker = network.names[layer + 1][neuron], network.names[layer][source]
-    return f"{listener} listens to {speaker} with the weight "
+    to, whose = network.names[layer + 1][neuron], network.names[layer][source]
+    return f"weight from {whose} to {to}: "
 
 
-def legend(network: Network, hue: Hue, look: Look) -> str:
-    """What all of it means, as the label of the whole graph."""
-    rows = [labels.widths(look.widths.largest, look.width, "size of the weight")]
-    opinion = "bias: the neuron's own opinion, added to what it is told"
-    rows.append(labels.key("▼ b", labels.words(opinion)))
-    if any(face(network, *place, look).total for place in circles(network)):
-        added = "weighted sum: each input × its weight, all added, + b; its activation is the value"
-        rows.append(labels.key("z", labels.words(added)))
-    meaning = {
-        "weight": ("positive weight: passed on as it is", "negative weight: passed on reversed"),
-        "error": (
-            "error going back: if this neuron said more, the cost would rise",
-            "error going back: if this neuron said more, the cost would fall",
+# ---- The legend ----------------------------------------------------------------------------------
+
+
+def legend(network: Network, kind: Arrows, look: Look) -> str:
+    """What all of it means, a line for each symbol."""
+    of_arrows, of_circles = _symbols(network, kind, look)
+    return labels.legend([labels.key(*symbol) for symbol in (*of_arrows, *of_circles)])
+
+
+def legend_in_short(network: Network, kind: Arrows, look: Look) -> str:
+    """The same in two lines: of arrows, and of circles."""
+    return labels.legend_in_lines(*_symbols(network, kind, look))
+
+
+Symbol = tuple[str, str]
+
+
+def _symbols(network: Network, kind: Arrows, look: Look) -> tuple[list[Symbol], list[Symbol]]:
+    """The symbols of arrows and those of circles, each with the cells that say what it means."""
+    meaning, positive, negative = {
+        "weights": ("the weight", "counts for", "counts against"),
+        "gradients": (
+            "the gradient sent back, δ × weight",
+            "a larger output raises the cost",
+            "a larger output lowers the cost",
         ),
-    }[hue]
-    way = "◄" if hue == "error" else "►"
-    tips = (f"solid {way} +", f"dashed {way} −")
-    for tip, colour, words in zip(tips, (style.POSITIVE, style.NEGATIVE), meaning, strict=True):
-        rows.append(labels.key(tip, labels.bar(6, colour) + labels.words(words, 8)))
-    if any(network.told(layer, hue)[to, source] == 0 for layer, to, source in arrows(network)):
-        nothing = {"weight": "weight 0: nothing is passed on", "error": "no error going back"}[hue]
-        rows.append(
-            labels.key(f"dotted {way} 0", labels.bar(6, style.MUTED) + labels.words(nothing, 8))
-        )
-    if _is_numbered(network):
-        numbers = "weight" if hue == "weight" else "error going back: δ × weight"
-        rows.append(labels.key("numbers", labels.words(numbers)))
-    if any("error" in words for words in network.outcome):
-        rows.append(labels.key("error", labels.words("what was expected − what came out")))
+        "slopes": (
+            "dC/dw = input × δ",
+            "a larger weight raises the cost",
+            "a larger weight lowers the cost",
+        ),
+    }[kind]
+    tip = "►" if kind == "weights" else "◄"
+    of_arrows = [
+        (f"solid {tip} +", labels.bar(6, style.POSITIVE) + labels.words(positive)),
+        (f"dashed {tip} −", labels.bar(6, style.NEGATIVE) + labels.words(negative)),
+    ]
+    if any(number == 0 for _, number in carried(network, kind)):
+        of_arrows.append((f"dotted {tip} 0", labels.words("nothing")))
+    largest = look.widths.largest
+    size = labels.bar(look.width(largest), style.MUTED)
+    of_arrows.append(("width", size + labels.words(f"{style.short(largest)}: size of {meaning}")))
+    if kind == "slopes":
+        of_arrows.append(("▲ dC/db", labels.words("that of the bias: δ")))
+    else:
+        of_arrows.append(("▼ b", labels.words("bias (own opinion)")))
+    of_circles = []
+    if any(face(network, *place, look).total for place in circles(network)):
+        total = "weighted sum: each input × its weight, + b"
+        curve = "; on the curve: its activation" if look.reach else ""
+        of_circles.append(("z", labels.words(f"{total}{curve}; below: the output")))
     if network.deltas:
-        rows.append(labels.key("δ", labels.swatches(look.colours)))
-        rows.append(
-            labels.key(
-                "",
-                labels.words("δ: how fast the cost rises per unit of this neuron's weighted sum"),
-            )
-        )
+        swatches = labels.swatches(look.colours, (0, 4, 8), style.short_signed)
+        of_circles.append(("δ", swatches + labels.words("gradient of the cost at z")))
     folded = sum(len(names) for names in network.names) - len(circles(network))
     if folded:
-        rows.append(labels.key("", labels.words(f"folded: {folded:,} neurons are not shown")))
-    return labels.legend(rows)
+        of_circles.append(("", labels.words(f"folded: {folded:,} neurons are not shown")))
+    return of_arrows, of_circles

@@ -100,8 +100,9 @@ def stylesheet(picture: str, theme: Theme = "auto", ground: str = PAGE) -> str:
     )
     sheet = (
         f"#{picture}{{background:{ground}}}\n#{picture} text{{font-variant-numeric:tabular-nums}}\n"
+        f"#{picture} :is(.curve,.mark){{pointer-events:none}}\n"
         f"@media all{{#{picture}{{max-width:100%;height:auto}}}}\n"
-        f"@supports (paint-order:stroke){{#{picture} .edge text{{paint-order:stroke;"
+        f"@supports (paint-order:stroke){{#{picture} :is(.edge,.number) text{{paint-order:stroke;"
         f"stroke:{halo};stroke-width:2.5px;stroke-linejoin:round}}}}\n"
     )
     if theme != "auto":
@@ -109,7 +110,8 @@ def stylesheet(picture: str, theme: Theme = "auto", ground: str = PAGE) -> str:
     return sheet + (
         f"@media screen and (prefers-color-scheme:dark){{#{picture}{{background:"
         f"{DARK.get(ground, ground)}}}{dark}"
-        f"@supports (paint-order:stroke){{#{picture} .edge text{{stroke:{DARK[SURFACE]}}}}}}}\n"
+        f"@supports (paint-order:stroke){{#{picture} :is(.edge,.number) text"
+        f"{{stroke:{DARK[SURFACE]}}}}}}}\n"
     )
 
 
@@ -144,8 +146,9 @@ _PAINT = (
         for colour in DARK
         for what in ("fill", "stroke")
     )
+    + "\n.microgradlike :is(.curve,.mark){pointer-events:none}"
     + f"\n.microgradlike text{{font-family:{FONT_FAMILY};font-variant-numeric:tabular-nums}}\n"
-    f".microgradlike .edge text{{paint-order:stroke;stroke:{variable(SURFACE)};"
+    f".microgradlike :is(.edge,.number) text{{paint-order:stroke;stroke:{variable(SURFACE)};"
     "stroke-width:2.5px;stroke-linejoin:round}\n"
 )
 
@@ -166,6 +169,20 @@ def signed(value: float) -> str:
     ('+2', '−2', '0')
     """
     return f"+{number(value)}" if value > 0 else number(value)
+
+
+def short(value: float) -> str:
+    """The number with three significant digits, as pictures of networks have it.
+
+    >>> short(-0.123456), short(12345.0)
+    ('−0.123', '1.23e4')
+    """
+    return in_short(value, 3).replace("-", "−")
+
+
+def short_signed(value: float) -> str:
+    """The same with its sign in front, a plus as well as a minus."""
+    return f"+{short(value)}" if value > 0 else short(value)
 
 
 #: What stands where a number has not arrived yet.

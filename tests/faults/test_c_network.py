@@ -241,11 +241,11 @@ SIZES = [
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_C9_numbers_cover_neither_circles_nor_heads_nor_each_other(size: Any) -> None:
-    hue: Any = "error" if sum(size[1]) % 2 else "weight"
+    carried: Any = ("weights", "gradients", "slopes")[sum(size[1]) % 3]
     model = MLP(*size, activation="tanh", seed=0)
     for place, parameter in enumerate(model.parameters()):
         parameter.data *= (1, -1e-6, 1e5)[place % 3]
-    shown = groups(draw_network(model, [1.0] * size[0], 0, loss=first_square, hue=hue))
+    shown = groups(draw_network(model, [1.0] * size[0], 0, loss=first_square, arrows=carried))
     circles = [outline(g) for name, g in shown.items() if name.startswith("n")]
     heads = [
         [tuple(map(float, p.split(","))) for p in polygon.attrib["points"].split()]

@@ -12,6 +12,8 @@ function start(root) {
   const numbers = all("[data-number]", root).map((group) => ({
     place: Number(group.dataset.number),
     text: one("text", group),
+    title: one("title", group),
+    words: one(`[data-weight="${group.dataset.number}"]`, root).dataset.words,
   }));
   const outcomes = all("[data-outcome]", root).map((group) => ({
     row: Number(group.dataset.outcome),
@@ -28,29 +30,43 @@ function start(root) {
     value: one(".value", group),
     delta: one(".delta", group),
     outline: one(".outline", group),
+    curve: one(`[data-curve="${group.dataset.neuron}"] path`, root),
+    mark: one(`[data-mark="${group.dataset.neuron}"] ellipse`, root),
   }));
 
   function show(now) {
     const frame = frames[now];
     for (const { place, group, title, words, line, head } of weights) {
-      const [shown, exact, width, colour] = frame.weights[place];
+      const [, exact, width, colour] = frame.weights[place];
       set(line, "stroke", colour);
       set(line, "stroke-width", String(width));
       set(line, "stroke-dasharray", exact < 0 ? "6 4" : exact > 0 ? null : "1 3");
       set(head, "stroke", colour);
       set(head, "fill", colour);
       set(group, "data-value", exact);
-      write(title, words + shown.replace("b ", ""));
+      write(title, words + exact);
     }
-    for (const { place, text } of numbers) write(text, frame.weights[place][0]);
-    for (const { place, group, title, words, name, total, value, delta, outline } of neurons) {
-      const [sum, shown, error, ink, fill] = frame.neurons[place];
+    for (const { place, text, title, words } of numbers) {
+      const [shown, exact] = frame.weights[place];
+      write(text, shown);
+      write(title, words + exact);
+    }
+    for (const { place, group, title, words, name, total, value, delta, ...drawn } of neurons) {
+      const { outline, curve, mark } = drawn;
+      const [sum, shown, error, ink, fill, point] = frame.neurons[place];
       set(outline, "fill", fill);
       for (const text of [name, total, value, delta]) if (text) set(text, "fill", ink);
       if (total) write(total, sum);
       if (value) write(value, shown);
       if (delta) write(delta, error);
-      const numbers_in_words = [sum, shown && `value ${shown}`, error].filter(Boolean).join(", ");
+      if (mark && point) {
+        set(curve, "stroke", ink);
+        set(mark, "fill", ink);
+        set(mark, "stroke", ink);
+        set(mark, "cx", String(Number(outline.getAttribute("cx")) + point[0]));
+        set(mark, "cy", String(Number(outline.getAttribute("cy")) - point[1]));
+      }
+      const numbers_in_words = [sum, shown && `output ${shown}`, error].filter(Boolean).join(", ");
       write(title, [words, numbers_in_words].filter(Boolean).join("\n"));
       set(group, "aria-label", title.textContent);
     }
