@@ -7,6 +7,7 @@ no two boxes meet.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,6 +17,7 @@ import numpy.typing
 
 Array = numpy.typing.NDArray[numpy.float64]
 Mask = numpy.typing.NDArray[numpy.bool_]
+Owners = numpy.typing.NDArray[numpy.int64]
 
 #: How far a number stays from its own arrow, and from everything else, in points.
 NEAR, FAR = 2.0, 4.0
@@ -101,9 +103,7 @@ def beside_arrows(
     return _chosen(middles[free], owners[free], cost[free], len(arrows), width, height)
 
 
-def _candidates(
-    arrows: Sequence[Line], width: float, height: float
-) -> tuple[Array, numpy.typing.NDArray[numpy.int64], Array]:
+def _candidates(arrows: Sequence[Line], width: float, height: float) -> tuple[Array, Owners, Array]:
     """Places beside each arrow, whose they are, and how far from the arrow's middle."""
     along = numpy.arange(1, PLACES) / PLACES
     middles, owners, aside = [], [], []
@@ -121,7 +121,7 @@ def _candidates(
 
 def _normal(start: tuple[float, float], end: tuple[float, float]) -> Array:
     across, up = end[0] - start[0], end[1] - start[1]
-    return numpy.array([-up, across]) / numpy.hypot(across, up)
+    return numpy.array([-up, across]) / math.hypot(across, up)
 
 
 def _clear(middles: Array, line: Line, width: float, height: float) -> Array:
@@ -134,7 +134,7 @@ def _clear(middles: Array, line: Line, width: float, height: float) -> Array:
     normal = _normal(line.start, line.end)
     off = abs((middles - start) @ normal) - abs(normal) @ (width, height)
     beyond = abs(middles - (start + end) / 2) - abs(end - start) / 2 - (width, height)
-    return numpy.maximum(off, beyond.max(axis=1)) - line.half
+    return numpy.asarray(numpy.maximum(off, beyond.max(axis=1)) - line.half)
 
 
 def _meet(middles: Array, box: Box, width: float, height: float) -> Mask:
@@ -144,12 +144,13 @@ def _meet(middles: Array, box: Box, width: float, height: float) -> Mask:
 
 
 def _chosen(
-    middles: Array, owners: Array, cost: Array, count: int, width: float, height: float
+    middles: Array, owners: Owners, cost: Array, count: int, width: float, height: float
 ) -> list[tuple[float, float]] | None:
     """One place for each arrow, so that no two boxes meet; who has the least choice is first."""
-    meets = numpy.array(
-        [_meet(middles, Box(x, y, width, height), width, height) for x, y in middles]
-    )
+    if len(set(owners.tolist())) < count:
+        return None
+    apart = abs(middles[:, None] - middles[None])
+    meets = (apart[..., 0] < 2 * width + NEAR) & (apart[..., 1] < 2 * height)
     order = numpy.argsort(cost, kind="stable")
     left = MOST_CHOICES
 

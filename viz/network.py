@@ -62,7 +62,7 @@ MOST_RECORDS = 200
 RADIUS, RADIUS_WITH_CURVE, BETWEEN, COLUMN, SLANT = 36.0, 43.0, 40.0, 190.0, 0.25
 
 # The arrow of a bias, how far above the circle its number is, and how high a number is.
-BIAS, ABOVE, HIGH = 20.0, 26.0, 8.0
+BIAS, ABOVE, HIGH = 20.0, 26.0, 9.0
 
 # How long the head of an arrow is without its line, and how much room a thick arrow needs: half its
 # width, and the length and half the width of its head.

@@ -278,7 +278,7 @@ def test_C8_the_numbers_add_up_by_hand() -> None:
     for row in range(3):
         _, z, value, _ = words(shown[f"n1_{row}"])
         total = weights[2 * row] * x[0] + weights[2 * row + 1] * x[1] + biases[row]
-        assert z.startswith("z ") and floated(z) == pytest.approx(total, abs=1e-3)
+        assert z.startswith("z ") and floated(z) == pytest.approx(total, rel=1e-3)
         assert floated(value) == pytest.approx(math.tanh(total), abs=1e-3)
         outputs.append(floated(value))
     _, value, _ = words(shown["n2_0"])
