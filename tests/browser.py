@@ -94,9 +94,18 @@ CONTRAST = """() => {
         }
         results.push([ratio(rgb(getComputedStyle(text).fill), ground), 4.5, text.textContent]);
     }
+    const around = (line) => {  // a curve is drawn in a circle, any other line on the page
+        if (!line.closest('.curve')) return page;
+        const {x, y} = line.getBBox();
+        const inside = [...document.querySelectorAll('.view .outline')].find((shape) => {
+            const room = shape.getBBox();
+            return room.x < x && x < room.x + room.width && room.y < y && y < room.y + room.height;
+        });
+        return rgb(getComputedStyle(inside).fill);
+    };
     for (const line of document.querySelectorAll('.edge path, .node .outline')) {
         const stroke = getComputedStyle(line).stroke;
-        if (stroke !== 'none') results.push([ratio(rgb(stroke), page), 3, 'line']);
+        if (stroke !== 'none') results.push([ratio(rgb(stroke), around(line)), 3, 'line']);
     }
     for (const words of document.querySelectorAll('p, button, h1, h2, label, caption, th, td')) {
         const style = getComputedStyle(words);

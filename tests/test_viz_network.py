@@ -196,6 +196,101 @@ def distance(output: Any, target: Any) -> Any:
     return sum((o - t) ** 2 for o, t in zip(output, target, strict=True))
 
 
+def test_arrows_are_drawn_behind_circles_and_numbers_on_top() -> None:
+    shown = parts(draw_network(MLP(2, [16, 1], seed=0)).svg(), "")
+    order = [name[0] for name in shown if name != "None"]
+    assert "".join(dict.fromkeys(order)) == "ebnhc"
+    assert order == sorted(order, key="ebnhc".index)
+
+
+# ---- Circles, columns and the legend -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["tanh", "sigmoid", "relu", "gelu", "sin"])
+def test_a_neuron_shows_where_it_is_on_the_curve_of_its_activation(name: str) -> None:
+    model = MLP(2, [3, 1], activation=name, seed=1)
+    x = [0.5, -7.0]
+    shown = parts(draw_network(model, x).svg(), "")
+    assert {name for name in shown if name[0] in "kp"} == {f"{k}1_{n}" for k in "kp" for n in "012"}
+    sums = [neuron.weighted_sum(x).data for neuron in model.layers[0].neurons]
+    reach = max(4.0, *map(abs, sums))
+    for row, (neuron, z) in enumerate(zip(model.layers[0].neurons, sums, strict=True)):
+        line, mark, circle = (shown[f"{kind}1_{row}"][1] for kind in "kpn")
+        numbers = [float(n) for n in re.findall(r"-?[\d.]+", line.attrib["d"])]
+        xs, ys = numpy.array(numbers).reshape(-1, 2).T
+        across, down = float(mark.attrib["cx"]), float(mark.attrib["cy"])
+        middle = float(circle.attrib["cx"])
+        assert (across - middle) / (xs.max() - middle) == pytest.approx(z / reach, abs=0.01)
+        assert numpy.interp(across, xs, ys) == pytest.approx(down, abs=0.3)
+        # The heights tell the values of the activation, from the least to the largest.
+        table = [
+            neuron.activated(Value(float(at))).data for at in numpy.linspace(-reach, reach, 33)
+        ]
+        table_mark = (neuron.activated(Value(z)).data - min(table)) / (max(table) - min(table))
+        assert (ys.max() - down) / (ys.max() - ys.min()) == pytest.approx(table_mark, abs=0.05)
+
+
+def test_no_curve_where_there_is_no_room_or_nothing_to_show() -> None:
+    for model, x in ((MLP(2, [3, 1], seed=0), None), (MLP(2, [16, 16, 1], seed=0), [1.0, 2.0])):
+        assert not parts(draw_network(model, x).svg(), "k")
+    broken = MLP(1, [1, 1], activation="log", seed=0)  # which has no value below zero
+    assert not parts(draw_network(broken, [1.0]).svg(), "k")
+
+
+def test_columns_have_the_names_that_the_caller_gives_them() -> None:
+    model = MLP(2, [3, 1], activation=["tanh", "sigmoid"], seed=0)
+    plain = parts(draw_network(model).svg(), "h")
+    assert [words(group) for group in plain.values()] == [
+        ["inputs"],
+        ["layer 1", "tanh"],
+        ["output layer", "sigmoid"],
+    ]
+    named = draw_network(model, layers=("sales people", "managers", "CEO")).svg()
+    assert [words(group)[0] for group in parts(named, "h").values()] == [
+        "sales people",
+        "managers",
+        "CEO",
+    ]
+    assert "1, managers: tanh" in named
+    for wrong in (["managers"], "abc"):
+        with pytest.raises(ValueError, match="layers has a name for each of the 3 columns"):
+            draw_network(model, layers=wrong)
+
+
+@pytest.mark.parametrize("kind", ["weights", "gradients", "slopes"])
+def test_a_still_has_a_legend_of_two_lines_or_none(kind: Any) -> None:
+    model = MLP(2, [2, 2, 1], activation="tanh", seed=0)
+
+    def below(legend: bool) -> list[str]:
+        root = ElementTree.fromstring(
+            draw_network(model, [1.0, -0.5], 0.8, arrows=kind, legend=legend).svg()
+        )
+        graph = root.find(f"{SVG}g")
+        assert graph is not None
+        texts = graph.findall(f"{SVG}text")
+        assert len({text.attrib["y"] for text in texts}) == 2 * legend
+        return [text.text or "" for text in texts]
+
+    assert below(False) == []
+    assert below(True).count("gradient of the cost at z") == (kind != "gradients")
+    with pytest.raises(TypeError, match="legend is True or False, but got 'no'"):
+        draw_network(model, legend="no")
+
+
+def test_the_sum_over_two_paths_is_written_out() -> None:
+    model, x, y = MLP(2, [2, 2, 1], activation="tanh", seed=0), [1.0, -0.5], 0.8
+    first, second, _ = layer_errors(model, x, y)
+    weights = [neuron.w[0].data for neuron in model.layers[1].neurons]
+    one, two = (w * d for w, d in zip(weights, second.delta.tolist(), strict=True))
+    svg = draw_network(model, x, y, arrows="gradients", names=[None, ["A", "B"]]).svg()
+    (about,) = parts(svg, "n1_0")["n1_0"].findall(f"{SVG}title")
+    slope, delta = style.number(first.slope_part[0]), style.signed(first.delta[0])
+    spaced = f"{style.signed(two)[0]} {style.signed(two)[1:]}"
+    product = f"({style.signed(one)} {spaced}) × {slope} = {delta} = δ"
+    assert product in (about.text or "").splitlines()
+    assert f"that of A: ({style.short_signed(one)} " in svg
+
+
 def test_names_of_wide_letters_stay_in_their_circles() -> None:
     names = [["W" * 30, "i" * 30], ["@@@@@@@@@@", "illicitly", "国" * 9], ["CEO"]]
     circles = parts(draw_network(company(), names=names).svg(), "n")
@@ -341,6 +436,31 @@ def movie(trained: tuple[MLP, History], tmp_path: Path) -> Path:
     return save_movie(history, tmp_path / "training.html", x=[1.0, 0.0], y=1.0, names=PEOPLE)
 
 
+def test_a_still_beside_a_movie_has_its_widths_colours_and_places(
+    trained: tuple[MLP, History], movie: Path
+) -> None:
+    _, history = trained
+    frames = json.loads(re.findall(r'class="story">(.*?)</script>', movie.read_text())[0])["frames"]
+    for place in (0, 4, len(frames) - 1):
+        then = copy.deepcopy(history.model)
+        then.load_state_dict(history.records[place].state)
+        still = draw_network(then, [1.0, 0.0], 1.0, names=PEOPLE, beside=[history])
+        shown = parts(still.svg(), "")
+        lines = [shown[name][1] for name in (*(f"e{k}" for k in range(9)), "b0", "b1", "b2", "b3")]
+        for line, (_, _, width, colour) in zip(lines, frames[place]["weights"], strict=True):
+            assert float(line.get("stroke-width", "1")) == width and line.get("stroke") == colour
+        faces = [shown[name][1].get("fill") for name in shown if name[0] == "n"]
+        assert faces == [fill for *_, fill, _ in frames[place]["neurons"]]
+    page = ElementTree.fromstring(re.findall(r"<svg.*?</svg>", movie.read_text(), re.DOTALL)[0])
+    middles = [
+        [(e.get("cx"), e.get("cy")) for e in root.iter(f"{SVG}ellipse") if e.get("rx") == "43"]
+        for root in (page, ElementTree.fromstring(still.svg()))
+    ]
+    assert len(middles[0]) == 6 and middles[0] == middles[1]
+    with pytest.raises(ValueError, match="the history holds no records"):
+        draw_network(history.model, beside=[History(loss=[1.0])])
+
+
 def test_every_record_shows_its_weights(
     visit: Visit, movie: Path, trained: tuple[MLP, History]
 ) -> None:
@@ -369,15 +489,25 @@ def test_every_record_shows_its_error(
 ) -> None:
     model, history = trained
     tab = visit(movie)
+    reach, marks = 4.0, []
     for record in history.records:
         copied = copy.deepcopy(model)
         copied.load_state_dict(record.state)
+        sums = [neuron.weighted_sum([1.0, 0.0]).data for neuron in copied.layers[0].neurons]
+        reach = max(reach, *map(abs, sums))
+        points = tab.each("[data-mark] ellipse", "cx") + tab.each(".outline", "cx")[2:5]
+        across = [float(point["cx"] or "nan") for point in points]
+        marks.append(
+            (sums, [mark - middle for mark, middle in zip(across[:3], across[3:], strict=True)])
+        )
         target, error = tab.page.locator("[data-outcome] .line").all_text_contents()
         out = copied([1.0, 0.0]).data
         assert target == "target 1"
         shown = float(error.removeprefix("error = target − answer = ").replace("−", "-"))
         assert shown == pytest.approx(1.0 - out, rel=5e-3)
         tab.press("ArrowRight")
+    for sums, beside in marks:  # the curves reach as far as the largest weighted sum of all
+        assert beside == pytest.approx([z / reach * 18 for z in sums], abs=0.02)
 
 
 def test_the_movie_follows_the_rules_of_pages(

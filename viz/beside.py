@@ -97,6 +97,7 @@ def beside_arrows(
         gap = _clear(middles, line, width, height)
         # Nearer to its own arrow than to any other, so that nobody asks whose it is.
         crossed += (owners != place) & (gap < FAR)
+        aside += 0.1 * ((owners != place) & (gap < 2 * FAR))
     if not crossing:
         free &= crossed == 0
     cost = aside + 10 * crossed

@@ -38,11 +38,14 @@ def legend(rows: list[str]) -> str:
     return f"<{table(gap, *rows)}>"
 
 
+#: A cell of nothing.
+GAP = '<TD WIDTH="6"></TD>'
+
+
 def legend_in_lines(*lines: list[tuple[str, str]]) -> str:
     """Symbols and the cells that say what they mean, several of them in one line."""
-    gap = '<TD WIDTH="8"></TD>'
     rows = (
-        f'<TD ALIGN="LEFT">{table(gap.join(key(*symbol) for symbol in line))}</TD>'
+        f'<TD ALIGN="LEFT">{table(GAP.join(key(*symbol) for symbol in line))}</TD>'
         for line in lines
         if line
     )

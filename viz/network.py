@@ -59,10 +59,10 @@ MOST_RECORDS = 200
 # All lengths are in points. The radius of a circle, and of one with a curve in it; what is between
 # two circles of a column; and how far apart columns are at least: tall ones farther, so that their
 # arrows do not become too steep.
-RADIUS, RADIUS_WITH_CURVE, BETWEEN, COLUMN, SLANT = 36.0, 43.0, 40.0, 190.0, 0.25
+RADIUS, RADIUS_WITH_CURVE, BETWEEN, COLUMN, SLANT = 36.0, 43.0, 44.0, 190.0, 0.25
 
 # The arrow of a bias, how far above the circle its number is, and how high a number is.
-BIAS, ABOVE, HIGH = 20.0, 26.0, 9.0
+BIAS, ABOVE, HIGH = 23.0, 29.0, 9.0
 
 # How long the head of an arrow is without its line, and how much room a thick arrow needs: half its
 # width, and the length and half the width of its head.
@@ -74,7 +74,7 @@ WIDER, MOST_WIDER = 20.0, 260.0
 
 # The curve of an activation: its size, and the height of its line in the circle; in how many pieces
 # it is drawn; and how much of it is seen at least, on either side of z = 0.
-CURVE_WIDTH, CURVE_HEIGHT, CURVE_ROOM, PIECES, REACH = 36.0, 13.0, 17.0, 32, 4.0
+CURVE_WIDTH, CURVE_HEIGHT, CURVE_ROOM, PIECES, REACH = 36.0, 12.0, 17.5, 32, 4.0
 
 # How high a line of small and of larger letters is in a circle.
 SMALL, LARGE = 10.8, 13.2
@@ -505,25 +505,29 @@ def network_picture(
     dot.attr("edge", fontname=style.FONT, arrowsize=str(HEAD / 10))
     titles = {}
     places, numbers = _places(network, kind, look, {**rooms([network], kind), **room})
+    # What comes first is drawn first. Arrows are behind the circles that they pass: so they begin
+    # and end at unseen middles of these.
     for column, row in circles(network):
-        name = f"n{column}_{row}"
-        titles[name] = _about(network, column, row)
-        dot.node(name, pos=_at(*places[column, row]), **_circle(network, column, row, look))
+        unseen = {"shape": "point", "width": "0", "style": "invis", "label": ""}
+        dot.node(f"i{column}_{row}", pos=_at(*places[column, row]), **unseen)
     for number, (layer, neuron, source) in enumerate(arrows(network)):
         titles[f"e{number}"] = titles[f"w{number}"] = _about_weight(network, layer, neuron, source)
         line = _line(float(network.carried(layer, kind)[neuron, source]), kind, look)
         shaft = _shaft(places[layer, source], places[layer + 1, neuron], look.radius)
         line["pos"] = _arrow(*shaft, kind)
-        dot.edge(f"n{layer}_{source}", f"n{layer + 1}_{neuron}", id=f"e{number}", **line)
+        dot.edge(f"i{layer}_{source}", f"i{layer + 1}_{neuron}", id=f"e{number}", **line)
     for number, (layer, neuron) in enumerate(biased(network)):
         titles[f"b{number}"] = titles[f"c{number}"] = _about_bias(network, layer, neuron)
         line = bias_line(float(network.carried_by_biases(layer, kind)[neuron]), kind, look)
         x, y = places[layer + 1, neuron]
         top = y + look.radius
         line["pos"] = _arrow((x, top + BIAS), (x, top), "weights" if kind == "gradients" else kind)
-        here = f"n{layer + 1}_{neuron}"
+        here = f"i{layer + 1}_{neuron}"
         dot.edge(here, here, id=f"b{number}", **line)
     for column, row in circles(network):
+        name = f"n{column}_{row}"
+        titles[name] = _about(network, column, row)
+        dot.node(name, pos=_at(*places[column, row]), **_circle(network, column, row, look))
         if (drawn := _curve(network, column, row, look)) is not None:
             _draw_curve(dot, drawn, (column, row), places[column, row])
             titles[f"k{column}_{row}"] = titles[f"p{column}_{row}"] = drawn.title
@@ -602,7 +606,7 @@ def _between(
     distance, some numbers lie on arrows of others.
     """
     for crossing in (False, True):
-        apart = narrowest
+        apart = narrowest + MOST_WIDER / 2 * crossing
         while crossing or apart <= narrowest + MOST_WIDER:
             columns = ((0.0, starts, are_biased), (apart, ends, True))
             drawn = [
@@ -743,7 +747,7 @@ def _curve(network: Network, column: int, row: int, look: Look) -> _Curve | None
     low, high = min(values), max(values)
     has_delta = bool(network.deltas)
     # Above it are two lines of small letters, below it the output and perhaps one more.
-    middle = (LARGE + SMALL * has_delta - 2 * SMALL) / 2 + 1
+    middle = (LARGE + SMALL * has_delta - 2 * SMALL) / 2 - 0.5
 
     def at(z: float, value: float) -> Point:
         up = (value - low) / ((high - low) or 1) - 0.5
@@ -884,17 +888,34 @@ def _added_up(network: Network, column: int, row: int) -> str:
 
 def _delta_in_words(network: Network, column: int, row: int) -> str:
     """How the delta of a neuron comes about: what arrives at its output, times its slope."""
-    arrived = style.signed(float(network.arrived[column - 1][row]))
-    slope = style.number(float(network.slopes[column - 1][row]))
     delta = style.signed(float(network.deltas[column - 1][row]))
-    if column < len(network.weights):
-        shares = network.carried(column, "gradients")[:, row]
-        if len(shares) > 1:
-            terms = [style.signed(float(share)) for share in shares]
-            shown = ["+ …" if k is None else terms[k] for k in _shown(len(terms), MOST_ROWS)]
-            spaced = (f"{term[0]} {term[1:]}" if term[0] in "+−" else term for term in shown[1:])
-            arrived = f"({' '.join([shown[0], *spaced])})"
-    return f"{arrived} × {slope} = {delta} = δ"
+    return f"{_product(network, column, row, style.number)} = {delta} = δ"
+
+
+def _product(
+    network: Network, column: int, row: int, spelt: Callable[[float], str] = style.short
+) -> str:
+    """The delta of a neuron as a product: the gradients that arrive, added up, times its slope."""
+
+    def signed(value: float) -> str:
+        return f"+{spelt(value)}" if value > 0 else spelt(value)
+
+    slope = spelt(float(network.slopes[column - 1][row]))
+    shares = _shares(network, column, row)
+    if len(shares) < 2:
+        return f"{signed(float(network.arrived[column - 1][row]))} × {slope}"
+    terms = [signed(share) for share in shares]
+    first, *others = ["…" if k is None else terms[k] for k in _shown(len(terms), MOST_ROWS)]
+    spaced = (f"{term[0]} {term[1:]}" if term[0] in "+−" else f"+ {term}" for term in others)
+    return f"({' '.join([first, *spaced])}) × {slope}"
+
+
+def _shares(network: Network, column: int, row: int) -> list[float]:
+    """The gradients that the neurons of the next column send back to this one."""
+    if column == len(network.weights):
+        return []
+    shares: list[float] = network.carried(column, "gradients")[:, row].tolist()
+    return shares
 
 
 def _about_bias(network: Network, layer: int, neuron: int) -> str:
@@ -979,13 +1000,23 @@ def _symbols(network: Network, kind: Arrows, look: Look) -> tuple[list[Symbol], 
         of_arrows.append(("▼ b", labels.words("bias (own opinion)")))
     of_circles = []
     if any(face(network, *place, look).total for place in circles(network)):
-        total = "weighted sum: each input × its weight, + b"
+        total = "weighted sum" + (": each input × its weight, + b" if kind == "weights" else "")
         curve = "; on the curve: its activation" if look.reach else ""
         of_circles.append(("z", labels.words(f"{total}{curve}; below: the output")))
     if network.deltas:
         swatches = labels.swatches(look.colours, (0, 4, 8), style.short_signed)
-        of_circles.append(("δ", swatches + labels.words("gradient of the cost at z")))
+        gradient = "gradient of the cost at z"
+        if kind == "gradients" and (several := _that_feeds_several(network)):
+            gradient += f"; that of {network.names[several[0]][several[1]]}: "
+            gradient += _product(network, *several)
+        of_circles.append(("δ", swatches + labels.GAP + labels.words(gradient)))
     folded = sum(len(names) for names in network.names) - len(circles(network))
     if folded:
         of_circles.append(("", labels.words(f"folded: {folded:,} neurons are not shown")))
     return of_arrows, of_circles
+
+
+def _that_feeds_several(network: Network) -> tuple[int, int] | None:
+    """The first neuron to which several gradients come back, few enough to write them out."""
+    found = (p for p in circles(network) if p[0] and 2 <= len(_shares(network, *p)) <= 4)
+    return next(found, None)
