@@ -36,7 +36,7 @@ microgradlike: compiled learning training
 microgradlike: check_table document .
 viz: style labels figure video render view picture page
 viz: scene graph whole fold story moments dot parts drawing animation stepper
-viz: plots beside network movie
+viz: plots places network movie
 viz.compiled: . names paths sheet scalars glyphs drawing
 viz.compiled: passes told places staged stages
 viz: .

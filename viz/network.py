@@ -32,9 +32,9 @@ from microgradlike.inputs import describe
 from microgradlike.training import History
 from microgradlike.words import literal
 from viz import labels, style
-from viz.beside import Around, Box, Circle, Line, beside_arrows
 from viz.moments import spread
 from viz.picture import Picture
+from viz.places import ABOVE, BIAS, HEAD, Places, Point, along, places_of, shaft
 from viz.style import Scale
 from viz.view import Rendering, RenderingOptions, takes
 
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack  # type checkers have it; no program needs it
 
 Array = numpy.typing.NDArray[numpy.float64]
-Point = tuple[float, float]
 
 #: What the arrows of a picture carry.
 Arrows = Literal["weights", "gradients", "slopes"]
@@ -56,21 +55,8 @@ MOST_NUMBERED_ARROWS = 30
 #: No more records than this are shown of one training.
 MOST_RECORDS = 200
 
-# All lengths are in points. The radius of a circle, and of one with a curve in it; what is between
-# two circles of a column; and how far apart columns are at least: tall ones farther, so that their
-# arrows do not become too steep.
-RADIUS, RADIUS_WITH_CURVE, BETWEEN, COLUMN, SLANT = 36.0, 43.0, 44.0, 190.0, 0.25
-
-# The arrow of a bias, how far above the circle its number is, and how high a number is.
-BIAS, ABOVE, HIGH = 23.0, 29.0, 9.0
-
-# How long the head of an arrow is without its line, and how much room a thick arrow needs: half its
-# width, and the length and half the width of its head.
-HEAD, HALF, HEAD_LONG, HEAD_HALF = 7.0, 3.0, 14.0, 6.0
-
-# How much wider columns are made, step by step, until each number has a place beside its arrow; and
-# how much at the most before it may lie on another arrow.
-WIDER, MOST_WIDER = 20.0, 260.0
+# All lengths are in points. The radius of a circle, and of one with a curve in it.
+RADIUS, RADIUS_WITH_CURVE = 36.0, 43.0
 
 # The curve of an activation: its size, and the height of its line in the circle; in how many pieces
 # it is drawn; and how much of it is seen at least, on either side of z = 0.
@@ -451,9 +437,9 @@ def rooms(networks: Sequence[Network], kind: Arrows) -> dict[str, int]:
     Of the numbers on arrows, "w", of those of biases, "c", and of the words beside outputs, "o".
     """
     words = [
-        (kind_of_words, style.width(line, size))
+        (place, style.width(line, size))
         for network in networks
-        for kind_of_words, size, texts in (
+        for place, size, texts in (
             ("w", 9, (words for words, _ in carried(network, kind))),
             ("c", 9, (words for words, _ in carried_by_biases(network, kind))),
             ("o", 10, network.outcome),
@@ -476,10 +462,20 @@ def carried(network: Network, kind: Arrows) -> list[tuple[str, float]]:
 
 
 def carried_by_biases(network: Network, kind: Arrows) -> list[tuple[str, float]]:
-    """The same of the arrows of biases; over which no gradient goes on: they show the bias."""
-    what, numbers = ("dC/db", network.deltas) if kind == "slopes" else ("b", network.biases)
+    """The same of the arrows of biases; where gradients go back, none does here: they show b."""
+    numbers = network.deltas if kind == "slopes" else network.biases
     shown = [float(numbers[layer][neuron]) for layer, neuron in biased(network)]
-    return [(f"{what} {style.short_signed(number)}", number) for number in shown]
+    spelt = _slope_words if kind == "slopes" else bias_words
+    return [(spelt(number), number) for number in shown]
+
+
+def bias_words(bias: float) -> str:
+    """What is written beside the arrow of a bias."""
+    return f"b {style.short_signed(bias)}"
+
+
+def _slope_words(slope: float) -> str:
+    return f"dC/db {style.short_signed(slope)}"
 
 
 def network_picture(
@@ -504,7 +500,9 @@ def network_picture(
     dot.attr("node", fontname=style.FONT, fontcolor=style.INK, color=style.BORDER, style="filled")
     dot.attr("edge", fontname=style.FONT, arrowsize=str(HEAD / 10))
     titles = {}
-    places, numbers = _places(network, kind, look, {**rooms([network], kind), **room})
+    wide = {**rooms([network], kind), **room}
+    widest = (wide["w"], wide["c"]) if _is_numbered(network) else None
+    places, numbers = places_of(network.rows, look.radius, widest)
     # What comes first is drawn first. Arrows are behind the circles that they pass: so they begin
     # and end at unseen middles of these.
     for column, row in circles(network):
@@ -513,12 +511,12 @@ def network_picture(
     for number, (layer, neuron, source) in enumerate(arrows(network)):
         titles[f"e{number}"] = titles[f"w{number}"] = _about_weight(network, layer, neuron, source)
         line = _line(float(network.carried(layer, kind)[neuron, source]), kind, look)
-        shaft = _shaft(places[layer, source], places[layer + 1, neuron], look.radius)
-        line["pos"] = _arrow(*shaft, kind)
+        between = shaft(places[layer, source], places[layer + 1, neuron], look.radius)
+        line["pos"] = _arrow(*between, kind)
         dot.edge(f"i{layer}_{source}", f"i{layer + 1}_{neuron}", id=f"e{number}", **line)
     for number, (layer, neuron) in enumerate(biased(network)):
         titles[f"b{number}"] = titles[f"c{number}"] = _about_bias(network, layer, neuron)
-        line = bias_line(float(network.carried_by_biases(layer, kind)[neuron]), kind, look)
+        line = _bias_line(float(network.carried_by_biases(layer, kind)[neuron]), kind, look)
         x, y = places[layer + 1, neuron]
         top = y + look.radius
         line["pos"] = _arrow((x, top + BIAS), (x, top), "weights" if kind == "gradients" else kind)
@@ -541,118 +539,8 @@ def network_picture(
     return Picture(str(dot.source), _heading(network), titles, rendering)
 
 
-Places = dict[tuple[int, int | None], Point]
-
-
 def _is_numbered(network: Network) -> bool:
     return len(arrows(network)) <= MOST_NUMBERED_ARROWS
-
-
-def _places(
-    network: Network, kind: Arrows, look: Look, room: Mapping[str, int]
-) -> tuple[Places, list[Point]]:
-    """Where each neuron is, and each gap, and the number of each arrow.
-
-    Columns are side by side, their middles level, as far apart as the numbers between them need.
-    """
-    rows, radius = network.rows, look.radius
-    step = 2 * radius + BETWEEN
-    heights = [
-        tuple(((len(shown) - 1) / 2 - level) * step for level in range(len(shown)))
-        for shown in rows
-    ]
-    across = max(COLUMN, 2 * radius + 110, SLANT * step * max(map(len, rows)))
-    left, numbers = [0.0], []
-    for layer in range(len(network.weights)):
-        apart = across
-        if _is_numbered(network):
-            ends = [_Column(h, tuple(shown)) for h, shown in zip(heights, rows, strict=True)]
-            between = (ends[layer], ends[layer + 1], layer > 0, radius, room["w"], room["c"])
-            apart, found = _between(*between, across)
-            numbers += [(left[-1] + x, y) for x, y in found]
-        left.append(left[-1] + apart)
-    places = {
-        (column, row): (left[column], height)
-        for column, shown in enumerate(rows)
-        for row, height in zip(shown, heights[column], strict=True)
-    }
-    return places, numbers
-
-
-class _Column(NamedTuple):
-    """How high the circles of a column are, and which of them are gaps."""
-
-    heights: tuple[float, ...]
-    rows: tuple[int | None, ...]
-
-    @property
-    def neurons(self) -> list[float]:
-        return [h for h, row in zip(self.heights, self.rows, strict=True) if row is not None]
-
-
-@functools.lru_cache(maxsize=64)
-def _between(
-    starts: _Column,
-    ends: _Column,
-    are_biased: bool,
-    radius: float,
-    number: int,
-    bias: int,
-    narrowest: float,
-) -> tuple[float, list[Point]]:
-    """How far apart two columns are, and where the numbers between them are.
-
-    They are as near as they can be while no number lies on anything. Where there is no such
-    distance, some numbers lie on arrows of others.
-    """
-    for crossing in (False, True):
-        apart = narrowest + MOST_WIDER / 2 * crossing
-        while crossing or apart <= narrowest + MOST_WIDER:
-            columns = ((0.0, starts, are_biased), (apart, ends, True))
-            drawn = [
-                _shaft((0.0, a), (apart, b), radius) for b in ends.neurons for a in starts.neurons
-            ]
-            around = Around(
-                [Circle(x, y, radius) for x, column, _ in columns for y in column.heights],
-                [
-                    Box(x, y + radius + ABOVE, bias / 2, HIGH / 2)
-                    for x, column, biased in columns
-                    if biased
-                    for y in column.neurons
-                ],
-                [
-                    Line((x, y + radius), (x, y + radius + BIAS), HALF)
-                    for x, column, biased in columns
-                    if biased
-                    for y in column.neurons
-                ]
-                + [head for shaft in drawn for head in _heads(*shaft)],
-            )
-            lines = [Line(start, end, HALF) for start, end in drawn]
-            found = beside_arrows(lines, (number, HIGH), around, crossing=crossing)
-            if found is not None:
-                return apart, found
-            apart += WIDER
-    raise AssertionError("columns far enough apart have room for all numbers")
-
-
-def _shaft(start: Point, end: Point, radius: float) -> tuple[Point, Point]:
-    """The line from one circle to another, between their edges."""
-    share = radius / math.dist(start, end)
-    return _along(start, end, share), _along(start, end, 1 - share)
-
-
-def _along(start: Point, end: Point, share: float) -> Point:
-    return start[0] + share * (end[0] - start[0]), start[1] + share * (end[1] - start[1])
-
-
-def _heads(start: Point, end: Point) -> list[Line]:
-    """Where an arrow may have its head: whatever it carries, its number is at the same place."""
-    share = HEAD_LONG / math.dist(start, end)
-    return [
-        Line(start, _along(start, end, share), HEAD_HALF),
-        Line(_along(start, end, 1 - share), end, HEAD_HALF),
-    ]
 
 
 def _at(*points: float) -> str:
@@ -669,8 +557,8 @@ def _arrow(start: Point, end: Point, kind: Arrows) -> str:
     """An arrow from left to right, with its tip where what it carries arrives."""
     share = HEAD / math.dist(start, end)
     if kind == "weights":
-        return f"e,{_at(*end)} {_polyline([start, _along(start, end, 1 - share)])}"
-    return f"s,{_at(*start)} {_polyline([_along(start, end, share), end])}"
+        return f"e,{_at(*end)} {_polyline([start, along(start, end, 1 - share)])}"
+    return f"s,{_at(*start)} {_polyline([along(start, end, share), end])}"
 
 
 def _circle(network: Network, column: int, row: int, look: Look) -> dict[str, str]:
@@ -797,7 +685,7 @@ def _line(carried: float, kind: Arrows, look: Look) -> dict[str, str]:
     }
 
 
-def bias_line(carried: float, kind: Arrows, look: Look) -> dict[str, str]:
+def _bias_line(carried: float, kind: Arrows, look: Look) -> dict[str, str]:
     """The arrow of a bias; over which no gradient goes on."""
     if kind == "gradients":
         return {"penwidth": "1", "color": style.MUTED, "style": "solid", "arrowsize": "0.5"}
