@@ -59,12 +59,14 @@ function start(root) {
       if (total) write(total, sum);
       if (value) write(value, shown);
       if (delta) write(delta, error);
-      if (mark && point) {
+      if (mark) {
+        const [right, up] = point || [0, 0];
         set(curve, "stroke", ink);
         set(mark, "fill", ink);
         set(mark, "stroke", ink);
-        set(mark, "cx", String(Number(outline.getAttribute("cx")) + point[0]));
-        set(mark, "cy", String(Number(outline.getAttribute("cy")) - point[1]));
+        set(mark, "visibility", point ? null : "hidden");
+        set(mark, "cx", String(Number(outline.getAttribute("cx")) + right));
+        set(mark, "cy", String(Number(outline.getAttribute("cy")) - up));
       }
       const numbers_in_words = [sum, shown && `output ${shown}`, error].filter(Boolean).join(", ");
       write(title, [words, numbers_in_words].filter(Boolean).join("\n"));
