@@ -289,6 +289,7 @@ def test_the_sum_over_two_paths_is_written_out() -> None:
     product = f"({style.signed(one)} {spaced}) × {slope} = {delta} = δ"
     assert product in (about.text or "").splitlines()
     assert f"that of A: ({style.short_signed(one)} " in svg
+    assert f" = {style.short_signed(first.delta[0])}<" in svg
 
 
 def test_names_of_wide_letters_stay_in_their_circles() -> None:

@@ -34,7 +34,7 @@ from microgradlike.words import literal
 from viz import labels, style
 from viz.moments import spread
 from viz.picture import Picture
-from viz.places import ABOVE, BIAS, HEAD, Places, Point, along, places_of, shaft
+from viz.places import ABOVE, BIAS, BIAS_HEAD, HEAD, Places, Point, along, places_of, shaft
 from viz.style import Scale
 from viz.view import Rendering, RenderingOptions, takes
 
@@ -519,7 +519,8 @@ def network_picture(
         line = _bias_line(float(network.carried_by_biases(layer, kind)[neuron]), kind, look)
         x, y = places[layer + 1, neuron]
         top = y + look.radius
-        line["pos"] = _arrow((x, top + BIAS), (x, top), "weights" if kind == "gradients" else kind)
+        direction: Arrows = "weights" if kind == "gradients" else kind
+        line["pos"] = _arrow((x, top + BIAS), (x, top), direction, BIAS_HEAD)
         here = f"i{layer + 1}_{neuron}"
         dot.edge(here, here, id=f"b{number}", **line)
     for column, row in circles(network):
@@ -553,9 +554,9 @@ def _polyline(points: Sequence[Point]) -> str:
     return " ".join([_at(*points[0]), *inner])
 
 
-def _arrow(start: Point, end: Point, kind: Arrows) -> str:
+def _arrow(start: Point, end: Point, kind: Arrows, head: float = HEAD) -> str:
     """An arrow from left to right, with its tip where what it carries arrives."""
-    share = HEAD / math.dist(start, end)
+    share = head / math.dist(start, end)
     if kind == "weights":
         return f"e,{_at(*end)} {_polyline([start, along(start, end, 1 - share)])}"
     return f"s,{_at(*start)} {_polyline([along(start, end, share), end])}"
@@ -624,9 +625,9 @@ class _Curve(NamedTuple):
 
 def _curve(network: Network, column: int, row: int, look: Look) -> _Curve | None:
     """The curve of a neuron with the point (z, output) on it, where there is one to draw."""
-    if not look.reach or not column or network.activations[column - 1][row] == "linear":
+    activation = network.activations[column - 1][row] if column else ""
+    if not look.reach or activation not in FUNCTIONS:
         return None
-    activation = network.activations[column - 1][row]
     z, output = float(network.sums[column - 1][row]), float(network.values[column][row])
     points = _sampled(activation, look.reach)
     values = [value for _, value in points] + [output]
@@ -687,9 +688,10 @@ def _line(carried: float, kind: Arrows, look: Look) -> dict[str, str]:
 
 def _bias_line(carried: float, kind: Arrows, look: Look) -> dict[str, str]:
     """The arrow of a bias; over which no gradient goes on."""
+    small = {"arrowsize": f"{BIAS_HEAD / 10:g}"}
     if kind == "gradients":
-        return {"penwidth": "1", "color": style.MUTED, "style": "solid", "arrowsize": "0.5"}
-    return _line(carried, kind, look) | {"arrowsize": "0.5"}
+        return {"penwidth": "1", "color": style.MUTED, "style": "solid"} | small
+    return _line(carried, kind, look) | small
 
 
 def _texts(
@@ -896,7 +898,8 @@ def _symbols(network: Network, kind: Arrows, look: Look) -> tuple[list[Symbol], 
         gradient = "gradient of the cost at z"
         if kind == "gradients" and (several := _that_feeds_several(network)):
             gradient += f"; that of {network.names[several[0]][several[1]]}: "
-            gradient += _product(network, *several)
+            gradient += f"{_product(network, *several)} = "
+            gradient += style.short_signed(float(network.deltas[several[0] - 1][several[1]]))
         of_circles.append(("δ", swatches + labels.GAP + labels.words(gradient)))
     folded = sum(len(names) for names in network.names) - len(circles(network))
     if folded:

@@ -27,8 +27,8 @@ Owners = numpy.typing.NDArray[numpy.int64]
 # at least: tall ones farther, so that their arrows do not become too steep.
 BETWEEN, COLUMN, SLANT = 44.0, 190.0, 0.25
 
-# The arrow of a bias, how far above the circle its number is, and how high a number is.
-BIAS, ABOVE, HIGH = 23.0, 29.0, 9.0
+# The arrow of a bias and its head; how far above the circle its number is; how high a number is.
+BIAS, BIAS_HEAD, ABOVE, HIGH = 23.0, 5.0, 29.0, 9.0
 
 # How long the head of an arrow is without its line, and how much room a thick arrow needs: half its
 # width, and the length and half the width of its head.
