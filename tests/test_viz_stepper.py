@@ -413,6 +413,64 @@ def test_a_phone_shows_it_without_scrolling_sideways(visit: Visit, saved: Saved,
     assert small == 0
 
 
+def test_a_frame_that_is_too_small_says_so(visit: Visit, saved: Saved) -> None:
+    tab = visit(saved("small"), viewport={"width": 390, "height": 740})
+    assert "drag it" in tab.page.inner_text(".cue")
+    tab.page.set_viewport_size({"width": 1900, "height": 1000})
+    tab.until("!document.querySelector('.cue').checkVisibility()")
+
+
+# ---- 12b: on a projector, on paper, and back to the page that leads here ------------------------
+
+
+def test_a_projector_gets_large_letters_and_a_picture_that_fills_the_window(
+    visit: Visit, saved: Saved
+) -> None:
+    tab = visit(saved("small"), "#step=7", viewport={"width": 1920, "height": 1080})
+    small = tab.smallest()
+    tab.press("p")
+    assert tab.page.url.endswith("#step=7&projector") and tab.step == 7
+    sizes = tab.page.evaluate("""() => [...document.querySelectorAll('.panel :not(:empty)')]
+        .filter((e) => e.checkVisibility()).map((e) => parseFloat(getComputedStyle(e).fontSize))""")
+    told = tab.page.evaluate(
+        "parseFloat(getComputedStyle(document.querySelector('.rule')).fontSize)"
+    )
+    assert told >= 28 and len(sizes) > 5 and min(sizes) >= 19.6  # an index is 0.7 of its letter
+    assert tab.smallest() > small
+    box = tab.page.locator("section.graph").bounding_box()
+    assert box and box["height"] > 0.75 * 1080 and box["width"] > 0.6 * 1920
+    assert tab.page.evaluate("document.documentElement.scrollHeight") <= 1080
+    assert tab.page.locator(".legend dl").is_hidden() and tab.page.locator(".keys").is_hidden()
+    tab.press("P")
+    assert tab.page.url.endswith("#step=7") and tab.smallest() == small
+    other = visit(saved("small"), "#projector", viewport={"width": 1920, "height": 1080})
+    assert other.step == 0 and other.smallest() > small
+
+
+def test_paper_has_everything_unfolded_and_the_last_step_for_the_first(
+    visit: Visit, saved: Saved
+) -> None:
+    tab = visit(saved("small"))
+    tab.page.evaluate("""() => window.addEventListener('beforeprint', () => {
+        window.folded = document.querySelectorAll('details:not([open])').length;
+        window.step = document.querySelector('.stepper').dataset.step;
+    })""")
+    tab.page.pdf(format="A4")
+    assert tab.page.evaluate("[window.folded, window.step]") == [0, tab.attribute("data-steps")]
+    assert tab.step == 0 and tab.page.locator(".table").get_attribute("open") is None
+    tab.page.click(".quiz")  # then it is a worksheet
+    tab.page.pdf(format="A4")
+    assert tab.page.evaluate("window.step") == "0"
+
+
+def test_a_page_may_lead_back(visit: Visit, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<title>there</title>")
+    tab = visit(save_stepper(Value(2.0) * 3, tmp_path / "page.html", back="index.html"))
+    tab.page.click(".home")
+    assert tab.page.title() == "there"
+    assert 'class="home"' not in Stepper(Value(2.0) * 3).html()
+
+
 # ---- 12a: type that can be read, also of the legend and on paper --------------------------------
 
 
@@ -439,6 +497,8 @@ def test_the_legend_wraps_and_stays_above_the_controls(
     tab.page.click(".open")
     tab.press("+", 3)
     legend = tab.page.locator(".legend:not([hidden])")
+    assert legend.locator("dl").is_hidden()
+    legend.locator("summary").click()
     box, controls = legend.bounding_box(), tab.page.locator(".transport").bounding_box()
     assert box and controls
     assert legend.evaluate("(e) => e.scrollWidth <= e.clientWidth")
@@ -544,6 +604,7 @@ def test_the_frame_of_a_wide_graph_follows_what_happens(visit: Visit, saved: Sav
     tab.press("End")
     assert "result" in tab.page.evaluate(in_sight)
     legend = tab.page.locator(".legend:not([hidden])")
+    legend.locator("summary").click()
     before = legend.bounding_box()
     tab.page.evaluate("document.querySelector('.views').scrollTo(0, 0)")
     assert legend.bounding_box() == before and "slope (local derivative)" in legend.inner_text()

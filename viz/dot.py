@@ -343,6 +343,20 @@ def legend(scene: Scene, rankdir: str) -> str:
     return labels.legend(rows)
 
 
+def legend_in_short(scene: Scene, rankdir: str) -> str:
+    """The line that stands for the legend while it is folded."""
+    look = Look.of(scene, rankdir)
+    return labels.legend(
+        [
+            labels.key("Legend:", labels.words("purple: now,", 1)),
+            labels.key(look.forth, labels.words("value,", 1)),
+            labels.key(look.back, labels.words("gradient:", 1)),
+            labels.key("", labels.bar(4, style.POSITIVE) + labels.words("positive,", 1)),
+            labels.key("", labels.bar(4, style.NEGATIVE) + labels.words("negative", 1)),
+        ]
+    )
+
+
 def _shapes_present(scene: Scene) -> str:
     kinds = {box.kind for box in scene.boxes}
     return "   ".join(f"{SHAPES[kind][0]}: {kind}" for kind in SHAPES if kind in kinds)

@@ -87,29 +87,10 @@ function start(root) {
   }
 
   // Where the graph is larger than its frame, the frame follows what is happening.
-  let overflows = false;
-
-  function measure() {
-    const frame = one(".views", root);
-    const slack = 2;
-    overflows =
-      frame.scrollWidth > frame.clientWidth + slack || frame.scrollHeight > frame.clientHeight + slack;
-  }
-
   function follow() {
-    const frame = one(".views", root);
-    if (!overflows) return;
     const drawn = all(".view:not([hidden]) .node", root);
     const at_rest = story.moments[shown].active === "" && drawn.at(shown === 0 ? 0 : -1);
-    const active = one(".view:not([hidden]) .active", root) || at_rest;
-    if (!active) return;
-    const [inner, outer] = [active.getBoundingClientRect(), frame.getBoundingClientRect()];
-    if (inner.left < outer.left || inner.right > outer.right) {
-      frame.scrollLeft += (inner.left + inner.right - outer.left - outer.right) / 2;
-    }
-    if (inner.top < outer.top || inner.bottom > outer.bottom) {
-      frame.scrollTop += (inner.top + inner.bottom - outer.top - outer.bottom) / 2;
-    }
+    size.follow(one(".view:not([hidden]) .active", root) || at_rest);
   }
 
   function say(now, told, asked) {
@@ -285,10 +266,7 @@ function start(root) {
     choose(chosen);
   }
 
-  const size = zooming(root, () => {
-    measure();
-    follow();
-  });
+  const size = zooming(root, follow);
 
   one(".close", root).addEventListener("click", () => look(""));
 
@@ -303,10 +281,9 @@ function start(root) {
     choose(from.get("node") || "");
   }
 
-  window.addEventListener("resize", measure);
   one(".table", root).open = false;
   const waits = () => !revealed;
-  const steps = transport(root, { last, show, ahead, leave, waits, key, place, restore });
+  const steps = transport(root, { last, show, ahead, leave, waits, key, place, restore, worksheet: quiz });
   steps.recall();
 }
 
