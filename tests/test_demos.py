@@ -391,7 +391,7 @@ def test_hand_derivation_agrees_three_ways(tmp_path: Path) -> None:
         assert float(numeric) == pytest.approx(float(by_hand), rel=1e-9)
     picture = (tmp_path / "hand_derivation.svg").read_text()
     assert picture.startswith("<svg")
-    assert "error from y back to" in picture
+    assert "gradient sent from y back to" in picture
 
 
 def test_the_gallery_is_what_the_demos_write(tour: Tour) -> None:

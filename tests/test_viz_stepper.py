@@ -198,10 +198,12 @@ def test_the_panel_tells_a_step_in_all_ways(visit: Visit, saved: Saved) -> None:
     assert tab.step == int(tab.attribute("data-steps")) and tab.page.url.endswith("#step=17")
     tab = visit(saved("small"), "#step=16")
     panel = tab.page.inner_text(".panel")
-    assert "v2 = a * b sends +1.98 back to a" in panel or "back to a" in panel
-    assert tab.page.locator(".equations math").count() == 3
-    assert "mul: each side gets the other's value" in panel
-    assert "a has received before: 0.08333 + 1.98 = 2.063" in panel
+    assert "v2 = a × b sends −2 back to a" in panel or "back to a" in panel
+    assert tab.page.locator(".equations math").count() == 4
+    assert "×: each side gets gradient × the other's value" in panel
+    shares = "a is used twice, so its gradient has two shares: 0.08333 from v8 and 1.98 from v2"
+    assert f"{shares}, together 2.063." in panel
+    assert "with = instead, a would keep only 1.98." in panel
 
 
 def test_the_update_moves_against_the_gradient(visit: Visit, tmp_path: Path) -> None:
@@ -607,7 +609,7 @@ def test_the_frame_of_a_wide_graph_follows_what_happens(visit: Visit, saved: Sav
     legend.locator("summary").click()
     before = legend.bounding_box()
     tab.page.evaluate("document.querySelector('.views').scrollTo(0, 0)")
-    assert legend.bounding_box() == before and "slope (local derivative)" in legend.inner_text()
+    assert legend.bounding_box() == before and "slope of this operation" in legend.inner_text()
 
 
 @pytest.mark.parametrize("graph", [("big",), ("chain", 70)], ids=str)
@@ -631,7 +633,7 @@ def test_a_folded_page_shows_who_is_at_work_by_its_name(
         ((seen, words),) = tab.page.evaluate(at_work)
         sentence = tab.page.inner_text(".sentence")
         assert seen, sentence
-        named = re.match(r"(?:The error starts at )?(v\d+|loss)\b", sentence)
+        named = re.match(r"(?:Start at )?(v\d+|loss)\b", sentence)
         if named:
             assert re.search(rf"\b{named[1]}\b", words), (sentence, words)
             names += 1

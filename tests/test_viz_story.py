@@ -50,7 +50,7 @@ def test_the_start_says_what_is_computed_from_what(tmp_path: Path) -> None:
         sentence: str = moments(root, tmp_path)[0]["sentence"]
         return sentence
 
-    flows = "then the error flows back."
+    flows = "then the gradient flows back."
     assert start(x) == "Given: 1 number. It is x itself: there is nothing to compute."
     assert start(x * x) == f"Given: 1 number. First v1 is computed from it in 1 operation, {flows}"
     assert start(x * y + x) == (

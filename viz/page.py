@@ -109,7 +109,9 @@ def legend_list(label: str, in_short: str = "") -> str:
     listed = f'<dl class="microgradlike">{"".join(items)}</dl>'
     if not in_short:
         return listed
-    line = "".join(f"<b>{name}</b> {cells}" for name, cells in _legend_keys(in_short))
+    line = "".join(
+        f'<span class="seen">{name}</span> {cells}' for name, cells in _legend_keys(in_short)
+    )
     return f'<details><summary class="microgradlike">{line}</summary>{listed}</details>'
 
 

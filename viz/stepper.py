@@ -65,7 +65,7 @@ def save_stepper(
         fold: show each neuron as one part and each layer as one frame; by default this is done for
             graphs of more than 150 nodes. Parts of up to 150 nodes can be looked into in the page,
             if the graph has at most 2,000; above that, the page tells of the parts alone.
-        options: the others of ``draw``, but for ``gradients=False``, which leaves no error to play.
+        options: the others of ``draw``, but for ``gradients=False``, which leaves nothing to play.
             With a ``theme`` the page begins in light or dark.
 
     Returns:
@@ -159,9 +159,12 @@ def _view(story: Story, scene: Scene, view: View, opened: str = "") -> tuple[str
     numbered = Look.of(roomy, view.rankdir).numbered
     steps = {move.arrows[0]: move.step for move in scene.moves if move.step is not None}
     for place, arrow in enumerate(scene.arrows):
+        group = groups[f"e{place}"]
+        head = scene.shown.get(arrow.head) if opened or not scene.folded else None
+        ahead = story.computed.get(arrow.head, 0) if head is None else story.values[head][0][0]
+        group.set("data-ahead", str(ahead))
         if arrow.contribution is None:
             continue
-        group = groups[f"e{place}"]
         if scene.folded:
             marks = {"data-flow": f"{arrow.tail}->{arrow.head}", "data-at": story.crossed[place]}
         else:
@@ -288,6 +291,7 @@ def _page(story: Story, views: list[tuple[str, str]], view: View, back: str | No
         view,
         headline="Backpropagation, step by step",
         heading=story.heading,
+        formula=story.formula,
         last=story.last,
         data=story.data(),
         slots={
@@ -312,7 +316,7 @@ def _table(story: Story, shown: set[str]) -> str:
         grads = story.grads.get(node, [(0, 0.0)])
         cells = [
             html.escape(story.names[node]),
-            html.escape(node.op or "given"),
+            html.escape(style.symbol(node._op) or "given"),
             style.number(story.values[node][0][1]),
             style.number(grads[-1][1]),
             str(grads[-1][0]),

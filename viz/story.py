@@ -1,7 +1,8 @@
 """The whole pass as moments: what each one changes, and what there is to say about it.
 
-First the numbers are computed, then the result gets the gradient 1, then the error flows back, and
-at the end the parameters may be updated. Every sentence and formula is read from ``flow``.
+First the numbers are computed, then the result gets the gradient 1, then the gradient flows back,
+and at the end the parameters may be updated. Every number in a sentence is computed: by ``flow``,
+or by running the operation once more with another number.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ import ast
 import functools
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from microgradlike import flow, typeset
+from microgradlike import flow, ops, typeset
 from microgradlike.engine import Value
 from microgradlike.flow import Step
+from microgradlike.rules import CustomRule
 from microgradlike.typeset import Derivative, Symbol
 from microgradlike.words import counted, literal
 from viz import style
+from viz.formula import Page, Total, equation_in_line, expression
 from viz.graph import FLAGS, Graph
 from viz.scene import Move, Remark, Scene
 
@@ -27,6 +30,15 @@ MOST_DETAILED = 2000
 
 #: Paths are looked for if the leaves times the nodes to look through are at most so many.
 MOST_TRACED = 12_000
+
+#: How far a number is nudged to show a slope: as far as leaves the ratio near the slope.
+NUDGES = (0.01, 0.001, 1e-4, 1e-5, 1e-6)
+
+#: Of a gradient of more shares than this only the sum is written.
+MOST_SHARES = 6
+
+#: What these names call should become small anyway: the update need not say so.
+COSTS = ("loss", "cost", "error")
 
 #: Paths of more nodes than this are counted and summed up, but not written down if they are many.
 LONGEST_PATH = 60
@@ -42,10 +54,14 @@ class Moment(NamedTuple):
     equations: tuple[str, ...] = ()
     """In MathML: symbols, numbers, results."""
     rule: str = ""
+    nudge: str = ""
+    """What the operation does if its operand is moved a little: the ratio is the slope."""
     sum: str = ""
-    """The accumulation, where a node receives more than once."""
+    """The shares of a gradient, where a node receives more than once."""
+    aside: str = ""
+    """What is easily misunderstood here; no page says it twice."""
     flag: str = ""
-    """Where the error is lost, or grows without measure."""
+    """Where the gradient is lost, or grows without measure."""
     active: str = ""
     """The box that is at work."""
 
@@ -55,7 +71,8 @@ class Story:
 
     Attributes:
         values, grads: for each node that is told of, the pairs (moment, number).
-        crossed: for each arrow of the scene, the moment at which the error crosses it.
+        crossed: for each arrow of the scene, the moment at which the gradient crosses it.
+        computed: for each box of the scene that computes, the moment at which it does.
     """
 
     def __init__(
@@ -71,6 +88,10 @@ class Story:
         self.values: dict[Value, list[tuple[int, float]]] = {}
         self.grads: dict[Value, list[tuple[int, float]]] = {}
         self.crossed: dict[int, int] = {}
+        self.computed: dict[str, int] = {}
+        self._uses = Counter(step.parent for step in graph.steps) if self.detailed else Counter()
+        self._shares: dict[Value, list[tuple[str, float]]] = {}
+        self._said: set[str] = set()
         self._boxes = {box.name: box for box in scene.boxes}
         self._home = {node: box for box, nodes in scene.members.items() for node in nodes}
         self._sent: dict[str, int] = {}
@@ -81,16 +102,28 @@ class Story:
         self._go_backward()
         if lr is not None:
             self._update(lr)
-        numbers = (f"{names[node]} = {style.number(node.data)}" for node in graph.results)
-        self.heading = (
-            f"{', '.join(numbers)}, "
-            f"{counted(len(graph.nodes), 'node')}, {counted(self.last, 'step')}"
-        )
+        size = f"{counted(len(graph.nodes), 'node')}, {counted(self.last, 'step')}"
+        self.expression = None if len(results) > 1 else expression(graph.nodes, names)
+        if self.expression is not None and graph.root.op:
+            leaves = [node for node in graph.nodes if not node.op]
+            at = ", ".join(f"{names[leaf]} = {style.number(leaf.data)}" for leaf in leaves)
+            self.heading = f"{self.name} = {style.number(graph.root.data)} at {at}; {size}"
+        else:
+            numbers = (f"{names[node]} = {style.number(node.data)}" for node in graph.results)
+            self.heading = f"{', '.join(numbers)}, {size}"
         if scene.folded and scene.arrows:
             self.heading += f", folded: {len(graph.nodes):,} nodes as {len(scene.members):,}"
         if not self.detailed:
             self.heading += f"; above {MOST_DETAILED:,} nodes, parts cannot be looked into"
         self.heading += graph.warning
+
+    @property
+    def formula(self) -> str:
+        """What the page is about, in MathML; nothing where it is too long, or a number alone."""
+        if self.expression is None or not self.graph.root.op:
+            return ""
+        sides = [Symbol(self.name, self.graph.root.data), self.expression]
+        return f"<math>{'<mo>=</mo>'.join(Page().parts(sides))}</math>\n"
 
     @functools.cached_property
     def colours(self) -> style.Scale:
@@ -134,7 +167,7 @@ class Story:
         are = "is" if len(self.graph.results) == 1 else "are"
         first = (
             f"First {self.ends} {are} computed from {'it' if given == 1 else 'them'} in "
-            f"{counted(operations, 'operation')}, then the error flows back."
+            f"{counted(operations, 'operation')}, then the gradient flows back."
             if operations
             else f"It is {self.ends} itself: there is nothing to compute."
         )
@@ -152,6 +185,7 @@ class Story:
                 self.values[node] = [(0, node.data)]
         for box in sorted(last, key=last.__getitem__):
             nodes = [node for node in self.scene.members[box] if node.op]
+            self.computed[box] = len(self.moments)
             for node in nodes:
                 if node in told:
                     self.values[node] = [(len(self.moments), node.data)]
@@ -164,7 +198,7 @@ class Story:
     def _computed_one(self, box: str, node: Value) -> Moment:
         symbols = self._symbols(node)
         how = flow.value_formula(node, symbols)
-        text = flow.equation_in_words(node, symbols)
+        text = equation_in_line(node, symbols)
         return Moment(
             "forward",
             f"{text} is computed: {style.number(node.data)}.",
@@ -189,9 +223,12 @@ class Story:
         self.moments.append(
             Moment(
                 "seed",
-                f"The error starts at {self.ends}: the slope of a thing by itself is 1.",
-                f"What is the slope of {self.name} by itself?",
-                _equation(Derivative(self.name, self.name, 1.0), ast.Constant(1)),
+                f"Start at {self.ends} with 1: when {self.name} changes, {self.name} changes by "
+                "exactly as much.",
+                f"When {self.name} changes, by how many times as much does {self.name} change?",
+                _equation(Total(self.name, self.name, 1.0), ast.Constant(1)),
+                f"The gradient at a number is the slope of {self.name} there: how many times as "
+                f"much {self.name} changes as that number does.",
                 active=self._home[results[0]],
             )
         )
@@ -236,32 +273,139 @@ class Story:
         symbols = self._symbols(step.node)
         slope = flow.slope_formula(step, symbols)
         local = Derivative(node, parent, step.slope)
-        chain = typeset.product(Derivative(self.name, node, step.upstream), local)
-        written = typeset.MathML()
-        arriving = written.write(Derivative(self.name, parent, step.after)).text
-        total = ""
-        if len(self.grads[step.parent]) > 1:
-            terms = f"{style.number(step.before)} + {_in_sum(step.contribution)}"
-            total = f"{parent} has received before: {terms} = {style.number(step.after)}"
-        what = flow.equation_in_words(step.node, symbols)
+        chain = typeset.product(Total(self.name, node, step.upstream), local)
+        self._shares.setdefault(step.parent, []).append((node, step.contribution))
+        what = equation_in_line(step.node, symbols)
         flags = [FLAGS[flag].format(node) for flag in self.graph.flags.get(step.node, ())]
         if step.node is self.graph.origin:
             flags.append("the first number that is not finite comes from here")
         if found := flow.break_at(step):
             flags.append(f"{node} has {found} just here: its slope is a convention")
+        sign = style.symbol(step.node._op)
         return Moment(
             "backward",
             f"{what} sends {style.signed(step.contribution)} back to {parent}.",
             f"{what}: what does it send back to {parent}? Which sign, which size?",
             (
-                _math(f"{arriving}<mo>+=</mo>{written.write(chain).text}"),
+                *_equation("share over this arrow", chain),
                 *_equation(local, slope, typeset.evaluated(slope)),
-                *_equation(typeset.evaluated(chain), ast.Constant(step.contribution)),
+                *_equation("share", typeset.evaluated(chain), ast.Constant(step.contribution)),
+                *self._added_up(step),
             ),
-            f"{step.node.op}: {step.rule}",
-            total,
-            "; ".join(flags),
-            box,
+            f"{sign}: {step.rule}",
+            nudge=self._nudged_operand(step) if step.node in self.graph.results else "",
+            sum=self._sum_of_shares(step),
+            aside=self._once("adding", self._lost(step)),
+            flag="; ".join(flags),
+            active=box,
+        )
+
+    def _sum_of_shares(self, step: Step) -> str:
+        """How the gradient of a number that is used more than once comes together."""
+        parent, uses = self.names[step.parent], self._uses[step.parent]
+        shares = self._shares[step.parent]
+        if uses < 2 or step.parent in self.graph.results:
+            return self._received_before(step)
+        number = "two" if uses == 2 else f"{uses:,}"
+        used = f"{parent} is used {'twice' if uses == 2 else f'{uses:,} times'}"
+        told = f"{used}, so its gradient has {number} shares"
+        if len(shares) == 1 and step.before == 0:
+            return f"{told}: this is the first."
+        if len(shares) > MOST_SHARES or not self._are_all(step):
+            return self._received_before(step)
+        listed = [f"{style.number(share)} from {node}" for node, share in shares]
+        so_far = "together" if len(shares) == uses else "so far"
+        terms = f"{', '.join(listed[:-1])} and {listed[-1]}"
+        return f"{told}: {terms}, {so_far} {style.number(step.after)}."
+
+    def _received_before(self, step: Step) -> str:
+        if len(self.grads[step.parent]) == 1:
+            return ""
+        terms = f"{style.number(step.before)} + {_in_sum(step.contribution)}"
+        parent = self.names[step.parent]
+        return f"{parent} has received before: {terms} = {style.number(step.after)}"
+
+    def _are_all(self, step: Step) -> bool:
+        """Whether the shares that single arrows brought are all that has arrived."""
+        total = math.fsum(share for _, share in self._shares[step.parent])
+        return math.isclose(total, step.after, rel_tol=1e-9, abs_tol=1e-300)
+
+    def _added_up(self, step: Step) -> tuple[str, ...]:
+        """The gradient as the sum of its shares, each with the name of where it comes from."""
+        shares = self._shares[step.parent]
+        if not 2 <= len(shares) <= MOST_SHARES or not self._are_all(step):
+            return ()
+        page = Page()
+        terms = "<mo>+</mo>".join(
+            f"<munder><mrow>{page.within(typeset.constant(share), typeset.PRODUCT)}</mrow>"
+            f"<mrow><mtext>from\u00a0</mtext>{page.name(node)}</mrow></munder>"
+            for node, share in shares
+        )
+        left, right = (
+            page.write(tree).text
+            for tree in (
+                Total(self.name, self.names[step.parent], step.after),
+                ast.Constant(step.after),
+            )
+        )
+        return (_math(f"{left}<mo>=</mo>{terms}<mo>=</mo>{right}"),)
+
+    def _lost(self, step: Step) -> str:
+        """What ``=`` in the place of adding would leave, where that makes a difference."""
+        if step.before == 0 or step.after == step.contribution or step.after != step.after:
+            return ""
+        parent, left = self.names[step.parent], style.number(step.contribution)
+        return f"Shares are added: with = instead, {parent} would keep only {left}."
+
+    def _once(self, what: str, sentence: str) -> str:
+        """The sentence, unless the page has said such a thing already."""
+        if not sentence or what in self._said:
+            return ""
+        self._said.add(what)
+        return sentence
+
+    # ---- Slopes as nudges ----------------------------------------------------------------------
+
+    def _nudged_operand(self, step: Step) -> str:
+        """What one operation does if one of its operands is moved a little."""
+        node, parent = step.node, step.parent
+        if isinstance(node._rule, CustomRule) or node.parents.count(parent) > 1:
+            return ""
+        rule = node._rule
+        assert rule is not None
+
+        def again(by: float) -> float:
+            moved = [float(v) + by * (v is parent) for v in node.operands]
+            x, y = (*moved, 0.0)[:2]
+            return float(ops.on_floats(rule.operator.value)(x, y, node.data, rule.tie))
+
+        found = _nudge(again, node.data, step.slope)
+        if found is None:
+            return ""
+        by, old, new, change, ratio = found
+        name, result = self.names[parent], self.names[node]
+        return (
+            f"A nudge shows the slope: move {name} by {by}, and nothing else: {result} goes from "
+            f"{old} to {new}. {change} ÷ {by} = {ratio}."
+        )
+
+    def _nudged_leaf(self, leaf: Value) -> str:
+        """What the result does if one of the given numbers is moved a little."""
+        root = self.graph.root
+
+        def again(by: float) -> float:
+            return flow.forward(root, {leaf: leaf.data + by})[root]
+
+        try:
+            found = _nudge(again, root.data, self.graph.grad(leaf))
+        except ValueError:  # a node that was made by hand cannot be computed again
+            return ""
+        if found is None:
+            return ""
+        by, old, new, change, ratio = found
+        return (
+            f"A nudge: move {self.names[leaf]} by {by}, and {self.name} goes from {old} to {new}. "
+            f"{change} ÷ {by} = {ratio}; the smaller the nudge, the nearer to the gradient."
         )
 
     def _sent_by_part(self, move: Move) -> Moment:
@@ -277,16 +421,16 @@ class Story:
         if len(arrows) > 6:
             shares.append(f"and to {len(arrows) - 6} more")
         title = self.title(move.sender)
-        sends = f"sends its error back: {', '.join(shares)}"
+        sends = f"sends its gradient back: {', '.join(shares)}"
         if not arrows:
-            sends = "sends its error back to its own parameters alone"
+            sends = "sends its gradient back to its own parameters alone"
         elif not any(arrow.contribution for arrow in arrows):
-            sends = "sends no error back"
+            sends = "sends nothing back"
         summed = move.ways > len(arrows)
         return Moment(
             "backward",
             f"{title} {sends}.",
-            f"{title} sends its error back: to whom does most of it go?",
+            f"{title} sends its gradient back: to whom does most of it go?",
             rule=f"each share is a sum: {move.ways:,} edges of the graph lead back"
             if summed
             else "",
@@ -305,8 +449,9 @@ class Story:
             if data[node] != node.data:
                 self.values[node].append((len(self.moments), data[node]))
         lines = [
-            f"{self.names[leaf]} = {style.number(leaf.data)} − {style.number(lr)} × "
-            f"{_in_sum(self.graph.grad(leaf))} = {style.number(changed[leaf])}"
+            f"{self.names[leaf]}: old {style.number(leaf.data)}, gradient "
+            f"{style.number(self.graph.grad(leaf))}, new {style.number(leaf.data)} − "
+            f"{style.number(lr)} × {_in_sum(self.graph.grad(leaf))} = {style.number(changed[leaf])}"
             for leaf in asked[:8]
         ]
         if len(asked) > 8:
@@ -317,13 +462,20 @@ class Story:
         happened = f"{counted(moved, what) if moved else f'no {what}'} moved against the gradient"
         if lost:
             happened += f", and {counted(lost, what)} became NaN, as the gradient there is NaN"
+        wanted = "Smaller is what we want here, as with a cost: "
+        if self.name.casefold() in COSTS:
+            wanted = ""
+        rose = " It rose: the step was too long." if data[root] > root.data else ""
         self.moments.append(
             Moment(
                 "update",
-                f"The update: {happened}. {self.name} "
-                f"was {style.number(root.data)} and is now {style.number(data[root])}.",
+                f"The update: {happened}. {wanted}{self.name} "
+                f"was {style.number(root.data)} and is now {style.number(data[root])}.{rose}",
                 f"The update: each {what} moves against its gradient. Does {self.name} fall?",
                 rule="\n".join(lines),
+                aside="The gradient is not the change: the change is the learning rate, "
+                f"{style.number(lr)}, times the gradient, against its sign. The gradients and "
+                "slopes on the picture belong to the old numbers; the next pass finds new ones.",
             )
         )
 
@@ -343,6 +495,11 @@ class Story:
                     ],
                 }
                 for node in self.told
+            },
+            "nudges": {
+                self.graph.ids[leaf]: nudged
+                for leaf in self._traced()
+                if (nudged := self._nudged_leaf(leaf))
             },
             "paths": {self.graph.ids[leaf]: self._paths(leaf) for leaf in self._traced()},
         }
@@ -391,9 +548,32 @@ def _in_sum(value: float) -> str:
     return typeset.term(value).replace("-", "−")
 
 
+def _nudge(
+    again: Callable[[float], float], old: float, slope: float
+) -> tuple[str, str, str, str, str] | None:
+    """By how much to nudge, the result before and after it, its change, and the ratio.
+
+    None where no nudge gives the slope: at a kink, or where the slope is 0.
+    """
+    for by in NUDGES:
+        change = again(by) - old
+        if change and abs(change / by - slope) <= 0.02 * abs(slope):
+            places = max(2, 2 - math.floor(math.log10(abs(change))))
+            before, after = (f"{number:.{places}f}" for number in (old, old + change))
+            while before.endswith("0") and after.endswith("0") and places > 2:
+                before, after, places = before[:-1], after[:-1], places - 1
+            texts = f"{by:g}", before, after, f"{change:.3g}", f"{change / by:.3g}"
+            return tuple(text.replace("-", "−") for text in texts)  # type: ignore[return-value]
+    return None
+
+
 def _math(inside: str) -> str:
     return f'<math displaystyle="true"><mrow>{inside}</mrow></math>'
 
 
-def _equation(*sides: typeset.Tree) -> tuple[str, ...]:
-    return (_math("<mo>=</mo>".join(typeset.MathML().parts(list(sides)))),)
+def _equation(*sides: typeset.Tree | str) -> tuple[str, ...]:
+    """An equation in MathML; a side may be a word."""
+    words = [side for side in sides if isinstance(side, str)]
+    trees = [side for side in sides if not isinstance(side, str)]
+    parts = [f"<mtext>{word}</mtext>" for word in words] + Page().parts(trees)
+    return (_math("<mo>=</mo>".join(parts)),)
