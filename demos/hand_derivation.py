@@ -25,7 +25,7 @@ demo = options(__doc__)
 
 
 # %% [markdown]
-# e = (a + b) × (b + 1) has three operations, b is used twice, and all of it can be done in the head.
+# e = (a + b) × (b + 1) has three operations, b is used twice, and the head is enough to compute it.
 # Forward, each operation computes its value. Backward, e starts with 1, because when e changes, e
 # changes by exactly as much. A product sends to each side the gradient times the *other* side's
 # value. A sum sends to both sides the gradient unchanged. What is used twice gets two shares: add.

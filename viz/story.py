@@ -386,7 +386,7 @@ class Story:
         name, result = self.names[parent], self.names[node]
         return (
             f"A nudge shows the slope: move {name} by {by}, and nothing else: {result} goes from "
-            f"{old} to {new}. {change} ÷ {by} = {ratio}."
+            f"{old} to {new}. {_quotient(change, by, ratio)}."
         )
 
     def _nudged_leaf(self, leaf: Value) -> str:
@@ -405,7 +405,7 @@ class Story:
         by, old, new, change, ratio = found
         return (
             f"A nudge: move {self.names[leaf]} by {by}, and {self.name} goes from {old} to {new}. "
-            f"{change} ÷ {by} = {ratio}; the smaller the nudge, the nearer to the gradient."
+            f"{_quotient(change, by, ratio)}; the smaller the nudge, the nearer to the gradient."
         )
 
     def _sent_by_part(self, move: Move) -> Moment:
@@ -565,6 +565,11 @@ def _nudge(
             texts = f"{by:g}", before, after, f"{change:.3g}", f"{change / by:.3g}"
             return tuple(text.replace("-", "−") for text in texts)  # type: ignore[return-value]
     return None
+
+
+def _quotient(change: str, by: str, ratio: str) -> str:
+    """The division as one word: no line breaks within it."""
+    return f"{change} ÷ {by} = {ratio}".replace(" ", "\u00a0")
 
 
 def _math(inside: str) -> str:

@@ -136,7 +136,10 @@ function start(root) {
   function follow() {
     const drawn = all(".view:not([hidden]) .node", root);
     const at_rest = story.moments[shown].active === "" && drawn.at(shown === 0 ? 0 : -1);
-    size.follow(one(".view:not([hidden]) .active", root) || at_rest);
+    const active = one(".view:not([hidden]) .active", root) || at_rest;
+    const ends = all(".view:not([hidden]) :is(.current, .going)[data-edge]", root)
+      .map((edge) => one(`[data-node="${edge.dataset.edge.split("->")[0]}"]`, root));
+    size.follow(active, ...ends);
   }
 
   function say(now, told, asked) {
@@ -225,8 +228,9 @@ function start(root) {
     if (!node) return;
     const [value, grad] = [node.value.textContent, node.grad.textContent];
     const updated = revealed && node.values.length > 1 && shown >= node.values[1][0];
-    const old = updated ? `, old value ${node.values[0][2]}; to the old value belong: ` : ", ";
-    write(one(".numbers", root), `value ${value}${old}gradient ${grad}`);
+    const old = updated ? ` (before the update ${node.values[0][2]})` : "";
+    const to_old = updated ? "; the gradient and the slopes belong to the old value" : "";
+    write(one(".numbers", root), `value ${value}${old}, gradient ${grad}${to_old}`);
     const final = node.grads.length > 0 && shown >= node.grads.at(-1)[0] && revealed;
     write(one(".nudged", root), (final && story.nudges[chosen]) || "");
   }

@@ -1,9 +1,11 @@
 // A picture in its frame: as large as fits, or as large as the reader wants, and then it scrolls.
-// moved() is called whenever the size of the picture or of its frame has changed. follow(element)
-// scrolls the frame so that this part of the picture is in sight: a page calls it at every step.
+// moved() is called whenever the size of the picture or of its frame has changed. follow(part, ...)
+// scrolls the frame so that this part of the picture is in sight, and of the others as many as there
+// is room for: a page calls it at every step.
 function zooming(root, moved) {
   const READABLE = 0.76; // of the natural size, in which the smallest letters have 12 pixels
   const READABLE_FROM_FAR = 1.5; // from the last row of a class
+  const LARGEST = 1.35; // a small picture grows so far by itself
   const FACTOR = 1.3;
   const SLACK = 2;
 
@@ -42,7 +44,12 @@ function zooming(root, moved) {
 
   function fit() {
     root.classList.remove("zoomed");
-    for (const svg of all(".view > svg", root)) svg.style.width = "";
+    const room = parseFloat(getComputedStyle(frame).maxHeight);
+    for (const svg of all(".view > svg", root)) {
+      const [width, height] = [natural(svg, "width"), natural(svg, "height")];
+      const grown = Math.min(frame.clientWidth / width, room / height, LARGEST);
+      svg.style.width = grown > 1 ? `${width * grown}px` : ""; // a projector has no such room: NaN
+    }
     measure();
   }
 
@@ -55,9 +62,16 @@ function zooming(root, moved) {
     if (scale() < least) resize(least);
   }
 
-  function follow(element) {
-    if (!overflows || !element) return;
-    const [inner, outer] = [element.getBoundingClientRect(), frame.getBoundingClientRect()];
+  function follow(...parts) {
+    if (!overflows || !parts[0]) return;
+    const outer = frame.getBoundingClientRect();
+    const [first, ...others] = parts.filter(Boolean).map((part) => part.getBoundingClientRect());
+    let inner = first;
+    for (const box of others) {
+      const [left, top] = [Math.min(inner.left, box.left), Math.min(inner.top, box.top)];
+      const [right, bottom] = [Math.max(inner.right, box.right), Math.max(inner.bottom, box.bottom)];
+      if (right - left <= outer.width && bottom - top <= outer.height) inner = { left, top, right, bottom };
+    }
     if (inner.left < outer.left || inner.right > outer.right) {
       frame.scrollLeft += (inner.left + inner.right - outer.left - outer.right) / 2;
     }
