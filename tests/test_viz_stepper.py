@@ -400,6 +400,78 @@ def test_signs_are_written_not_only_coloured(visit: Visit, saved: Saved) -> None
         assert shown.startswith("◄ +" if float(contribution) > 0 else "◄ −")
 
 
+#: Of each arrow: which of its two forms is seen, where its tip is beside its other end, and how it
+#: looks. The tip of a form is its corner that is farthest from its middle.
+ARROWS = """() => [...document.querySelectorAll('[data-edge]')].map((edge) => {
+    const seen = (e) => getComputedStyle(e).visibility !== 'hidden';
+    const lines = [...edge.querySelectorAll('path')].filter(seen);
+    const tips = [...edge.querySelectorAll('polygon')].filter(seen);
+    const ends = (line) => [0, line.getTotalLength()].map((at) => line.getPointAtLength(at).x);
+    return {
+        edge: edge.dataset.edge,
+        forms: lines.length,
+        forward: tips.map((tip) => {
+            const [from, to] = ends(lines[0]);
+            const box = tip.getBBox();
+            return Math.abs(box.x + box.width - to) < Math.abs(box.x - from);
+        }),
+        looks: [...lines, ...tips].map((part) => {
+            const style = getComputedStyle(part);
+            const [width, dashes] = [style.strokeWidth, style.strokeDasharray];
+            const size = part.matches('polygon') ? part.getBBox().width * part.getBBox().height : 0;
+            return [style.stroke, width, dashes, Math.round(size / 20)].join(' ');
+        }),
+        number: seen(edge.querySelector('.news')),
+    };
+})"""
+
+
+def test_values_go_forward_and_gradients_back(visit: Visit, saved: Saved) -> None:
+    tab = visit(saved("small"), "#step=1")
+    for now in range(1, int(tab.attribute("data-steps"))):
+        kind = tab.page.inner_text(".count").rpartition(" ")[2]
+        arrows = tab.page.evaluate(ARROWS)
+        assert {arrow["forms"] for arrow in arrows} == {1}
+        at_work = tab.page.get_attribute(".active", "data-node")
+        for arrow in arrows:
+            tail, head = arrow["edge"].split("->")
+            going = bool(tab.page.locator(f"[data-edge='{arrow['edge']}'].going").count())
+            assert going == (kind == "forward" and head == at_work)
+            assert arrow["forward"] in ([], [not arrow["number"]])
+            if kind != "backward":
+                assert not arrow["number"]
+        tab.press("ArrowRight")
+        assert tab.step == now + 1
+
+
+def test_an_arrow_tells_nothing_of_its_number_before_that_is_known(
+    visit: Visit, saved: Saved
+) -> None:
+    tab = visit(saved("small"), "#step=6")
+    tab.page.click(".quiz")
+    for _ in range(int(tab.attribute("data-steps")) - 7):
+        tab.page.click(".next")  # asks
+        waiting = [arrow for arrow in tab.page.evaluate(ARROWS) if not arrow["number"]]
+        assert waiting and len({tuple(arrow["looks"]) for arrow in waiting}) == 1
+        shown = tab.page.locator(".sum, .nudge, .aside, .nudged")
+        assert not any(shown.all_text_contents())
+        tab.page.click(".next")  # answers
+
+
+def test_what_is_chosen_tells_its_nudge_when_its_gradient_is_known(
+    visit: Visit, saved: Saved
+) -> None:
+    tab = visit(saved("small", lr=0.1), "#step=15&node=v0")
+    assert tab.page.inner_text(".nudged") == ""
+    tab.press("End")
+    told = tab.page.inner_text(".chosen")
+    assert "A nudge: move a by 0.01, and y goes from" in told
+    assert "(before the update 1.5), gradient 2.063" in told
+    assert "the gradient and the slopes belong to the old value" in told
+    tab.press("ArrowLeft")
+    assert "belong to the old" not in tab.page.inner_text(".chosen")
+
+
 # ---- 12: on a phone ----------------------------------------------------------------------------
 
 
