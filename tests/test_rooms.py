@@ -35,7 +35,7 @@ microgradlike.replay: . arguments as_written spot_check watch branches traces co
 microgradlike: compiled learning training
 microgradlike: check_table document .
 viz: style formula labels figure video render view picture page
-viz: scene graph whole fold story moments dot parts drawing animation stepper
+viz: scene graph whole fold nudges shares story moments dot parts drawing animation stepper
 viz: plots network movie
 viz.compiled: . names paths sheet scalars glyphs drawing
 viz.compiled: passes told places staged stages

@@ -11,31 +11,26 @@ import ast
 import functools
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from microgradlike import flow, ops, typeset
+from microgradlike import flow, typeset
 from microgradlike.engine import Value
 from microgradlike.flow import Step
-from microgradlike.rules import CustomRule
 from microgradlike.typeset import Derivative, Symbol
 from microgradlike.words import counted, literal
 from viz import style
 from viz.formula import Page, Total, equation_in_line, expression
 from viz.graph import FLAGS, Graph
+from viz.nudges import nudge_of_leaf, nudge_of_operand
 from viz.scene import Move, Remark, Scene
+from viz.shares import Shares, in_sum
 
 #: Of a graph of more nodes than this only the parts are told of: a page of all would be too large.
 MOST_DETAILED = 2000
 
 #: Paths are looked for if the leaves times the nodes to look through are at most so many.
 MOST_TRACED = 12_000
-
-#: How far a number is nudged to show a slope: as far as leaves the ratio near the slope.
-NUDGES = (0.01, 0.001, 1e-4, 1e-5, 1e-6)
-
-#: Of a gradient of more shares than this only the sum is written.
-MOST_SHARES = 6
 
 #: What these names call should become small anyway: the update need not say so.
 COSTS = ("loss", "cost", "error")
@@ -89,8 +84,8 @@ class Story:
         self.grads: dict[Value, list[tuple[int, float]]] = {}
         self.crossed: dict[int, int] = {}
         self.computed: dict[str, int] = {}
-        self._uses = Counter(step.parent for step in graph.steps) if self.detailed else Counter()
-        self._shares: dict[Value, list[tuple[str, float]]] = {}
+        uses = Counter(step.parent for step in (graph.steps if self.detailed else ()))
+        self._shares = Shares(uses, graph.results, names)
         self._said: set[str] = set()
         self._boxes = {box.name: box for box in scene.boxes}
         self._home = {node: box for box, nodes in scene.members.items() for node in nodes}
@@ -274,7 +269,8 @@ class Story:
         slope = flow.slope_formula(step, symbols)
         local = Derivative(node, parent, step.slope)
         chain = typeset.product(Total(self.name, node, step.upstream), local)
-        self._shares.setdefault(step.parent, []).append((node, step.contribution))
+        self._shares.take(step)
+        added_up = self._shares.equation(step, self.name)
         what = equation_in_line(step.node, symbols)
         flags = [FLAGS[flag].format(node) for flag in self.graph.flags.get(step.node, ())]
         if step.node is self.graph.origin:
@@ -290,72 +286,15 @@ class Story:
                 *_equation("share over this arrow", chain),
                 *_equation(local, slope, typeset.evaluated(slope)),
                 *_equation("share", typeset.evaluated(chain), ast.Constant(step.contribution)),
-                *self._added_up(step),
+                *([_math(added_up)] if added_up else []),
             ),
             f"{sign}: {step.rule}",
-            nudge=self._nudged_operand(step) if step.node in self.graph.results else "",
-            sum=self._sum_of_shares(step),
-            aside=self._once("adding", self._lost(step)),
+            nudge=nudge_of_operand(step, self.names) if step.node in self.graph.results else "",
+            sum=self._shares.in_words(step),
+            aside=self._once("adding", self._shares.lost_without_adding(step)),
             flag="; ".join(flags),
             active=box,
         )
-
-    def _sum_of_shares(self, step: Step) -> str:
-        """How the gradient of a number that is used more than once comes together."""
-        parent, uses = self.names[step.parent], self._uses[step.parent]
-        shares = self._shares[step.parent]
-        if uses < 2 or step.parent in self.graph.results:
-            return self._received_before(step)
-        number = "two" if uses == 2 else f"{uses:,}"
-        used = f"{parent} is used {'twice' if uses == 2 else f'{uses:,} times'}"
-        told = f"{used}, so its gradient has {number} shares"
-        if len(shares) == 1 and step.before == 0:
-            return f"{told}: this is the first."
-        if len(shares) > MOST_SHARES or not self._are_all(step):
-            return self._received_before(step)
-        listed = [f"{style.number(share)} from {node}" for node, share in shares]
-        so_far = "together" if len(shares) == uses else "so far"
-        terms = f"{', '.join(listed[:-1])} and {listed[-1]}"
-        return f"{told}: {terms}, {so_far} {style.number(step.after)}."
-
-    def _received_before(self, step: Step) -> str:
-        if len(self.grads[step.parent]) == 1:
-            return ""
-        terms = f"{style.number(step.before)} + {_in_sum(step.contribution)}"
-        parent = self.names[step.parent]
-        return f"{parent} has received before: {terms} = {style.number(step.after)}"
-
-    def _are_all(self, step: Step) -> bool:
-        """Whether the shares that single arrows brought are all that has arrived."""
-        total = math.fsum(share for _, share in self._shares[step.parent])
-        return math.isclose(total, step.after, rel_tol=1e-9, abs_tol=1e-300)
-
-    def _added_up(self, step: Step) -> tuple[str, ...]:
-        """The gradient as the sum of its shares, each with the name of where it comes from."""
-        shares = self._shares[step.parent]
-        if not 2 <= len(shares) <= MOST_SHARES or not self._are_all(step):
-            return ()
-        page = Page()
-        terms = "<mo>+</mo>".join(
-            f"<munder><mrow>{page.within(typeset.constant(share), typeset.PRODUCT)}</mrow>"
-            f"<mrow><mtext>from\u00a0</mtext>{page.name(node)}</mrow></munder>"
-            for node, share in shares
-        )
-        left, right = (
-            page.write(tree).text
-            for tree in (
-                Total(self.name, self.names[step.parent], step.after),
-                ast.Constant(step.after),
-            )
-        )
-        return (_math(f"{left}<mo>=</mo>{terms}<mo>=</mo>{right}"),)
-
-    def _lost(self, step: Step) -> str:
-        """What ``=`` in the place of adding would leave, where that makes a difference."""
-        if step.before == 0 or step.after == step.contribution or step.after != step.after:
-            return ""
-        parent, left = self.names[step.parent], style.number(step.contribution)
-        return f"Shares are added: with = instead, {parent} would keep only {left}."
 
     def _once(self, what: str, sentence: str) -> str:
         """The sentence, unless the page has said such a thing already."""
@@ -363,50 +302,6 @@ class Story:
             return ""
         self._said.add(what)
         return sentence
-
-    # ---- Slopes as nudges ----------------------------------------------------------------------
-
-    def _nudged_operand(self, step: Step) -> str:
-        """What one operation does if one of its operands is moved a little."""
-        node, parent = step.node, step.parent
-        if isinstance(node._rule, CustomRule) or node.parents.count(parent) > 1:
-            return ""
-        rule = node._rule
-        assert rule is not None
-
-        def again(by: float) -> float:
-            moved = [float(v) + by * (v is parent) for v in node.operands]
-            x, y = (*moved, 0.0)[:2]
-            return float(ops.on_floats(rule.operator.value)(x, y, node.data, rule.tie))
-
-        found = _nudge(again, node.data, step.slope)
-        if found is None:
-            return ""
-        by, old, new, change, ratio = found
-        name, result = self.names[parent], self.names[node]
-        return (
-            f"A nudge shows the slope: move {name} by {by}, and nothing else: {result} goes from "
-            f"{old} to {new}. {_quotient(change, by, ratio)}."
-        )
-
-    def _nudged_leaf(self, leaf: Value) -> str:
-        """What the result does if one of the given numbers is moved a little."""
-        root = self.graph.root
-
-        def again(by: float) -> float:
-            return flow.forward(root, {leaf: leaf.data + by})[root]
-
-        try:
-            found = _nudge(again, root.data, self.graph.grad(leaf))
-        except ValueError:  # a node that was made by hand cannot be computed again
-            return ""
-        if found is None:
-            return ""
-        by, old, new, change, ratio = found
-        return (
-            f"A nudge: move {self.names[leaf]} by {by}, and {self.name} goes from {old} to {new}. "
-            f"{_quotient(change, by, ratio)}; the smaller the nudge, the nearer to the gradient."
-        )
 
     def _sent_by_part(self, move: Move) -> Moment:
         """One part sends to all the parts that feed it."""
@@ -451,7 +346,7 @@ class Story:
         lines = [
             f"{self.names[leaf]}: old {style.number(leaf.data)}, gradient "
             f"{style.number(self.graph.grad(leaf))}, new {style.number(leaf.data)} − "
-            f"{style.number(lr)} × {_in_sum(self.graph.grad(leaf))} = {style.number(changed[leaf])}"
+            f"{style.number(lr)} × {in_sum(self.graph.grad(leaf))} = {style.number(changed[leaf])}"
             for leaf in asked[:8]
         ]
         if len(asked) > 8:
@@ -499,9 +394,12 @@ class Story:
             "nudges": {
                 self.graph.ids[leaf]: nudged
                 for leaf in self._traced()
-                if (nudged := self._nudged_leaf(leaf))
+                if (nudged := nudge_of_leaf(self.graph, leaf, self.names, self.name))
             },
-            "paths": {self.graph.ids[leaf]: self._paths(leaf) for leaf in self._traced()},
+            "paths": {
+                self.graph.ids[leaf]: _paths(self.graph, self.names, leaf)
+                for leaf in self._traced()
+            },
         }
 
     def _traced(self) -> list[Value]:
@@ -511,65 +409,39 @@ class Story:
         most = MOST_TRACED // len(self.graph.nodes)
         return next((some for some in (leaves, alone) if len(some) <= most), [])
 
-    def _paths(self, leaf: Value) -> dict[str, Any]:
-        found = flow.paths(self.graph.root, leaf)
-        joints = set(self.graph.joints)
-        longest = LONGEST_PATH if found.count > 1 else math.inf
-        written = [path for path in found.largest if len(path.nodes) <= longest]
-        ways = [
-            {
-                "nodes": [self.graph.ids[node] for node in nodes],
-                "way": " → ".join(self.names[node] for node in nodes),
-                "slopes": " × ".join(map(_in_sum, path.slopes[: len(nodes) - 1])),
-                "product": repr(path.product),
-                "text": style.number(path.product),
-            }
-            for path in written
-            for nodes in [[node for node in path.nodes if node not in joints]]
-        ]
-        others = found.count - len(ways)
-        rest = ""
-        if len(written) < len(found.largest):
-            rest = f"{_many(others)} {'more' if ways else 'paths'}, too long to be written down"
-        elif others:
-            rest = f"{_many(others)} more, together {style.number(found.remainder)}"
-        return {"ways": ways, "rest": rest, "total": style.number(found.total)}
-
     def _symbols(self, node: Value) -> dict[Value, typeset.Tree]:
         return {v: Symbol(self.names[v], v.data) for v in (node, *node.parents)}
+
+
+def _paths(graph: Graph, names: Mapping[Value, str], leaf: Value) -> dict[str, Any]:
+    """The paths to a leaf, as the script lists them."""
+    found = flow.paths(graph.root, leaf)
+    joints = set(graph.joints)
+    longest = LONGEST_PATH if found.count > 1 else math.inf
+    written = [path for path in found.largest if len(path.nodes) <= longest]
+    ways = [
+        {
+            "nodes": [graph.ids[node] for node in nodes],
+            "way": " → ".join(names[node] for node in nodes),
+            "slopes": " × ".join(map(in_sum, path.slopes[: len(nodes) - 1])),
+            "product": repr(path.product),
+            "text": style.number(path.product),
+        }
+        for path in written
+        for nodes in [[node for node in path.nodes if node not in joints]]
+    ]
+    others = found.count - len(ways)
+    rest = ""
+    if len(written) < len(found.largest):
+        rest = f"{_many(others)} {'more' if ways else 'paths'}, too long to be written down"
+    elif others:
+        rest = f"{_many(others)} more, together {style.number(found.remainder)}"
+    return {"ways": ways, "rest": rest, "total": style.number(found.total)}
 
 
 def _many(count: int) -> str:
     """A count, or its size where it has more digits than anyone reads."""
     return f"{count:,}" if count < 10**21 else f"some 10^{len(str(count)) - 1}"
-
-
-def _in_sum(value: float) -> str:
-    return typeset.term(value).replace("-", "−")
-
-
-def _nudge(
-    again: Callable[[float], float], old: float, slope: float
-) -> tuple[str, str, str, str, str] | None:
-    """By how much to nudge, the result before and after it, its change, and the ratio.
-
-    None where no nudge gives the slope: at a kink, or where the slope is 0.
-    """
-    for by in NUDGES:
-        change = again(by) - old
-        if change and abs(change / by - slope) <= 0.02 * abs(slope):
-            places = max(2, 2 - math.floor(math.log10(abs(change))))
-            before, after = (f"{number:.{places}f}" for number in (old, old + change))
-            while before.endswith("0") and after.endswith("0") and places > 2:
-                before, after, places = before[:-1], after[:-1], places - 1
-            texts = f"{by:g}", before, after, f"{change:.3g}", f"{change / by:.3g}"
-            return tuple(text.replace("-", "−") for text in texts)  # type: ignore[return-value]
-    return None
-
-
-def _quotient(change: str, by: str, ratio: str) -> str:
-    """The division as one word: no line breaks within it."""
-    return f"{change} ÷ {by} = {ratio}".replace(" ", "\u00a0")
 
 
 def _math(inside: str) -> str:
