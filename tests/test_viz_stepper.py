@@ -15,7 +15,7 @@ import pytest
 from microgradlike import Value, losses
 from microgradlike.flow import backward_steps, gradients, nodes, paths
 from microgradlike.nn import MLP
-from tests.browser import CONTRAST, Tab, Visit
+from tests.browser import CONTRAST, Tab, Visit, each_width, once
 from tests.graphs import expression
 from viz import Stepper, save_stepper
 
@@ -63,12 +63,17 @@ Saved = Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def saved(shared_folder: Path) -> Saved:
-    """Writes each page once, for all windows, tests and workers; the big ones take seconds."""
+    """Writes each page once, for all windows, tests and workers; the big ones take seconds.
+
+    Asked for what it does anyway, it is the same page.
+    """
     folder = shared_folder / "pages"
     folder.mkdir(exist_ok=True)
 
     def path(name: str, *given: Any, **options: Any) -> Path:
-        options = {"lr": 0.1 if name == "big" else None} | options
+        small = name in ("small", "random")
+        usual = {"lr": 0.1 if name == "big" else None, "fold": not small, "rankdir": "LR"}
+        options = {key: v for key, v in (usual | options).items() if key == "lr" or v != usual[key]}
         file = folder / f"{' '.join(map(str, (name, *given, *options.items())))}.html"
         if not file.exists():  # under its name a page is whole
             save_stepper(GRAPHS[name](*given), file, **options)
@@ -80,6 +85,7 @@ def saved(shared_folder: Path) -> Saved:
 # ---- 1: it stands alone ------------------------------------------------------------------------
 
 
+@each_width
 @pytest.mark.parametrize("name", ["small", "big"])
 def test_it_asks_nothing_of_the_network_and_complains_of_nothing(
     visit: Visit, saved: Saved, name: str
@@ -121,6 +127,7 @@ def check_numbers(tab: Tab, root: Value) -> None:
         assert found["data-grad"] == (repr(engine[node]) if node in engine else None)
 
 
+@once
 @pytest.mark.parametrize("seed", range(12))
 def test_the_end_shows_the_gradients_of_the_engine(visit: Visit, saved: Saved, seed: int) -> None:
     check_numbers(visit(saved("random", seed)), random_graph(seed))
@@ -137,10 +144,12 @@ def test_every_page_is_written_with_the_numbers_of_the_engine(seed: int) -> None
         assert told[f"v{place}"]["grads"][-1][1] == repr(engine[node])
 
 
+@once
 def test_the_end_of_a_folded_page_too(visit: Visit, saved: Saved) -> None:
     check_numbers(visit(saved("penalised")), penalised())
 
 
+@once
 @pytest.mark.parametrize("seed", range(8))
 def test_every_step_multiplies_and_every_sum_adds_up(visit: Visit, saved: Saved, seed: int) -> None:
     root = random_graph(seed)
@@ -173,6 +182,7 @@ def test_every_step_multiplies_and_every_sum_adds_up(visit: Visit, saved: Saved,
         assert total == pytest.approx(float(grads[node] or "nan"), rel=1e-12, abs=1e-12)
 
 
+@once
 @pytest.mark.parametrize("seed", range(4))
 def test_the_paths_of_a_leaf_add_up_to_its_gradient(visit: Visit, saved: Saved, seed: int) -> None:
     root = random_graph(seed)
@@ -193,6 +203,7 @@ def test_the_paths_of_a_leaf_add_up_to_its_gradient(visit: Visit, saved: Saved, 
             assert f"{found.count - 12:,} more" in tab.page.inner_text(".chosen")
 
 
+@once
 def test_the_panel_tells_a_step_in_all_ways(visit: Visit, saved: Saved) -> None:
     tab = visit(saved("small"), "#step=1e9&node=v77&view=p3")
     assert tab.step == int(tab.attribute("data-steps")) and tab.page.url.endswith("#step=17")
@@ -206,6 +217,7 @@ def test_the_panel_tells_a_step_in_all_ways(visit: Visit, saved: Saved) -> None:
     assert "with = instead, a would keep only 1.98." in panel
 
 
+@once
 def test_the_update_moves_against_the_gradient(visit: Visit, tmp_path: Path) -> None:
     w, x = Value(3.0, label="w"), Value(2.0, label="x")
     loss = (w * x - 1) ** 2
@@ -221,6 +233,7 @@ def test_the_update_moves_against_the_gradient(visit: Visit, tmp_path: Path) -> 
 # ---- 5, 6: one page for each step, and nothing moves -------------------------------------------
 
 
+@each_width
 @pytest.mark.parametrize("name", ["small", "big"])
 def test_all_ways_to_a_step_lead_to_the_same_page(visit: Visit, saved: Saved, name: str) -> None:
     tab, other, third = visit(saved(name)), visit(saved(name)), visit(saved(name), "#step=9")
@@ -242,6 +255,7 @@ def test_all_ways_to_a_step_lead_to_the_same_page(visit: Visit, saved: Saved, na
     assert tab.dom() == third.dom()
 
 
+@once
 def test_nothing_moves(visit: Visit, saved: Saved) -> None:
     tab = visit(saved("small"))
     places = """() => [...document.querySelectorAll('.view svg, .view svg *')].map((e) =>
@@ -256,6 +270,7 @@ def test_nothing_moves(visit: Visit, saved: Saved) -> None:
 # ---- 7: the text fits --------------------------------------------------------------------------
 
 
+@once
 @pytest.mark.parametrize("font", ["Arial", "Helvetica", "Liberation Sans", "DejaVu Sans"])
 def test_numbers_fit_into_their_nodes(
     visit: Visit, saved: Saved, tmp_path: Path, font: str
@@ -286,6 +301,7 @@ def test_numbers_fit_into_their_nodes(
 # ---- 8: everyone can use it --------------------------------------------------------------------
 
 
+@each_width
 def test_everything_has_a_name(visit: Visit, saved: Saved) -> None:
     tab = visit(saved("small"))
     nameless = tab.page.evaluate("""() => [...document.querySelectorAll(
@@ -301,6 +317,7 @@ def test_everything_has_a_name(visit: Visit, saved: Saved) -> None:
     assert all(label and "data" in label and "grad" in label for label in labels)
 
 
+@each_width
 def test_the_tab_key_goes_round_and_is_seen(visit: Visit, saved: Saved) -> None:
     tab = visit(saved("small"), "#step=5")
     seen = []
@@ -323,6 +340,7 @@ def test_the_tab_key_goes_round_and_is_seen(visit: Visit, saved: Saved) -> None:
     assert sum(name.startswith("node") for name, _ in once) == 1
 
 
+@once
 def test_arrows_inside_the_graph_follow_the_edges(visit: Visit, saved: Saved) -> None:
     tab = visit(saved("small"))
     tab.page.focus("[data-node=v2]")
@@ -339,6 +357,7 @@ def test_arrows_inside_the_graph_follow_the_edges(visit: Visit, saved: Saved) ->
     assert tab.page.inner_text(".chosen") == ""
 
 
+@once
 def test_each_step_is_announced_once_and_none_while_it_plays(visit: Visit, saved: Saved) -> None:
     tab = visit(saved("small"))
     tab.page.evaluate("""() => {
@@ -358,6 +377,7 @@ def test_each_step_is_announced_once_and_none_while_it_plays(visit: Visit, saved
 # ---- 9: motion ---------------------------------------------------------------------------------
 
 
+@once
 def test_it_plays_to_the_end_and_stops_also_without_motion(visit: Visit, tmp_path: Path) -> None:
     x = Value(3.0, label="x")
     tab = visit(save_stepper(x * x, tmp_path / "page.html"), reduced_motion="reduce")
@@ -380,6 +400,7 @@ def test_everything_can_be_read_in_light_and_dark(visit: Visit, saved: Saved) ->
         assert tab.page.evaluate(CONTRAST) == []
 
 
+@once
 def test_the_reader_may_choose_light_or_dark(visit: Visit, saved: Saved) -> None:
     tab = visit(saved("small"), color_scheme="light")
     ground = "getComputedStyle(document.body).backgroundColor"
@@ -391,6 +412,7 @@ def test_the_reader_may_choose_light_or_dark(visit: Visit, saved: Saved) -> None
     assert tab.page.evaluate(CONTRAST) == []
 
 
+@once
 def test_signs_are_written_not_only_coloured(visit: Visit, saved: Saved) -> None:
     tab = visit(saved("small"), "#step=17")
     texts = tab.page.evaluate("""() => [...document.querySelectorAll('[data-edge]')].map((e) =>
@@ -426,6 +448,7 @@ ARROWS = """() => [...document.querySelectorAll('[data-edge]')].map((edge) => {
 })"""
 
 
+@once
 def test_values_go_forward_and_gradients_back(visit: Visit, saved: Saved) -> None:
     tab = visit(saved("small"), "#step=1")
     for now in range(1, int(tab.attribute("data-steps"))):
@@ -444,6 +467,7 @@ def test_values_go_forward_and_gradients_back(visit: Visit, saved: Saved) -> Non
         assert tab.step == now + 1
 
 
+@once
 def test_an_arrow_tells_nothing_of_its_number_before_that_is_known(
     visit: Visit, saved: Saved
 ) -> None:
@@ -458,6 +482,7 @@ def test_an_arrow_tells_nothing_of_its_number_before_that_is_known(
         tab.page.click(".next")  # answers
 
 
+@once
 def test_what_is_chosen_tells_its_nudge_when_its_gradient_is_known(
     visit: Visit, saved: Saved
 ) -> None:
@@ -475,6 +500,7 @@ def test_what_is_chosen_tells_its_nudge_when_its_gradient_is_known(
 # ---- 12: on a phone ----------------------------------------------------------------------------
 
 
+@once
 @pytest.mark.parametrize("name", ["small", "big"])
 def test_a_phone_shows_it_without_scrolling_sideways(visit: Visit, saved: Saved, name: str) -> None:
     tab = visit(saved(name), "#step=12", viewport={"width": 360, "height": 740})
@@ -487,6 +513,7 @@ def test_a_phone_shows_it_without_scrolling_sideways(visit: Visit, saved: Saved,
     assert small == 0
 
 
+@once
 def test_a_frame_that_is_too_small_says_so(visit: Visit, saved: Saved) -> None:
     tab = visit(saved("small"), viewport={"width": 390, "height": 740})
     assert "drag it" in tab.page.inner_text(".cue")
@@ -497,6 +524,7 @@ def test_a_frame_that_is_too_small_says_so(visit: Visit, saved: Saved) -> None:
 # ---- 12b: on a projector, on paper, and back to the page that leads here ------------------------
 
 
+@once
 def test_a_projector_gets_large_letters_and_a_picture_that_fills_the_window(
     visit: Visit, saved: Saved
 ) -> None:
@@ -521,6 +549,7 @@ def test_a_projector_gets_large_letters_and_a_picture_that_fills_the_window(
     assert other.step == 0 and other.smallest() > small
 
 
+@once
 def test_paper_has_everything_unfolded_and_the_last_step_for_the_first(
     visit: Visit, saved: Saved
 ) -> None:
@@ -537,6 +566,7 @@ def test_paper_has_everything_unfolded_and_the_last_step_for_the_first(
     assert tab.page.evaluate("window.step") == "0"
 
 
+@once
 def test_a_page_may_lead_back(visit: Visit, tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("<title>there</title>")
     tab = visit(save_stepper(Value(2.0) * 3, tmp_path / "page.html", back="index.html"))
@@ -548,13 +578,14 @@ def test_a_page_may_lead_back(visit: Visit, tmp_path: Path) -> None:
 # ---- 12a: type that can be read, also of the legend and on paper --------------------------------
 
 
+@each_width
 @pytest.mark.parametrize("rankdir", ["LR", "TB"])
 @pytest.mark.parametrize("fold", [False, True])
 def test_the_smallest_letters_can_be_read_until_the_reader_wants_all(
     visit: Visit, saved: Saved, rankdir: str, fold: bool
 ) -> None:
     name = "big" if fold else "small"
-    tab = visit(saved(name, lr=None, fold=fold, rankdir=rankdir))
+    tab = visit(saved(name, fold=fold, rankdir=rankdir))
     assert tab.smallest() >= 9
     tab.press("0")
     whole = tab.page.locator(".view:not([hidden]) svg").bounding_box()
@@ -563,6 +594,7 @@ def test_the_smallest_letters_can_be_read_until_the_reader_wants_all(
     assert whole["width"] <= max(frame["width"], 620)
 
 
+@each_width
 def test_the_legend_wraps_and_stays_above_the_controls(
     visit: Visit, saved: Saved, view: dict[str, Any]
 ) -> None:
@@ -584,6 +616,7 @@ def test_the_legend_wraps_and_stays_above_the_controls(
     assert legend.locator(".swatch").count() == 9
 
 
+@once
 def test_numbers_of_any_length_fit_into_the_swatches(visit: Visit, saved: Saved) -> None:
     tab = visit(saved("chain", 70))
     spare = tab.page.evaluate("""() => Math.min(...[...document.querySelectorAll('.swatch')]
@@ -591,11 +624,12 @@ def test_numbers_of_any_length_fit_into_the_swatches(visit: Visit, saved: Saved)
     assert spare >= 0
 
 
+@once
 @pytest.mark.parametrize("fold", [False, True])
 def test_paper_gets_the_whole_graph_and_legend_on_one_light_page(
     visit: Visit, saved: Saved, fold: bool
 ) -> None:
-    tab = visit(saved("big", lr=None, fold=fold), "#step=5")
+    tab = visit(saved("big", fold=fold), "#step=5")
     tab.page.evaluate("document.documentElement.dataset.theme = 'dark'")
     pages = re.findall(rb"/Type\s*/Page\b", tab.page.pdf(format="A4"))
     assert len(pages) == 1
@@ -609,6 +643,7 @@ def test_paper_gets_the_whole_graph_and_legend_on_one_light_page(
     assert ground == "rgb(255, 255, 255)"
 
 
+@once
 def test_the_keys_are_listed_and_the_question_mark_shows_them(visit: Visit, saved: Saved) -> None:
     tab = visit(saved("small"))
     listed = tab.page.locator(".keys p")
@@ -624,6 +659,7 @@ def test_the_keys_are_listed_and_the_question_mark_shows_them(visit: Visit, save
 # ---- 13: big graphs ----------------------------------------------------------------------------
 
 
+@once
 def test_a_page_of_980_nodes_is_small_and_quick(visit: Visit, saved: Saved) -> None:
     assert saved("big").stat().st_size < 3_000_000
     tab = visit(saved("big"))
@@ -634,6 +670,7 @@ def test_a_page_of_980_nodes_is_small_and_quick(visit: Visit, saved: Saved) -> N
     assert tab.page.locator(".view:not([hidden])").count() == 1
 
 
+@each_width
 def test_a_part_can_be_opened_and_left_again(visit: Visit, saved: Saved) -> None:
     tab = visit(saved("big"), "#step=40")
     part = tab.page.locator(".view:not([hidden]) .node[data-box]").nth(3)
@@ -648,6 +685,7 @@ def test_a_part_can_be_opened_and_left_again(visit: Visit, saved: Saved) -> None
     assert not tab.page.locator(".where").is_visible()
 
 
+@once
 def test_a_graph_too_big_to_open_is_told_by_its_parts(visit: Visit, tmp_path: Path) -> None:
     model = MLP(8, [20, 20, 2], activation="tanh", seed=0)
     out = model([0.1 * i for i in range(8)])
@@ -663,6 +701,7 @@ def test_a_graph_too_big_to_open_is_told_by_its_parts(visit: Visit, tmp_path: Pa
     assert tab.complaints == []
 
 
+@each_width
 def test_the_frame_of_a_wide_graph_follows_what_happens(visit: Visit, saved: Saved) -> None:
     """Also before the first step and after the last, where no node is at work."""
     tab = visit(saved("big", fold=False))
@@ -684,12 +723,13 @@ def test_the_frame_of_a_wide_graph_follows_what_happens(visit: Visit, saved: Sav
     assert legend.bounding_box() == before and "slope of this operation" in legend.inner_text()
 
 
+@each_width
 @pytest.mark.parametrize("graph", [("big",), ("chain", 70)], ids=str)
 def test_a_folded_page_shows_who_is_at_work_by_its_name(
     visit: Visit, saved: Saved, graph: tuple[Any, ...]
 ) -> None:
     """At every step one box is marked and in sight, also where it is a single operation."""
-    tab = visit(saved(*graph, lr=None, fold=True))
+    tab = visit(saved(*graph, fold=True))
     at_work = """() => {
         const frame = document.querySelector('.views').getBoundingClientRect();
         return [...document.querySelectorAll('.view:not([hidden]) .active')].map((node) => {
@@ -700,7 +740,8 @@ def test_a_folded_page_shows_who_is_at_work_by_its_name(
         });
     }"""
     names = 0
-    for _ in range(int(tab.attribute("data-steps"))):
+    updates = graph == ("big",)  # at the end, when no box is at work
+    for _ in range(int(tab.attribute("data-steps")) - updates):
         tab.press("ArrowRight")
         ((seen, words),) = tab.page.evaluate(at_work)
         sentence = tab.page.inner_text(".sentence")
@@ -712,6 +753,7 @@ def test_a_folded_page_shows_who_is_at_work_by_its_name(
     assert names >= 2
 
 
+@once
 def test_arrow_keys_find_single_operations_of_a_folded_page(visit: Visit, saved: Saved) -> None:
     tab = visit(saved("big"))
     tab.page.focus(".view:not([hidden]) .node[data-kind=result]")
@@ -719,6 +761,7 @@ def test_arrow_keys_find_single_operations_of_a_folded_page(visit: Visit, saved:
     assert tab.page.evaluate("document.activeElement.dataset.kind") != "result"
 
 
+@once
 def test_a_node_of_a_folded_graph_tells_its_numbers_and_its_paths(
     visit: Visit, tmp_path: Path
 ) -> None:
@@ -734,6 +777,7 @@ def test_a_node_of_a_folded_graph_tells_its_numbers_and_its_paths(
     assert "ways in all" not in tab.page.content()
 
 
+@once
 def test_paths_of_a_folded_network_are_listed_where_they_are_short(
     visit: Visit, saved: Saved
 ) -> None:
@@ -745,6 +789,7 @@ def test_paths_of_a_folded_network_are_listed_where_they_are_short(
     assert f"{found.count - 12:,} more" in tab.page.inner_text(".chosen")
 
 
+@once
 def test_a_slope_is_shown_when_it_is_known(visit: Visit, saved: Saved) -> None:
     tab = visit(saved("small"))
     hidden = "[...document.querySelectorAll('.slope')].filter((e) => e.getAttribute('visibility'))"
@@ -761,6 +806,7 @@ def test_a_slope_is_shown_when_it_is_known(visit: Visit, saved: Saved) -> None:
 LABELS = ["</script>", '"><b>', "🎉 party", "x" * 200, "two\nlines", "same", "same", "{{script}}"]
 
 
+@once
 def test_labels_are_shown_as_they_are(visit: Visit, tmp_path: Path) -> None:
     leaves = [Value(i + 1.0, label=label) for i, label in enumerate(LABELS)]
     root = leaves[0]
@@ -777,6 +823,7 @@ def test_labels_are_shown_as_they_are(visit: Visit, tmp_path: Path) -> None:
 # ---- 15, 16: without JavaScript, and in a notebook ---------------------------------------------
 
 
+@once
 def test_without_javascript_the_end_and_the_table_are_shown(visit: Visit, saved: Saved) -> None:
     tab = visit(saved("small"), java_script_enabled=False)
     assert tab.page.locator(".view svg").is_visible()
@@ -789,6 +836,7 @@ def test_without_javascript_the_end_and_the_table_are_shown(visit: Visit, saved:
     )
 
 
+@each_width
 def test_two_in_one_notebook_do_not_meet(visit: Visit, tmp_path: Path) -> None:
     frames = "".join(Stepper(graph())._repr_html_() for graph in (expression, expression))
     path = tmp_path / "notebook.html"
@@ -810,6 +858,7 @@ def test_two_in_one_notebook_do_not_meet(visit: Visit, tmp_path: Path) -> None:
 # ---- 17, 18, and bad input ---------------------------------------------------------------------
 
 
+@once
 def test_the_first_nan_is_marked(visit: Visit, tmp_path: Path) -> None:
     x, y = Value(-1.0, label="x"), Value(2.0, label="y")
     broken = (x * y).log() * y + x
@@ -818,6 +867,7 @@ def test_the_first_nan_is_marked(visit: Visit, tmp_path: Path) -> None:
     assert origin == {"data-op": "log", "data-value": "nan"}
 
 
+@once
 def test_the_place_where_the_error_breaks_is_marked(visit: Visit, tmp_path: Path) -> None:
     x = Value(0.0, label="x")
     tab = visit(save_stepper(x.sqrt() * 2 + 1, tmp_path / "page.html"), "#step=999")
@@ -825,6 +875,7 @@ def test_the_place_where_the_error_breaks_is_marked(visit: Visit, tmp_path: Path
     assert origin == {"data-op": "sqrt"}
 
 
+@once
 def test_places_where_the_error_is_lost_are_flagged(visit: Visit, tmp_path: Path) -> None:
     x = Value(5.0, label="x")
     tab = visit(save_stepper(x.tanh() * (-x).relu(), tmp_path / "page.html"), "#step=999")
@@ -838,6 +889,7 @@ def seen_remarks(tab: Tab) -> list[str]:
     return found
 
 
+@once
 def test_a_flag_is_shown_when_it_is_known(visit: Visit, tmp_path: Path) -> None:
     """The gradients' flags only with the gradients; a result of gradient 1 has not vanished."""
     total = Value(0.1, label="acc")
@@ -859,6 +911,7 @@ def test_a_flag_is_shown_when_it_is_known(visit: Visit, tmp_path: Path) -> None:
     assert flagged == [repr(1.2e-7)]
 
 
+@once
 def test_flags_are_sentences_and_give_no_answer_away(visit: Visit, tmp_path: Path) -> None:
     x = Value(5.0, label="x")
     y = x.tanh()
@@ -873,6 +926,7 @@ def test_flags_are_sentences_and_give_no_answer_away(visit: Visit, tmp_path: Pat
     assert "saturated" in seen_remarks(tab)
 
 
+@once
 def test_the_picture_names_one_origin_and_it_is_the_marked_one(
     visit: Visit, tmp_path: Path
 ) -> None:
@@ -888,6 +942,7 @@ def test_the_picture_names_one_origin_and_it_is_the_marked_one(
     ]
 
 
+@once
 def test_a_reader_can_be_asked_first(visit: Visit, saved: Saved) -> None:
     tab = visit(saved("small"), "#step=8")
     tab.page.click(".quiz")

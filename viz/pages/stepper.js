@@ -107,18 +107,22 @@ function start(root) {
       const { name, kind } = node.element.dataset;
       set(node.element, "aria-label", `${name}, ${kind}, ${numbers}`);
     }
-    for (const { group, ahead, at, slope, known, contribution } of edges) {
+    for (const edge of edges) {
+      const { group, ahead, at, slope, known, contribution } = edge;
       const crossed = now >= at && !(asked && now === at);
       if (slope) set(slope, "visibility", now < known ? "hidden" : null);
+      if (contribution) set(group, "data-contribution", now >= at ? contribution : null);
       const states = {
         waiting: !crossed,
         ahead: now >= ahead && !(asked && now === ahead),
         going: now === ahead && now > 0 && !asked,
         current: now === at && crossed,
       };
+      const names = Object.keys(states).filter((state) => states[state]);
+      if (edge.shown === String(names)) continue;
+      edge.shown = String(names);
       group.classList.remove(...Object.keys(states));
-      for (const state in states) if (states[state]) group.classList.add(state);
-      if (contribution) set(group, "data-contribution", now >= at ? contribution : null);
+      group.classList.add(...names); // always in this order
     }
     for (const { words, known } of remarks) {
       set(words, "visibility", now < known || (asked && now === known) ? "hidden" : null);
