@@ -554,7 +554,7 @@ def test_each_operand_has_its_own_rule() -> None:
     x = Value(2.0, label="x")
     assert "(the right side gets the gradient negated)" in explain(5 - x, x).words
     assert "(the left side gets the gradient unchanged)" in explain(x - 5, x).words
-    assert "(the power, times the log of its base)" in explain(2**x, x).words
+    assert "(the exponent gets gradient × result × log(base))" in explain(2**x, x).words
     assert "(bring the exponent down, reduce it by one)" in explain(x**2, x).words
     assert "x (the branch that where took) sends" in explain(functions.where(x > 0, x, 0), x).words
 

@@ -213,14 +213,17 @@ class Story:
 
     def _seed(self) -> None:
         results = list(self.graph.results)
+        each, moved, whole = "", self.name, self.name
+        if len(results) > 1:
+            each, moved, whole = " each", "one of them", "their sum"
         for result in results:
             self._receive(result, len(self.moments), 1.0)
         self.moments.append(
             Moment(
                 "seed",
-                f"Start at {self.ends} with 1: when {self.name} changes, {self.name} changes by "
+                f"Start at {self.ends} with 1{each}: when {moved} changes, {whole} changes by "
                 "exactly as much.",
-                f"When {self.name} changes, by how many times as much does {self.name} change?",
+                f"When {moved} changes, by how many times as much does {whole} change?",
                 _equation(Total(self.name, self.name, 1.0), ast.Constant(1)),
                 f"The gradient at a number is the slope of {self.name} there: how many times as "
                 f"much {self.name} changes as that number does.",
