@@ -329,8 +329,8 @@ def test_a_page_tells_of_all_results(visit: Visit, tmp_path: Path) -> None:
     assert "h = 6, g = 4, r = 24" in str(tab.page.text_content(".heading"))
     tab.press("ArrowRight", 4)
     sentence = (
-        "Start at h and g and r with 1 each: when one of them changes, their sum changes by exactly "
-        "as much."
+        "Start at h and g and r with 1 each: when one of them changes, their sum changes by "
+        "exactly as much."
     )
     assert tab.page.text_content(".sentence") == sentence
     tab.press("End")

@@ -97,20 +97,9 @@ class Story:
         self._go_backward()
         if lr is not None:
             self._update(lr)
-        size = f"{counted(len(graph.nodes), 'node')}, {counted(self.last, 'step')}"
+        # A sum of several results is no expression that anybody wrote.
         self.expression = None if len(results) > 1 else expression(graph.nodes, names)
-        if self.expression is not None and graph.root.op:
-            leaves = [node for node in graph.nodes if not node.op]
-            at = ", ".join(f"{names[leaf]} = {style.number(leaf.data)}" for leaf in leaves)
-            self.heading = f"{self.name} = {style.number(graph.root.data)} at {at}; {size}"
-        else:
-            numbers = (f"{names[node]} = {style.number(node.data)}" for node in graph.results)
-            self.heading = f"{', '.join(numbers)}, {size}"
-        if scene.folded and scene.arrows:
-            self.heading += f", folded: {len(graph.nodes):,} nodes as {len(scene.members):,}"
-        if not self.detailed:
-            self.heading += f"; above {MOST_DETAILED:,} nodes, parts cannot be looked into"
-        self.heading += graph.warning
+        self.heading = _heading(self)
 
     @property
     def formula(self) -> str:
@@ -414,6 +403,23 @@ class Story:
 
     def _symbols(self, node: Value) -> dict[Value, typeset.Tree]:
         return {v: Symbol(self.names[v], v.data) for v in (node, *node.parents)}
+
+
+def _heading(story: Story) -> str:
+    """The result, the numbers it is computed from where these are few, and how much there is."""
+    graph, names = story.graph, story.names
+    size = f"{counted(len(graph.nodes), 'node')}, {counted(story.last, 'step')}"
+    results = ", ".join(f"{names[node]} = {style.number(node.data)}" for node in graph.results)
+    heading = f"{results}, {size}"
+    if story.expression is not None and graph.root.op:
+        leaves = [node for node in graph.nodes if not node.op]
+        at = ", ".join(f"{names[leaf]} = {style.number(leaf.data)}" for leaf in leaves)
+        heading = f"{results} at {at}; {size}"
+    if story.scene.folded and story.scene.arrows:
+        heading += f", folded: {len(graph.nodes):,} nodes as {len(story.scene.members):,}"
+    if not story.detailed:
+        heading += f"; above {MOST_DETAILED:,} nodes, parts cannot be looked into"
+    return heading + graph.warning
 
 
 def _paths(graph: Graph, names: Mapping[Value, str], leaf: Value) -> dict[str, Any]:
