@@ -561,9 +561,24 @@ def test_paper_has_everything_unfolded_and_the_last_step_for_the_first(
     tab.page.pdf(format="A4")
     assert tab.page.evaluate("[window.folded, window.step]") == [0, tab.attribute("data-steps")]
     assert tab.step == 0 and tab.page.locator(".table").get_attribute("open") is None
-    tab.page.click(".quiz")  # then it is a worksheet
+    tab.page.click(".quiz")  # then it is a worksheet, without the answers
     tab.page.pdf(format="A4")
-    assert tab.page.evaluate("window.step") == "0"
+    assert tab.page.evaluate("[window.folded, window.step]") == [1, "0"]
+    tab.page.emulate_media(media="print")
+    assert tab.page.locator(".answers").is_hidden()
+
+
+@once
+def test_all_steps_can_be_read_below_each_other(visit: Visit, saved: Saved) -> None:
+    tab = visit(saved("small"))
+    tab.page.click(".table summary")
+    listed = tab.page.locator(".all li").all_inner_texts()
+    assert len(listed) == int(tab.attribute("data-steps")) + 1
+    for text in listed:
+        assert tab.page.inner_text(".sentence") in text
+        assert tab.page.inner_text(".rule") in text
+        tab.press("ArrowRight")
+    assert visit(saved("big")).page.locator(".all li").count() == 0
 
 
 @once

@@ -163,6 +163,27 @@ function start(root) {
     one(".reveal", root).hidden = !asked;
   }
 
+  // ---- All steps below each other, for paper -----------------------------------------------------
+
+  const MOST_LISTED = 40;
+
+  function list_all() {
+    if (last > MOST_LISTED) return;
+    for (const told of story.moments) {
+      const item = one(".all", root).appendChild(document.createElement("li"));
+      const words = (name, text) => {
+        if (!text) return;
+        const paragraph = item.appendChild(document.createElement("p"));
+        paragraph.className = `listed-${name}`;
+        paragraph.textContent = text;
+      };
+      words("sentence", told.sentence);
+      const equations = item.appendChild(document.createElement("div"));
+      equations.innerHTML = told.equations.join(""); // as above
+      for (const name of ["sum", "rule", "nudge", "aside", "flag"]) words(name, told[name]);
+    }
+  }
+
   // ---- Being asked first ------------------------------------------------------------------------
 
   const quiz = () => one(".quiz", root).checked;
@@ -345,6 +366,7 @@ function start(root) {
   }
 
   one(".table", root).open = false;
+  list_all();
   const waits = () => !revealed;
   const steps = transport(root, { last, show, ahead, leave, waits, key, place, restore, worksheet: quiz });
   steps.recall();

@@ -6,7 +6,7 @@
 // give ahead(step) (false: stay, there is something to reveal first), waits() (whether there is),
 // leave() (a step is reached in another way), key(event) (true: it was for the page), place() and
 // restore(place) for what else the address should hold, and worksheet() (whether paper shall show
-// the first step as it is, before anything has happened).
+// the first step as it is, before anything has happened, and no details of the class "answers").
 
 const one = (selector, within = document) => within.querySelector(selector);
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
@@ -133,10 +133,12 @@ function transport(root, page) {
   // Paper shows what is folded, and at the first step, where nothing has happened yet, the last one.
   const before = { unfolded: [], step: 0 };
   window.addEventListener("beforeprint", () => {
-    before.unfolded = all("details:not([open]):not(.long)", root);
+    const worksheet = page.worksheet?.();
+    before.unfolded = all("details:not([open]):not(.long)", root)
+      .filter((folded) => !(worksheet && folded.matches(".answers")));
     for (const folded of before.unfolded) folded.open = true;
     before.step = now;
-    if (now === 0 && !page.worksheet?.()) show(last);
+    if (now === 0 && !worksheet) show(last);
   });
   window.addEventListener("afterprint", () => {
     for (const folded of before.unfolded) folded.open = false;
