@@ -266,7 +266,7 @@ function start(root) {
     else if (paths.ways.length > 1 || paths.rest) {
       intro.textContent = "These paths lead to it; its gradient is the sum of their products of slopes:";
     } else {
-      intro.textContent = "One path leads to it; its gradient is the product of the slopes on the way:";
+      intro.textContent = "One path leads to it; its gradient is the product of the slopes along it:";
     }
     const ways = place.appendChild(document.createElement("ol"));
     for (const path of paths.ways) {
