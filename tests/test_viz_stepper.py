@@ -477,6 +477,8 @@ def test_an_arrow_tells_nothing_of_its_number_before_that_is_known(
         tab.page.click(".next")  # asks
         waiting = [arrow for arrow in tab.page.evaluate(ARROWS) if not arrow["number"]]
         assert waiting and len({tuple(arrow["looks"]) for arrow in waiting}) == 1
+        slopes = tab.page.locator(".edge.waiting .slope").all()
+        assert not any(slope.is_visible() for slope in slopes)
         shown = tab.page.locator(".sum, .nudge, .aside, .nudged")
         assert not any(shown.all_text_contents())
         tab.page.click(".next")  # answers

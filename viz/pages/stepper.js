@@ -110,7 +110,7 @@ function start(root) {
     for (const edge of edges) {
       const { group, ahead, at, slope, known, contribution } = edge;
       const crossed = now >= at && !(asked && now === at);
-      if (slope) set(slope, "visibility", now < known ? "hidden" : null);
+      if (slope) set(slope, "visibility", now < known || (quiz() && !crossed) ? "hidden" : null);
       if (contribution) set(group, "data-contribution", now >= at ? contribution : null);
       const states = {
         waiting: !crossed,
@@ -203,9 +203,7 @@ function start(root) {
   }
 
   one(".reveal", root).addEventListener("click", () => one(".next", root).click());
-  one(".quiz", root).addEventListener("change", () => {
-    if (!quiz()) steps.go();
-  });
+  one(".quiz", root).addEventListener("change", () => steps.go());
 
   function key(event) {
     const node = event.target.closest(".node");
