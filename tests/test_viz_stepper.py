@@ -519,6 +519,16 @@ def test_a_phone_shows_it_without_scrolling_sideways(visit: Visit, saved: Saved,
 def test_a_frame_that_is_too_small_says_so(visit: Visit, saved: Saved) -> None:
     tab = visit(saved("small"), viewport={"width": 390, "height": 740})
     assert "drag it" in tab.page.inner_text(".cue")
+    in_sight = """() => {
+        const frame = document.querySelector('.views').getBoundingClientRect();
+        const ends = document.querySelector('.current').dataset.edge.split('->');
+        return ends.map((id) => document.querySelector(`[data-node=${id}]`).getBoundingClientRect())
+            .every((box) => box.left >= frame.left - 1 && box.right <= frame.right + 1);
+    }"""
+    for step in (9, 12, 15):  # both ends of the arrow over which a gradient goes, where they fit
+        tab.page.evaluate(f"location.hash = '#step={step}'")
+        tab.until(f"document.querySelector('.stepper').dataset.step === '{step}'")
+        assert tab.page.evaluate(in_sight)
     tab.page.set_viewport_size({"width": 1900, "height": 1000})
     tab.until("!document.querySelector('.cue').checkVisibility()")
 
