@@ -160,8 +160,9 @@ def _view(story: Story, scene: Scene, view: View, opened: str = "") -> tuple[str
     steps = {move.arrows[0]: move.step for move in scene.moves if move.step is not None}
     for place, arrow in enumerate(scene.arrows):
         group = groups[f"e{place}"]
-        head = scene.shown.get(arrow.head) if opened or not scene.folded else None
-        ahead = story.computed.get(arrow.head, 0) if head is None else story.values[head][0][0]
+        ahead = story.computed.get(arrow.head, 0)
+        if opened:
+            ahead = story.values[scene.shown[arrow.head]][0][0]
         group.set("data-ahead", str(ahead))
         if arrow.contribution is None:
             continue
