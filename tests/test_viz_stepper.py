@@ -1011,6 +1011,8 @@ def test_bad_input_writes_nothing(tmp_path: Path) -> None:
     for name in ("page.svg", "page", ""):
         with pytest.raises(ValueError, match=r"the name of a page ends in \.html"):
             save_stepper(expression(), name)
+    with pytest.raises(TypeError, match="back is the address of the page that leads here"):
+        save_stepper(expression(), tmp_path / "page.html", back=Path("index.html"))
     with pytest.raises(TypeError, match="a page is written to a path, but got None"):
         save_stepper(expression(), None)
     with pytest.raises(TypeError, match="names is a dict of names"):

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from microgradlike.inputs import describe
 from viz import style
 from viz.picture import Picture
 from viz.render import SVG
@@ -52,7 +53,15 @@ def page(
         sheet: more rules: CSS.
         formula: the expression that it is about: MathML.
         back: the address of the page that leads here, which gets a link; None for no link.
+
+    Raises:
+        TypeError: ``back`` is no address.
     """
+    if back is not None and not isinstance(back, str):
+        raise TypeError(
+            "back is the address of the page that leads here, such as 'index.html', but got "
+            f"{describe(back)}"
+        )
     sheet = style.page_stylesheet(rendering.chosen) + read("page.css") + sheet
     script = "\n".join(read(name) for name in ("transport.js", "zoom.js", f"{kind}.js"))
     policy = (

@@ -72,7 +72,8 @@ def save_stepper(
         The path.
 
     Raises:
-        TypeError: ``root`` is no Value, ``lr`` no number, or there is no such option.
+        TypeError: ``root`` is no Value, ``lr`` no number, ``back`` no address, or there is no such
+            option.
         ValueError: an option has no such value, ``lr`` is negative or not finite, or the name does
             not end in ``.html``.
         OSError: the file cannot be written.
