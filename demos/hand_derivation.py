@@ -1,8 +1,9 @@
-"""One expression, its gradient by hand, by the engine, and by central differences.
+"""The chain rule by hand: a small expression in the head, a larger one checked in three ways.
 
-Backpropagation is the chain rule, and nothing else: the error of a result goes back through each
-operation, multiplied by the slope of that operation. Three ways to the same four numbers: the
-derivation with pencil and paper, the engine's backward sweep, and differences between two results.
+After this stop you can do a backward pass yourself: start at the result with 1, multiply by the
+slope of each operation on the way back, and add where a number was used twice. Then we trust
+nobody: the same four numbers are found with pencil and paper, by the engine, and by moving each
+number a little.
 
 Run it with ``python -m demos.hand_derivation``.
 """
@@ -12,21 +13,91 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import viz
 from demos import options
 from microgradlike import Value, assert_derivation, check_gradients, sin
-from microgradlike.flow import explain
+from microgradlike.flow import backward_steps, explain, forward, slopes
 
 demo = options(__doc__)
 
 
 # %% [markdown]
-# y = sin(a * b) + c**2 / d has five operators. The chain rule, by hand:
+# e = (a + b) × (b + 1) has three operations, b is used twice, and the head is enough to compute it.
+# Forward, each operation computes its value. Backward, e starts with 1, because when e changes, e
+# changes by exactly as much. A product sends to each side the gradient times the *other* side's
+# value. A sum sends to both sides the gradient unchanged. What is used twice gets two shares: add.
+
+# %%
+a, b = Value(-6.0, "a"), Value(4.0, "b")
+p, q = a + b, b + 1
+e = p * q
+p.label, q.label, e.label = "p", "q", "e"
+e.backward()
+
+print(f"forward   a = {a.data:g}, b = {b.data:g}")
+print(f"          p = a + b = {p.data:g}, q = b + 1 = {q.data:g}, e = p × q = {e.data:g}")
+print("backward  e starts with 1")
+for step in backward_steps(e):
+    share = f"{step.upstream:g} × {step.slope:g} = {step.contribution:g}"
+    print(f"          {step.node.label} sends {share} to {step.parent.label}")
+print(f"          so de/da = {a.grad:g} and de/db = {b.grad:g}")
+
+moved = forward(e, {b: b.data + 0.01})[e]
+ratio = (moved - e.data) / 0.01
+print(f"a check   b + 0.01 moves e from {e.data:g} to {moved:.4f}: {ratio:.2f} times as far")
+
+demo.wrote(
+    viz.save_stepper(e, demo.out / "hand_derivation.html", lr=0.1, back="index.html"),
+    "A page to step through, forward and backward, with the rule in words at each step; it can ask "
+    "you first.",
+)
+demo.show(
+    viz.draw(e),
+    "hand_derivation.svg",
+    "The end of it on paper. On each arrow, in colour, the gradient that went back over it; two "
+    "arrows lead back to b, and its gradient is their sum.",
+)
+
+# %% [markdown]
+# ## Why the order matters
 #
-#     dy/da = cos(a * b) * b        dy/dc = 2 * c / d
-#     dy/db = cos(a * b) * a        dy/dd = -c**2 / d**2
+# A number may send its gradient on only when it has received all of its shares. In v = 3 × x,
+# w = v − 1, y = v × w, the number v has two shares, one from y and one from w. Here the same sweep
+# runs twice: in the right order, and in a wrong one in which v does not wait for w.
+
+# %%
+x = Value(2.0, "x")
+v = 3 * x
+w = v - 1
+y = v * w
+
+
+def sweep(order: Sequence[Value]) -> float:
+    """dy/dx, if the operations send their gradients in this order."""
+    gradient = {y: 1.0, v: 0.0, w: 0.0, x: 0.0}
+    for node in order:
+        for operand, slope in slopes(node):
+            gradient[operand] += gradient[node] * slope
+    return gradient[x]
+
+
+right, wrong = sweep([y, w, v]), sweep([y, v, w])
+print(f"\nsent in the order y, w, v: dy/dx = {right:g}")
+print(f"sent in the order y, v, w: dy/dx = {wrong:g}, because v sent before w's share arrived")
+y.backward()
+print(f"the engine, which sorts first: dy/dx = {x.grad:g}")
+
+
+# %% [markdown]
+# ## The same for a larger expression, checked in three ways
+#
+# y = sin(a × b) + c² ÷ d has five operations. The chain rule, by hand:
+#
+#     dy/da = cos(a × b) × b        dy/dc = 2 × c ÷ d
+#     dy/db = cos(a × b) × a        dy/dd = −c² ÷ d²
 
 
 # %%
@@ -40,25 +111,35 @@ def by_hand(a: float, b: float, c: float, d: float) -> list[float]:
     return [math.cos(a * b) * b, math.cos(a * b) * a, 2 * c / d, -(c**2) / d**2]
 
 
+def digits(number: float, other: float) -> int:
+    """To how many digits two numbers agree; a float has 15."""
+    apart = abs(number - other) / abs(other)
+    return 15 if apart < 1e-15 else math.floor(-math.log10(apart))
+
+
 # %% [markdown]
-# Forward: every operation computes its value, and is recorded. Backward: one sweep over what was
-# recorded gives the slope of y by all four numbers at once.
+# One sweep back over what was recorded gives all four slopes at once. Central differences need no
+# chain rule at all: they move one number up and down, and look at what the result does.
 
 # %%
 draw = random.Random(demo.seed)
 point = [round(draw.uniform(0.5, 2.5), 2) for _ in "abcd"]
 
-a, b, c, d = (Value(v, label) for v, label in zip(point, "abcd", strict=True))
-y = expression(a, b, c, d)
+leaves = [Value(v, label) for v, label in zip(point, "abcd", strict=True)]
+y = expression(*leaves)
 y.label = "y"
 y.backward()
 
 report = check_gradients(expression, tuple(point))
-print(f"y = sin(a * b) + c**2 / d = {y.data:.6f}\n")
-print(f"{'':8}{'value':>8}{'by hand':>22}{'the engine':>22}{'central differences':>30}")
-for leaf, hand, row in zip((a, b, c, d), by_hand(*point), report.operands, strict=True):
-    numeric = f"{row.numeric.slope:.12f} +- {row.numeric.error:.0e}"
-    print(f"dy/d{leaf.label:4}{leaf.data:8.2f}{hand:22.15f}{leaf.grad:22.15f}{numeric:>30}")
+at = ", ".join(f"{leaf.label} = {leaf.data:g}" for leaf in leaves)
+print(f"\ny = sin(a × b) + c² ÷ d = {y.data:.4g} at {at}\n")
+print(f"{'':8}{'by hand':>9}{'engine':>9}{'differences':>13}   agree with hand to")
+for leaf, hand, row in zip(leaves, by_hand(*point), report.operands, strict=True):
+    found = row.numeric.slope
+    print(
+        f"dy/d{leaf.label:4}{hand:9.4g}{leaf.grad:9.4g}{found:13.4g}   "
+        f"{digits(leaf.grad, hand)} and {digits(found, hand)} digits"
+    )
 
 # %% [markdown]
 # One point proves little. At 100 random ones:
@@ -69,25 +150,13 @@ assert_derivation(
     ["cos(a*b)*b", "cos(a*b)*a", "2*c/d", "-c**2/d**2"],
     domain=(0.5, 2.5),
 )
-print("\nAnd at 100 more points the derivation by hand is the one of the engine.")
-print("\nThe way of the error to a, step by step:\n")
-print(explain(y, a).symbols)
+print("\nAt 100 more random points the derivation by hand and the engine agree.")
+print("\nHow the gradient comes to a, step by step:\n")
+print(explain(y, leaves[0]).symbols)
 print()
 
-# %% [markdown]
-# And the same to look at: the graph, the sweep in motion, and a page to step through.
-
 # %%
-demo.show(
-    viz.draw(y),
-    "hand_derivation.svg",
-    "The graph, from left to right. On each arrow, in colour, the error that goes back over it.",
-)
 demo.wrote(
     viz.animate(y, demo.out / "hand_derivation_flow.svg"),
-    "The same as a film: the error starts at y as 1 and flows back to a, b, c and d.",
-)
-demo.wrote(
-    viz.save_stepper(y, demo.out / "hand_derivation.html", lr=0.1),
-    "A page to step through, forward and backward, with the rule in words at each step.",
+    "The backward pass of y as a film: it starts at y with 1 and flows back to a, b, c and d.",
 )

@@ -22,7 +22,6 @@ from microgradlike import losses, nn
 from microgradlike.derivation import (
     Explanation,
     break_at,
-    equation_in_words,
     explain,
     slope_formula,
     value_formula,
@@ -59,7 +58,6 @@ __all__ = [
     "backward_steps",
     "break_at",
     "by_value",
-    "equation_in_words",
     "explain",
     "forward",
     "gradients",

@@ -172,33 +172,33 @@ def round_to(x: float, y: float) -> float:
 
 _TABLE = """
 # name       | value                         | slope                                          | rule                                        | laws
-  add +      | x + y                         | 1                                              | both sides get the error unchanged          | commutes
+  add +      | x + y                         | 1                                              | both sides get the gradient unchanged       | commutes
              |                               | 1
-  sub -      | x - y                         | 1                                              | the left side gets the error unchanged
-             |                               | -1                                             | the right side gets the error negated
-  mul *      | x * y                         | y                                              | each side gets the other's value            | commutes
+  sub -      | x - y                         | 1                                              | the left side gets the gradient unchanged
+             |                               | -1                                             | the right side gets the gradient negated
+  mul *      | x * y                         | y                                              | each side gets gradient × the other's value | commutes
              |                               | x
-  truediv /  | x / y                         | 1 / y                                          | a large divisor shrinks the error
-             |                               | -out / y                                       | the divisor gets minus quotient over divisor
-  pow **     | x ** y                        | y * x ** (y - 1) if y != 0 or (tie > 0 and 1 / abs(x) < inf) else 0 | the exponent comes down, less one
-             |                               | 0 if x == 0 and y >= 0 else out * log(x)       | the power, times the log of its base
-  mod %      | x % y                         | 1                                              | the left side gets the error unchanged
+  truediv /  | x / y                         | 1 / y                                          | the dividend gets gradient ÷ divisor
+             |                               | -out / y                                       | the divisor gets gradient × −(result ÷ divisor)
+  pow **     | x ** y                        | y * x ** (y - 1) if y != 0 or (tie > 0 and 1 / abs(x) < inf) else 0 | bring the exponent down, reduce it by one
+             |                               | 0 if x == 0 and y >= 0 else out * log(x)       | the exponent gets gradient × result × log(base)
+  mod %      | x % y                         | 1                                              | the left side gets the gradient unchanged
              |                               | 1 if abs(out) == inf else rint(out / y - x / y) | the divisor's share counts the wraps
   floordiv // | x // y                       | 0                                              | flat: nothing passes
              |                               | 0
-  neg -      | -x                            | -1                                             | the error changes sign
+  neg -      | -x                            | -1                                             | the gradient changes sign
   abs        | abs(x)                        | sign(x)                                        | the sign of x decides
-  exp        | exp(x)                        | out                                            | its own slope
-  exp2       | exp2(x)                       | out * LN2                                      | its own slope, times log 2
+  exp        | exp(x)                        | out                                            | its slope is its own value
+  exp2       | exp2(x)                       | out * LN2                                      | its slope is its value × log 2
   expm1      | expm1(x)                      | exp(x)                                         | the slope of exp
-  log        | log(x)                        | 1 / x                                          | small numbers get large errors
+  log        | log(x)                        | 1 / x                                          | small numbers get large gradients
   log1p      | log1p(x)                      | 1 / (1 + x)                                    | the slope of log, shifted by one
   log2       | log2(x)                       | 1 / (x * LN2)                                  | the slope of log, in bits
   log10      | log10(x)                      | 1 / (x * LN10)                                 | the slope of log, in digits
   sqrt       | sqrt(x)                       | 0.5 / out                                      | steep near zero
   cbrt       | cbrt(x)                       | 1 / (3 * out * out)                            | steep near zero
-  sin        | sin(x)                        | cos(x)                                         | a quarter turn ahead
-  cos        | cos(x)                        | -sin(x)                                        | a quarter turn ahead
+  sin        | sin(x)                        | cos(x)                                         | its slope is the cosine
+  cos        | cos(x)                        | -sin(x)                                        | its slope is minus the sine
   tan        | tan(x)                        | 1 + out * out                                  | steep near its poles
   asin       | asin(x)                       | 1 / sqrt((1 - x) * (1 + x))                    | steep near both ends
   acos       | acos(x)                       | -1 / sqrt((1 - x) * (1 + x))                   | steep near both ends, falling

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 
 class Tab:
     """A page of the browser, what it asked of the network, and what it complained about."""
@@ -64,6 +66,10 @@ VIEWS = [
     for width in (1280, 360)
     for scheme in ("light", "dark")
 ]
+#: For what is the same in each of them, such as numbers and words: then one of them is enough.
+once = pytest.mark.parametrize("view", VIEWS[:1], ids=[""], indirect=True)
+#: For what depends on the room alone, and not on light or dark.
+each_width = pytest.mark.parametrize("view", VIEWS[::2], ids=["1280", "360"], indirect=True)
 #: What on a page cannot be read for lack of contrast: [found, wanted, text] of each.
 CONTRAST = """() => {
     const rgb = (text) => (text.match(/[\\d.]+/g) || []).map(Number);

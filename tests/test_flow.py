@@ -284,11 +284,11 @@ def test_an_explanation_reads_like_one() -> None:
     assert str(explain(y, a, {"y": y})) == (
         "How y changes with a:\n"
         "y = v2 + a sends v2 its error, 1, times its slope there, 1: 1 "
-        "(both sides get the error unchanged).\n"
+        "(both sides get the gradient unchanged).\n"
         "y = v2 + a sends a its error, 1, times its slope there, 1: 1 "
-        "(both sides get the error unchanged).\n"
+        "(both sides get the gradient unchanged).\n"
         "v2 = a * b sends a its error, 1, times its slope there, b = -3: -3 "
-        "(each side gets the other's value).\n"
+        "(each side gets gradient × the other's value).\n"
         "a was used 2 times, so these add up: 1 + (-3) = -2.\n"
         "So when a rises by a little, y falls by 2 times that.\n"
         "\n"
@@ -552,10 +552,10 @@ def test_a_convention_is_named_only_where_it_decides(
 
 def test_each_operand_has_its_own_rule() -> None:
     x = Value(2.0, label="x")
-    assert "(the right side gets the error negated)" in explain(5 - x, x).words
-    assert "(the left side gets the error unchanged)" in explain(x - 5, x).words
-    assert "(the power, times the log of its base)" in explain(2**x, x).words
-    assert "(the exponent comes down, less one)" in explain(x**2, x).words
+    assert "(the right side gets the gradient negated)" in explain(5 - x, x).words
+    assert "(the left side gets the gradient unchanged)" in explain(x - 5, x).words
+    assert "(the exponent gets gradient × result × log(base))" in explain(2**x, x).words
+    assert "(bring the exponent down, reduce it by one)" in explain(x**2, x).words
     assert "x (the branch that where took) sends" in explain(functions.where(x > 0, x, 0), x).words
 
 

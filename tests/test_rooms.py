@@ -34,8 +34,8 @@ microgradlike: reach
 microgradlike.replay: . arguments as_written spot_check watch branches traces compiled
 microgradlike: compiled learning training
 microgradlike: check_table document .
-viz: style labels figure video render view picture page
-viz: scene graph whole fold story moments dot parts drawing animation stepper
+viz: style formula labels figure video render view picture page
+viz: scene graph whole fold nudges shares story moments dot parts drawing animation stepper
 viz: plots places network movie
 viz.compiled: . names paths sheet scalars glyphs drawing
 viz.compiled: passes told places staged stages

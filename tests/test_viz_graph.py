@@ -101,7 +101,7 @@ def test_numbers_are_printed_with_signs_on_nodes_and_edges() -> None:
     svg = draw(root).svg()
     for text in ("× −3", "◄ +6", "◄ −4", "× 2", ">−6<", ">10<"):
         assert text in svg
-    assert "slope -3.0 × upstream -2.0 = contribution 6.0" in svg
+    assert "slope -3.0 × gradient -2.0 = 6.0" in svg
 
 
 def test_a_square_has_two_edges() -> None:
@@ -125,7 +125,7 @@ def test_drawing_changes_nothing(run: bool) -> None:
 
 def test_without_backward_the_picture_says_so() -> None:
     root = expression()
-    assert "backward() has not been run: no error to show" in draw(root).svg()
+    assert "backward() has not been run: no gradient to show" in draw(root).svg()
     assert "◄ +" not in draw(root).source
     root.backward()
     assert "has not been run" not in draw(root).svg()
@@ -149,7 +149,7 @@ def test_nan_and_infinity_are_marked_where_they_begin() -> None:
     source = draw(root).source
     assert source.count("begins here") == 2
     assert "NaN begins here" in source and "inf begins here" in source
-    assert "dashed ◄" in source
+    assert "black ◄" in source
     assert "−0" not in re.findall(r">([^<>]+)<", source)
 
 
@@ -164,6 +164,8 @@ def test_wide_arrows_for_big_errors() -> None:
         if "<B>" in line
     }
     assert widths == {"◄ +4": "6", "◄ −1": "3.5", "0": "1", "◄ +1": "3.5"}
+    dashed = [line for line in lines if "style=dashed" in line]
+    assert len(dashed) == 1 and "<B>◄ −1</B>" in dashed[0]
     assert f'color="{style.NEGATIVE}"' in draw(root).source
 
 
@@ -199,9 +201,9 @@ def test_the_legend_explains_all_that_is_shown_and_no_more() -> None:
     root = expression()
     root.backward()
     source = draw(root).source
-    for words in ("so does the result", "the result falls", "size of the error", "× slope"):
+    for words in ("so does the result", "the result falls", "size of the gradient", "×: slope"):
         assert words in source
-    assert "constant: " not in source and "dashed" not in source
+    assert "constant: " not in source and "dotted" not in source
 
 
 def test_arrows_point_up_where_data_flows_down() -> None:

@@ -328,7 +328,10 @@ def test_a_page_tells_of_all_results(visit: Visit, tmp_path: Path) -> None:
     tab = visit(viz.save_stepper(results, tmp_path / "page.html", lr=0.1))
     assert "h = 6, g = 4, r = 24" in str(tab.page.text_content(".heading"))
     tab.press("ArrowRight", 4)
-    sentence = "The error starts at h and g and r: the slope of a thing by itself is 1."
+    sentence = (
+        "Start at h and g and r with 1 each: when one of them changes, their sum changes by "
+        "exactly as much."
+    )
     assert tab.page.text_content(".sentence") == sentence
     tab.press("End")
     shown = {

@@ -112,8 +112,8 @@ def _motion(picture: str, beat: float, view: View) -> str:
     lasting = f"calc((var(--until) - var(--k))*{beat:.3g}s)"
     return f"""\
 @keyframes {picture}-appear{{from{{opacity:0}}}}
-@keyframes {picture}-point{{from{{opacity:.2}}}}
-@keyframes {picture}-cross{{from{{stroke:{waiting};stroke-width:1px}}}}
+@keyframes {picture}-point{{from{{opacity:.25;fill:{waiting};stroke:{waiting}}}}}
+@keyframes {picture}-cross{{from{{stroke:{waiting};stroke-width:1px;stroke-dasharray:none}}}}
 @keyframes {picture}-hold{{from,to{{opacity:1}}}}
 @keyframes {picture}-run{{\
 from{{opacity:1;stroke-dashoffset:0}}to{{opacity:1;stroke-dashoffset:40}}}}

@@ -1,4 +1,4 @@
-"""A scene as DOT text: shapes tell the roles, arrows tell the error, a legend tells the rest."""
+"""A scene as DOT text: shapes tell the roles, arrows the gradient, a legend tells the rest."""
 
 from __future__ import annotations
 
@@ -28,8 +28,11 @@ SHAPES: dict[str, tuple[str, dict[str, str]]] = {
     "result": ("double box", {"shape": "box", "peripheries": "2", "color": style.INK}),
 }
 
-#: The sign for the way that the error takes, and that of the data, where data flows in a direction.
+#: The signs for the way back and for the way forward, where values flow in a direction.
 SIGNS = {"LR": "◄►", "RL": "►◄", "TB": "▲▼", "BT": "▼▲"}
+
+#: From which side the gradient comes.
+FROM = {"LR": "right", "RL": "left", "TB": "bottom", "BT": "top"}
 
 #: Where an arrow leaves its box and where it meets the next one.
 PORTS = {"LR": "ew", "RL": "we", "TB": "sn", "BT": "ns"}
@@ -68,7 +71,7 @@ class Look:
 
     @property
     def back(self) -> str:
-        """The sign for the way that the error takes."""
+        """The sign for the way back."""
         return SIGNS[self.rankdir][0]
 
     @property
@@ -265,7 +268,10 @@ def _cells(name: str, number: str, ink: str, fill: str = "", room: int = 42) -> 
 
 
 def _line(arrow: Arrow, look: Look) -> dict[str, str]:
-    """An arrow points to where the error goes; where none goes, data alone flows forward."""
+    """An arrow points to where the gradient goes: solid if positive, dashed if negative.
+
+    To a constant none goes: there the value alone flows forward.
+    """
     error = arrow.contribution
     if error is None:
         return {"class": "constant", "color": style.BORDER, "penwidth": "0.8"}
@@ -274,10 +280,10 @@ def _line(arrow: Arrow, look: Look) -> dict[str, str]:
     line = {"class": "error", "dir": "back", "color": style.hue(error)}
     line["penwidth"] = f"{look.widths.width(error):g}"
     if error == 0:
-        line = {"class": "no-error", "style": "dashed", "penwidth": "1"}
-        if not look.numbered:  # hundreds of them must not drown the error
+        line |= {"class": "no-error", "style": "dotted", "penwidth": "1"}
+        if not look.numbered:  # hundreds of them must not drown the others
             line |= {"penwidth": "0.4", "color": style.BORDER, "arrowsize": "0.3"}
-    elif not math.isfinite(error):
+    elif -math.inf < error < 0:
         line["style"] = "dashed"
     if look.numbered:
         line["label"] = f"<{_numbers(arrow.slope, error, look)}>"
@@ -285,7 +291,7 @@ def _line(arrow: Arrow, look: Look) -> dict[str, str]:
 
 
 def _not_yet(arrow: Arrow, error: float, look: Look) -> dict[str, str]:
-    """An arrow that the error has still to cross: a thin line, with room for its number."""
+    """An arrow that the gradient has still to cross: a thin line, with room for its number."""
     line = {"class": "waiting", "color": style.BORDER, "penwidth": "1", "arrowsize": "0.4"}
     if look.numbered:
         line["label"] = f"<{_numbers(arrow.slope, error, look, hidden=True)}>"
@@ -320,27 +326,37 @@ def legend(scene: Scene, rankdir: str) -> str:
     if scene.ran and errors:
         rows += _explain_arrows(errors, look)
     if any(error == 0 for error in errors):
-        rows.append(
-            labels.key(
-                f"dashed {look.forth}", labels.words("data goes forward, no error comes back")
-            )
-        )
+        rows.append(labels.key(f"dotted {look.back}", labels.words("a gradient of 0")))
     if scene.forward_only:
         return labels.legend([*rows, *(labels.key("", labels.words(n)) for n in scene.notes)])
     if any(arrow.contribution is None for arrow in scene.arrows):
         rows.append(
-            labels.key(
-                f"thin {look.forth}", labels.words("data of a constant, which takes no error")
-            )
+            labels.key(f"thin {look.forth}", labels.words("a constant; nothing is sent back to it"))
         )
     if errors:
         rows.append(labels.key("numbers", labels.words(_explain_numbers(scene.folded, look))))
     if scene.ran:
         rows.append(labels.key("grad", labels.swatches(look.colours)))
     else:
-        rows.append(labels.key("", labels.words("backward() has not been run: no error to show")))
+        rows.append(
+            labels.key("", labels.words("backward() has not been run: no gradient to show"))
+        )
     rows += [labels.key("", labels.words(note)) for note in scene.notes]
     return labels.legend(rows)
+
+
+def legend_in_short(scene: Scene, rankdir: str) -> str:
+    """The line that stands for the legend while it is folded."""
+    look = Look.of(scene, rankdir)
+    return labels.legend(
+        [
+            labels.key("Legend:", labels.words("purple: now,", 1)),
+            labels.key(look.forth, labels.words("value,", 1)),
+            labels.key(look.back, labels.words("gradient:", 1)),
+            labels.key("", labels.bar(4, style.POSITIVE) + labels.words("positive,", 1)),
+            labels.key("", labels.bar(4, style.NEGATIVE) + labels.words("negative", 1)),
+        ]
+    )
 
 
 def _shapes_present(scene: Scene) -> str:
@@ -351,21 +367,25 @@ def _shapes_present(scene: Scene) -> str:
 def _explain_arrows(errors: list[float], look: Look) -> list[str]:
     rows = []
     if any(0 < error < math.inf for error in errors):
-        words = labels.words("error going back: if this number rises, so does the result", 8)
+        words = labels.words("solid: if this number rises, so does the result", 8)
         rows.append(labels.key(f"{look.back} +", labels.bar(6, style.POSITIVE) + words))
     if any(-math.inf < error < 0 for error in errors):
-        words = labels.words("error going back: if this number rises, the result falls", 8)
+        words = labels.words("dashed: if this number rises, the result falls", 8)
         rows.append(labels.key(f"{look.back} −", labels.bar(6, style.NEGATIVE) + words))
     if not all(map(math.isfinite, errors)):
-        words = labels.words("the error is infinite, or not a number", 8)
-        rows.append(labels.key(f"dashed {look.back}", labels.bar(6, style.INK) + words))
-    return [*rows, labels.widths(look.widths.largest, look.widths.width, "size of the error")]
+        words = labels.words("the gradient is infinite, or not a number", 8)
+        rows.append(labels.key(f"black {look.back}", labels.bar(6, style.INK) + words))
+    return [
+        *rows,
+        labels.widths(look.widths.largest, look.widths.width, "size of the gradient sent back"),
+    ]
 
 
 def _explain_numbers(folded: bool, look: Look) -> str:
-    words = f"× slope (local derivative)   {look.back} contribution = slope × upstream gradient"
+    words = (
+        f"×: slope of this operation   {look.back}: gradient sent back = that slope × the gradient "
+        f"from the {FROM[look.rankdir]}"
+    )
     if folded:
-        words = (
-            f"{look.back} contribution to the gradient there, the sum of what an arrow stands for"
-        )
+        words = f"{look.back}: gradient sent back, the sum of all that an arrow is drawn for"
     return words if look.numbered else f"in the tooltips: {words}"

@@ -74,7 +74,7 @@ def draw(root: Roots, *, step: int | None = None, **options: Unpack[Options]) ->
     >>> c = a * b
     >>> c.backward()
     >>> draw(c)
-    <Picture: How the error flows back from the result: 3 nodes, 2 ways back, result −6>
+    <Picture: How the gradient flows back from the result: 3 nodes, 2 ways back, result −6>
     """
     return _drawn(root, View.of(draw, options), step)
 

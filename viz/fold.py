@@ -329,7 +329,7 @@ class _Traffic:
 
 def _arrow(tail: Box, head: Box, way: _Way) -> Arrow:
     title = (
-        f"error from {head.called} back to {tail.called}\n"
+        f"gradient sent from {head.called} back to {tail.called}\n"
         f"contribution {way.total!r}, the sum over {counted(way.count, 'way')} back"
     )
     return Arrow(tail.name, head.name, title, contribution=way.total)

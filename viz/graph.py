@@ -214,9 +214,9 @@ class Graph:
         """One sentence on the whole graph."""
         names = [literal(self.name(node)) or "the result" for node in self.results]
         data = [style.number(node.data) for node in self.results]
-        error = "" if self.ran else "; backward() has not been run: no error to show"
+        error = "" if self.ran else "; backward() has not been run: no gradient to show"
         return (
-            f"How the error flows back from {' and '.join(names)}: {size}, "
+            f"How the gradient flows back from {' and '.join(names)}: {size}, "
             f"{'result' if len(data) == 1 else 'results'} {', '.join(data)}{error}"
         )
 

@@ -8,10 +8,11 @@ import html
 import json
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from microgradlike.inputs import describe
 from viz import style
 from viz.picture import Picture
 from viz.render import SVG
@@ -20,6 +21,7 @@ from viz.view import Rendering
 #: What the names of pages end in.
 SUFFIXES = (".html", ".htm")
 
+_BACK = '<a class="home" href="{}">◄ Back</a>\n'
 _PAGES = Path(__file__).parent / "pages"
 
 
@@ -34,6 +36,8 @@ def page(
     slots: Mapping[str, str],
     choices: str = "",
     sheet: str = "",
+    formula: str = "",
+    back: str | None = None,
 ) -> str:
     """A page of steps, made of ``pages/page.html`` and the parts of its kind.
 
@@ -47,7 +51,17 @@ def page(
         slots: what fills the ``{{slots}}`` of its stage: HTML.
         choices: more controls beside the choice of colours: HTML.
         sheet: more rules: CSS.
+        formula: the expression that it is about: MathML.
+        back: the address of the page that leads here, which gets a link; None for no link.
+
+    Raises:
+        TypeError: ``back`` is no address.
     """
+    if back is not None and not isinstance(back, str):
+        raise TypeError(
+            "back is the address of the page that leads here, such as 'index.html', but got "
+            f"{describe(back)}"
+        )
     sheet = style.page_stylesheet(rendering.chosen) + read("page.css") + sheet
     script = "\n".join(read(name) for name in ("transport.js", "zoom.js", f"{kind}.js"))
     policy = (
@@ -61,6 +75,8 @@ def page(
         {
             "kind": kind,
             "theme": "" if rendering.theme == "auto" else f' data-theme="{rendering.theme}"',
+            "back": "" if back is None else _BACK.format(html.escape(back)),
+            "formula": formula,
             "now": "as the system" if rendering.theme == "auto" else rendering.theme,
             "policy": policy,
             "sheet": sheet,
@@ -86,20 +102,34 @@ def embedded(shown: Picture) -> tuple[ElementTree.Element, dict[str, ElementTree
     return svg, {group.attrib.pop("data-name", ""): group for group in svg.iter(f"{SVG}g")}
 
 
-def legend_list(label: str) -> str:
+def legend_list(label: str, in_short: str = "") -> str:
     """The legend of a picture as a list of the page: on narrow windows and on paper it wraps.
+
+    Args:
+        label: the legend, as ``labels.legend`` makes it.
+        in_short: what is seen while the list is folded: one more legend, whose lines become one.
+            Without it nothing is folded.
 
     >>> from viz import labels
     >>> legend_list(labels.legend([labels.key("width", labels.words("size"))]))
     '<dl class="microgradlike"><dt>width</dt><dd><span>size</span></dd></dl>'
     """
-    rows = ElementTree.fromstring(label[1:-1].replace("\\\\", "\\"))
-    keys = ((name, cells) for name, *cells in rows if cells)
-    items = (
-        f"<dt>{_spoken(name)}</dt><dd>{''.join(map(_legend_cell, cells))}</dd>"
-        for name, cells in keys
+    items = (f"<dt>{name}</dt><dd>{cells}</dd>" for name, cells in _legend_keys(label))
+    listed = f'<dl class="microgradlike">{"".join(items)}</dl>'
+    if not in_short:
+        return listed
+    line = "".join(
+        f'<span class="seen">{name}</span> {cells}' for name, cells in _legend_keys(in_short)
     )
-    return f'<dl class="microgradlike">{"".join(items)}</dl>'
+    return f'<details><summary class="microgradlike">{line}</summary>{listed}</details>'
+
+
+def _legend_keys(label: str) -> Iterator[tuple[str, str]]:
+    """The lines of a legend: what is seen, and what it means, as HTML."""
+    rows = ElementTree.fromstring(label[1:-1].replace("\\\\", "\\"))
+    for name, *cells in rows:
+        if cells:
+            yield _spoken(name), "".join(map(_legend_cell, cells))
 
 
 def _legend_cell(cell: ElementTree.Element) -> str:

@@ -21,7 +21,7 @@ from microgradlike.files import ending_in, write
 from microgradlike.inputs import within
 from microgradlike.words import literal
 from viz import style
-from viz.dot import Look, legend
+from viz.dot import Look, legend, legend_in_short
 from viz.drawing import picture_alone, pointed_out, shown
 from viz.fold import folded
 from viz.graph import Graph
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 #: A graph of more nodes than this is shown folded.
 MOST_NODES = 150
 
+#: A table of more rows than this is printed only if the reader has unfolded it.
+MOST_PRINTED = 40
+
 
 @takes(View)
 def save_stepper(
@@ -46,6 +49,7 @@ def save_stepper(
     path: str | os.PathLike[str],
     *,
     lr: float | None = None,
+    back: str | None = None,
     **options: Unpack[Options],
 ) -> Path:
     """Write one HTML page that plays the forward and the backward pass, step by step.
@@ -57,17 +61,19 @@ def save_stepper(
         root: the result, such as a loss; or several, whose errors add up.
         path: where to write it; the name ends in ``.html``.
         lr: the learning rate of an update step at the end, ``w - lr * grad``; None for no update.
+        back: the address of the page that leads here, such as ``"index.html"``, for a link back.
         fold: show each neuron as one part and each layer as one frame; by default this is done for
             graphs of more than 150 nodes. Parts of up to 150 nodes can be looked into in the page,
             if the graph has at most 2,000; above that, the page tells of the parts alone.
-        options: the others of ``draw``, but for ``gradients=False``, which leaves no error to play.
+        options: the others of ``draw``, but for ``gradients=False``, which leaves nothing to play.
             With a ``theme`` the page begins in light or dark.
 
     Returns:
         The path.
 
     Raises:
-        TypeError: ``root`` is no Value, ``lr`` no number, or there is no such option.
+        TypeError: ``root`` is no Value, ``lr`` no number, ``back`` no address, or there is no such
+            option.
         ValueError: an option has no such value, ``lr`` is negative or not finite, or the name does
             not end in ``.html``.
         OSError: the file cannot be written.
@@ -78,14 +84,14 @@ def save_stepper(
     'backprop.html'
     """
     ending_in(path, "a page", *SUFFIXES)
-    return Stepper(root, lr=lr, **options).save(path)
+    return Stepper(root, lr=lr, back=back, **options).save(path)
 
 
 class Stepper:
     """The page of ``save_stepper``, which a notebook shows as it is.
 
     Args:
-        root, lr, options: as for ``save_stepper``.
+        root, lr, back, options: as for ``save_stepper``.
 
     >>> from microgradlike import Value
     >>> x = Value(3.0, label="x")
@@ -94,7 +100,14 @@ class Stepper:
     """
 
     @takes(View)
-    def __init__(self, root: Roots, *, lr: float | None = None, **options: Unpack[Options]) -> None:
+    def __init__(
+        self,
+        root: Roots,
+        *,
+        lr: float | None = None,
+        back: str | None = None,
+        **options: Unpack[Options],
+    ) -> None:
         view = View.of(Stepper, options)
         view.must_show_gradients("Stepper")
         rate = None if lr is None else within("lr, the learning rate,", lr, 0, math.inf)
@@ -109,7 +122,7 @@ class Stepper:
                 if 1 < len(nodes) <= MOST_NODES:
                     inside = shown(whole(told, set(nodes)), view)
                     views.append(_view(story, inside, view, opened=name))
-        self._html = _page(story, views, view)
+        self._html = _page(story, views, view, back)
 
     def html(self) -> str:
         """The page as text."""
@@ -147,9 +160,13 @@ def _view(story: Story, scene: Scene, view: View, opened: str = "") -> tuple[str
     numbered = Look.of(roomy, view.rankdir).numbered
     steps = {move.arrows[0]: move.step for move in scene.moves if move.step is not None}
     for place, arrow in enumerate(scene.arrows):
+        group = groups[f"e{place}"]
+        ahead = story.computed.get(arrow.head, 0)
+        if opened:
+            ahead = story.values[scene.shown[arrow.head]][0][0]
+        group.set("data-ahead", str(ahead))
         if arrow.contribution is None:
             continue
-        group = groups[f"e{place}"]
         if scene.folded:
             marks = {"data-flow": f"{arrow.tail}->{arrow.head}", "data-at": story.crossed[place]}
         else:
@@ -169,7 +186,8 @@ def _view(story: Story, scene: Scene, view: View, opened: str = "") -> tuple[str
     kind = "view folded" if scene.folded else "view"
     return (
         f'<div class="{kind}"{part}{hidden}>{text(svg)}</div>',
-        f'<div class="legend"{hidden}>{legend_list(legend(roomy, view.rankdir))}</div>',
+        f'<div class="legend"{hidden}>'
+        f"{legend_list(legend(roomy, view.rankdir), legend_in_short(roomy, view.rankdir))}</div>",
     )
 
 
@@ -267,7 +285,7 @@ _BESIDE_A_PATH = (
 )
 
 
-def _page(story: Story, views: list[tuple[str, str]], view: View) -> str:
+def _page(story: Story, views: list[tuple[str, str]], view: View, back: str | None) -> str:
     pictures, legends = ("".join(parts) for parts in zip(*views, strict=True))
     shown = set(re.findall(r'data-node="(\w+)"', pictures))
     return page(
@@ -275,9 +293,16 @@ def _page(story: Story, views: list[tuple[str, str]], view: View) -> str:
         view,
         headline="Backpropagation, step by step",
         heading=story.heading,
+        formula=story.formula,
         last=story.last,
         data=story.data(),
-        slots={"views": pictures, "legends": legends, "table": _table(story, shown)},
+        slots={
+            "views": pictures,
+            "legends": legends,
+            "table": _table(story, shown),
+            "long": " long" if len(story.told) > MOST_PRINTED else "",
+        },
+        back=back,
         choices='<label><input type="checkbox" class="quiz"> Ask me first</label>\n',
         sheet="" if view.highlight is None else _BESIDE_A_PATH,
     )
@@ -293,7 +318,7 @@ def _table(story: Story, shown: set[str]) -> str:
         grads = story.grads.get(node, [(0, 0.0)])
         cells = [
             html.escape(story.names[node]),
-            html.escape(node.op or "given"),
+            html.escape(style.symbol(node._op) or "given"),
             style.number(story.values[node][0][1]),
             style.number(grads[-1][1]),
             str(grads[-1][0]),

@@ -1,7 +1,8 @@
 """The whole pass as moments: what each one changes, and what there is to say about it.
 
-First the numbers are computed, then the result gets the gradient 1, then the error flows back, and
-at the end the parameters may be updated. Every sentence and formula is read from ``flow``.
+First the numbers are computed, then the result gets the gradient 1, then the gradient flows back,
+and at the end the parameters may be updated. Every number in a sentence is computed: by ``flow``,
+or by running the operation once more with another number.
 """
 
 from __future__ import annotations
@@ -19,14 +20,20 @@ from microgradlike.flow import Step
 from microgradlike.typeset import Derivative, Symbol
 from microgradlike.words import counted, literal
 from viz import style
+from viz.formula import Page, Total, equation_in_line, expression
 from viz.graph import FLAGS, Graph
+from viz.nudges import nudge_of_leaf, nudge_of_operand
 from viz.scene import Move, Remark, Scene
+from viz.shares import Shares, in_sum
 
 #: Of a graph of more nodes than this only the parts are told of: a page of all would be too large.
 MOST_DETAILED = 2000
 
 #: Paths are looked for if the leaves times the nodes to look through are at most so many.
 MOST_TRACED = 12_000
+
+#: What these names call should become small anyway: the update need not say so.
+COSTS = ("loss", "cost", "error")
 
 #: Paths of more nodes than this are counted and summed up, but not written down if they are many.
 LONGEST_PATH = 60
@@ -42,10 +49,14 @@ class Moment(NamedTuple):
     equations: tuple[str, ...] = ()
     """In MathML: symbols, numbers, results."""
     rule: str = ""
+    nudge: str = ""
+    """What the operation does if its operand is moved a little: the ratio is the slope."""
     sum: str = ""
-    """The accumulation, where a node receives more than once."""
+    """The shares of a gradient, where a node receives more than once."""
+    aside: str = ""
+    """What is easily misunderstood here; no page says it twice."""
     flag: str = ""
-    """Where the error is lost, or grows without measure."""
+    """Where the gradient is lost, or grows without measure."""
     active: str = ""
     """The box that is at work."""
 
@@ -55,7 +66,8 @@ class Story:
 
     Attributes:
         values, grads: for each node that is told of, the pairs (moment, number).
-        crossed: for each arrow of the scene, the moment at which the error crosses it.
+        crossed: for each arrow of the scene, the moment at which the gradient crosses it.
+        computed: for each box of the scene that computes, the moment at which it does.
     """
 
     def __init__(
@@ -71,6 +83,10 @@ class Story:
         self.values: dict[Value, list[tuple[int, float]]] = {}
         self.grads: dict[Value, list[tuple[int, float]]] = {}
         self.crossed: dict[int, int] = {}
+        self.computed: dict[str, int] = {}
+        uses = Counter(step.parent for step in (graph.steps if self.detailed else ()))
+        self._shares = Shares(uses, graph.results, names)
+        self._said: set[str] = set()
         self._boxes = {box.name: box for box in scene.boxes}
         self._home = {node: box for box, nodes in scene.members.items() for node in nodes}
         self._sent: dict[str, int] = {}
@@ -81,16 +97,17 @@ class Story:
         self._go_backward()
         if lr is not None:
             self._update(lr)
-        numbers = (f"{names[node]} = {style.number(node.data)}" for node in graph.results)
-        self.heading = (
-            f"{', '.join(numbers)}, "
-            f"{counted(len(graph.nodes), 'node')}, {counted(self.last, 'step')}"
-        )
-        if scene.folded and scene.arrows:
-            self.heading += f", folded: {len(graph.nodes):,} nodes as {len(scene.members):,}"
-        if not self.detailed:
-            self.heading += f"; above {MOST_DETAILED:,} nodes, parts cannot be looked into"
-        self.heading += graph.warning
+        # A sum of several results is no expression that anybody wrote.
+        self.expression = None if len(results) > 1 else expression(graph.nodes, names)
+        self.heading = _heading(self)
+
+    @property
+    def formula(self) -> str:
+        """What the page is about, in MathML; nothing where it is too long, or a number alone."""
+        if self.expression is None or not self.graph.root.op:
+            return ""
+        sides = [Symbol(self.name, self.graph.root.data), self.expression]
+        return f"<math>{'<mo>=</mo>'.join(Page().parts(sides))}</math>\n"
 
     @functools.cached_property
     def colours(self) -> style.Scale:
@@ -134,7 +151,7 @@ class Story:
         are = "is" if len(self.graph.results) == 1 else "are"
         first = (
             f"First {self.ends} {are} computed from {'it' if given == 1 else 'them'} in "
-            f"{counted(operations, 'operation')}, then the error flows back."
+            f"{counted(operations, 'operation')}, then the gradient flows back."
             if operations
             else f"It is {self.ends} itself: there is nothing to compute."
         )
@@ -152,6 +169,7 @@ class Story:
                 self.values[node] = [(0, node.data)]
         for box in sorted(last, key=last.__getitem__):
             nodes = [node for node in self.scene.members[box] if node.op]
+            self.computed[box] = len(self.moments)
             for node in nodes:
                 if node in told:
                     self.values[node] = [(len(self.moments), node.data)]
@@ -164,7 +182,7 @@ class Story:
     def _computed_one(self, box: str, node: Value) -> Moment:
         symbols = self._symbols(node)
         how = flow.value_formula(node, symbols)
-        text = flow.equation_in_words(node, symbols)
+        text = equation_in_line(node, symbols)
         return Moment(
             "forward",
             f"{text} is computed: {style.number(node.data)}.",
@@ -184,14 +202,20 @@ class Story:
 
     def _seed(self) -> None:
         results = list(self.graph.results)
+        each, moved, whole = "", self.name, self.name
+        if len(results) > 1:
+            each, moved, whole = " each", "one of them", "their sum"
         for result in results:
             self._receive(result, len(self.moments), 1.0)
         self.moments.append(
             Moment(
                 "seed",
-                f"The error starts at {self.ends}: the slope of a thing by itself is 1.",
-                f"What is the slope of {self.name} by itself?",
-                _equation(Derivative(self.name, self.name, 1.0), ast.Constant(1)),
+                f"Start at {self.ends} with 1{each}: when {moved} changes, {whole} changes by "
+                "exactly as much.",
+                f"When {moved} changes, by how many times as much does {whole} change?",
+                _equation(Total(self.name, self.name, 1.0), ast.Constant(1)),
+                f"The gradient at a number is the slope of {self.name} there: how many times as "
+                f"much {self.name} changes as that number does.",
                 active=self._home[results[0]],
             )
         )
@@ -236,33 +260,40 @@ class Story:
         symbols = self._symbols(step.node)
         slope = flow.slope_formula(step, symbols)
         local = Derivative(node, parent, step.slope)
-        chain = typeset.product(Derivative(self.name, node, step.upstream), local)
-        written = typeset.MathML()
-        arriving = written.write(Derivative(self.name, parent, step.after)).text
-        total = ""
-        if len(self.grads[step.parent]) > 1:
-            terms = f"{style.number(step.before)} + {_in_sum(step.contribution)}"
-            total = f"{parent} has received before: {terms} = {style.number(step.after)}"
-        what = flow.equation_in_words(step.node, symbols)
+        chain = typeset.product(Total(self.name, node, step.upstream), local)
+        self._shares.take(step)
+        added_up = self._shares.equation(step, self.name)
+        what = equation_in_line(step.node, symbols)
         flags = [FLAGS[flag].format(node) for flag in self.graph.flags.get(step.node, ())]
         if step.node is self.graph.origin:
             flags.append("the first number that is not finite comes from here")
         if found := flow.break_at(step):
             flags.append(f"{node} has {found} just here: its slope is a convention")
+        sign = style.symbol(step.node._op)
         return Moment(
             "backward",
             f"{what} sends {style.signed(step.contribution)} back to {parent}.",
             f"{what}: what does it send back to {parent}? Which sign, which size?",
             (
-                _math(f"{arriving}<mo>+=</mo>{written.write(chain).text}"),
+                *_equation("share over this arrow", chain),
                 *_equation(local, slope, typeset.evaluated(slope)),
-                *_equation(typeset.evaluated(chain), ast.Constant(step.contribution)),
+                *_equation("share", typeset.evaluated(chain), ast.Constant(step.contribution)),
+                *([_math(added_up)] if added_up else []),
             ),
-            f"{step.node.op}: {step.rule}",
-            total,
-            "; ".join(flags),
-            box,
+            f"{sign}: {step.rule}",
+            nudge=nudge_of_operand(step, self.names) if step.node in self.graph.results else "",
+            sum=self._shares.in_words(step),
+            aside=self._once("adding", self._shares.lost_without_adding(step)),
+            flag="; ".join(flags),
+            active=box,
         )
+
+    def _once(self, what: str, sentence: str) -> str:
+        """The sentence, unless the page has said such a thing already."""
+        if not sentence or what in self._said:
+            return ""
+        self._said.add(what)
+        return sentence
 
     def _sent_by_part(self, move: Move) -> Moment:
         """One part sends to all the parts that feed it."""
@@ -277,16 +308,16 @@ class Story:
         if len(arrows) > 6:
             shares.append(f"and to {len(arrows) - 6} more")
         title = self.title(move.sender)
-        sends = f"sends its error back: {', '.join(shares)}"
+        sends = f"sends its gradient back: {', '.join(shares)}"
         if not arrows:
-            sends = "sends its error back to its own parameters alone"
+            sends = "sends its gradient back to its own parameters alone"
         elif not any(arrow.contribution for arrow in arrows):
-            sends = "sends no error back"
+            sends = "sends nothing back"
         summed = move.ways > len(arrows)
         return Moment(
             "backward",
             f"{title} {sends}.",
-            f"{title} sends its error back: to whom does most of it go?",
+            f"{title} sends its gradient back: to whom does most of it go?",
             rule=f"each share is a sum: {move.ways:,} edges of the graph lead back"
             if summed
             else "",
@@ -305,8 +336,9 @@ class Story:
             if data[node] != node.data:
                 self.values[node].append((len(self.moments), data[node]))
         lines = [
-            f"{self.names[leaf]} = {style.number(leaf.data)} − {style.number(lr)} × "
-            f"{_in_sum(self.graph.grad(leaf))} = {style.number(changed[leaf])}"
+            f"{self.names[leaf]}: old {style.number(leaf.data)}, gradient "
+            f"{style.number(self.graph.grad(leaf))}, new {style.number(leaf.data)} − "
+            f"{style.number(lr)} × {in_sum(self.graph.grad(leaf))} = {style.number(changed[leaf])}"
             for leaf in asked[:8]
         ]
         if len(asked) > 8:
@@ -317,13 +349,20 @@ class Story:
         happened = f"{counted(moved, what) if moved else f'no {what}'} moved against the gradient"
         if lost:
             happened += f", and {counted(lost, what)} became NaN, as the gradient there is NaN"
+        wanted = "Smaller is what we want here, as with a cost: "
+        if self.name.casefold() in COSTS:
+            wanted = ""
+        rose = " It rose: the step was too long." if data[root] > root.data else ""
         self.moments.append(
             Moment(
                 "update",
-                f"The update: {happened}. {self.name} "
-                f"was {style.number(root.data)} and is now {style.number(data[root])}.",
+                f"The update: {happened}. {wanted}{self.name} "
+                f"was {style.number(root.data)} and is now {style.number(data[root])}.{rose}",
                 f"The update: each {what} moves against its gradient. Does {self.name} fall?",
                 rule="\n".join(lines),
+                aside="The gradient is not the change: the change is the learning rate, "
+                f"{style.number(lr)}, times the gradient, against its sign. The gradients and "
+                "slopes on the picture belong to the old numbers; the next pass finds new ones.",
             )
         )
 
@@ -344,7 +383,15 @@ class Story:
                 }
                 for node in self.told
             },
-            "paths": {self.graph.ids[leaf]: self._paths(leaf) for leaf in self._traced()},
+            "nudges": {
+                self.graph.ids[leaf]: nudged
+                for leaf in self._traced()
+                if (nudged := nudge_of_leaf(self.graph, leaf, self.names, self.name))
+            },
+            "paths": {
+                self.graph.ids[leaf]: _paths(self.graph, self.names, leaf)
+                for leaf in self._traced()
+            },
         }
 
     def _traced(self) -> list[Value]:
@@ -354,32 +401,51 @@ class Story:
         most = MOST_TRACED // len(self.graph.nodes)
         return next((some for some in (leaves, alone) if len(some) <= most), [])
 
-    def _paths(self, leaf: Value) -> dict[str, Any]:
-        found = flow.paths(self.graph.root, leaf)
-        joints = set(self.graph.joints)
-        longest = LONGEST_PATH if found.count > 1 else math.inf
-        written = [path for path in found.largest if len(path.nodes) <= longest]
-        ways = [
-            {
-                "nodes": [self.graph.ids[node] for node in nodes],
-                "way": " → ".join(self.names[node] for node in nodes),
-                "slopes": " × ".join(map(_in_sum, path.slopes[: len(nodes) - 1])),
-                "product": repr(path.product),
-                "text": style.number(path.product),
-            }
-            for path in written
-            for nodes in [[node for node in path.nodes if node not in joints]]
-        ]
-        others = found.count - len(ways)
-        rest = ""
-        if len(written) < len(found.largest):
-            rest = f"{_many(others)} {'more' if ways else 'paths'}, too long to be written down"
-        elif others:
-            rest = f"{_many(others)} more, together {style.number(found.remainder)}"
-        return {"ways": ways, "rest": rest, "total": style.number(found.total)}
-
     def _symbols(self, node: Value) -> dict[Value, typeset.Tree]:
         return {v: Symbol(self.names[v], v.data) for v in (node, *node.parents)}
+
+
+def _heading(story: Story) -> str:
+    """The result, the numbers it is computed from where these are few, and how much there is."""
+    graph, names = story.graph, story.names
+    size = f"{counted(len(graph.nodes), 'node')}, {counted(story.last, 'step')}"
+    results = ", ".join(f"{names[node]} = {style.number(node.data)}" for node in graph.results)
+    heading = f"{results}, {size}"
+    if story.expression is not None and graph.root.op:
+        leaves = [node for node in graph.nodes if not node.op]
+        at = ", ".join(f"{names[leaf]} = {style.number(leaf.data)}" for leaf in leaves)
+        heading = f"{results} at {at}; {size}"
+    if story.scene.folded and story.scene.arrows:
+        heading += f", folded: {len(graph.nodes):,} nodes as {len(story.scene.members):,}"
+    if not story.detailed:
+        heading += f"; above {MOST_DETAILED:,} nodes, parts cannot be looked into"
+    return heading + graph.warning
+
+
+def _paths(graph: Graph, names: Mapping[Value, str], leaf: Value) -> dict[str, Any]:
+    """The paths to a leaf, as the script lists them."""
+    found = flow.paths(graph.root, leaf)
+    joints = set(graph.joints)
+    longest = LONGEST_PATH if found.count > 1 else math.inf
+    written = [path for path in found.largest if len(path.nodes) <= longest]
+    ways = [
+        {
+            "nodes": [graph.ids[node] for node in nodes],
+            "way": " → ".join(names[node] for node in nodes),
+            "slopes": " × ".join(map(in_sum, path.slopes[: len(nodes) - 1])),
+            "product": repr(path.product),
+            "text": style.number(path.product),
+        }
+        for path in written
+        for nodes in [[node for node in path.nodes if node not in joints]]
+    ]
+    others = found.count - len(ways)
+    rest = ""
+    if len(written) < len(found.largest):
+        rest = f"{_many(others)} {'more' if ways else 'paths'}, too long to be written down"
+    elif others:
+        rest = f"{_many(others)} more, together {style.number(found.remainder)}"
+    return {"ways": ways, "rest": rest, "total": style.number(found.total)}
 
 
 def _many(count: int) -> str:
@@ -387,13 +453,13 @@ def _many(count: int) -> str:
     return f"{count:,}" if count < 10**21 else f"some 10^{len(str(count)) - 1}"
 
 
-def _in_sum(value: float) -> str:
-    return typeset.term(value).replace("-", "−")
-
-
 def _math(inside: str) -> str:
     return f'<math displaystyle="true"><mrow>{inside}</mrow></math>'
 
 
-def _equation(*sides: typeset.Tree) -> tuple[str, ...]:
-    return (_math("<mo>=</mo>".join(typeset.MathML().parts(list(sides)))),)
+def _equation(*sides: typeset.Tree | str) -> tuple[str, ...]:
+    """An equation in MathML; a side may be a word."""
+    words = [side for side in sides if isinstance(side, str)]
+    trees = [side for side in sides if not isinstance(side, str)]
+    parts = [f"<mtext>{word}</mtext>" for word in words] + Page().parts(trees)
+    return (_math("<mo>=</mo>".join(parts)),)

@@ -225,10 +225,25 @@ def _thousandths(character: str) -> int:
 def symbol(operator: str) -> str:
     """The operator as it is typeset.
 
-    >>> symbol("*"), symbol("-"), symbol("tanh")
-    ('×', '−', 'tanh')
+    >>> symbol("*"), symbol("-"), symbol("tanh"), symbol("**2"), symbol("**")
+    ('×', '−', 'tanh', 'x²', 'power')
     """
+    _, is_power, exponent = operator.partition("**")
+    if is_power:
+        return f"x{raised(exponent)}" if exponent else "power"
     return {"*": "×", "-": "−", "/": "÷"}.get(operator, operator)
+
+
+def raised(exponent: str) -> str:
+    """An exponent behind its base: small digits, or behind a ``^`` what has none.
+
+    >>> raised("12"), raised("0.5")
+    ('¹²', '^0.5')
+    """
+    return exponent.translate(_RAISED) if exponent.isdecimal() else f"^{exponent}"
+
+
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def shortened(text: str, longest: int = 26) -> str:

@@ -6,11 +6,14 @@ import math
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
+from microgradlike import flow
 from microgradlike.engine import Value
 from microgradlike.flow import Step
 from microgradlike.ops import OPERATORS
+from microgradlike.typeset import Symbol
 from microgradlike.words import counted, literal
 from viz import style
+from viz.formula import in_line
 from viz.graph import Graph
 from viz.scene import BRING, Arrow, Box, Move, Remark, Scene
 
@@ -113,7 +116,7 @@ def _remarks(graph: Graph, node: Value) -> Iterator[Remark]:
     if birth := graph.birth(node):
         yield Remark(birth)
     elif node is graph.origin:
-        yield Remark("origin: the error breaks here", "sent")
+        yield Remark("origin: the gradient breaks here", "sent")
     if graph.ran:
         for flag in graph.flags.get(node, ()):
             late = flag in ("vanished", "exploding")
@@ -133,9 +136,9 @@ def _history(arrived: float, grad: float) -> tuple[str, ...]:
 
 def _formula(node: Value, words: list[str]) -> str:
     """How a node was computed, as one would write it."""
-    sign = style.symbol(node._op)
-    infix = len(words) == 2 and sign != node.op
-    return f" {sign} ".join(words) if infix else f"{node.op}({', '.join(words)})"
+    trees = zip(node.operands, map(Symbol, words, map(float, node.operands)), strict=True)
+    named = {x: tree for x, tree in trees if isinstance(x, Value)}
+    return in_line(flow.value_formula(node, named))
 
 
 def _symbol(node: Value, heading: str, words: list[str]) -> str:
@@ -146,13 +149,13 @@ def _symbol(node: Value, heading: str, words: list[str]) -> str:
 
 
 def _constant(value: float, name: str, user: Box) -> Box:
-    title = f"constant {value!r} in {user.called}: no error flows to it"
+    title = f"constant {value!r} in {user.called}: nothing is sent back to it"
     return Box(name, "constant", style.number(value), title)
 
 
 def _arrow(step: Step, tail: Box, head: Box) -> Arrow:
     title = (
-        f"error from {head.called} back to {tail.called}\n"
-        f"slope {step.slope!r} × upstream {step.upstream!r} = contribution {step.contribution!r}"
+        f"gradient sent from {head.called} back to {tail.called}\n"
+        f"slope {step.slope!r} × gradient {step.upstream!r} = {step.contribution!r}"
     )
     return Arrow(tail.name, head.name, title, step.slope, step.contribution)

@@ -19,15 +19,55 @@ function start(root) {
     words: one("title", element)?.textContent,
     ...story.nodes[element.dataset.node || element.dataset.shows],
   }));
-  const edges = all("[data-at]", root).map((group) => ({
+  const edges = all("[data-ahead]", root).map((group) => ({
     group,
-    at: Number(group.dataset.at),
+    ahead: Number(group.dataset.ahead),
+    at: group.dataset.at === undefined ? Infinity : Number(group.dataset.at), // never to a constant
     slope: one(".slope", group),
     known: story.nodes[group.dataset.edge?.split("->")[1]]?.values[0][0] || 0, // no slope before
     contribution: group.dataset.contribution,
   }));
+  for (const { group } of edges) {
+    if (group.dataset.at === undefined) continue;
+    for (const part of all("path, polygon", group)) part.classList.add("sent");
+    group.append(forward(group));
+  }
   const remarks = all("[data-known]", root).map((words) => ({ words, known: Number(words.dataset.known) }));
   const boxes = all(".node[data-node], .node[data-box]", root);
+
+  // The arrow on which the value goes forward: of one width, whatever will come back on it. Its line
+  // begins where the tip of the other one ends, or rather behind that, inside the box that covers it.
+  function forward(group) {
+    const [LENGTH, HALF, INSIDE] = [7, 3, 8];
+    const d = one("path.sent", group).getAttribute("d");
+    const points = (text) => text.match(/-?[\d.]+/g).map(Number);
+    const numbers = points(d);
+    const [from_x, from_y] = numbers;
+    const [bend_x, bend_y, x, y] = numbers.slice(-4);
+    const corners = points(one("polygon.sent", group)?.getAttribute("points") || `${from_x} ${from_y}`);
+    let tip = [from_x, from_y];
+    for (let k = 0; k + 1 < corners.length; k += 2) {
+      const corner = corners.slice(k, k + 2);
+      if (Math.hypot(corner[0] - x, corner[1] - y) > Math.hypot(tip[0] - x, tip[1] - y)) tip = corner;
+    }
+    const back = Math.hypot(tip[0] - from_x, tip[1] - from_y) || 1;
+    const begin = [tip[0] + (INSIDE * (tip[0] - from_x)) / back, tip[1] + (INSIDE * (tip[1] - from_y)) / back];
+    const far = Math.hypot(x - bend_x, y - bend_y) || 1;
+    const [along, across] = [(x - bend_x) / far, (y - bend_y) / far];
+    const foot = [x - LENGTH * along, y - LENGTH * across];
+    const sides = [1, -1].map((s) => [foot[0] + s * HALF * across, foot[1] - s * HALF * along]);
+    const made = (tag, attributes) => {
+      const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+      for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+      return element;
+    };
+    const arrow = made("g", { class: "forth" });
+    arrow.append(
+      made("path", { d: `M${begin}L${d.slice(1)}` }),
+      made("polygon", { points: [[x, y], ...sides].map((point) => point.map((v) => v.toFixed(1)).join(",")).join(" ") }),
+    );
+    return arrow;
+  }
 
   // ---- Showing a moment -------------------------------------------------------------------------
 
@@ -67,12 +107,22 @@ function start(root) {
       const { name, kind } = node.element.dataset;
       set(node.element, "aria-label", `${name}, ${kind}, ${numbers}`);
     }
-    for (const { group, at, slope, known, contribution } of edges) {
+    for (const edge of edges) {
+      const { group, ahead, at, slope, known, contribution } = edge;
       const crossed = now >= at && !(asked && now === at);
-      if (slope) set(slope, "visibility", now < known ? "hidden" : null);
-      group.classList.toggle("waiting", !crossed);
-      group.classList.toggle("current", now === at && crossed);
-      set(group, "data-contribution", now >= at ? contribution : null);
+      if (slope) set(slope, "visibility", now < known || (quiz() && !crossed) ? "hidden" : null);
+      if (contribution) set(group, "data-contribution", now >= at ? contribution : null);
+      const states = {
+        waiting: !crossed,
+        ahead: now >= ahead && !(asked && now === ahead),
+        going: now === ahead && now > 0 && !asked,
+        current: now === at && crossed,
+      };
+      const names = Object.keys(states).filter((state) => states[state]);
+      if (edge.shown === String(names)) continue;
+      edge.shown = String(names);
+      group.classList.remove(...Object.keys(states));
+      group.classList.add(...names); // always in this order
     }
     for (const { words, known } of remarks) {
       set(words, "visibility", now < known || (asked && now === known) ? "hidden" : null);
@@ -87,29 +137,13 @@ function start(root) {
   }
 
   // Where the graph is larger than its frame, the frame follows what is happening.
-  let overflows = false;
-
-  function measure() {
-    const frame = one(".views", root);
-    const slack = 2;
-    overflows =
-      frame.scrollWidth > frame.clientWidth + slack || frame.scrollHeight > frame.clientHeight + slack;
-  }
-
   function follow() {
-    const frame = one(".views", root);
-    if (!overflows) return;
     const drawn = all(".view:not([hidden]) .node", root);
     const at_rest = story.moments[shown].active === "" && drawn.at(shown === 0 ? 0 : -1);
     const active = one(".view:not([hidden]) .active", root) || at_rest;
-    if (!active) return;
-    const [inner, outer] = [active.getBoundingClientRect(), frame.getBoundingClientRect()];
-    if (inner.left < outer.left || inner.right > outer.right) {
-      frame.scrollLeft += (inner.left + inner.right - outer.left - outer.right) / 2;
-    }
-    if (inner.top < outer.top || inner.bottom > outer.bottom) {
-      frame.scrollTop += (inner.top + inner.bottom - outer.top - outer.bottom) / 2;
-    }
+    const ends = all(".view:not([hidden]) :is(.current, .going)[data-edge]", root)
+      .map((edge) => one(`[data-node="${edge.dataset.edge.split("->")[0]}"]`, root));
+    size.follow(active, ...ends);
   }
 
   function say(now, told, asked) {
@@ -123,8 +157,31 @@ function start(root) {
     }
     write(one(".sum", root), asked ? "" : told.sum);
     write(one(".rule", root), asked && told.kind !== "backward" ? "" : told.rule);
+    write(one(".nudge", root), asked ? "" : told.nudge);
+    write(one(".aside", root), asked ? "" : told.aside);
     write(one(".flag", root), asked || !told.flag ? "" : `⚠ ${told.flag}`);
     one(".reveal", root).hidden = !asked;
+  }
+
+  // ---- All steps below each other, for paper -----------------------------------------------------
+
+  const MOST_LISTED = 40;
+
+  function list_all() {
+    if (last > MOST_LISTED) return;
+    for (const told of story.moments) {
+      const item = one(".all", root).appendChild(document.createElement("li"));
+      const words = (name, text) => {
+        if (!text) return;
+        const paragraph = item.appendChild(document.createElement("p"));
+        paragraph.className = `listed-${name}`;
+        paragraph.textContent = text;
+      };
+      words("sentence", told.sentence);
+      const equations = item.appendChild(document.createElement("div"));
+      equations.innerHTML = told.equations.join(""); // as above
+      for (const name of ["sum", "rule", "nudge", "aside", "flag"]) words(name, told[name]);
+    }
   }
 
   // ---- Being asked first ------------------------------------------------------------------------
@@ -146,9 +203,7 @@ function start(root) {
   }
 
   one(".reveal", root).addEventListener("click", () => one(".next", root).click());
-  one(".quiz", root).addEventListener("change", () => {
-    if (!quiz()) steps.go();
-  });
+  one(".quiz", root).addEventListener("change", () => steps.go());
 
   function key(event) {
     const node = event.target.closest(".node");
@@ -177,6 +232,7 @@ function start(root) {
     const words = one("title", group).textContent.split("\ndata ")[0];
     if (words !== group.dataset.name) place.appendChild(document.createElement("p")).textContent = words;
     place.appendChild(document.createElement("p")).className = "numbers";
+    place.appendChild(document.createElement("p")).className = "nudged";
     number();
     const inside = id !== opened && all(".view[data-part]", root).find((view) => view.dataset.part === id);
     if (inside) {
@@ -192,16 +248,23 @@ function start(root) {
   // What the chosen node shows at this moment, for its box may be out of sight.
   function number() {
     const node = nodes.find(({ element }) => element.matches(".chosen-node"));
-    if (node) write(one(".numbers", root), `value ${node.value.textContent}, gradient ${node.grad.textContent}`);
+    if (!node) return;
+    const [value, grad] = [node.value.textContent, node.grad.textContent];
+    const updated = revealed && node.values.length > 1 && shown >= node.values[1][0];
+    const old = updated ? ` (before the update ${node.values[0][2]})` : "";
+    const to_old = updated ? "; the gradient and the slopes belong to the old value" : "";
+    write(one(".numbers", root), `value ${value}${old}, gradient ${grad}${to_old}`);
+    const final = node.grads.length > 0 && shown >= node.grads.at(-1)[0] && revealed;
+    write(one(".nudged", root), (final && story.nudges[chosen]) || "");
   }
 
   function list(place, paths) {
     const intro = place.appendChild(document.createElement("p"));
-    if (!paths.ways.length) intro.textContent = "The error reaches it on many paths; its gradient is their sum:";
+    if (!paths.ways.length) intro.textContent = "Many paths lead to it; its gradient is their sum:";
     else if (paths.ways.length > 1 || paths.rest) {
-      intro.textContent = "The error reaches it on these paths; its gradient is their sum:";
+      intro.textContent = "These paths lead to it; its gradient is the sum of their products of slopes:";
     } else {
-      intro.textContent = "The error reaches it on one path; its gradient is the product of the slopes:";
+      intro.textContent = "One path leads to it; its gradient is the product of the slopes along it:";
     }
     const ways = place.appendChild(document.createElement("ol"));
     for (const path of paths.ways) {
@@ -285,10 +348,7 @@ function start(root) {
     choose(chosen);
   }
 
-  const size = zooming(root, () => {
-    measure();
-    follow();
-  });
+  const size = zooming(root, follow);
 
   one(".close", root).addEventListener("click", () => look(""));
 
@@ -303,10 +363,10 @@ function start(root) {
     choose(from.get("node") || "");
   }
 
-  window.addEventListener("resize", measure);
   one(".table", root).open = false;
+  list_all();
   const waits = () => !revealed;
-  const steps = transport(root, { last, show, ahead, leave, waits, key, place, restore });
+  const steps = transport(root, { last, show, ahead, leave, waits, key, place, restore, worksheet: quiz });
   steps.recall();
 }
 

@@ -1,10 +1,12 @@
 "use strict";
 
-// What every page of steps has: buttons, a scrubber, keys, an address, and a choice of colours.
+// What every page of steps has: buttons, a scrubber, keys, an address, a choice of colours, a mode
+// for projectors, and a form for paper.
 // The page itself gives: last, and show(step), which returns the words for that step. It may also
 // give ahead(step) (false: stay, there is something to reveal first), waits() (whether there is),
-// leave() (a step is gone to by other ways), key(event) (true: it was for the page), and place() and
-// restore(place) for what else the address should hold.
+// leave() (a step is reached in another way), key(event) (true: it was for the page), place() and
+// restore(place) for what else the address should hold, and worksheet() (whether paper shall show
+// the first step as it is, before anything has happened, and no details of the class "answers").
 
 const one = (selector, within = document) => within.querySelector(selector);
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
@@ -98,6 +100,10 @@ function transport(root, page) {
     } else if (keys[event.key]) {
       by_hand(keys[event.key]);
       event.preventDefault();
+    } else if (event.key === "p" || event.key === "P") {
+      project(!projected());
+      remember();
+      event.preventDefault();
     } else if (event.key === "?") {
       const help = one(".keys", root);
       help.open = !help.open;
@@ -116,11 +122,34 @@ function transport(root, page) {
     set(event.currentTarget, "aria-label", `Colours: ${style.theme || "as the system"}`);
   });
 
-  // The address says where we are: #step=12
+  // On a projector letters are large, the picture fills the window, and what is not needed is gone.
+  const projected = () => root.classList.contains("projector");
+  function project(wanted) {
+    if (wanted === projected()) return;
+    root.classList.toggle("projector", wanted);
+    window.dispatchEvent(new Event("resize"));
+  }
+
+  // Paper shows what is folded, and at the first step, where nothing has happened yet, the last one.
+  const before = { unfolded: [], step: 0 };
+  window.addEventListener("beforeprint", () => {
+    const worksheet = page.worksheet?.();
+    before.unfolded = all("details:not([open]):not(.long)", root)
+      .filter((folded) => !(worksheet && folded.matches(".answers")));
+    for (const folded of before.unfolded) folded.open = true;
+    before.step = now;
+    if (now === 0 && !worksheet) show(last);
+  });
+  window.addEventListener("afterprint", () => {
+    for (const folded of before.unfolded) folded.open = false;
+    show(before.step);
+  });
+
+  // The address says where we are: #step=12, or #step=12&projector
   function remember() {
     const place = new URLSearchParams({ step: String(now), ...page.place?.() });
     try {
-      history.replaceState(null, "", `#${place}`);
+      history.replaceState(null, "", `#${place}${projected() ? "&projector" : ""}`);
     } catch {
       // Inside a notebook's frame there is no address to write to.
     }
@@ -128,6 +157,7 @@ function transport(root, page) {
 
   function recall() {
     const place = new URLSearchParams(location.hash.slice(1));
+    project(place.has("projector"));
     page.leave?.();
     show(Math.trunc(Number(place.get("step"))) || 0);
     page.restore?.(place);

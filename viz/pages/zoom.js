@@ -1,9 +1,25 @@
 // A picture in its frame: as large as fits, or as large as the reader wants, and then it scrolls.
-// moved() is called whenever its size has changed.
+// moved() is called whenever the size of the picture or of its frame has changed. follow(part, ...)
+// scrolls the frame so that this part of the picture is in sight, and of the others as many as there
+// is room for: a page calls it at every step.
 function zooming(root, moved) {
   const READABLE = 0.76; // of the natural size, in which the smallest letters have 12 pixels
+  const READABLE_FROM_FAR = 1.5; // from the last row of a class
+  const LARGEST = 1.35; // a small picture grows so far by itself
   const FACTOR = 1.3;
+  const SLACK = 2;
 
+  const frame = one(".views", root);
+  const cue = document.createElement("p");
+  cue.className = "cue";
+  cue.textContent = "The picture is larger than its frame: drag it ◄ ►";
+  frame.after(cue);
+  let chosen = false;
+  let begun = "";
+  let overflows = false;
+
+  const projected = () => root.classList.contains("projector");
+  const room = () => `${frame.clientWidth} ${projected()}`;
   const natural = (svg, side) => Number(svg.getAttribute(side));
 
   function scale() {
@@ -12,28 +28,72 @@ function zooming(root, moved) {
     return Math.min(width / natural(svg, "width"), height / natural(svg, "height"));
   }
 
+  function measure() {
+    overflows =
+      frame.scrollWidth > frame.clientWidth + SLACK || frame.scrollHeight > frame.clientHeight + SLACK;
+    cue.hidden = !overflows;
+    moved();
+  }
+
   function resize(wanted) {
     const bounded = Math.min(Math.max(wanted, 0.4), 5);
     root.classList.add("zoomed");
     for (const svg of all(".view > svg", root)) svg.style.width = `${natural(svg, "width") * bounded}px`;
-    moved();
+    measure();
   }
 
   function fit() {
     root.classList.remove("zoomed");
-    for (const svg of all(".view > svg", root)) svg.style.width = "";
-    moved();
+    const room = parseFloat(getComputedStyle(frame).maxHeight);
+    for (const svg of all(".view > svg", root)) {
+      const [width, height] = [natural(svg, "width"), natural(svg, "height")];
+      const grown = Math.min(frame.clientWidth / width, room / height, LARGEST);
+      svg.style.width = grown > 1 ? `${width * grown}px` : ""; // a projector has no such room: NaN
+    }
+    measure();
   }
 
   // The whole picture, or where its letters would be too small, a part of it.
   function begin() {
+    chosen = false;
+    begun = room();
     fit();
-    if (scale() < READABLE) resize(READABLE);
+    const least = projected() ? READABLE_FROM_FAR : READABLE;
+    if (scale() < least) resize(least);
   }
 
-  const larger = () => resize(scale() * FACTOR);
-  const smaller = () => resize(scale() / FACTOR);
-  const keys = { "+": larger, "-": smaller, 0: fit };
+  function follow(...parts) {
+    if (!overflows || !parts[0]) return;
+    const outer = frame.getBoundingClientRect();
+    const [first, ...others] = parts.filter(Boolean).map((part) => part.getBoundingClientRect());
+    let inner = first;
+    for (const box of others) {
+      const [left, top] = [Math.min(inner.left, box.left), Math.min(inner.top, box.top)];
+      const [right, bottom] = [Math.max(inner.right, box.right), Math.max(inner.bottom, box.bottom)];
+      if (right - left <= outer.width && bottom - top <= outer.height) inner = { left, top, right, bottom };
+    }
+    if (inner.left < outer.left || inner.right > outer.right) {
+      frame.scrollLeft += (inner.left + inner.right - outer.left - outer.right) / 2;
+    }
+    if (inner.top < outer.top || inner.bottom > outer.bottom) {
+      frame.scrollTop += (inner.top + inner.bottom - outer.top - outer.bottom) / 2;
+    }
+  }
+
+  // A phone that is turned, and the mode for projectors, give the frame another width.
+  window.addEventListener("resize", () => {
+    if (chosen || room() === begun) measure();
+    else begin();
+  });
+
+  const by_reader = (size) => {
+    chosen = true;
+    size();
+  };
+  const larger = () => by_reader(() => resize(scale() * FACTOR));
+  const smaller = () => by_reader(() => resize(scale() / FACTOR));
+  const whole = () => by_reader(fit);
+  const keys = { "+": larger, "-": smaller, 0: whole };
 
   function key(event) {
     keys[event.key]?.();
@@ -42,6 +102,6 @@ function zooming(root, moved) {
 
   one(".smaller", root).addEventListener("click", smaller);
   one(".larger", root).addEventListener("click", larger);
-  one(".fit", root).addEventListener("click", fit);
-  return { begin, key };
+  one(".fit", root).addEventListener("click", whole);
+  return { begin, follow, key };
 }
