@@ -375,7 +375,8 @@ def _describe(graph: Graph, part: Part, nodes: list[Value]) -> tuple[str, tuple[
         return counted(len(nodes), part.name.removesuffix("s")), ()
     if part.column:
         outputs = [node for node in nodes if node.label == part.name]
-        how = [outputs[0].op] if outputs else []
+        # A neuron without an activation ends in the addition of its bias.
+        how = ["linear" if node.op == "add" else node.op for node in outputs[:1]]
         times = [f"used {len(outputs):,} times"] if len(outputs) > 1 else []
         number = part.name.rpartition(".")[2]
         inside = [*how, counted(weights, "parameter"), *times]

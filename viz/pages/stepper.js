@@ -178,9 +178,10 @@ function start(root) {
         paragraph.textContent = text;
       };
       words("sentence", told.sentence);
+      words("nudge", told.nudge);
       const equations = item.appendChild(document.createElement("div"));
       equations.innerHTML = told.equations.join(""); // as above
-      for (const name of ["sum", "rule", "nudge", "aside", "flag"]) words(name, told[name]);
+      for (const name of ["sum", "rule", "aside", "flag"]) words(name, told[name]);
     }
   }
 
