@@ -180,6 +180,24 @@ for model, (stage, (_, caption)) in zip(models, stages.items(), strict=True):
     picture = viz.draw_network(model, **example, beside=models)
     demo.show(picture, f"company_{stage}.svg", caption)
 demo.wrote(
-    viz.save_movie(history, demo.out / "company.html", **example),
-    "The whole training as a page to play: arrows thicken and thin as the trust is readjusted.",
+    viz.save_lesson(
+        after(0),
+        demo.out / "company.html",
+        reports,
+        expectations,
+        loss=cost,
+        lr=1.0,
+        rounds=150,
+        names=names,
+        layers=["sales people", "managers", "CEO"],
+        words={
+            "example": "sale",
+            "input": "report",
+            "output": "word",
+            "weight": "trust",
+            "bias": "own opinion",
+        },
+        back="index.html#company",
+    ),
+    "Step through it: one sale forward and back, then 12 sales, then 150 rounds.",
 )

@@ -36,7 +36,7 @@ microgradlike: compiled learning training
 microgradlike: check_table document .
 viz: style formula labels figure video render view picture page
 viz: scene graph whole fold nudges shares story moments dot parts drawing animation stepper
-viz: plots places network movie
+viz: plots places network movie learner terms telling one_example chapters lesson
 viz.compiled: . names paths sheet scalars glyphs drawing
 viz.compiled: passes told places staged stages
 viz: .

@@ -485,6 +485,20 @@ def test_every_record_shows_its_weights(
         tab.press("ArrowRight")
 
 
+def test_numbers_and_arrows_have_the_title_of_their_record(visit: Visit, movie: Path) -> None:
+    tab = visit(movie)
+    title = "(groups) => groups.map((group) => group.querySelector('title').textContent)"
+    for _ in range(3):
+        arrows, numbers = (
+            tab.page.eval_on_selector_all(f"[data-{kind}]", title) for kind in ("weight", "number")
+        )
+        weights = tab.each("[data-weight]", "data-value")
+        ends = [title.rpartition(" ")[2] for title in arrows]
+        assert ends == [weight["data-value"] for weight in weights]
+        assert sorted(numbers) == sorted(arrows)
+        tab.press("ArrowRight")
+
+
 def test_every_record_shows_its_error(
     visit: Visit, movie: Path, trained: tuple[MLP, History]
 ) -> None:

@@ -114,7 +114,8 @@ def test_signatures_name_every_option_with_its_default(function: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "function", [viz.draw_network, viz.draw_compiled, viz.save_movie, viz.save_stages]
+    "function",
+    [viz.draw_network, viz.draw_compiled, viz.save_movie, viz.save_stages, viz.save_lesson],
 )
 def test_signatures_of_other_pictures_too(function: Any) -> None:
     parameters = inspect.signature(function).parameters

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from viz.compiled.drawing import draw_compiled
     from viz.compiled.stages import save_stages
     from viz.drawing import draw, draw_dot
+    from viz.lesson import save_lesson
     from viz.movie import save_movie
     from viz.network import draw_network
     from viz.picture import Picture
@@ -28,6 +29,7 @@ __all__ = [
     "plot_decision_boundary",
     "plot_loss",
     "save",
+    "save_lesson",
     "save_movie",
     "save_stages",
     "save_stepper",
@@ -38,6 +40,7 @@ _HOMES = {
     "compiled.drawing": ("draw_compiled",),
     "compiled.stages": ("save_stages",),
     "drawing": ("draw", "draw_dot"),
+    "lesson": ("save_lesson",),
     "movie": ("save_movie",),
     "network": ("draw_network",),
     "picture": ("Picture",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,9 +123,9 @@ def save_movie(
             ]
         },
         slots={
-            "network": _network(networks, look, rendering),
+            "network": moving_picture(networks[-1], look, rendering, rooms(networks, "weights")),
             "legend": legend_list(legend(networks[-1], "weights", look)),
-            "curve": _curve(history.loss, epochs[-1]),
+            "curve": drawn_curve(history.loss, "loss", "epoch 1", f"epoch {len(history.loss)}"),
         },
     )
     return write(path, document.encode())
@@ -158,7 +158,7 @@ def _frame(
     networks: Sequence[Network], k: int, epochs: Sequence[int], curve: Sequence[float], look: Look
 ) -> dict[str, Any]:
     network, epoch = networks[k], epochs[k]
-    at = _point(curve, epoch, epochs[-1]) if epoch else None
+    at = point(curve, epoch - 1) if epoch else None
     return {
         "count": _count(epoch, epochs[-1], curve),
         "sentence": _most_moved(networks, k),
@@ -208,13 +208,12 @@ def _most_moved(networks: Sequence[Network], k: int) -> str:
 # ---- The two pictures --------------------------------------------------------------------------
 
 
-def _network(networks: Sequence[Network], look: Look, rendering: Rendering) -> str:
-    """The last record as a picture, with everything marked that the script changes."""
-    network = networks[-1]
+def moving_picture(
+    network: Network, look: Look, rendering: Rendering, room: Mapping[str, int]
+) -> str:
+    """A network as a picture, with everything marked that ``network.js`` changes."""
     arrow_count = len(arrows(network))
-    shown = network_picture(
-        network, "weights", look, rendering.within_page(), "", rooms(networks, "weights")
-    )
+    shown = network_picture(network, "weights", look, rendering.within_page(), "", room)
     svg, groups = embedded(shown)
     for place, (column, row) in enumerate(circles(network)):
         neuron = groups[f"n{column}_{row}"]
@@ -250,12 +249,12 @@ def _network(networks: Sequence[Network], look: Look, rendering: Rendering) -> s
     return text(svg)
 
 
-def _point(curve: Sequence[float], epoch: int, last: int) -> list[float]:
-    """Where an epoch stands on the loss curve, in pixels."""
+def point(curve: Sequence[float], place: int) -> list[float]:
+    """Where a number of a curve stands, in pixels."""
     low, high = min(curve), max(curve)
     scale = math.log if _is_wide(curve) else float
-    share = (scale(curve[epoch - 1]) - scale(low)) / (scale(high) - scale(low) or 1)
-    across = (epoch - 1) / (last - 1) if last > 1 else 0.5
+    share = (scale(curve[place]) - scale(low)) / (scale(high) - scale(low) or 1)
+    across = place / (len(curve) - 1) if len(curve) > 1 else 0.5
     room = WIDTH - LEFT - 10, HEIGHT - BOTTOM - 10
     return [round(LEFT + across * room[0], 1), round(10 + (1 - share) * room[1], 1)]
 
@@ -265,25 +264,32 @@ def _is_wide(curve: Sequence[float]) -> bool:
     return 0 < 100 * min(curve) < max(curve)
 
 
-def _curve(curve: Sequence[float], last: int) -> str:
-    """The loss of all epochs, and a point for the one that is shown."""
-    points = " ".join(f"{x},{y}" for x, y in (_point(curve, k + 1, last) for k in range(last)))
+def drawn_curve(curve: Sequence[float], what: str, begin: str, end: str) -> str:
+    """Some numbers as a curve, and a point for the one that is shown.
+
+    Args:
+        curve: the numbers.
+        what: what they are.
+        begin, end: where the curve begins and ends, in words.
+    """
+    points = " ".join(f"{x},{y}" for x, y in (point(curve, place) for place in range(len(curve))))
     low, high = min(curve), max(curve)
     axis = HEIGHT - BOTTOM
     words = (
         (LEFT - 6, 18, "end", style.number(high)),
         (LEFT - 6, axis, "end", style.number(low)),
-        (LEFT, HEIGHT - 6, "start", "epoch 1"),
-        (WIDTH - 10, HEIGHT - 6, "end", f"epoch {last}"),
-        (WIDTH - 10, 18, "end", "loss, logarithmic scale" if _is_wide(curve) else "loss"),
+        (LEFT, HEIGHT - 6, "start", begin),
+        (WIDTH - 10, HEIGHT - 6, "end", end),
+        (WIDTH - 10, 18, "end", f"{what}, logarithmic scale" if _is_wide(curve) else what),
     )
     texts = "".join(
         f'<text x="{x}" y="{y}" text-anchor="{anchor}" font-size="11">{html.escape(label)}</text>'
         for x, y, anchor, label in words
     )
+    described = f"{what}, from {style.number(curve[0])} to {style.number(curve[-1])}"
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" class="microgradlike" role="img" '
-        f'aria-label="The loss, from {style.number(curve[0])} to {style.number(curve[-1])}">'
+        f'aria-label="{html.escape(described)}">'
         f'<path class="axis" d="M{LEFT},6V{axis}H{WIDTH - 6}"/>'
         f'<polyline class="loss" points="{points}"/><circle class="now" r="5"/>{texts}</svg>'
     )

@@ -24,9 +24,12 @@ SUFFIXES = (".html", ".htm")
 _BACK = '<a class="home" href="{}">◄ Back</a>\n'
 _PAGES = Path(__file__).parent / "pages"
 
+#: What the script of a kind needs beside what all have.
+_MORE = {"movie": ["network.js"], "lesson": ["network.js"]}
+
 
 def page(
-    kind: Literal["stepper", "movie", "stages"],
+    kind: Literal["stepper", "movie", "stages", "lesson"],
     rendering: Rendering,
     *,
     headline: str,
@@ -63,7 +66,7 @@ def page(
             f"{describe(back)}"
         )
     sheet = style.page_stylesheet(rendering.chosen) + read("page.css") + sheet
-    script = "\n".join(read(name) for name in ("transport.js", "zoom.js", f"{kind}.js"))
+    script = "\n".join(map(read, ("transport.js", "zoom.js", *_MORE.get(kind, ()), f"{kind}.js")))
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(sheet)}; "
         "base-uri 'none'; form-action 'none'"
