@@ -498,6 +498,24 @@ def test_a_single_example_and_a_big_layer(tmp_path: Path) -> None:
     assert kinds[-2:] == ["the round is over", "round 1"]
 
 
+def test_what_is_folded_in_the_picture_is_told_of_as_well(tmp_path: Path) -> None:
+    names = [["Ada", "Ben"], [f"N{'abcdefghijklmnopqrst'[k]}" for k in range(20)], ["Zoe"]]
+    X, y = [[2.0, -1.5], [1.0, 2.0]], [0.3, 0.7]
+    hidden = 0
+    for seed in range(8):
+        model = MLP(2, [20, 1], activation="linear", seed=seed)
+        case = Case(model, X, y, losses.mse, names, lr=0.001, rounds=2)
+        before = named(case, model)
+        trained = copy.deepcopy(model)
+        learn(trained, case, 0)
+        (moment,) = (m for m in case.moments() if m.kind == "learning")
+        check_largest(moment.sentence, before, named(case, trained))
+        shown = [*story_of(case.save(tmp_path / "a.html"))["weights"]]
+        assert len(shown) < len(before)
+        hidden += not any(weight["name"] in moment.sentence for weight in shown)
+    assert hidden  # of a weight that the picture does not show
+
+
 def test_bad_input(tmp_path: Path) -> None:
     case, path = CASES["linear"], tmp_path / "a.html"
     with pytest.raises(ValueError, match=r"words has a word for example, .* for 'wieght'"):

@@ -17,7 +17,7 @@ import numpy
 from microgradlike import fit, losses, optim
 from microgradlike.engine import no_grad
 from microgradlike.flow import LayerError, layer_errors, layers_of
-from viz.network import Network, arrows, biased, read_network
+from viz.network import Network, read_network
 
 #: Of a weight: its layer, its neuron there, and the input that it multiplies. Of a bias: its layer
 #: and its neuron.
@@ -47,8 +47,14 @@ class State(NamedTuple):
 
     @property
     def places(self) -> list[Weight]:
-        """All weights that are shown, then all biases."""
-        return [*arrows(self.network), *biased(self.network)]
+        """All weights, then all biases, whether the picture shows them or not."""
+        places = [
+            (layer, *(int(k) for k in place))
+            for numbers in (self.network.weights, self.network.biases)
+            for layer, part in enumerate(numbers)
+            for place in numpy.ndindex(part.shape)
+        ]
+        return places
 
     def moves_to(self, after: State) -> list[Weight]:
         """The same, those first that are farthest from what they are afterwards."""

@@ -22,7 +22,7 @@ from viz import style
 from viz.chapters import chapters
 from viz.learner import Learner, Weight
 from viz.movie import drawn_curve, moving_picture, point
-from viz.network import Look, arrows, bias_words, circles, face, legend
+from viz.network import Look, arrows, bias_words, biased, circles, face, legend
 from viz.page import SUFFIXES, legend_list, page, read
 from viz.style import Scale
 from viz.telling import Moment, Place
@@ -108,7 +108,7 @@ class _Page:
         self.network = networks[-1]
         self.look = Look.of(networks)
         self.people: list[Place] = circles(self.network)
-        self.weights = self.moments[0].state.places
+        self.weights: list[Weight] = [*arrows(self.network), *biased(self.network)]
         first = self.moments[0].state
         layers = range(len(first.errors))
         self.sent = Scale.of(g for k in layers for g in first.network.carried(k, "gradients").flat)
@@ -183,13 +183,10 @@ class _Page:
         delta = say.own(layer + 1, neuron, "delta")
         about = {"name": say.weight(place), "from": None, "to": [layer + 1, neuron]}
         if not source:
-            role = (
-                f"A {say.term('bias')}: it is added, whatever the inputs. Its gradient is {delta}."
-            )
-            return about | {"role": role}
+            role = f"This {say.term('bias')} is added, whatever the inputs. "
+            return about | {"role": f"{role}Its gradient is {delta}."}
         given = say.own(layer, source[0], say.given(layer))
-        role = f"A {say.term('weight')}: {given} is multiplied by it."
-        role += f" Its gradient is {given} × {delta}."
+        role = f"This {say.term('weight')} multiplies {given}. Its gradient is {given} × {delta}."
         return about | {"role": role, "from": [layer, source[0]]}
 
     def _curves(self) -> list[dict[str, Any]]:
@@ -254,10 +251,10 @@ class _Page:
         width, words = self.look.width(shown), style.short_signed(shown)
         if place in moment.flowing and moment.carried == "slopes":
             shown = moment.state.gradient(place)
-            width, words = self.gradients.width(shown), style.short_signed(shown)
+            width, words = self._width(self.gradients, shown), style.short_signed(shown)
         elif place in moment.flowing and moment.carried == "gradients":
             shown = float(network.carried(layer, "gradients")[neuron, source[0]])
-            width, words = self.sent.width(shown), style.short_signed(shown)
+            width, words = self._width(self.sent, shown), style.short_signed(shown)
         elif place in moment.flowing and moment.carried == "products" and source:
             given = float(network.values[layer][source[0]])
             words = f"{style.short(given)} × {style.short(shown)}"
@@ -265,8 +262,13 @@ class _Page:
             old = moment.before.weight(place)
             width = self.look.width(old + swell * (shown - old))
         if not source:
-            words = f"dC/db {words}" if moment.carried == "slopes" else bias_words(shown)
+            slope = moment.carried == "slopes" and place in moment.flowing
+            words = f"dC/db {words}" if slope else bias_words(shown)
         return [words, repr(shown), width, style.hue(shown)]
+
+    def _width(self, scale: Scale, carried: float) -> float:
+        """The width of an arrow that carries a gradient."""
+        return round(scale.width(carried) * self.look.thinner, 2)
 
     def _swell(self, moment: Moment) -> int:
         """How many times as large the first changes of weights are drawn, so that they are seen."""

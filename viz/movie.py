@@ -276,8 +276,8 @@ def drawn_curve(curve: Sequence[float], what: str, begin: str, end: str) -> str:
     low, high = min(curve), max(curve)
     axis = HEIGHT - BOTTOM
     words = (
-        (LEFT - 6, 18, "end", style.number(high)),
-        (LEFT - 6, axis, "end", style.number(low)),
+        (LEFT - 6, 18, "end", style.short(high)),
+        (LEFT - 6, axis, "end", style.short(low)),
         (LEFT, HEIGHT - 6, "start", begin),
         (WIDTH - 10, HEIGHT - 6, "end", end),
         (WIDTH - 10, 18, "end", f"{what}, logarithmic scale" if _is_wide(curve) else what),

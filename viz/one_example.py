@@ -303,7 +303,7 @@ class Back(Chapter):
         for place in ranked[:MOST_SINGLY]:
             product = typeset.product(*map(number, self._factors(place)))
             lines.append(
-                equation(ast.Name(say.weight(place)), product, number(state.gradient(place)))
+                equation(ast.Name(say.in_equation(place)), product, number(state.gradient(place)))
             )
         value, delta = map(three, self._factors(ranked[0]))
         return Moment(

@@ -10,7 +10,6 @@ from typing import Any, Literal
 from microgradlike import typeset
 from viz.formula import Page
 from viz.learner import Learner, State, Weight
-from viz.network import circles
 from viz.terms import Terms, rounded
 
 Place = tuple[int, int]
@@ -68,21 +67,22 @@ class Chapter:
         self.learner, self.say = learner, terms
         self.state = learner.state(learner.after[0], 0)
         self.columns = len(self.state.network.names)
-        self.shown = circles(self.state.network)
+        names = self.state.network.names
+        self.people = [(k, row) for k, called in enumerate(names) for row in range(len(called))]
         self.places = self.state.places
 
     def column(self, column: int) -> frozenset[Place]:
-        """The neurons of a column that are shown."""
-        return frozenset(place for place in self.shown if place[0] == column)
+        """The neurons of a column."""
+        return frozenset(place for place in self.people if place[0] == column)
 
     def layer(self, layer: int) -> frozenset[Weight]:
-        """The weights and biases of a layer that are shown."""
+        """The weights and biases of a layer."""
         return frozenset(place for place in self.places if place[0] == layer)
 
     @property
     def everybody(self) -> frozenset[Place]:
         """All neurons."""
-        return frozenset(place for place in self.shown if place[0])
+        return frozenset(place for place in self.people if place[0])
 
 
 # ---- Equations ---------------------------------------------------------------------------------

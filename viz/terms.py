@@ -74,6 +74,13 @@ class Terms:
             return f"the weight from {whom} to {self.name(layer + 1, neuron)}"
         return self.own(layer + 1, neuron, f"{self.word('weight')} in {whom}")
 
+    def in_equation(self, place: Weight) -> str:
+        """A weight in an equation, whose lines are short: a story's words, or x1 → 0."""
+        layer, neuron, source = place
+        if self.word("weight") != "weight":
+            return self.weight(place)
+        return f"{self.network.names[layer][source]} → {self.network.names[layer + 1][neuron]}"
+
     def group(self, column: int) -> str:
         """What the neurons of a column are called: managers."""
         return self.network.headings[column]
