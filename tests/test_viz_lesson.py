@@ -582,25 +582,32 @@ def test_the_page_follows_the_rules_of_pages(
     assert tab.requests == [page.as_uri()] and tab.complaints == []
 
 
+#: Of the picture and the table: what each part says it shows.
+TOLD = """() => {
+    const all = (what) => [...document.querySelectorAll(what)];
+    const titles = (kind) => Object.fromEntries(all(`[data-${kind}]`).map(
+        (group) => [group.getAttribute(`data-${kind}`), group.querySelector('title').textContent]));
+    const rows = (kind) => all(`tr[data-${kind}]`).map(
+        (row) => [...row.querySelectorAll('td')].map((cell) => cell.getAttribute('data-exact')));
+    return [titles('neuron'), titles('weight'), titles('number'), rows('person'), rows('arrow')];
+}"""
+
+
 def test_titles_and_table_have_the_numbers_of_the_step(tab: Tab, page: Path) -> None:
     frames = story_of(page)["frames"]
-    title = "(e) => e.querySelector('title').textContent"
     for step in (0, 3, 8, 11, 12, 13, 20, 25, 30, len(frames) - 1):
         tab.page.evaluate(f"location.hash = '#step={step}'")
         tab.until(f"document.querySelector('.stepper').dataset.step === '{step}'")
         people, weights = frames[step]["numbers"]
+        neurons, arrows, numbers_beside, *tables = tab.page.evaluate(TOLD)
         for place, known in enumerate(people):
-            told = tab.page.eval_on_selector(f'[data-neuron="{place}"]', title)
-            assert exact(told) == [value for value in known if value is not None]
+            assert exact(neurons[str(place)]) == [v for v in known if v is not None]
         for place, known in enumerate(weights):
-            for selector in (f'[data-weight="{place}"]', f'[data-number="{place}"]'):
-                told = tab.page.eval_on_selector(selector, title)
-                assert exact(told) == [value for value in known if value is not None]
-        for kind, numbers_of in (("person", people), ("arrow", weights)):
-            for place, known in enumerate(numbers_of):
-                cells = tab.each(f'[data-{kind}="{place}"] td', "data-exact")[-len(known) :]
-                shown = [c["data-exact"] and float(c["data-exact"]) for c in cells]
-                assert shown == known
+            for title in (arrows[str(place)], numbers_beside[str(place)]):
+                assert exact(title) == [v for v in known if v is not None]
+        for rows, known_by_row in zip(tables, (people, weights), strict=True):
+            for row, known in zip(rows, known_by_row, strict=True):
+                assert [cell and float(cell) for cell in row[-len(known) :]] == known
 
 
 def test_the_reader_can_be_asked_first(tab: Tab, page: Path) -> None:
