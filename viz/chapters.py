@@ -56,9 +56,10 @@ class AllExamples(Chapter):
         return Moment(
             2,
             say.example(place),
-            f"{begin} The answer is {say.answer(state)}, the {what} {was}. All weights move: most "
-            f"of all {say.weight(top)}, {changed(state.weight(top), after.weight(top))}. With them "
-            f"the {what} of this {word} would be {now}.",
+            f"{begin} The answer is {say.answer(state)}, the {what} {was}. What this "
+            f"changes most is {say.weight(top)}, "
+            f"{changed(state.weight(top), after.weight(top))}. With the new weights the {what} of "
+            f"this {word} would be {now}.",
             f"{begin} {asked}",
             state,
             notes=(
