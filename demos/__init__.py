@@ -12,19 +12,39 @@ import viz
 from microgradlike.files import make_folder
 
 
+@dataclass(frozen=True)
+class Figure:
+    """Something to look at, with its caption: a picture, a page to play with, or an equation.
+
+    Attributes:
+        content: the file of a picture or of a page; the MathML of an equation.
+        caption: what to see in it.
+    """
+
+    content: Path | str
+    caption: str
+
+    @property
+    def kind(self) -> str:
+        """Either "picture", "page" or "equation"."""
+        if isinstance(self.content, str):
+            return "equation"
+        return "page" if self.content.suffix == ".html" else "picture"
+
+
 @dataclass
 class Demo:
-    """What a demo was asked for, and what it has written so far.
+    """What a demo was asked for, and what it has shown so far.
 
     Attributes:
         out: the folder for the results.
         seed: of everything that is drawn at random.
-        written: each file with its caption.
+        figures: in the order in which they were shown.
     """
 
     out: Path
     seed: int
-    written: list[tuple[Path, str]] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
 
     def show(self, picture: Any, name: str, caption: str) -> None:
         """Save a picture of viz or of matplotlib."""
@@ -35,12 +55,25 @@ class Demo:
 
     def wrote(self, path: Path, caption: str) -> None:
         """Say so, and remember it for the tour; in a notebook a picture appears as well."""
+        self.figures.append(Figure(path, caption))
         print("wrote", path)
-        self.written.append((path, caption))
         if _in_notebook() and path.suffix in (".svg", ".png"):
             from IPython.display import SVG, Image, display
 
             display(SVG(str(path)) if path.suffix == ".svg" else Image(str(path)))
+
+    def equation(self, mathml: str, caption: str) -> None:
+        """Show a typeset formula in the tour, and in a notebook; a terminal cannot.
+
+        Args:
+            mathml: one ``<math>`` element, or several, of which each gets a line.
+            caption: what the formula says, in words.
+        """
+        self.figures.append(Figure(mathml, caption))
+        if _in_notebook():
+            from IPython.display import HTML, display
+
+            display(HTML(mathml))
 
 
 def options(description: str | None) -> Demo:

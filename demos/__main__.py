@@ -16,7 +16,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from demos import add_options, out_folder
+from demos import Figure, add_options, out_folder
 from microgradlike.files import write
 from viz import style
 
@@ -67,13 +67,13 @@ SHORT = 36
 
 @dataclass
 class Stop:
-    """A demo that was run: what it is about, what it printed, and its files with their captions."""
+    """A demo that was run: what it is about, what it printed, and its figures."""
 
     name: str
     title: str
     paragraph: str
     printed: str
-    written: list[tuple[Path, str]]
+    figures: list[Figure]
 
 
 class _Both(io.StringIO):
@@ -95,7 +95,7 @@ def run(name: str, out: Path, seed: int) -> Stop:
         sys.argv = arguments
     lines = printed.getvalue().splitlines()
     kept = "\n".join(line for line in lines if not line.startswith("wrote "))
-    return Stop(name, *_text(ran["__doc__"]), kept.strip("\n"), ran["demo"].written)
+    return Stop(name, *_text(ran["__doc__"]), kept.strip("\n"), ran["demo"].figures)
 
 
 # ---- The page ----------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ def page(stops: list[Stop]) -> str:
 
 
 def _section(stop: Stop) -> str:
-    shown = "\n".join(_figure(path, caption) for path, caption in stop.written)
+    shown = "\n".join(map(_figure, stop.figures))
     title, paragraph = _marked(stop.title), _marked(stop.paragraph)
     opened = " open" if stop.printed.count("\n") < SHORT else ""
     return (
@@ -126,9 +126,12 @@ def _section(stop: Stop) -> str:
     )
 
 
-def _figure(path: Path, caption: str) -> str:
-    name, words = html.escape(path.name), _marked(caption)
-    if path.suffix == ".html":
+def _figure(figure: Figure) -> str:
+    path, words = figure.content, _marked(figure.caption)
+    if isinstance(path, str):
+        return f'<figure class="equation">{path}<figcaption>{words}</figcaption></figure>'
+    name = html.escape(path.name)
+    if figure.kind == "page":
         return f'<p class="page"><a href="{name}">{words}</a></p>'
     picture = path.read_text(encoding="utf-8") if path.suffix == ".svg" else ""
     # Our own pictures know what they look like on a dark page; plots are turned by the sheet.
