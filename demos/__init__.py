@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+import textwrap
+from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import viz
 from microgradlike.files import make_folder
+
+# ---- What a demo shows ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Prose:
+    """Sentences, in markdown."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Output:
+    """Lines that were printed."""
+
+    text: str
 
 
 @dataclass(frozen=True)
@@ -24,27 +44,60 @@ class Figure:
     content: Path | str
     caption: str
 
-    @property
-    def kind(self) -> str:
-        """Either "picture", "page" or "equation"."""
-        if isinstance(self.content, str):
-            return "equation"
-        return "page" if self.content.suffix == ".html" else "picture"
+
+@dataclass
+class Album:
+    """All that a demo shows, for the tour.
+
+    Attributes:
+        shown: in the order of the script.
+        facts: numbers that the introduction of the tour quotes, by the names of its slots.
+    """
+
+    shown: list[Prose | Output | Figure] = field(default_factory=list)
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+_album: ContextVar[Album | None] = ContextVar("album", default=None)
+
+
+@contextlib.contextmanager
+def collected() -> Iterator[Album]:
+    """Within it a demo fills the album, instead of telling the terminal."""
+    token = _album.set(Album())
+    try:
+        yield _album.get() or Album()
+    finally:
+        _album.reset(token)
+
+
+# ---- The demo ----------------------------------------------------------------------------------
 
 
 @dataclass
 class Demo:
-    """What a demo was asked for, and what it has shown so far.
+    """What a demo was asked for, and how it shows what it found.
 
     Attributes:
         out: the folder for the results.
         seed: of everything that is drawn at random.
-        figures: in the order in which they were shown.
     """
 
     out: Path
     seed: int
-    figures: list[Figure] = field(default_factory=list)
+
+    def say(self, text: str) -> None:
+        """Say something in prose: sentences in markdown that have numbers of this run in them."""
+        album = _album.get()
+        if album is not None:
+            album.shown.append(Prose(text))
+        elif _in_notebook():
+            from IPython.display import Markdown, display
+
+            display(Markdown(text))
+        else:
+            for paragraph in text.split("\n\n"):
+                print(f"\n{textwrap.fill(' '.join(paragraph.split()), 100)}")
 
     def show(self, picture: Any, name: str, caption: str) -> None:
         """Save a picture of viz or of matplotlib."""
@@ -54,8 +107,11 @@ class Demo:
         )
 
     def wrote(self, path: Path, caption: str) -> None:
-        """Say so, and remember it for the tour; in a notebook a picture appears as well."""
-        self.figures.append(Figure(path, caption))
+        """Say that a picture or a page was written; in a notebook a picture appears as well."""
+        album = _album.get()
+        if album is not None:
+            album.shown.append(Figure(path, caption))
+            return
         print("wrote", path)
         if _in_notebook() and path.suffix in (".svg", ".png"):
             from IPython.display import SVG, Image, display
@@ -69,11 +125,19 @@ class Demo:
             mathml: one ``<math>`` element, or several, of which each gets a line.
             caption: what the formula says, in words.
         """
-        self.figures.append(Figure(mathml, caption))
-        if _in_notebook():
+        album = _album.get()
+        if album is not None:
+            album.shown.append(Figure(mathml, caption))
+        elif _in_notebook():
             from IPython.display import HTML, display
 
             display(HTML(mathml))
+
+    def facts(self, **numbers: str) -> None:
+        """Numbers that the introduction of the tour quotes."""
+        album = _album.get()
+        if album is not None:
+            album.facts.update(numbers)
 
 
 def options(description: str | None) -> Demo:

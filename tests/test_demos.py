@@ -14,7 +14,7 @@ import numpy
 import pytest
 from sklearn.datasets import load_digits
 
-from demos.__main__ import DEMOS
+from demos.page import STOPS
 from microgradlike.nn import MLP
 from tests.browser import Tab
 
@@ -71,14 +71,14 @@ Run = Callable[[str, str], Ran]
 
 
 def test_the_tour_shows_every_picture_with_its_words(tour: Tour) -> None:
-    assert list(tour.printed) == list(DEMOS)
+    assert list(tour.printed) == list(STOPS)
     page = (tour.folder / "index.html").read_text(encoding="utf-8")
     files = {path.name for path in tour.folder.iterdir()} - {"index.html"}
     shown = set(re.findall(r'(?:src|href)="([^"#]+)"', page))
     assert shown <= files
     assert files - shown == {name for name in files if name.endswith(".npz")}
     assert "://" not in page.replace("http://www.w3.org", "")
-    for name in DEMOS:
+    for name in STOPS:
         section = page.partition(f'<section id="{name}">')[2].partition("</section>")[0]
         assert re.search(r"<p>[^<]{200,}", section.replace("<code>", "").replace("</code>", ""))
         captions = re.findall(r"<figcaption>(.*?)</figcaption>", section, re.S)
@@ -114,7 +114,7 @@ def test_the_demos_are_listed_and_chosen_by_name(tmp_path: Path) -> None:
         return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
 
     listed = ask()
-    assert all(re.search(rf"^{name} +\w.{{30,}}", listed.stdout, re.M) for name in DEMOS)
+    assert all(re.search(rf"^{name} +\w.{{30,}}", listed.stdout, re.M) for name in STOPS)
     unknown = ask("companie")
     assert unknown.returncode == 2
     assert "there is no demo 'companie': choose of company, " in unknown.stderr
@@ -124,7 +124,7 @@ def test_the_demos_are_listed_and_chosen_by_name(tmp_path: Path) -> None:
     assert re.findall(r'<section id="(\w+)">', page) == ["layer_errors", "hand_derivation"]
 
 
-@pytest.mark.parametrize("name", DEMOS)
+@pytest.mark.parametrize("name", STOPS)
 def test_each_demo_opens_as_a_notebook(name: str) -> None:
     source = (ROOT / "demos" / f"{name}.py").read_text(encoding="utf-8")
     assert source.count("\n# %%\n") >= 3
@@ -397,7 +397,7 @@ def test_hand_derivation_agrees_three_ways(tmp_path: Path) -> None:
 def test_the_gallery_is_what_the_demos_write(tour: Tour) -> None:
     gallery = {path.name: path for path in (ROOT / "demos" / "gallery").iterdir()}
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for name in DEMOS:
+    for name in STOPS:
         assert any(f"demos/gallery/{file})" in readme for file in gallery if file.startswith(name))
     for name, path in gallery.items():
         ours = tour.folder / name
