@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import viz
+from demos.prose import plain
 from microgradlike.files import make_folder
 
 # ---- What a demo shows ---------------------------------------------------------------------------
@@ -87,7 +88,7 @@ class Demo:
     seed: int
 
     def say(self, text: str) -> None:
-        """Say something in prose: sentences in markdown that have numbers of this run in them."""
+        """Say a paragraph, in markdown, whose numbers are those of this run."""
         album = _album.get()
         if album is not None:
             album.shown.append(Prose(text))
@@ -96,8 +97,7 @@ class Demo:
 
             display(Markdown(text))
         else:
-            for paragraph in text.split("\n\n"):
-                print(f"\n{textwrap.fill(' '.join(paragraph.split()), 100)}")
+            print(f"\n{textwrap.fill(plain(text), 100)}\n")
 
     def show(self, picture: Any, name: str, caption: str) -> None:
         """Save a picture of viz or of matplotlib."""

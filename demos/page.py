@@ -21,56 +21,23 @@ class Sign(NamedTuple):
 
     Attributes:
         name: short, for the map.
-        goal: how the sentence "After this stop you ..." ends.
         needs: the stops that one should have read before.
     """
 
     name: str
-    goal: str
     needs: tuple[str, ...] = ()
 
 
 #: The stops, in the order in which they are read best.
 STOPS = {
-    "company": Sign(
-        "Whom to trust",
-        "can say what flows forward through a network, what flows back, and what is adjusted then",
-    ),
-    "hand_derivation": Sign(
-        "By hand",
-        "can take one expression apart and carry a gradient back through it with pencil and paper",
-        ("company",),
-    ),
-    "why_backprop": Sign(
-        "Why backprop",
-        "know why nobody tries all weights, or one weight at a time",
-        ("company",),
-    ),
-    "layer_errors": Sign(
-        "Delta",
-        "can read the equations of backpropagation, and know why a saturated neuron stops learning",
-        ("hand_derivation",),
-    ),
-    "gradient_descent": Sign(
-        "Down the slope",
-        "know what the learning rate does, and what goes wrong when it is too small or too large",
-        ("why_backprop",),
-    ),
-    "moons": Sign(
-        "Two moons",
-        "have seen a network of hundreds of weights learn a curve, from the same few rules",
-        ("layer_errors", "gradient_descent"),
-    ),
-    "train_then_deploy": Sign(
-        "Train, then use",
-        "know what is kept of a training, and what a network that only answers no longer needs",
-        ("moons",),
-    ),
-    "cat": Sign(
-        "Is it a seven?",
-        "know what the confidence of a network is worth, and how to ask which pixels convinced it",
-        ("train_then_deploy",),
-    ),
+    "company": Sign("Whom to trust"),
+    "hand_derivation": Sign("By hand", ("company",)),
+    "why_backprop": Sign("Why backprop", ("company",)),
+    "layer_errors": Sign("Delta", ("hand_derivation",)),
+    "gradient_descent": Sign("Down the slope", ("why_backprop",)),
+    "moons": Sign("Two moons", ("layer_errors", "gradient_descent")),
+    "train_then_deploy": Sign("Train, then use", ("moons",)),
+    "cat": Sign("Is it a seven?", ("train_then_deploy",)),
 }
 
 #: What the company says, what others say, the symbol, and what PyTorch calls it.
@@ -244,6 +211,8 @@ def _about(stop: Stop) -> str:
 def _section(stop: Stop, minutes: int, following: Stop | None) -> str:
     """A stop: what it is for, what the demo showed, and where to go next."""
     sign = STOPS[stop.name]
+    # The first sentence says what one can do or knows after this stop.
+    goal, rest = re.split(r"\.\s", _about(stop), maxsplit=1)
     number = list(STOPS).index(stop.name) + 1
     needs = " and ".join(
         f'<a href="#{name}">{prose.inline(STOPS[name].name)}</a>' for name in sign.needs
@@ -257,8 +226,8 @@ def _section(stop: Stop, minutes: int, following: Stop | None) -> str:
             f'<section id="{stop.name}"><h2>{prose.inline(title(stop.docstring))}</h2>',
             f'<p class="where">Stop {number} of {len(STOPS)}, {_counted(minutes)}'
             f"{', after ' + needs if needs else ''}.</p>",
-            f'<p class="goal">After this stop you {prose.inline(sign.goal)}.</p>',
-            prose.blocks(_about(stop)),
+            f'<p class="goal">{prose.inline(goal)}.</p>',
+            prose.blocks(rest),
             *map(_shown, stop.shown),
             f'<p class="run">Its script is <code>demos/{stop.name}.py</code>; with other random '
             f"numbers: <code>python -m demos.{stop.name} --seed 3</code>.</p>",
