@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -88,7 +89,7 @@ class Demo:
     seed: int
 
     def say(self, text: str) -> None:
-        """Say a paragraph, in markdown, whose numbers are those of this run."""
+        """Say something in markdown, with numbers of this run: a paragraph, or a list."""
         album = _album.get()
         if album is not None:
             album.shown.append(Prose(text))
@@ -97,7 +98,12 @@ class Demo:
 
             display(Markdown(text))
         else:
-            print(f"\n{textwrap.fill(plain(text), 100)}\n")
+            blocks = re.split(r"\n\n|\n(?=- )", text)
+            told = (
+                textwrap.fill(plain(block), 100, subsequent_indent="  " * block.startswith("- "))
+                for block in blocks
+            )
+            print("\n" + "\n".join(told) + "\n")
 
     def show(self, picture: Any, name: str, caption: str) -> None:
         """Save a picture of viz or of matplotlib."""

@@ -77,7 +77,7 @@ demo.say(
 
 
 def cost(answer: Any, target: Any) -> Any:
-    """Half the square of the error, so that its slope is the error but for the sign."""
+    """Half the square of the error: so its slope at the answer is −error."""
     error = target - answer
     return error**2 / 2
 
@@ -145,10 +145,10 @@ demo.say(
 # %% [markdown]
 # ## The same sale, backward
 #
-# How do managers learn their part in an error that only the CEO sees? It comes back to them over
-# the arrow to the CEO. This number is the gradient, and it is made of three factors: the CEO's
-# delta, times her trust in the manager, times the slope of the manager's own curve at z. Here is
-# the way to Mia, one operation after the other, in the engine's words:
+# How do the managers learn from an error that only the CEO sees? The gradient comes back to them
+# over the arrow to the CEO. Three factors make a manager's delta: the CEO's delta, her trust in
+# this manager, and the slope of the manager's own curve at z. Here is the path to Mia, one
+# operation after the other:
 
 
 # %%
@@ -175,7 +175,8 @@ def sale(model: MLP, x: list[float], target: float) -> tuple[Any, list[Any]]:
 
 found, totals = sale(company, x, target)
 of_mia = totals[1]
-print(explain(found, of_mia).words)
+path, *operations, conclusion = explain(found, of_mia).words.splitlines()
+demo.say("\n".join([f"{path}\n", *(f"- {step}" for step in operations), f"\n{conclusion}"]))
 
 # %%
 (delta_ceo,) = errors[1].delta
@@ -296,7 +297,8 @@ print(f"{'after':10} {'mean cost':>9} {'typically':>10}   answers when Ada and B
 print(f"{'':21}{'off by':>10}  " + "".join(f"{x[0]:6.2f},{x[1]:5.2f}" for x in reports[:4]))
 for rounds in (0, 1, half, ROUNDS):
     gets = "".join(f"{after(rounds)(x).data:12.3f}" for x in reports[:4])
-    print(f"{rounds:3} rounds {costs[rounds]:9.5f} {typical[rounds]:11.3f}  {gets}")
+    told = f"{rounds:3} {'round' if rounds == 1 else 'rounds'}"
+    print(f"{told:10} {costs[rounds]:9.5f} {typical[rounds]:11.3f}  {gets}")
 print(f"{'target':31}  " + "".join(f"{target:12.1f}" for target in targets[:4]))
 demo.say(
     "A mean cost is hard to imagine. Which error has just this cost? Twice the cost, and of that "
