@@ -85,13 +85,13 @@ def all_combinations(cost: Cost, values: Array, weights: int) -> Progress:
     return progress
 
 
-def one_at_a_time(cost: Cost, start: Array, passes: int) -> Progress:
+def one_at_a_time(cost: Cost, start: Array, passes: int, goal: float = 0.0) -> Progress:
     """Turn one weight up and down by a step, keep what helps; if nothing does, halve the step."""
     progress = Progress()
     w, step = start, 0.5
     least = float(cost(w[None])[0])
     progress.add(1, least)
-    while progress.passes[-1] < passes and step > 1e-6:
+    while progress.passes[-1] < passes and step > 1e-6 and least >= goal:
         before = least
         for place in range(len(w)):
             tries = numpy.array([w, w])
@@ -164,7 +164,7 @@ for n in sizes:
     of_neuron = listener(n)
     nothing = numpy.zeros(n)
     goal = float(of_neuron(nothing[None])[0]) / 100
-    growth["one at a time"].append(one_at_a_time(of_neuron, nothing, 20_000).passes_to(goal))
+    growth["one at a time"].append(one_at_a_time(of_neuron, nothing, 20_000, goal).passes_to(goal))
     growth["backpropagation"].append(
         backpropagation(of_neuron, nothing, 100, rate=0.3, momentum=0.0).passes_to(goal)
     )
