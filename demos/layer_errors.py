@@ -95,7 +95,7 @@ for number, (z, a) in enumerate(zip(sums, outputs[1:], strict=True), 1):
     print(f"  z{number} = {numbers(z)}\n  a{number} = {numbers(a)}")
 answer = outputs[-1][0]
 cost = (target - answer) ** 2
-print(f"\n  cost C = (target - answer)^2 = ({target} - {answer:.6f})^2 = {cost:.6f}")
+print(f"\n  cost C = (target - answer)^2 = ({target} - ({answer:+.6f}))^2 = {cost:.6f}")
 
 # %% [markdown]
 # **Backward, equation 1: the delta of the last layer.** Delta, written δ, is the slope of the cost
@@ -182,7 +182,6 @@ sum_over_paths = (
     f"= {signed(first.weights_part[0])}. Times the slope of A's curve, "
     f"{three(first.slope_part[0])}, this is A's δ: {signed(first.delta[0])}."
 )
-print(sum_over_paths)
 demo.show(
     viz.draw_network(model, list(x), target, names=names, arrows="gradients"),
     "layer_errors.svg",
@@ -245,7 +244,7 @@ demo.show(
     viz.draw_network(model, list(x), target, names=names, arrows="slopes"),
     "layer_errors_weights.svg",
     "The slope of the cost at each weight, input × δ, and at each bias, δ. Of all weights, the one "
-    f"from {names[layer][source]} to {names[layer + 1][to]} has the largest, "
+    f"from {names[layer][source]} to {names[layer + 1][to]} has the steepest: "
     f"{signed(steepest)}, so it moves most. It moves {'up' if steepest < 0 else 'down'}, against "
     f"its slope: with a rate of {RATE} by {signed(-RATE * steepest)}, from {three(old)} to "
     f"{three(old - RATE * steepest)}.",
@@ -292,13 +291,12 @@ for place, name in enumerate(names[1]):
     without = forward(silent=place)[1][-1][0]
     changes.append(without - answer)
     print(
-        f"  {name:16}{signed(first.delta[place]):>12}{three(without):>20}"
-        f"{signed(changes[-1]):>10}"
+        f"  {name:16}{signed(first.delta[place]):>12}{three(without):>20}{signed(changes[-1]):>10}"
     )
 more = [n for n, change in zip("AB", changes, strict=False) if abs(change) < abs(changes[2])]
 print(
-    f"\nC's delta is next to nothing, {three(first.delta[2])}, and yet without C the answer changes "
-    f"by {three(abs(changes[2]))}"
+    f"\nC's delta is next to nothing, {three(first.delta[2])}, and yet without C the answer "
+    f"changes by {three(abs(changes[2]))}"
     + (f",\nmore than without {' or '.join(more)}." if more else ".")
     + "\nA small nudge of C does nothing now. That does not mean that C does nothing."
 )
@@ -401,11 +399,11 @@ ALONE = ((0.8 - 0.6) ** 2 + (0.8 - 0.6) ** 2 + (0.2 - 0.6) ** 2) / 4
 
 
 def learn(bias: float) -> tuple[MLP, list[float], float]:
-    """The trained network, the cost before each step and at the end, and how far C's weights got."""
+    """The trained network, its cost step by step, and how far C's weights have moved."""
     start = random.Random(demo.seed)
     network = MLP(2, [2, 1], activation=["tanh", "linear"], seed=demo.seed)
     (a, c), (f,) = (layer.neurons for layer in network.layers)
-    starts = (1, 1, -0.5, 1, 1, bias, 0.5, -0.5, 0)
+    starts = (1, 1, -0.5, 1, 1, bias, 0.5, 0.5, 0)
     for parameter, value in zip((*a.w, a.b, *c.w, c.b, *f.w, f.b), starts, strict=True):
         parameter.data = value + start.uniform(-0.3, 0.3)
     began = numpy.array([w.data for w in c.w])
@@ -431,8 +429,8 @@ for name, (network, _, _) in runs.items():
 print(
     f"\nAfter {STEPS} steps the cost, the mean of the squared errors, is {small(well[-1])} in the "
     f"first case.\nIn the second it is {three(stuck[-1])}: its answers are typically off by "
-    f"{three(stuck[-1] ** 0.5)}.\nC's weights have moved by up to {three(far)} in the first, and by "
-    f"{small(near)} in the second."
+    f"{three(stuck[-1] ** 0.5)}.\nC's weights have moved by up to {three(far)} in the first, and "
+    f"by {small(near)} in the second."
 )
 
 # %%
@@ -444,8 +442,8 @@ for (name, (_, costs, _)), colour, dashes in zip(
     axes.plot(costs, dashes, color=colour, linewidth=2)
     axes.text(STEPS * 1.02, costs[-1], name, color=colour, va="center")
 axes.axhline(ALONE, color=style.MUTED, linewidth=1, linestyle=":", zorder=0)
-axes.text(STEPS, ALONE - 0.012, "A alone gets no lower", color=style.MUTED, ha="right", va="top")
-axes.set(xlabel="step", ylabel="cost", xlim=(0, STEPS), ylim=(-0.01, 0.3))
+axes.text(STEPS, ALONE - 0.01, "A alone gets no lower", color=style.MUTED, ha="right", va="top")
+axes.set(xlabel="step", ylabel="cost", xlim=(0, STEPS), ylim=(-0.01, 1.05 * max(well[0], stuck[0])))
 axes.spines[["top", "right"]].set_visible(False)
 demo.show(
     figure,

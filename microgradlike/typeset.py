@@ -607,7 +607,7 @@ class Term(NamedTuple):
 
 
 #: The words below a term are broken into lines of about this many letters.
-WORDS_WIDTH = 17
+WORDS_WIDTH = 18
 
 
 def with_numbers(*parts: Term | str) -> str:
@@ -651,8 +651,8 @@ def _table_of(term: Term) -> str:
     def written(number: float) -> str:
         return style.number(decimal(number)).text
 
-    if not array.ndim:
-        return written(float(array))
+    if array.size == 1:
+        return written(array.item())
     rows = [[written(number) for number in row] for row in array.reshape(len(array), -1).tolist()]
     names = [f"<mtext>{html.escape(name, quote=False)}</mtext>" for name in term.names]
     named = [[name, *row] for name, row in zip(names, rows, strict=True)] if names else rows
@@ -661,4 +661,5 @@ def _table_of(term: Term) -> str:
 
 def _rows(rows: Iterable[list[str]]) -> str:
     cells = ("".join(f"<mtd>{cell}</mtd>" for cell in row) for row in rows)
-    return f"<mtable>{''.join(f'<mtr>{row}</mtr>' for row in cells)}</mtable>"
+    lines = "".join(f"<mtr>{row}</mtr>" for row in cells)
+    return f'<mtable displaystyle="true">{lines}</mtable>'
