@@ -163,7 +163,7 @@ LOOKS: dict[str, tuple[str, Any, str]] = {
 }
 for axes, (name, path) in zip(grid.flat, paths.items(), strict=True):
     axes.contour(W, B, surface, levels=levels, colors=style.BORDER, linewidths=0.6)
-    shown = path[: 60 if name != "too small" else STEPS]
+    shown = path[: {"too small": STEPS, "too large": 60}.get(name, 100)]
     axes.plot(shown[:, 0], shown[:, 1], "o-", color=LOOKS[name][0], markersize=2.5, linewidth=1.2)
     axes.plot(*best, "x", color=style.INK, markersize=9, markeredgewidth=2)
     axes.set(xlim=across_map[[0, -1]], ylim=up_map[[0, -1]], xlabel="w", ylabel="b")
@@ -217,14 +217,14 @@ for name in ("too small", "just right"):
         needed = arrival(cost(tenfold[:, 0], tenfold[:, 1]))
         outcome = (
             f"below the limit of {three(bound)}: it arrives after {needed or 'more than 300'} "
-            f"steps, where {three(ways[name][1])} had not arrived after {STEPS}."
+            f"steps,\n  where {three(ways[name][1])} had not arrived after {STEPS}."
         )
     else:
         outcome = (
-            f"above the limit of {three(bound)}: after 5 steps the cost is "
+            f"above the limit of {three(bound)}: after 5 steps the cost is\n  "
             f"{three(at(descend(optim.SGD, rate, 5, {})[-1]) / first)} times what it was."
         )
-    print(f"Ten times {name!r} is {three(rate)}, {outcome}")
+    print(f"Ten times {name!r} is {three(rate)},\n  {outcome}")
 
 # %% [markdown]
 # **It finds a valley, not the best one.** The cost above has one valley. The cost of a network has
@@ -237,10 +237,10 @@ def two_valleys(w: Any) -> Any:
     return (w**2 - 1) ** 2 + 0.3 * w + 0.5
 
 
-def roll(begin: float, steps: int = 60) -> list[float]:
-    """Where gradient descent with a rate of 0.05 is, step by step."""
+def roll(begin: float, steps: int = 200) -> list[float]:
+    """Where gradient descent with a rate of 0.02 is, step by step."""
     w = Value(begin)
-    optimizer = optim.SGD([w], lr=0.05)
+    optimizer = optim.SGD([w], lr=0.02)
     passed = [w.data]
     for _ in range(steps):
         optimizer.zero_grad()
