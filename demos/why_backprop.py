@@ -167,13 +167,13 @@ if alone.passes[-1] < MOST and before > 0.01:
         f"{decimal(min(answers))} and {decimal(max(answers))}\n(the mean of the bump is "
         f"{decimal(sum(bump) / len(bump))}), and no single weight helps any more."
     )
+    most = "less than 0.000001" if gained < 1e-6 else decimal(gained)
+    one, seven = float(cost(borrowed).min()), float(cost(together.weights[None])[0])
     print(
-        f"\n  change any one weight by anything from -3 to 3   the cost falls by "
-        f"{'less than 0.000001' if gained < 1e-6 else decimal(gained)}"
-        f"\n  give one weight the value that backpropagation found"
-        f"   at the best {decimal(float(cost(borrowed).min()))}"
-        f"\n  give all seven those values                      "
-        f"   {decimal(float(cost(together.weights[None])[0]))}"
+        f"\n  Change one weight by anything from -3 to 3: the cost falls by {most} at the most."
+        "\n  Give one weight the value that backpropagation found for it: the cost is "
+        f"{decimal(one)} at the best."
+        f"\n  Give all seven weights those values: the cost is {decimal(seven)}."
     )
 else:
     print(
@@ -227,9 +227,9 @@ every = itertools.product(range(1, 1001), repeat=3)
 for combination in itertools.islice(every, 3):
     print(f"  {combination}")
 print(
-    f"  ...\n  {(1000,) * 3}\n\n1000 x 1000 x 1000 = {1000**3:,} lines; one more weight, and it is"
+    f"  ...\n  {(1000,) * 3}\n\nThese are 1000 x 1000 x 1000 = {1000**3:,} lines. "
+    "With one more weight the list is a\nthousand times as long."
 )
-print("a thousand times as long.")
 
 # %% [markdown]
 # How long does it take to try them? A machine of 1 GHz tries one combination at each tick of its
@@ -263,15 +263,10 @@ def seconds_to_try(weights: int) -> tuple[float, bool]:
     tried = numpy.ones((count, weights))
     for place in range(min(weights, 2)):
         tried[:, place] += numpy.arange(count) // 1000**place % 1000
-    rounds = 1000 if weights == 3 else 1
     cost(tried[:2])
     begun = time.perf_counter()
-    for third in range(1, rounds + 1):
-        if weights == 3:
-            tried[:, 2] = third
-        cost(tried)
-    total = rounds * count
-    return (time.perf_counter() - begun) / total, total == 1000**weights
+    cost(tried)
+    return (time.perf_counter() - begun) / count, count == 1000**weights
 
 
 print("All combinations of weights from 1 to 1000:\n")
@@ -332,7 +327,7 @@ def tens(axis: Any) -> None:
     """A line for each power of ten, and at every second one its number as one says it."""
     low, high = (math.log10(end) for end in axis.get_view_interval())
     powers = range(math.ceil(low), math.floor(high) + 1)
-    labels = [decimal(10.0**k) if k % 2 == 0 or len(powers) < 6 else "" for k in powers]
+    labels = [decimal(10.0**k) if k % 2 == 0 or len(powers) < 5 else "" for k in powers]
     axis.set_ticks([10.0**k for k in powers], labels)
 
 
