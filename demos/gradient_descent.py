@@ -273,7 +273,9 @@ for (begin, passed), colour, mark in zip(
         "start",
         (begin, heights[0]),
         (8 if begin < 0 else -32, 0),
-        **{"textcoords": "offset points", "color": colour, "va": "center"},
+        textcoords="offset points",
+        color=colour,
+        va="center",
     )
     axes.annotate(
         f"end: cost {three(heights[-1])}",

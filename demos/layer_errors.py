@@ -291,7 +291,7 @@ for place, name in enumerate(names[1]):
     without = forward(silent=place)[1][-1][0]
     changes.append(without - answer)
     print(
-        f"  {name:16}{signed(first.delta[place]):>12}{three(without):>20}{signed(changes[-1]):>10}"
+        f"  {name:16}{three(first.delta[place]):>12}{three(without):>20}{signed(changes[-1]):>10}"
     )
 more = [n for n, change in zip("AB", changes, strict=False) if abs(change) < abs(changes[2])]
 print(
