@@ -32,10 +32,13 @@ def three(value: float) -> str:
 
 
 # %% [markdown]
+# ## A landscape of cost
+#
 # A neuron with one input and no curve gives the answer w x + b: one weight, one bias. It learns
 # from 30 examples. The cost is the mean of the squared errors, and it depends on two numbers only,
 # so it can be drawn as a landscape: w to the right, b upward, and the cost as the height. This
 # valley is narrow: steep across, and nearly flat along.
+
 
 # %%
 draw = numpy.random.default_rng(demo.seed)
@@ -61,12 +64,17 @@ def gradient(point: Any) -> Any:
 start = numpy.array([-1.5, 3.0])
 best = numpy.linalg.lstsq(numpy.column_stack([xs, numpy.ones(30)]), ys, rcond=None)[0]
 lowest, first = at(best), at(start)
-print(f"The cost is {three(first)} at the start, and {three(lowest)} at the bottom of the valley.")
+demo.say(
+    f"The cost is {three(first)} at the start, and {three(lowest)} at the bottom of the valley."
+)
 
 # %% [markdown]
-# How long may a step be? The curvature says how fast the slope itself changes. When the learning
-# rate is above 2 ÷ curvature, a step across the valley is so long that it ends on the other side,
-# farther from the middle than it began. That is the limit.
+# ## How long may a step be?
+#
+# The curvature says how fast the slope itself changes. When the learning rate is above 2 ÷
+# curvature, a step across the valley is so long that it ends on the other side, farther from the
+# middle than it began. That is the limit.
+
 
 # %%
 hessian = cost.hessian(start[:1], start[1:])[0]
@@ -76,8 +84,11 @@ print(f"curvature along the valley {along:.3f}, across it {across:.3f}")
 print(f"so gradient descent arrives only with a rate below 2 / {across:.3f} = {bound:.3f}")
 
 # %% [markdown]
-# **The gradient is not the change.** The same gradient makes a short step or a long one:
-# change = − rate × gradient. The minus sign is there because the gradient points uphill.
+# ## The gradient is not the change
+#
+# The same gradient makes a short step or a long one: change = − rate × gradient. The minus sign is
+# there because the gradient points uphill.
+
 
 # %%
 STEPS = 300
@@ -90,7 +101,7 @@ ways: dict[str, tuple[Any, float, dict[str, float]]] = {
     "Adam": (optim.Adam, 0.3, {}),
 }
 uphill = gradient(start)
-print(f"At the start the gradient is {three(uphill[0])} at w and {three(uphill[1])} at b.\n")
+demo.say(f"At the start the gradient is {three(uphill[0])} at w and {three(uphill[1])} at b.")
 print(f"{'':16}{'rate':>10}{'change of w':>14}{'change of b':>14}")
 for name, (kind, rate, more) in ways.items():
     if kind is optim.SGD and not more:
@@ -130,10 +141,13 @@ for name, (_, rate, _more) in ways.items():
     print(f"{name:16}{three(rate):>10}{when:>28}{three(costs[name][-1]):>24}")
 
 # %% [markdown]
-# **On the map.** Each thin line joins points of equal cost, and the cross is the lowest point. Near
-# the limit every step jumps over the valley and lands on the other side. That is quick here, but
-# nobody knows the limit beforehand, and a little beyond it the jumps get longer and longer. At a
-# third of the limit the route goes down into the valley and does not swing.
+# ## On the map
+#
+# Each thin line joins points of equal cost, and the cross is the lowest point. Near the limit every
+# step jumps over the valley and lands on the other side. That is quick here, but nobody knows the
+# limit beforehand, and a little beyond it the jumps get longer and longer. At a third of the limit
+# the route goes down into the valley and does not swing.
+
 
 # %%
 figure = Figure(figsize=(10.5, 6.6), layout="constrained")
@@ -177,9 +191,11 @@ demo.show(
 )
 
 # %% [markdown]
-# **The cost, step by step.** The scale at the left is logarithmic: each line up is ten times as
-# much. On such a scale a straight line down means: with every step the same share of the rest is
-# gone.
+# ## The cost, step by step
+#
+# The scale at the left is logarithmic: each line up is ten times as much. On such a scale a
+# straight line down means: with every step the same share of the rest is gone.
+
 
 # %%
 figure = Figure(figsize=(8.4, 4.0), layout="constrained")
@@ -206,8 +222,11 @@ demo.show(
 )
 
 # %% [markdown]
-# **What would a rate ten times as large do here?** Compare it with the limit. Below, it is only
-# quicker. Above, each step leaves the middle of the valley farther behind, on the other side.
+# ## What would a rate ten times as large do here?
+#
+# Compare it with the limit. Below, it is only quicker. Above, each step leaves the middle of the
+# valley farther behind, on the other side.
+
 
 # %%
 for name in ("too small", "just right"):
@@ -217,19 +236,21 @@ for name in ("too small", "just right"):
         needed = arrival(cost(tenfold[:, 0], tenfold[:, 1]))
         outcome = (
             f"below the limit of {three(bound)}: it arrives after {needed or 'more than 300'} "
-            f"steps,\n  where {three(ways[name][1])} had not arrived after {STEPS}."
+            f"steps, where {three(ways[name][1])} had not arrived after {STEPS}."
         )
     else:
         outcome = (
-            f"above the limit of {three(bound)}: after 5 steps the cost is\n  "
+            f"above the limit of {three(bound)}: after 5 steps the cost is "
             f"{three(at(descend(optim.SGD, rate, 5, {})[-1]) / first)} times what it was."
         )
-    print(f"Ten times {name!r} is {three(rate)},\n  {outcome}")
+    demo.say(f"Ten times the rate that is *{name}* is {three(rate)}, {outcome}")
 
 # %% [markdown]
-# **It finds a valley, not the best one.** The cost above has one valley. The cost of a network has
-# many. Gradient descent knows only the slope where it is, so it ends in the valley in which it
-# began. Here is a cost of one weight, with two valleys, and two starts:
+# ## It finds a valley, not the best one
+#
+# The cost above has one valley. The cost of a network has many. Gradient descent knows only the
+# slope where it is, so it ends in the valley in which it began. Here is a cost of one weight, with
+# two valleys, and two starts:
 
 
 # %%
@@ -252,11 +273,13 @@ def roll(begin: float, steps: int = 200) -> list[float]:
 
 rolled = {begin: roll(begin) for begin in (-1.5, 1.5)}
 ends = {begin: two_valleys(passed[-1]) for begin, passed in rolled.items()}
-for begin, passed in rolled.items():
-    print(
-        f"From w = {three(begin)} it ends at w = {three(passed[-1])}, with a cost of "
+demo.say(
+    "\n".join(
+        f"- From w = {three(begin)} it ends at w = {three(passed[-1])}, with a cost of "
         f"{three(ends[begin])}."
+        for begin, passed in rolled.items()
     )
+)
 better, worse = sorted(ends, key=lambda begin: ends[begin])
 
 # %%

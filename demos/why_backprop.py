@@ -33,9 +33,12 @@ Array = numpy.typing.NDArray[numpy.float64]
 Cost = Callable[[Any], Any]
 
 # %% [markdown]
-# The task: two neurons with seven weights learn to draw a bump, given at 20 points. The cost is the
-# mean of the squared errors at these points. It is written in scalars, and compiled: ``cost(W)``
-# gives the cost of each row of W, in one go. Nothing tries weights faster here.
+# ## The task, and three methods
+#
+# Two neurons with seven weights learn to draw a bump, given at 20 points. The cost is the mean of
+# the squared errors at these points. It is written in scalars, and compiled: ``cost(W)`` gives the
+# cost of each row of W, in one go. Nothing tries weights faster here.
+
 
 # %%
 points = numpy.linspace(-2, 2, 20).tolist()
@@ -145,9 +148,12 @@ for name, method in methods.items():
     )
 
 # %% [markdown]
-# **Stuck.** Turning one weight at a time ends when no single weight helps any more, up or down, by
-# the smallest step. That can be far from the goal: sometimes several weights must move together,
-# and none of them helps alone.
+# ## Stuck
+#
+# Turning one weight at a time ends when no single weight helps any more, up or down, by the
+# smallest step. That can be far from the goal: sometimes several weights must move together, and
+# none of them helps alone.
+
 
 # %%
 alone, together = methods["one at a time"], methods["backpropagation"]
@@ -161,31 +167,31 @@ if alone.passes[-1] < MOST and before > 0.01:
     answers = [float(network(alone.weights, x)) for x in points]
     borrowed = numpy.repeat(alone.weights[None], 7, axis=0)
     numpy.fill_diagonal(borrowed, together.weights)
-    print(
-        f"One weight at a time stopped after {alone.passes[-1]:,} passes, with a cost of "
-        f"{decimal(before)}. It used\nfew passes because it was stuck: all its answers are between "
-        f"{decimal(min(answers))} and {decimal(max(answers))}\n(the mean of the bump is "
-        f"{decimal(sum(bump) / len(bump))}), and no single weight helps any more."
-    )
     most = "less than 0.000001" if gained < 1e-6 else decimal(gained)
     one, seven = float(cost(borrowed).min()), float(cost(together.weights[None])[0])
-    print(
-        f"\n  Change one weight by anything from -3 to 3: the cost falls by {most} at the most."
-        "\n  Give one weight the value that backpropagation found for it: the cost is "
-        f"{decimal(one)} at the best."
-        f"\n  Give all seven weights those values: the cost is {decimal(seven)}."
+    demo.say(
+        f"One weight at a time stopped after {alone.passes[-1]:,} passes, with a cost of "
+        f"{decimal(before)}. It used few passes because it was stuck: all its answers are between "
+        f"{decimal(min(answers))} and {decimal(max(answers))} (the mean of the bump is "
+        f"{decimal(sum(bump) / len(bump))}), and no single weight helps any more:\n\n"
+        f"- Change one weight by anything from -3 to 3: the cost falls by {most} at the most.\n"
+        "- Give one weight the value that backpropagation found for it: the cost is "
+        f"{decimal(one)} at the best.\n"
+        f"- Give all seven weights those values: the cost is {decimal(seven)}."
     )
 else:
-    print(
+    demo.say(
         f"From this start, one weight at a time does not get stuck: it reaches a cost of "
-        f"{decimal(before)}\nin {alone.passes[-1]:,} passes. Backpropagation reaches "
+        f"{decimal(before)} in {alone.passes[-1]:,} passes. Backpropagation reaches "
         f"{decimal(together.best[-1])} in {together.passes[-1]:,}."
     )
 
 # %% [markdown]
-# Seven weights are few. How does the work grow? A neuron with n inputs learns to do what another
-# neuron does, from 4 n examples. How many passes does it take until the cost is 1 % of what it was?
-# (All combinations of even 10 values would be 10 to the power of n passes.)
+# ## How does the work grow?
+#
+# Seven weights are few. A neuron with n inputs learns to do what another neuron does, from 4 n
+# examples. How many passes does it take until the cost is 1 % of what it was? (All combinations of
+# even 10 values would be 10 to the power of n passes.)
 
 
 # %%
@@ -219,16 +225,20 @@ for name, counts in growth.items():
     print(f"  {name:18}" + "".join(f"{cell:>9}" for cell in cells))
 
 # %% [markdown]
-# **All combinations.** Let every weight take the values from 1 to 1000. For three weights the list
-# begins and ends like this:
+# ## All combinations
+#
+# Let every weight take the values from 1 to 1000. For three weights the list begins and ends like
+# this:
+
 
 # %%
 every = itertools.product(range(1, 1001), repeat=3)
 for combination in itertools.islice(every, 3):
     print(f"  {combination}")
-print(
-    f"  ...\n  {(1000,) * 3}\n\nThese are 1000 x 1000 x 1000 = {1000**3:,} lines. "
-    "With one more weight the list is a\nthousand times as long."
+print(f"  ...\n  {(1000,) * 3}")
+demo.say(
+    f"These are 1000 × 1000 × 1000 = {1000**3:,} lines. With one more weight the list is a "
+    "thousand times as long."
 )
 
 # %% [markdown]
@@ -280,16 +290,19 @@ for weights in (1, 2, 3, 4, 5, 10, 100, 1000):
     )
 print("\n  (The universe is 1.4 x 10^10 years old.)")
 
-print(
-    "\n  Note: a popular account has 1 ms for 2 neurons, 16 minutes for 4, and 11.5 days for 5.\n"
-    "  It is the number of weights that counts, not of neurons: 4 weights take "
-    f"{duration(3)},\n  and 5 take {duration(6)}."
+demo.say(
+    "Note: a popular account has 1 ms for 2 neurons, 16 minutes for 4, and 11.5 days for 5. It is "
+    f"the number of weights that counts, not of neurons: 4 weights take {duration(3)}, and 5 take "
+    f"{duration(6)}."
 )
 
 # %% [markdown]
-# The three methods in one picture: by passes, by time, and how the passes grow with the weights.
-# The axes are logarithmic: from one line of the grid to the next it is ten times as much (for the
-# weights at the right, twice as much). So a small step up is a lot of work.
+# ## In one picture
+#
+# By passes, by time, and how the passes grow with the weights. The axes are logarithmic: from one
+# line of the grid to the next it is ten times as much (for the weights at the right, twice as
+# much). So a small step up is a lot of work.
+
 
 # %%
 LOOKS = {
