@@ -328,7 +328,8 @@ def test_ten_times_the_rate_does_what_the_sentence_says(descent: Ran) -> None:
     limit = 2 / numpy.linalg.eigvalsh(curvature)[1]
     small = re.search(
         rf"Ten times the rate that is \*too small\* is ({NUMBER}), below the limit of "
-        rf"({NUMBER}): it arrives after (\d+)\s+steps, where ({NUMBER}) had not arrived after 300\.",
+        rf"({NUMBER}): it arrives after (\d+)\s+steps, where ({NUMBER}) had not "
+        rf"arrived after 300\.",
         " ".join(descent.printed.split()),
     )
     right = re.search(
