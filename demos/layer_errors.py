@@ -285,7 +285,7 @@ for layer in (3, 2, 1):
     print(f"    {'arriving':16} {numbers(arriving)}")
     print(f"    {'x slope':16} {numbers(slope)}")
     print(f"    {f'= delta{layer}':16} {numbers(found)}")
-    print(f"    {'by the engine':16} {numbers(theirs.delta)}   apart by {apart:.0e} at the most")
+    print(f"    {'by the engine':16} {numbers(theirs.delta)}   differs by {apart:.0e} at most")
     print(f"  dC/dW{layer} = input x delta, the inputs being a{layer - 1}")
     for name, row in zip(names[layer], gradient, strict=True):
         print(f"    {name:16} {numbers(row)}")

@@ -67,7 +67,7 @@ def near(text: str) -> Any:
 
 def sentences(ran: Ran) -> str:
     """All that is to be read, without the table of proof."""
-    lines = [line for line in ran.printed.splitlines() if "apart by" not in line]
+    lines = [line for line in ran.printed.splitlines() if "differs by" not in line]
     return "\n".join([*lines, *ran.captions.values()])
 
 
