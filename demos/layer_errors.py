@@ -314,7 +314,7 @@ for place, name in enumerate(names[1]):
 more = [n for n, change in zip("AB", changes, strict=False) if abs(change) < abs(changes[2])]
 without_c = f"without C the answer changes by {three(abs(changes[2]))}"
 if abs(changes[2]) < 0.02:
-    demo.say(f"From this seed little depends on any of them: {without_c}. Try another one.")
+    demo.say(f"With this seed little depends on C: {without_c}. Try another one.")
 else:
     demo.say(
         f"C's delta is next to nothing, {three(first.delta[2])}, and yet {without_c}"

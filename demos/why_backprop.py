@@ -16,6 +16,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+import statistics
 import time
 from collections.abc import Callable
 from typing import Any
@@ -171,9 +172,10 @@ if alone.passes[-1] < MOST and before > 0.01:
     one, seven = float(cost(borrowed).min()), float(cost(together.weights[None])[0])
     demo.say(
         f"One weight at a time stopped after {alone.passes[-1]:,} passes, with a cost of "
-        f"{decimal(before)}. It used few passes because it was stuck: all its answers are between "
-        f"{decimal(min(answers))} and {decimal(max(answers))} (the mean of the bump is "
-        f"{decimal(sum(bump) / len(bump))}), and no single weight helps any more:\n\n"
+        f"{decimal(before)}, for it was stuck: no {'' if gained < 1e-6 else 'small change of a '}"
+        "single weight helps any more. All its answers are between "
+        f"{decimal(min(answers))} and {decimal(max(answers))}; the mean of the bump is "
+        f"{decimal(sum(bump) / len(bump))}.\n\n"
         f"- Change one weight by anything from -3 to 3: the cost falls by {most} at the most.\n"
         "- Give one weight the value that backpropagation found for it: the cost is "
         f"{decimal(one)} at the best.\n"
@@ -185,6 +187,24 @@ else:
         f"{decimal(before)} in {alone.passes[-1]:,} passes. Backpropagation reaches "
         f"{decimal(together.best[-1])} in {together.passes[-1]:,}."
     )
+
+# %% [markdown]
+# Was that bad luck, or good luck? Here are ten other starts. Backpropagation, too, finds a valley,
+# and not always the best one.
+
+# %%
+OTHERS, GOAL = 10, 0.01
+others = numpy.random.default_rng(demo.seed).uniform(-1, 1, size=(OTHERS, 7))
+reached = {
+    "One weight at a time": [one_at_a_time(cost, w, 5000, GOAL).passes_to(GOAL) for w in others],
+    "backpropagation": [backpropagation(cost, w, 300, 0.1, 0.9).passes_to(GOAL) for w in others],
+}
+outcomes = []
+for name, needs in reached.items():
+    arrived = [passes for passes in needs if passes is not None]
+    typically = f", typically after {statistics.median(arrived):,.0f} passes" if arrived else ""
+    outcomes.append(f"{name} reaches a cost of {GOAL} from {len(arrived)} of them{typically}")
+demo.say(f"{'; '.join(outcomes)}.")
 
 # %% [markdown]
 # ## How does the work grow?

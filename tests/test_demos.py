@@ -240,7 +240,9 @@ def test_delta_from_delta_is_what_the_engine_says(ran: Run, seed: str) -> None:
     printed = ran("layer_errors", seed).printed
     for layer in (3, 2, 1):
         by_equation = re.search(rf"= delta{layer}  +(.*)$", printed, re.M)
-        engine = re.search(rf"= delta{layer}  .*\n +by the engine +(.*?)   differs by (\S+)", printed)
+        engine = re.search(
+            rf"= delta{layer}  .*\n +by the engine +(.*?)   differs by (\S+)", printed
+        )
         assert by_equation and engine
         assert engine[1] == by_equation[1].strip()
         assert float(engine[2]) < 1e-15

@@ -148,7 +148,8 @@ def test_the_numbers_below_the_terms_give_the_number_below_the_result(delta: Ran
         assert (abs(result - (transposed @ after) * slope) <= rounded).all()
     assert (biases[0] == biases[2]).all()
     result, _, inputs, times, of_neuron = weights
-    assert times == "×" and result == pytest.approx(inputs * of_neuron, rel=0.02)
+    assert times == "×" and '<mi mathvariant="normal">d</mi>' in delta.equations[-1]
+    assert result == pytest.approx(inputs * of_neuron, rel=0.02)
 
 
 def test_the_numbers_below_the_terms_are_slopes_of_the_cost(delta: Ran) -> None:
@@ -401,8 +402,9 @@ def test_what_is_said_of_one_weight_at_a_time(why: Ran) -> None:
     alone, together = why.names["alone"], why.names["together"]
     bump = numpy.exp(-1.5 * numpy.linspace(-2, 2, 20) ** 2)
     stuck = re.search(
-        rf"stopped after ([\d,]+) passes, with a cost of ({NUMBER})\.[^:]*: all its answers are "
-        rf"between ({NUMBER}) and ({NUMBER})\s+\(the mean of the bump is ({NUMBER})\)",
+        rf"stopped after ([\d,]+) passes, with a cost of ({NUMBER}), for it was stuck: no single "
+        rf"weight helps any more\. All its answers are between ({NUMBER}) and ({NUMBER}); the mean "
+        rf"of the bump is ({NUMBER})\.",
         why.printed,
     )
     free = re.search(
@@ -426,6 +428,20 @@ def test_what_is_said_of_one_weight_at_a_time(why: Ran) -> None:
     assert fell[0]
     assert read(one[1]) > 0.9 * alone.best[-1]
     assert read(seven[2]) < 0.001 and together.best[-1] == pytest.approx(read(seven[2]), rel=0.1)
+
+
+def test_ten_other_starts_are_counted(why: Ran) -> None:
+    found = re.findall(
+        rf"reaches a cost of 0\.01 from (\d+) of them(?:, typically after ({NUMBER}))?", why.printed
+    )
+    assert len(found) == 2
+    for (count, typically), needs in zip(found, why.names["reached"].values(), strict=True):
+        arrived = sorted(passes for passes in needs if passes is not None)
+        assert len(needs) == 10 and int(count) == len(arrived)
+        assert arrived[0] <= read(typically) <= arrived[-1]
+    cost, start = why.names["cost"], why.names["others"][0]
+    alone = why.names["one_at_a_time"](cost, start, 5000, 0.01)
+    assert (alone.best[-1] < 0.01) == (why.names["reached"]["One weight at a time"][0] is not None)
 
 
 def test_the_list_of_combinations_begins_as_a_child_would_begin_it(why: Ran) -> None:
