@@ -3,28 +3,107 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import re
 import sys
+import textwrap
+from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import viz
+from demos.prose import plain
 from microgradlike.files import make_folder
+
+# ---- What a demo shows ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Prose:
+    """Sentences, in markdown."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Output:
+    """Lines that were printed."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Something to look at, with its caption: a picture, a page to play with, or an equation.
+
+    Attributes:
+        content: the file of a picture or of a page; the MathML of an equation.
+        caption: what to see in it.
+    """
+
+    content: Path | str
+    caption: str
+
+
+@dataclass
+class Album:
+    """All that a demo shows, for the tour.
+
+    Attributes:
+        shown: in the order of the script.
+        facts: numbers that the introduction of the tour quotes, by the names of its slots.
+    """
+
+    shown: list[Prose | Output | Figure] = field(default_factory=list)
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+_album: ContextVar[Album | None] = ContextVar("album", default=None)
+
+
+@contextlib.contextmanager
+def collected() -> Iterator[Album]:
+    """Within it a demo fills the album, instead of telling the terminal."""
+    token = _album.set(Album())
+    try:
+        yield _album.get() or Album()
+    finally:
+        _album.reset(token)
+
+
+# ---- The demo ----------------------------------------------------------------------------------
 
 
 @dataclass
 class Demo:
-    """What a demo was asked for, and what it has written so far.
+    """What a demo was asked for, and how it shows what it found.
 
     Attributes:
         out: the folder for the results.
         seed: of everything that is drawn at random.
-        written: each file with its caption.
     """
 
     out: Path
     seed: int
-    written: list[tuple[Path, str]] = field(default_factory=list)
+
+    def say(self, text: str) -> None:
+        """Say something in markdown, with numbers of this run: a paragraph, or a list."""
+        album = _album.get()
+        if album is not None:
+            album.shown.append(Prose(text))
+        elif _in_notebook():
+            from IPython.display import Markdown, display
+
+            display(Markdown(text))
+        else:
+            blocks = re.split(r"\n\n|\n(?=- )", text)
+            told = (
+                textwrap.fill(plain(block), 100, subsequent_indent="  " * block.startswith("- "))
+                for block in blocks
+            )
+            print("\n" + "\n".join(told) + "\n")
 
     def show(self, picture: Any, name: str, caption: str) -> None:
         """Save a picture of viz or of matplotlib."""
@@ -34,13 +113,37 @@ class Demo:
         )
 
     def wrote(self, path: Path, caption: str) -> None:
-        """Say so, and remember it for the tour; in a notebook a picture appears as well."""
+        """Say that a picture or a page was written; in a notebook a picture appears as well."""
+        album = _album.get()
+        if album is not None:
+            album.shown.append(Figure(path, caption))
+            return
         print("wrote", path)
-        self.written.append((path, caption))
         if _in_notebook() and path.suffix in (".svg", ".png"):
             from IPython.display import SVG, Image, display
 
             display(SVG(str(path)) if path.suffix == ".svg" else Image(str(path)))
+
+    def equation(self, mathml: str, caption: str) -> None:
+        """Show a typeset formula in the tour, and in a notebook; a terminal cannot.
+
+        Args:
+            mathml: one ``<math>`` element, or several, of which each gets a line.
+            caption: what the formula says, in words.
+        """
+        album = _album.get()
+        if album is not None:
+            album.shown.append(Figure(mathml, caption))
+        elif _in_notebook():
+            from IPython.display import HTML, display
+
+            display(HTML(mathml))
+
+    def facts(self, **numbers: str) -> None:
+        """Numbers that the introduction of the tour quotes."""
+        album = _album.get()
+        if album is not None:
+            album.facts.update(numbers)
 
 
 def options(description: str | None) -> Demo:

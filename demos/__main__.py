@@ -1,4 +1,4 @@
-"""The guided tour: run the demos, and write one page with all their pictures.
+"""The guided tour: run the demos, and write one page with their words, pictures and numbers.
 
 ``python -m demos`` lists them; ``python -m demos all --out tour`` runs all.
 """
@@ -6,141 +6,66 @@
 from __future__ import annotations
 
 import argparse
-import ast
-import contextlib
-import html
-import io
-import re
-import runpy
+import concurrent.futures
+import os
 import sys
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from demos import add_options, out_folder
+from demos.cells import Stop, docstring, run
+from demos.page import STOPS, page, title
 from microgradlike.files import write
-from viz import style
 
-HERE = Path(__file__).parent
-
-#: In the order in which they are read best.
-DEMOS = (
-    *("company", "hand_derivation", "why_backprop", "layer_errors"),
-    *("gradient_descent", "moons", "train_then_deploy", "cat"),
-)
+#: Demos that run at the same time: they need nothing of each other.
+AT_A_TIME = 2
 
 
 def main() -> None:
     """List the demos, or run some and write the page."""
-    parser = argparse.ArgumentParser(prog="python -m demos", description=_text(__doc__)[0])
+    what = (__doc__ or "").partition("\n")[0].rstrip(".")
+    parser = argparse.ArgumentParser(prog="python -m demos", description=what)
     parser.add_argument("names", nargs="*", metavar="name", help='demos to run, or "all"')
     add_options(parser)
     chosen = parser.parse_args()
-    unknown = [name for name in chosen.names if name not in (*DEMOS, "all")]
+    unknown = [name for name in chosen.names if name not in (*STOPS, "all")]
     if unknown:
-        parser.error(f'there is no demo {unknown[0]!r}: choose of {", ".join(DEMOS)}, or "all"')
+        parser.error(f'there is no demo {unknown[0]!r}: choose of {", ".join(STOPS)}, or "all"')
     if not chosen.names:
-        for name in DEMOS:
-            print(f"{name:18} {_text(_docstring(name))[0]}")
+        for name in STOPS:
+            print(f"{name:18} {title(docstring(name))}")
         print('\nRun one of them, or "all": python -m demos all --out tour')
         return
     out_folder(parser, chosen.out)
-    names = DEMOS if "all" in chosen.names else dict.fromkeys(chosen.names)
-    stops = [run(name, chosen.out, chosen.seed) for name in names]
+    names = STOPS if "all" in chosen.names else dict.fromkeys(chosen.names)
+    stops = []
+    for stop in run_all(names, chosen.out, chosen.seed):
+        print(f"\n==== {stop.name} ====\n\n{stop.printed}", flush=True)
+        stops.append(stop)
     print("\nAll on one page:", write(chosen.out / "index.html", page(stops).encode()))
 
 
-def _docstring(name: str) -> str | None:
-    return ast.get_docstring(ast.parse((HERE / f"{name}.py").read_text(encoding="utf-8")))
+def run_all(names: Iterable[str], out: Path, seed: int) -> Iterator[Stop]:
+    """Run demos, two at a time if there are two processors; every 5 seconds say how far they are.
 
-
-def _text(docstring: str | None) -> tuple[str, str]:
-    """The title and the paragraph of a demo."""
-    title, _, rest = (docstring or "").partition("\n")
-    return title.rstrip("."), rest.partition("Run it with")[0].strip()
-
-
-#: What a demo printed is shown at once if it has fewer lines than this.
-SHORT = 36
-
-# ---- Running -----------------------------------------------------------------------------------
-
-
-@dataclass
-class Stop:
-    """A demo that was run: what it is about, what it printed, and its files with their captions."""
-
-    name: str
-    title: str
-    paragraph: str
-    printed: str
-    written: list[tuple[Path, str]]
-
-
-class _Both(io.StringIO):
-    """What is written here is kept, and shown."""
-
-    def write(self, text: str) -> int:
-        sys.__stdout__ and sys.__stdout__.write(text)
-        return super().write(text)
-
-
-def run(name: str, out: Path, seed: int) -> Stop:
-    """Run a demo as ``python -m`` does."""
-    print(f"\n==== {name} ====\n", flush=True)
-    arguments, sys.argv = sys.argv, [name, "--out", str(out), "--seed", str(seed)]
-    try:
-        with contextlib.redirect_stdout(_Both()) as printed:
-            ran = runpy.run_module(f"demos.{name}", run_name="__main__")
-    finally:
-        sys.argv = arguments
-    lines = printed.getvalue().splitlines()
-    kept = "\n".join(line for line in lines if not line.startswith("wrote "))
-    return Stop(name, *_text(ran["__doc__"]), kept.strip("\n"), ran["demo"].written)
-
-
-# ---- The page ----------------------------------------------------------------------------------
-
-
-def page(stops: list[Stop]) -> str:
-    """One page that needs nothing but the files beside it."""
-    links = "\n".join(
-        f'<li><a href="#{stop.name}">{_marked(stop.title)}</a></li>' for stop in stops
-    )
-    slots = {
-        "sheet": style.page_stylesheet(),
-        "links": links,
-        "stops": "\n".join(map(_section, stops)),
-    }
-    template = (HERE / "tour.html").read_text(encoding="utf-8")
-    return re.sub(r"\{\{(\w+)\}\}", lambda slot: slots[slot[1]], template)
-
-
-def _section(stop: Stop) -> str:
-    shown = "\n".join(_figure(path, caption) for path, caption in stop.written)
-    title, paragraph = _marked(stop.title), _marked(stop.paragraph)
-    opened = " open" if stop.printed.count("\n") < SHORT else ""
-    return (
-        f'<section id="{stop.name}"><h2>{title}</h2>\n<p>{paragraph}</p>\n{shown}\n'
-        f"<details{opened}><summary>What <code>python -m demos.{stop.name}</code> printed</summary>"
-        f"<pre>{html.escape(stop.printed)}</pre></details></section>"
-    )
-
-
-def _figure(path: Path, caption: str) -> str:
-    name, words = html.escape(path.name), _marked(caption)
-    if path.suffix == ".html":
-        return f'<p class="page"><a href="{name}">{words}</a></p>'
-    picture = path.read_text(encoding="utf-8") if path.suffix == ".svg" else ""
-    # Our own pictures know what they look like on a dark page; plots are turned by the sheet.
-    kind = "own" if 'class="microgradlike' in picture else "plot" if picture else "photograph"
-    return (
-        f'<figure class="{kind}"><a href="{name}"><img src="{name}" alt="{words}"></a>'
-        f"<figcaption>{words}</figcaption></figure>"
-    )
-
-
-def _marked(text: str) -> str:
-    return re.sub(r"``(.+?)``", r"<code>\1</code>", html.escape(" ".join(text.split())))
+    Yields:
+        The stops in the order of their names.
+    """
+    workers = min(AT_A_TIME, os.cpu_count() or 1)
+    begun = time.perf_counter()
+    with concurrent.futures.ProcessPoolExecutor(workers) as pool:
+        running = {name: pool.submit(run, name, out, seed) for name in names}
+        for name, stop in running.items():
+            while not stop.done():
+                concurrent.futures.wait([stop], timeout=5)
+                waited = time.perf_counter() - begun
+                left = [other for other, future in running.items() if not future.done()]
+                if left:
+                    told = f"{waited:4.0f} s: {len(left)} of {len(running)} still to come"
+                    print(f"{told}, now {' and '.join(left[:workers])}", file=sys.stderr)
+            yield stop.result()
+            print(f"{name} took {stop.result().seconds:.1f} s", file=sys.stderr)
 
 
 if __name__ == "__main__":

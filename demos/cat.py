@@ -1,8 +1,9 @@
-"""Shown a picture, say seven with high confidence, and show which pixels say so.
+"""Is this a seven? How sure the network is, and which pixels convinced it.
 
-A network of 2,410 weights is trained on handwritten digits, saved, and then only used: a confidence
-for each picture, the mistakes it is sure of, and the slope of "seven" by each pixel. At the end it
-is shown a cat, for which it has no word.
+After this stop you can say what the confidence of a network is worth, and how to ask it for its
+reasons. A network of 2,410 weights and biases is trained on handwritten digits, saved, and then
+only used: a confidence for each picture, the mistakes it is sure of, and the slope of "seven" at
+each pixel. It is also shown a cat, for which it has no word.
 
 Run it with ``python -m demos.cat``.
 """
@@ -33,7 +34,9 @@ Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 demo = options(__doc__)
 
 # %% [markdown]
-# Why not "say cat"? It was tried. Without a download there is one photograph of a cat. A network
+# ## Why not a cat?
+#
+# It was tried. Without a download there is one photograph of a cat. A network
 # that learned from one side of it, and from other photographs, recognised the fur on the other
 # side. But it had learned "brown": of photographs that it never saw, it called up to half of the
 # pieces of a coffee table a cat, with more than 90% confidence; and without colour it only
@@ -134,7 +137,7 @@ for digit in range(10):
     print(f"{digit:<18}{these.sum():9}{len(hits):7}{mean(hits):>16}{mean(misses):>10}")
 
 # %% [markdown]
-# Is confidence truth? Of those pictures of which it is 90% sure, at least 90% should be right.
+# **Is confidence truth?** Of those pictures of which it is 90% sure, at least 90% should be right.
 
 # %%
 print(f"\n{'how sure':18}{'pictures':>9}{'right':>7}{'share':>8}")
@@ -250,11 +253,13 @@ demo.show(
 )
 
 # %% [markdown]
-# Which pixels say "seven"? The score of seven against all other words is the logarithm of its odds:
-# above 0 means more than 50% confidence. Its slope by a pixel tells what a little more ink there
+# ## Which pixels say "seven"?
+#
+# The score of seven against all other words is the logarithm of its odds:
+# above 0 means more than 50% confidence. Its slope at a pixel tells what a little more ink there
 # would do: with + it would raise the word seven, with − lower it. (The slope of the confidence
 # itself would be nearly 0 wherever the network is nearly sure: softmax is flat there.) It is the
-# backward sweep of training, only carried on past the weights, to the pixels.
+# backward pass of training, only carried on past the weights, to the pixels.
 
 
 # %%
@@ -274,11 +279,11 @@ slopes = evidence.jacobian(asked)[:, 0]
 pixels = [Value(ink) for ink in asked[0]]
 seven_against_all(pixels).backward()
 difference = numpy.abs(slopes[0] - [pixel.grad for pixel in pixels]).max()
-print(f"\nslopes by 64 pixels: compiled and by backward() they differ by {difference:.0e} at most")
+print(f"\nslopes at 64 pixels: compiled and by backward() they differ by {difference:.0e} at most")
 
 # %% [markdown]
-# To see that the slopes mean it: change every pixel by at most 15% of full ink, all of them the way
-# their slopes point, or all the other way. To us it is the same picture, a little dirty.
+# To see that the slopes mean it: change every pixel by at most 15% of full ink, all of them as
+# their slopes point, or all against their slopes. To us it is the same picture, a little dirty.
 
 # %%
 STEP = 0.15
@@ -322,7 +327,7 @@ for row in range(3):
 for axes, text in zip(
     grid[0],
     (
-        *("the picture", "slope of seven\nby each pixel", "both, laid\nover each other"),
+        *("the picture", "slope of seven\nat each pixel", "both, laid\nover each other"),
         *(f"{STEP:.0%} of ink\nalong the slopes", f"{STEP:.0%} of ink\nagainst them"),
     ),
     strict=True,
@@ -339,16 +344,19 @@ demo.show(
     figure,
     "cat_saliency.png",
     "Which pixels raise the word seven (+) and which lower it (−), and what the network says when "
-    "all pixels are changed a little that way.",
+    "all pixels are changed a little in that direction.",
 )
+
+# %% [markdown]
+# ## What this shows
 
 # %%
 accuracy, if_right, if_wrong = mean(right), mean(sure[right]), mean(sure[~right])
-print(
-    f"""
-What this shows: trained first and only used since, the network names {accuracy} of new
-digits rightly, and its confidence is worth something: {if_right} on average where it is
-right, and {if_wrong} where it is wrong. What it does not show: that a sure answer is true. It
-is sure of some mistakes and of many pieces of a cat, and a little ink in the right places
-changes its answer."""
+demo.say(
+    f"Trained first and only used since, the network names {accuracy} of new digits rightly. Its "
+    f"confidence is worth something: it is {if_right} on average where the network is right, and "
+    f"{if_wrong} where it is wrong. What this does not show is that a sure answer is true. The "
+    f"network is more than 90% sure of {(~right & (sure > 0.9)).sum()} mistakes and of "
+    f"{(cat_sure > 0.9).sum()} pieces of a cat, and a little ink in the right places changes its "
+    "answer."
 )

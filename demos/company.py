@@ -1,10 +1,14 @@
 """A company learns whom to trust: two sales people, three managers, one CEO.
 
-Forward, the sales people report what they saw, the managers make up their words of what they hear,
-and the CEO makes up hers of theirs. Backward, the error flows: what the CEO expected, less what she
-got. All hear how much they contributed to it, their delta, and readjust how much they trust each of
-those they listen to, until the feedback matches the expectation. Trust is the weight: the wider the
-arrow, the more a word counts; a dashed arrow means that the opposite of the word is believed.
+After this stop you can say what flows forward through a network, what flows back, and what is
+adjusted then. Forward: the sales people report, each manager forms a word from the reports, and the
+CEO forms her forecast from the managers' words. Then the truth comes in, and the error is the true
+value of the sale minus the forecast. Backward: each person learns how the cost would change if
+their weighted sum were a little larger, which is their delta, and adjusts how much they trust each
+person they listen to. So it goes, sale after sale, until the forecasts match what the customers do.
+
+*Trust* is the weight: the wider an arrow, the more a word counts. A dashed arrow is negative trust:
+the listener believes the opposite.
 
 Run it with ``python -m demos.company``.
 """
@@ -17,120 +21,254 @@ import random
 from typing import Any
 
 import numpy
+from matplotlib.figure import Figure
 
 import viz
 from demos import options
 from microgradlike import fit, optim
 from microgradlike.flow import explain, layer_errors, layer_runs
 from microgradlike.nn import MLP
+from viz import style
 
 demo = options(__doc__)
 
 # %% [markdown]
-# Ada and Ben each report how keen a customer is, from 0 to 1. If one of them has a keen customer,
-# the sale is worth 0.8. If both court the same customer they spoil each other's price, and if
-# neither has one there is none: 0.2. Nobody knows this rule. The CEO only learns, sale by sale,
-# what she should have expected.
+# ## The people, and what their numbers mean
 
 # %%
+GOOD, POOR, BLUR = 0.8, 0.2, 0.15
 draw = random.Random(demo.seed)
 customers = [(0, 1), (0, 0), (1, 1), (1, 0)] * 3
-reports = [[round(keen + draw.uniform(-0.15, 0.15), 2) for keen in pair] for pair in customers]
-expectations = [0.8 if ada != ben else 0.2 for ada, ben in customers]
+reports = [[round(keen + draw.uniform(-BLUR, BLUR), 2) for keen in pair] for pair in customers]
+targets = [GOOD if ada != ben else POOR for ada, ben in customers]
 
-SALES, MANAGERS, CEO = ["Ada", "Ben"], ["Mia", "Noah", "Olga"], ["the CEO"]
-names = [SALES, MANAGERS, CEO]
+SALES, CEO = ["Ada", "Ben"], ["the CEO"]
+#: From the top to the bottom of the pictures, and what each of them manages.
+MANAGERS = {"Olga": "sales", "Noah": "accounts", "Mia": "design"}
+names = [SALES, list(MANAGERS), CEO]
 company = MLP(2, [3, 1], activation=["tanh", "sigmoid"], seed=demo.seed)
+first, last = company.layers
+(ceo,) = last.neurons
+# Design counts more than sales: the manager at the bottom is the one whom the CEO trusts most.
+order = sorted(range(3), key=lambda place: abs(ceo.w[place].data))
+first.neurons, ceo.w = [first.neurons[m] for m in order], [ceo.w[m] for m in order]
 for layer, listeners, speakers in zip(company.layers, names[1:], names, strict=False):
     for neuron, listener in zip(layer.neurons, listeners, strict=True):
         neuron.b.label = f"{listener}'s own opinion"
         for weight, speaker in zip(neuron.w, speakers, strict=True):
             weight.label = f"{listener}'s trust in {speaker}"
 
+largest, smallest = max(map(max, reports)), min(map(min, reports))
+demo.say(
+    "Ada and Ben, the sales people, each *report* how keen their customer is: about 1 is keen, "
+    f"about 0 is not. Nobody can tell exactly, so a report is off by up to {BLUR:g}; that is why "
+    f"one of them is {largest:.2f}, and another {smallest:.2f}. Then the customers decide what "
+    "the sale is worth, and that is the *target*. If just one of the two has a keen customer, the "
+    f"sale is a good one: {GOOD:g}. If both court the same customer they spoil each other's price, "
+    f"and if neither has one there is nothing to sell: {POOR:g}. Nobody in the company knows this "
+    "rule. The CEO only gives her *answer*, a forecast, and hears the target afterwards."
+)
+departments = ", ".join(f"{name} ({what})" for name, what in MANAGERS.items())
+demo.say(
+    f"Between them are three managers: {departments}. At the beginning all trust is drawn at "
+    f"random. The manager whom the CEO trusts most then, {names[1][-1]}, is at the bottom of the "
+    "pictures: hers is the widest arrow to the CEO."
+)
 
-def cost(reality: Any, expectation: Any) -> Any:
-    """Half the square of the error, so that its slope is the error but for the sign."""
-    error = expectation - reality
+
+def cost(answer: Any, target: Any) -> Any:
+    """Half the square of the error: so its slope at the answer is −error."""
+    error = target - answer
     return error**2 / 2
 
 
 # %% [markdown]
-# One sale, forward and backward. What a person hears in all is a weighted sum; delta is the slope
-# of the cost by it. It is negative where a person should have heard more, positive where less. The
-# words are those of ``explain``, the numbers those of the engine.
+# ## One sale, forward
+#
+# What a person passes on is made in two moves. First the *weighted sum* z: each input times the
+# trust in it, added up, and their own opinion added to that. Then a fixed curve, the *activation*.
+# The managers' curve is tanh, which squeezes every number between −1 and 1. The CEO's is sigmoid,
+# which squeezes it between 0 and 1. You can check the first sale with a pocket calculator:
 
 
 # %%
-def sale(model: MLP, x: list[float], expectation: float) -> tuple[Any, list[Any]]:
-    """The cost of one sale, and what each person heard, from the CEO down; nothing is changed."""
+def factor(number: float) -> str:
+    """A number as it is written within a sum or a product."""
+    return f"({number:.3f})" if number < 0 else f"{number:.3f}"
+
+
+def sums(model: MLP, x: list[float]) -> list[str]:
+    """What each person makes of their inputs: a line that can be computed again."""
+    lines = []
     runs = layer_runs(model, x)
-    heard = []
-    for people, run in zip(names[1:], runs, strict=True):
+    for layer, people, run in zip(model.layers, names[1:], runs, strict=True):
+        for neuron, name, z, word in zip(layer.neurons, people, run.sums, run.outputs, strict=True):
+            pairs = zip(run.inputs, neuron.w, strict=True)
+            terms = [f"{factor(float(x))} × {factor(trust.data)}" for x, trust in pairs]
+            total = " + ".join([*terms, factor(neuron.b.data)])
+            squeezed = f"{neuron.activation}({z.data:.3f}) = {word.data:.3f}"
+            lines.append(f"{name:8} {total} = {z.data:.3f}    {squeezed}")
+    return lines
+
+
+x, target = reports[0], targets[0]
+answer = company(x).data
+print(f"Sale 1: Ada reports {x[0]:.2f}, Ben {x[1]:.2f}\n")
+print(f"{'':8} (report or word) × trust + ... + own opinion = z    activation(z) = word\n")
+print("\n".join(sums(company, x)))
+print(f"\ntarget {target:g}, answer {answer:.3f}, error = target − answer = {target - answer:+.3f}")
+print(f"cost C = ½ × error² = ½ × {abs(target - answer):.3f}² = {cost(answer, target):.5f}")
+
+# %% [markdown]
+# ## What would a little more trust do? A nudge
+#
+# Everything that follows is about one question: if this trust were a little larger, how would the
+# cost change? We can simply try it.
+
+# %%
+NUDGE = 0.01
+nudged = copy.deepcopy(company)
+trust = nudged.layers[0].neurons[-1].w[1]
+trust.data += NUDGE
+change = cost(nudged(x).data, target) - cost(answer, target)
+errors = layer_errors(company, x, target, loss=cost)
+slope = float(errors[0].weight_gradient[-1, 1])
+moved = "rises" if change > 0 else "falls"
+demo.say(
+    f"Move {trust.label} by {NUDGE:g}, from {trust.data - NUDGE:.3f} to {trust.data:.3f}: the cost "
+    f"{moved} by {abs(change):.6f}. The ratio, {change:+.6f} ÷ {NUDGE:g} = {change / NUDGE:+.4f}, "
+    "is the *slope* of the cost at this trust, its *gradient*. (With a smaller nudge it comes "
+    f"nearer to {slope:+.4f}.) Backpropagation finds {slope:+.4f} without trying anything, and the "
+    f"gradients of all {len(company.parameters())} trusts and own opinions at once."
+)
+
+# %% [markdown]
+# ## The same sale, backward
+#
+# How do the managers learn from an error that only the CEO sees? The gradient comes back to them
+# over the arrow to the CEO. Three factors make a manager's delta: the CEO's delta, her trust in
+# this manager, and the slope of the manager's own curve at z. Here is the path to Mia, one
+# operation after the other:
+
+
+# %%
+def sale(model: MLP, x: list[float], target: float) -> tuple[Any, list[Any]]:
+    """The cost of one sale, and each person's weighted sum, from the CEO down; all with names."""
+    runs = layer_runs(model, x)
+    totals = []
+    for people, speakers, run in zip(names[1:], names, runs, strict=False):
         for name, total, word in zip(people, run.sums, run.outputs, strict=True):
-            total.label, word.label = f"what {name} hears", f"{name}'s word"
-            heard.append(total)
-    error = cost(runs[-1].outputs[0], expectation)
-    error.label = "the cost"
-    return error, heard[::-1]
+            part = total
+            for speaker in reversed(speakers):
+                part.label = f"{name}'s sum up to {speaker}"
+                part, share = part.parents
+                share.label = f"{speaker}'s share in {name}'s sum"
+            total.label, word.label = f"{name}'s weighted sum", f"{name}'s word"
+            totals.append(total)
+    found = cost(runs[-1].outputs[0], target)
+    found.label = "the cost"
+    (square,) = found.parents
+    (error,) = square.parents
+    square.label, error.label = "the square", "the error"
+    return found, totals[::-1]
 
 
+found, totals = sale(company, x, target)
+of_mia = totals[1]
+path, *operations, conclusion = explain(found, of_mia).words.splitlines()
+demo.say("\n".join([f"{path}\n", *(f"- {step}" for step in operations), f"\n{conclusion}"]))
+
+# %%
+(delta_ceo,) = errors[1].delta
+delta_mia = errors[0].delta[-1]
+by_report = sorted(zip(map(abs, x), SALES, range(2), strict=True))
+(little, less, at_less), (much, more, at_more) = by_report
+demo.say(
+    f"So Mia's delta is {delta_mia:+.4f}. Do not expect the sign of the error, which is "
+    f"{target - answer:+.3f}: delta tells how the *cost* changes, and the cost falls as the answer "
+    "comes nearer to the target. And delta is not blame: it says what a little more would do, not "
+    "who was wrong."
+)
+demo.say(
+    "From delta to trust is one multiplication: the gradient at a trust is (what came in) × "
+    f"(delta). {more} reports {x[at_more]:.2f} and {less} {x[at_less]:.2f}. So Mia's trust in "
+    f"{more} has the gradient {x[at_more]:.2f} × ({delta_mia:+.4f}) = "
+    f"{x[at_more] * delta_mia:+.5f}, and her trust in {less} only {x[at_less]:.2f} × "
+    f"({delta_mia:+.4f}) = {x[at_less] * delta_mia:+.5f}. A trust matters only as much as the "
+    "number that it multiplies."
+)
+if little:
+    times = f"{much / little:.0f}"
+    demo.facts(ada=f"{x[0]:.2f}", ben=f"{x[1]:.2f}", more=more, less=less, times=times)
+
+# %% [markdown]
+# ## And what is adjusted then
+#
+# Each trust moves against its gradient, and each own opinion too; its gradient is delta itself.
+
+# %%
+RATE = 1.0
 learning = copy.deepcopy(company)
-optimizer = optim.SGD(learning.parameters(), lr=1.0)
-print(
-    "The first round of sales. The error is what was expected, less what came. Delta is the slope"
+optimizer = optim.SGD(learning.parameters(), lr=RATE)
+learning.zero_grad()
+sale(learning, x, target)[0].backward()
+optimizer.step()
+print(f"after sale 1: old − rate × (what came in × delta), rate {RATE:g}\n")
+steps: list[tuple[float, str]] = []
+for layer, then, layer_error in zip(company.layers, learning.layers, errors, strict=True):
+    for neuron, new, delta in zip(layer.neurons, then.neurons, layer_error.delta, strict=True):
+        came_in = [*layer_error.activation_in, 1.0]
+        for old, now, word in zip([*neuron.w, neuron.b], [*new.w, new.b], came_in, strict=True):
+            rule = f"{old.data:+.6f} − {RATE:g} × ({word:+.4f} × {delta:+.6f}) = {now.data:+.6f}"
+            print(f"  {old.label:23} {rule}")
+            if old is not neuron.b:
+                steps.append((now.data - old.data, old.label))
+
+farthest, whose = max(steps, key=lambda step: abs(step[0]))
+demo.say(
+    f"The trust that moves farthest is {whose}: {'up' if farthest > 0 else 'down'} by "
+    f"{abs(farthest):.4f}. **The gradient is not the change.** It says which way, and how steep. "
+    "How long the step is, is a choice, the *learning rate*. Here the rate is "
+    f"{RATE:g}, so the change is as large as the gradient; with a rate of {RATE / 10:g} each "
+    "change would be a tenth of it."
 )
-print(
-    "of the cost, which falls when more comes of what was expected: so its sign is the other one."
-)
-for number, (x, expectation) in enumerate(zip(reports, expectations, strict=True), 1):
-    error, heard = sale(learning, x, expectation)
-    got = learning(x).data
-    print(
-        f"\nSale {number}: Ada reports {x[0]:.2f}, Ben {x[1]:.2f}. The CEO expected "
-        f"{expectation:.1f} and got {got:.4f}, so the error is {expectation - got:+.4f}."
-    )
+
+# %% [markdown]
+# ## A round of twelve sales
+#
+# After each sale all 13 numbers move a little, and the next sale meets a company that has changed.
+# A negative delta means: with a larger weighted sum the cost would fall.
+
+# %%
+learning = copy.deepcopy(company)
+optimizer = optim.SGD(learning.parameters(), lr=RATE)
+people = [*CEO, *names[1][::-1]]
+print(f"{'the first round':38}delta of")
+print("sale   Ada   Ben target answer  error " + "".join(f"{name:>9}" for name in people))
+for number, (x, target) in enumerate(zip(reports, targets, strict=True), 1):
+    found, totals = sale(learning, x, target)
     optimizer.zero_grad()
-    error.backward()
-    for name, total in zip(CEO + MANAGERS[::-1], heard, strict=True):
-        print(f"  {name:8} delta {total.grad:+.6f}  {explain(error, total).conclusion}")
+    found.backward()
+    got = learning(x).data
+    deltas = "".join(f"{total.grad:+9.5f}" for total in totals)
+    row = f"{number:4} {x[0]:5.2f} {x[1]:5.2f} {target:6.1f} {got:6.3f} {target - got:+6.3f} "
+    print(row + deltas)
     optimizer.step()
 
 # %% [markdown]
-# How do managers know their part in an error that only the CEO sees? It comes back to them over the
-# arrow to the CEO, multiplied by her trust in them, and by the slope of their own word: the chain
-# rule. And how do they readjust? Their trust moves against its slope, which is what they were told
-# times their delta. The first sale again:
+# ## A hundred and fifty rounds
+#
+# The same, again and again: ``fit`` does what the loop above did.
 
 # %%
-error, heard = sale(company, reports[0], expectations[0])
-print("\nHow the error of sale 1 comes to Mia:\n")
-print(explain(error, heard[-1]).words)
-print("\nAnd how the trust moves after sale 1: less (what was heard) x (delta).\n")
-learning = copy.deepcopy(company)
-sale(learning, reports[0], expectations[0])[0].backward()
-optim.SGD(learning.parameters(), lr=1.0).step()
-for layer, moved, errors in zip(
-    company.layers,
-    learning.layers,
-    layer_errors(company, reports[0], expectations[0], loss=cost),
-    strict=True,
-):
-    for neuron, new, delta in zip(layer.neurons, moved.neurons, errors.delta, strict=True):
-        for old, now, word in zip(neuron.w, new.w, errors.activation_in, strict=True):
-            moves = f"{old.data:+.6f} - ({word:+.4f} x {delta:+.6f}) = {now.data:+.6f}"
-            print(f"  {old.label:23} {moves}")
-
-# %% [markdown]
-# The same sales, round after round: ``fit`` does what the loop above did.
-
-# %%
+ROUNDS = 150
 history = fit(
     company,
     reports,
-    expectations,
+    targets,
     loss=cost,
-    optimizer=optim.SGD(company.parameters(), lr=1.0),
-    epochs=150,
+    optimizer=optim.SGD(company.parameters(), lr=RATE),
+    epochs=ROUNDS,
     batch_size=1,
     seed=None,
     record=1,
@@ -139,46 +277,123 @@ history = fit(
 
 
 def after(rounds: int) -> MLP:
-    """The company as it was after so many rounds."""
+    """The company as it was after that many rounds."""
     then = copy.deepcopy(company)
     then.load_state_dict(history.records[rounds].state)
     return then
 
 
-def mean_cost(rounds: int) -> float:
-    then = after(rounds)
-    sales = zip(reports, expectations, strict=True)
-    return float(numpy.mean([cost(then(x).data, expectation) for x, expectation in sales]))
-
-
-costs = [mean_cost(rounds) for rounds in range(151)]
-half = next((k for k in range(151) if costs[k] < costs[0] / 2), 75)
-print(f"\n{'after':10} {'mean cost':>9}   what the CEO gets when Ada and Ben report")
-print(f"{'':22}" + "".join(f"{x[0]:6.2f},{x[1]:5.2f}" for x in reports[:4]))
-for rounds in (0, 1, half, 150):
+#: The errors of the twelve sales, after each round.
+missed = numpy.array(
+    [
+        [target - model(x).data for x, target in zip(reports, targets, strict=True)]
+        for model in map(after, range(ROUNDS + 1))
+    ]
+)
+costs = (missed**2 / 2).mean(axis=1)
+typical = numpy.sqrt(2 * costs)
+half = next((k for k in range(ROUNDS + 1) if costs[k] < costs[0] / 2), ROUNDS // 2)
+print(f"{'after':10} {'mean cost':>9} {'typically':>10}   answers when Ada and Ben report")
+print(f"{'':21}{'off by':>10}  " + "".join(f"{x[0]:6.2f},{x[1]:5.2f}" for x in reports[:4]))
+for rounds in (0, 1, half, ROUNDS):
     gets = "".join(f"{after(rounds)(x).data:12.3f}" for x in reports[:4])
-    print(f"{rounds:3} rounds {costs[rounds]:9.5f}  {gets}")
-print(f"{'expected':22}" + "".join(f"{expectation:12.1f}" for expectation in expectations[:4]))
-if costs[150] > 0.01:
-    print("This company is stuck: small changes of trust help no more. Try another --seed.")
+    told = f"{rounds:3} {'round' if rounds == 1 else 'rounds'}"
+    print(f"{told:10} {costs[rounds]:9.5f} {typical[rounds]:11.3f}  {gets}")
+print(f"{'target':31}  " + "".join(f"{target:12.1f}" for target in targets[:4]))
+demo.say(
+    "A mean cost is hard to imagine. Which error has just this cost? Twice the cost, and of that "
+    f"the square root. So typically the answers were off by {typical[0]:.2f} before, and by "
+    f"{typical[ROUNDS]:.2f} after {ROUNDS} rounds."
+)
+if costs[ROUNDS] > 0.01:
+    demo.say("This company is stuck: small changes of trust help no more. Try another ``--seed``.")
 
 # %% [markdown]
-# Before, half way, and after, at the first sale: watch the widths of the arrows.
+# ## Before, half way, and after
+#
+# Watch the widths of the arrows, and add up what each person gets.
 
 # %%
-example: dict[str, Any] = {"x": reports[0], "y": expectations[0], "loss": cost, "names": names}
-stages = {
-    "before": (0, f"Before: everybody trusts at random. The mean cost is {costs[0]:.2g}."),
-    "during": (half, f"After {half} rounds of 12 sales the mean cost is {costs[half]:.2g}."),
-    "after": (
-        150,
-        f"After 150 rounds the mean cost is {costs[150]:.2g}.",
-    ),
-}
-models = [after(rounds) for rounds, _ in stages.values()]
-for model, (stage, (_, caption)) in zip(models, stages.items(), strict=True):
-    picture = viz.draw_network(model, **example, beside=models)
-    demo.show(picture, f"company_{stage}.svg", caption)
+sizes = numpy.abs(missed)
+shown = sizes[[0, half, ROUNDS]]
+falls = shown[0] - shown[2]
+steadily = (shown[0] > shown[1]) & (shown[1] > shown[2])
+# Of the four kinds of customers one whose error falls from picture to picture, the one most of all.
+chosen = int(numpy.argmax(numpy.where(steadily, falls, falls - 2)[:4]))
+example: dict[str, Any] = {"x": reports[chosen], "y": targets[chosen], "loss": cost, "names": names}
+MOMENTS = {"before": 0, "during": half, "after": ROUNDS}
+models = {moment: after(rounds) for moment, rounds in MOMENTS.items()}
+for (moment, rounds), model in zip(MOMENTS.items(), models.values(), strict=True):
+    told = f"After {rounds} rounds of 12 sales" if rounds else "Before, everybody trusts at random"
+    ada, ben = reports[chosen]
+    caption = (
+        f"{told}: in sale {chosen + 1} Ada reports {ada:.2f} and Ben {ben:.2f}, the target is "
+        f"{targets[chosen]:g}, the answer {model(reports[chosen]).data:.3f}, the error "
+        f"{missed[rounds, chosen]:+.3f}. Over all sales the answers are typically off by "
+        f"{typical[rounds]:.2f}."
+    )
+    picture = viz.draw_network(model, **example, beside=list(models.values()))
+    demo.show(picture, f"company_{moment}.svg", caption)
+
+# %%
+of_ceo = numpy.array([weight.data for weight in ceo.w])
+widest = names[1][int(numpy.argmax(abs(of_ceo)))]
+print(f"sale {chosen + 1} after {ROUNDS} rounds, to be added up by hand:\n")
+print("\n".join(sums(company, reports[chosen])))
+demo.say(
+    f"The widest arrow to the CEO is now {widest}'s, with a trust of {max(of_ceo, key=abs):+.2f}. "
+    "The own opinions have grown as well: without them the sums would not come out."
+)
+
+# %% [markdown]
+# ## Twelve sales pull in different directions
+
+# %%
+rise = sizes.max(axis=0) / sizes[0]
+RISEN = 1.05
+worst = int((rise[:4] if rise[:4].max() > RISEN else rise).argmax())
+peak = int(sizes[:, worst].argmax())
+if rise[worst] > RISEN:
+    better = int((sizes[peak] < sizes[0]).sum())
+    demo.say(
+        f"Does every step make every answer better? No. The error of sale {worst + 1} was "
+        f"{sizes[0, worst]:.3f} at the beginning. After {peak} rounds it is "
+        f"{sizes[peak, worst]:.3f}, and after {ROUNDS} rounds {sizes[ROUNDS, worst]:.3f}. At round "
+        f"{peak} {better} of the {len(targets)} errors are smaller than at the beginning and "
+        f"{len(targets) - better} are not, while the mean cost went from {costs[0]:.4f} to "
+        f"{costs[peak]:.4f}. Each sale pulls at the same {len(company.parameters())} numbers, and "
+        "what is good for one is bad for another."
+    )
+else:
+    demo.say("In this run no error of a sale rises much: all of them pull in one direction.")
+mean_target = numpy.mean(targets)
+means = mean_target - missed.mean(axis=1)  # of the answers
+if abs(means[peak] - mean_target) < abs(means[0] - mean_target):
+    demo.say(
+        f"What all sales agree on is the average. The mean of the answers was {means[0]:.2f} at "
+        f"the beginning and is {means[peak]:.2f} after {peak} rounds; the mean of the targets is "
+        f"{mean_target:.2f}. To tell the sales apart takes longer."
+    )
+figure = Figure(figsize=(7.2, 3.4), layout="constrained")
+axes = figure.add_subplot()
+axes.plot(sizes, color=style.BORDER, linewidth=0.7)
+for number, colour, dashes in ((chosen, style.POSITIVE, "-"), (worst, style.NEGATIVE, "--")):
+    axes.plot(sizes[:, number], dashes, color=colour, linewidth=2.2, label=f"sale {number + 1}")
+axes.plot(typical, color=style.INK, linewidth=2.2, linestyle=":", label="typically off by")
+axes.set(xlabel="rounds of 12 sales", ylabel="size of the error", xlim=(0, ROUNDS), ylim=(0, None))
+axes.legend(frameon=False)
+axes.spines[["top", "right"]].set_visible(False)
+demo.show(
+    figure,
+    "company_errors.svg",
+    "The size of the error of each of the twelve sales (thin lines), round by round, and what the "
+    "answers are typically off by.",
+)
+
+# %% [markdown]
+# ## Play it yourself
+
+# %%
 demo.wrote(
     viz.save_lesson(
         after(0),

@@ -1,8 +1,9 @@
-"""Train a network on two moons, from plain scalars, and draw where its error came from.
+"""Two moons: a network of hundreds of weights learns a curve that no straight line can be.
 
-Two half circles of points reach into each other, and no straight line parts them. A network of 337
-weights learns to: each example is computed forward, its error flows backward, and every weight
-moves a little against its slope.
+After this stop you know that a large network learns by the very rules of the company. Two crescents
+of points interlock, and no straight line can separate them. A network with 337 weights and biases
+learns a curve that does: each example goes forward, the gradient comes back, and every weight moves
+a little against its gradient.
 
 Run it with ``python -m demos.moons``.
 """
@@ -19,14 +20,19 @@ from sklearn.datasets import make_moons
 
 import viz
 from demos import options
-from microgradlike import Value, compile, evaluate, fit, losses, mean, no_grad, optim
+from microgradlike import compile, evaluate, fit, losses, mean, no_grad, optim
+from microgradlike.flow import layer_errors, layer_runs
 from microgradlike.nn import MLP
 
 demo = options(__doc__)
 
 # %% [markdown]
-# 100 points in two interleaving half circles; hinge wants the labels -1 and +1. The network has two
-# inputs, two hidden layers of 16 neurons, and one score: its sign is the prediction.
+# The examples are 100 points, and the target of each is its moon: -1 or +1. The network gets the
+# two coordinates of a point, has two layers of 16 neurons, and one last neuron gives a score, whose
+# sign is the answer. The activation is *relu*: it gives 0 below zero, and changes nothing above.
+# The cost is the *hinge* loss, which is 0 once the score is beyond 1 on the right side; a small
+# *penalty* on large weights keeps the curve simple. From here on a round of all examples is called
+# an *epoch*, and the cost a *loss*: these are the usual words.
 
 # %%
 X, y = make_moons(n_samples=100, noise=0.1, random_state=demo.seed)
@@ -58,17 +64,17 @@ print(
 demo.show(
     viz.plot_loss(history),
     "moons_loss.svg",
-    "The loss and the accuracy, epoch by epoch.",
+    "The loss and the accuracy (the share of right answers), epoch by epoch.",
 )
 demo.show(
     viz.plot_decision_boundary(model, X, y),
     "moons_boundary.png",
-    "What the network says of each point of the plane, and the points that it learned from.",
+    "The answer at each point of the plane, and the points that the network learned from.",
 )
 
 # %% [markdown]
-# How can that be so quick? ``fit`` traces the loss once, finds the layers in its scalars, and runs
-# them as matrices for all points at once. The same step by the engine, point after point:
+# How can that be so quick? ``fit`` looks once at how the loss is computed, finds the layers in it,
+# and computes all points at once. The same step by the engine alone, point after point:
 
 
 # %%
@@ -99,12 +105,15 @@ quick = seconds(lambda: compiled.value_and_grad(theta, X, y), 200)
 slow = seconds(eager_step, 5)
 model.zero_grad()
 print(
-    f"loss and gradient of 100 points: {quick * 1e6:,.0f} us compiled, {slow * 1e6:,.0f} us eager, "
-    f"{slow / quick:,.0f} times as long"
+    f"loss and gradient of 100 points: {quick * 1e6:,.0f} us compiled, {slow * 1e6:,.0f} us point "
+    f"by point, {slow / quick:,.0f} times as long"
 )
 
 # %% [markdown]
-# Of 1,000 points it has never seen, the one it judges worst: who is to blame for that error?
+# ## The worst answer
+#
+# The network has learned 100 points. How good is it on 1,000 that it has never seen? And which
+# neurons would learn from the one that it judges worst?
 
 # %%
 new_X, new_y = make_moons(n_samples=1000, noise=0.1, random_state=demo.seed + 1)
@@ -113,20 +122,36 @@ print(f"accuracy on 1,000 new points {evaluate(model, new_X, new_y, losses.hinge
 with no_grad():
     margins = [label * model(x).data for x, label in zip(new_X, new_y, strict=True)]
 worst = margins.index(min(margins))
-x0, x1 = (Value(v, label) for v, label in zip(new_X[worst], ("x0", "x1"), strict=True))
-model.zero_grad()
-error = losses.hinge(model([x0, x1]), new_y[worst])
-error.label = "loss"
-error.backward()
+point, target = new_X[worst].tolist(), float(new_y[worst])
+active = [sum(output.data > 0 for output in run.outputs) for run in layer_runs(model, point)[:-1]]
+reached = [
+    int((layer.delta != 0).sum()) for layer in layer_errors(model, point, target, losses.hinge)
+]
+demo.say(
+    f"The point that it judges worst is ({point[0]:.2f}, {point[1]:.2f}): the target is "
+    f"{target:+g}, the score {margins[worst] * target:+.2f}. Of the 16 neurons of the first layer "
+    f"{active[0]} have an output above 0 at this point, of the second {active[1]}. The others are "
+    "on the flat side of relu, where the slope is 0: no gradient passes there, so this example "
+    "moves none of their weights. With another point other neurons learn. A gradient reaches "
+    f"{reached[0]} neurons of the first layer and {reached[1]} of the second."
+)
 demo.show(
-    viz.draw(error),
+    viz.draw_network(
+        model,
+        point,
+        target,
+        loss=losses.hinge,
+        hue="error",
+        most_neurons=6,
+        names=[["x0", "x1"], None, None, ["score"]],
+    ),
     "moons_graph.svg",
-    "Of 1,000 new points the one that it judges worst: its error, flowing back through the network "
-    "(open the picture to read it).",
+    "The worst answer on 1,000 new points, traced back through the network (some neurons of each "
+    "layer). Dotted grey arrows carry nothing back: their neurons are on the flat side of relu.",
 )
 
 # %% [markdown]
-# Kept for later: the weights as a file, read by a network that was never trained.
+# What is kept of all this are the weights, as a file. A network that was never trained reads it.
 
 # %%
 saved = model.save(demo.out / "moons_model.npz")

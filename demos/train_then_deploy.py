@@ -1,9 +1,10 @@
 """Train first, then deploy: the weights are kept in a file, and a fresh process only answers.
 
-Training goes forward and backward, many times, and records every operation in order to find its way
-back. A trained network that only answers goes forward: no graph is recorded and no weight moves.
-So inference holds far less memory; and since the same few operations are repeated for every
-question, they can be compiled and done for many questions at once, which is what makes it quick.
+After this stop you can say what is left of a training, and what a network that only answers no
+longer needs. Training goes forward and backward, many times, and records every operation, so that
+the gradient finds its path back. To answer, which is called *inference*, a network only goes
+forward: nothing is recorded and no weight moves. That saves memory. And since every question needs
+the same few operations, they can be compiled and done for many questions at once: that saves time.
 
 Run it with ``python -m demos.train_then_deploy``.
 """
@@ -34,8 +35,10 @@ from viz import style
 demo = options(__doc__)
 
 # %% [markdown]
-# Training. Four measures of a flower in centimetres, three kinds of iris: the network gives a score
-# to each kind. A third of the flowers is put away for the test.
+# ## Train
+#
+# Four measures of a flower in centimetres, three kinds of iris: the network gives a score to each
+# kind. A third of the flowers is put away for the test.
 
 # %%
 X, y = load_iris(return_X_y=True)
@@ -59,10 +62,18 @@ print(f"trained on {len(seen)} flowers: {trained_accuracy:.0%} of them right,")
 print(f"and {test_accuracy:.0%} of {len(unseen)} that it never saw\n")
 saved = model.save(demo.out / "train_then_deploy.npz")
 print("wrote", saved)
+demo.say(
+    "**Does the network remember the flowers?** No. After each step the record of the operations "
+    "is thrown away, and so are the gradients: they are set to zero, because the next ones are "
+    f"added to what is there. What is left of {len(history.loss)} epochs with {len(seen)} flowers "
+    f"are {len(model.parameters())} numbers, the weights and biases, and that is all the file has."
+)
 
 # %% [markdown]
-# Deploying. A fresh process knows nothing but the file, and the shape of the network. It answers
-# twice: with the engine, which records nothing within `no_grad()`, and compiled.
+# ## Deploy
+#
+# A fresh process knows nothing but the file, and the shape of the network. It answers twice: with
+# the engine, which records nothing within `no_grad()`, and compiled.
 
 # %%
 ANSWER = """
@@ -90,8 +101,10 @@ print(f"the fresh process gives the same scores: {bool((one_by_one == here).all(
 print(f"difference of the compiled ones is {abs(compiled - here).max():.0e}\n")
 
 # %% [markdown]
-# What inference spares. The scores of one flower, with a graph and without: the operations that
-# they remember, and the memory that is in use as long as somebody holds the scores.
+# ## What inference saves
+#
+# The scores of one flower, with a record (the *graph* of operations) and without: how many
+# operations are recorded, and how much memory that takes.
 
 # %%
 flower = unseen[0].tolist()
@@ -126,7 +139,7 @@ for name, (used, count) in (("with a graph", with_graph), ("within no_grad()", g
     print(f"{name:26}{count:12,}{used:9,}")
 
 # %% [markdown]
-# And how many predictions a second each way gives.
+# And how many flowers a second each of them answers.
 
 # %%
 many = numpy.tile(unseen, (200, 1))
@@ -183,6 +196,6 @@ axes.spines[["top", "right"]].set_visible(False)
 demo.show(
     figure,
     "train_then_deploy.svg",
-    "Flowers a second: while training, forward with a graph, forward without one (which spares "
-    "memory rather than time), and compiled for many at once.",
+    "Flowers a second: while training, forward with a graph, forward without recording (which "
+    "saves memory rather than time), and compiled for many at once.",
 )

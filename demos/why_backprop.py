@@ -1,10 +1,11 @@
 """Why backpropagation: three ways to tune the weights of a network, on the same task.
 
-Trying all combinations of weights finds the best one that was on the list, but every further weight
-multiplies the work by the number of its values: the curse of dimensionality. Turning one weight at
-a time costs two forward passes for each weight, round after round: the more weights, the longer a
-round. Backpropagation sends the error back once and has the slopes of all weights at the same time,
-however many there are, because what their ways have in common is computed once for all.
+After this stop you can say why nobody tries all combinations of weights, or turns one weight at a
+time. Trying every combination finds the best one on the grid, but each extra weight multiplies the
+work by the number of values it can take: the curse of dimensionality. Turning one weight at a time
+costs two forward passes for each weight, round after round: the more weights, the longer a round.
+Backpropagation sends the gradient back once and has the slopes for all weights, however many there
+are, because the stretches of path that weights share are computed only once.
 
 Run it with ``python -m demos.why_backprop``.
 """
@@ -12,8 +13,10 @@ Run it with ``python -m demos.why_backprop``.
 # %%
 from __future__ import annotations
 
+import itertools
 import math
 import random
+import statistics
 import time
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +26,7 @@ from matplotlib.figure import Figure
 
 from demos import options
 from microgradlike import compile, mean, tanh
+from microgradlike.words import decimal
 from viz import style
 
 demo = options(__doc__)
@@ -30,9 +34,12 @@ Array = numpy.typing.NDArray[numpy.float64]
 Cost = Callable[[Any], Any]
 
 # %% [markdown]
-# The task: two neurons, seven weights, shall draw a bump. The cost of seven weights is the mean
-# square of the error at 20 points. It is written in scalars, and compiled: ``cost(W)`` gives the
-# cost of each row of W, in one go. That is the fastest way we have to try weights.
+# ## The task, and three methods
+#
+# Two neurons with seven weights learn to draw a bump, given at 20 points. The cost is the mean of
+# the squared errors at these points. It is written in scalars, and compiled: ``cost(W)`` gives the
+# cost of each row of W, in one go. Nothing tries weights faster here.
+
 
 # %%
 points = numpy.linspace(-2, 2, 20).tolist()
@@ -49,10 +56,11 @@ def cost(w: Any) -> Any:
 
 
 cost(numpy.zeros((1, 7)))  # traced now, so that nobody pays for it below
+cost.jacobian(numpy.zeros((1, 7)))
 
 # %% [markdown]
-# Each way keeps, for the plot, how many passes it has made, the seconds since it began, and the
-# least cost so far. A pass back is counted as two forward ones, which is about what it costs.
+# Each method keeps, for the plot, how many passes it has made, the seconds since it began, and the
+# lowest cost so far. A backward pass counts as two forward ones, which is about what it costs.
 
 
 # %%
@@ -62,6 +70,7 @@ class Progress:
         self.passes: list[int] = []
         self.seconds: list[float] = []
         self.best: list[float] = []
+        self.weights: Array = numpy.empty(0)
 
     def add(self, passes: int, found: float) -> None:
         self.passes.append(passes + (self.passes[-1] if self.passes else 0))
@@ -75,7 +84,7 @@ class Progress:
 
 
 def all_combinations(cost: Cost, values: Array, weights: int) -> Progress:
-    """Every weight has one of these values: try all ways to choose them."""
+    """Every weight has one of these values: try every choice of them."""
     progress = Progress()
     choices = numpy.arange(len(values) ** weights)
     digits = len(values) ** numpy.arange(weights)
@@ -85,13 +94,13 @@ def all_combinations(cost: Cost, values: Array, weights: int) -> Progress:
     return progress
 
 
-def one_at_a_time(cost: Cost, start: Array, passes: int) -> Progress:
+def one_at_a_time(cost: Cost, start: Array, passes: int, goal: float = 0.0) -> Progress:
     """Turn one weight up and down by a step, keep what helps; if nothing does, halve the step."""
     progress = Progress()
     w, step = start, 0.5
     least = float(cost(w[None])[0])
     progress.add(1, least)
-    while progress.passes[-1] < passes and step > 1e-6:
+    while progress.passes[-1] < passes and step > 1e-6 and least >= goal:
         before = least
         for place in range(len(w)):
             tries = numpy.array([w, w])
@@ -103,6 +112,7 @@ def one_at_a_time(cost: Cost, start: Array, passes: int) -> Progress:
             progress.add(2, least)
         if least == before:
             step /= 2
+    progress.weights = w
     return progress
 
 
@@ -116,42 +126,104 @@ def backpropagation(cost: Any, start: Array, steps: int, rate: float, momentum: 
         speed = momentum * speed - rate * slopes
         w = w + speed
         progress.add(3, float(cost(w[None])[0]))
+    progress.weights = w
     return progress
 
 
 # %%
 draw = random.Random(demo.seed)
 start = numpy.array([draw.uniform(-1, 1) for _ in range(7)])
-ways = {
+MOST = 20_000
+methods = {
     "all combinations": all_combinations(cost, numpy.linspace(-3, 3, 7), 7),
-    "one at a time": one_at_a_time(cost, start, 20_000),
+    "one at a time": one_at_a_time(cost, start, MOST),
     "backpropagation": backpropagation(cost, start, 1000, rate=0.1, momentum=0.9),
 }
-print("Seven weights, three ways:\n")
-print(f"  {'':18}{'passes':>9}{'seconds':>9}{'least cost':>12}{'passes to a cost of 0.01':>27}")
-for name, way in ways.items():
-    needed = way.passes_to(0.01)
+print("Seven weights, three methods:\n")
+print(f"  {'':18}{'passes':>9}{'seconds':>9}{'lowest cost':>13}{'passes to a cost of 0.01':>27}")
+for name, method in methods.items():
+    needed = method.passes_to(0.01)
     print(
-        f"  {name:18}{way.passes[-1]:9,}{way.seconds[-1]:9.2f}{way.best[-1]:12.5f}"
+        f"  {name:18}{method.passes[-1]:9,}{method.seconds[-1]:9.2f}{method.best[-1]:13.5f}"
         f"{'never' if needed is None else format(needed, ','):>27}"
     )
 
 # %% [markdown]
-# Seven weights are few. How does the work grow? One neuron listens to n others, and shall find the
-# n weights of another such neuron from 4 n examples: how many passes until the cost is 1 % of what
-# it was? (All combinations of even 10 values would be 10 to the power of n passes.)
+# ## Stuck
+#
+# Turning one weight at a time ends when no single weight helps any more, up or down, by the
+# smallest step. That can be far from the goal: sometimes several weights must move together, and
+# none of them helps alone.
 
 
 # %%
-def listener(n: int) -> Any:
+alone, together = methods["one at a time"], methods["backpropagation"]
+before = alone.best[-1]
+if alone.passes[-1] < MOST and before > 0.01:
+    values = numpy.linspace(-3, 3, 601)
+    moved = numpy.repeat(alone.weights[None], 7 * len(values), axis=0)
+    for place, some in enumerate(numpy.split(moved, 7)):
+        some[:, place] += values
+    gained = max(before - float(cost(moved).min()), 0.0)
+    answers = [float(network(alone.weights, x)) for x in points]
+    borrowed = numpy.repeat(alone.weights[None], 7, axis=0)
+    numpy.fill_diagonal(borrowed, together.weights)
+    most = "less than 0.000001" if gained < 1e-6 else decimal(gained)
+    one, seven = float(cost(borrowed).min()), float(cost(together.weights[None])[0])
+    demo.say(
+        f"One weight at a time stopped after {alone.passes[-1]:,} passes, with a cost of "
+        f"{decimal(before)}, for it was stuck: no {'' if gained < 1e-6 else 'small change of a '}"
+        "single weight helps any more. All its answers are between "
+        f"{decimal(min(answers))} and {decimal(max(answers))}; the mean of the bump is "
+        f"{decimal(sum(bump) / len(bump))}.\n\n"
+        f"- Change one weight by anything from -3 to 3: the cost falls by {most} at the most.\n"
+        "- Give one weight the value that backpropagation found for it: the cost is "
+        f"{decimal(one)} at the best.\n"
+        f"- Give all seven weights those values: the cost is {decimal(seven)}."
+    )
+else:
+    demo.say(
+        f"From this start, one weight at a time does not get stuck: it reaches a cost of "
+        f"{decimal(before)} in {alone.passes[-1]:,} passes. Backpropagation reaches "
+        f"{decimal(together.best[-1])} in {together.passes[-1]:,}."
+    )
+
+# %% [markdown]
+# Was that bad luck, or good luck? Here are ten other starts. Backpropagation, too, finds a valley,
+# and not always the best one.
+
+# %%
+OTHERS, GOAL = 10, 0.01
+others = numpy.random.default_rng(demo.seed).uniform(-1, 1, size=(OTHERS, 7))
+reached = {
+    "One weight at a time": [one_at_a_time(cost, w, 5000, GOAL).passes_to(GOAL) for w in others],
+    "backpropagation": [backpropagation(cost, w, 300, 0.1, 0.9).passes_to(GOAL) for w in others],
+}
+outcomes = []
+for name, needs in reached.items():
+    arrived = [passes for passes in needs if passes is not None]
+    typically = f", typically after {statistics.median(arrived):,.0f} passes" if arrived else ""
+    outcomes.append(f"{name} reaches a cost of {GOAL} from {len(arrived)} of them{typically}")
+demo.say(f"{'; '.join(outcomes)}.")
+
+# %% [markdown]
+# ## How does the work grow?
+#
+# Seven weights are few. A neuron with n inputs learns to do what another neuron does, from 4 n
+# examples. How many passes does it take until the cost is 1 % of what it was? (All combinations of
+# even 10 values would be 10 to the power of n passes.)
+
+
+# %%
+def student(n: int) -> Any:
     draw = numpy.random.default_rng(demo.seed)
-    heard = draw.normal(size=(4 * n, n))
-    words = numpy.tanh(heard @ draw.normal(size=n) / math.sqrt(n)).tolist()
-    examples = list(zip(heard.tolist(), words, strict=True))
+    inputs = draw.normal(size=(4 * n, n))
+    targets = numpy.tanh(inputs @ draw.normal(size=n) / math.sqrt(n)).tolist()
+    examples = list(zip(inputs.tolist(), targets, strict=True))
 
     def cost(w: Any) -> Any:
-        said = (tanh(sum(a * b for a, b in zip(w, x, strict=True))) for x, _ in examples)
-        return mean([(word - y) ** 2 for word, (_, y) in zip(said, examples, strict=True)])
+        answers = (tanh(sum(a * b for a, b in zip(w, x, strict=True))) for x, _ in examples)
+        return mean([(y - answer) ** 2 for answer, (_, y) in zip(answers, examples, strict=True)])
 
     return compile(cost)
 
@@ -161,10 +233,10 @@ growth: dict[str, list[int | None]] = {"one at a time": [], "backpropagation": [
 print(f"\nPasses until the cost is 1 % of what it was:\n\n  {'weights':18}", end="")
 print("".join(f"{n:9,}" for n in sizes))
 for n in sizes:
-    of_neuron = listener(n)
+    of_neuron = student(n)
     nothing = numpy.zeros(n)
     goal = float(of_neuron(nothing[None])[0]) / 100
-    growth["one at a time"].append(one_at_a_time(of_neuron, nothing, 20_000).passes_to(goal))
+    growth["one at a time"].append(one_at_a_time(of_neuron, nothing, MOST, goal).passes_to(goal))
     growth["backpropagation"].append(
         backpropagation(of_neuron, nothing, 100, rate=0.3, momentum=0.0).passes_to(goal)
     )
@@ -173,9 +245,26 @@ for name, counts in growth.items():
     print(f"  {name:18}" + "".join(f"{cell:>9}" for cell in cells))
 
 # %% [markdown]
-# And all combinations, with weights from 1 to 1000? A machine of 1 GHz tries one combination a tick
-# of its clock. This one tries a neuron of that size: all combinations where that ends, else a part
-# of them, from which the whole follows.
+# ## All combinations
+#
+# Let every weight take the values from 1 to 1000. For three weights the list begins and ends like
+# this:
+
+
+# %%
+every = itertools.product(range(1, 1001), repeat=3)
+for combination in itertools.islice(every, 3):
+    print(f"  {combination}")
+print(f"  ...\n  {(1000,) * 3}")
+demo.say(
+    f"These are 1000 × 1000 × 1000 = {1000**3:,} lines. With one more weight the list is a "
+    "thousand times as long."
+)
+
+# %% [markdown]
+# How long does it take to try them? A machine of 1 GHz tries one combination at each tick of its
+# clock, a billion a second. This machine tries a neuron of that size: all combinations where that
+# comes to an end, otherwise a part of them, from which the whole follows.
 
 # %%
 UNITS = {"years": 365.25 * 86400, "days": 86400.0, "hours": 3600.0, "minutes": 60.0}
@@ -193,29 +282,24 @@ def duration(exponent: float) -> str:
 
 
 def seconds_to_try(weights: int) -> tuple[float, bool]:
-    """The time of one combination of so many weights, and whether all 1000^n of them were tried."""
-    heard = [draw.uniform(-1, 1) / 1000 for _ in range(weights)]
+    """The time of one combination of n weights, and whether all 1000^n of them were tried."""
+    inputs = [draw.uniform(-1, 1) / 1000 for _ in range(weights)]
 
     @compile
     def cost(w: Any) -> Any:
-        return (tanh(sum(a * b for a, b in zip(w, heard, strict=True))) - 0.5) ** 2
+        return (tanh(sum(a * b for a, b in zip(w, inputs, strict=True))) - 0.5) ** 2
 
     count = min(1000**weights, 1_000_000, 20_000_000 // weights)
     tried = numpy.ones((count, weights))
     for place in range(min(weights, 2)):
         tried[:, place] += numpy.arange(count) // 1000**place % 1000
-    rounds = 1000 if weights == 3 else 1
     cost(tried[:2])
     begun = time.perf_counter()
-    for third in range(1, rounds + 1):
-        if weights == 3:
-            tried[:, 2] = third
-        cost(tried)
-    total = rounds * count
-    return (time.perf_counter() - begun) / total, total == 1000**weights
+    cost(tried)
+    return (time.perf_counter() - begun) / count, count == 1000**weights
 
 
-print("\nAll combinations of weights from 1 to 1000:\n")
+print("All combinations of weights from 1 to 1000:\n")
 print(f"  {'weights':>7}  {'combinations':>12}   {'at 1 GHz':24}on this machine")
 for weights in (1, 2, 3, 4, 5, 10, 100, 1000):
     each, whole = seconds_to_try(weights)
@@ -226,8 +310,19 @@ for weights in (1, 2, 3, 4, 5, 10, 100, 1000):
     )
 print("\n  (The universe is 1.4 x 10^10 years old.)")
 
+demo.say(
+    "Note: a popular account has 1 ms for 2 neurons, 16 minutes for 4, and 11.5 days for 5. It is "
+    f"the number of weights that counts, not of neurons: 4 weights take {duration(3)}, and 5 take "
+    f"{duration(6)}."
+)
+
 # %% [markdown]
-# The three ways in one picture: by passes, by time, and how the passes grow with the weights.
+# ## In one picture
+#
+# By passes, by time, and how the passes grow with the weights. The axes are logarithmic: from one
+# line of the grid to the next it is ten times as much (for the weights at the right, twice as
+# much). So a small step up is a lot of work.
+
 
 # %%
 LOOKS = {
@@ -235,15 +330,17 @@ LOOKS = {
     "one at a time": (style.NEGATIVE, "--", "o"),
     "backpropagation": (style.POSITIVE, "-", "D"),
 }
-figure = Figure(figsize=(10.5, 3.8), layout="constrained")
+figure = Figure(figsize=(10.5, 4.2), layout="constrained")
 by_passes, by_time, by_weights = figure.subplots(1, 3)
-for name, way in ways.items():
+for name, method in methods.items():
     colour, dashes, _ = LOOKS[name]
     look: dict[str, Any] = {"color": colour, "linestyle": dashes, "linewidth": 2}
-    by_passes.loglog(way.passes, way.best, **look, label=name)
-    by_time.loglog(way.seconds, way.best, **look)
-by_passes.set(xlabel="forward passes (a pass back counts two)", ylabel="least cost so far")
+    by_passes.loglog(method.passes, method.best, **look, label=name)
+    by_time.loglog(method.seconds, method.best, **look)
+by_passes.set(xlabel="forward passes (a backward pass counts two)", ylabel="lowest cost so far")
+by_passes.set_title("seven weights, by passes", fontsize=10)
 by_time.set(xlabel="seconds")
+by_time.set_title("seven weights, by time", fontsize=10)
 by_time.sharey(by_passes)
 for name, counts in growth.items():
     colour, dashes, marker = LOOKS[name]
@@ -256,15 +353,30 @@ by_weights.loglog(few, [10.0**n for n in few], dashes, color=colour, linewidth=2
 by_weights.set(
     xlabel="weights", ylabel="passes until the cost is 1 %", ylim=(5, 3e5), xlim=(2, 160)
 )
-by_weights.set_xticks(sizes, [str(n) for n in sizes], minor=False)
-by_weights.minorticks_off()
+by_weights.set_title("more and more weights", fontsize=10)
+
+
+def tens(axis: Any) -> None:
+    """A line for each power of ten, and at every second one its number as one says it."""
+    low, high = (math.log10(end) for end in axis.get_view_interval())
+    powers = range(math.ceil(low), math.floor(high) + 1)
+    labels = [decimal(10.0**k) if k % 2 == 0 or len(powers) < 5 else "" for k in powers]
+    axis.set_ticks([10.0**k for k in powers], labels)
+
+
 for axes in (by_passes, by_time, by_weights):
+    tens(axes.yaxis)
+    if axes is not by_weights:
+        tens(axes.xaxis)
+    axes.minorticks_off()
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
+by_weights.set_xticks(sizes, [str(n) for n in sizes])
 figure.legend(loc="outside upper center", ncols=3, frameon=False)
 demo.show(
     figure,
     "why_backprop.svg",
-    "The same seven weights tuned in three ways, by passes and by time; and how the work grows "
-    "with the number of weights (all combinations, of 10 values each, are computed and not run).",
+    "The same seven weights tuned by three methods, by passes and by time; and how the work grows "
+    "with the number of weights (all combinations, of 10 values each, were counted and not run). "
+    "From one line of the grid to the next it is ten times as much.",
 )

@@ -257,7 +257,7 @@ def _sentences(
     for step in steps:
         slope, local = typeset.plain(slope_formula(step, symbols)), in_short(step.slope)
         yield (
-            f"{equation_in_words(step.node, symbols)} sends {name[step.parent]} its error, "
+            f"{equation_in_words(step.node, symbols)} sends {name[step.parent]} its gradient, "
             f"{in_short(step.upstream)}, times its slope there, "
             f"{slope if slope == local else f'{slope} = {local}'}: "
             f"{in_short(step.contribution)} ({step.rule})."

@@ -9,11 +9,15 @@ from __future__ import annotations
 import ast
 import html
 import math
-from collections.abc import Callable, Mapping
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeGuard
 
+import numpy
+import numpy.typing
+
 from microgradlike import ops
-from microgradlike.words import in_short
+from microgradlike.words import decimal, in_short
 
 Tree = ast.expr
 
@@ -67,6 +71,10 @@ class Derivative(ast.expr):
     def __init__(self, of: str, by: str, number: float) -> None:
         super().__init__()
         self.of, self.by, self.number = of, by, number
+
+
+class Total(Derivative):
+    """The derivative over all paths: MathML gives it an upright d, and the others a round ∂."""
 
 
 def product(left: Tree, right: Tree) -> Tree:
@@ -512,6 +520,11 @@ class MathML(Plain):
         ast.FloorDiv: "<mo>//</mo>",
     }
 
+    def write(self, tree: Tree) -> Written:
+        if isinstance(tree, Total):
+            return self.ratio('<mi mathvariant="normal">d</mi>', tree.of, tree.by)
+        return super().write(tree)
+
     def parentheses(self, text: str) -> str:
         return f"<mrow><mo>(</mo>{text}<mo>)</mo></mrow>"
 
@@ -532,7 +545,11 @@ class MathML(Plain):
         return Written(f"<mn>{text}</mn>")
 
     def derivative(self, of: str, by: str) -> Written:
-        top, bottom = (f"<mrow><mo>∂</mo>{self.name(name)}</mrow>" for name in (of, by))
+        return self.ratio("<mo>∂</mo>", of, by)
+
+    def ratio(self, d: str, of: str, by: str) -> Written:
+        """A derivative with this letter d."""
+        top, bottom = (f"<mrow>{d}{self.name(name)}</mrow>" for name in (of, by))
         return Written(f"<mfrac>{top}{bottom}</mfrac>")
 
     def call(self, name: str, arguments: list[str]) -> Written:
@@ -573,3 +590,76 @@ class MathML(Plain):
 def plain(tree: Tree) -> str:
     """The tree as plain text."""
     return Plain().write(tree).text
+
+
+# ---- An equation with the numbers of its terms below them --------------------------------------
+
+
+class Term(NamedTuple):
+    """A term of an equation, the numbers that it has, and what it means."""
+
+    formula: Tree
+    numbers: numpy.typing.ArrayLike
+    """One number, the numbers of a column, or those of a matrix, row by row."""
+    words: str
+    names: Sequence[str] = ()
+    """What the rows of the numbers are called."""
+
+
+#: The words below a term are broken into lines of about this many letters.
+WORDS_WIDTH = 18
+
+
+def with_numbers(*parts: Term | str) -> str:
+    """An equation in MathML: the formula, below each term its numbers, and below these its words.
+
+    Args:
+        parts: the terms, and the signs between them, such as "=", "×" or "(".
+
+    Returns:
+        One ``<math>`` element. Numbers have three significant digits.
+
+    >>> delta, slope = Term(ast.Name("delta"), 0.25, "delta"), Term(ast.Name("s"), 0.5, "slope")
+    >>> math = with_numbers(delta, "=", Term(ast.Name("a"), 0.5, "arrives"), "×", slope)
+    >>> math.count("<mo>×</mo>"), math.count("<mn>0.5</mn>"), "<mtext>arrives</mtext>" in math
+    (2, 2, True)
+    """
+    style = MathML()
+    formulas, numbers, words = [], [], []
+    for part in parts:
+        if isinstance(part, str):
+            sign = f"<mo>{html.escape(part)}</mo>"
+            formulas.append(sign)
+            numbers.append(sign)
+            words.append("")
+        else:
+            formulas.append(style.write(part.formula).text)
+            numbers.append(_table_of(part))
+            lines = textwrap.wrap(part.words, WORDS_WIDTH, break_on_hyphens=False)
+            words.append(
+                _rows([f"<mtext>{html.escape(line, quote=False)}</mtext>"] for line in lines)
+            )
+    words = [f'<mstyle mathsize="80%">{said}</mstyle>' for said in words]
+    table = _rows([formulas, numbers, words])
+    return f'<math xmlns="http://www.w3.org/1998/Math/MathML" display="block">{table}</math>'
+
+
+def _table_of(term: Term) -> str:
+    """The numbers of a term: one as it is, more as a column or a matrix in parentheses."""
+    style, array = MathML(), numpy.asarray(term.numbers, dtype=float)
+
+    def written(number: float) -> str:
+        return style.number(decimal(number)).text
+
+    if array.size == 1:
+        return written(array.item())
+    rows = [[written(number) for number in row] for row in array.reshape(len(array), -1).tolist()]
+    names = [f"<mtext>{html.escape(name, quote=False)}</mtext>" for name in term.names]
+    named = [[name, *row] for name, row in zip(names, rows, strict=True)] if names else rows
+    return style.parentheses(_rows(named))
+
+
+def _rows(rows: Iterable[list[str]]) -> str:
+    cells = ("".join(f"<mtd>{cell}</mtd>" for cell in row) for row in rows)
+    lines = "".join(f"<mtr>{row}</mtr>" for row in cells)
+    return f'<mtable displaystyle="true">{lines}</mtable>'

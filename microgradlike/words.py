@@ -18,6 +18,19 @@ def in_short(value: float, digits: int = 4) -> str:
     return f"{mantissa}e{int(exponent)}" if exponent else mantissa
 
 
+def decimal(value: float, digits: int = 3) -> str:
+    """The number with so many significant digits, and never with a power of ten.
+
+    >>> decimal(0.000078941), decimal(-1.2868), decimal(2034.6), decimal(0.5), decimal(0.0)
+    ('0.0000789', '-1.29', '2,030', '0.5', '0')
+    """
+    if value == 0 or not math.isfinite(value):
+        return in_short(value, digits)
+    exponent = int(f"{value:.{digits - 1}e}".partition("e")[2])
+    text = f"{round(value, digits - 1 - exponent):,.{max(digits - 1 - exponent, 0)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def counted(count: int, noun: str) -> str:
     """A number of things.
 

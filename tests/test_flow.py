@@ -283,11 +283,11 @@ def test_an_explanation_reads_like_one() -> None:
     y = a * b + a
     assert str(explain(y, a, {"y": y})) == (
         "How y changes with a:\n"
-        "y = v2 + a sends v2 its error, 1, times its slope there, 1: 1 "
+        "y = v2 + a sends v2 its gradient, 1, times its slope there, 1: 1 "
         "(both sides get the gradient unchanged).\n"
-        "y = v2 + a sends a its error, 1, times its slope there, 1: 1 "
+        "y = v2 + a sends a its gradient, 1, times its slope there, 1: 1 "
         "(both sides get the gradient unchanged).\n"
-        "v2 = a * b sends a its error, 1, times its slope there, b = -3: -3 "
+        "v2 = a * b sends a its gradient, 1, times its slope there, b = -3: -3 "
         "(each side gets gradient × the other's value).\n"
         "a was used 2 times, so these add up: 1 + (-3) = -2.\n"
         "So when a rises by a little, y falls by 2 times that.\n"
