@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import multiprocessing
 import os
 import sys
 import time
@@ -54,7 +55,8 @@ def run_all(names: Iterable[str], out: Path, seed: int) -> Iterator[Stop]:
     """
     workers = min(AT_A_TIME, os.cpu_count() or 1)
     begun = time.perf_counter()
-    with concurrent.futures.ProcessPoolExecutor(workers) as pool:
+    processes = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=processes) as pool:
         running = {name: pool.submit(run, name, out, seed) for name in names}
         for name, stop in running.items():
             while not stop.done():

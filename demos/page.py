@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+import itertools
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,6 +63,9 @@ KEY = (
 
 #: Words a minute, and how many words a picture is worth while one looks at it.
 PACE, PICTURE = 200, 60
+
+#: A picture of more pixels takes both columns of a sheet of paper.
+WIDE = 800
 
 #: Output of more lines can be folded away; of many more, it is at first.
 SHORT, LONG = 12, 60
@@ -228,12 +233,35 @@ def _section(stop: Stop, minutes: int, following: Stop | None) -> str:
             f"{', after ' + needs if needs else ''}.</p>",
             f'<p class="goal">{prose.inline(goal)}.</p>',
             prose.blocks(rest),
-            *map(_shown, stop.shown),
+            *_all_shown(stop.shown),
             f'<p class="run">Its script is <code>demos/{stop.name}.py</code>; with other random '
             f"numbers: <code>python -m demos.{stop.name} --seed 3</code>.</p>",
             f'<p class="next">{onward}<a href="#map">back to the map</a></p></section>',
         ]
     )
+
+
+def _all_shown(shown: list[Prose | Output | Figure]) -> Iterator[str]:
+    """All parts; pictures that follow each other are in a row, which on paper is one."""
+    for in_a_row, parts in itertools.groupby(shown, _is_network):
+        told = "\n".join(map(_shown, parts))
+        yield f'<div class="row">{told}</div>' if in_a_row else told
+
+
+def _is_network(part: Prose | Output | Figure) -> bool:
+    """Whether it is a picture of our own."""
+    if not isinstance(part, Figure) or isinstance(part.content, str):
+        return False
+    return part.content.suffix == ".svg" and _kind(part.content.read_text("utf-8")) == "own"
+
+
+def _kind(source: str) -> str:
+    """Which kind of picture: our own know what they look like on a dark page, plots are turned."""
+    if not source:
+        return "photograph"
+    if 'class="microgradlike' not in source:
+        return "plot"
+    return "film" if "@keyframes" in source else "own"
 
 
 def _shown(part: Prose | Output | Figure) -> str:
@@ -253,24 +281,21 @@ def _figure(figure: Figure) -> str:
     content, words = figure.content, prose.inline(figure.caption)
     caption = f"<figcaption>{words}</figcaption>"
     if isinstance(content, str):
-        return f'<figure class="equation"><div>{content}</div>{caption}</figure>'
+        return f'<figure class="equation"><div class="frame">{content}</div>{caption}</figure>'
     name = html.escape(content.name)
     if content.suffix == ".html":
         return f'<p class="page"><a href="{name}">{words}</a></p>'
     source = content.read_text(encoding="utf-8") if content.suffix == ".svg" else ""
-    # Our own pictures know what they look like on a dark page; plots are turned by the sheet.
-    kind = "own" if 'class="microgradlike' in source else "plot" if source else "photograph"
+    kind = _kind(source)
     described = html.escape(prose.plain(figure.caption))
-    picture = f'<img src="{name}" alt="{described}">'
-    if "@keyframes" in source:
-        # Inside the page a film obeys a press, and on paper it shows its end.
-        kind, picture = "own film", source[source.index("<svg") :]
-    wide = _width(content, source)
+    picture = f'<a class="frame" href="{name}"><img src="{name}" alt="{described}"></a>'
+    if kind == "film":
+        # Inside the page a press plays it again, and on paper it shows its end.
+        picture = f'<div class="frame">{source[source.index("<svg") :]}</div>'
+    natural = _width(content, source)
+    kind += " wide" if natural > WIDE else ""
     cue = '<p class="cue" aria-hidden="true">⟷ wider than this window: swipe sideways</p>'
-    return (
-        f'<figure class="{kind}" style="--natural:{wide}px">{cue}'
-        f'<a href="{name}">{picture}</a>{caption}</figure>'
-    )
+    return f'<figure class="{kind}" style="--natural:{natural}px">{cue}{picture}{caption}</figure>'
 
 
 def _width(path: Path, source: str) -> int:

@@ -132,7 +132,7 @@ def test_the_animation_is_css_alone(tmp_path: Path) -> None:
     root = ElementTree.fromstring(text)
     tags = {part.tag.removeprefix(SVG) for part in root.iter()}
     assert not tags & {"animate", "animateTransform", "animateMotion", "set", "script"}
-    head, _, motion = text.partition("@media (prefers-reduced-motion:no-preference)")
+    head, _, motion = text.partition("@media screen and (prefers-reduced-motion:no-preference)")
     assert "animation:" not in head and "animation:" in motion and "infinite" not in motion
 
 

@@ -103,7 +103,7 @@ def animate(root: Roots, path: str | os.PathLike[str], **options: Unpack[Options
 
 
 def _motion(picture: str, beat: float, view: View) -> str:
-    """The sheet that plays one picture; without it, or for readers at rest, it shows the end.
+    """The sheet that plays one picture; without it, on paper, or for readers at rest: the end.
 
     A press on the picture takes its animations away as long as it lasts, and so plays them again.
     """
@@ -117,7 +117,7 @@ def _motion(picture: str, beat: float, view: View) -> str:
 @keyframes {picture}-hold{{from,to{{opacity:1}}}}
 @keyframes {picture}-run{{\
 from{{opacity:1;stroke-dashoffset:0}}to{{opacity:1;stroke-dashoffset:40}}}}
-@media (prefers-reduced-motion:no-preference){{
+@media screen and (prefers-reduced-motion:no-preference){{
 #{picture} .line{{animation:{picture}-cross .3s {delay} backwards}}
 #{picture} .news{{animation:{picture}-appear .3s {delay} backwards}}
 #{picture} .head{{animation:{picture}-point .3s {delay} backwards}}
