@@ -85,7 +85,7 @@ def trained(pictures: Array, labels: Any) -> MLP:
 
 start = time.perf_counter()
 saved = trained(seen, seen_y).save(demo.out / "cat_model.npz")
-print(f"trained on {len(seen)} pictures in {time.perf_counter() - start:.1f} s")
+demo.say(f"Trained on {len(seen)} pictures in {time.perf_counter() - start:.1f} seconds.")
 print("wrote", saved)
 
 # %% [markdown]
@@ -108,16 +108,18 @@ start = time.perf_counter()
 shares = confidences(unseen)
 together = time.perf_counter() - start
 assert numpy.allclose(one, shares[0], rtol=1e-9, atol=1e-12), "two ways to the same confidences"
-print(
-    f"one picture within no_grad() {alone * 1e3:.1f} ms; "
-    f"compiled, {len(unseen)} pictures {together * 1e3:.1f} ms"
+demo.say(
+    f"One picture within `no_grad()` takes {alone * 1e3:.1f} ms; compiled, {len(unseen)} pictures "
+    f"take {together * 1e3:.1f} ms."
 )
 
 said, sure = shares.argmax(axis=1), shares.max(axis=1)
 right = said == unseen_y
 known = (confidences(seen).argmax(axis=1) == seen_y).mean()
-print(f"\ntraining accuracy {known:.1%} of {len(seen)} pictures that it learned from")
-print(f"test accuracy {right.mean():.1%} of {len(unseen)} pictures that it never saw\n")
+demo.say(
+    f"The training accuracy is {known:.1%} of {len(seen)} pictures that it learned from, the test "
+    f"accuracy {right.mean():.1%} of {len(unseen)} pictures that it never saw."
+)
 
 
 def percent(share: float) -> str:
@@ -140,7 +142,7 @@ for digit in range(10):
 # **Is confidence truth?** Of those pictures of which it is 90% sure, at least 90% should be right.
 
 # %%
-print(f"\n{'how sure':18}{'pictures':>9}{'right':>7}{'share':>8}")
+print(f"{'how sure':18}{'pictures':>9}{'right':>7}{'share':>8}")
 for low, high in ((0.9, 1.0), (0.5, 0.9), (0.0, 0.5)):
     these = (sure > low) & (sure <= high)
     band = f"{low:.0%} to {high:.0%}"
@@ -155,8 +157,10 @@ print(f"wrong, and more than 90% sure: {(~right & (sure > 0.9)).sum()} pictures"
 mixed = numpy.random.default_rng(demo.seed).permutation(len(X))
 other = trained(X[mixed[:CUT]], y[mixed[:CUT]])
 easy = compile(other)(X[mixed[CUT:]]).argmax(axis=1) == y[mixed[CUT:]]
-print(f"\nHad the pictures been shuffled, the test would say {easy.mean():.1%}: too good, for each")
-print("writer's hand would have been in the training too.")
+demo.say(
+    f"Had the pictures been shuffled, the test would say {easy.mean():.1%}: too good, for each "
+    "writer's hand would have been in the training too."
+)
 
 # %% [markdown]
 # Now the cat: 90 square pieces of its photograph, shrunk to 8 x 8, dark as ink and light as paper.
@@ -185,12 +189,12 @@ cats = numpy.array([as_digit(piece) for piece in pieces])
 cat_shares = confidences(cats)
 cat_said, cat_sure = cat_shares.argmax(axis=1), cat_shares.max(axis=1)
 favourite = numpy.bincount(cat_said).argmax()
-print(
-    f"\n{len(cats)} pieces of the photograph of a cat: right 0, for it has no such word. It says "
-    f"{favourite}\nmost often, is {mean(cat_sure)} sure on average, and more than 90% sure of "
-    f"{(cat_sure > 0.9).sum()} pieces."
+demo.say(
+    f"{len(cats)} pieces of the photograph of a cat: right 0, for it has no such word. It says "
+    f"{favourite} most often, is {mean(cat_sure)} sure on average, and more than 90% sure of "
+    f"{(cat_sure > 0.9).sum()} pieces. **High confidence means: of my ten words, this one by far. "
+    "It does not mean: this is true.**"
 )
-print("High confidence means: of my ten words, this one by far. It does not mean: this is true.")
 
 
 # %%
@@ -279,7 +283,10 @@ slopes = evidence.jacobian(asked)[:, 0]
 pixels = [Value(ink) for ink in asked[0]]
 seven_against_all(pixels).backward()
 difference = numpy.abs(slopes[0] - [pixel.grad for pixel in pixels]).max()
-print(f"\nslopes at 64 pixels: compiled and by backward() they differ by {difference:.0e} at most")
+demo.say(
+    f"The slopes at 64 pixels, compiled and by `backward()`: they differ by {difference:.0e} at "
+    "most."
+)
 
 # %% [markdown]
 # To see that the slopes mean it: change every pixel by at most 15% of full ink, all of them as
@@ -292,14 +299,16 @@ raised = numpy.clip(asked + STEP * numpy.sign(slopes), 0, 1)
 lowered = numpy.clip(asked - STEP * numpy.sign(slopes), 0, 1)
 confidence_in_seven = [confidences(these)[:, 7] for these in (asked, raised, lowered)]
 NAMES = ("the seven it is surest of", "the seven it doubts most", "the head of the cat")
-print(f"\n{'confidence in 7':26}{'as it is':>9}{'raised':>9}{'lowered':>9}")
+print(f"{'confidence in 7':26}{'as it is':>9}{'raised':>9}{'lowered':>9}")
 for name, *in_seven in zip(NAMES, *confidence_in_seven, strict=True):
     print(f"{name:26}" + "".join(f"{percent(share):>9}" for share in in_seven))
 
 swayed = unseen[is_seven & right]
 swayed = numpy.clip(swayed - STEP * numpy.sign(evidence.jacobian(swayed)[:, 0]), 0, 1)
 left = (confidences(swayed).argmax(axis=1) == 7).sum()
-print(f"of {len(swayed)} sevens that it named rightly it still calls {left} a seven when lowered")
+demo.say(
+    f"Of {len(swayed)} sevens that it named rightly it still calls {left} a seven when lowered."
+)
 
 # %%
 colours = ListedColormap(list(style.STEPS))

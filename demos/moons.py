@@ -38,7 +38,7 @@ demo = options(__doc__)
 X, y = make_moons(n_samples=100, noise=0.1, random_state=demo.seed)
 y = 2 * y - 1
 model = MLP(2, [16, 16, 1], activation="relu", seed=demo.seed)
-print(f"{model.__class__.__name__} 2-16-16-1 with {len(model.parameters())} parameters")
+demo.say(f"In all it has {len(model.parameters())} parameters: weights and biases.")
 
 # %%
 epochs, batch_size = 60, 10
@@ -57,9 +57,9 @@ history = fit(
 )
 took = time.perf_counter() - start
 loss, accuracy = evaluate(model, X, y, losses.hinge)
-print(
-    f"trained in {took:.1f} s: hinge loss {loss:.4f} "
-    f"({history.loss[-1]:.4f} with the penalty), training accuracy {accuracy:.0%}"
+demo.say(
+    f"Trained in {took:.1f} seconds: hinge loss {loss:.4f} ({history.loss[-1]:.4f} with the "
+    f"penalty), training accuracy {accuracy:.0%}."
 )
 demo.show(
     viz.plot_loss(history),
@@ -104,9 +104,9 @@ theta = compiled.theta()
 quick = seconds(lambda: compiled.value_and_grad(theta, X, y), 200)
 slow = seconds(eager_step, 5)
 model.zero_grad()
-print(
-    f"loss and gradient of 100 points: {quick * 1e6:,.0f} us compiled, {slow * 1e6:,.0f} us point "
-    f"by point, {slow / quick:,.0f} times as long"
+demo.say(
+    f"Loss and gradient of 100 points: {quick * 1e6:,.0f} us compiled, {slow * 1e6:,.0f} us point "
+    f"by point, {slow / quick:,.0f} times as long. (1 us is a millionth of a second.)"
 )
 
 # %% [markdown]
@@ -118,7 +118,8 @@ print(
 # %%
 new_X, new_y = make_moons(n_samples=1000, noise=0.1, random_state=demo.seed + 1)
 new_y = 2 * new_y - 1
-print(f"accuracy on 1,000 new points {evaluate(model, new_X, new_y, losses.hinge)[1]:.1%}")
+right = evaluate(model, new_X, new_y, losses.hinge)[1]
+demo.say(f"Accuracy on 1,000 new points: {right:.1%}.")
 with no_grad():
     margins = [label * model(x).data for x, label in zip(new_X, new_y, strict=True)]
 worst = margins.index(min(margins))
@@ -161,4 +162,6 @@ restored.load(saved)
 with no_grad():
     score = restored([0.0, 1.0]).data
 label = 1 if score > 0 else -1
-print(f"the saved model, loaded: the score of (0, 1) is {score:+.3f}, label {label:+d}")
+demo.say(
+    f"The saved model, loaded: the score of (0, 1) is {score:+.3f}, so the answer is {label:+d}."
+)

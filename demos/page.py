@@ -64,8 +64,8 @@ KEY = (
 #: Words a minute, and how many words a picture is worth while one looks at it.
 PACE, PICTURE = 200, 60
 
-#: A picture of more pixels takes both columns of a sheet of paper.
-WIDE = 800
+#: A picture of more pixels takes both columns of a sheet of paper; lines of more characters, too.
+WIDE, COLUMN = 800, 74
 
 #: Output of more lines can be folded away; of many more, it is at first.
 SHORT, LONG = 12, 60
@@ -269,12 +269,14 @@ def _shown(part: Prose | Output | Figure) -> str:
         return prose.blocks(part.text)
     if isinstance(part, Figure):
         return _figure(part)
-    printed = f"<pre>{html.escape(part.text, quote=False)}</pre>"
-    lines = part.text.count("\n") + 1
-    if lines <= SHORT:
-        return printed
-    opened = " open" if lines <= LONG else ""
-    return f"<details{opened}><summary>The numbers ({lines} lines)</summary>{printed}</details>"
+    lines = part.text.splitlines()
+    wide = ' class="wide"' if max(map(len, lines)) > COLUMN else ""
+    printed = html.escape(part.text, quote=False)
+    if len(lines) <= SHORT:
+        return f"<pre{wide}>{printed}</pre>"
+    opened = " open" if len(lines) <= LONG else ""
+    summary = f"<summary>The numbers ({len(lines)} lines)</summary>"
+    return f"<details{wide}{opened}>{summary}<pre>{printed}</pre></details>"
 
 
 def _figure(figure: Figure) -> str:

@@ -58,8 +58,10 @@ history = fit(
 )
 trained_accuracy = evaluate(model, seen, seen_y, losses.cross_entropy)[1]
 test_accuracy = evaluate(model, unseen, unseen_y, losses.cross_entropy)[1]
-print(f"trained on {len(seen)} flowers: {trained_accuracy:.0%} of them right,")
-print(f"and {test_accuracy:.0%} of {len(unseen)} that it never saw\n")
+demo.say(
+    f"Trained on {len(seen)} flowers: {trained_accuracy:.0%} of them right, and "
+    f"{test_accuracy:.0%} of {len(unseen)} that it never saw."
+)
 saved = model.save(demo.out / "train_then_deploy.npz")
 print("wrote", saved)
 demo.say(
@@ -97,8 +99,11 @@ done = subprocess.run(
 one_by_one, compiled = map(numpy.array, json.loads(done.stdout))
 with no_grad():
     here = numpy.array([[score.data for score in model(flower)] for flower in unseen.tolist()])
-print(f"the fresh process gives the same scores: {bool((one_by_one == here).all())}, the greatest")
-print(f"difference of the compiled ones is {abs(compiled - here).max():.0e}\n")
+same = "exactly the same scores" if (one_by_one == here).all() else "other scores"
+demo.say(
+    f"The fresh process gives {same}. Compiled, they differ by {abs(compiled - here).max():.0e} at "
+    "the most."
+)
 
 # %% [markdown]
 # ## What inference saves
