@@ -375,7 +375,10 @@ def test_what_each_person_says_can_be_added_up_by_hand(ran: Run, seed: str) -> N
     line = r"^(Olga|Noah|Mia|the CEO) +([^=]+) = (\S+) {4}(tanh|sigmoid)\((\S+)\) = (\S+)$"
     lines = re.findall(line, printed, re.M)
     assert [name for name, *_ in lines] == ["Olga", "Noah", "Mia", "the CEO"] * 2
-    curves = {"tanh": math.tanh, "sigmoid": lambda z: 1 / (1 + math.exp(-z))}
+    curves: dict[str, Callable[[float], float]] = {
+        "tanh": math.tanh,
+        "sigmoid": lambda z: 1 / (1 + math.exp(-z)),
+    }
     for _, terms, z, curve, at, word in lines:
         # Of each factor, at most 4, half of the last of three digits is not seen.
         total = sum(math.prod(map(_number, term.split("×"))) for term in terms.split(" + "))
