@@ -46,6 +46,7 @@ SALES, CEO = ["Ada", "Ben"], ["the CEO"]
 #: From the top to the bottom of the pictures, and what each of them manages.
 MANAGERS = {"Olga": "sales", "Noah": "accounts", "Mia": "design"}
 names = [SALES, list(MANAGERS), CEO]
+LAYERS = ["sales people", "managers", "CEO"]
 company = MLP(2, [3, 1], activation=["tanh", "sigmoid"], seed=demo.seed)
 first, last = company.layers
 (ceo,) = last.neurons
@@ -322,8 +323,8 @@ steadily = (shown[0] > shown[1]) & (shown[1] > shown[2])
 chosen = int(numpy.argmax(numpy.where(steadily, falls, falls - 2)[:4]))
 example: dict[str, Any] = {"x": reports[chosen], "y": targets[chosen], "loss": cost, "names": names}
 MOMENTS = {"before": 0, "during": half, "after": ROUNDS}
-models = {moment: after(rounds) for moment, rounds in MOMENTS.items()}
-for (moment, rounds), model in zip(MOMENTS.items(), models.values(), strict=True):
+for moment, rounds in MOMENTS.items():
+    model = after(rounds)
     told = f"After {rounds} rounds of 12 sales" if rounds else "Before, everybody trusts at random"
     ada, ben = reports[chosen]
     caption = (
@@ -332,7 +333,9 @@ for (moment, rounds), model in zip(MOMENTS.items(), models.values(), strict=True
         f"{missed[rounds, chosen]:+.3f}. Over all sales the answers are typically off by "
         f"{typical[rounds]:.2f}."
     )
-    picture = viz.draw_network(model, **example, beside=list(models.values()))
+    picture = viz.draw_network(
+        model, **example, layers=LAYERS, beside=[history], legend=rounds == ROUNDS
+    )
     demo.show(picture, f"company_{moment}.svg", caption)
 
 # %%
@@ -399,12 +402,12 @@ demo.wrote(
         after(0),
         demo.out / "company.html",
         reports,
-        expectations,
+        targets,
         loss=cost,
-        lr=1.0,
-        rounds=150,
+        lr=RATE,
+        rounds=ROUNDS,
         names=names,
-        layers=["sales people", "managers", "CEO"],
+        layers=LAYERS,
         words={
             "example": "sale",
             "input": "report",
@@ -414,5 +417,5 @@ demo.wrote(
         },
         back="index.html#company",
     ),
-    "Step through it: one sale forward and back, then 12 sales, then 150 rounds.",
+    f"Step through it: one sale forward and back, then {len(reports)} sales, then {ROUNDS} rounds.",
 )

@@ -142,7 +142,7 @@ demo.show(
         point,
         target,
         loss=losses.hinge,
-        hue="error",
+        arrows="gradients",
         most_neurons=6,
         names=[["x0", "x1"], None, None, ["score"]],
     ),
