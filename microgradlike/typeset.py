@@ -636,9 +636,7 @@ def with_numbers(*parts: Term | str) -> str:
             formulas.append(style.write(part.formula).text)
             numbers.append(_table_of(part))
             lines = textwrap.wrap(part.words, WORDS_WIDTH, break_on_hyphens=False)
-            words.append(
-                _rows([f"<mtext>{html.escape(line, quote=False)}</mtext>"] for line in lines)
-            )
+            words.append(_rows([_text(line)] for line in lines))
     words = [f'<mstyle mathsize="80%">{said}</mstyle>' for said in words]
     table = _rows([formulas, numbers, words])
     return f'<math xmlns="http://www.w3.org/1998/Math/MathML" display="block">{table}</math>'
@@ -654,9 +652,14 @@ def _table_of(term: Term) -> str:
     if array.size == 1:
         return written(array.item())
     rows = [[written(number) for number in row] for row in array.reshape(len(array), -1).tolist()]
-    names = [f"<mtext>{html.escape(name, quote=False)}</mtext>" for name in term.names]
+    names = [_text(name) for name in term.names]
     named = [[name, *row] for name, row in zip(names, rows, strict=True)] if names else rows
     return style.parentheses(_rows(named))
+
+
+def _text(text: str) -> str:
+    # A cell that is too narrow would break words at their spaces, and hide the rest.
+    return f"<mtext>{html.escape(text, quote=False)}</mtext>".replace(" ", "\u00a0")
 
 
 def _rows(rows: Iterable[list[str]]) -> str:
