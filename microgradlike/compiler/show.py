@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy
@@ -9,16 +10,25 @@ import numpy
 from microgradlike.compiler.forms import FOLD, FORM, PLAIN, PRODUCT, WEIGHTED, Forms
 from microgradlike.compiler.graph import Graph
 from microgradlike.compiler.grouping import Grouped
-from microgradlike.compiler.instructions import PARAMETERS, Instruction, Singles, Slots
+from microgradlike.compiler.instructions import (
+    INPUTS,
+    PARAMETERS,
+    Instruction,
+    Singles,
+    Slots,
+    parts_of,
+)
 from microgradlike.compiler.levels import Levels
 from microgradlike.compiler.operations import ARITY, NAMES
 from microgradlike.compiler.passes import build
-from microgradlike.compiler.plan import Plan, plan
+from microgradlike.compiler.plan import Plan, Send, plan
 from microgradlike.compiler.program import Program
 from microgradlike.compiler.tape import Tape, trace
+from microgradlike.words import counted, in_short
 
-#: Of a longer list the first lines are shown, and how many there are.
-MOST = 12
+#: Of a longer list the first lines are shown, and how many more there are; of a longer line its
+#: first characters.
+MOST, LONGEST_LINE = 12, 110
 
 _STAGES = ("constant", "once", "rows")
 
@@ -40,15 +50,16 @@ def show(f: Callable[..., object], example: Sequence[object]) -> str:
     >>> w = [Value(2.0), Value(3.0)]
     >>> print(show(lambda x, y: w[0] * x + w[1] * y, [1.0, 4.0]))
     ... # doctest: +ELLIPSIS
-    tape: what the function did, operation by operation
+    tape: what the function did, line by line: an operation, and the lines of its operands
       0  input 0
       1  input 1
       2  parameter 0
       3  mul 2 0
     ...
     plan: what is sent backward, and who is the first to send to a slot
-      layer 2->1  adds to weights of once: 0..1, writes to values: 0..1
-      before that the errors of 2 are set to 0 or to those given
+      for the parameters
+      rows: layer 2->1  adds to weights of once: 0..1
+      before that the gradients of 2 are set to 0, or to those given
     >>> print(show(lambda x, y: x * x - y * y, [1.0, 4.0]))
     ... # doctest: +ELLIPSIS
     tape: ...
@@ -57,20 +68,46 @@ def show(f: Callable[..., object], example: Sequence[object]) -> str:
     ...
     """
     tape = trace(f, example)
-    found: dict[str, list[str]] = {"tape": list(lines("tape", tape))}
+    found: dict[str, list[str]] = {"tape": list(listed("tape", tape))}
 
     def seen(name: str, made: object) -> None:
-        found[name] = list(lines(name, made))
+        found[name] = list(listed(name, made))
 
     program = build(Graph(tape, tape.outputs), seen)
-    found["plan"] = list(lines("plan", plan(program, PARAMETERS | 2)))
+    found["plan"] = list(listed("plan", way_back(program)))
     told = []
+    if tape.guards:
+        told.append(
+            f"one path: the function had to decide {counted(len(tape.guards), 'if')}; arguments "
+            "that decide otherwise take another path"
+        )
     for name, made in found.items():
-        told.append(f"{name}: {WHAT[name]}")
-        told += [f"  {line}" for line in made[:MOST]]
-        if len(made) > MOST:
-            told.append(f"  ... and {len(made) - MOST} more")
+        told += [f"{name}: {WHAT[name]}", *(f"  {line}" for line in made or ["nothing"])]
     return "\n".join(told)
+
+
+def way_back(program: Program) -> Plan:
+    """The backward pass that is shown: for the parameters, or for the inputs if there are none."""
+    return plan(program, PARAMETERS if program.parameters else INPUTS)
+
+
+def listed(name: str, made: object) -> Iterator[str]:
+    """The first lines of what a pass has made, short enough to read, and how many more there are.
+
+    >>> tape = trace(lambda x: sum(k * x for k in range(9)), [1.0])
+    >>> print(*listed("tape", tape), sep="\\n")  # doctest: +ELLIPSIS
+    0  input 0
+    1  mul (constant 0) 0
+    ...
+    ... and 7 more lines
+    """
+    all_of_it = lines(name, made)
+    for line in itertools.islice(all_of_it, MOST):
+        # Cut before a word: half a number would be another one.
+        whole = len(line) <= LONGEST_LINE
+        yield line if whole else f"{line[: LONGEST_LINE + 1].rpartition(' ')[0]} ..."
+    if more := sum(1 for _ in all_of_it):
+        yield f"... and {counted(more, 'more line')}"
 
 
 def lines(name: str, made: object) -> Iterator[str]:
@@ -80,7 +117,7 @@ def lines(name: str, made: object) -> Iterator[str]:
 
 #: What each pass makes, in the order in which they run.
 WHAT = {
-    "tape": "what the function did, operation by operation",
+    "tape": "what the function did, line by line: an operation, and the lines of its operands",
     "graph": "the same, each operation once, and when it is computed",
     "forms": "which operations are terms of a sum, and which are folded along a list",
     "levels": "how deep what is computed is, and so in which order",
@@ -95,8 +132,11 @@ WHAT = {
 def _tape(tape: Tape) -> Iterator[str]:
     for node, code in enumerate(tape.nodes):
         operands = [tape.left[node], tape.right[node]][: max(int(ARITY[code]), 1)]
-        texts = [str(v) if v >= 0 else f"{tape.constants[~v]:g}" for v in operands]
-        yield f"{node}  {NAMES[code]} {' '.join(texts)}"
+        texts = [
+            str(v) if v >= 0 else f"(constant {in_short(tape.constants[~v])})" for v in operands
+        ]
+        decided = f"  (an if: {str(tape.guards[node][0]).lower()})" if node in tape.guards else ""
+        yield f"{node}  {NAMES[code]} {' '.join(texts)}{decided}"
 
 
 def _graph(graph: Graph) -> Iterator[str]:
@@ -104,7 +144,7 @@ def _graph(graph: Graph) -> Iterator[str]:
         operands = [graph.left[node], graph.right[node]][: ARITY[code]]
         leaf = "" if ARITY[code] else f" {graph.left[node]}"
         if NAMES[code] == "constant":
-            leaf = f" {graph.constants[node]:g}"
+            leaf = f" {in_short(graph.constants[node])}"
         what = " ".join([NAMES[code] + leaf, *map(str, operands)])
         yield f"{node}  {what}  ({_STAGES[graph.stage[node]]})"
 
@@ -145,27 +185,45 @@ def _program(found: Program) -> Iterator[str]:
     yield from _instructions("rows", found.rows.instructions)
 
 
-def _instructions(name: str, instructions: Sequence[Instruction]) -> Iterator[str]:
+def _instructions(stage: str, instructions: Sequence[Instruction]) -> Iterator[str]:
     for i in instructions:
         reads = [
-            f"{read.name}{' of once' if numpy.any(read.once) and name == 'rows' else ''} "
-            f"{_short(read.slots)}"
+            f"{read.name}{' of once' if once else ''} {_short(slots)}"
             for read in i.reads()
+            for once, slots in parts_of(read)
+            if slots.size
         ]
-        yield f"{name}: {_short(i.outs)} = {i} of {', '.join(reads)}"
+        yield f"{stage}: {_short(i.outs)} = {i} of {', '.join(reads)}"
 
 
 def _plan(found: Plan) -> Iterator[str]:
-    for back in (*found.backward, *found.once_backward):
-        sends = []
-        for send in back.sends:
-            name = "its operands" if isinstance(back.instruction, Singles) else send.name
-            how = "writes" if numpy.all(send.assigns) else "adds"
-            where = " of once" if numpy.all(send.once) else ""
-            sends.append(f"{how} to {name}{where}: {_short(send.slots)}")
-        yield f"{back.instruction}  {', '.join(sends)}"
+    if not (found.backward or found.once_backward):
+        yield "nothing is sent: no result depends on a parameter or an input"
+        return
+    yield f"for the {'parameters' if found.mode == PARAMETERS else 'inputs'}"
+    for stage, backs in (("rows", found.backward), ("once", found.once_backward)):
+        for back in backs:
+            sends = [
+                text
+                for send in back.sends
+                for text in _sends(send, isinstance(back.instruction, Singles), stage)
+            ]
+            yield f"{stage}: {back.instruction}  {', '.join(sends)}"
     if len(found.clear):
-        yield f"before that the errors of {_short(found.clear)} are set to 0 or to those given"
+        yield f"before that the gradients of {_short(found.clear)} are set to 0, or to those given"
+
+
+def _sends(send: Send, singles: bool, stage: str) -> Iterator[str]:
+    """What is written and what is added; those of single operations may be both, and to both."""
+    name = "its operands" if singles else send.name
+    assigns, lower = (
+        numpy.broadcast_to(part, send.slots.shape) for part in (send.assigns, send.once)
+    )
+    for how, once in itertools.product((True, False), repeat=2):
+        slots = send.slots[(assigns == how) & (lower == once)]
+        if slots.size:
+            where = " of once" if once or stage == "once" else ""
+            yield f"{'writes' if how else 'adds'} to {name}{where}: {_short(slots)}"
 
 
 def _short(slots: Slots) -> str:
