@@ -265,6 +265,21 @@ def test_parameters_are_called_by_label_or_variable_or_place() -> None:
     assert words == ["pair[1]", "slope", "θ[2]"]
 
 
+def test_parameters_of_a_function_that_is_called_have_their_variables_too() -> None:
+    W = [[Value(1.0)], [Value(2.0)]]
+    helper = called(W)
+    c = compile(lambda x: helper(x) * x).trace([1.0])
+    assert [texts[0] for *_, texts in of_class(c, "parameter")] == ["matrix[0][0]"]
+    other, two = called([[Value(3.0)]]), Value(1.0)
+    c = compile(lambda x: helper(x) * other(x) + two * x).trace([1.0])
+    words = sorted(texts[0] for *_, texts in of_class(c, "parameter"))
+    assert words == ["matrix[0][0]", "two", "θ[1]"]
+
+
+def called(matrix: Any) -> Any:
+    return lambda x: matrix[0][0] * x
+
+
 def test_inputs_are_called_by_argument_and_place() -> None:
     def several(*inputs: Any) -> Any:
         return inputs[0][1] * inputs[1]

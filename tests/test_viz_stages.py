@@ -149,10 +149,12 @@ def check_sentences(made: Passes) -> None:
     assert f"A row of data has {program.rows.slots:,}:" in tell["program"]
     sends = [send for b in (*made.plan.backward, *made.plan.once_backward) for send in b.sends]
     if sends:
-        assert number_before("errors?", tell["plan"]) == sum(s.slots.size for s in sends)
-        assert number_before("instructions?, the last", tell["plan"]) == len(
+        assert number_before("gradients?", tell["plan"]) == sum(s.slots.size for s in sends)
+        assert number_before("instructions?[,.]", tell["plan"]) == len(
             [*made.plan.backward, *made.plan.once_backward]
         )
+        later = sum(s.slots.size for b in made.plan.once_backward for s in b.sends)
+        assert not later or number_before("(is|are) sent once", tell["plan"]) == later
         first = sum(int(numpy.broadcast_to(s.assigns, s.slots.shape).sum()) for s in sends)
         if " to slots of a row" in tell["plan"]:
             here = number_before("goe?s? to slots", tell["plan"])
@@ -189,11 +191,11 @@ def test_what_is_said_of_a_network() -> None:
         "30 operations became 5 instructions. 16 multiplications and additions became one 4 x 2 "
         "matrix product."
     )
-    assert "All rows share 18: 17 parameters and 1 constant." in said(c, "program")
+    assert "All rows share 17 parameters." in said(c, "program")
     assert said(c, "plan") == (
-        "The backward pass is 5 instructions, the last one first. They send 29 errors. 12 go to "
-        "slots of a row: 11 are the first there and written, the others are added. 17 go to what "
-        "all rows share, and are added up over them."
+        "The backward pass for the parameters is 5 instructions, the last one first. They send 29 "
+        "gradients. 12 go to slots of a row: 11 are the first there and written, the others are "
+        "added. 17 go to what all rows share, and are added up over them."
     )
 
 
@@ -205,6 +207,37 @@ def test_what_is_there_twice_or_once_per_call_is_said() -> None:
         "row."
     )
     assert "what is computed once per call has 2 levels" in said(c, "levels")
+
+
+def test_what_is_sent_once_is_not_said_to_be_added_up_over_rows() -> None:
+    w = Value(2.0)
+    assert said(compile(lambda x: x * (w * w)).trace([1.0]), "plan") == (
+        "The backward pass for the parameters is 2 instructions, the last one first. They send 3 "
+        "gradients. 1 goes to what all rows share, and is added up over them. 2 are sent once per "
+        "call, last."
+    )
+    assert said(compile(lambda x: x * 3).trace([1.0]), "plan").startswith(
+        "The backward pass for the inputs is 1 instruction. It sends 1 gradient. "
+    )
+
+
+def test_constants_are_counted_as_they_are_drawn() -> None:
+    w, b = [Value(1.0), Value(2.0)], Value(3.0)
+    assert "share 1 parameter." in said(compile(lambda x: x * w[0]).trace([1.0]), "program")
+    c = compile(lambda x: sum(v * y for v, y in zip(w, x, strict=True)) + b).trace([[1.0, 2.0]])
+    assert "share 3 parameters and 1 constant." in said(c, "program")
+    assert "share 1 constant." in said(compile(lambda x: x * x + 2.5).trace([1.0]), "program")
+
+
+def test_a_comparison_has_its_noun() -> None:
+    c = compile(lambda x: x * x * 2 if x < 1 else x).trace([0.5])
+    assert "wrote down 2 multiplications and 1 comparison. It" in said(c, "tape")
+
+
+def test_inputs_right_of_what_is_computed_once_have_their_heading(tmp_path: Path) -> None:
+    w = Value(2.0)
+    page = written(compile(lambda x: w * 3).trace([1.0]), tmp_path)
+    assert {"once per call", "for each row", "inputs", "level 1"} <= set(seen_at(page, 6, "words"))
 
 
 def test_a_question_of_the_function_is_said() -> None:
@@ -403,6 +436,12 @@ def test_the_lines_are_those_of_the_compiler(tmp_path: Path) -> None:
     page = html.unescape(written(c, tmp_path))
     for line in ("3 mul 2 0", "rows, level 1: 8", "8 = 2 x 0 + 4 x 1 + 7"):
         assert line in page.replace("  ", " "), line
+
+
+def test_long_lists_say_how_much_is_left_out(tmp_path: Path) -> None:
+    net = MLP(4, [16, 1], seed=0)
+    page = html.unescape(written(compile(net).trace(rows(1, 4)), tmp_path))
+    assert re.search(r"<li>\.\.\. and [\d,]+ more lines</li>", page) and "<li>…</li>" not in page
 
 
 def test_a_strict_policy_hostile_labels_and_one_file(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy
 
 from microgradlike.engine import Value
 from microgradlike.inputs import describe
+from microgradlike.reach import is_theirs
 from microgradlike.replay.compiled import Compiled
 from microgradlike.words import literal
 
@@ -69,18 +70,24 @@ def _arguments(c: Compiled) -> list[str]:
 
 
 def _variables(function: Any) -> dict[Value, str]:
-    """The variables in which a function finds Values, or lists of them."""
-    found: dict[Value, str] = {}
+    """The variables in which a function, or one that it calls, finds Values, or lists of them."""
+    found: dict[str, Value] = {}
+    named: set[Value] = set()
 
     def name(value: Any, called: str) -> None:
         if isinstance(value, Value):
-            found.setdefault(value, called)
+            if value not in named and called not in found:  # one name is for one Value
+                found[called] = value
+                named.add(value)
         elif isinstance(value, list | tuple):
             for place, part in enumerate(value):
                 name(part, f"{called}[{place}]")
 
-    if inspect.isfunction(function):
-        closed = inspect.getclosurevars(function)
+    functions = [function] if inspect.isfunction(function) else []
+    for f in functions:  # those that are called are appended meanwhile
+        closed = inspect.getclosurevars(f)
         for called, value in {**closed.globals, **closed.nonlocals}.items():
             name(value, called)
-    return found
+            if inspect.isfunction(value) and is_theirs(value) and value not in functions:
+                functions.append(value)
+    return {value: called for called, value in found.items()}

@@ -11,12 +11,13 @@ import numpy
 from microgradlike.compiler.forms import FOLD, FORM, GONE, Forms
 from microgradlike.compiler.graph import Graph
 from microgradlike.compiler.grouping import Grouped
-from microgradlike.compiler.instructions import INPUTS, PARAMETERS, Singles
+from microgradlike.compiler.instructions import Singles, parts_of
 from microgradlike.compiler.levels import Levels
 from microgradlike.compiler.operations import ARITY
 from microgradlike.compiler.passes import build
-from microgradlike.compiler.plan import Plan, Send, plan
+from microgradlike.compiler.plan import Plan, Send
 from microgradlike.compiler.program import Program
+from microgradlike.compiler.show import way_back
 from microgradlike.compiler.tape import Tape
 from viz.compiled.names import Names
 from viz.compiled.paths import Path
@@ -31,7 +32,7 @@ class Sent(NamedTuple):
     Attributes:
         box: the place of its box.
         names: of the operands that get something.
-        once, slots: where each error goes.
+        once, slots: where each gradient goes.
         first: whether it is the first one there, and so is written; others are added.
     """
 
@@ -68,10 +69,9 @@ class Passes:
             made.setdefault(name, []).append(found)
 
         again = build(program.graph, seen)
-        mode = PARAMETERS if program.parameters else INPUTS
         forms, levels, grouped = (made[name][-1] for name in ("forms", "levels", "grouped"))
         path = Path.of(again, names, together=False)
-        return cls(path, forms, levels, grouped, plan(again, mode), len(made["forms"]))
+        return cls(path, forms, levels, grouped, way_back(again), len(made["forms"]))
 
     @property
     def made(self) -> dict[str, Any]:
@@ -135,6 +135,18 @@ class Passes:
                     found.setdefault(int(parts.node_of[part]), []).append((once, slot))
         return found
 
+    def constants(self) -> int:
+        """How many constants are kept: those of the graph, and of the compiler's those it reads."""
+        program, first = self.program, len(self.program.parameters)
+        own = first + len(self.graph.constants)
+        is_read = numpy.zeros(program.once.slots, bool)
+        for once, stage in ((True, program.once), (False, program.rows)):
+            for read in (read for i in stage.instructions for read in i.reads()):
+                for lower, slots in parts_of(read):
+                    if lower or once:
+                        is_read[slots] = True
+        return own - first + int(is_read[own : first + len(program.constants)].sum())
+
     def sent(self) -> Iterator[Sent]:
         """What each instruction sends back, in the order in which they run."""
         boxes = {id(box.main): place for place, box in enumerate(self.path.boxes)}
@@ -149,6 +161,6 @@ class Passes:
 
 
 def _all_of(sends: Sequence[Send], name: str) -> Any:
-    """What some sends say, for each error that is sent."""
+    """What some sends say, for each gradient that is sent."""
     parts = ((getattr(send, name), send.slots.shape) for send in sends)
     return numpy.concatenate([numpy.broadcast_to(*part).ravel() for part in parts])

@@ -147,7 +147,7 @@ class Staged:
                     look = {"fillcolor": style.LEAF, "color": "none", "class": "level"}
                     self._frame(sides, name, **look)
                 self._say((left + right) / 2, top, name, name, 10)
-        stages = {column[0] for column in places.columns if column != INPUTS} & {0, 1}
+        stages = {column[0] for column in places.columns} & {0, 1}
         if len(stages) > 1:
             with self._seen(GRAPH, new=GRAPH):
                 for stage, words in enumerate(("once per call", "for each row")):

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from microgradlike.compiler.show import MOST, WHAT, lines
+from microgradlike.compiler.show import WHAT, listed
 from microgradlike.files import ending_in, write
 from microgradlike.replay.compiled import Compiled
 from microgradlike.words import counted
@@ -27,9 +25,6 @@ from viz.view import Rendering, RenderingOptions, takes
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # type checkers have it; no program needs it
-
-#: Of what a pass has made, a line has at most this many characters.
-LONGEST_LINE = 110
 
 
 @takes(Rendering)
@@ -102,6 +97,7 @@ def _listed(staged: Staged, path: int, paths: int) -> str:
     for place, (name, made) in enumerate(staged.passes.made.items()):
         step = path * len(STAGES) + place
         said = staged.told[name]
+        made_of_it = "".join(f"<li>{html.escape(line)}</li>" for line in listed(name, made))
         count = f"Stage {place + 1} of {len(STAGES)}: {name}"
         if paths > 1:
             count = f"{heading}, {count[0].lower()}{count[1:]}"
@@ -111,7 +107,7 @@ def _listed(staged: Staged, path: int, paths: int) -> str:
             f"{html.escape(WHAT[name])}</button>"
             f'<div class="said"><p class="sentence">{html.escape(said.sentence)}</p>'
             f'<p class="rule">{html.escape(said.picture)}</p></div>'
-            f'<ul class="made">{"".join(_made(name, made))}</ul></li>'
+            f'<ul class="made">{made_of_it}</ul></li>'
         )
     begin = path * len(STAGES)
     first = ""
@@ -119,15 +115,6 @@ def _listed(staged: Staged, path: int, paths: int) -> str:
         button = f'<button type="button" class="pass" data-step="{begin}">{heading}</button>'
         first = f"<h2>{button}</h2>"
     return f'<section class="path">{first}<ol class="passes">{"".join(items)}</ol></section>'
-
-
-def _made(name: str, made: object) -> Iterator[str]:
-    found = list(islice(lines(name, made), MOST + 1))
-    for line in found[:MOST]:
-        short = line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]} …"
-        yield f"<li>{html.escape(short)}</li>"
-    if len(found) > MOST:
-        yield "<li>…</li>"
 
 
 def _legend(seen: set[str]) -> str:

@@ -10,7 +10,7 @@ import numpy
 
 from microgradlike.compiler.forms import FOLD, FORM, PLAIN
 from microgradlike.compiler.graph import ONCE, ROWS
-from microgradlike.compiler.instructions import Instruction, Layer, Products
+from microgradlike.compiler.instructions import PARAMETERS, Instruction, Layer, Products
 from microgradlike.compiler.operations import ARITY, NAMES
 from microgradlike.compiler.plan import in_a_row
 from microgradlike.words import counted
@@ -21,7 +21,9 @@ MOST_KINDS = 5
 
 _NOUNS = {
     **{"mul": "multiplication", "add": "addition", "sub": "subtraction", "neg": "negation"},
-    **{"truediv": "division", "pow": "power"},
+    **{"truediv": "division", "pow": "power", "and": "condition", "or": "condition"},
+    **{"not": "condition", "lt": "comparison", "le": "comparison", "eq": "comparison"},
+    **{"ne": "comparison"},
 }
 
 
@@ -205,15 +207,16 @@ def _became(instruction: Instruction, name: str) -> str:
 def _program(passes: Passes) -> str:
     program = passes.program
     given = len(program.inputs)
-    shared = [counted(len(program.parameters), "parameter")]
-    if constants := len(program.constants):
-        shared.append(counted(constants, "constant"))
-    if results := sum(i.count for i in program.once.instructions):
-        shared.append(counted(results, "result"))
+    results = sum(i.count for i in program.once.instructions)
+    of_all = {
+        **{"parameter": len(program.parameters), "constant": passes.constants()},
+        **{"result": results},
+    }
+    shared = [counted(count, noun) for noun, count in of_all.items() if count]
     said = (
         f"Each number that is kept gets a slot. A row of data has {program.rows.slots:,}: "
         f"{counted(given, 'input')} and {counted(program.rows.slots - given, 'result')}. "
-        f"All rows share {program.once.slots:,}: {_listed(shared)}."
+        f"All rows share {_listed(shared) if shared else 'nothing'}."
     )
     layers = [i for i in program.rows.instructions if isinstance(i, Layer)]
     if layers and all(in_a_row(layer.weights) for layer in layers):
@@ -232,9 +235,11 @@ def _plan(passes: Passes) -> str:
         numpy.concatenate([getattr(s, name) for s in sent]) for name in ("once", "first")
     )
     rows, writes = int((~once).sum()), int(first.sum())
+    whom = "parameters" if passes.plan.mode == PARAMETERS else "inputs"
+    order = ", the last one first. They send" if len(sent) > 1 else ". It sends"
     said = (
-        f"The backward pass is {counted(len(sent), 'instruction')}, the last one first. They send "
-        f"{counted(len(first), 'error')}."
+        f"The backward pass for the {whom} is {counted(len(sent), 'instruction')}{order} "
+        f"{counted(len(first), 'gradient')}."
     )
     if rows:
         said += f" {rows:,} {_either(rows, 'goes', 'go')} to slots of a row: "
@@ -247,10 +252,15 @@ def _plan(passes: Passes) -> str:
     given = [slot for of_once, slot in passes.program.outputs if not of_once]
     if cleared := len(numpy.setdiff1d(passes.plan.clear, given)):
         said += f" {counted(cleared, 'slot')} {_either(cleared, 'is', 'are')} set to 0 before."
-    if shared := len(first) - rows:
+    later = sum(len(s.first) for s in sent if passes.path.boxes[s.box].once)
+    if shared := len(first) - rows - later:
         said += (
             f" {shared:,} {_either(shared, 'goes', 'go')} to what all rows share, and "
             f"{_either(shared, 'is', 'are')} added up over them."
+        )
+    if later:
+        said += (
+            f" {later:,} {_either(later, 'is', 'are')} sent once per call{', last' * bool(shared)}."
         )
     return said
 
@@ -270,17 +280,18 @@ def operations(codes: Any, counts: bool = True) -> str:
     >>> operations([NAMES.index(name) for name in ("mul", "add", "mul", "tanh")])
     '2 multiplications, 1 addition and 1 tanh'
     """
-    kinds = Counter(NAMES[code].removesuffix(" of a number") for code in numpy.asarray(codes))
+    names = (NAMES[code].removesuffix(" of a number") for code in numpy.asarray(codes))
+    kinds = Counter(_NOUNS.get(name, name) for name in names)
     if not kinds:
         return "no operation"
     most = kinds.most_common(MOST_KINDS)
     words = []
     for name, count in most:
-        noun = _NOUNS.get(name)
+        is_noun = name in _NOUNS.values()
         if counts:
-            words.append(counted(count, noun) if noun else f"{count:,} {name}")
+            words.append(counted(count, name) if is_noun else f"{count:,} {name}")
         else:
-            words.append(f"{noun}s" if noun else name)
+            words.append(f"{name}s" if is_noun else name)
     if rest := sum(kinds.values()) - sum(count for _, count in most):
         words.append(counted(rest, "other") if counts else "others")
     return _listed(words)
