@@ -47,6 +47,9 @@ list its name in FRIENDLIER and let it call the row']
                 f"the row {row.name} says {law!r}, which nobody reads: what it may say is "
                 f"{', '.join(sorted(LAWS))}"
             )
+        if broken := list(ops.unread(row)):
+            yield from broken
+            continue
         yield from _of_formula(f"the value of {row.name}, {row.value!r},", row.value, rows)
         for slope in row.slopes:
             yield from _of_formula(f"the slope of {row.name}, {slope!r},", slope, rows, True)
@@ -55,11 +58,7 @@ list its name in FRIENDLIER and let it call the row']
 def _of_formula(
     where: str, text: str, rows: Mapping[str, Operator], is_slope: bool = False
 ) -> Iterator[str]:
-    try:
-        tree = ast.parse(text, mode="eval").body
-    except SyntaxError as error:
-        yield f"{where} is no formula in Python's syntax: {error.msg}"
-        return
+    tree = ast.parse(text, mode="eval").body
     unknown = list(_unknown(tree, rows))
     for name, why in unknown:
         yield f"{where} names {name}, {why}"

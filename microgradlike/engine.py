@@ -1026,10 +1026,16 @@ def frame_of_user_code() -> FrameType:
 
 
 def line_of_user_code() -> str:
-    """The line that called into this package, as file, number and text."""
+    """The line that called into this package, as file, number and text: what a sentence quotes."""
     frame = frame_of_user_code()
     name, line = frame.f_code.co_filename, frame.f_lineno
-    return f"{name}, line {line}: {linecache.getline(name, line).strip()}"
+    text = linecache.getline(name, line).strip().rstrip(":")  # the sentence may have its own
+    short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return f"{name}, line {line}: {short}"
+
+
+#: Of a line that is quoted so many characters are.
+_LONGEST = 80
 
 
 _HERE = os.path.dirname(__file__)

@@ -17,7 +17,7 @@ import keyword
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -326,7 +326,30 @@ def read(table: str) -> dict[str, Operator]:
     return rows
 
 
-OPERATORS: Mapping[str, Operator] = read(_TABLE)
+def unread(row: Operator) -> Iterator[str]:
+    """Which formulas of a row are not in Python's syntax, a sentence for each."""
+    formulas = [("value", row.value), *(("slope", slope) for slope in row.slopes)]
+    for what, text in formulas:
+        try:
+            ast.parse(text, mode="eval")
+        except SyntaxError as error:
+            yield (
+                f"the {what} of {row.name}, {text!r}, is no formula in Python's syntax: {error.msg}"
+            )
+
+
+def checked(rows: Mapping[str, Operator]) -> Mapping[str, Operator]:
+    """The rows of a table.
+
+    Raises:
+        SyntaxError: a formula is not in Python's syntax; the sentence names its row.
+    """
+    if found := [sentence for row in rows.values() for sentence in unread(row)]:
+        raise SyntaxError("; ".join(found))
+    return rows
+
+
+OPERATORS: Mapping[str, Operator] = checked(read(_TABLE))
 
 #: How the operations with a sign of Python's between their operands are called in its syntax trees.
 INFIX: Mapping[str, type[ast.operator]] = {

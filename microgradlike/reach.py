@@ -1,5 +1,4 @@
-"""What a function finds outside of itself: what it keeps from call to call, and whether it reads
-what others change.
+"""What a function may change outside of itself, so that it can be put back; and what it reads.
 
 A model that is traced may keep what it computed, which is then of no use to anybody: ``Held`` puts
 back what was there, and says what changed.

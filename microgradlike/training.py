@@ -318,6 +318,11 @@ def _examples(X: object, y: object, prefix: str = "") -> Examples:
     """X and y as lists of one length, checked to be finite numbers."""
     X = _array(X, f"{prefix}X", "turn categories into numbers")
     y = _array(y, f"{prefix}y", "number the classes: numpy.unique(y, return_inverse=True)[1]")
+    if not X.size:
+        raise ValueError(
+            f"there is nothing to learn from: {prefix}X has a row of numbers for each example, but "
+            f"got {X.shape}"
+        )
     if X.ndim != 2 or y.ndim not in (1, 2):
         column = "; of one input for each example make rows by X.reshape(-1, 1)"
         raise ValueError(
@@ -328,8 +333,6 @@ def _examples(X: object, y: object, prefix: str = "") -> Examples:
         raise ValueError(
             f"{prefix}X and y have one entry for each example, but got {len(X)} and {len(y)}"
         )
-    if not X.size:
-        raise ValueError(f"there is nothing to learn from: {prefix}X has the shape {X.shape}")
     X = X.astype(float)
     return Examples(X.tolist(), y.tolist(), (X, y.astype(float)))
 

@@ -504,3 +504,20 @@ def test_assert_derivation_refuses_bad_input() -> None:
         assert_derivation(lambda x, y: x * y, "y")
     with pytest.raises(ValueError, match="order is an integer of at least 1"):
         assert_derivation(lambda x: x, "1", order=0)
+
+
+def test_a_line_that_is_quoted_is_short_and_ends_without_a_colon() -> None:
+    def asks(x: Any) -> Any:
+        if float(x) > 0:
+            return x
+        return -x
+
+    def long(x: Any) -> Any:
+        return 1 * (float(x) + 1.0 - 1.0 + 1.0 - 1.0 + 1.0 - 1.0 + 1.0 - 1.0 + 1.0 - 1.0 + 1.0)
+
+    with pytest.raises(TypeError, match=r": if float\(x\) > 0: this number depends"):
+        grad(asks)(1.0)
+    with pytest.raises(
+        TypeError, match=r": return 1 \* \(float.{60,70}\.\.\.: this number depends"
+    ):
+        grad(long)(1.0)

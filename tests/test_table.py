@@ -107,3 +107,9 @@ def test_machine_code_calls_a_function_of_any_kind(found: Add) -> None:
     loop = kernels._LOOP(kernels._called_back("lgamma", "float64"))
     loop(ctypes.addressof(places), ctypes.addressof(count), None, None)
     assert out.tolist() == [math.lgamma(0.5), math.lgamma(7.0), math.inf]
+
+
+def test_a_table_with_a_formula_that_python_cannot_read_names_the_row() -> None:
+    rows = ops.read("# name | value | slope | rule\nbell | exp(-x * x | out | flat")
+    with pytest.raises(SyntaxError, match=r"the value of bell, 'exp\(-x \* x', is no formula in"):
+        ops.checked(rows)

@@ -331,6 +331,7 @@ SIGNS = [1, -1] * 5
         (X, [1, 1], {}, ValueError, "one entry for each example, but got 4 and 2"),
         ([], [], {}, ValueError, "but got \\(0,\\)"),
         (numpy.zeros((0, 2)), [], {}, ValueError, "nothing to learn from"),
+        ([], [], {}, ValueError, "nothing to learn from: X has a row of numbers for each example"),
         ([[1, 2], [3]], [1, 1], {}, TypeError, "X is an array"),
         ([["a", "b"]], [1], {}, TypeError, "X .* its dtype is <U1; turn categories into numbers"),
         (X, ["a", "b", "b", "a"], {}, TypeError, "y .* its dtype is <U1; number the classes"),

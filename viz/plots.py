@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 Array = numpy.typing.NDArray[numpy.float64]
 
-#: Classes are told apart by these colours and by the form of their points.
-CLASSES = (style.NEGATIVE, style.POSITIVE, "#009e73", "#cc79a7", "#595959", "#f0e442", "#000000")
+#: Classes are told apart by their colours and by the form of their points.
 MARKERS = "osD^vPX<>*hd8"
 
 #: How many points of the plane are asked for their class, along each side.
@@ -375,8 +374,8 @@ def _colours(count: int) -> list[Any]:
     from matplotlib.colors import hsv_to_rgb
 
     golden = (math.sqrt(5) - 1) / 2
-    more = range(count - len(CLASSES))
-    return [*CLASSES[:count], *(tuple(hsv_to_rgb((k * golden % 1, 0.85, 0.7))) for k in more)]
+    more = range(count - len(style.CLASSES))
+    return [*style.CLASSES[:count], *(tuple(hsv_to_rgb((k * golden % 1, 0.85, 0.7))) for k in more)]
 
 
 def _pale(colour: Any) -> Any:

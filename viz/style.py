@@ -33,6 +33,8 @@ STEPS = (
     *("#08519c", "#4292c6", "#6baed6", "#c6dbef", "#f7f7f7"),
     *("#fee6ce", "#fdae6b", "#e6550d", "#a63603"),
 )
+#: Classes in a plot, told apart with every kind of colour vision.
+CLASSES = (NEGATIVE, POSITIVE, "#009e73", "#cc79a7", MUTED, "#f0e442", "#000000")
 ON_END, ON_MIDDLE, ON_STEP = "#fffffe", "#111112", "#111113"
 
 #: What each light colour turns into on a dark page.

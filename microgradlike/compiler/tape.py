@@ -855,6 +855,8 @@ def _returned(wrong: object) -> str:
         return "None; end it with return"
     if isinstance(wrong, Mapping):
         return f"a {type(wrong).__name__}; return a list of its Values"
-    if isinstance(wrong, list | tuple | numpy.ndarray) and len(wrong):
+    if isinstance(wrong, list | tuple | numpy.ndarray):
+        if not len(wrong):
+            return f"{describe(wrong)}; return at least one"
         return "a list or an array within a list; return one flat list"
     return describe(wrong)

@@ -325,7 +325,10 @@ def _refuse(
     asked: Question, what: str, ours: object, theirs: object, same: bool = True
 ) -> NoReturn:
     how = "" if same else ", and something else when it runs once more: it draws random numbers, or"
-    how += "" if same else " uses numbers that change"
+    how += (
+        "" if same else " uses numbers that change, which are to be drawn outside of the function"
+    )
+    how += "" if same else " and given to it as an argument"
     raise TracingError(
         f"the function {_where(asked.function)} does something else on plain numbers than its "
         f"trace: for the row {_short(asked.row)}, {what} is {_text(ours)} compiled, and "

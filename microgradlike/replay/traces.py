@@ -210,7 +210,8 @@ class Traces:
             raise TracingError(
                 "the function does something else when it runs once more: it draws random numbers, "
                 "or uses numbers that change, such as p.data of a parameter (p.detach() is its "
-                "Value without error); a compiled function repeats its first run"
+                "Value without error); a compiled function repeats its first run, so draw outside "
+                "of it, and give the numbers as an argument"
             )
 
     def _does_the_same(self, path: Path) -> bool:

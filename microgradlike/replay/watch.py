@@ -1,4 +1,4 @@
-"""What a compiled function finds outside of itself, and whether it is still the same.
+"""Asks at each call whether names and lists that a compiled function has read are the same ones.
 
 A compiled function is as it was traced, but names may be bound anew, and lists may grow. To ask at
 each call whether things are the same ones is cheap; only if one is not, somebody has to find out
