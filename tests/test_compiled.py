@@ -818,7 +818,7 @@ outside = Value(1.0) * 2
         (lambda x: x * x.grad, r"reading \.grad of a Value"),
         (lambda x: None, "returns a Value or a list of Values, but this one returned None"),
         (lambda x: 3.0, r"returned 3\.0 \(float\)"),
-        (lambda x: [], r"returned \[\]; return at least one"),
+        (lambda x: [], r"returned \[\] \(list\); return at least one"),
         (copy.deepcopy, "a copy of a Value in a function that is traced"),
         (lambda x: x > 0, r"returned a comparison; return where\(x > y, 1\.0, 0\.0\)"),
         (lambda x: [x, 1.0], r"returned 1\.0 \(float\)"),

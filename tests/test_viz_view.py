@@ -80,6 +80,11 @@ WRONG: list[tuple[str, dict[str, Any], type[Exception]]] = [
     ("no engine 'neato'", {"engine": "neato"}, ValueError),
     ("theme is 'auto'", {"theme": "blue"}, ValueError),
     ("colours gives ink", {"colours": {"sky": "blue"}}, ValueError),
+    (
+        "but got 'positive': 'greeeen'; did you mean 'green'",
+        {"colours": {"positive": "greeeen"}},
+        ValueError,
+    ),
     ("fold is True, False, or None", {"fold": 1}, TypeError),
     ("constants is True or False, but got 'no'", {"constants": "no"}, TypeError),
     ("gradients is True or False, but got None", {"gradients": None}, TypeError),

@@ -101,10 +101,13 @@ class Rendering:
             )
         for role, colour in (self.colours or {}).items():
             known = role in style.CHOOSABLE
-            if not known or not re.fullmatch("#[0-9a-fA-F]{6}|[a-z]+", str(colour)):
+            named = str(colour) in style.NAMED
+            if not known or not (named or re.fullmatch("#[0-9a-fA-F]{6}", str(colour))):
+                close = difflib.get_close_matches(str(colour), style.NAMED, 1) if known else ()
                 raise ValueError(
                     f"colours gives {', '.join(style.CHOOSABLE)} a colour such as '#1b9e77' or "
                     f"'green', but got {role!r}: {colour!r}"
+                    + "".join(f"; did you mean {name!r}?" for name in close if not named)
                 )
 
     def within_page(self: Kind) -> Kind:
