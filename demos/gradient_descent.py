@@ -21,7 +21,6 @@ from demos import options
 from microgradlike import Value, compile, mean, optim
 from microgradlike.words import decimal
 from viz import style
-from viz.plots import CLASSES
 
 demo = options(__doc__)
 
@@ -170,7 +169,7 @@ SAYS = {
 LOOKS: dict[str, tuple[str, Any, str]] = {
     "too small": (style.MUTED, (0, (1, 1)), "s"),
     "just right": (style.POSITIVE, "-", "o"),
-    "near the limit": (CLASSES[2], (0, (5, 1)), "^"),
+    "near the limit": (style.CLASSES[2], (0, (5, 1)), "^"),
     "too large": (style.NEGATIVE, "--", "X"),
     "with momentum": (style.INK, "-.", "D"),
     "Adam": (style.ACTIVE, (0, (3, 1, 1, 1, 1, 1)), "P"),

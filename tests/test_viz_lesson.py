@@ -20,8 +20,9 @@ from tests.browser import CONTRAST, Tab, Visit
 from viz import save_lesson
 from viz.chapters import chapters
 from viz.learner import Learner, sampled
+from viz.style import short
 from viz.telling import Moment
-from viz.terms import Terms, three
+from viz.terms import Terms
 
 # ---- Networks that learn -----------------------------------------------------------------------
 
@@ -441,7 +442,7 @@ def test_the_typical_error_follows_from_the_cost() -> None:
     *_, trained = after_rounds(case)
     cost = numpy.mean([see(trained, case, k).cost for k in range(len(case.X))])
     last = case.moments()[-1]
-    assert f"After 150 rounds the answers are typically off by {three(math.sqrt(2 * cost))}." in (
+    assert f"After 150 rounds the answers are typically off by {short(math.sqrt(2 * cost))}." in (
         last.sentence
     )
 
@@ -631,7 +632,7 @@ def test_people_and_arrows_are_chosen_by_mouse_and_keyboard(tab: Tab, page: Path
     chosen = tab.page.locator(".chosen")
     assert chosen.locator("h2").inner_text() == "Olga's trust in Ben"
     gradient = story["frames"][11]["numbers"][1][1][1]
-    assert three(gradient)[:6] in chosen.inner_text()
+    assert short(gradient)[:6] in chosen.inner_text()
     tab.page.focus('[data-neuron="0"]')
     tab.press("ArrowRight", 2)  # Ada, her arrow to Olga, Olga
     tab.press("ArrowDown")

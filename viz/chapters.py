@@ -13,8 +13,9 @@ import numpy
 from microgradlike.words import counted
 from viz.learner import Learner, Measured, State, alone, sampled
 from viz.one_example import one_example
+from viz.style import short
 from viz.telling import MOST_ROWS, Chapter, Moment
-from viz.terms import Terms, capital, changed, enumerated, off_by, three
+from viz.terms import Terms, capital, changed, enumerated, off_by
 
 #: The second chapter shows this many examples at most, the third this many rounds.
 MOST_EXAMPLES, MOST_ROUNDS = 24, 40
@@ -94,7 +95,7 @@ class AllExamples(Chapter):
             2,
             "the round is over",
             f"One round of {count} is over. {self._pull()} {capital(say.off(before, was=True))} "
-            f"before the round; now it is {three(off_by(after))}.",
+            f"before the round; now it is {short(off_by(after))}.",
             f"One round of {count} is over: for which of them is the answer worse than before?",
             state,
             notes=self._average(),
@@ -133,8 +134,8 @@ class AllExamples(Chapter):
         if abs(after) >= abs(before) / 2:
             return ()
         return (
-            f"On average the answers were {three(targets - before)} and are now "
-            f"{three(targets - after)}; the targets are {three(targets)} on average. Before it can "
+            f"On average the answers were {short(targets - before)} and are now "
+            f"{short(targets - after)}; the targets are {short(targets)} on average. Before it can "
             f"tell one {self.say.word('example')} from another, the network learns the average.",
         )
 
@@ -169,7 +170,7 @@ class AllRounds(Chapter):
             self._fact(turn, measured, state),
         ]
         if now == learner.rounds:
-            sentence += f" At the beginning it was {three(off_by(learner.measured[0]))}."
+            sentence += f" At the beginning it was {short(off_by(learner.measured[0]))}."
             notes.append(
                 "Each step has only followed the slope of the cost downhill. Whether there is a "
                 "deeper valley somewhere else, the network cannot know."
@@ -216,4 +217,4 @@ class AllRounds(Chapter):
                 f"{say.target(worst)}): the {what} is {size}."
             )
         widest = max(self.places, key=lambda place: abs(state.weight(place)))
-        return f"The widest arrow: {say.weight(widest)}, {three(state.weight(widest))}."
+        return f"The widest arrow: {say.weight(widest)}, {short(state.weight(widest))}."

@@ -45,27 +45,14 @@ class Line(Plain):
         return Written(f"{below}{style.raised(above)}", typeset.POWER)
 
 
-class Total(typeset.Derivative):
-    """The derivative of the result, over all paths: with an upright d, where a slope has a ∂."""
-
-
 class Page(MathML):
-    """MathML in which the gradient of the result and the slope of one operation look different.
+    """MathML with the sign of multiplication that a page has.
 
-    >>> Page().write(typeset.product(Total("y", "v", 2.0), Symbol("x", 3.0))).text.count("∂")
-    0
+    >>> "×" in Page().write(typeset.product(Symbol("w", 2.0), Symbol("x", 3.0))).text
+    True
     """
 
     signs: Mapping[type[ast.operator], str] = {**MathML.signs, ast.Mult: "<mo>×</mo>"}
-
-    def write(self, tree: Tree) -> Written:
-        if not isinstance(tree, Total):
-            return super().write(tree)
-        top, bottom = (
-            f'<mrow><mi mathvariant="normal">d</mi>{self.name(name)}</mrow>'
-            for name in (tree.of, tree.by)
-        )
-        return Written(f"<mfrac>{top}{bottom}</mfrac>")
 
 
 def in_line(tree: Tree) -> str:

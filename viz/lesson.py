@@ -24,9 +24,9 @@ from viz.learner import Learner, Weight
 from viz.movie import drawn_curve, moving_picture, point
 from viz.network import Look, arrows, bias_words, biased, circles, face, legend
 from viz.page import SUFFIXES, legend_list, page, read
-from viz.style import Scale
+from viz.style import Scale, short, short_signed
 from viz.telling import Moment, Place
-from viz.terms import Terms, off_by, three
+from viz.terms import Terms, off_by
 from viz.view import Rendering, RenderingOptions, takes
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class _Page:
             "lesson",
             rendering,
             headline=f"Learning, one {word} at a time",
-            heading=f"{all_of_them}, {rounds}, learning rate {three(learner.lr)}",
+            heading=f"{all_of_them}, {rounds}, learning rate {short(learner.lr)}",
             last=len(frames) - 1,
             data={
                 "frames": frames,
@@ -248,16 +248,16 @@ class _Page:
         """What an arrow carries: its words, the number, the width, and the colour."""
         network, (layer, neuron, *source) = moment.state.network, place
         shown = moment.state.weight(place)
-        width, words = self.look.width(shown), style.short_signed(shown)
+        width, words = self.look.width(shown), short_signed(shown)
         if place in moment.flowing and moment.carried == "slopes":
             shown = moment.state.gradient(place)
-            width, words = self._width(self.gradients, shown), style.short_signed(shown)
+            width, words = self._width(self.gradients, shown), short_signed(shown)
         elif place in moment.flowing and moment.carried == "gradients":
             shown = float(network.carried(layer, "gradients")[neuron, source[0]])
-            width, words = self._width(self.sent, shown), style.short_signed(shown)
+            width, words = self._width(self.sent, shown), short_signed(shown)
         elif place in moment.flowing and moment.carried == "products" and source:
             given = float(network.values[layer][source[0]])
-            words = f"{style.short(given)} × {style.short(shown)}"
+            words = f"{short(given)} × {short(shown)}"
         if moment.before is not None and swell > 1:
             old = moment.before.weight(place)
             width = self.look.width(old + swell * (shown - old))

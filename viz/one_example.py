@@ -7,10 +7,11 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from microgradlike import typeset
-from viz.formula import Total
+from microgradlike.typeset import Total
 from viz.learner import Learner, Weight, alone
+from viz.style import short, short_signed
 from viz.telling import MOST_ROWS, Chapter, Moment, Place, added, call, equation, minus, number
-from viz.terms import Terms, capital, changed, listed, signed, three
+from viz.terms import Terms, capital, changed, listed
 
 #: A layer of more neurons does each of its moves in one step; a step has no more equations.
 MOST_SINGLY = 4
@@ -91,13 +92,13 @@ class Forward(Chapter):
             made = say.own(column, row, say.term("output"))
             if column == self.columns - 1:
                 made = "the answer" if len(network.values[-1]) == 1 else "a part of the answer"
-            bent = f"The curve {curve} makes a = {three(a)} of it: {made}."
+            bent = f"The curve {curve} makes a = {short(a)} of it: {made}."
             if curve == "linear":
                 bent = f"It has no curve: the sum is {made}."
             sentence = (
                 f"{name} multiplies each {say.given(column - 1)} by the {say.term('weight')} on "
                 f"its arrow. The products and {say.own(column, row, say.term('bias'))} add up to "
-                f"the weighted sum z = {three(z)}. {bent}"
+                f"the weighted sum z = {short(z)}. {bent}"
             )
             question = f"{name} adds up {self._parts(column, row)}: what is the weighted sum?"
         return Moment(
@@ -118,8 +119,8 @@ class Forward(Chapter):
         """What a neuron adds up, in words."""
         network = self.state.network
         pairs = zip(network.values[column - 1], network.weights[column - 1][row], strict=True)
-        terms = [f"{three(float(value))} × {three(float(weight))}" for value, weight in pairs]
-        return listed([*terms, three(float(network.biases[column - 1][row]))])
+        terms = [f"{short(float(value))} × {short(float(weight))}" for value, weight in pairs]
+        return listed([*terms, short(float(network.biases[column - 1][row]))])
 
     def _sum(self, column: int, row: int, named: bool) -> list[str]:
         """The weighted sum of a neuron, and what its curve makes of it."""
@@ -137,13 +138,13 @@ class Forward(Chapter):
     def _target(self) -> Moment:
         say, (cost, error) = self.say, self.learner.measured[0][0]
         target, answer = say.target(0), say.answer(self.state)
-        found = f"The cost says how far the answer, {answer}, is from it: C = {three(cost)}."
+        found = f"The cost says how far the answer, {answer}, is from it: C = {short(cost)}."
         question = f"The target is {target}, the answer {answer}: how large is the cost?"
         lines = []
         if error is not None:
             found = (
-                f"Error = target − answer = {signed(error)}. The cost C = {three(cost)} is what "
-                "learning makes smaller."
+                f"Error = target − answer = {short_signed(error)}. The cost C = {short(cost)} is "
+                "what learning makes smaller."
             )
             question = f"The target is {target}, the answer {answer}: what is the error?"
             wanted = number(alone(self.learner.y[0]))
@@ -190,7 +191,7 @@ class Back(Chapter):
         rows = sorted(row for _, row in self.column(column))
         people = say.everybody(column)
         if column == self.columns - 1:
-            arrived = listed([three(float(errors.weights_part[row])) for row in rows])
+            arrived = listed([short(float(errors.weights_part[row])) for row in rows])
             begin = (
                 f"Now back. The gradient at the answer, which is the slope of the cost at this "
                 f"number, is {arrived}{self._from_the_error()}. "
@@ -200,7 +201,7 @@ class Back(Chapter):
         if len(rows) == 1:
             (row,) = rows
             arrived, slope, delta = (
-                three(float(part[row]))
+                short(float(part[row]))
                 for part in (errors.weights_part, errors.slope_part, errors.delta)
             )
             curve = say.own(column, row, "curve")
@@ -250,7 +251,7 @@ class Back(Chapter):
             return ""
         curve = capital(self.say.own(column, flat, "curve"))
         passes = "lets least pass" if slopes[flat] else "lets nothing pass"
-        return f" {curve}, with the slope {three(float(slopes[flat]))}, {passes}."
+        return f" {curve}, with the slope {short(float(slopes[flat]))}, {passes}."
 
     def _from_the_error(self) -> str:
         """How the gradient at the answer follows from the error, where the cost does."""
@@ -279,9 +280,9 @@ class Back(Chapter):
             "back",
             f"From {senders} the gradient travels back over the arrows: delta × "
             f"{say.term('weight')}. Each arrow is now as wide as the gradient on it.{summed} The "
-            f"largest arrives at {say.name(column, top)}: {three(arriving[top])}. If "
+            f"largest arrives at {say.name(column, top)}: {short(arriving[top])}. If "
             f"{say.own(column, top, say.term('output'))} grew by a tiny amount, the cost would "
-            f"{'fall' if arriving[top] < 0 else 'rise'} by {three(abs(arriving[top]))} times that "
+            f"{'fall' if arriving[top] < 0 else 'rise'} by {short(abs(arriving[top]))} times that "
             "amount.",
             f"Gradients travel back from {senders}: where does the largest arrive, and with which "
             "sign?",
@@ -305,13 +306,13 @@ class Back(Chapter):
             lines.append(
                 equation(ast.Name(say.in_equation(place)), product, number(state.gradient(place)))
             )
-        value, delta = map(three, self._factors(ranked[0]))
+        value, delta = map(short, self._factors(ranked[0]))
         return Moment(
             1,
             "back",
             f"Learning needs the gradient of each {say.term('weight')}: the {word} that it "
             f"multiplies × the delta of the neuron it leads to. The largest: "
-            f"{say.weight(ranked[0])}, {value} × {delta} = {three(state.gradient(ranked[0]))}. "
+            f"{say.weight(ranked[0])}, {value} × {delta} = {short(state.gradient(ranked[0]))}. "
             f"For each {say.term('bias')} it is the delta itself.",
             f"Which {say.word('weight')} gets the largest gradient, and why?",
             state,
@@ -340,14 +341,14 @@ class Back(Chapter):
         if sizes[large] == sizes[small] or not self.state.gradient(large):
             return ()
         one, other = (
-            f"{say.own(0, place[2], say.word('input'))}, {three(self._factors(place)[0])}"
+            f"{say.own(0, place[2], say.word('input'))}, {short(self._factors(place)[0])}"
             for place in (small, large)
         )
         if sizes[small] == 0:
             end = f"{say.weight(small)} gets no gradient at all"
         else:
             ratio = float(f"{sizes[large] / sizes[small]:.2g}")
-            end = f"{say.weight(large)} gets a gradient {three(ratio)} times as large as "
+            end = f"{say.weight(large)} gets a gradient {short(ratio)} times as large as "
             end += say.weight(small)
             if self._factors(large)[0] * self._factors(small)[0] < 0:
                 end += ", and with the other sign"
@@ -369,9 +370,9 @@ class Learning(Chapter):
     def _update(self) -> Moment:
         say, state, moved = self.say, self.state, self.moved
         top = state.moves_to(moved)[0]
-        rate = three(self.learner.lr)
+        rate = short(self.learner.lr)
         rows = [
-            (say.weight(place), *map(three, (old.weight(place), old.gradient(place), new)))
+            (say.weight(place), *map(short, (old.weight(place), old.gradient(place), new)))
             for old in [state]
             for place in self.places
             for new in [moved.weight(place)]

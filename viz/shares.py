@@ -9,8 +9,9 @@ from collections.abc import Collection, Mapping
 from microgradlike import typeset
 from microgradlike.engine import Value
 from microgradlike.flow import Step
+from microgradlike.typeset import Total
 from viz import style
-from viz.formula import Page, Total
+from viz.formula import Page
 
 #: Of a gradient of more shares than this only the sum is written.
 MOST_SHARES = 6

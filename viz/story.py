@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 from microgradlike import flow, typeset
 from microgradlike.engine import Value
 from microgradlike.flow import Step
-from microgradlike.typeset import Derivative, Symbol
+from microgradlike.typeset import Derivative, Symbol, Total
 from microgradlike.words import counted, literal
 from viz import style
-from viz.formula import Page, Total, equation_in_line, expression
+from viz.formula import Page, equation_in_line, expression
 from viz.graph import FLAGS, Graph
 from viz.nudges import nudge_of_leaf, nudge_of_operand
 from viz.scene import Move, Remark, Scene

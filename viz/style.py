@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from microgradlike.words import in_short
+from microgradlike.words import decimal, in_short
 
 #: The layout measures with Arial; the reader's machine may use any font with the same widths.
 FONT = "Arial"
@@ -199,13 +199,18 @@ def signed(value: float) -> str:
     return f"+{number(value)}" if value > 0 else number(value)
 
 
-def short(value: float) -> str:
-    """The number with three significant digits, as pictures of networks have it.
+#: Numbers below this are written with a power of ten: nobody counts more zeros.
+SMALLEST = 1e-6
 
-    >>> short(-0.123456), short(12345.0)
-    ('−0.123', '1.23e4')
+
+def short(value: float) -> str:
+    """The number with three significant digits; a small one without a power of ten.
+
+    >>> short(-0.123456), short(0.0000789), short(12345.0)
+    ('−0.123', '0.0000789', '1.23e4')
     """
-    return in_short(value, 3).replace("-", "−")
+    spell = decimal if SMALLEST <= abs(value) < 1 else in_short
+    return spell(value, 3).replace("-", "−")
 
 
 def short_signed(value: float) -> str:

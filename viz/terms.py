@@ -12,8 +12,8 @@ import numpy
 
 from microgradlike import losses
 from microgradlike.words import counted
-from viz import style
 from viz.learner import Learner, Measured, State, Weight, typical
+from viz.style import short, short_signed
 
 #: What a story may call by another word.
 PLAIN = {name: name for name in ("example", "input", "output", "weight", "bias")}
@@ -109,31 +109,31 @@ class Terms:
     def inputs(self, place: int) -> str:
         """The inputs of an example: Ada 0.1, Ben 1.08."""
         named = zip(self.network.names[0], self.learner.X[place], strict=True)
-        shown = [f"{name} {three(value)}" for name, value in named]
+        shown = [f"{name} {short(value)}" for name, value in named]
         return ", ".join(shown[:MOST_NAMED] + ["…"] * (len(shown) > MOST_NAMED))
 
     def target(self, place: int) -> str:
         """The target of an example."""
         target = self.learner.y[place]
         if losses.is_list(target):
-            return listed([three(float(number)) for number in target])
+            return listed([short(float(number)) for number in target])
         kind = "class " if len(self.network.names[-1]) > 1 else ""
-        return f"{kind}{three(float(target))}"
+        return f"{kind}{short(float(target))}"
 
     def answer(self, state: State) -> str:
         """The answer to an example."""
-        return listed([three(float(number)) for number in state.network.values[-1]])
+        return listed([short(float(number)) for number in state.network.values[-1]])
 
     def measure(self, old: Measured, new: Measured) -> tuple[str, str, str, str]:
         """Error or cost, its two numbers, and how the new answer compares with the old one."""
         became = "better" if new.size < old.size else "worse" if new.size > old.size else "the same"
         if old.error is None or new.error is None:
-            return "cost", three(old.cost), three(new.cost), became
-        return "error", signed(old.error), signed(new.error), became
+            return "cost", short(old.cost), short(new.cost), became
+        return "error", short_signed(old.error), short_signed(new.error), became
 
     def off(self, measured: Sequence[Measured], was: bool = False) -> str:
         """How wrong the answers to all the examples typically are, or were."""
-        off = three(off_by(measured))
+        off = short(off_by(measured))
         if measured[0].error is None:
             return f"the mean cost {'was' if was else 'is'} {off}"
         return f"the answers {'were' if was else 'are'} typically off by {off}"
@@ -153,27 +153,13 @@ def rounded(value: Any) -> float:
     return float(f"{float(value):.3g}")
 
 
-def three(value: float) -> str:
-    """The number with three significant digits.
-
-    >>> three(-0.123456)
-    '−0.123'
-    """
-    return style.short(value)
-
-
-def signed(value: float) -> str:
-    """The same with its sign in front."""
-    return style.short_signed(value)
-
-
 def changed(old: float, new: float) -> str:
     """How a number has moved.
 
     >>> changed(0.7546, 0.756)
     'by +0.0014 to +0.756'
     """
-    return f"by {signed(new - old)} to {signed(new)}"
+    return f"by {short_signed(new - old)} to {short_signed(new)}"
 
 
 def capital(text: str) -> str:
