@@ -203,6 +203,25 @@ if little:
     demo.facts(ada=f"{x[0]:.2f}", ben=f"{x[1]:.2f}", more=more, less=less, times=times)
 
 # %% [markdown]
+# Both in pictures: the gradient on its way back, and what comes of it at each trust.
+
+# %%
+LAYERS = ["sales people", "managers", "CEO"]
+demo.show(
+    viz.draw_network(company, x, target, loss=cost, names=names, layers=LAYERS, arrows="gradients"),
+    "company_back.svg",
+    "Sale 1, backward. On each arrow is the gradient that goes back over it: delta × trust. In "
+    "each circle δ is this person's delta.",
+)
+demo.show(
+    viz.draw_network(company, x, target, loss=cost, names=names, layers=LAYERS, arrows="slopes"),
+    "company_slopes.svg",
+    "The same, with the gradient at each trust on its arrow: what came in × delta. The widest "
+    "arrow between two people is the trust that will move farthest: up where it is dashed, because "
+    "the gradient is below zero, and down where it is solid.",
+)
+
+# %% [markdown]
 # ## And what is adjusted then
 #
 # Each trust moves against its gradient, and each own opinion too; its gradient is delta itself.
@@ -333,9 +352,8 @@ for moment, rounds in MOMENTS.items():
         f"{missed[rounds, chosen]:+.3f}. Over all sales the answers are typically off by "
         f"{typical[rounds]:.2f}."
     )
-    picture = viz.draw_network(
-        model, **example, layers=LAYERS, beside=[history], legend=rounds == ROUNDS
-    )
+    # The legend once is enough, and the scales are those of the page.
+    picture = viz.draw_network(model, **example, layers=LAYERS, beside=[history], legend=not rounds)
     demo.show(picture, f"company_{moment}.svg", caption)
 
 # %%

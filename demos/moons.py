@@ -145,6 +145,7 @@ demo.show(
         arrows="gradients",
         most_neurons=6,
         names=[["x0", "x1"], None, None, ["score"]],
+        layers=["point", "first layer", "second layer", "answer"],
     ),
     "moons_graph.svg",
     "The worst answer on 1,000 new points, traced back through the network (some neurons of each "
