@@ -64,8 +64,9 @@ KEY = (
 #: Words a minute, and how many words a picture is worth while one looks at it.
 PACE, PICTURE = 200, 60
 
-#: A picture of more pixels takes both columns of a sheet of paper; lines of more characters, too.
-WIDE, COLUMN = 800, 74
+#: What takes both columns of a sheet of paper: a picture of more pixels, longer lines, and an
+#: equation with more characters.
+WIDE, COLUMN, FORMULA = 900, 74, 80
 
 #: Output of more lines can be folded away; of many more, it is at first.
 SHORT, LONG = 12, 60
@@ -283,7 +284,9 @@ def _figure(figure: Figure) -> str:
     content, words = figure.content, prose.inline(figure.caption)
     caption = f"<figcaption>{words}</figcaption>"
     if isinstance(content, str):
-        return f'<figure class="equation"><div class="frame">{content}</div>{caption}</figure>'
+        wide = " wide" if len(re.sub(r"<[^>]*>|\s", "", content)) > FORMULA else ""
+        frame = f'<div class="frame">{content}</div>'
+        return f'<figure class="equation{wide}">{frame}{caption}</figure>'
     name = html.escape(content.name)
     if content.suffix == ".html":
         return f'<p class="page"><a href="{name}">{words}</a></p>'
