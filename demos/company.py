@@ -206,7 +206,6 @@ if little:
 # Both in pictures: the gradient on its way back, and what comes of it at each trust.
 
 # %%
-LAYERS = ["sales people", "managers", "CEO"]
 demo.show(
     viz.draw_network(company, x, target, loss=cost, names=names, layers=LAYERS, arrows="gradients"),
     "company_back.svg",
