@@ -68,7 +68,7 @@ class Explanation:
 
     @property
     def words(self) -> str:
-        """The way of the error, in sentences."""
+        """The path of the gradient, in sentences."""
         title = f"How {self.result} changes with {self.leaf}:"
         changed = [f"{self.changed[0].upper()}{self.changed[1:]}."] if self.changed else []
         told = (line.words for line in self.backward)

@@ -2,7 +2,7 @@
 
 Read this file from top to bottom. A Value is a node: a number, its gradient, and how it was made.
 The operators are not written here: ``ops.py`` holds one row for each, and ``recording.py`` turns
-every row into a method that computes a float and records, and a rule that sends the error back.
+every row into a method that computes a float and records, and a rule that sends the gradient back.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class Value(Operations):
     """One number of a computation, which remembers the operation that made it.
 
     What takes the number out of the graph is a constant to it: ``v.data``, ``float(v)``,
-    ``math.sin(v)``, an array of floats that is given a Value. No error flows back through it. Write
-    ``v.sin()`` or ``microgradlike.sin(v)``, and keep Values in lists or arrays of objects.
+    ``math.sin(v)``, an array of floats that is given a Value. No gradient flows back through it.
+    Write ``v.sin()`` or ``microgradlike.sin(v)``, and keep Values in lists or arrays of objects.
 
     Args:
         data: the number, an int or a float; it is kept as a float. A Value is itself:
@@ -216,7 +216,7 @@ class Value(Operations):
 
     @property
     def parents(self) -> tuple[Value, ...]:
-        """The Values among the operands: those that the error flows back to."""
+        """The Values among the operands: those that the gradient flows back to."""
         return self._rule.parents(self) if self._rule else ()
 
     # micrograd's names, which the many functions copied from its notebooks read: there numbers
@@ -729,7 +729,7 @@ def custom(
     slopes: Slopes,
     name: str = "custom",
 ) -> Value:
-    """A node of your own: its number, its parents, and the slope by each of them.
+    """A node of your own: its number, its parents, and the slope at each of them.
 
     It is for what the operator table does not have: a function of a library, or a gradient that is
     meant to be another one than that of the value. As a function rather than a decorator, it goes
@@ -737,7 +737,7 @@ def custom(
 
     Args:
         value: the number; of a Value its number alone, without the way in which it was computed.
-        parents: the Values that the error flows back to.
+        parents: the Values that the gradient flows back to.
         slopes: the local derivative by each parent. Numbers serve a backward pass; a function of
             the parents that gives Values serves derivatives of any order, and ``compile``, which
             needs a ``value`` that was computed from Values as well.

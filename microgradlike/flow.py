@@ -78,7 +78,7 @@ Array = numpy.typing.NDArray[numpy.float64]
 
 
 class Path(NamedTuple):
-    """One way of the error, from the leaf up to the result."""
+    """One path of the gradient, from the leaf up to the result."""
 
     nodes: tuple[Value, ...]
     slopes: tuple[float, ...]
@@ -211,9 +211,9 @@ class LayerError:
     activation_out: Array
     """What it made of that, shape (neurons,)."""
     weight_gradient: Array
-    """The cost's slope by each weight, shape (neurons, inputs)."""
+    """The slope of the cost at each weight, shape (neurons, inputs)."""
     bias_gradient: Array
-    """The cost's slope by each bias, shape (neurons,)."""
+    """The slope of the cost at each bias, shape (neurons,)."""
 
     def __str__(self) -> str:
         def row(values: Array) -> str:
@@ -233,7 +233,7 @@ class LayerError:
 def layer_errors(
     model: object, x: Iterable[object], y: object, loss: Callable[[Any, Any], object] = losses.mse
 ) -> list[LayerError]:
-    """The error of each layer of a network, from the equations of backpropagation.
+    """The deltas of each layer of a network, from the equations of backpropagation.
 
     With the cost C, the weights W and the activation f, layer by layer from the last one::
 
@@ -331,7 +331,7 @@ def layer_runs(model: object, x: Iterable[object]) -> list[LayerRun]:
 def _check_same(model: Callable[..., Any], x: list[Number], outputs: Sequence[Number]) -> None:
     """ValueError if a model whose ``__call__`` is the user's gives other numbers than its layers.
 
-    How the error flows through what it does beside them, its layers do not tell.
+    How the gradient flows through what it does beside them, its layers do not tell.
     """
     with no_grad():
         found = model(x)

@@ -383,7 +383,7 @@ def softmax(values: Iterable[object]) -> list[Any]:
     """
     remedy = "take the softmax of each row: [softmax(row) for row in A]"
     values = _some(_vector(values, "softmax", remedy), "softmax")
-    # Any constant would do, softmax does not change with it: so no error flows through this one.
+    # Any constant would do, softmax does not change with it: so no gradient flows through this one.
     largest = functools.reduce(maximum, [v.held() if isinstance(v, Value) else v for v in values])
     weights = [exp(sub(value, largest)) for value in values]
     total = _tree(operator.add, weights)

@@ -1,10 +1,10 @@
 """While a function is differentiated, no number of what it is differentiated by leaves the graph.
 
 ``math.exp(x)``, ``float(x)``, ``x.data`` and an array of floats that is given ``x`` get a plain
-number, through which no error flows back. A plain ``backward()`` cannot know what was done with it.
-But while ``grad`` calls a function, it knows the inputs: a number that depends on them and leaves
-the graph would make the derivative silently wrong, so it is refused. A Value that does not depend
-on them is a constant there, and may be read.
+number, through which no gradient flows back. A plain ``backward()`` cannot know what was done with
+it. But while ``grad`` calls a function, it knows the inputs: a number that depends on them and
+leaves the graph would make the derivative silently wrong, so it is refused. A Value that does not
+depend on them is a constant there, and may be read.
 """
 
 from __future__ import annotations

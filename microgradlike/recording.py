@@ -1,8 +1,8 @@
-"""From a row of the operator table to Python that computes, records, and sends the error back.
+"""From a row of the operator table to Python that computes, records, and sends the gradient back.
 
 Every row becomes a method (and one for a number on the left), and for each kind of operands a
-function that sends a node's error to its parents. They are made as text, as dataclasses makes its
-methods, because that is the fastest plain Python there is; tracebacks show the lines.
+function that sends a node's gradient to its parents. They are made as text, as dataclasses makes
+its methods, because that is the fastest plain Python there is; tracebacks show the lines.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The backward sweep as data: who sends how much error to whom, and the names of all.
+"""The backward sweep as data: who sends which gradient to whom, and the names of all.
 
 Gradients start from zero here and ``.grad`` stays as it was, so the sweep can be watched before,
 after or without ``backward()``.
@@ -25,7 +25,7 @@ from microgradlike.words import counted, in_short, literal
 
 
 class Step(NamedTuple):
-    """One operation sends one operand its share of the error."""
+    """One operation sends one operand its share of the gradient."""
 
     node: Value
     """The operation that sends."""
@@ -46,7 +46,7 @@ class Step(NamedTuple):
 
     @property
     def rule(self) -> str:
-        """How ``node`` shares its error with this operand, in a few words."""
+        """How ``node`` shares its gradient with this operand, in a few words."""
         return self.node._rule.operator.rules[self.place]  # type: ignore[union-attr]
 
 
@@ -116,7 +116,7 @@ def sent_to(node: Value, error: float = 1.0) -> tuple[tuple[int, Value, float, b
     """Which operands a node sends to: the place, the operand, the slope, whether anything passes.
 
     What reaches a node only where nothing passes has nothing to send either. Of a function of the
-    user's that sends, the slope is what it sends of this error.
+    user's that sends, the slope is what it sends of this gradient.
     """
     if isinstance(node._rule, CustomRule):
         numbers = map(float, node._rule.numbers(node, error))
@@ -402,7 +402,7 @@ def check_leaf(leaf: object) -> None:
 
 
 def not_computed_from(root: Value, leaf: Value) -> str:
-    """The sentence on a result that no error flows back from to this leaf."""
+    """The sentence on a result that no gradient flows back from to this leaf."""
     name = literal(leaf.label or "") or "this leaf"
     why = "no way leads from one to the other" if root.op else "it has no graph, as within no_grad"
     return f"the result was not computed from {name}: {why}"

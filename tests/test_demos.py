@@ -16,9 +16,9 @@ import numpy
 import pytest
 from sklearn.datasets import load_digits
 
-from demos import Prose
+from demos import Prose, prose
 from demos.cells import Stop, cells, docstring
-from demos.page import STOPS, page
+from demos.page import KEY, STOPS, page
 from microgradlike.files import write
 from microgradlike.nn import MLP
 from tests.browser import Tab
@@ -125,7 +125,8 @@ def test_the_tour_shows_every_picture_with_its_words(tour: Tour) -> None:
     assert "://" not in tour.page.replace("http://www.w3.org", "")
     for name in STOPS:
         section = tour.section(name)
-        captions = re.findall(r"<figcaption>(.*?)</figcaption>", section, re.S)
+        picture = r'<figure class="(?!equation).*?<figcaption>(.*?)</figcaption>'
+        captions = re.findall(picture, section, re.S)
         assert captions and all(len(caption) > 30 for caption in captions)
 
 
@@ -136,9 +137,9 @@ def test_a_stop_tells_what_its_script_tells_in_the_same_order(tours: Tours, seed
         script = (ROOT / "demos" / f"{name}.py").read_text(encoding="utf-8")
         about = docstring(name).partition("\n")[2].partition("Run it with")[0]
         section, place = words(tour.section(name)), 0
-        for prose in (about, *(cell.text for cell in cells(script) if cell.is_markdown)):
-            found = section.find(words(prose), place)
-            assert found >= 0, f"{name} does not say here: {prose}"
+        for told in (about, *(cell.text for cell in cells(script) if cell.is_markdown)):
+            found = section.find(words(told), place)
+            assert found >= 0, f"{name} does not say here: {told}"
             place = found
         # Pictures that the script names are in its order, too.
         named = re.findall(r'"(\w+\.(?:svg|png|html))"', script)
@@ -249,6 +250,13 @@ def test_the_introduction_has_numbers_that_follow_from_each_other(tours: Tours, 
     assert times == pytest.approx(1 / (1 - math.tanh(z) ** 2), rel=1e-3)
 
 
+def test_the_teachers_glossary_is_the_key_of_the_tour(tour: Tour) -> None:
+    glossary = (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
+    for row in KEY:
+        assert f"| {' | '.join(row)} |" in glossary
+        assert all(words(prose.inline(cell)) in words(tour.page) for cell in row)
+
+
 def test_a_page_of_some_stops_does_not_quote_the_others() -> None:
     stop = Stop(
         "moons", "Two moons.\n\nAfter this stop you know. More.", [Prose("*One*.")], {}, 1.0
@@ -292,6 +300,9 @@ def test_on_paper_everything_is_unfolded_and_nothing_is_cut(tour: Tour, browser:
         .filter((e) => e.getBoundingClientRect().right > document.body.clientWidth + 1)
         .map((e) => e.outerHTML.slice(0, 80))"""
     assert tab.page.evaluate(cut) == []
+    cut = """[...document.querySelectorAll('.equation .frame')]
+        .filter((e) => e.scrollWidth > e.clientWidth + 1).length"""
+    assert tab.page.evaluate(cut) == 0
     hidden = "[...document.querySelectorAll('.next, .cue')].every(e => !e.offsetHeight)"
     assert tab.page.evaluate(hidden)
     # No animation is at work: a film shows its end.
@@ -451,12 +462,15 @@ def test_the_company_meets_its_targets(tour: Tour) -> None:
     assert "the cost falls by" in printed and "sends the CEO's word its gradient" in printed
     assert not re.search(r"\bv\d+\b", printed)
     assert "stuck" not in printed
-    before, after = (
-        (tour.folder / f"company_{stage}.svg").read_text() for stage in ("before", "after")
-    )
-    legend = re.compile(r">width<.*?size of the weight", re.S)
-    numbers = [re.findall(r">([\d.]+)<", legend.search(x)[0]) for x in (before, after)]  # type: ignore[index]
-    assert numbers[0] == numbers[1]
+    # A width means the same in all three pictures.
+    arrow = re.compile(r"<title>weight from [^:]*: (\S+).*?stroke-width=.([\d.]+)", re.S)
+    drawn = []
+    for stage in ("before", "during", "after"):
+        found = arrow.findall((tour.folder / f"company_{stage}.svg").read_text(encoding="utf-8"))
+        assert len(found) == 9
+        drawn += [(abs(float(weight)), float(width)) for weight, width in found]
+    widths = [width for _, width in sorted(drawn)]
+    assert widths == sorted(widths) and widths[0] < widths[-1] / 3
 
 
 def test_a_company_that_is_stuck_says_so(tmp_path: Path) -> None:
