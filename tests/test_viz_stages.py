@@ -26,8 +26,8 @@ from tests.programs import Program
 from viz import save_stages, style
 from viz.compiled.names import Names
 from viz.compiled.passes import Passes
-from viz.compiled.places import ASIDE, Places, spaced
-from viz.compiled.staged import MOST_SCALARS, NODE, STAGES, Staged
+from viz.compiled.places import ASIDE, NODE, Places, operands_of, spaced
+from viz.compiled.staged import MOST_SCALARS, STAGES, Staged
 from viz.compiled.told import told
 from viz.view import Rendering
 
@@ -370,6 +370,21 @@ def check_places(places: Places, wide: Any) -> None:
     for one, other in itertools.combinations(places.frames.values(), 2):
         across = one.right <= other.left or other.right <= one.left
         assert across or one.bottom <= other.top or other.bottom <= one.top
+
+
+def test_an_arrow_passes_what_is_in_its_way(tmp_path: Path) -> None:
+    """From x[0] past w[0], which is on its way to their product."""
+    staged = Staged(passes(neuron())[0], Rendering())
+    places, spots = staged.places, staged.places.spots
+    x, product = 0, list(staged.passes.tape.nodes).index(NAMES.index("mul"))
+    (w,) = (key for key in operands_of(staged.passes.tape, product) if key != x)
+    assert places._runs_through(spots[x], spots[product], w)
+    line = [spots[x], *places.bends(x, product), spots[product]]
+    assert len(line) == 4
+    for part in itertools.pairwise(line):
+        assert not any(places._runs_through(*part, key) for key in spots if key not in (x, product))
+    page = written(neuron(), tmp_path)
+    assert len([g for g in groups(page) if "number" in g.attrib["class"].split()]) == 9 + 2 * 2
 
 
 def test_every_node_has_its_place() -> None:

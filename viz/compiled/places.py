@@ -9,6 +9,8 @@ All lengths are in points; y grows downwards here.
 
 from __future__ import annotations
 
+import itertools
+import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,6 +38,10 @@ INPUTS, ASIDE = (1, 0), (2, 0)
 
 # From one node to the next; around a block; between columns; of two lines of words and a gap.
 ROW, ACROSS, PADDING, GAP = 40.0, 24.0, 9.0, 30.0
+#: The height of a node, and how far from one an arrow passes it.
+NODE, PASSING = 24.0, 3.0
+
+Point: TypeAlias = tuple[float, float]
 
 
 class Rectangle(NamedTuple):
@@ -184,6 +190,7 @@ class Places:
         blocks: from left to right.
         frames: around what each instruction computes, by its box; with room for its words on top.
         columns: the left and the right side of each.
+        ways: between which points arrows pass a node, and from where they come.
         top, bottom: of all of it.
     """
 
@@ -212,6 +219,7 @@ class Places:
         self.spots: dict[Key, tuple[float, float]] = {}
         self.columns: dict[Column, tuple[float, float]] = {}
         self.frames: dict[int, Rectangle] = {}
+        self.ways: dict[tuple[Point, Point], Key] = {}
         self._settle()
 
     def _scalars(self) -> Iterable[Block]:
@@ -369,6 +377,42 @@ class Places:
             self.heights[key] = item.top + y + ROW / 2
         if item.name:
             self.heights[item.name] = item.middle
+
+    # ---- Arrows ----
+
+    def bends(self, tail: Key, head: Key) -> Sequence[Point]:
+        """Where an arrow bends, so that it passes a node that is in its way.
+
+        Of one that would still run through something none: it is straight.
+        """
+        begin, end = self.spots[tail], self.spots[head]
+        others = [key for key in self.spots if key not in (tail, head)]
+        if not any(self._runs_through(begin, end, key) for key in others):
+            return ()
+        # Beside the node nearest to its head; what comes from elsewhere takes another way.
+        for key in sorted(others, key=lambda key: math.dist(self.spots[key], end)):
+            (x, y), half = self.spots[key], self.wide[key] / 2 + PASSING
+            # Its numbers are above, so an arrow passes there only if it comes from there.
+            for side in (1, -1) if begin[1] < y else (1,):
+                height = y + side * (NODE / 2 + PASSING)
+                turns = (x - half, height), (x + half, height)
+                between = begin[0] < turns[0][0] and turns[1][0] < end[0]
+                if not between or self.ways.get(turns, tail) != tail:
+                    continue
+                pieces = list(itertools.pairwise((begin, *turns, end)))
+                if not any(self._runs_through(*piece, k) for piece in pieces for k in others):
+                    self.ways[turns] = tail
+                    return turns
+        return ()
+
+    def _runs_through(self, begin: Point, end: Point, key: Key) -> bool:
+        """Whether a line, from left to right, runs through a node."""
+        (a, b), (c, d), (x, y) = begin, end, self.spots[key]
+        left, right = max(a, x - self.wide[key] / 2), min(c, x + self.wide[key] / 2)
+        if left >= right:
+            return False
+        heights = [b + (d - b) * (at - a) / (c - a) for at in (left, right)]
+        return min(heights) < y + NODE / 2 and max(heights) > y - NODE / 2
 
     def _ends(self, blocks: Iterable[Block]) -> tuple[float, float]:
         """From where to where some blocks reach."""

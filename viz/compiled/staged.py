@@ -5,6 +5,7 @@ The scalars are laid out once and stay in their places; what a pass has found is
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -18,7 +19,7 @@ from viz import labels, style
 from viz.compiled import glyphs
 from viz.compiled.passes import Passes, Slot
 from viz.compiled.paths import shown_of
-from viz.compiled.places import ASIDE, INPUTS, Key, Places, Rectangle, operands_of
+from viz.compiled.places import ASIDE, INPUTS, NODE, Key, Places, Rectangle, operands_of
 from viz.compiled.scalars import symbol, symbol_of
 from viz.compiled.sheet import LINE, Line, Sheet, extent
 from viz.compiled.told import Told, told
@@ -37,7 +38,7 @@ TAPE, GRAPH, FORMS, LEVELS, GROUPED, PROGRAM, PLAN = range(len(STAGES))
 LAST = PLAN
 
 # In points.
-NODE, NARROWEST, WIDEST = 24.0, 34.0, 96.0
+NARROWEST, WIDEST = 34.0, 96.0
 
 #: The size of the letters on nodes, and above them.
 LETTERS, MARK = 10, 9
@@ -260,6 +261,8 @@ class Staged:
                 faces = [(TAPE, TAPE, words), (GRAPH, LAST, symbol_of(graph, here))]
             for first, last, face in faces:
                 look = SHAPES[role][1] | {"class": role, "margin": "0"}
+                if role == "constant":  # arrows begin beside a bare number, not in it
+                    look |= {"shape": "box", "color": "none"}
                 fitting = style.fitting(face, self.wide[key] - 12, LETTERS)
                 label = f"<{labels.font(fitting, LETTERS)}>"
                 with self._seen(first, last, GRAPH if first else None, pale=here < 0):
@@ -298,10 +301,22 @@ class Staged:
                 with self._seen(
                     TAPE, TAPE if moved else LAST, pale=gone or self._here(operand) < 0
                 ):
-                    self.sheet.join(drawn[operand], drawn[key], title, **ARROWS)
+                    self._join(drawn, operand, key, title)
                 if moved and instead in drawn:
                     with self._seen(GRAPH, new=GRAPH):
-                        self.sheet.join(drawn[instead], drawn[key], title, **ARROWS)
+                        self._join(drawn, instead, key, title)
+
+    def _join(self, drawn: dict[Key, str], tail: Key, head: Key, title: str) -> None:
+        """An arrow past what is in its way: its pieces meet at points that nobody sees."""
+        unseen = {"shape": "point", "style": "invis"}
+        turns = self.places.bends(tail, head)
+        points = [self.sheet.put(x, -y, (0.1, 0.1), title, **unseen) for x, y in turns]
+        ends = [drawn[tail], *points, drawn[head]]
+        for begin, end in itertools.pairwise(ends):
+            look = ARROWS if begin == ends[0] else ARROWS | {"tailclip": "false"}
+            if end != ends[-1]:
+                look = look | {"arrowhead": "none", "headclip": "false"}
+            self.sheet.join(begin, end, title, **look)
 
     def _title(self, key: Key, here: int, slots: dict[int, list[Slot]]) -> str:
         role, words = self._face(key)
