@@ -525,6 +525,8 @@ def test_kept_machine_code_is_stamped_with_all_files_that_it_is_made_of() -> Non
         pickle.load(file)  # the version of numba
         stamp, _ = pickle.load(file)
     assert stamp == kept_code.STAMP
+    names = {path.name for path in kept_code._MADE_OF}
+    assert {"ops.py", "levels.py", "kernels.py"} <= names and "show.py" not in names
 
 
 def test_threads_may_share_a_compiled_function() -> None:

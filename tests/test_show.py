@@ -42,11 +42,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Run:
     (tmp_path / "neighbour.py").write_text("from microgradlike import Value\nw = Value(2.0)\n")
     (tmp_path / "file.py").write_text(FILE)
 
-    def runs(name: str, *words: str, file: str = "file.py", code: int = 2) -> tuple[str, str]:
+    def runs(name: str, *words: str, file: str = "file.py") -> tuple[str, str]:
         try:
             main([f"{tmp_path / file}:{name}", *words])
         except SystemExit as end:
-            assert end.code == code
+            assert end.code == 2
         out, err = capsys.readouterr()
         return out, err
 
@@ -73,6 +73,8 @@ def test_it_says_for_whom_the_backward_pass_is() -> None:
 def test_a_constant_does_not_look_like_a_line() -> None:
     told = show(lambda x, y: 1.0 * y + 3 * x, [1.0, 2.0])
     assert "2  mul (constant 1) 1\n" in told and "3  mul (constant 3) 0\n" in told
+    told = show(lambda x: x * 1.2345678e-7, [1.0])
+    assert "(constant 1.235e-7)" in told and "constant 1.235e-7 " in told  # as pictures write it
 
 
 def test_single_operations_tell_what_they_write_and_what_they_add() -> None:
