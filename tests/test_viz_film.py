@@ -8,9 +8,10 @@ import random
 import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import Literal
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops
 
 from microgradlike import Value
 from microgradlike.flow import gradients
@@ -194,6 +195,24 @@ def test_a_gif_for_slides(tmp_path: Path) -> None:
     (path,) = frames(expression(), tmp_path, "gif")
     with Image.open(path) as gif:
         assert gif.n_frames == 11
+
+
+@pytest.mark.parametrize("rankdir", ["LR", "TB"])
+def test_slides_are_filled(tmp_path: Path, rankdir: Literal["LR", "TB"]) -> None:
+    a, b = Value(2.0, label="a"), Value(-3.0, label="b")
+    for path in frames(a * b, tmp_path, "png", slides=True, rankdir=rankdir):
+        with Image.open(path) as slide:
+            assert slide.size == (1920, 1080)
+            box = ImageChops.invert(slide.convert("RGB")).getbbox()
+            assert box is not None
+            left, top, right, bottom = box
+            margins = [left, top, 1920 - right, 1080 - bottom]
+            assert min(margins) < 60 and abs(margins[0] - margins[2]) < 60
+
+
+def test_a_slide_has_pixels(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="a slide has pixels: with slides=True the format is"):
+        frames(expression(), tmp_path, slides=True)
 
 
 def test_a_long_sweep_is_thinned_out_and_says_so(

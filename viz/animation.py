@@ -23,7 +23,7 @@ from viz.drawing import picture, read_scene
 from viz.moments import at, known, moments, spread
 from viz.parts import Number, parts_of_arrow, parts_of_box
 from viz.render import DPI, SVG, text
-from viz.video import even, gif, mp4
+from viz.video import even, gif, mp4, on_slide, to_fill
 from viz.view import Options, Roots, View, takes
 
 if TYPE_CHECKING:
@@ -208,6 +208,7 @@ def frames(
     *,
     dpi: float = DPI,
     scale: float = 1.0,
+    slides: bool = False,
     **options: Unpack[Options],
 ) -> list[Path]:
     """Write a picture of every step of the backward sweep, all of one size.
@@ -220,6 +221,8 @@ def frames(
             "gif" for one ``flow.gif`` that plays them (needs Pillow), "mp4" for one ``flow.mp4``
             (needs the program ffmpeg). The sides of a PNG are even, where Pillow is installed.
         dpi, scale: as for the ``save`` of a picture.
+        slides: whether each PNG, and a GIF or MP4, fills a slide of 1920 x 1080 pixels, whatever
+            ``dpi`` and ``scale`` are (needs Pillow).
         options: as for ``draw``, but for ``gradients=False``, which leaves nothing to play.
 
     Returns:
@@ -229,7 +232,8 @@ def frames(
     Raises:
         TypeError: ``root`` is no Value, or there is no such option.
         ValueError: there is no such format, ``directory`` is the name of a file, or an option has
-            no such value.
+            no such value; or an SVG is to be a slide.
+        ImportError: Pillow or ffmpeg is needed, and is not there.
         OSError: the files cannot be written.
 
     >>> from microgradlike import Value
@@ -239,20 +243,25 @@ def frames(
     """
     if format not in ("svg", "png", "gif", "mp4"):
         raise ValueError(f'frames are "svg", "png", one "gif" or one "mp4", but got {format!r}')
+    if slides and format == "svg":
+        raise ValueError("a slide has pixels: with slides=True the format is png, gif or mp4")
     folder = _folder(directory)
     view = View.of(frames, options)
     view.must_show_gradients("frames")
     scene = read_scene(root, view, afresh=True)
     steps = _chosen(len(scene.moves))
     pictures = (picture(at(scene, k), view) for k in steps)
+    kind = "svg" if format == "svg" else "png"
+    if slides:
+        scale *= to_fill(picture(at(scene, 0), view).pipe("png", dpi=dpi, scale=scale))
+    drawn = (shown.pipe(kind, dpi=dpi, scale=scale) for shown in pictures)
+    contents = map(on_slide, drawn) if slides else map(even, drawn) if format == "png" else drawn
     make_folder(folder)
     if format in ("gif", "mp4"):
         play = gif if format == "gif" else mp4
-        drawn = [shown.pipe("png", dpi=dpi, scale=scale) for shown in pictures]
-        return [write(folder / f"flow.{format}", play(drawn, SLOWEST))]
-    contents = (shown.pipe(format, dpi=dpi, scale=scale) for shown in pictures)
+        return [write(folder / f"flow.{format}", play(list(contents), SLOWEST))]
     written = [
-        write(folder / f"step_{number:03}.{format}", even(content) if format == "png" else content)
+        write(folder / f"step_{number:03}.{format}", content)
         for number, content in enumerate(contents)
     ]
     for path in folder.glob(f"step_*.{format}"):

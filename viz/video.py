@@ -17,6 +17,9 @@ import numpy
 #: How long the last picture stays, in seconds.
 LAST = 4.0
 
+#: The sides of a slide, in pixels.
+SLIDE = 1920, 1080
+
 
 def gif(pictures: Sequence[bytes], seconds: float) -> bytes:
     """PNG pictures of one size as a GIF that repeats.
@@ -101,4 +104,29 @@ def even(picture: bytes) -> bytes:
     wider.paste(image.convert("RGB"))
     content = io.BytesIO()
     wider.save(content, "PNG")
+    return content.getvalue()
+
+
+def to_fill(picture: bytes) -> float:
+    """How many times as large a PNG picture has to be, to fill a slide."""
+    width, height = (int.from_bytes(picture[k : k + 4], "big") for k in (16, 20))
+    return min(SLIDE[0] / width, SLIDE[1] / height)
+
+
+def on_slide(picture: bytes) -> bytes:
+    """A PNG picture in the middle of a slide.
+
+    Raises:
+        ImportError: Pillow is not installed.
+    """
+    try:
+        from PIL import Image
+    except ImportError:
+        raise ImportError('slides need Pillow: pip install "microgradlike[demos]"') from None
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    image.thumbnail(SLIDE)  # by a pixel, where its sides were rounded up
+    slide = Image.new("RGB", SLIDE, image.getpixel((0, 0)))
+    slide.paste(image, ((SLIDE[0] - image.width) // 2, (SLIDE[1] - image.height) // 2))
+    content = io.BytesIO()
+    slide.save(content, "PNG")
     return content.getvalue()
