@@ -225,7 +225,8 @@ def test_C4_two_animations_on_one_page_do_not_meet(tmp_path: Path) -> None:
         sheet = str(root.find(f"{SVG}style").text)  # type: ignore[union-attr]
         names.append(set(re.findall(r"@keyframes ([\w-]+)", sheet)))
         assert all(name.startswith(own) for name in names[-1])
-        for selector in re.findall(r"(?:^|[{}\n,])\s*([.#][^{},@]+)\{", sheet):
+        flat = re.sub(r"\([^()]*\)", "", sheet)  # what is in :is(...) is part of a selector
+        for selector in re.findall(r"(?:^|[{}\n,])\s*([.#][^{},@]+)\{", flat):
             assert selector.startswith(f"#{own}"), selector
         assert "--beat" not in svg
     assert names[0].isdisjoint(names[1])
