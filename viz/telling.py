@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -113,6 +114,20 @@ def added(terms: Sequence[ast.expr]) -> ast.expr:
 
 
 def equation(*sides: ast.expr) -> str:
-    """An equation in MathML, which browsers show without any library."""
+    """An equation in MathML, which browsers show without any library.
+
+    No browser breaks a formula into lines; so it is several, one for each ``=`` and ``+``.
+
+    >>> line = equation(ast.Name("z"), added([ast.Name("a"), ast.Name("b")]), number(5))
+    >>> line.count("<math"), line.count('<mo form="infix">+</mo>')
+    (4, 1)
+    """
     parts = "<mo>=</mo>".join(Page().parts(list(sides)))
-    return f'<math display="block"><mrow>{parts}</mrow></math>'
+    pieces: list[list[str]] = [[]]
+    for part in ElementTree.fromstring(f"<mrow>{parts}</mrow>"):
+        if part.tag == "mo" and part.text in ("=", "+"):
+            part.set("form", "infix")
+            pieces.append([])
+        pieces[-1].append(ElementTree.tostring(part, encoding="unicode"))
+    written = (f'<math displaystyle="true">{"".join(piece)}</math>' for piece in pieces)
+    return f"<p>{' '.join(written)}</p>"

@@ -4,6 +4,7 @@ function start(root) {
   const story = JSON.parse(one(".story", root).textContent);
   const { frames, people, weights } = story;
   const last = frames.length - 1;
+  const ASIDE = 5;
   const network = network_in(root);
   let revealed = true;
   let chosen = null;
@@ -80,7 +81,9 @@ function start(root) {
     arrow.ghost = along("ghost", shaft.at(-1), line.before);
     arrow.hit = along("hit", tip, line.after);
     arrow.run = along("run", tip, line.after);
-    arrow.turned = `rotate(180 ${(start[0] + tip[0]) / 2} ${(start[1] + tip[1]) / 2})`;
+    // Above the arrow of a bias is its number: what is turned keeps as far from it as from the circle.
+    const aside = weights[arrow.place].from ? "" : `translate(0 ${ASIDE}) `;
+    arrow.turned = `${aside}rotate(180 ${(start[0] + tip[0]) / 2} ${(start[1] + tip[1]) / 2})`;
   }
 
   function paint(frame, active) {
@@ -172,8 +175,19 @@ function start(root) {
     }
     tables(frame, now);
     number();
+    shrink();
     follow();
     return `${words}: ${asked ? told.question : told.sentence}`;
+  }
+
+  // A panel that is too small for its words has smaller letters, as long as they can be read.
+  function shrink() {
+    const panel = one(".panel", root);
+    const least = root.classList.contains("projector") ? 0.6 : 0.85;
+    for (let share = 1; share >= least; share -= 0.05) {
+      panel.style.setProperty("--share", share.toFixed(2));
+      if (panel.scrollHeight <= panel.clientHeight + 1) return;
+    }
   }
 
   function rows(lines) {
@@ -331,7 +345,10 @@ function start(root) {
 
   // ---- Beginning --------------------------------------------------------------------------------
 
-  const size = zooming(root, follow);
+  const size = zooming(root, () => {
+    shrink();
+    follow();
+  }, true);
   const place = () => (chosen ? { part: chosen } : {});
   const restore = (from) => choose(from.get("part"));
   one(".table", root).open = false;

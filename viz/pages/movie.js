@@ -28,7 +28,7 @@ function start(root) {
   const size = zooming(root, () => {
     const frame = one(".views", root);
     frame.scrollTop = (frame.scrollHeight - frame.clientHeight) / 2;
-  });
+  }, true);
   size.begin();
   transport(root, { last: frames.length - 1, show, key: size.key }).recall();
 }

@@ -1,8 +1,8 @@
 // A picture in its frame: as large as fits, or as large as the reader wants, and then it scrolls.
 // moved() is called whenever the size of the picture or of its frame has changed. follow(part, ...)
 // scrolls the frame so that this part of the picture is in sight, and of the others as many as there
-// is room for: a page calls it at every step.
-function zooming(root, moved) {
+// is room for: a page calls it at every step. whole: a projector shows all of it, whatever its size.
+function zooming(root, moved, whole = false) {
   const READABLE = 0.76; // of the natural size, in which the smallest letters have 12 pixels
   const READABLE_FROM_FAR = 1.5; // from the last row of a class
   const LARGEST = 1.35; // a small picture grows so far by itself
@@ -12,7 +12,6 @@ function zooming(root, moved) {
   const frame = one(".views", root);
   const cue = document.createElement("p");
   cue.className = "cue";
-  cue.textContent = "The picture is larger than its frame: drag it ◄ ►";
   frame.after(cue);
   let chosen = false;
   let begun = "";
@@ -29,9 +28,12 @@ function zooming(root, moved) {
   }
 
   function measure() {
-    overflows =
-      frame.scrollWidth > frame.clientWidth + SLACK || frame.scrollHeight > frame.clientHeight + SLACK;
+    const across = frame.scrollWidth > frame.clientWidth + SLACK;
+    const down = frame.scrollHeight > frame.clientHeight + SLACK;
+    overflows = across || down;
     cue.hidden = !overflows;
+    const ways = [across && "◄ ►", down && "▲ ▼"].filter(Boolean).join(" ");
+    write(cue, `The picture is larger than its frame: drag it ${ways}`);
     moved();
   }
 
@@ -58,6 +60,7 @@ function zooming(root, moved) {
     chosen = false;
     begun = room();
     fit();
+    if (projected() && whole) return;
     const least = projected() ? READABLE_FROM_FAR : READABLE;
     if (scale() < least) resize(least);
   }
@@ -92,8 +95,8 @@ function zooming(root, moved) {
   };
   const larger = () => by_reader(() => resize(scale() * FACTOR));
   const smaller = () => by_reader(() => resize(scale() / FACTOR));
-  const whole = () => by_reader(fit);
-  const keys = { "+": larger, "-": smaller, 0: whole };
+  const fitted = () => by_reader(fit);
+  const keys = { "+": larger, "-": smaller, 0: fitted };
 
   function key(event) {
     keys[event.key]?.();
@@ -102,6 +105,6 @@ function zooming(root, moved) {
 
   one(".smaller", root).addEventListener("click", smaller);
   one(".larger", root).addEventListener("click", larger);
-  one(".fit", root).addEventListener("click", whole);
+  one(".fit", root).addEventListener("click", fitted);
   return { begin, follow, key };
 }
