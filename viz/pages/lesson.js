@@ -4,7 +4,7 @@ function start(root) {
   const story = JSON.parse(one(".story", root).textContent);
   const { frames, people, weights } = story;
   const last = frames.length - 1;
-  const ASIDE = 5;
+  const [ASIDE, HALO] = [5, 3];
   const network = network_in(root);
   let revealed = true;
   let chosen = null;
@@ -77,6 +77,7 @@ function start(root) {
       add.call(line, made);
       return made;
     };
+    arrow.ends = [start, tip];
     arrow.halo = along("halo", tip, line.before);
     arrow.ghost = along("ghost", shaft.at(-1), line.before);
     arrow.hit = along("hit", tip, line.after);
@@ -84,6 +85,18 @@ function start(root) {
     // Above the arrow of a bias is its number: what is turned keeps as far from it as from the circle.
     const aside = weights[arrow.place].from ? "" : `translate(0 ${ASIDE}) `;
     arrow.turned = `${aside}rotate(180 ${(start[0] + tip[0]) / 2} ${(start[1] + tip[1]) / 2})`;
+  }
+
+  // A product is longer than the number that has this place: it goes as far from its arrow as it must.
+  function aside(place, text, width) {
+    const [[x, y], tip] = network.arrows.find((arrow) => arrow.place === place).ends;
+    const length = Math.hypot(tip[0] - x, tip[1] - y);
+    const normal = [(y - tip[1]) / length, (tip[0] - x) / length];
+    const box = text.getBBox();
+    const off = (box.x + box.width / 2 - x) * normal[0] + (box.y + box.height / 2 - y) * normal[1];
+    const reach = (Math.abs(normal[0]) * box.width + Math.abs(normal[1]) * box.height) / 2;
+    const missing = Math.max(0, reach + width / 2 + HALO - Math.abs(off)) * Math.sign(off);
+    return missing ? `translate(${normal.map((side) => (side * missing).toFixed(1)).join(" ")})` : null;
   }
 
   function paint(frame, active) {
@@ -98,7 +111,7 @@ function start(root) {
       const seen = outer - inner >= 0.3;
       const turned = frame.back && flows ? arrow.turned : "";
       for (const part of [arrow.line, arrow.head, arrow.run]) set(part, "transform", turned);
-      set(arrow.halo, "stroke-width", String(width + 6));
+      set(arrow.halo, "stroke-width", String(width + 2 * HALO));
       // What was gained or lost is a pale rim around what is left of both widths.
       set(arrow.line, "stroke-width", String(seen ? inner : width));
       set(arrow.ghost, "stroke-width", String(seen ? outer : 0));
@@ -108,9 +121,10 @@ function start(root) {
       arrow.group.classList.toggle("flowing", flows);
       arrow.group.classList.toggle("pale", dims && !flows);
     }
-    for (const { place, group } of network.numbers) {
+    for (const { place, group, text } of network.numbers) {
       group.classList.toggle("flowing", flowing.has(place));
       group.classList.toggle("pale", dims && !flowing.has(place));
+      set(text, "transform", flowing.has(place) && weights[place].from ? aside(place, text, frame.weights[place][2]) : null);
     }
     for (const { place, group } of network.people) {
       group.classList.toggle("active", active.includes(place));
@@ -183,7 +197,7 @@ function start(root) {
   // A panel that is too small for its words has smaller letters, as long as they can be read.
   function shrink() {
     const panel = one(".panel", root);
-    const least = root.classList.contains("projector") ? 0.6 : 0.85;
+    const least = root.classList.contains("projector") ? 0.6 : 0.8;
     for (let share = 1; share >= least; share -= 0.05) {
       panel.style.setProperty("--share", share.toFixed(2));
       if (panel.scrollHeight <= panel.clientHeight + 1) return;
