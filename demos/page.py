@@ -186,7 +186,8 @@ def _map(minutes: dict[str, int]) -> str:
 def _link(stop: Stop, minutes: int) -> str:
     number = list(STOPS).index(stop.name) + 1
     heading = prose.inline(title(stop.docstring))
-    return f'<li value="{number}"><a href="#{stop.name}">{heading}</a> ({_counted(minutes)})</li>'
+    took = _counted(minutes).replace(" ", "&nbsp;")
+    return f'<li value="{number}"><a href="#{stop.name}">{heading}</a> ({took})</li>'
 
 
 def _counted(minutes: int) -> str:

@@ -285,7 +285,28 @@ def test_the_page_of_the_tour_in_a_browser(tour: Tour, visit: Callable[..., Tab]
 def test_photographs_are_dimmed_at_night(tour: Tour, browser: Any) -> None:
     tab = Tab(browser, tour.folder / "index.html", color_scheme="dark")
     look = "getComputedStyle(document.querySelector('.photograph .frame')).filter"
-    assert tab.page.evaluate(look) == "brightness(0.85)"
+    assert tab.page.evaluate(look) == "brightness(0.62)"
+    tab.context.close()
+
+
+def test_on_a_phone_each_picture_is_seen_as_a_whole(tour: Tour, browser: Any) -> None:
+    tab = Tab(browser, tour.folder / "index.html", viewport={"width": 390, "height": 844})
+    cut = """[...document.querySelectorAll('figure:not(.equation) .frame')]
+        .filter((frame) => frame.scrollWidth > frame.clientWidth + 1).length"""
+    assert tab.page.evaluate(cut) == 0
+    tab.context.close()
+
+
+def test_a_projector_gets_large_letters(tour: Tour, browser: Any) -> None:
+    large = {"viewport": {"width": 1920, "height": 1080}}
+    tab = Tab(browser, tour.folder / "index.html", "#projector", **large)
+    size = "parseFloat(getComputedStyle(document.querySelector('section p')).fontSize)"
+    assert tab.page.evaluate(size) >= 28
+    assert tab.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    tab.press("p")
+    assert tab.page.evaluate(size) == 16
+    tab.press("P")
+    assert tab.page.evaluate(size) >= 28
     tab.context.close()
 
 
@@ -303,6 +324,10 @@ def test_on_paper_everything_is_unfolded_and_nothing_is_cut(tour: Tour, browser:
     cut = """[...document.querySelectorAll('.equation .frame')]
         .filter((e) => e.scrollWidth > e.clientWidth + 1).length"""
     assert tab.page.evaluate(cut) == 0
+    # With more room below than it takes, a heading is not the last on its page.
+    least = """Math.min(...[...document.querySelectorAll('h2, h3')]
+        .map((e) => parseFloat(getComputedStyle(e).paddingBottom)))"""
+    assert tab.page.evaluate(least) > 30
     hidden = "[...document.querySelectorAll('.next, .cue')].every(e => !e.offsetHeight)"
     assert tab.page.evaluate(hidden)
     # No animation is at work: a film shows its end.

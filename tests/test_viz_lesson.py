@@ -677,6 +677,52 @@ def test_on_a_phone_the_active_neurons_stay_in_view(browser: Any, page: Path) ->
     tab.context.close()
 
 
+def test_on_a_phone_the_controls_leave_room_for_what_is_told(browser: Any, page: Path) -> None:
+    tab = Tab(browser, page, "#step=9", viewport={"width": 390, "height": 844})
+    covered = """document.querySelector('.sentence').getBoundingClientRect().bottom
+        > document.querySelector('.transport').getBoundingClientRect().top"""
+    for _ in range(8):
+        assert not tab.page.evaluate(covered), tab.step
+        tab.press("ArrowRight")
+    tab.context.close()
+
+
+#: Whether the frame of the picture holds all of it and is filled, whether the panel shows all that
+#: it tells, and where the controls are.
+SEEN = """() => {
+    const box = (what) => document.querySelector(what).getBoundingClientRect();
+    const [frame, picture] = [box('.views'), box('.view svg')];
+    const panel = document.querySelector('.panel');
+    const inside = picture.left >= frame.left - 1 && picture.right <= frame.right + 1
+        && picture.top >= frame.top - 1 && picture.bottom <= frame.bottom + 1;
+    const {a} = document.querySelector('.view svg').getScreenCTM();
+    const {width, height} = document.querySelector('.view svg').viewBox.baseVal;
+    const filled = Math.max(width * a / frame.width, height * a / frame.height) > 0.97;
+    const maths = [...document.querySelectorAll('.equations p')];
+    const whole = maths.every((e) => e.scrollWidth <= e.clientWidth + 1)
+        && [...document.querySelectorAll('.equations math')]
+            .every((e) => e.getBoundingClientRect().right <= box('.panel').right);
+    const told = panel.scrollHeight <= panel.clientHeight + 1;
+    return [inside, filled, whole, told, box('.transport').top];
+}"""
+
+
+@pytest.mark.parametrize("size", [(1920, 1080), (1280, 720), (1280, 800)])
+def test_nothing_is_cut_and_nothing_jumps(browser: Any, page: Path, size: tuple[int, int]) -> None:
+    width, height = size
+    fragment = "" if height == 800 else "#projector"
+    tab = Tab(browser, page, fragment, viewport={"width": width, "height": height})
+    controls = set()
+    for step in (0, 3, 5, 9, 10, 12, 14, 24, 25, 40):
+        tab.page.evaluate(f"location.hash = '#step={step}{fragment.replace('#', '&')}'")
+        tab.until(f"document.querySelector('.stepper').dataset.step === '{step}'")
+        *seen, top = tab.page.evaluate(SEEN)
+        assert all(seen), (step, seen)
+        controls.add(round(top))
+    assert len(controls) == 1
+    tab.context.close()
+
+
 def test_without_javascript_it_shows_the_end(browser: Any, page: Path) -> None:
     tab = Tab(browser, page, java_script_enabled=False, **WIDE)
     assert "After 150 rounds" in tab.page.inner_text(".sentence")

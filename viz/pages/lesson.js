@@ -147,7 +147,10 @@ function start(root) {
   // Where the picture is larger than its frame, the frame follows what is happening.
   function follow() {
     const found = ["[data-neuron].active", "[data-weight].flowing", "[data-neuron]"].map((what) => all(what, root));
-    size.follow(...found.find((groups) => groups.length), ...all("[data-outcome]", root));
+    const { chapter, flowing } = frames[shown];
+    const beside = [all("[data-neuron]", root), all("[data-outcome]", root)];
+    if (chapter === 1 && !flowing.length) beside.reverse(); // it is about the answer
+    size.follow(...found.find((groups) => groups.length), ...beside.flat());
   }
 
   // ---- The panel --------------------------------------------------------------------------------
