@@ -300,7 +300,7 @@ def test_on_a_phone_each_picture_is_seen_as_a_whole(tour: Tour, browser: Any) ->
 def test_a_projector_gets_large_letters(tour: Tour, browser: Any) -> None:
     large = {"viewport": {"width": 1920, "height": 1080}}
     tab = Tab(browser, tour.folder / "index.html", "#projector", **large)
-    size = "parseFloat(getComputedStyle(document.querySelector('section p')).fontSize)"
+    size = "parseFloat(getComputedStyle(document.querySelector('.goal')).fontSize)"
     assert tab.page.evaluate(size) >= 28
     assert tab.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     tab.press("p")
