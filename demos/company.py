@@ -17,6 +17,7 @@ Run it with ``python -m demos.company``.
 from __future__ import annotations
 
 import copy
+import math
 import random
 from typing import Any
 
@@ -26,8 +27,9 @@ from matplotlib.figure import Figure
 import viz
 from demos import options
 from microgradlike import fit, optim
-from microgradlike.flow import explain, layer_errors, layer_runs
+from microgradlike.flow import backward_steps, layer_errors, layer_runs
 from microgradlike.nn import MLP
+from microgradlike.words import decimal
 from viz import style
 
 demo = options(__doc__)
@@ -65,9 +67,9 @@ demo.say(
     f"about 0 is not. Nobody can tell exactly, so a report is off by up to {BLUR:g}; that is why "
     f"one of them is {largest:.2f}, and another {smallest:.2f}. Then the customers decide what "
     "the sale is worth, and that is the *target*. If just one of the two has a keen customer, the "
-    f"sale is a good one: {GOOD:g}. If both court the same customer they spoil each other's price, "
-    f"and if neither has one there is nothing to sell: {POOR:g}. Nobody in the company knows this "
-    "rule. The CEO only gives her *answer*, a forecast, and hears the target afterwards."
+    f"sale is a good one: {GOOD:g}. If both customers are keen, Ada and Ben undercut each other, "
+    f"and if neither is, little is sold: {POOR:g}. Nobody in the company knows this rule. The CEO "
+    "only gives her *answer*, a forecast, and hears the target afterwards."
 )
 departments = ", ".join(f"{name} ({what})" for name, what in MANAGERS.items())
 demo.say(
@@ -89,7 +91,8 @@ def cost(answer: Any, target: Any) -> Any:
 # What a person passes on is made in two moves. First the *weighted sum* z: each input times the
 # trust in it, added up, and their own opinion added to that. Then a fixed curve, the *activation*.
 # The managers' curve is tanh, which squeezes every number between −1 and 1. The CEO's is sigmoid,
-# which squeezes it between 0 and 1. You can check the first sale with a pocket calculator:
+# which squeezes it between 0 and 1. You can check the first sale with a pocket calculator. (It was
+# computed with more digits than are shown, so your last digit may differ.)
 
 
 # %%
@@ -148,36 +151,55 @@ demo.say(
 #
 # How do the managers learn from an error that only the CEO sees? The gradient comes back to them
 # over the arrow to the CEO. Three factors make a manager's delta: the CEO's delta, her trust in
-# this manager, and the slope of the manager's own curve at z. Here is the path to Mia, one
-# operation after the other:
+# this manager, and the slope of the manager's own curve at z. Here is the path from the cost back
+# to Mia. Each step takes the gradient that arrives, and passes on this gradient × its own slope.
 
 
 # %%
 def sale(model: MLP, x: list[float], target: float) -> tuple[Any, list[Any]]:
-    """The cost of one sale, and each person's weighted sum, from the CEO down; all with names."""
+    """The cost of one sale, and each person's weighted sum, from the CEO down."""
     runs = layer_runs(model, x)
-    totals = []
-    for people, speakers, run in zip(names[1:], names, runs, strict=False):
-        for name, total, word in zip(people, run.sums, run.outputs, strict=True):
-            part = total
-            for speaker in reversed(speakers):
-                part.label = f"{name}'s sum up to {speaker}"
-                part, share = part.parents
-                share.label = f"{speaker}'s share in {name}'s sum"
-            total.label, word.label = f"{name}'s weighted sum", f"{name}'s word"
-            totals.append(total)
-    found = cost(runs[-1].outputs[0], target)
-    found.label = "the cost"
-    (square,) = found.parents
-    (error,) = square.parents
-    square.label, error.label = "the square", "the error"
-    return found, totals[::-1]
+    return cost(runs[-1].outputs[0], target), [z for run in runs for z in run.sums][::-1]
 
 
+def three(value: float) -> str:
+    """The number with three significant digits."""
+    return decimal(value).replace("-", "−")
+
+
+#: The operations on the path, and where each slope comes from.
+STEPS = (
+    ("cost = ½ × square", ""),
+    ("square = error × error", "2 × error"),
+    ("error = target − answer", ""),
+    ("answer = sigmoid(CEO's z)", "answer × (1 − answer)"),
+    ("CEO's z = a sum", ""),
+    ("CEO's trust in Mia × Mia's word", "the trust"),
+    ("Mia's word = tanh(Mia's z)", "1 − word × word"),
+)
 found, totals = sale(company, x, target)
-of_mia = totals[1]
-path, *operations, conclusion = explain(found, of_mia).words.splitlines()
-demo.say("\n".join([f"{path}\n", *(f"- {step}" for step in operations), f"\n{conclusion}"]))
+sent = {step.parent: step for step in backward_steps(found)}
+path = [sent[totals[1]]]
+while path[0].node is not found:
+    path.insert(0, sent[path[0].node])
+print(f"{'step':32}{'arrives':>8}   slope of this step             passed on\n")
+for (what, whence), step in zip(STEPS, path, strict=True):
+    slope_of_it = f"{three(step.slope):8}{whence}"
+    passed = f"{three(step.upstream):>8} × {slope_of_it:30} = {three(step.contribution)}"
+    print(f"{what:32}{passed}")
+
+# %%
+TINY = 0.0001
+ceo_z, mia_z = totals[0].data, totals[1].data
+by_nudge = (
+    (1 / (1 + math.exp(-ceo_z - TINY)) - 1 / (1 + math.exp(-ceo_z))) / TINY,
+    (math.tanh(mia_z + TINY) - math.tanh(mia_z)) / TINY,
+)
+demo.say(
+    "The slopes of the two curves, a × (1 − a) for sigmoid and 1 − a × a for tanh, where a is the "
+    f"curve's result, we take on trust. A nudge of z by {decimal(TINY)} confirms them: it gives "
+    f"{three(by_nudge[0])} and {three(by_nudge[1])}."
+)
 
 # %%
 (delta_ceo,) = errors[1].delta
@@ -185,7 +207,9 @@ delta_mia = errors[0].delta[-1]
 by_report = sorted(zip(map(abs, x), SALES, range(2), strict=True))
 (little, less, at_less), (much, more, at_more) = by_report
 demo.say(
-    f"So Mia's delta is {delta_mia:+.4f}. Do not expect the sign of the error, which is "
+    f"So when Mia's weighted sum rises by a little, the cost "
+    f"{'falls' if delta_mia < 0 else 'rises'} by {abs(delta_mia):.4f} times that: Mia's delta is "
+    f"{delta_mia:+.4f}. Do not expect the sign of the error, which is "
     f"{target - answer:+.3f}: delta tells how the *cost* changes, and the cost falls as the answer "
     "comes nearer to the target. And delta is not blame: it says what a little more would do, not "
     "who was wrong."
@@ -210,7 +234,8 @@ demo.show(
     viz.draw_network(company, x, target, loss=cost, names=names, layers=LAYERS, arrows="gradients"),
     "company_back.svg",
     "Sale 1, backward. On each arrow is the gradient that goes back over it: delta × trust. In "
-    "each circle δ is this person's delta.",
+    "each circle δ is this person's delta. Orange and solid is above zero, blue and dashed below. "
+    "The numbers at Ada and Ben are not used: nobody adjusts a report.",
 )
 demo.show(
     viz.draw_network(company, x, target, loss=cost, names=names, layers=LAYERS, arrows="slopes"),
@@ -233,20 +258,27 @@ learning.zero_grad()
 sale(learning, x, target)[0].backward()
 optimizer.step()
 print(f"after sale 1: old − rate × (what came in × delta), rate {RATE:g}\n")
-steps: list[tuple[float, str]] = []
+moves: list[tuple[float, str]] = []
 for layer, then, layer_error in zip(company.layers, learning.layers, errors, strict=True):
     for neuron, new, delta in zip(layer.neurons, then.neurons, layer_error.delta, strict=True):
         came_in = [*layer_error.activation_in, 1.0]
         for old, now, word in zip([*neuron.w, neuron.b], [*new.w, new.b], came_in, strict=True):
             rule = f"{old.data:+.6f} − {RATE:g} × ({word:+.4f} × {delta:+.6f}) = {now.data:+.6f}"
             print(f"  {old.label:23} {rule}")
-            if old is not neuron.b:
-                steps.append((now.data - old.data, old.label))
+            moves.append((now.data - old.data, old.label))
 
-farthest, whose = max(steps, key=lambda step: abs(step[0]))
+
+def farthest(moves: list[tuple[float, str]]) -> str:
+    """Which of them moves farthest, which way, and how far."""
+    change, whose = max(moves, key=lambda move: abs(move[0]))
+    return f"{whose}: {'up' if change > 0 else 'down'} by {abs(change):.4f}"
+
+
+trusts = [(change, whose) for change, whose in moves if "trust" in whose]
 demo.say(
-    f"The trust that moves farthest is {whose}: {'up' if farthest > 0 else 'down'} by "
-    f"{abs(farthest):.4f}. **The gradient is not the change.** It says which way, and how steep. "
+    f"Of all trusts, the one that moves farthest is {farthest(trusts)}. Of all {len(moves)} "
+    f"numbers it is {'the same one' if farthest(trusts) == farthest(moves) else farthest(moves)}. "
+    "**The gradient is not the change.** It says which way, and how steep. "
     "How long the step is, is a choice, the *learning rate*. Here the rate is "
     f"{RATE:g}, so the change is as large as the gradient; with a rate of {RATE / 10:g} each "
     "change would be a tenth of it."
@@ -256,6 +288,7 @@ demo.say(
 # ## A round of twelve sales
 #
 # After each sale all 13 numbers move a little, and the next sale meets a company that has changed.
+# So the answer and the error in a row are those of a company that has learned from the rows above.
 # A negative delta means: with a larger weighted sum the cost would fall.
 
 # %%
@@ -277,7 +310,8 @@ for number, (x, target) in enumerate(zip(reports, targets, strict=True), 1):
 # %% [markdown]
 # ## A hundred and fifty rounds
 #
-# The same, again and again: ``fit`` does what the loop above did.
+# The same, again and again. (In the script this is ``fit``, which makes the steps of the round
+# above: forward, backward, adjust.)
 
 # %%
 ROUNDS = 150
@@ -330,7 +364,8 @@ if costs[ROUNDS] > 0.01:
 # %% [markdown]
 # ## Before, half way, and after
 #
-# Watch the widths of the arrows, and add up what each person gets.
+# Watch the widths of the arrows, and whether they are dashed: a dashed arrow is a trust below zero.
+# Add up what each person gets.
 
 # %%
 sizes = numpy.abs(missed)
@@ -340,6 +375,17 @@ steadily = (shown[0] > shown[1]) & (shown[1] > shown[2])
 # Of the four kinds of customers one whose error falls from picture to picture, the one most of all.
 chosen = int(numpy.argmax(numpy.where(steadily, falls, falls - 2)[:4]))
 example: dict[str, Any] = {"x": reports[chosen], "y": targets[chosen], "loss": cost, "names": names}
+halved = ", when the mean cost has halved" if costs[half] < costs[0] / 2 else ""
+which = "not the one worked out above" if chosen else "the one worked out above"
+falling = ". Its error becomes smaller from picture to picture" if steadily[chosen] else ""
+demo.say(
+    f"Half way is here after {half} rounds{halved}. The three pictures show sale {chosen + 1}, "
+    f"{which}{falling}."
+)
+COLOURS = (
+    " An arrow is orange and solid where trust is above zero, blue and dashed where it is below; a "
+    "circle has the colour of its δ."
+)
 MOMENTS = {"before": 0, "during": half, "after": ROUNDS}
 for moment, rounds in MOMENTS.items():
     model = after(rounds)
@@ -348,20 +394,27 @@ for moment, rounds in MOMENTS.items():
     caption = (
         f"{told}: in sale {chosen + 1} Ada reports {ada:.2f} and Ben {ben:.2f}, the target is "
         f"{targets[chosen]:g}, the answer {model(reports[chosen]).data:.3f}, the error "
-        f"{missed[rounds, chosen]:+.3f}. Over all sales the answers are typically off by "
-        f"{typical[rounds]:.2f}."
+        f"{missed[rounds, chosen]:+.3f}.{'' if rounds else COLOURS} Over all sales the answers are "
+        f"typically off by {typical[rounds]:.2f}."
     )
     # The legend once is enough, and the scales are those of the page.
     picture = viz.draw_network(model, **example, layers=LAYERS, beside=[history], legend=not rounds)
     demo.show(picture, f"company_{moment}.svg", caption)
 
 # %%
-of_ceo = numpy.array([weight.data for weight in ceo.w])
-widest = names[1][int(numpy.argmax(abs(of_ceo)))]
+was, of_ceo = (
+    numpy.array([weight.data for weight in then.layers[1].neurons[0].w])
+    for then in (after(0), company)
+)
+widest = int(numpy.argmax(abs(of_ceo)))
+before = "as before" if widest == int(numpy.argmax(abs(was))) else "and was not before"
+turned = [name for name, old, new in zip(MANAGERS, was, of_ceo, strict=True) if old * new < 0]
+news = f"The CEO's trust in {' and '.join(turned)} has changed its sign. " if turned else ""
 print(f"sale {chosen + 1} after {ROUNDS} rounds, to be added up by hand:\n")
 print("\n".join(sums(company, reports[chosen])))
 demo.say(
-    f"The widest arrow to the CEO is now {widest}'s, with a trust of {max(of_ceo, key=abs):+.2f}. "
+    f"The widest arrow to the CEO is now {names[1][widest]}'s, {before}: that trust went from "
+    f"{was[widest]:+.2f} to {of_ceo[widest]:+.2f}. {news}"
     "The own opinions have grown as well: without them the sums would not come out."
 )
 
@@ -378,9 +431,9 @@ if rise[worst] > RISEN:
     demo.say(
         f"Does every step make every answer better? No. The error of sale {worst + 1} was "
         f"{sizes[0, worst]:.3f} at the beginning. After {peak} rounds it is "
-        f"{sizes[peak, worst]:.3f}, and after {ROUNDS} rounds {sizes[ROUNDS, worst]:.3f}. At round "
-        f"{peak} {better} of the {len(targets)} errors are smaller than at the beginning and "
-        f"{len(targets) - better} are not, while the mean cost went from {costs[0]:.4f} to "
+        f"{sizes[peak, worst]:.3f}, and after {ROUNDS} rounds {sizes[ROUNDS, worst]:.3f}. When "
+        f"it is largest, {better} of the {len(targets)} errors are smaller than at the beginning "
+        f"and {len(targets) - better} are not, while the mean cost went from {costs[0]:.4f} to "
         f"{costs[peak]:.4f}. Each sale pulls at the same {len(company.parameters())} numbers, and "
         "what is good for one is bad for another."
     )
