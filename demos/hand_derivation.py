@@ -29,6 +29,7 @@ demo = options(__doc__)
 # Forward, each operation computes its value. Backward, e starts with 1, because when e changes, e
 # changes by exactly as much. A product sends to each side the gradient times the *other* side's
 # value. A sum sends to both sides the gradient unchanged. What is used twice gets two shares: add.
+# Multiply along a path and add where paths meet: this is the *chain rule*.
 
 # %%
 a, b = Value(-6.0, "a"), Value(4.0, "b")
@@ -66,7 +67,8 @@ demo.show(
 #
 # A number may send its gradient on only when it has received all of its shares. In v = 3 × x,
 # w = v − 1, y = v × w, the number v has two shares, one from y and one from w. Here the same sweep
-# runs twice: in the right order, and in a wrong one in which v does not wait for w.
+# runs twice: in the right order, and in a wrong one in which v does not wait for w. The
+# *engine* is this library: it records every operation, and goes back over the record.
 
 # %%
 x = Value(2.0, "x")
@@ -85,7 +87,8 @@ def sweep(order: Sequence[Value]) -> float:
 
 
 right, wrong = sweep([y, w, v]), sweep([y, v, w])
-print(f"\nsent in the order y, w, v: dy/dx = {right:g}")
+print(f"\nat x = {x.data:g}")
+print(f"sent in the order y, w, v: dy/dx = {right:g}")
 print(f"sent in the order y, v, w: dy/dx = {wrong:g}, because v sent before w's share arrived")
 y.backward()
 print(f"the engine, which sorts first: dy/dx = {x.grad:g}")
@@ -98,6 +101,9 @@ print(f"the engine, which sorts first: dy/dx = {x.grad:g}")
 #
 #     dy/da = cos(a × b) × b        dy/dc = 2 × c ÷ d
 #     dy/db = cos(a × b) × a        dy/dd = −c² ÷ d²
+#
+# For these you would need calculus: that the slope of sin at v is cos(v), say, is in every table
+# of derivatives. If you have none, take them on trust, and look whether the numbers agree.
 
 
 # %%
@@ -118,8 +124,8 @@ def digits(number: float, other: float) -> int:
 
 
 # %% [markdown]
-# One sweep back over what was recorded gives all four slopes at once. Central differences need no
-# chain rule at all: they move one number up and down, and look at what the result does.
+# One sweep back over what was recorded gives all four slopes at once. *Differences* need no chain
+# rule at all: nudge one number up and down, look at what the result does, and divide.
 
 # %%
 draw = random.Random(demo.seed)

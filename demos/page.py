@@ -45,7 +45,7 @@ STOPS = {
 #: What the company says, what others say, the symbol, and what PyTorch calls it.
 KEY = (
     ("report", "input", "x", "`x`"),
-    ("word", "output of a neuron, its activation", "a = f(z)", "`torch.tanh(z)`"),
+    ("word", "output of a neuron", "a = f(z)", "`torch.tanh(z)`"),
     ("trust", "weight", "w", "`layer.weight`"),
     ("own opinion", "bias", "b", "`layer.bias`"),
     ("all reports × trust, and own opinion", "weighted sum", "z = w·x + b", "`layer(x)`"),

@@ -444,6 +444,43 @@ def test_ten_other_starts_are_counted(why: Ran) -> None:
     assert (alone.best[-1] < 0.01) == (why.names["reached"]["One weight at a time"][0] is not None)
 
 
+def test_the_difference_that_lasts_is_the_price(why: Ran) -> None:
+    alone, together = (
+        numpy.median([passes for passes in needs if passes is not None])
+        for needs in why.names["reached"].values()
+    )
+    said = re.search(
+        rf"(So [^.]*)\. The difference that lasts is the price: here one at a time takes "
+        rf"({NUMBER}) times as many passes\.",
+        why.printed,
+    )
+    assert said and alone / together == pytest.approx(read(said[2]), rel=0.05)
+    often = sum(n is not None for n in why.names["reached"]["One weight at a time"]) > 5
+    stuck = why.names["alone"].best[-1] > 0.01
+    assert (
+        said[1]
+        == "So "
+        + {
+            (True, True): "getting stuck was bad luck",
+            (True, False): "getting stuck is nothing unusual",
+            (False, True): "arriving is nothing unusual",
+            (False, False): "arriving was good luck",
+        }[stuck, often]
+    )
+    growth = re.search(
+        rf"With 4 weights one at a time takes ({NUMBER}) times as many passes as backpropagation, "
+        rf"and with 128 weights ({NUMBER}) times",
+        why.printed,
+    )
+    assert growth
+    rows = list(why.names["growth"].values())
+    for place, ratio in zip((0, -1), growth.groups(), strict=True):
+        assert rows[0][place] / rows[1][place] == pytest.approx(read(ratio), rel=0.05)
+    assert "7 × 7 × ... × 7 = 823,543" in why.printed
+    assert why.names["together"].passes[-1] == 1 + 3 * 1000
+    assert "1 pass at the start and 3 for each of 1,000 steps" in why.printed
+
+
 def test_the_list_of_combinations_begins_as_a_child_would_begin_it(why: Ran) -> None:
     listed = re.findall(r"^  (\(\d+, \d+, \d+\))$", why.printed, re.M)
     assert listed == ["(1, 1, 1)", "(1, 1, 2)", "(1, 1, 3)", "(1000, 1000, 1000)"]
