@@ -150,16 +150,16 @@ for low, high in ((0.9, 1.0), (0.5, 0.9), (0.0, 0.5)):
 print(f"wrong, and more than 90% sure: {(~right & (sure > 0.9)).sum()} pictures")
 
 # %% [markdown]
-# And what a test of shuffled pictures would have said, of another network that is used for nothing
-# else: it has learned from some of the pictures that the first one never saw.
+# A second network shows what shuffling would have done. It learned from shuffled pictures, and is
+# used for nothing else.
 
 # %%
 mixed = numpy.random.default_rng(demo.seed).permutation(len(X))
 other = trained(X[mixed[:CUT]], y[mixed[:CUT]])
 easy = compile(other)(X[mixed[CUT:]]).argmax(axis=1) == y[mixed[CUT:]]
 demo.say(
-    f"Had the pictures been shuffled, the test would say {easy.mean():.1%}: too good, for each "
-    "writer's hand would have been in the training too."
+    f"It scores {easy.mean():.1%}. That is too good: each writer's hand was in its training and in "
+    "its test."
 )
 
 # %% [markdown]
@@ -259,11 +259,13 @@ demo.show(
 # %% [markdown]
 # ## Which pixels say "seven"?
 #
-# The score of seven against all other words is the logarithm of its odds:
-# above 0 means more than 50% confidence. Its slope at a pixel tells what a little more ink there
-# would do: with + it would raise the word seven, with − lower it. (The slope of the confidence
-# itself would be nearly 0 wherever the network is nearly sure: softmax is flat there.) It is the
-# backward pass of training, only carried on past the weights, to the pixels.
+# We ask for one number that is large when the network is sure of seven: the *odds*, which are its
+# confidence in seven ÷ its confidence in all other words, and of these the logarithm, so that even
+# odds, 50% each, give 0, and anything above 0 is more than 50%. The slope of this number at a pixel
+# tells what a little more ink there would do: with + it would raise the word seven, with − lower
+# it. (The slope of the confidence itself would be nearly 0 wherever the network is nearly sure:
+# softmax is flat there.) It is the backward pass of training, only carried on past the weights, to
+# the pixels.
 
 
 # %%
@@ -285,7 +287,7 @@ seven_against_all(pixels).backward()
 difference = numpy.abs(slopes[0] - [pixel.grad for pixel in pixels]).max()
 demo.say(
     f"The slopes at 64 pixels, compiled and by `backward()`: they differ by {difference:.0e} at "
-    "most."
+    "most, which is rounding."
 )
 
 # %% [markdown]
@@ -307,7 +309,8 @@ swayed = unseen[is_seven & right]
 swayed = numpy.clip(swayed - STEP * numpy.sign(evidence.jacobian(swayed)[:, 0]), 0, 1)
 left = (confidences(swayed).argmax(axis=1) == 7).sum()
 demo.say(
-    f"Of {len(swayed)} sevens that it named rightly it still calls {left} a seven when lowered."
+    f"Lowered like this, {left / len(swayed):.0%} of the sevens that it had named rightly ({left} "
+    f"of {len(swayed)}) are still called a seven."
 )
 
 # %%

@@ -39,7 +39,8 @@ Array = numpy.typing.NDArray[numpy.float64]
 # large weights, so that its weighted sum is far out, where the curve is flat: it is *saturated*.
 #
 # The error is target − answer. The cost of one example is the error squared, C = (target −
-# answer)², which is zero only when the answer is right.
+# answer)², which is zero only when the answer is right. (It is without the half of stop 1, so every
+# slope is twice as large. In formulas C is this cost, and not the neuron.)
 
 
 # %%
@@ -198,7 +199,8 @@ demo.show(
     viz.draw_network(model, list(x), target, names=names, arrows="gradients"),
     "layer_errors.svg",
     "The gradient that travels back over each arrow: the δ at its right end × its weight. "
-    + sum_over_paths,
+    + sum_over_paths
+    + " The numbers that arrive at x1 and x2 are not used here: nobody adjusts an input.",
 )
 
 # %% [markdown]
@@ -254,6 +256,18 @@ _, layer, to, source = max(
     for (to, source), slope in numpy.ndenumerate(found.weight_gradient)
 )
 steepest, old = engine[layer].weight_gradient[to, source], weights[layer][to, source]
+of_bias, owner = max(
+    (
+        (slope, name)
+        for layer, here in zip(engine, names[1:], strict=True)
+        for slope, name in zip(layer.bias_gradient, here, strict=True)
+    ),
+    key=lambda pair: abs(pair[0]),
+)
+if abs(of_bias) > abs(steepest):
+    beside = f"A bias moves even farther, {owner}'s: its slope is {signed(of_bias)}."
+else:
+    beside = "No bias has a steeper one."
 demo.show(
     viz.draw_network(model, list(x), target, names=names, arrows="slopes"),
     "layer_errors_weights.svg",
@@ -261,7 +275,7 @@ demo.show(
     f"from {names[layer][source]} to {names[layer + 1][to]} has the steepest: "
     f"{signed(steepest)}, so it moves most. It moves {'up' if steepest < 0 else 'down'}, against "
     f"its slope: with a rate of {RATE} by {signed(-RATE * steepest)}, from {three(old)} to "
-    f"{three(old - RATE * steepest)}.",
+    f"{three(old - RATE * steepest)}. {beside}",
 )
 
 # %% [markdown]
@@ -376,14 +390,16 @@ demo.show(
     f"{three(first.slope_part[2])}, so it stops learning.",
 )
 
-# %% [markdown]
-# 100 steps of gradient descent on this example move the weights of A and B, and leave those of C
-# where they were:
-
 # %%
+AGAIN = 100
+demo.say(
+    f"{AGAIN} steps of gradient descent on this example, with a rate of {RATE}, move the weights "
+    "of A and B, and leave those of C where they were. (How far two weights have moved is measured "
+    "as on a map: one to the right, the other up, and then the straight line.)"
+)
 trained = copy.deepcopy(model)
 optimizer = optim.SGD(trained.parameters(), lr=RATE)
-for _ in range(100):
+for _ in range(AGAIN):
     optimizer.zero_grad()
     losses.mse(trained(list(x)), target).backward()
     optimizer.step()
@@ -420,7 +436,7 @@ demo.say(
 # %%
 KEEN = [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)]
 TARGETS = [0.2, 0.8, 0.8, 0.2]
-STEPS = 300
+STEPS, QUICK = 300, 0.3
 #: What A alone can reach: it gets three examples to their mean, 0.6 or 0.4, and the fourth right.
 ALONE = ((0.8 - 0.6) ** 2 + (0.8 - 0.6) ** 2 + (0.2 - 0.6) ** 2) / 4
 
@@ -434,7 +450,7 @@ def learn(bias: float) -> tuple[MLP, list[float], float]:
     for parameter, value in zip((*a.w, a.b, *c.w, c.b, *f.w, f.b), starts, strict=True):
         parameter.data = value + start.uniform(-0.3, 0.3)
     began = numpy.array([w.data for w in c.w])
-    descent = optim.SGD(network.parameters(), lr=0.3)
+    descent = optim.SGD(network.parameters(), lr=QUICK)
     costs: list[float] = []
     while True:
         descent.zero_grad()
@@ -454,10 +470,10 @@ for name, (network, _, _) in runs.items():
     print(f"{name:24}" + "".join(f"{network(list(keen)).data:8.2f}" for keen in KEEN))
 (_, well, far), (_, stuck, near) = runs.values()
 demo.say(
-    f"After {STEPS} steps the cost, the mean of the squared errors, is {small(well[-1])} in the "
-    f"first case. In the second it is {three(stuck[-1])}: its answers are typically off by "
-    f"{three(stuck[-1] ** 0.5)}. C's weights have moved by up to {three(far)} in the first, and by "
-    f"{small(near)} in the second."
+    f"After {STEPS} steps with a rate of {QUICK} the cost, the mean of the squared errors, is "
+    f"{small(well[-1])} in the first case. In the second it is {three(stuck[-1])}: its answers are "
+    f"typically off by the square root of that, {three(stuck[-1] ** 0.5)}. C's weights have moved "
+    f"by up to {three(far)} in the first, and by {small(near)} in the second."
 )
 
 # %%

@@ -1,9 +1,9 @@
 """Two moons: a network of hundreds of weights learns a curve that no straight line can be.
 
 After this stop you know that a large network learns by the very rules of the company. Two crescents
-of points interlock, and no straight line can separate them. A network with 337 weights and biases
-learns a curve that does: each example goes forward, the gradient comes back, and every weight moves
-a little against its gradient.
+of points interlock, and no straight line can separate them. A network learns a curve that does:
+each example goes forward, the gradient comes back, and every weight moves a little against its
+gradient.
 
 Run it with ``python -m demos.moons``.
 """
@@ -23,6 +23,7 @@ from demos import options
 from microgradlike import compile, evaluate, fit, losses, mean, no_grad, optim
 from microgradlike.flow import layer_errors, layer_runs
 from microgradlike.nn import MLP
+from viz import style
 
 demo = options(__doc__)
 
@@ -66,15 +67,10 @@ demo.show(
     "moons_loss.svg",
     "The loss and the accuracy (the share of right answers), epoch by epoch.",
 )
-demo.show(
-    viz.plot_decision_boundary(model, X, y),
-    "moons_boundary.png",
-    "The answer at each point of the plane, and the points that the network learned from.",
-)
-
 # %% [markdown]
-# How can that be so quick? ``fit`` looks once at how the loss is computed, finds the layers in it,
-# and computes all points at once. The same step by the engine alone, point after point:
+# How can that be so quick? ``fit``, which trains, looks once at how the loss is computed, finds the
+# layers in it, and computes all points at once: the loss is *compiled*. The same step by the engine
+# alone, operation after operation and point after point:
 
 
 # %%
@@ -128,13 +124,28 @@ active = [sum(output.data > 0 for output in run.outputs) for run in layer_runs(m
 reached = [
     int((layer.delta != 0).sum()) for layer in layer_errors(model, point, target, losses.hinge)
 ]
+who_learns = (
+    "The gradient reaches all others."
+    if reached[: len(active)] == active
+    else f"A gradient reaches {reached[0]} neurons of the first layer, {reached[1]} of the second."
+)
 demo.say(
     f"The point that it judges worst is ({point[0]:.2f}, {point[1]:.2f}): the target is "
     f"{target:+g}, the score {margins[worst] * target:+.2f}. Of the 16 neurons of the first layer "
     f"{active[0]} have an output above 0 at this point, of the second {active[1]}. The others are "
     "on the flat side of relu, where the slope is 0: no gradient passes there, so this example "
-    "moves none of their weights. With another point other neurons learn. A gradient reaches "
-    f"{reached[0]} neurons of the first layer and {reached[1]} of the second."
+    f"moves none of their weights. {who_learns} With another point other neurons learn."
+)
+plane = viz.plot_decision_boundary(model, X, y)
+axes = plane.axes[0]
+axes.plot(*point, "X", color=style.INK, markersize=12, markeredgecolor="white")
+axes.set(xlabel="x0, the first coordinate", ylabel="x1, the second")
+plane.legends[0].set_title("target")
+demo.show(
+    plane,
+    "moons_boundary.png",
+    "The answer at each point of the plane, the points that the network learned from, and the new "
+    "point that it judges worst (the cross).",
 )
 demo.show(
     viz.draw_network(
@@ -153,7 +164,8 @@ demo.show(
 )
 
 # %% [markdown]
-# What is kept of all this are the weights, as a file. A network that was never trained reads it.
+# What is kept of all this are the weights and biases, as a file. A new network, whose weights are
+# random, takes over those of the file, and answers without any training of its own.
 
 # %%
 saved = model.save(demo.out / "moons_model.npz")

@@ -272,11 +272,11 @@ prices = {
     for n, alone, together in zip(sizes, *growth.values(), strict=True)
     if alone and together
 }
-(fewest, low), *_, (largest, high) = prices.items()
+fewest, largest = min(prices), max(prices)
 demo.say(
-    f"With {fewest} weights one at a time takes {decimal(low, 2)} times as many passes as "
-    f"backpropagation, and with {largest} weights {decimal(high, 2)} times as many. Networks that "
-    "people use have millions of weights."
+    f"With {fewest} weights one at a time takes {decimal(prices[fewest], 2)} times as many passes "
+    f"as backpropagation, and with {largest} weights {decimal(prices[largest], 2)} times as many. "
+    "Networks that people use have millions of weights."
 )
 
 # %% [markdown]

@@ -709,7 +709,7 @@ def test_cat_is_honest_about_its_confidence(ran: Run, seed: str) -> None:
     (blunders,) = re.findall(r"more than 90% sure: (\d+) pictures", printed)
     assert int(blunders) == high - high_right
 
-    (easy,) = re.findall(r"shuffled, the test would say ([\d.]+)%", printed)
+    (easy,) = re.findall(r"It scores ([\d.]+)%\. That is too good", printed)
     assert float(easy) / 100 > right[test].mean() + 0.02
 
     (cats,) = re.findall(r"90% sure of (\d+) pieces", printed)
@@ -727,7 +727,10 @@ def test_cat_is_honest_about_its_confidence(ran: Run, seed: str) -> None:
         assert lowered < before <= raised
         assert raised > 90
     assert numbers[1][0] < 50, "the seven it doubts most"
-    named, left = re.findall(r"Of (\d+) sevens .* still calls (\d+) a seven", printed)[0]
+    share, left, named = re.findall(
+        r"Lowered like this, (\d+)% of the .*\((\d+) of (\d+)\)", printed
+    )[0]
+    assert int(share) == round(100 * int(left) / int(named))
     assert int(named) == right[test & (y == 7)].sum()
     assert int(left) < int(named) / 2
 

@@ -191,7 +191,7 @@ def test_the_weight_that_moves_most_is_named_with_its_way(delta: Ran) -> None:
     found = re.search(
         rf"the one from (\w+) to (\w+) has the steepest: ({NUMBER}), so it moves most\. It moves "
         rf"(up|down), against its slope: with a rate of 0\.1 by ({NUMBER}), from ({NUMBER}) to "
-        rf"({NUMBER})\.",
+        rf"({NUMBER})\. (.*)",
         delta.captions["layer_errors_weights.svg"],
     )
     assert found
@@ -200,9 +200,27 @@ def test_the_weight_that_moves_most_is_named_with_its_way(delta: Ran) -> None:
     for text, number in zip(found.groups()[2:3], [steepest], strict=True):
         assert number == near(text)
     for text, number in zip(
-        found.groups()[4:], [-0.1 * steepest, old, old - 0.1 * steepest], strict=True
+        found.groups()[4:7], [-0.1 * steepest, old, old - 0.1 * steepest], strict=True
     ):
         assert number == near(text)
+
+
+def test_the_caption_says_whether_a_bias_moves_farther(delta: Ran) -> None:
+    slopes = slopes_by_differences(delta)
+    at_weights = max(abs(by_weight).max() for by_weight, _ in slopes)
+    neurons = [["A", "B", "C"], ["D", "E"], ["F"]]
+    at_biases = {
+        name: slope
+        for (_, by_bias), here in zip(slopes, neurons, strict=True)
+        for name, slope in zip(here, by_bias, strict=True)
+    }
+    caption = delta.captions["layer_errors_weights.svg"]
+    said = re.search(rf"A bias moves even farther, (\w)'s: its slope is ({NUMBER})\.", caption)
+    steepest = max(at_biases, key=lambda name: abs(at_biases[name]))
+    if abs(at_biases[steepest]) > at_weights:
+        assert said and said[1] == steepest and at_biases[steepest] == near(said[2])
+    else:
+        assert said is None and "No bias has a steeper one." in caption
 
 
 def test_a_nudge_gives_the_slope_of_the_fourth_equation(delta: Ran) -> None:
