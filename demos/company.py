@@ -172,20 +172,20 @@ STEPS = (
     ("cost = ½ × square", ""),
     ("square = error × error", "2 × error"),
     ("error = target − answer", ""),
-    ("answer = sigmoid(CEO's z)", "answer × (1 − answer)"),
+    ("answer = sigmoid(CEO's z)", "a × (1 − a)"),
     ("CEO's z = a sum", ""),
     ("CEO's trust in Mia × Mia's word", "the trust"),
-    ("Mia's word = tanh(Mia's z)", "1 − word × word"),
+    ("Mia's word = tanh(Mia's z)", "1 − a × a"),
 )
 found, totals = sale(company, x, target)
 sent = {step.parent: step for step in backward_steps(found)}
 path = [sent[totals[1]]]
 while path[0].node is not found:
     path.insert(0, sent[path[0].node])
-print(f"{'step':32}{'arrives':>8}   slope of this step             passed on\n")
+print(f"{'step':32}{'arrives':>8}   slope of this step    passed on\n")
 for (what, whence), step in zip(STEPS, path, strict=True):
     slope_of_it = f"{three(step.slope):8}{whence}"
-    passed = f"{three(step.upstream):>8} × {slope_of_it:30} = {three(step.contribution)}"
+    passed = f"{three(step.upstream):>8} × {slope_of_it:19} = {three(step.contribution)}"
     print(f"{what:32}{passed}")
 
 # %%

@@ -236,8 +236,6 @@ def _section(stop: Stop, minutes: int, following: Stop | None) -> str:
             f'<p class="goal">{prose.inline(goal)}.</p>',
             prose.blocks(rest),
             *_all_shown(stop.shown),
-            f'<p class="run">Its script is <code>demos/{stop.name}.py</code>; with other random '
-            f"numbers: <code>python -m demos.{stop.name} --seed 3</code>.</p>",
             f'<p class="next">{onward}<a href="#map">back to the map</a></p></section>',
         ]
     )
