@@ -16,6 +16,7 @@ from typing import Any
 import viz
 from demos.prose import plain
 from microgradlike.files import make_folder
+from microgradlike.words import decimal
 
 # ---- What a demo shows ---------------------------------------------------------------------------
 
@@ -71,6 +72,18 @@ def collected() -> Iterator[Album]:
         yield _album.get() or Album()
     finally:
         _album.reset(token)
+
+
+# ---- Numbers -----------------------------------------------------------------------------------
+
+
+def three(value: float) -> str:
+    """The number as a sentence has it: three significant digits, and no power of ten.
+
+    >>> three(-0.0000136), three(2034.6)
+    ('−0.0000136', '2,030')
+    """
+    return decimal(value).replace("-", "−")
 
 
 # ---- The demo ----------------------------------------------------------------------------------

@@ -25,11 +25,10 @@ import numpy
 from matplotlib.figure import Figure
 
 import viz
-from demos import options
+from demos import options, three
 from microgradlike import fit, optim
 from microgradlike.flow import backward_steps, layer_errors, layer_runs
 from microgradlike.nn import MLP
-from microgradlike.words import decimal
 from viz import style
 
 demo = options(__doc__)
@@ -162,11 +161,6 @@ def sale(model: MLP, x: list[float], target: float) -> tuple[Any, list[Any]]:
     return cost(runs[-1].outputs[0], target), [z for run in runs for z in run.sums][::-1]
 
 
-def three(value: float) -> str:
-    """The number with three significant digits."""
-    return decimal(value).replace("-", "−")
-
-
 #: The operations on the path, and where each slope comes from.
 STEPS = (
     ("cost = ½ × square", ""),
@@ -197,7 +191,7 @@ by_nudge = (
 )
 demo.say(
     "The slopes of the two curves, a × (1 − a) for sigmoid and 1 − a × a for tanh, where a is the "
-    f"curve's result, we take on trust. A nudge of z by {decimal(TINY)} confirms them: it gives "
+    f"curve's result, we take on trust. A nudge of z by {three(TINY)} confirms them: it gives "
     f"{three(by_nudge[0])} and {three(by_nudge[1])}."
 )
 

@@ -17,17 +17,11 @@ from typing import Any
 import numpy
 from matplotlib.figure import Figure
 
-from demos import options
+from demos import options, three
 from microgradlike import Value, compile, mean, optim
-from microgradlike.words import decimal
 from viz import style
 
 demo = options(__doc__)
-
-
-def three(value: float) -> str:
-    """The number as a sentence has it: three significant digits, and no power of ten."""
-    return decimal(value).replace("-", "−")
 
 
 # %% [markdown]

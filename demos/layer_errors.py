@@ -19,12 +19,11 @@ import numpy
 from matplotlib.figure import Figure
 
 import viz
-from demos import options
+from demos import options, three
 from microgradlike import losses, optim
 from microgradlike.flow import layer_errors
 from microgradlike.nn import MLP
 from microgradlike.typeset import Term, Total, with_numbers
-from microgradlike.words import decimal
 from viz import style
 
 demo = options(__doc__)
@@ -35,12 +34,12 @@ Array = numpy.typing.NDArray[numpy.float64]
 #
 # The network has two inputs and layers of three, two and one neurons. Each neuron multiplies its
 # inputs by its weights, adds them up, and adds its bias: that is its weighted sum, z. Its output is
-# tanh(z), a curve that squeezes every number between −1 and 1. C, a neuron of the first layer, has
+# tanh(z), a curve that squeezes every number between −1 and 1. S, a neuron of the first layer, has
 # large weights, so that its weighted sum is far out, where the curve is flat: it is *saturated*.
 #
 # The error is target − answer. The cost of one example is the error squared, C = (target −
 # answer)², which is zero only when the answer is right. (It is without the half of stop 1, so every
-# slope is twice as large. In formulas C is this cost, and not the neuron.)
+# slope is twice as large.)
 
 
 # %%
@@ -49,16 +48,11 @@ draw = random.Random(demo.seed)
 for parameter in model.parameters():
     if parameter.data == 0:  # a bias: so that the neurons differ in it
         parameter.data = draw.uniform(-0.8, 0.8)
-C, D = model.layers[0].neurons[2], model.layers[1].neurons[0]
-C.w[0].data, C.w[1].data, C.b.data = 4.0, -3.0, 0.0
+S, D = model.layers[0].neurons[2], model.layers[1].neurons[0]
+S.w[0].data, S.w[1].data, S.b.data = 4.0, -3.0, 0.0
 D.w[2].data = 1.0
 x, target = numpy.array([0.8, -0.6]), 0.5
-names = [["x1", "x2"], ["A", "B", "C"], ["D", "E"], ["F"]]
-
-
-def three(value: float) -> str:
-    """The number as a sentence has it: three significant digits, and no power of ten."""
-    return decimal(value).replace("-", "−")
+names = [["x1", "x2"], ["A", "B", "S"], ["D", "E"], ["F"]]
 
 
 def signed(value: float) -> str:
@@ -174,8 +168,8 @@ demo.equation(
 )
 demo.equation(
     equation_2(1),
-    "Equation 2 for A, B and C. Each feeds D and E, so two products are added in each row. The "
-    f"slope of C's curve is {three(first.slope_part[2])}: it makes the δ of C nearly 0, whatever "
+    "Equation 2 for A, B and S. Each feeds D and E, so two products are added in each row. The "
+    f"slope of S's curve is {three(first.slope_part[2])}: it makes the δ of S nearly 0, whatever "
     "arrives.",
 )
 
@@ -218,7 +212,7 @@ demo.equation(
         "=",
         Term(delta(1), first.delta, "δ"),
     ),
-    "Equation 3, for A, B and C.",
+    "Equation 3, for A, B and S.",
 )
 demo.equation(
     with_numbers(
@@ -326,14 +320,14 @@ for place, name in enumerate(names[1]):
         f"  {name:16}{three(first.delta[place]):>12}{three(without):>20}{signed(changes[-1]):>10}"
     )
 more = [n for n, change in zip("AB", changes, strict=False) if abs(change) < abs(changes[2])]
-without_c = f"without C the answer changes by {three(abs(changes[2]))}"
+without_s = f"without S the answer changes by {three(abs(changes[2]))}"
 if abs(changes[2]) < 0.02:
-    demo.say(f"With this seed little depends on C: {without_c}. Try another one.")
+    demo.say(f"With this seed little depends on S: {without_s}. Try another one.")
 else:
     demo.say(
-        f"C's delta is next to nothing, {three(first.delta[2])}, and yet {without_c}"
+        f"S's delta is next to nothing, {three(first.delta[2])}, and yet {without_s}"
         + (f", more than without {' or '.join(more)}" if more else "")
-        + ". A small nudge of C does nothing now. That does not mean that C does nothing."
+        + ". A small nudge of S does nothing now. That does not mean that S does nothing."
     )
 
 # %% [markdown]
@@ -386,7 +380,7 @@ below.set_ylim(-0.08, 1.35)
 demo.show(
     figure,
     "layer_errors_slopes.svg",
-    f"Where each neuron is on its curve. C is on the flat part: its slope is only "
+    f"Where each neuron is on its curve. S is on the flat part: its slope is only "
     f"{three(first.slope_part[2])}, so it stops learning.",
 )
 
@@ -394,7 +388,7 @@ demo.show(
 AGAIN = 100
 demo.say(
     f"{AGAIN} steps of gradient descent on this example, with a rate of {RATE}, move the weights "
-    "of A and B, and leave those of C where they were. (How far two weights have moved is measured "
+    "of A and B, and leave those of S where they were. (How far two weights have moved is measured "
     "as on a map: one to the right, the other up, and then the straight line.)"
 )
 trained = copy.deepcopy(model)
@@ -425,11 +419,11 @@ demo.say(
 # %% [markdown]
 # ## When no other neuron can do the work
 #
-# Here the saturated neuron did no harm. In the next task it does. Two neurons, A and C, and an
+# Here the saturated neuron did no harm. In the next task it does. Two neurons, A and S, and an
 # answer F learn the rule of the company: 0.8 if exactly one of two customers is keen, 0.2
 # otherwise. One neuron alone cannot follow this rule: along any direction its output only rises or
 # only falls, but here the answer must rise and then fall again. The network is trained twice, from
-# the same start but for one number. The first time C is on the steep part of its curve, the second
+# the same start but for one number. The first time S is on the steep part of its curve, the second
 # time its bias is so large that it is saturated.
 
 
@@ -442,14 +436,14 @@ ALONE = ((0.8 - 0.6) ** 2 + (0.8 - 0.6) ** 2 + (0.2 - 0.6) ** 2) / 4
 
 
 def learn(bias: float) -> tuple[MLP, list[float], float]:
-    """The trained network, its cost step by step, and how far C's weights have moved."""
+    """The trained network, its cost step by step, and how far S's weights have moved."""
     start = random.Random(demo.seed)
     network = MLP(2, [2, 1], activation=["tanh", "linear"], seed=demo.seed)
-    (a, c), (f,) = (layer.neurons for layer in network.layers)
+    (a, s), (f,) = (layer.neurons for layer in network.layers)
     starts = (1, 1, -0.5, 1, 1, bias, 0.5, 0.5, 0)
-    for parameter, value in zip((*a.w, a.b, *c.w, c.b, *f.w, f.b), starts, strict=True):
+    for parameter, value in zip((*a.w, a.b, *s.w, s.b, *f.w, f.b), starts, strict=True):
         parameter.data = value + start.uniform(-0.3, 0.3)
-    began = numpy.array([w.data for w in c.w])
+    began = numpy.array([w.data for w in s.w])
     descent = optim.SGD(network.parameters(), lr=QUICK)
     costs: list[float] = []
     while True:
@@ -458,12 +452,12 @@ def learn(bias: float) -> tuple[MLP, list[float], float]:
         mean = sum(error**2 for error in errors) / 4
         costs.append(mean.data)
         if len(costs) > STEPS:
-            return network, costs, float(abs(numpy.array([w.data for w in c.w]) - began).max())
+            return network, costs, float(abs(numpy.array([w.data for w in s.w]) - began).max())
         mean.backward()
         descent.step()
 
 
-runs = {"C on the steep part": learn(-1.5), "C saturated": learn(8.0)}
+runs = {"S on the steep part": learn(-1.5), "S saturated": learn(8.0)}
 print("Two keen customers?     " + "".join(f"{f'{a:.0f}, {b:.0f}':>8}" for a, b in KEEN))
 print("target                  " + "".join(f"{t:8.1f}" for t in TARGETS))
 for name, (network, _, _) in runs.items():
@@ -472,7 +466,7 @@ for name, (network, _, _) in runs.items():
 demo.say(
     f"After {STEPS} steps with a rate of {QUICK} the cost, the mean of the squared errors, is "
     f"{small(well[-1])} in the first case. In the second it is {three(stuck[-1])}: its answers are "
-    f"typically off by the square root of that, {three(stuck[-1] ** 0.5)}. C's weights have moved "
+    f"typically off by the square root of that, {three(stuck[-1] ** 0.5)}. S's weights have moved "
     f"by up to {three(far)} in the first, and by {small(near)} in the second."
 )
 
@@ -491,7 +485,7 @@ axes.spines[["top", "right"]].set_visible(False)
 demo.show(
     figure,
     "layer_errors_stuck.svg",
-    f"The same task, twice. With C on the steep part the cost falls to {small(well[-1])}. With C "
-    f"saturated it stays at {three(stuck[-1])}, although C is needed: A alone cannot get below "
+    f"The same task, twice. With S on the steep part the cost falls to {small(well[-1])}. With S "
+    f"saturated it stays at {three(stuck[-1])}, although S is needed: A alone cannot get below "
     f"{three(ALONE)}.",
 )

@@ -187,7 +187,7 @@ def test_the_weight_that_moves_most_is_named_with_its_way(delta: Ran) -> None:
     layer = max(range(3), key=lambda k: abs(slopes[k]).max())
     to, source = numpy.unravel_index(abs(slopes[layer]).argmax(), slopes[layer].shape)
     steepest, old = slopes[layer][to, source], delta.names["weights"][layer][to, source]
-    columns = [["x1", "x2"], ["A", "B", "C"], ["D", "E"], ["F"]]
+    columns = [["x1", "x2"], ["A", "B", "S"], ["D", "E"], ["F"]]
     found = re.search(
         rf"the one from (\w+) to (\w+) has the steepest: ({NUMBER}), so it moves most\. It moves "
         rf"(up|down), against its slope: with a rate of 0\.1 by ({NUMBER}), from ({NUMBER}) to "
@@ -208,7 +208,7 @@ def test_the_weight_that_moves_most_is_named_with_its_way(delta: Ran) -> None:
 def test_the_caption_says_whether_a_bias_moves_farther(delta: Ran) -> None:
     slopes = slopes_by_differences(delta)
     at_weights = max(abs(by_weight).max() for by_weight, _ in slopes)
-    neurons = [["A", "B", "C"], ["D", "E"], ["F"]]
+    neurons = [["A", "B", "S"], ["D", "E"], ["F"]]
     at_biases = {
         name: slope
         for (_, by_bias), here in zip(slopes, neurons, strict=True)
@@ -247,12 +247,12 @@ def test_a_small_delta_does_not_mean_little_importance(delta: Ran) -> None:
         return float(a[0])
 
     changes = [answer(place) - answer(None) for place in range(3)]
-    rows = re.findall(rf"^  [ABC] +{NUMBER} +({NUMBER}) +({NUMBER})$", delta.printed, re.M)
+    rows = re.findall(rf"^  [ABS] +{NUMBER} +({NUMBER}) +({NUMBER})$", delta.printed, re.M)
     assert len(rows) == 3
     for place, (without, change) in enumerate(rows):
         assert answer(place) == near(without) and changes[place] == near(change)
     found = re.search(
-        rf"C's delta is next to nothing, ({NUMBER}), and .* changes by ({NUMBER})(.*?)\. A small",
+        rf"S's delta is next to nothing, ({NUMBER}), and .* changes by ({NUMBER})(.*?)\. A small",
         delta.printed,
     )
     assert found
