@@ -212,8 +212,8 @@ demo.say(
     "From delta to trust is one multiplication: the gradient at a trust is (what came in) × "
     f"(delta). {more} reports {x[at_more]:.2f} and {less} {x[at_less]:.2f}. So Mia's trust in "
     f"{more} has the gradient {x[at_more]:.2f} × ({delta_mia:+.4f}) = "
-    f"{x[at_more] * delta_mia:+.5f}, and her trust in {less} only {x[at_less]:.2f} × "
-    f"({delta_mia:+.4f}) = {x[at_less] * delta_mia:+.5f}. A trust matters only as much as the "
+    f"{three(x[at_more] * delta_mia)}, and her trust in {less} only {x[at_less]:.2f} × "
+    f"({delta_mia:+.4f}) = {three(x[at_less] * delta_mia)}. A trust matters only as much as the "
     "number that it multiplies."
 )
 if little:
