@@ -320,8 +320,8 @@ def test_each_result_has_a_gradient_of_its_own_from_the_beginning(order: tuple[i
 @pytest.mark.parametrize("draws", GRAPHS)
 @pytest.mark.parametrize("fold", [False, True])
 def test_several_results_are_drawn(draws: Draws, fold: bool, tmp_path: Path) -> None:
-    model = MLP(2, [3, 1], seed=0)
-    loss = losses.mse(model([0.5, -1.0]), 1.0)
+    model = MLP(1, [2, 1], seed=0)
+    loss = losses.mse(model([0.5]), 1.0)
     penalty = 0.1 * sum((p * p for p in model.parameters()), Value(0.0))
     loss.label, penalty.label = "loss", "penalty"
     text = draws([loss, penalty], tmp_path, fold=fold)

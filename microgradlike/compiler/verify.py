@@ -49,7 +49,9 @@ class BrokenLaw(AssertionError):
 
 def law(holds: ArrayLike, sentence: str, of: object = None) -> None:
     """Refuse what does not hold; the words of an instruction are made only then."""
-    if holds is not True and not numpy.all(holds):  # a plain truth is the most frequent one
+    if holds is True:  # the most frequent case
+        return
+    if not (holds.all() if isinstance(holds, numpy.ndarray) else numpy.all(holds)):
         raise BrokenLaw(sentence.format(of))
 
 
@@ -262,9 +264,12 @@ def _terms(i: Sums | Products) -> Slots:
 
 def _mask(i: Instruction, there: Truths, once: Truths | None) -> None:
     """A mask is of conditions that are computed."""
-    kinds = numpy.broadcast_to(i.mask.kind, len(i.mask.slots))
-    law(numpy.isin(i.mask.kind, (ALWAYS, HERE, IN_ONCE, BY_ERROR)), "{} has no such mask", i)
+    kinds = numpy.asarray(i.mask.kind)
+    law((kinds >= ALWAYS) & (kinds <= BY_ERROR), "{} has no such mask", i)
     law(len(i.mask.slots) in (0, 1, i.count), "{} has not a condition for each output", i)
+    if not len(i.mask.slots):
+        return
+    kinds = numpy.broadcast_to(kinds, len(i.mask.slots))
     law(there[i.mask.slots[kinds == HERE]], "the condition of {} is not computed", i)
     if once is not None:
         law(once[i.mask.slots[kinds == IN_ONCE]], "the condition of {} is not computed once", i)
