@@ -849,7 +849,10 @@ class Recorder(Protocol):
 
 
 class Choice:
-    """A truth value that differs from row to row, in a function that is traced."""
+    """A truth value that differs from row to row, in a function that is traced.
+
+    It is no ``abc.ABC``: functions ask for it at each operation, and of those asking is slow.
+    """
 
     __slots__ = ()
 

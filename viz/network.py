@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import graphviz
 import numpy
-import numpy.typing
 
 from microgradlike import losses
 from microgradlike.engine import no_grad
@@ -34,14 +33,13 @@ from microgradlike.words import literal
 from viz import labels, style
 from viz.moments import spread
 from viz.picture import Picture
-from viz.places import ABOVE, BIAS, BIAS_HEAD, HEAD, Places, Point, along, places_of, shaft
+from viz.places import ABOVE, BIAS, BIAS_HEAD, HEAD, Array, Places, Point, along, places_of, shaft
 from viz.style import Scale
 from viz.view import Rendering, RenderingOptions, takes
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # type checkers have it; no program needs it
 
-Array = numpy.typing.NDArray[numpy.float64]
 
 #: What the arrows of a picture carry.
 Arrows = Literal["weights", "gradients", "slopes"]

@@ -71,7 +71,9 @@ def page(
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(sheet)}; "
         "base-uri 'none'; form-action 'none'"
     )
-    stage, after = _filled(read(f"{kind}.html"), slots).split("<!-- after -->\n")
+    stage, after = _filled(read(f"{kind}.html"), {**slots, "zoom": read("zoom.html")}).split(
+        "<!-- after -->\n"
+    )
     written = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return _filled(
         read("page.html"),

@@ -13,13 +13,12 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy
 import numpy.typing
 
+from microgradlike.compiler.arrays import Floats
 from microgradlike.executors.executor import WAYS
 from microgradlike.inputs import array_of_numbers, describe
 
-Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 Given: TypeAlias = "numpy.typing.NDArray[Any]"  # of numbers of any kind
 Places: TypeAlias = "numpy.typing.NDArray[numpy.intp]"
-Truths: TypeAlias = "numpy.typing.NDArray[numpy.bool_]"
 
 #: After so many rows the pages of a file are let go.
 _PAGES = 2**18
@@ -167,7 +166,7 @@ class Rows:
     def _here(self, start: int, end: int) -> slice | Places:
         return slice(start, end) if self.rows is None else self.rows[start:end]
 
-    def load(self, values: Array, start: int, end: int) -> None:
+    def load(self, values: Floats, start: int, end: int) -> None:
         """Put some rows into the slots of a program, a lane for each."""
         here = self._here(start, end)
         for place, some, slots in self.columns.parts:
@@ -175,13 +174,13 @@ class Rows:
             values[slots] = block.T if some is None else block[:, some].T
         self.arguments.let_go(end - start)
 
-    def store(self, errors: Array, found: Array, start: int, end: int) -> None:
+    def store(self, errors: Floats, found: Floats, start: int, end: int) -> None:
         """Take the errors of the inputs out of their slots, into (rows, inputs)."""
         block = numpy.zeros((end - start, self.arguments.inputs))
         block[:, self.columns.numbers] = errors.T
         found[start:end] = block
 
-    def parts(self, most: int) -> Iterator[tuple[int, int, list[Array]]]:
+    def parts(self, most: int) -> Iterator[tuple[int, int, list[Floats]]]:
         """From which row to which, and the arguments there, as floats; so many rows at most."""
         flat = self.arguments.flat
         if self.rows is None and not self.arguments.files:
@@ -199,7 +198,7 @@ class Rows:
             self.arguments.let_go(end - start)
 
 
-def floats(given: object, wanted: str) -> Array:
+def floats(given: object, wanted: str) -> Floats:
     """What was given as an array of floats; TypeError if it is not what is wanted."""
     try:
         found = array_of_numbers(given, "it")
@@ -208,7 +207,7 @@ def floats(given: object, wanted: str) -> Array:
     except TypeError:
         kind = "a masked array" if isinstance(given, numpy.ma.MaskedArray) else describe(given)
         raise TypeError(f"{wanted}, but got {kind}") from None
-    as_floats: Array = found.astype(float, copy=False)
+    as_floats: Floats = found.astype(float, copy=False)
     return as_floats
 
 

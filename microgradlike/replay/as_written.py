@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy
 import numpy.typing
 
+from microgradlike.compiler.arrays import Floats
 from microgradlike.compiler.graph import Graph
 from microgradlike.compiler.instructions import INPUTS
 from microgradlike.compiler.operations import ARITY, CONDITIONS, NAMES
@@ -25,8 +26,6 @@ from microgradlike.executors.executor import Call, Executor
 from microgradlike.executors.on_numpy import NumpyExecutor
 from microgradlike.replay.arguments import Arguments, Places, Rows
 
-Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
-
 #: So many numbers, inputs and parameters of all rows together, are computed at a time.
 NUMBERS = 2**22
 
@@ -36,11 +35,11 @@ class Some(NamedTuple):
 
     rows: slice
     """From which to which of those that were asked for."""
-    outputs: Array
+    outputs: Floats
     """Shape (rows, outputs)."""
-    by_inputs: Array
+    by_inputs: Floats
     """The errors of the inputs, shape (rows, inputs)."""
-    by_parameters: Array
+    by_parameters: Floats
     """Those of the parameters, shape (rows, parameters)."""
 
 
@@ -62,7 +61,7 @@ class Exact:
         self._slow: NumpyExecutor | None = None
 
     def run(
-        self, theta: Array, arguments: Arguments, rows: Places, seeds: Array | None = None
+        self, theta: Floats, arguments: Arguments, rows: Places, seeds: Floats | None = None
     ) -> Iterator[Some]:
         """Compute rows, and go back if there are seeds.
 

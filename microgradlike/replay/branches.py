@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy
 import numpy.typing
 
+from microgradlike.compiler.arrays import Floats, Truths
 from microgradlike.compiler.graph import Graph
 from microgradlike.compiler.instructions import INPUTS, PARAMETERS
 from microgradlike.compiler.operations import CODES
@@ -22,11 +23,9 @@ from microgradlike.compiler.tape import Tape
 from microgradlike.engine import Value
 from microgradlike.executors.choose import executor_of
 from microgradlike.executors.executor import Call, Ran, is_small
-from microgradlike.replay.arguments import Arguments, Places, Rows, Truths
+from microgradlike.replay.arguments import Arguments, Places, Rows
 from microgradlike.replay.as_written import Exact, Some, near_ties
 from microgradlike.replay.spot_check import TWO_ROWS
-
-Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 
 
 class Replay:
@@ -57,9 +56,9 @@ class Replay:
         return self
 
     def run(
-        self, theta: Array, arguments: Arguments, rows: Places | None, results: Array | None,
-        seeds: Array | None = None, mode: int = 0, jacobian: Array | None = None,
-        sizes: Array | None = None,
+        self, theta: Floats, arguments: Arguments, rows: Places | None, results: Floats | None,
+        seeds: Floats | None = None, mode: int = 0, jacobian: Floats | None = None,
+        sizes: Floats | None = None,
     ) -> Ran:  # fmt: skip
         """Run all rows, or some, and write their outputs."""
         numbers = theta[: self.take.stop] if isinstance(self.take, slice) else theta[self.take]
@@ -137,8 +136,8 @@ class Path:
                 replay.place(self.places, len(places))
 
     def run(
-        self, theta: Array, arguments: Arguments, rows: Places | None, results: Array,
-        seeds: Any = None, mode: int = 0, jacobian: Array | None = None,
+        self, theta: Floats, arguments: Arguments, rows: Places | None, results: Floats,
+        seeds: Any = None, mode: int = 0, jacobian: Floats | None = None,
     ) -> Ran:  # fmt: skip
         """Run all rows, or some; and those that are not safe once more, as they were written."""
         sizes = numpy.zeros(len(results))
@@ -166,7 +165,7 @@ class Path:
                         errors[self.places[self.used]] += row[self.used]
             return Ran(errors, float(results[:, 0].sum()), safe=False, unsafe=unsafe)
 
-    def _tied(self, theta: Array, arguments: Arguments, rows: Places | None, count: int) -> Truths:
+    def _tied(self, theta: Floats, arguments: Arguments, rows: Places | None, count: int) -> Truths:
         """The rows in which a ``where`` is so near a tie that the order of its sums decides."""
         if self.ties is None:
             return numpy.zeros(count, bool)
@@ -176,9 +175,9 @@ class Path:
         return near
 
     def _gradient(
-        self, theta: Array, arguments: Arguments, every: Places, wanted: Truths, small: Truths,
-        seeds: Array,
-    ) -> Array:  # fmt: skip
+        self, theta: Floats, arguments: Arguments, every: Places, wanted: Truths, small: Truths,
+        seeds: Floats,
+    ) -> Floats:  # fmt: skip
         """The errors of the parameters from the rows that are wanted.
 
         A row whose own errors are not small is left out, and ``small`` no more. Which one it is, is
@@ -201,7 +200,7 @@ class Path:
         return errors
 
     def _exact(
-        self, theta: Array, arguments: Arguments, rows: Places, seeds: Array | None = None,
+        self, theta: Floats, arguments: Arguments, rows: Places, seeds: Floats | None = None,
         what: int = ALL,
     ) -> Iterator[Some]:  # fmt: skip
         """Rows as they were written. An output that sends no error is not one that sends zero."""
@@ -219,7 +218,7 @@ class Path:
             self._written[what] = Exact(self.tape, outputs, self.arguments.how.on)
         return self._written[what]
 
-    def takes(self, theta: Array, arguments: Arguments, rows: Places) -> Truths:
+    def takes(self, theta: Floats, arguments: Arguments, rows: Places) -> Truths:
         """Which of these rows take this path."""
         if self.guards is None:
             return numpy.ones(len(rows), bool)

@@ -11,11 +11,12 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy
 import numpy.typing
 
+from microgradlike.compiler.arrays import Floats
 from microgradlike.compiler.derivatives import traced_tangents
 from microgradlike.compiler.instructions import INPUTS, PARAMETERS
 from microgradlike.compiler.tape import play
@@ -30,7 +31,6 @@ from microgradlike.words import counted
 if TYPE_CHECKING:
     from microgradlike.compiler.program import Program
 
-Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 
 #: The Jacobian of more outputs than inputs is carried forward where there are so many outputs, of
 #: all rows, for each input. Else the passes back are soon done, and what carries it takes longer to
@@ -121,7 +121,7 @@ class Compiled(Traces):
 
     # ---- Values of rows ----
 
-    def __call__(self, *columns: object) -> Array:
+    def __call__(self, *columns: object) -> Floats:
         """The output of each row.
 
         Args:
@@ -137,7 +137,7 @@ class Compiled(Traces):
             TracingError: the function cannot be replayed; the sentence says where and why.
         """
         if any(isinstance(v, Value) for column in columns for v in _some(column)):
-            found: Array = self.function(*columns)
+            found: Floats = self.function(*columns)
             return found
         arguments = self._arguments(columns)
         results, _ = self._run(None, arguments)
@@ -189,7 +189,7 @@ class Compiled(Traces):
 
     def value_and_grad(
         self, theta: object, *columns: object, reduce: str = "mean"
-    ) -> tuple[float, Array]:
+    ) -> tuple[float, Floats]:
         """The mean over the rows and its gradient, for parameters that are given; it is pure.
 
         Ready for ``scipy.optimize.minimize(c.value_and_grad, c.theta(), (X, y), jac=True)``.
@@ -218,8 +218,8 @@ class Compiled(Traces):
         return self._reduced(self._checked(theta), arguments, reduce)
 
     def _reduced(
-        self, theta: Array | None, arguments: Arguments, reduce: str, slopes: bool = True
-    ) -> tuple[float, Array]:
+        self, theta: Floats | None, arguments: Arguments, reduce: str, slopes: bool = True
+    ) -> tuple[float, Floats]:
         self._need_single("a mean or a sum over rows")
         seeds = _share(arguments.rows if reduce == "mean" else 1) if slopes else None
         _, ran = self._run(theta, arguments, seeds, PARAMETERS if slopes else 0)
@@ -234,7 +234,7 @@ class Compiled(Traces):
 
     # ---- Derivatives by the inputs ----
 
-    def jacobian(self, *columns: object) -> Array:
+    def jacobian(self, *columns: object) -> Floats:
         """The derivatives of each row's outputs by that row's inputs.
 
         Args:
@@ -263,14 +263,14 @@ class Compiled(Traces):
             return found
         return self._by_passes(arguments)
 
-    def _by_passes(self, arguments: Arguments) -> Array:
+    def _by_passes(self, arguments: Arguments) -> Floats:
         """The Jacobian of rows, by a pass back from each output."""
         outputs = self._paths[0].outputs
         found = numpy.zeros((arguments.rows, outputs, arguments.inputs))
         self._run(None, arguments, _each(outputs), INPUTS, found.transpose(1, 0, 2))
         return found
 
-    def hessian(self, *columns: object) -> Array:
+    def hessian(self, *columns: object) -> Floats:
         """The second derivatives of each row's outputs by that row's inputs.
 
         Args:
@@ -294,7 +294,7 @@ class Compiled(Traces):
         slopes = self._derivative("hessian", _Played(self).gradients)
         return slopes.jacobian(*columns).reshape(shape)
 
-    def hvp(self, *columns: object, v: object) -> Array:
+    def hvp(self, *columns: object, v: object) -> Floats:
         """Each row's Hessian times a vector, without the Hessian.
 
         Args:
@@ -338,8 +338,8 @@ class Compiled(Traces):
         return self
 
     def run(
-        self, theta: Array, columns: Sequence[object], seeds: Sequence[float] | None = None
-    ) -> tuple[Array, Array]:
+        self, theta: Floats, columns: Sequence[object], seeds: Sequence[float] | None = None
+    ) -> tuple[Floats, Floats]:
         """All outputs of all rows; and the gradient of their sum, each weighted by its seed.
 
         Args:
@@ -395,13 +395,13 @@ class Compiled(Traces):
 
     # ---- Running ----
 
-    def _checked(self, theta: object) -> Array:
+    def _checked(self, theta: object) -> Floats:
         self._known()
         if self._watch.may_have_moved():
             self._check_reach()
         count = len(self._parameters.values)
         if type(theta) is numpy.ndarray and theta.dtype is FLOAT:
-            checked: Array = theta
+            checked: Floats = theta
             if checked.shape == (count,):
                 return checked
         found = floats(theta, f"theta is an array of {counted(count, 'number')}")
@@ -456,7 +456,7 @@ class _Played:
 class Total:
     """The mean or the sum of a compiled function over rows, and its gradient."""
 
-    def __init__(self, of: Compiled, value: float, gradient: Array | None) -> None:
+    def __init__(self, of: Compiled, value: float, gradient: Floats | None) -> None:
         self._of, self._value, self._gradient = of, value, gradient
 
     @property
@@ -497,13 +497,13 @@ _NONE = numpy.empty(0)
 
 
 @functools.lru_cache(maxsize=64)
-def _each(outputs: int) -> Array:
+def _each(outputs: int) -> Floats:
     """The errors of so many outputs, one after the other."""
     return numpy.eye(outputs)
 
 
 @functools.lru_cache(maxsize=64)
-def _share(rows: int) -> Array:
+def _share(rows: int) -> Floats:
     """The error of one output of so many, of which the mean is taken."""
     return numpy.array([[1.0 / rows]])
 

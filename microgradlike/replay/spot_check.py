@@ -13,18 +13,16 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, NoReturn, TypeAlias
+from typing import Any, NamedTuple, NoReturn
 
 import numpy
 import numpy.typing
 
 from microgradlike import functions
+from microgradlike.compiler.arrays import Floats, Truths
 from microgradlike.compiler.tape import TracingError
 from microgradlike.engine import Value, is_traced, recording, topological_order, traced_on
 from microgradlike.functional import gradient_graphs
-
-Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
-Truths: TypeAlias = "numpy.typing.NDArray[numpy.bool_]"
 
 #: A path of at most so many nodes is compared at two rows, a larger one at one row: a run of a
 #: large function takes longer than all that a trace of it costs beside.
@@ -44,7 +42,7 @@ _MOVED = 2.0**-30
 class Answer(NamedTuple):
     """What a function gives for one row."""
 
-    outputs: Array
+    outputs: Floats
     """Shape (outputs,)."""
     slopes: Any
     """Of the weighted sum of the outputs, by the parameters or the inputs; None if not asked."""
@@ -64,7 +62,7 @@ class Question(NamedTuple):
     function: Callable[..., object]
     row: Sequence[object]
     parameters: Sequence[Value]
-    weights: Array | None
+    weights: Floats | None
     by_inputs: bool
 
 
@@ -101,7 +99,7 @@ def _agree(compiled: Answer, eager: Answer, digits: float) -> bool:
     return all(_close(*pair, digits).all() for pair in _pairs(compiled, eager))
 
 
-def _pairs(compiled: Answer, eager: Answer) -> list[tuple[Array, Array]]:
+def _pairs(compiled: Answer, eager: Answer) -> list[tuple[Floats, Floats]]:
     """The two values, and the two slopes if both have them."""
     return [(ours, theirs) for ours, theirs in zip(compiled, eager, strict=True)
             if ours is not None and theirs is not None]  # fmt: skip
@@ -244,7 +242,7 @@ def _outputs(asked: Question, row: Sequence[object]) -> list[Any]:
     return list(result) if isinstance(result, list | tuple | numpy.ndarray) else [result]
 
 
-def _weighted(outs: Sequence[object], weights: Array) -> Value | None:
+def _weighted(outs: Sequence[object], weights: Floats) -> Value | None:
     """The weighted sum of the outputs; None if it is a constant."""
     # In one pass, as the rows are: infinite errors of two outputs may never have been added up.
     pairs = zip(outs, weights, strict=True)
@@ -252,7 +250,7 @@ def _weighted(outs: Sequence[object], weights: Array) -> Value | None:
     return functions.sum(weighted) if weighted else None
 
 
-def _sizes(asked: Question, of_slopes: bool) -> Array | float:
+def _sizes(asked: Question, of_slopes: bool) -> Floats | float:
     """How far the rounding of what went into the outputs, or into their slopes, can carry."""
     places, leaves = iter(range(sys.maxsize)), list[Value]()
     try:
@@ -282,7 +280,7 @@ def _size(root: Value) -> float:
 # ---- Comparing ---------------------------------------------------------------------------------
 
 
-def _close(ours: Array, theirs: Array, digits: float) -> Truths:
+def _close(ours: Floats, theirs: Floats, digits: float) -> Truths:
     with numpy.errstate(all="ignore"):
         far = abs(ours - theirs)
         near = (far <= digits * numpy.maximum(abs(ours), abs(theirs))) & numpy.isfinite(far)
@@ -292,7 +290,7 @@ def _close(ours: Array, theirs: Array, digits: float) -> Truths:
     return near
 
 
-def _within(ours: Array, theirs: Array, moved: Array) -> Truths:
+def _within(ours: Floats, theirs: Floats, moved: Floats) -> Truths:
     """Whether a tiny change of the numbers carries as far as the difference: it is rounding."""
     with numpy.errstate(all="ignore"):
         far = abs(moved - theirs)

@@ -9,11 +9,12 @@ import threading
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy
 import numpy.typing
 
+from microgradlike.compiler.arrays import Floats
 from microgradlike.compiler.instructions import INPUTS, PARAMETERS
 from microgradlike.compiler.tape import TracingError, trace
 from microgradlike.engine import Value, is_detecting
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from microgradlike.executors.executor import Ran
     from microgradlike.replay.branches import Path
 
-Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 
 #: The rows of a call take at most so many paths: ways in which branches are taken together. So many
 #: are kept, too. After so many new ones in a call it is plain whether there will be too many.
@@ -83,7 +83,7 @@ class Traces:
         self._known()
         return list(self._parameters.values)
 
-    def theta(self) -> Array:
+    def theta(self) -> Floats:
         """The numbers of all parameters as one array, in the order of ``parameters``.
 
         Raises:
@@ -133,7 +133,7 @@ class Traces:
         self._shapes = shapes
         return arguments
 
-    def _trace(self, arguments: Arguments, row: int, theta: Array | None = None) -> Path:
+    def _trace(self, arguments: Arguments, row: int, theta: Floats | None = None) -> Path:
         """A new path, traced on a row, with these numbers of the parameters."""
         with _holding(self._parameters.values, None if theta is None else theta.tolist()):
             path = self._traced_path(arguments, row)
@@ -251,12 +251,12 @@ class Traces:
 
     def _run(
         self,
-        theta: Array | None,
+        theta: Floats | None,
         arguments: Arguments,
-        seeds: Array | None = None,
+        seeds: Floats | None = None,
         mode: int = 0,
-        jacobian: Array | None = None,
-    ) -> tuple[Array, Ran]:
+        jacobian: Floats | None = None,
+    ) -> tuple[Floats, Ran]:
         """All rows, each on its path: the outputs; the parameters' errors, and the outputs' sum.
 
         Without ``theta`` the parameters have the numbers that they have now. The errors of the
@@ -284,11 +284,11 @@ class Traces:
         return results, whole
 
     def _split(
-        self, theta: Array | None, arguments: Arguments
+        self, theta: Floats | None, arguments: Arguments
     ) -> Iterator[tuple[Path, Places | None]]:
         """The rows of each path; None for all."""
 
-        def now() -> Array:
+        def now() -> Floats:
             return self.theta() if theta is None else theta
 
         first = self._paths[0]
@@ -329,7 +329,7 @@ class Traces:
                 left = left[~taken]
 
     def _check_path(
-        self, path: Path, theta: Array, arguments: Arguments, rows: Places | None, mode: int
+        self, path: Path, theta: Floats, arguments: Arguments, rows: Places | None, mode: int
     ) -> None:
         """Compare a path with the function itself, if that was not done yet for such a run."""
         left = path.to_check[mode]
@@ -356,7 +356,7 @@ class Traces:
             path.to_check[kind] = min(path.to_check[kind], left - len(some))
 
     def _check_row(
-        self, path: Path, theta: Array, arguments: Arguments, row: int, mode: int
+        self, path: Path, theta: Floats, arguments: Arguments, row: int, mode: int
     ) -> None:
         one = arguments.one(row)
         outputs, slopes = numpy.empty((1, path.outputs)), None
@@ -380,7 +380,7 @@ class Traces:
 
 
 def _name_anomaly(
-    f: Callable[..., object], parameters: Sequence[Value], theta: Array, arguments: Arguments
+    f: Callable[..., object], parameters: Sequence[Value], theta: Floats, arguments: Arguments
 ) -> None:
     """Run row after row with the engine, which names the operation that is not finite."""
     gradients = [parameter.grad for parameter in parameters]
@@ -424,7 +424,7 @@ class _Parameters:
             self._held[place] -= 1
         path.tape.parameters = []  # its own cycles would hold them for a while
 
-    def numbers(self) -> Array:
+    def numbers(self) -> Floats:
         """Those that they have now.
 
         Raises:
