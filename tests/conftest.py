@@ -25,6 +25,11 @@ NEEDED = "MICROGRADLIKE_NEEDS_BROWSER"
 BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than cores: now and then one waits for its browser, or for a demo."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """One folder for all workers of this run."""

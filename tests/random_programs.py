@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 import pytest
@@ -29,6 +29,19 @@ def close(ours: Any, theirs: Any) -> bool:
     return agree(float(ours), float(theirs), error_bound(theirs))
 
 
+class Points(NamedTuple):
+    """How many rows a program is run for, and what is asked of it there.
+
+    Attributes:
+        special: whether some of their numbers are special points.
+        bent: whether Hessians are compared, too.
+    """
+
+    rows: int
+    special: bool = False
+    bent: bool = False
+
+
 class Found:
     """What a compiled program finds for all rows.
 
@@ -38,8 +51,9 @@ class Found:
         second: value and gradient at the program's second parameters.
     """
 
-    def __init__(self, program: Program, columns: Any, target: Any, bent: bool) -> None:
-        c = compile(program)
+    def __init__(
+        self, c: Compiled, program: Program, columns: Any, target: Any, bent: bool
+    ) -> None:
         for parameter in program.parameters:
             parameter.grad = 0.0
         self.second: tuple[float, Array] | None = None
@@ -139,7 +153,7 @@ def logsumexp_as_compiled() -> Iterator[None]:
 def add(sums: tuple[Array, Array], numbers: list[Any]) -> None:
     """Numbers of a row to those of all, and to how far rounding can move them."""
     for place, number in enumerate(numbers):
-        with numpy.errstate(invalid="ignore"):
+        with numpy.errstate(invalid="ignore", over="ignore"):
             sums[0][place] += float(number)
         sums[1][place] += error_bound(number) + abs(float(number)) * 2.0**-53
 
@@ -201,17 +215,21 @@ def on(executor: str) -> Iterator[None]:
         yield
 
 
-def check(program: Program, rows: int, special: bool = False, bent: bool = False) -> None:
+def check(program: Program, *points: Points) -> None:
     """Values, Jacobians and gradients agree with the engine's, with numba and without.
 
-    Hessians too, if they are asked for.
+    One compiled function runs for all of the points, one after the other.
     """
-    columns, target = program.examples(rows, special)
-    expected = Expected(program, columns, target, bent)
+    asked = []
+    for rows, special, bent in points:
+        columns, target = program.examples(rows, special)
+        asked.append((columns, target, bent, Expected(program, columns, target, bent)))
     for executor in EXECUTORS[:2]:  # the third one takes its time
         try:
             with on(executor):
-                compare(Found(program, columns, target, bent), expected)
+                c = compile(program)
+                for columns, target, bent, expected in asked:
+                    compare(Found(c, program, columns, target, bent), expected)
         except Exception as error:
             raise AssertionError(f"the program of seed {program.seed}, on {executor}") from error
 
@@ -227,7 +245,8 @@ def main(count: int, seed: int) -> None:
             for executor in EXECUTORS:
                 try:
                     with on(executor):
-                        compare(Found(program, columns, target, bent), expected)
+                        found = Found(compile(program), program, columns, target, bent)
+                        compare(found, expected)
                     agreed[executor] += 1
                 except Exception as error:
                     print(f"{k}, {executor}: {type(error).__name__}: {error!s:.600}", flush=True)

@@ -150,12 +150,10 @@ def lies_on(box: Rectangle, line: ElementTree.Element) -> bool:
         tuple(map(float, p.split(",")))
         for p in (line.attrib["d"][1:].split("C")[0], line.attrib["d"].split(" ")[-1])
     ]
-    half = float(line.get("stroke-width", "1")) / 2
-    for k in range(2001):
-        x, y = (a + k / 2000 * (b - a) for a, b in zip(begin, end, strict=True))
-        if math.hypot(max(box[0] - x, 0, x - box[2]), max(box[1] - y, 0, y - box[3])) < half:
-            return True
-    return False
+    steps = numpy.linspace(0, 1, 2001)[:, None]
+    inside = numpy.clip(along := begin + steps * numpy.subtract(end, begin), box[:2], box[2:])
+    away = numpy.hypot(*(along - inside).T)
+    return bool((away < float(line.get("stroke-width", "1")) / 2).any())
 
 
 def meet(a: Rectangle, b: Rectangle) -> bool:
