@@ -353,6 +353,7 @@ class Singles(Instruction):
 
 def parts_of(read: Read) -> Iterator[tuple[bool, Slots]]:
     """The slots of an operand, apart: those of ``once``, and those of the list itself."""
-    lower = numpy.broadcast_to(read.once, read.slots.shape)
-    for once in (True, False):
-        yield once, read.slots[lower == once]
+    if isinstance(read.once, numpy.ndarray):  # of ``Singles``
+        yield from ((once, read.slots[read.once == once]) for once in (True, False))
+    else:
+        yield bool(read.once), read.slots

@@ -143,13 +143,13 @@ def grouped(found: Grouped) -> None:
     law((known | there)[p.graph.outputs], "an output is not computed")
     for i in (*found.once, *found.rows):
         reach = p.reach[i.outs]
-        masked = numpy.broadcast_to(i.mask.kind, i.count) != ALWAYS
+        masked = numpy.full(i.count, i.mask.kind) != ALWAYS
         law(
             masked == (reach >= 0),
             "{} has a mask where the graph has none, or none where it has",
             i,
         )
-        conditions = numpy.broadcast_to(i.mask.slots if masked.any() else reach, i.count)
+        conditions = numpy.full(i.count, i.mask.slots if masked.any() else reach)
         law(conditions[masked] == reach[masked], "the mask of {} is another condition", i)
 
 
@@ -176,8 +176,9 @@ def _watches_enough(found: Program) -> None:
     """What is added up in another order than the engine's is watched."""
     if found.graph.as_written:
         return
-    watched = [numpy.isin(numpy.arange(stage.slots), slots) for stage, slots in
-               zip((found.once, found.rows), found.watched, strict=True)]  # fmt: skip
+    watched = [numpy.zeros(stage.slots, bool) for stage in (found.once, found.rows)]
+    for truths, slots in zip(watched, found.watched, strict=True):
+        truths[slots] = True
     for here, stage in zip(watched, (found.once, found.rows), strict=True):
         for i in stage.instructions:
             for read in i.reorders():
@@ -223,7 +224,7 @@ def _single_by_single(i: Singles, there: Truths, once: Truths | None) -> None:
     law(~there[i.outs], "{} writes what is there already", i)
     law(len(numpy.unique(i.outs)) == i.count, "{} writes twice at one place", i)
     for of_once, slots in ((left_once, left), (right_once, right)):
-        lower = numpy.broadcast_to(of_once & (once is not None), slots.shape)
+        lower = numpy.full(slots.shape, of_once & (once is not None))
         if once is not None:
             law(once[slots[lower]], "{} reads what is not computed once", i)
         here, k = slots[~lower], numpy.arange(i.count)[~lower]
@@ -312,9 +313,9 @@ def _everything_is_sent(found: Plan, wants_once: Ints, wants: Ints) -> None:
     backs = {id(back.instruction): back.sends for back in found.backward}
     for i in found.program.rows.instructions:
         sends = backs.get(id(i), ())
-        depends = numpy.broadcast_to(i.depends & found.mode, i.count) != 0
+        depends = numpy.full(i.count, i.depends & found.mode) != 0
         for side, read in enumerate(i.reads()):
-            here = numpy.broadcast_to(read.once, read.slots.shape)
+            here = numpy.full(read.slots.shape, read.once)
             to = numpy.where(here, wants_once[read.slots * here], wants[read.slots * ~here])
             wanted: Truths = to != 0
             if isinstance(i, Singles):
@@ -326,9 +327,10 @@ def _everything_is_sent(found: Plan, wants_once: Ints, wants: Ints) -> None:
                     got == wanted, "{} keeps an error for itself, or sends one that nobody wants", i
                 )
             elif depends.any() and _may_send(i, side):
-                everything = [NONE, *(s.slots.ravel() for s in sends if s.name == read.name)]
-                got = numpy.isin(read.slots[wanted], numpy.concatenate(everything))
-                law(got, "{} keeps an error for itself", i)
+                sent = numpy.zeros(max(len(wants), len(wants_once)), bool)
+                for send in sends:
+                    sent[send.slots if send.name == read.name else NONE] = True
+                law(sent[read.slots[wanted]], "{} keeps an error for itself", i)
 
 
 def _may_send(i: Instruction, side: int) -> bool:
@@ -345,8 +347,8 @@ def _sending(i: Instruction, back: Back) -> Ints | slice:
 
 
 def _send(i: Instruction, send: Send, written: Truths, sent: Truths, got: Truths) -> None:
-    once = numpy.broadcast_to(send.once, send.slots.shape)
-    slots, assigns = send.slots[~once], numpy.broadcast_to(send.assigns, send.slots.shape)[~once]
+    once = numpy.full(send.slots.shape, send.once)
+    slots, assigns = send.slots[~once], numpy.full(send.slots.shape, send.assigns)[~once]
     law(~sent[slots], "{} sends an error to what has sent its own on already", i)
     first = slots[assigns]
     law(len(numpy.unique(first)) == len(first), "{} writes an error twice", i)

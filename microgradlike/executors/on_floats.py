@@ -108,11 +108,15 @@ def _sent(name: str, side: int, x: float, y: float, out: float, error: float) ->
 
 def _operations(i: OfTable, n: Numbers) -> Iterator[Operation]:
     """For each output the operation, its operands, and their slots."""
-    for k in range(i.count):
-        name = NAMES[i.operations[k]] if isinstance(i, of.Singles) else i.operation
-        once = [bool(numpy.broadcast_to(operand.once, i.count)[k]) for operand in i.operands]
-        slots = [int(operand.slots[k]) for operand in i.operands]
-        yield name, [*map(n.value, once, slots), 0.0][:2], slots
+    if isinstance(i, of.Singles):
+        names = [NAMES[code] for code in i.operations]
+    else:
+        names = [i.operation] * i.count
+    once = [numpy.full(i.count, operand.once).tolist() for operand in i.operands]
+    slots = [operand.slots.tolist() for operand in i.operands]
+    operands = zip(zip(*once, strict=True), zip(*slots, strict=True), strict=True)
+    for name, (lower, at) in zip(names, operands, strict=True):
+        yield name, [*map(n.value, lower, at), 0.0][:2], list(at)
 
 
 def _operation(i: OfTable, n: Numbers) -> None:
