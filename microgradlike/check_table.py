@@ -7,13 +7,14 @@ of is better refused than silently wrong for that one alone.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import NamedTuple
 
 import numpy
 
-from microgradlike import ops, typeset
+from microgradlike import javascript, ops, typeset
 from microgradlike.derivation import on_fractions
 from microgradlike.executors import formulas
 from microgradlike.functions import COMPOSED, FRIENDLIER
@@ -125,6 +126,7 @@ def _readers() -> Iterator[_Reader]:
     yield _Reader("floats", _by_floats, remedy)
     yield _Reader("fractions", _by_fractions, "see on_fractions in derivation.py")
     yield _Reader("NumPy", _by_arrays, "add it to ON_ARRAYS in executors/formulas.py")
+    yield _Reader("JavaScript", _by_javascript, "say what it means in engine.js")
     for style in (typeset.Plain(), typeset.Latex(), typeset.MathML()):
         name = f"formulas in {type(style).__name__}"
         yield _Reader(name, _writer(style), "teach it to the styles in typeset.py", True)
@@ -148,6 +150,12 @@ def _by_arrays(text: str) -> None:
     x, y = numpy.transpose(_POINTS)
     with numpy.errstate(all="ignore"):
         numpy.asarray(formulas.formula(text)(x, y, 0.5 + 0 * y, 0.5), float)
+
+
+def _by_javascript(text: str) -> None:
+    called = re.findall(r"([a-z]\w*)\(", javascript.expression(text))
+    if unknown := [name for name in called if name not in javascript.names()]:
+        raise NameError(f"name {unknown[0]!r} is not defined")
 
 
 def _writer(style: typeset.Plain) -> Callable[[str], None]:

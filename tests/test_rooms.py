@@ -33,7 +33,7 @@ microgradlike.executors: choose
 microgradlike: reach
 microgradlike.replay: . arguments as_written spot_check watch branches traces compiled
 microgradlike: compiled learning training
-microgradlike: check_table document .
+microgradlike: javascript check_table document .
 viz: style formula labels figure video render view picture page
 viz: scene graph whole fold nudges shares story moments dot parts drawing animation stepper
 viz: plots places network movie learner terms telling one_example chapters lesson
