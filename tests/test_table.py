@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import numpy
 import pytest
 
-from microgradlike import Value, functional, functions, ops
+from microgradlike import Value, functional, functions, javascript, ops
 from microgradlike.check_table import faults
 from microgradlike.executors.machine import kernels
 from microgradlike.ops import OPERATORS
@@ -26,6 +26,8 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Iterator[Add]:
     def add(rows: str, **meanings: object) -> list[str]:
         for name, meaning in meanings.items():
             monkeypatch.setattr(ops, name, meaning, raising=False)
+        known = javascript.names() | meanings.keys()
+        monkeypatch.setattr(javascript, "names", lambda: known)
         for name, row in ops.read(f"# name | value | slope | rule | laws\n{rows}").items():
             monkeypatch.setitem(OPERATORS, name, row)
         return list(faults())
@@ -57,10 +59,10 @@ def test_a_slope_with_a_function_that_has_no_row_is_refused(found: Add) -> None:
 
 def test_a_function_that_nobody_has_written_is_refused_for_each_reader(found: Add) -> None:
     told = found("gamma | gamma(x) | out * x | ")
-    for reader in ("floats", "fractions", "NumPy", "machine code"):
+    for reader in ("floats", "fractions", "NumPy", "JavaScript", "machine code"):
         assert [fault for fault in told if f"is not read by {reader} (" in fault], reader
     assert all(fault.startswith("the value of gamma, 'gamma(x)', ") for fault in told)
-    assert len(told) == 4
+    assert len(told) == 5
 
 
 def test_a_function_that_raises_where_numbers_are_special_is_refused(found: Add) -> None:
