@@ -167,14 +167,6 @@ def drop(parent: ElementTree.Element, tag: str) -> None:
         parent.remove(child)
 
 
-def frame(document: str, title: str) -> str:
-    """A page inside a notebook: a frame of its own, so that two of them do not meet."""
-    return (
-        f'<iframe srcdoc="{html.escape(document)}" title="{html.escape(title)}" '
-        'style="width:100%;height:760px;border:0"></iframe>'
-    )
-
-
 def read(name: str) -> str:
     """A part of a page: a script, a sheet, or the frame of a stage."""
     return (_PAGES / name).read_text(encoding="utf-8")

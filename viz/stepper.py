@@ -25,7 +25,8 @@ from viz.dot import Look, legend, legend_in_short
 from viz.drawing import picture_alone, pointed_out, shown
 from viz.fold import folded
 from viz.graph import Graph
-from viz.page import SUFFIXES, drop, embedded, frame, legend_list, page
+from viz.notebook import Shown
+from viz.page import SUFFIXES, drop, embedded, legend_list, page
 from viz.parts import parts_of_arrow, parts_of_box
 from viz.render import SVG, text
 from viz.scene import Box, Scene
@@ -87,7 +88,7 @@ def save_stepper(
     return Stepper(root, lr=lr, back=back, **options).save(path)
 
 
-class Stepper:
+class Stepper(Shown):
     """The page of ``save_stepper``, which a notebook shows as it is.
 
     Args:
@@ -98,6 +99,8 @@ class Stepper:
     >>> Stepper(x * x).html()[:15]
     '<!doctype html>'
     """
+
+    title = "backpropagation, step by step"
 
     @takes(View)
     def __init__(
@@ -136,9 +139,6 @@ class Stepper:
             OSError: the file cannot be written.
         """
         return write(ending_in(path, "a page", *SUFFIXES), self._html.encode())
-
-    def _repr_html_(self) -> str:
-        return frame(self._html, "backpropagation, step by step")
 
 
 # ---- Views: pictures whose parts the script can find --------------------------------------------
