@@ -11,7 +11,7 @@ from microgradlike.checks import assert_derivation, check_gradients
 from microgradlike.compiled import Compiled
 from microgradlike.compiled import compile as compile
 from microgradlike.compiler.tape import TracingError
-from microgradlike.engine import Value, custom, detect_anomaly, no_grad
+from microgradlike.engine import Value, custom, detect_anomaly, no_grad, recorded_decisions
 from microgradlike.functional import grad
 from microgradlike.training import History, evaluate, fit
 
@@ -36,5 +36,6 @@ __all__ = [
     "nn",
     "no_grad",
     "optim",
+    "recorded_decisions",
     *vars(functions)["__all__"],
 ]

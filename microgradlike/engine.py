@@ -26,6 +26,7 @@ from typing import (
     TYPE_CHECKING,
     Any,
     ClassVar,
+    NamedTuple,
     NoReturn,
     Protocol,
     SupportsFloat,
@@ -435,10 +436,16 @@ def _compare(comparison: Callable[..., bool], x: Value, y: object) -> bool:
     if _watching and _mode.tape is not None:
         return cast("bool", _mode.tape.compare(comparison, x, y))
     if isinstance(y, Value):
-        return comparison(x._number, y._number)
-    if isinstance(y, numbers.Real):
-        return comparison(x._number, y)
-    return cast("bool", NotImplemented)
+        number: Any = y._number
+    elif isinstance(y, numbers.Real):
+        number = y
+    else:
+        return cast("bool", NotImplemented)
+    holds = comparison(x._number, number)
+    if _watching and _mode.decisions is not None:
+        right = y if isinstance(y, Value) else float(number)
+        _mode.decisions.append(Decision(x, comparison, right, holds, line_of_user_code()))
+    return holds
 
 
 class Leaf(Value, has_own_operators=True):
@@ -870,6 +877,7 @@ class _Mode(threading.local):
     checked = 0
     tape: Recorder | None = None
     created: dict[Value, str] | None = None  # each node, and the line of user code that made it
+    decisions: list[Decision] | None = None
 
 
 _mode = _Mode()
@@ -974,6 +982,41 @@ def detect_anomaly() -> Iterator[None]:
         _mode.checked -= 1
         if not _mode.checked:
             _mode.created = None
+        _watch(-1)
+
+
+class Decision(NamedTuple):
+    """A comparison in a program: with another outcome it may have taken another branch."""
+
+    left: Value
+    comparison: Callable[..., bool]
+    """Of the module ``operator``, such as ``operator.gt``."""
+    right: Number
+    held: bool
+    line: str
+    """Where it was asked: file, line and text."""
+
+
+@contextmanager
+def recorded_decisions() -> Iterator[list[Decision]]:
+    """Within this block it is written down how each comparison of Values came out.
+
+    A graph knows the branch that was taken, and not what the branch hung on. ``viz.Stepper`` takes
+    the list that this gives, and says where other numbers would take another branch.
+
+    >>> x = Value(2.0)
+    >>> with recorded_decisions() as decisions:
+    ...     y = x * 2 if x > 1 else -x
+    >>> [(d.left is x, d.comparison.__name__, d.right, d.held) for d in decisions]
+    [(True, 'gt', 1.0, True)]
+    """
+    outer, found = _mode.decisions, list[Decision]()
+    _watch(+1)
+    _mode.decisions = found
+    try:
+        yield found
+    finally:
+        _mode.decisions = outer
         _watch(-1)
 
 

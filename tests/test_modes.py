@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import math
+import operator
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from microgradlike import Value, detect_anomaly, engine, no_grad
+from microgradlike import Value, detect_anomaly, engine, no_grad, recorded_decisions, where
 
 
 def recording() -> bool:
@@ -269,3 +270,41 @@ def test_an_inner_block_knows_the_lines_of_the_outer_one() -> None:
         root = Value(0.0).sqrt()
         with detect_anomaly(), pytest.raises(FloatingPointError, match=r"Value\(0\.0\)\.sqrt\(\)"):
             root.backward()
+
+
+# ---- Decisions ---------------------------------------------------------------------------------
+
+
+def test_decisions_are_recorded_in_their_order_with_their_lines() -> None:
+    a, b = Value(2.0), Value(-3.0)
+    with recorded_decisions() as found:
+        out = where(a > b, a * 2, b)
+        if out <= 4:
+            out = out + (1 if a == 3 else 0)
+    assert [d[:4] for d in found] == [
+        (a, operator.gt, b, True),
+        (out.parents[0], operator.le, 4.0, True),
+        (a, operator.eq, 3.0, False),
+    ]
+    assert found[1].line.endswith("if out <= 4")
+    assert a > b  # none is recorded behind the block
+    assert len(found) == 3
+
+
+def test_decisions_of_other_threads_and_inner_blocks_are_their_own() -> None:
+    x = Value(1.0)
+    with recorded_decisions() as outer:
+        thread = threading.Thread(target=lambda: x > 0)
+        thread.start()
+        thread.join()
+        with recorded_decisions() as inner:
+            assert x < 2
+        assert x >= 1
+    assert [d.comparison for d in inner] == [operator.lt]
+    assert [d.comparison for d in outer] == [operator.ge]
+
+
+def test_what_cannot_be_compared_is_no_decision() -> None:
+    with recorded_decisions() as found, pytest.raises(TypeError):
+        assert Value(1.0) < "2"  # type: ignore[operator]
+    assert found == []

@@ -13,6 +13,7 @@ from typing import Any
 
 from viz.page import read
 
+
 class Shown(ABC):
     """A page that a notebook shows as it is, when it is the last line of a cell.
 
