@@ -116,8 +116,8 @@ new_X, new_y = make_moons(n_samples=1000, noise=0.1, random_state=demo.seed + 1)
 new_y = 2 * new_y - 1
 right = evaluate(model, new_X, new_y, losses.hinge)[1]
 demo.say(f"Accuracy on 1,000 new points: {right:.1%}.")
-with no_grad():
-    margins = [label * model(x).data for x, label in zip(new_X, new_y, strict=True)]
+scores = compile(model)
+margins = (new_y * scores(new_X)).tolist()
 worst = margins.index(min(margins))
 point, target = new_X[worst].tolist(), float(new_y[worst])
 active = [sum(output.data > 0 for output in run.outputs) for run in layer_runs(model, point)[:-1]]
@@ -136,7 +136,7 @@ demo.say(
     "on the flat side of relu, where the slope is 0: no gradient passes there, so this example "
     f"moves none of their weights. {who_learns} With another point other neurons learn."
 )
-plane = viz.plot_decision_boundary(model, X, y)
+plane = viz.plot_decision_boundary(lambda point: scores([point]), X, y)
 axes = plane.axes[0]
 axes.plot(*point, "X", color=style.INK, markersize=12, markeredgecolor="white")
 axes.set(xlabel="x0, the first coordinate", ylabel="x1, the second")
