@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
 import shutil
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
+from numba.core.ccallback import CFunc
+from numba.core.dispatcher import Dispatcher
 from playwright.sync_api import sync_playwright
 
 from microgradlike.compiler import verify
@@ -17,6 +23,16 @@ from tests.executors import only_numpy
 
 #: What each pass of the compiler makes is checked in all tests.
 verify.CHECKING = True
+
+# What was collected stays to the end: nobody looks for garbage in it, while it grows or later.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.set_threshold(10_000)
+    gc.enable()
+
 
 #: A browser is no Python package: where none is installed its tests are skipped, and say so. Where
 #: this variable is set, that is a failure.
@@ -35,6 +51,27 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> P
     """One folder for all workers of this run."""
     own = tmp_path_factory.getbasetemp()
     return own if worker_id == "master" else own.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_by_one_worker(shared_folder: Path) -> Iterator[None]:
+    """What several workers need of numba one of them compiles; the others wait, and read it."""
+
+    def waiting(compile: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(compile)
+        def one_by_one(function: Any, *given: Any) -> Any:
+            if function._cache.cache_path is None:
+                return compile(function, *given)
+            kept = function._cache._cache_file._index_path
+            with FileLock(shared_folder / f"{zlib.crc32(kept.encode())}.lock"):
+                return compile(function, *given)
+
+        return one_by_one
+
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in (CFunc, Dispatcher):
+            patch.setattr(kind, "compile", waiting(kind.compile))
+        yield
 
 
 @pytest.fixture(scope="session")
