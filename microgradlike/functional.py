@@ -199,6 +199,9 @@ def is_one(tree: object) -> bool:
 
 def leaves_of(tree: object) -> Iterator[object]:
     """The numbers in lists, tuples, mappings and arrays, in their order."""
+    if isinstance(tree, (Value, float)):  # most are: the others are asked for what they are
+        yield tree
+        return
     if isinstance(tree, Mapping):
         tree = tree.values()
     elif isinstance(tree, numpy.ndarray):
@@ -232,6 +235,8 @@ def _rebuild(
     def rebuilt(branch: object) -> Any:
         return _rebuild(branch, leaves, finished)
 
+    if isinstance(tree, (Value, float)):
+        return next(leaves)
     if isinstance(tree, MutableMapping):
         twin = copy.copy(tree)  # with what else it has, such as the factory of a defaultdict
         for key, branch in tree.items():
