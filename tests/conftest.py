@@ -6,6 +6,7 @@ import functools
 import gc
 import os
 import shutil
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,11 @@ from tests.executors import only_numpy
 
 #: What each pass of the compiler makes is checked in all tests.
 verify.CHECKING = True
+
+# Modules are translated once, not in each worker and each process that a test starts. The folders
+# where this is kept are there anyway, as numba uses them.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # What was collected stays to the end: nobody looks for garbage in it, while it grows or later.
 gc.disable()
