@@ -190,9 +190,9 @@ speeds = {
 }
 model.zero_grad()
 slowest = min(speeds.values())
-print(f"\n{'flowers a second':34}{'':>12}{'times':>8}")
+print(f"\n{'flowers a second':34}{'':>12}{'times':>10}")
 for name, speed in speeds.items():
-    print(f"{name:34}{speed:12,.0f}{speed / slowest:8,.1f}")
+    print(f"{name:34}{speed:12,.0f}{speed / slowest:10,.1f}")
 
 unrecorded = speeds["forward, within no_grad()"] / speeds["forward, with a graph"]
 demo.say(
