@@ -1,4 +1,4 @@
-"""The browser, which several tests share."""
+"""What all tests share: how they are collected, what numba compiles, and a browser."""
 
 from __future__ import annotations
 
@@ -30,11 +30,12 @@ verify.CHECKING = True
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# What was collected stays to the end: nobody looks for garbage in it, while it grows or later.
-gc.disable()
 
-
-def pytest_collection_finish() -> None:
+@pytest.hookimpl(hookwrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What is collected stays to the end: nobody looks for garbage in it, now or later."""
+    gc.disable()
+    yield
     gc.freeze()
     gc.set_threshold(10_000)
     gc.enable()
