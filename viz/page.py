@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from microgradlike import javascript
 from microgradlike.inputs import describe
 from viz import style
 from viz.picture import Picture
@@ -25,7 +26,11 @@ _BACK = '<a class="home" href="{}">◄ Back</a>\n'
 _PAGES = Path(__file__).parent / "pages"
 
 #: What the script of a kind needs beside what all have.
-_MORE = {"movie": ["network.js"], "lesson": ["network.js"]}
+_MORE = {
+    "stepper": ["engine.js", "numbers.js"],
+    "movie": ["network.js"],
+    "lesson": ["network.js"],
+}
 
 
 def page(
@@ -66,7 +71,8 @@ def page(
             f"{describe(back)}"
         )
     sheet = style.page_stylesheet(rendering.chosen) + read("page.css") + sheet
-    script = "\n".join(map(read, ("transport.js", "zoom.js", *_MORE.get(kind, ()), f"{kind}.js")))
+    parts = ("transport.js", "zoom.js", *_MORE.get(kind, ()), f"{kind}.js")
+    script = "\n".join(map(script_of, parts))
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(sheet)}; "
         "base-uri 'none'; form-action 'none'"
@@ -170,6 +176,13 @@ def drop(parent: ElementTree.Element, tag: str) -> None:
 def read(name: str) -> str:
     """A part of a page: a script, a sheet, or the frame of a stage."""
     return (_PAGES / name).read_text(encoding="utf-8")
+
+
+def script_of(name: str) -> str:
+    """A script of pages: the engine, or one of ``pages``, with the colours that it needs."""
+    if name == "engine.js":
+        return javascript.engine()
+    return read(name).replace("/* the colours of style.py */ {}", json.dumps(style.for_script()))
 
 
 def _filled(template: str, slots: Mapping[str, str]) -> str:

@@ -162,6 +162,21 @@ def page_stylesheet(chosen: Mapping[str, str] = MappingProxyType({})) -> str:
     )
 
 
+def for_script() -> dict[str, object]:
+    """What the script of a page that paints numbers itself, ``pages/numbers.js``, needs of this."""
+    return {
+        "steps": STEPS,
+        "on_step": [on_step(step) for step in range(len(STEPS))],
+        "surface": SURFACE,
+        "ink": INK,
+        "muted": MUTED,
+        "positive": POSITIVE,
+        "negative": NEGATIVE,
+        "positive_text": POSITIVE_TEXT,
+        "negative_text": NEGATIVE_TEXT,
+    }
+
+
 def variable(colour: str) -> str:
     """The colour in CSS, where a dark page may give it another shade."""
     return f"var({_NAMES[colour]})"

@@ -1,0 +1,107 @@
+// Numbers as pages write and read them, and the colours and widths that show them: the rules of
+// style.py, for what a page computes itself.
+const numbers = (() => {
+  const PALETTE = /* the colours of style.py */ {};
+
+  // ---- Writing ------------------------------------------------------------------------------------
+
+  // How many more digits than needed tell a tie from what lies beside one.
+  const MORE = 25;
+
+  // The digits without the last of them, rounded; from the middle to the even one.
+  function rounded(digits, dropped) {
+    const [kept, rest] = [digits.slice(0, -dropped), digits.slice(-dropped)];
+    const middle = `5${"0".repeat(dropped - 1)}`;
+    const up = rest > middle || (rest === middle && Number(kept.at(-1)) % 2 === 1);
+    return (BigInt(kept) + (up ? 1n : 0n)).toString().padStart(kept.length, "0");
+  }
+
+  const without_zeros = (text) => (text.includes(".") ? text.replace(/\.?0+$/, "") : text);
+  const with_point = (digits, place) => (place < digits.length ? `${digits.slice(0, place)}.${digits.slice(place)}` : digits);
+  const minus = (text) => text.replaceAll("-", "−");
+
+  // So many significant digits.
+  function in_short(value, digits = 4) {
+    if (value !== value) return "NaN";
+    const [sign, size] = [value < 0 ? "-" : "", Math.abs(value)];
+    if (size === Infinity) return `${sign}inf`;
+    const [mantissa, power] = size.toExponential(digits - 1 + MORE).split("e");
+    let kept = rounded(mantissa.replace(".", ""), MORE);
+    let exponent = Number(power);
+    if (kept.length > digits) [kept, exponent] = [kept.slice(0, digits), exponent + 1];
+    if (exponent < -4 || exponent >= digits) return `${sign}${without_zeros(with_point(kept, 1))}e${exponent}`;
+    if (exponent < 0) return `${sign}${without_zeros(`0.${"0".repeat(-1 - exponent)}${kept}`)}`;
+    return `${sign}${without_zeros(with_point(kept, exponent + 1))}`;
+  }
+
+  // So many digits behind the point.
+  function fixed(value, places) {
+    const digits = Math.abs(value).toFixed(places + MORE).replace(".", "");
+    const kept = rounded(digits, MORE);
+    return minus(`${value < 0 ? "-" : ""}${with_point(kept, kept.length - places)}`);
+  }
+
+  const number = (value, digits) => minus(in_short(value, digits));
+  const signed = (value, digits) => (value > 0 ? `+${number(value, digits)}` : number(value, digits));
+
+  // Every digit that it takes to read the same number again, as Python's repr has them.
+  function exact(value) {
+    if (value !== value) return "nan";
+    if (Math.abs(value) === Infinity) return value > 0 ? "inf" : "-inf";
+    if (Object.is(value, -0)) return "-0.0";
+    const [mantissa, power] = value.toExponential().split("e");
+    const exponent = Number(power);
+    if (value !== 0 && (exponent < -4 || exponent >= 16)) {
+      const digits = String(Math.abs(exponent)).padStart(2, "0");
+      return `${mantissa}e${exponent < 0 ? "-" : "+"}${digits}`;
+    }
+    if (Number.isInteger(value)) return `${value}.0`;
+    if (Math.abs(value) >= 1e-6) return String(value);
+    const [sign, digits] = [value < 0 ? "-" : "", mantissa.replace("-", "").replace(".", "")];
+    return `${sign}0.${"0".repeat(-1 - exponent)}${digits}`;
+  }
+
+  // ---- Reading ------------------------------------------------------------------------------------
+
+  // What somebody typed: {value}, or {refused}, a sentence.
+  function read(text) {
+    const typed = text.trim();
+    if (!typed) return { refused: "The field is empty: type a number, such as 0.5 or −2." };
+    const spelt = typed.replace(/[−–]/g, "-").replace(/^([^.,]*),([^.,]*)$/, "$1.$2");
+    if (!/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(spelt)) {
+      return { refused: `“${typed}” is no number: type one such as 0.5 or −2.` };
+    }
+    const value = Number(spelt);
+    if (Math.abs(value) < Infinity) return { value };
+    return { refused: `“${typed}” is too large: the largest number is about 1.8e308.` };
+  }
+
+  // ---- Colours and widths -------------------------------------------------------------------------
+
+  const { steps, on_step, surface, ink, muted, positive, negative, positive_text, negative_text } = PALETTE;
+
+  function width(value, largest) {
+    if (!(Math.abs(value) < Infinity)) return 6;
+    return 1 + 5 * Math.sqrt(Math.min(Math.abs(value) / largest, 1));
+  }
+
+  // Which of the nine colours shows a value; only zero gets the one in the middle.
+  function step(value, { largest, middle }) {
+    if (value === 0) return 4;
+    const share = Math.min(Math.asinh(Math.abs(value) / middle) / Math.asinh(largest / middle), 1);
+    const size = Math.max(Math.round(4 * share), 1);
+    return 4 + (value > 0 ? size : -size);
+  }
+
+  // The colours of the letters and of the ground on which a value is written.
+  function paint(value, scale) {
+    if (!(Math.abs(value) < Infinity)) return [surface, ink];
+    return [on_step[step(value, scale)], steps[step(value, scale)]];
+  }
+
+  const by_sign = (value, plus, less) => (!(Math.abs(value) < Infinity) ? ink : value > 0 ? plus : value < 0 ? less : muted);
+  const hue = (value) => by_sign(value, positive, negative);
+  const text_hue = (value) => by_sign(value, positive_text, negative_text);
+
+  return { in_short, fixed, number, signed, exact, read, minus, width, paint, hue, text_hue };
+})();
