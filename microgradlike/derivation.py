@@ -214,6 +214,12 @@ def slope_formula(step: Step, trees: Mapping[Value, Tree]) -> Tree:
     return typeset.filled(*_row(step, trees))
 
 
+def slope_formulas(step: Step, trees: Mapping[Value, Tree]) -> list[Tree]:
+    """The same for each branch of the slope's formula, whichever the numbers take."""
+    formula, known, numbers = _row(step, trees)
+    return [typeset.filled(branch, known, numbers) for branch in ops.branches(formula)[0]]
+
+
 def _row(step: Step, trees: Mapping[Value, Tree]) -> tuple[str, dict[str, Tree], dict[str, float]]:
     """The slope of a step in the operator table, with its operands as trees and as numbers."""
     node = step.node

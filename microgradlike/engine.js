@@ -121,25 +121,34 @@ const engine = (() => {
   }
 
   // Computes the gradient of each node, from the last one back, and on each arrow the local slope
-  // and the share of the gradient that it carries: node.slopes and node.shares, by operand.
+  // and the share of the gradient that it carries: node.slopes and node.shares, by operand; and
+  // whether it lets anything pass at all: node.passes.
   // A node that nothing has reached has no gradient, and sends nothing.
   function backward(graph, seeds) {
-    for (const node of graph) Object.assign(node, { grad: 0, reached: false, slopes: [], shares: [] });
+    for (const node of graph) {
+      Object.assign(node, { grad: 0, reached: false, slopes: [], shares: [], passes: [] });
+    }
     for (const [place, seed] of seeds) receive(graph[place], seed);
     for (const node of [...graph].reverse()) {
       const operator = OPERATORS[node.op];
       if (!operator) continue;
       const operands = [node.x, node.y];
-      const [x, y] = operands.map((operand) => value_of(graph, operand));
-      const tie = operands.every(is_place) ? 0.5 : 0;
+      const given = given_to(graph, node);
       for (const [side, slope] of operator.slopes.entries()) {
         if (!is_place(operands[side])) continue;
-        const passes = operator.passes[side](x, y, node.data, tie);
-        node.slopes[side] = slope(x, y, node.data, tie);
+        const passes = operator.passes[side](...given);
+        node.slopes[side] = slope(...given);
+        node.passes[side] = passes;
         node.shares[side] = node.reached && passes ? node.slopes[side] * node.grad : 0;
         if (node.reached && passes) receive(graph[operands[side]], node.shares[side]);
       }
     }
+  }
+
+  // What the formulas of a node are given: its operands, its number, and what each side of a tie gets.
+  function given_to(graph, node) {
+    const [x, y] = [value_of(graph, node.x), value_of(graph, node.y)];
+    return [x, y, node.data, is_place(node.x) && is_place(node.y) ? 0.5 : 0];
   }
 
   function receive(node, share) {
@@ -147,5 +156,5 @@ const engine = (() => {
     node.reached = true;
   }
 
-  return { OPERATORS, read, forward, backward };
+  return { OPERATORS, read, forward, backward, given_to };
 })();

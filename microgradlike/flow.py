@@ -24,6 +24,7 @@ from microgradlike.derivation import (
     break_at,
     explain,
     slope_formula,
+    slope_formulas,
     value_formula,
 )
 from microgradlike.engine import Number, Value, no_grad, topological_order
@@ -68,6 +69,7 @@ __all__ = [
     "nodes",
     "paths",
     "slope_formula",
+    "slope_formulas",
     "slopes",
     "value_formula",
 ]

@@ -100,6 +100,8 @@ def number(value: float) -> str:
 def table(rows: Mapping[str, Operator] = OPERATORS) -> str:
     """The operator table: of each operator its value, its slopes, and whether anything passes.
 
+    Where the formula of a slope has branches, also which of them is taken.
+
     >>> row = OPERATORS["mul"]
     >>> print(table({"mul": row}))
     {
@@ -117,7 +119,12 @@ def table(rows: Mapping[str, Operator] = OPERATORS) -> str:
             for texts in (map(expression, row.slopes), map(_passes, row.slopes))
         )
         lines += [f"  {row.name}: {{", f"    value: (x, y) => {expression(row.value)},"]
-        lines += [f"    slopes: [{slopes}],", f"    passes: [{passes}],", "  },"]
+        lines += [f"    slopes: [{slopes}],", f"    passes: [{passes}],"]
+        if any(" if " in text for text in row.slopes):
+            which = (expression(ops.branches(text)[1]) for text in row.slopes)
+            choices = ", ".join(f"(x, y, out, tie) => {text}" for text in which)
+            lines += [f"    branches: [{choices}],"]
+        lines += ["  },"]
     return "\n".join([*lines, "}"])
 
 

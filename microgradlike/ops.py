@@ -310,6 +310,25 @@ class Operator:
         return "; ".join(dict.fromkeys(self.rules))
 
 
+def branches(formula: str) -> tuple[list[str], str]:
+    """What a formula may be, on each side of its conditions; and a formula that says which.
+
+    >>> branches("1 if x > 0 else y if x <= 0 else nan")
+    (['1', 'y', 'nan'], '0 if x > 0 else 1 if x <= 0 else 2')
+    """
+    found: list[str] = []
+
+    def numbered(node: ast.expr) -> ast.expr:
+        if isinstance(node, ast.IfExp):
+            body = numbered(node.body)
+            return ast.IfExp(node.test, body, numbered(node.orelse))
+        found.append(ast.unparse(node))
+        return ast.Constant(len(found) - 1)
+
+    which = ast.unparse(numbered(ast.parse(formula, mode="eval").body))
+    return found, which
+
+
 def read(table: str) -> dict[str, Operator]:
     """The rows of a table, by name."""
     rows: dict[str, Operator] = {}

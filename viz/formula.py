@@ -9,6 +9,7 @@ from microgradlike import flow, typeset
 from microgradlike.engine import Value
 from microgradlike.typeset import MathML, Plain, Symbol, Tree, Written
 from viz import style
+from viz.slots import Quantity
 
 #: An expression of more operations than this is not written in one line.
 LONGEST_EXPRESSION = 12
@@ -53,6 +54,21 @@ class Page(MathML):
     """
 
     signs: Mapping[type[ast.operator], str] = {**MathML.signs, ast.Mult: "<mo>×</mo>"}
+
+    def write(self, tree: Tree) -> Written:
+        match tree:
+            case ast.Constant(Quantity() as quantity):
+                return Written(quantity.slot("math"))
+            case ast.BinOp(left, ast.Add(), ast.Constant(Quantity() as quantity)):
+                sides = (self.within(left, typeset.SUM), quantity.slot("added"))
+                return Written(self.signs[ast.Add].join(sides), typeset.SUM)
+        return super().write(tree)
+
+    def within(self, tree: Tree, binding: int) -> str:
+        match tree:
+            case ast.Constant(Quantity() as quantity) if binding > typeset.SUM:
+                return quantity.slot("factor")
+        return super().within(tree, binding)
 
 
 def in_line(tree: Tree) -> str:

@@ -12,6 +12,7 @@ from microgradlike.flow import Step
 from microgradlike.typeset import Total
 from viz import style
 from viz.formula import Page
+from viz.slots import Quantity
 
 #: Of a gradient of more shares than this only the sum is written.
 MOST_SHARES = 6
@@ -39,13 +40,26 @@ class Shares:
 
     def in_words(self, step: Step) -> str:
         """How the gradient that was just added to comes together; nothing of one share."""
+        if self.are_few(step) and self._are_all(step):
+            return self.listed(step)
+        return "" if step.before == 0 else self.added(step)
+
+    def are_few(self, step: Step) -> bool:
+        """Whether the shares of a number are told one by one."""
+        parent = step.parent
+        few = len(self._arrived[parent]) <= MOST_SHARES
+        return self._uses[parent] >= 2 and parent not in self._results and few
+
+    def added(self, step: Step) -> str:
+        """The last share, and what was there before."""
+        terms = f"{style.number(step.before)} + {in_sum(step.contribution)}"
+        parent = self._names[step.parent]
+        return f"{parent} has received before: {terms} = {style.number(step.after)}"
+
+    def listed(self, step: Step) -> str:
+        """All shares so far."""
         parent, uses = self._names[step.parent], self._uses[step.parent]
         shares = self._arrived[step.parent]
-        if uses < 2 or step.parent in self._results or not self._can_be_listed(step):
-            if step.before == 0:
-                return ""
-            terms = f"{style.number(step.before)} + {in_sum(step.contribution)}"
-            return f"{parent} has received before: {terms} = {style.number(step.after)}"
         number, times = ("two", "twice") if uses == 2 else (f"{uses:,}", f"{uses:,} times")
         told = f"{parent} is used {times}, so its gradient has {number} shares"
         if len(shares) == 1:
@@ -57,7 +71,7 @@ class Shares:
     def equation(self, step: Step, result: str) -> str:
         """The gradient as the sum of its shares, in MathML, each with where it comes from."""
         shares = self._arrived[step.parent]
-        if len(shares) < 2 or not self._can_be_listed(step):
+        if not 2 <= len(shares) <= MOST_SHARES or not self._are_all(step):
             return ""
         page = Page()
         terms = "<mo>+</mo>".join(
@@ -75,12 +89,12 @@ class Shares:
         parent, left = self._names[step.parent], style.number(step.contribution)
         return f"Shares are added: with = instead, {parent} would keep only {left}."
 
-    def _can_be_listed(self, step: Step) -> bool:
-        """Whether the shares are few, and all that has arrived: none came with those of a part."""
-        shares = self._arrived[step.parent]
-        total = math.fsum(share for _, share in shares)
-        whole = math.isclose(total, step.after, rel_tol=1e-9, abs_tol=1e-300)
-        return len(shares) <= MOST_SHARES and whole
+    def _are_all(self, step: Step) -> bool:
+        """Whether these are all that has arrived, and a number comes of them."""
+        if isinstance(step.after, Quantity):
+            return True
+        total = math.fsum(share for _, share in self._arrived[step.parent])
+        return math.isclose(total, step.after, rel_tol=1e-9, abs_tol=1e-300)
 
 
 def in_sum(value: float) -> str:
@@ -89,4 +103,6 @@ def in_sum(value: float) -> str:
     >>> in_sum(-2.0)
     '(−2)'
     """
+    if isinstance(value, Quantity):
+        return value.slot("term")
     return typeset.term(value).replace("-", "−")

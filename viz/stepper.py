@@ -30,7 +30,7 @@ from viz.page import SUFFIXES, drop, embedded, legend_list, page
 from viz.parts import parts_of_arrow, parts_of_box
 from viz.render import SVG, text
 from viz.scene import Box, Scene
-from viz.story import Story
+from viz.story import Numbers, Story, heading
 from viz.view import Options, Roots, View, takes
 from viz.whole import whole
 
@@ -292,7 +292,7 @@ def _page(story: Story, views: list[tuple[str, str]], view: View, back: str | No
         "stepper",
         view,
         headline="Backpropagation, step by step",
-        heading=story.heading,
+        heading=heading(story, Numbers(story.graph)),
         formula=story.formula,
         last=story.last,
         data=story.data(),

@@ -11,13 +11,13 @@ import ast
 import functools
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from microgradlike import flow, typeset
 from microgradlike.engine import Value
 from microgradlike.flow import Step
-from microgradlike.typeset import Derivative, Symbol, Total
+from microgradlike.typeset import Derivative, Symbol, Total, Tree
 from microgradlike.words import counted, literal
 from viz import style
 from viz.formula import Page, equation_in_line, expression
@@ -61,11 +61,48 @@ class Moment(NamedTuple):
     """The box that is at work."""
 
 
+#: What an update may say, and what a part sends; a page that recomputes has the same words.
+MOVED, LOST = "{} moved against the gradient", ", and {} became NaN, as the gradient there is NaN"
+ROSE = " It rose: the step was too long."
+SHARE, MORE = "{} to {}", "and to {} more"
+SENDS = "sends its gradient back: {}"
+ALONE, NOTHING = "sends its gradient back to its own parameters alone", "sends nothing back"
+
+#: More numbers than this are not told one by one.
+MOST_MOVED, MOST_SENT = 8, 6
+
+
+class Numbers:
+    """The numbers of a pass, as its sentences ask for them.
+
+    >>> x = Value(3.0)
+    >>> Numbers(Graph.of(x * x, afresh=True)).grad(x)
+    6.0
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+
+    def value(self, node: Value) -> float:
+        """The number of a node."""
+        return node.data
+
+    def grad(self, node: Value) -> float:
+        """Its gradient in the end."""
+        return self._graph.grad(node)
+
+    def step(self, step: Step) -> Step:
+        """A step with its numbers."""
+        return step
+
+
 class Story:
     """The moments of the pass, and the number that every node shows from each of them on.
 
     Attributes:
         values, grads: for each node that is told of, the pairs (moment, number).
+        arrivals: for each change of a gradient, the steps that made it; a result begins with none.
+        acts: what happens at each moment: the nodes that are computed, a step, or a move of a part.
         crossed: for each arrow of the scene, the moment at which the gradient crosses it.
         computed: for each box of the scene that computes, the moment at which it does.
     """
@@ -82,16 +119,21 @@ class Story:
         self.name = results[0] if len(results) == 1 else f"({' + '.join(results)})"
         self.values: dict[Value, list[tuple[int, float]]] = {}
         self.grads: dict[Value, list[tuple[int, float]]] = {}
+        self.arrivals: dict[Value, list[list[Step]]] = {}
         self.crossed: dict[int, int] = {}
         self.computed: dict[str, int] = {}
         uses = Counter(step.parent for step in (graph.steps if self.detailed else ()))
+        self.uses = uses
         self._shares = Shares(uses, graph.results, names)
+        self._numbers = Numbers(graph)
         self._said: set[str] = set()
         self._boxes = {box.name: box for box in scene.boxes}
         self._home = {node: box for box, nodes in scene.members.items() for node in nodes}
         self._sent: dict[str, int] = {}
         self._sent_singly: dict[tuple[Value, int], int] = {}
         self.moments = [self._start()]
+        self.acts: list[list[Value] | Step | Move | None] = [None]
+        self.lr = lr
         self._go_forward()
         self._seed()
         self._go_backward()
@@ -99,7 +141,6 @@ class Story:
             self._update(lr)
         # A sum of several results is no expression that anybody wrote.
         self.expression = None if len(results) > 1 else expression(graph.nodes, names)
-        self.heading = _heading(self)
 
     @property
     def formula(self) -> str:
@@ -173,29 +214,30 @@ class Story:
             for node in nodes:
                 if node in told:
                     self.values[node] = [(len(self.moments), node.data)]
-            self.moments.append(
-                self._computed_one(box, nodes[0])
-                if len(self.scene.members[box]) == 1
-                else self._computed_part(box, nodes)
-            )
+            self.moments.append(self.computes(box, nodes, self._numbers))
+            self.acts.append(nodes)
 
-    def _computed_one(self, box: str, node: Value) -> Moment:
-        symbols = self._symbols(node)
+    def computes(self, box: str, nodes: list[Value], numbers: Numbers) -> Moment:
+        """A box computes its nodes."""
+        if len(self.scene.members[box]) > 1:
+            return self._computes_part(box, nodes, numbers)
+        (node,) = nodes
+        symbols = self.symbols(node, numbers)
         how = flow.value_formula(node, symbols)
         text = equation_in_line(node, symbols)
         return Moment(
             "forward",
-            f"{text} is computed: {style.number(node.data)}.",
+            f"{text} is computed: {style.number(numbers.value(node))}.",
             f"{text}: what is it?",
             _equation(symbols[node], how, *map(typeset.evaluated, (how, symbols[node]))),
             flag=self.graph.birth(node),
             active=box,
         )
 
-    def _computed_part(self, box: str, nodes: list[Value]) -> Moment:
-        title, data = self.title(box), self._boxes[box].data
-        work = f"{title} does {counted(len(nodes), 'operation')}"
-        result = "" if data is None else f" and gives {style.number(data)}"
+    def _computes_part(self, box: str, nodes: list[Value], numbers: Numbers) -> Moment:
+        work = f"{self.title(box)} does {counted(len(nodes), 'operation')}"
+        shown = self.scene.shown.get(box)
+        result = "" if shown is None else f" and gives {style.number(numbers.value(shown))}"
         return Moment("forward", f"{work}{result}.", f"{work}: what comes out?", active=box)
 
     # ---- Backward ------------------------------------------------------------------------------
@@ -207,6 +249,7 @@ class Story:
             each, moved, whole = " each", "one of them", "their sum"
         for result in results:
             self._receive(result, len(self.moments), 1.0)
+        self.acts.append(None)
         self.moments.append(
             Moment(
                 "seed",
@@ -233,8 +276,9 @@ class Story:
             if move.step is not None:
                 step = move.step
                 self._sent_singly[step.node, step.place] = now
-                self._receive(step.parent, now, step.after)
+                self._receive(step.parent, now, step.after, step)
                 self.moments.append(self._crossed(step, move.sender))
+                self.acts.append(step)
                 continue
             self._sent[move.sender] = now
             for step in sent.get(move.sender, ()):
@@ -242,27 +286,30 @@ class Story:
                 received[node] = received.get(node, 0.0) + step.contribution
                 waiting[node] -= 1
                 # Parts may send in another order than their nodes: the sum ends with the same.
-                self._receive(node, now, received[node] if waiting[node] else self.graph.grad(node))
+                grad = received[node] if waiting[node] else self.graph.grad(node)
+                self._receive(node, now, grad, step)
             if not sent:
                 for box, grad in move.grads.items():
                     self._receive(self.scene.shown[box], now, grad)
             self.moments.append(self._sent_by_part(move))
+            self.acts.append(move)
 
-    def _receive(self, node: Value, now: int, grad: float) -> None:
-        changes = self.grads.setdefault(node, [])
+    def _receive(self, node: Value, now: int, grad: float, step: Step | None = None) -> None:
+        changes, steps = self.grads.setdefault(node, []), self.arrivals.setdefault(node, [])
         if changes and changes[-1][0] == now:
             changes.pop()
+        else:
+            steps.append([])
         changes.append((now, grad))
+        if step is not None:
+            steps[-1].append(step)
 
     def _crossed(self, step: Step, box: str) -> Moment:
         """One operation sends one operand its share."""
         node, parent = self.names[step.node], self.names[step.parent]
-        symbols = self._symbols(step.node)
+        symbols = self.symbols(step.node, self._numbers)
         slope = flow.slope_formula(step, symbols)
-        local = Derivative(node, parent, step.slope)
-        chain = typeset.product(Total(self.name, node, step.upstream), local)
         self._shares.take(step)
-        added_up = self._shares.equation(step, self.name)
         what = equation_in_line(step.node, symbols)
         flags = [FLAGS[flag].format(node) for flag in self.graph.flags.get(step.node, ())]
         if step.node is self.graph.origin:
@@ -272,14 +319,9 @@ class Story:
         sign = style.symbol(step.node._op)
         return Moment(
             "backward",
-            f"{what} sends {style.signed(step.contribution)} back to {parent}.",
+            self.sends(step, self._numbers),
             f"{what}: what does it send back to {parent}? Which sign, which size?",
-            (
-                *_equation("share over this arrow", chain),
-                *_equation(local, slope, typeset.evaluated(slope)),
-                *_equation("share", typeset.evaluated(chain), ast.Constant(step.contribution)),
-                *([_math(added_up)] if added_up else []),
-            ),
+            (*self.chain(step, slope), *self.added_up(step, self._shares)),
             f"{sign}: {step.rule}",
             nudge=nudge_of_operand(step, self.names) if step.node in self.graph.results else "",
             sum=self._shares.in_words(step),
@@ -287,6 +329,28 @@ class Story:
             flag="; ".join(flags),
             active=box,
         )
+
+    def sends(self, step: Step, numbers: Numbers) -> str:
+        """What one operation sends one operand, in a sentence."""
+        what = equation_in_line(step.node, self.symbols(step.node, numbers))
+        share = style.signed(step.contribution)
+        return f"{what} sends {share} back to {self.names[step.parent]}."
+
+    def chain(self, step: Step, slope: Tree) -> tuple[str, ...]:
+        """The chain rule for one step, whose slope has this formula."""
+        node, parent = self.names[step.node], self.names[step.parent]
+        local = Derivative(node, parent, step.slope)
+        chain = typeset.product(Total(self.name, node, step.upstream), local)
+        return (
+            *_equation("share over this arrow", chain),
+            *_equation(local, slope, typeset.evaluated(slope)),
+            *_equation("share", typeset.evaluated(chain), ast.Constant(step.contribution)),
+        )
+
+    def added_up(self, step: Step, shares: Shares) -> tuple[str, ...]:
+        """The gradient as the sum of the shares that have arrived, where these are several."""
+        equation = shares.equation(step, self.name)
+        return (_math(equation),) if equation else ()
 
     def _once(self, what: str, sentence: str) -> str:
         """The sentence, unless the page has said such a thing already."""
@@ -302,17 +366,17 @@ class Story:
             key=lambda arrow: -abs(arrow.contribution or 0.0),
         )
         shares = [
-            f"{style.signed(arrow.contribution or 0.0)} to {self.title(arrow.tail)}"
-            for arrow in arrows[:6]
+            SHARE.format(style.signed(arrow.contribution or 0.0), self.title(arrow.tail))
+            for arrow in arrows[:MOST_SENT]
         ]
-        if len(arrows) > 6:
-            shares.append(f"and to {len(arrows) - 6} more")
+        if len(arrows) > MOST_SENT:
+            shares.append(MORE.format(len(arrows) - MOST_SENT))
         title = self.title(move.sender)
-        sends = f"sends its gradient back: {', '.join(shares)}"
+        sends = SENDS.format(", ".join(shares))
         if not arrows:
-            sends = "sends its gradient back to its own parameters alone"
+            sends = ALONE
         elif not any(arrow.contribution for arrow in arrows):
-            sends = "sends nothing back"
+            sends = NOTHING
         summed = move.ways > len(arrows)
         return Moment(
             "backward",
@@ -326,44 +390,65 @@ class Story:
 
     # ---- The update ----------------------------------------------------------------------------
 
+    @functools.cached_property
+    def moved(self) -> list[Value]:
+        """What an update moves: the parameters, or where there are none, all that is given."""
+        leaves = [node for node in self.graph.nodes if not node.op]
+        return [leaf for leaf in leaves if self.graph.is_parameter(leaf)] or leaves
+
+    @property
+    def moved_is_called(self) -> str:
+        """One of these."""
+        return "parameter" if self.graph.is_parameter(self.moved[0]) else "number"
+
     def _update(self, lr: float) -> None:
         """Every parameter moves against its gradient, and the result is computed again."""
-        leaves = [node for node in self.graph.nodes if not node.op]
-        asked = [leaf for leaf in leaves if self.graph.is_parameter(leaf)] or leaves
-        changed = {leaf: leaf.data - lr * self.graph.grad(leaf) for leaf in asked}
+        changed = {leaf: leaf.data - lr * self.graph.grad(leaf) for leaf in self.moved}
         root, data = self.graph.root, flow.forward(self.graph.root, changed)
         for node in self.told:
             if data[node] != node.data:
                 self.values[node].append((len(self.moments), data[node]))
-        lines = [
-            f"{self.names[leaf]}: old {style.number(leaf.data)}, gradient "
-            f"{style.number(self.graph.grad(leaf))}, new {style.number(leaf.data)} − "
-            f"{style.number(lr)} × {in_sum(self.graph.grad(leaf))} = {style.number(changed[leaf])}"
-            for leaf in asked[:8]
-        ]
-        if len(asked) > 8:
-            lines.append(f"and {len(asked) - 8} more")
-        what = "parameter" if self.graph.is_parameter(asked[0]) else "number"
-        lost = sum(math.isnan(self.graph.grad(leaf)) for leaf in asked)
+        what = self.moved_is_called
+        lost = sum(math.isnan(self.graph.grad(leaf)) for leaf in self.moved)
         moved = sum(new != leaf.data and new == new for leaf, new in changed.items())
-        happened = f"{counted(moved, what) if moved else f'no {what}'} moved against the gradient"
+        happened = MOVED.format(counted(moved, what) if moved else f"no {what}")
         if lost:
-            happened += f", and {counted(lost, what)} became NaN, as the gradient there is NaN"
+            happened += LOST.format(counted(lost, what))
+        rose = ROSE if data[root] > root.data else ""
+        self.acts.append(None)
+        self.moments.append(self.updated(lr, self._numbers, data.__getitem__, happened, rose))
+
+    def updated(
+        self,
+        lr: float,
+        numbers: Numbers,
+        new: Callable[[Value], float],
+        happened: str,
+        rose: str,
+    ) -> Moment:
+        """The moment of the update, which has so happened; ``new`` gives the new numbers."""
+        lines = [
+            f"{self.names[leaf]}: old {style.number(numbers.value(leaf))}, gradient "
+            f"{style.number(numbers.grad(leaf))}, new {style.number(numbers.value(leaf))} − "
+            f"{style.number(lr)} × {in_sum(numbers.grad(leaf))} = {style.number(new(leaf))}"
+            for leaf in self.moved[:MOST_MOVED]
+        ]
+        if len(self.moved) > MOST_MOVED:
+            lines.append(f"and {len(self.moved) - MOST_MOVED} more")
         wanted = "Smaller is what we want here, as with a cost: "
         if self.name.casefold() in COSTS:
             wanted = ""
-        rose = " It rose: the step was too long." if data[root] > root.data else ""
-        self.moments.append(
-            Moment(
-                "update",
-                f"The update: {happened}. {wanted}{self.name} "
-                f"was {style.number(root.data)} and is now {style.number(data[root])}.{rose}",
-                f"The update: each {what} moves against its gradient. Does {self.name} fall?",
-                rule="\n".join(lines),
-                aside="The gradient is not the change: the change is the learning rate, "
-                f"{style.number(lr)}, times the gradient, against its sign. The gradients and "
-                "slopes on the picture belong to the old numbers; the next pass finds new ones.",
-            )
+        root = self.graph.root
+        return Moment(
+            "update",
+            f"The update: {happened}. {wanted}{self.name} was {style.number(numbers.value(root))} "
+            f"and is now {style.number(new(root))}.{rose}",
+            f"The update: each {self.moved_is_called} moves against its gradient. Does {self.name} "
+            "fall?",
+            rule="\n".join(lines),
+            aside="The gradient is not the change: the change is the learning rate, "
+            f"{style.number(lr)}, times the gradient, against its sign. The gradients and "
+            "slopes on the picture belong to the old numbers; the next pass finds new ones.",
         )
 
     # ---- For the page --------------------------------------------------------------------------
@@ -385,36 +470,37 @@ class Story:
             },
             "nudges": {
                 self.graph.ids[leaf]: nudged
-                for leaf in self._traced()
+                for leaf in self.traced()
                 if (nudged := nudge_of_leaf(self.graph, leaf, self.names, self.name))
             },
             "paths": {
-                self.graph.ids[leaf]: _paths(self.graph, self.names, leaf)
-                for leaf in self._traced()
+                self.graph.ids[leaf]: paths(self.graph, self.names, leaf) for leaf in self.traced()
             },
         }
 
-    def _traced(self) -> list[Value]:
+    def traced(self) -> list[Value]:
         """The leaves whose paths are told: all, or those that have a box of their own, or none."""
         leaves = [node for node in self.graph.nodes if not node.op and node in self.grads]
         alone = [leaf for leaf in leaves if len(self.scene.members[self._home[leaf]]) == 1]
         most = MOST_TRACED // len(self.graph.nodes)
         return next((some for some in (leaves, alone) if len(some) <= most), [])
 
-    def _symbols(self, node: Value) -> dict[Value, typeset.Tree]:
-        return {v: Symbol(self.names[v], v.data) for v in (node, *node.parents)}
+    def symbols(self, node: Value, numbers: Numbers) -> dict[Value, Tree]:
+        """The names of a node and of its operands, with their numbers."""
+        return {v: Symbol(self.names[v], numbers.value(v)) for v in (node, *node.parents)}
 
 
-def _heading(story: Story) -> str:
+def heading(story: Story, numbers: Numbers) -> str:
     """The result, the numbers it is computed from where these are few, and how much there is."""
     graph, names = story.graph, story.names
     size = f"{counted(len(graph.nodes), 'node')}, {counted(story.last, 'step')}"
-    results = ", ".join(f"{names[node]} = {style.number(node.data)}" for node in graph.results)
+    results, given = (
+        ", ".join(f"{names[node]} = {style.number(numbers.value(node))}" for node in told)
+        for told in (graph.results, [node for node in graph.nodes if not node.op])
+    )
     heading = f"{results}, {size}"
     if story.expression is not None and graph.root.op:
-        leaves = [node for node in graph.nodes if not node.op]
-        at = ", ".join(f"{names[leaf]} = {style.number(leaf.data)}" for leaf in leaves)
-        heading = f"{results} at {at}; {size}"
+        heading = f"{results} at {given}; {size}"
     if story.scene.folded and story.scene.arrows:
         heading += f", folded: {len(graph.nodes):,} nodes as {len(story.scene.members):,}"
     if not story.detailed:
@@ -422,7 +508,7 @@ def _heading(story: Story) -> str:
     return heading + graph.warning
 
 
-def _paths(graph: Graph, names: Mapping[Value, str], leaf: Value) -> dict[str, Any]:
+def paths(graph: Graph, names: Mapping[Value, str], leaf: Value) -> dict[str, Any]:
     """The paths to a leaf, as the script lists them."""
     found = flow.paths(graph.root, leaf)
     joints = set(graph.joints)
@@ -457,7 +543,7 @@ def _math(inside: str) -> str:
     return f'<math displaystyle="true"><mrow>{inside}</mrow></math>'
 
 
-def _equation(*sides: typeset.Tree | str) -> tuple[str, ...]:
+def _equation(*sides: Tree | str) -> tuple[str, ...]:
     """An equation in MathML; a side may be a word."""
     words = [side for side in sides if isinstance(side, str)]
     trees = [side for side in sides if not isinstance(side, str)]

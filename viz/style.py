@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from microgradlike.words import decimal, in_short
+from viz.slots import Quantity
 
 #: The layout measures with Arial; the reader's machine may use any font with the same widths.
 FONT = "Arial"
@@ -202,6 +203,8 @@ def number(value: float) -> str:
     >>> number(-0.123456), number(1.5e-7)
     ('−0.1235', '1.5e−7')
     """
+    if isinstance(value, Quantity):
+        return value.slot("number")
     return in_short(value).replace("-", "−")
 
 
@@ -211,6 +214,8 @@ def signed(value: float) -> str:
     >>> signed(2.0), signed(-2.0), signed(0.0)
     ('+2', '−2', '0')
     """
+    if isinstance(value, Quantity):
+        return value.slot("signed")
     return f"+{number(value)}" if value > 0 else number(value)
 
 
