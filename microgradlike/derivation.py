@@ -278,7 +278,7 @@ def _sentences(
         )
 
 
-JUMP = "a jump"
+JUMP, KINK = "a jump", "a kink (the slope is {} below and {} above)"
 
 
 def break_at(step: Step) -> str:
@@ -296,8 +296,7 @@ def break_at(step: Step) -> str:
     if _differ(low, high, 4 * sys.float_info.epsilon):
         return JUMP
     if _differ(below, above, 1e-9):
-        words = f"{in_short(below)} below and {in_short(above)} above"
-        return f"a kink (the slope is {words})"
+        return KINK.format(in_short(below), in_short(above))
     return ""
 
 

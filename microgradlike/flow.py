@@ -68,6 +68,7 @@ __all__ = [
     "named",
     "nodes",
     "paths",
+    "sent_to",
     "slope_formula",
     "slope_formulas",
     "slopes",

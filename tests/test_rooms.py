@@ -34,8 +34,8 @@ microgradlike: reach
 microgradlike.replay: . arguments as_written spot_check watch branches traces compiled
 microgradlike: compiled learning training
 microgradlike: javascript check_table document .
-viz: style formula labels figure video render view picture page notebook
-viz: scene graph whole fold nudges shares story moments dot parts drawing animation stepper
+viz: slots style formula labels figure video render view picture page notebook scene graph whole
+viz: fold nudges shares story live moments dot parts drawing animation stepper
 viz: plots places network movie learner terms telling one_example chapters lesson
 viz.compiled: . names paths sheet scalars glyphs drawing
 viz.compiled: passes told places staged stages

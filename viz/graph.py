@@ -42,6 +42,14 @@ FLAGS = {
 }
 
 
+#: What is said of a number that is not finite: where the first one, and where another one, is born.
+BIRTHS = {
+    "origin": "origin: {} begins here",
+    "another": "{} begins here too",
+    "turned": "here infinity becomes NaN",
+}
+
+
 @dataclass(frozen=True, eq=False)
 class Graph:
     """A graph and its backward sweep, read once: every scene is made from this."""
@@ -163,12 +171,12 @@ class Graph:
             return ""
         number = style.number(node.data)
         if node is self.origin:
-            return f"origin: {number} begins here"
+            return BIRTHS["origin"].format(number)
         operands = [float(operand) for operand in node.operands]
         if all(map(math.isfinite, operands)):
-            return f"{number} begins here too"
+            return BIRTHS["another"].format(number)
         was_a_number = not any(map(math.isnan, operands))
-        return "here infinity becomes NaN" if math.isnan(node.data) and was_a_number else ""
+        return BIRTHS["turned"] if math.isnan(node.data) and was_a_number else ""
 
     @functools.cached_property
     def flags(self) -> Mapping[Value, list[str]]:

@@ -13,6 +13,7 @@ from microgradlike import flow, ops
 from microgradlike.engine import Value
 from microgradlike.flow import Step
 from microgradlike.rules import CustomRule
+from microgradlike.words import in_short
 from viz.graph import Graph
 
 #: How far a number is moved: as far as leaves the ratio near the slope.
@@ -20,6 +21,16 @@ NUDGES = (0.01, 0.001, 1e-4, 1e-5, 1e-6)
 
 #: How near that is, as a share of the slope.
 NEAR = 0.02
+
+#: What is said of a nudge; a page that recomputes has the same words.
+OF_OPERAND = (
+    "A nudge shows the slope: move {moved} by {by}, and nothing else: {result} goes from {before} "
+    "to {after}. {quotient}."
+)
+OF_LEAF = (
+    "A nudge: move {moved} by {by}, and {result} goes from {before} to {after}. {quotient}; the "
+    "smaller the nudge, the nearer to the gradient."
+)
 
 
 class Nudge(NamedTuple):
@@ -49,10 +60,7 @@ def nudge_of_operand(step: Step, names: Mapping[Value, str]) -> str:
     found = nudge(again, node.data, step.slope)
     if found is None:
         return ""
-    return (
-        f"A nudge shows the slope: move {names[parent]} by {found.by}, and nothing else: "
-        f"{names[node]} goes from {found.before} to {found.after}. {found.quotient}."
-    )
+    return OF_OPERAND.format(moved=names[parent], result=names[node], **found._asdict())
 
 
 def nudge_of_leaf(graph: Graph, leaf: Value, names: Mapping[Value, str], result: str) -> str:
@@ -67,10 +75,7 @@ def nudge_of_leaf(graph: Graph, leaf: Value, names: Mapping[Value, str], result:
         return ""
     if found is None:
         return ""
-    return (
-        f"A nudge: move {names[leaf]} by {found.by}, and {result} goes from {found.before} to "
-        f"{found.after}. {found.quotient}; the smaller the nudge, the nearer to the gradient."
-    )
+    return OF_LEAF.format(moved=names[leaf], result=result, **found._asdict())
 
 
 def nudge(again: Callable[[float], float], old: float, slope: float) -> Nudge | None:
@@ -91,7 +96,8 @@ def nudge(again: Callable[[float], float], old: float, slope: float) -> Nudge | 
             before, after = (f"{number:.{places}f}" for number in (old, old + change))
             while before.endswith("0") and after.endswith("0") and places > 2:
                 before, after, places = before[:-1], after[:-1], places - 1
-            quotient = f"{change:.3g}\u00a0÷\u00a0{by:g}\u00a0=\u00a0{change / by:.3g}"
-            words = (f"{by:g}", before, after, quotient)
+            ratio = in_short(change / by, 3)
+            quotient = f"{in_short(change, 3)}\u00a0÷\u00a0{in_short(by)}\u00a0=\u00a0{ratio}"
+            words = (in_short(by), before, after, quotient)
             return Nudge(*(word.replace("-", "−") for word in words))
     return None

@@ -27,7 +27,7 @@ _PAGES = Path(__file__).parent / "pages"
 
 #: What the script of a kind needs beside what all have.
 _MORE = {
-    "stepper": ["engine.js", "numbers.js"],
+    "stepper": ["engine.js", "numbers.js", "live.js"],
     "movie": ["network.js"],
     "lesson": ["network.js"],
 }
@@ -179,10 +179,10 @@ def read(name: str) -> str:
 
 
 def script_of(name: str) -> str:
-    """A script of pages: the engine, or one of ``pages``, with the colours that it needs."""
+    """A script of pages: the engine, or one of ``pages``, with what it needs of ``style``."""
     if name == "engine.js":
         return javascript.engine()
-    return read(name).replace("/* the colours of style.py */ {}", json.dumps(style.for_script()))
+    return read(name).replace("/* what style.py says */ {}", json.dumps(style.for_script()))
 
 
 def _filled(template: str, slots: Mapping[str, str]) -> str:

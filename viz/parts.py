@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
+from viz import style
 from viz.render import SVG, sides
 from viz.scene import Box
 
@@ -44,6 +45,14 @@ class ArrowParts(NamedTuple):
     heads: list[Element]
     slope: Element | None
     contribution: Element | None
+
+
+def centre(letters: Element) -> None:
+    """Let the middle of the letters be where it is, whatever number they will be."""
+    text, size = letters.text or "", float(letters.get("font-size", "9"))
+    width = style.width(text, size, letters.get("font-weight") == "bold")
+    middle = float(letters.attrib["x"]) + width / 2
+    letters.attrib |= {"x": f"{middle:g}", "text-anchor": "middle"}
 
 
 def outline(group: Element) -> Element:

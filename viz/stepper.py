@@ -25,9 +25,10 @@ from viz.dot import Look, legend, legend_in_short
 from viz.drawing import picture_alone, pointed_out, shown
 from viz.fold import folded
 from viz.graph import Graph
+from viz.live import Named, for_script, steps_of_arrows
 from viz.notebook import Shown
 from viz.page import SUFFIXES, drop, embedded, legend_list, page
-from viz.parts import parts_of_arrow, parts_of_box
+from viz.parts import centre, parts_of_arrow, parts_of_box
 from viz.render import SVG, text
 from viz.scene import Box, Scene
 from viz.story import Numbers, Story, heading
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 
 #: A graph of more nodes than this is shown folded.
 MOST_NODES = 150
+
+#: What a number of a box is usually as long as: there is room for it, whatever the reader changes.
+USUAL = -0.1235
 
 #: A table of more rows than this is printed only if the reader has unfolded it.
 MOST_PRINTED = 40
@@ -119,12 +123,13 @@ class Stepper(Shown):
         told = graph.told()
         scene = shown(folded(graph) if fold else whole(told), view)
         story = Story(graph, scene, told.names, rate)
-        views = [_view(story, scene, view)]
+        named = Named(graph) if story.detailed else None
+        views = [_view(story, scene, view, named)]
         if fold and story.detailed:
             for name, nodes in story.scene.members.items():
                 if 1 < len(nodes) <= MOST_NODES:
                     inside = shown(whole(told, set(nodes)), view)
-                    views.append(_view(story, inside, view, opened=name))
+                    views.append(_view(story, inside, view, named, opened=name))
         self._html = _page(story, views, view, back)
 
     def html(self) -> str:
@@ -144,7 +149,9 @@ class Stepper(Shown):
 # ---- Views: pictures whose parts the script can find --------------------------------------------
 
 
-def _view(story: Story, scene: Scene, view: View, opened: str = "") -> tuple[str, str]:
+def _view(
+    story: Story, scene: Scene, view: View, named: Named | None, opened: str = ""
+) -> tuple[str, str]:
     """A picture with everything marked that the script changes, and its legend."""
     boxes = [_with_room(story, scene, box) for box in scene.boxes]
     # What the notes say of a folded picture is said by the page itself.
@@ -157,7 +164,8 @@ def _view(story: Story, scene: Scene, view: View, opened: str = "") -> tuple[str
     for box in roomy.boxes:
         if box.name in scene.members:
             _mark_node(story, scene, box, groups[box.name])
-    numbered = Look.of(roomy, view.rankdir).numbered
+    look = Look.of(roomy, view.rankdir)
+    sums = steps_of_arrows(story, named) if named and scene.folded else []
     steps = {move.arrows[0]: move.step for move in scene.moves if move.step is not None}
     for place, arrow in enumerate(scene.arrows):
         group = groups[f"e{place}"]
@@ -169,6 +177,8 @@ def _view(story: Story, scene: Scene, view: View, opened: str = "") -> tuple[str
             continue
         if scene.folded:
             marks = {"data-flow": f"{arrow.tail}->{arrow.head}", "data-at": story.crossed[place]}
+            if named:
+                marks["data-steps"] = " ".join(map(str, sums[place]))
         else:
             step = steps[place]
             marks = {
@@ -176,16 +186,19 @@ def _view(story: Story, scene: Scene, view: View, opened: str = "") -> tuple[str
                 "data-slope": repr(step.slope),
                 "data-at": story.moment_of(step),
             }
-        _mark_edge(group, marks, repr(arrow.contribution), numbered)
-        if numbered:  # its numbers stand beside it, and the panel tells the rest
+            if named:
+                marks["data-steps"] = named.count(step)
+        _mark_edge(group, marks, repr(arrow.contribution), look)
+        if look.numbered:  # its numbers stand beside it, and the panel tells the rest
             drop(group, "title")
     _slim(svg)
     title = html.escape(story.title(opened)) if opened else ""
     part = f' data-part="{opened}" data-title="{title}"' if opened else ""
     hidden = " hidden" if opened else ""
     kind = "view folded" if scene.folded else "view"
+    largest = f' data-largest="{look.widths.largest!r}"'
     return (
-        f'<div class="{kind}"{part}{hidden}>{text(svg)}</div>',
+        f'<div class="{kind}"{part}{largest}{hidden}>{text(svg)}</div>',
         f'<div class="legend"{hidden}>'
         f"{legend_list(legend(roomy, view.rankdir), legend_in_short(roomy, view.rankdir))}</div>",
     )
@@ -221,8 +234,11 @@ def _with_room(story: Story, scene: Scene, box: Box) -> Box:
             box = replace(box, lines=(*box.lines, f"{style.shortened(name)} in the text"))
         else:
             box = replace(box, heading=name)
-    values = tuple(value for _, value in story.values[node])
-    return replace(box, values=values, run=tuple(grad for _, grad in story.grads.get(node, ())))
+    values, grads = (
+        tuple(number for _, number in changes.get(node, ()))
+        for changes in (story.values, story.grads)
+    )
+    return replace(box, values=(*values, USUAL), run=(*grads, USUAL) if grads else ())
 
 
 def _mark_node(story: Story, scene: Scene, box: Box, group: ElementTree.Element) -> None:
@@ -264,16 +280,17 @@ def _mark_node(story: Story, scene: Scene, box: Box, group: ElementTree.Element)
 
 
 def _mark_edge(
-    group: ElementTree.Element, marks: Mapping[str, Any], contribution: str, numbered: bool
+    group: ElementTree.Element, marks: Mapping[str, Any], contribution: str, look: Look
 ) -> None:
     for name, value in marks.items():
         group.set(name, str(value))
     group.set("data-contribution", contribution)
-    parts = parts_of_arrow(group, numbered)
-    if parts.slope is not None:
-        parts.slope.set("class", "slope")
-    if parts.contribution is not None:
-        parts.contribution.set("class", "news")
+    parts = parts_of_arrow(group, look.numbered)
+    for kind, letters in (("slope", parts.slope), ("news", parts.contribution)):
+        if letters is not None:
+            letters.set("class", kind)
+            if not look.downward:
+                centre(letters)
 
 
 # ---- The page ----------------------------------------------------------------------------------
@@ -295,7 +312,7 @@ def _page(story: Story, views: list[tuple[str, str]], view: View, back: str | No
         heading=heading(story, Numbers(story.graph)),
         formula=story.formula,
         last=story.last,
-        data=story.data(),
+        data=story.data() | {"live": for_script(story, Look.of(story.scene, view.rankdir).back)},
         slots={
             "views": pictures,
             "legends": legends,

@@ -68,6 +68,10 @@ SHARE, MORE = "{} to {}", "and to {} more"
 SENDS = "sends its gradient back: {}"
 ALONE, NOTHING = "sends its gradient back to its own parameters alone", "sends nothing back"
 
+#: More that may be flagged.
+FIRST = "the first number that is not finite comes from here"
+BREAK = "{} has {} just here: its slope is a convention"
+
 #: More numbers than this are not told one by one.
 MOST_MOVED, MOST_SENT = 8, 6
 
@@ -103,6 +107,7 @@ class Story:
         values, grads: for each node that is told of, the pairs (moment, number).
         arrivals: for each change of a gradient, the steps that made it; a result begins with none.
         acts: what happens at each moment: the nodes that are computed, a step, or a move of a part.
+        home: the box that shows each node, or stands for it.
         crossed: for each arrow of the scene, the moment at which the gradient crosses it.
         computed: for each box of the scene that computes, the moment at which it does.
     """
@@ -128,7 +133,7 @@ class Story:
         self._numbers = Numbers(graph)
         self._said: set[str] = set()
         self._boxes = {box.name: box for box in scene.boxes}
-        self._home = {node: box for box, nodes in scene.members.items() for node in nodes}
+        self.home = {node: box for box, nodes in scene.members.items() for node in nodes}
         self._sent: dict[str, int] = {}
         self._sent_singly: dict[tuple[Value, int], int] = {}
         self.moments = [self._start()]
@@ -162,7 +167,7 @@ class Story:
 
     def moment_of(self, step: Step) -> int:
         """The moment at which a step is taken."""
-        return self._sent_singly.get((step.node, step.place)) or self._sent[self._home[step.node]]
+        return self._sent_singly.get((step.node, step.place)) or self._sent[self.home[step.node]]
 
     def since(self, node: Value, remark: Remark) -> int:
         """The moment from which on a remark about a node can be made."""
@@ -205,7 +210,7 @@ class Story:
         last: dict[str, int] = {}
         for place, node in enumerate(self.graph.nodes):
             if node.op:
-                last[self._home[node]] = place
+                last[self.home[node]] = place
             elif node in told:
                 self.values[node] = [(0, node.data)]
         for box in sorted(last, key=last.__getitem__):
@@ -259,7 +264,7 @@ class Story:
                 _equation(Total(self.name, self.name, 1.0), ast.Constant(1)),
                 f"The gradient at a number is the slope of {self.name} there: how many times as "
                 f"much {self.name} changes as that number does.",
-                active=self._home[results[0]],
+                active=self.home[results[0]],
             )
         )
 
@@ -267,7 +272,7 @@ class Story:
         sent: dict[str, list[Step]] = {}
         if self.detailed and self.scene.folded:
             for step in self.graph.steps:
-                sent.setdefault(self._home[step.node], []).append(step)
+                sent.setdefault(self.home[step.node], []).append(step)
         waiting = Counter(step.parent for step in self.graph.steps) if sent else Counter()
         received = dict.fromkeys(self.graph.results, 1.0)
         for move in self.scene.moves:
@@ -313,9 +318,9 @@ class Story:
         what = equation_in_line(step.node, symbols)
         flags = [FLAGS[flag].format(node) for flag in self.graph.flags.get(step.node, ())]
         if step.node is self.graph.origin:
-            flags.append("the first number that is not finite comes from here")
+            flags.append(FIRST)
         if found := flow.break_at(step):
-            flags.append(f"{node} has {found} just here: its slope is a convention")
+            flags.append(BREAK.format(node, found))
         sign = style.symbol(step.node._op)
         return Moment(
             "backward",
@@ -481,7 +486,7 @@ class Story:
     def traced(self) -> list[Value]:
         """The leaves whose paths are told: all, or those that have a box of their own, or none."""
         leaves = [node for node in self.graph.nodes if not node.op and node in self.grads]
-        alone = [leaf for leaf in leaves if len(self.scene.members[self._home[leaf]]) == 1]
+        alone = [leaf for leaf in leaves if len(self.scene.members[self.home[leaf]]) == 1]
         most = MOST_TRACED // len(self.graph.nodes)
         return next((some for some in (leaves, alone) if len(some) <= most), [])
 
@@ -518,6 +523,10 @@ def paths(graph: Graph, names: Mapping[Value, str], leaf: Value) -> dict[str, An
         {
             "nodes": [graph.ids[node] for node in nodes],
             "way": " → ".join(names[node] for node in nodes),
+            "sides": [
+                _side(above, below, slope)
+                for below, above, slope in zip(nodes, nodes[1:], path.slopes, strict=False)
+            ],
             "slopes": " × ".join(map(in_sum, path.slopes[: len(nodes) - 1])),
             "product": repr(path.product),
             "text": style.number(path.product),
@@ -532,6 +541,12 @@ def paths(graph: Graph, names: Mapping[Value, str], leaf: Value) -> dict[str, An
     elif others:
         rest = f"{_many(others)} more, together {style.number(found.remainder)}"
     return {"ways": ways, "rest": rest, "total": style.number(found.total)}
+
+
+def _side(node: Value, operand: Value, slope: float) -> int:
+    """Which operand of a node a step of a path goes to: in ``x / x`` the slope tells."""
+    sides = {place: found for place, parent, found, _ in flow.sent_to(node) if parent is operand}
+    return next((place for place, found in sides.items() if found == slope), min(sides))
 
 
 def _many(count: int) -> str:

@@ -171,10 +171,12 @@ def for_script() -> dict[str, object]:
         "surface": SURFACE,
         "ink": INK,
         "muted": MUTED,
+        "border": BORDER,
         "positive": POSITIVE,
         "negative": NEGATIVE,
         "positive_text": POSITIVE_TEXT,
         "negative_text": NEGATIVE_TEXT,
+        "widths": {character: _WIDTHS[character] for character in " .−+infa" if character in _WIDTHS},
     }
 
 

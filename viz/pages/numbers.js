@@ -1,7 +1,7 @@
 // Numbers as pages write and read them, and the colours and widths that show them: the rules of
 // style.py, for what a page computes itself.
 const numbers = (() => {
-  const PALETTE = /* the colours of style.py */ {};
+  const { widths: WIDTHS, ...PALETTE } = /* what style.py says */ {};
 
   // ---- Writing ------------------------------------------------------------------------------------
 
@@ -20,15 +20,22 @@ const numbers = (() => {
   const with_point = (digits, place) => (place < digits.length ? `${digits.slice(0, place)}.${digits.slice(place)}` : digits);
   const minus = (text) => text.replaceAll("-", "−");
 
+  // The first digits of a number that is not negative, and its power of ten.
+  function leading(size, digits) {
+    const one_more = size.toExponential(digits);
+    const tie = one_more.split("e")[0].endsWith("5"); // perhaps: only then the rest is looked at
+    const [mantissa, power] = (tie ? size.toExponential(digits - 1 + MORE) : size.toExponential(digits - 1)).split("e");
+    const all = mantissa.replace(".", "");
+    const kept = tie ? rounded(all, MORE) : all;
+    return kept.length > digits ? [kept.slice(0, digits), Number(power) + 1] : [kept, Number(power)];
+  }
+
   // So many significant digits.
   function in_short(value, digits = 4) {
     if (value !== value) return "NaN";
     const [sign, size] = [value < 0 ? "-" : "", Math.abs(value)];
     if (size === Infinity) return `${sign}inf`;
-    const [mantissa, power] = size.toExponential(digits - 1 + MORE).split("e");
-    let kept = rounded(mantissa.replace(".", ""), MORE);
-    let exponent = Number(power);
-    if (kept.length > digits) [kept, exponent] = [kept.slice(0, digits), exponent + 1];
+    const [kept, exponent] = leading(size, digits);
     if (exponent < -4 || exponent >= digits) return `${sign}${without_zeros(with_point(kept, 1))}e${exponent}`;
     if (exponent < 0) return `${sign}${without_zeros(`0.${"0".repeat(-1 - exponent)}${kept}`)}`;
     return `${sign}${without_zeros(with_point(kept, exponent + 1))}`;
@@ -43,6 +50,17 @@ const numbers = (() => {
 
   const number = (value, digits) => minus(in_short(value, digits));
   const signed = (value, digits) => (value > 0 ? `+${number(value, digits)}` : number(value, digits));
+
+  // How wide a number is printed, in Arial; and the number with as many digits as have room.
+  const thousandths = (character) => WIDTHS[character] ?? 556;
+  const printed = (text, size) => ([...text].reduce((sum, character) => sum + thousandths(character), 0) * size) / 1000;
+  function fitting(value, room, size, write = number) {
+    for (const digits of [4, 3, 2]) {
+      const text = write(value, digits);
+      if (printed(text, size) <= room) return text;
+    }
+    return write(value, 1);
+  }
 
   // Every digit that it takes to read the same number again, as Python's repr has them.
   function exact(value) {
@@ -78,7 +96,7 @@ const numbers = (() => {
 
   // ---- Colours and widths -------------------------------------------------------------------------
 
-  const { steps, on_step, surface, ink, muted, positive, negative, positive_text, negative_text } = PALETTE;
+  const { steps, on_step, surface, ink, muted, border, positive, negative, positive_text, negative_text } = PALETTE;
 
   function width(value, largest) {
     if (!(Math.abs(value) < Infinity)) return 6;
@@ -103,5 +121,5 @@ const numbers = (() => {
   const hue = (value) => by_sign(value, positive, negative);
   const text_hue = (value) => by_sign(value, positive_text, negative_text);
 
-  return { in_short, fixed, number, signed, exact, read, minus, width, paint, hue, text_hue };
+  return { in_short, fixed, number, signed, exact, fitting, read, minus, width, paint, hue, text_hue, border };
 })();
