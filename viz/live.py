@@ -161,13 +161,16 @@ def _refused(story: Story) -> str:
 def _moments(story: Story, named: Named) -> Iterator[dict[str, Any] | None]:
     """What of each moment changes with the numbers; None where nothing does."""
     shares = Shares(story.uses, story.graph.results, story.names)
+    sums = steps_of_arrows(story, named) if story.scene.folded else []
     for moment, act in zip(story.moments, story.acts, strict=True):
         if isinstance(act, list):
             yield _computed(story, moment, act, named)
         elif isinstance(act, Step):
             yield _sent(story, act, shares, named)
         elif isinstance(act, Move):
-            yield _sent_by_part(story, act, moment)
+            arrows = [(sums[place], story.scene.arrows[place].tail) for place in act.arrows]
+            sends = [(steps, story.title(tail)) for steps, tail in arrows]
+            yield {"part": story.title(act.sender), "sends": sends}
         elif moment.kind == "update":
             happened, rose = Quantity("happened").slot("words"), Quantity("rose").slot("words")
             rate = Quantity("rate")
@@ -202,14 +205,6 @@ def _sent(story: Story, step: Step, shares: Shares, named: Named) -> dict[str, A
         "sum": [shares.listed(step) if shares.are_few(step) else "", shares.added(step)],
         "aside": shares.lost_without_adding(step),
         "step": count,
-    }
-
-
-def _sent_by_part(story: Story, move: Move, moment: Moment) -> dict[str, Any]:
-    arrows = [story.scene.arrows[place] for place in move.arrows]
-    return {
-        "part": story.title(move.sender),
-        "sends": [[place, story.title(a.tail)] for place, a in zip(move.arrows, arrows, strict=True)],
     }
 
 

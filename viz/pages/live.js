@@ -13,7 +13,7 @@ function recomputing(story) {
   const given = { numbers: new Map(), rate: live.rate };
 
   // The steps of the sweep in their order: who sends, and which operand receives.
-  const steps = places.toReversed().flatMap((node) =>
+  const steps = [...places].reverse().flatMap((node) =>
     [graph[node].x, graph[node].y].flatMap((parent, side) => (is_place(parent) ? [{ node, side, parent }] : [])),
   );
   const running = { before: [], after: [], arrived: [] };

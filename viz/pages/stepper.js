@@ -17,6 +17,7 @@ function start(root) {
     grad: one(".grad", element),
     ground: one(".grad-ground", element),
     words: one("title", element)?.textContent,
+    id: element.dataset.node || element.dataset.shows,
     ...story.nodes[element.dataset.node || element.dataset.shows],
   }));
   const edges = all("[data-ahead]", root).map((group) => ({
@@ -26,14 +27,50 @@ function start(root) {
     slope: one(".slope", group),
     known: story.nodes[group.dataset.edge?.split("->")[1]]?.values[0][0] || 0, // no slope before
     contribution: group.dataset.contribution,
+    news: one(".news", group),
+    steps: (group.dataset.steps || "").split(" ").filter(Boolean).map(Number),
+    largest: Number(group.closest(".view").dataset.largest),
   }));
   for (const { group } of edges) {
     if (group.dataset.at === undefined) continue;
     for (const part of all("path, polygon", group)) part.classList.add("sent");
     group.append(forward(group));
   }
-  const remarks = all("[data-known]", root).map((words) => ({ words, known: Number(words.dataset.known) }));
+  const remarks = all("[data-known]", root).map((words) => ({
+    words,
+    known: Number(words.dataset.known),
+    id: words.closest("[data-node]")?.dataset.node,
+  }));
   const boxes = all(".node[data-node], .node[data-box]", root);
+
+  for (const node of nodes) {
+    node.origin = node.element.dataset.origin === "";
+    node.room = { value: room_in(one(".value-ground", node.element)), grad: room_in(node.ground) };
+  }
+  for (const edge of edges) {
+    edge.line = one("path.sent", edge.group);
+    edge.heads = all("polygon.sent", edge.group);
+    edge.length = edge.line ? extent(edge.line.getAttribute("d"), 0) : 0;
+  }
+  const pictures = all(".view > svg", root).map((svg) => ({ svg, title: one("title", svg), label: svg.getAttribute("aria-label") }));
+  const heading = { element: one(".heading", root), text: one(".heading", root).textContent, title: document.title };
+  const rows = all(".table tbody tr", root).map((row) => {
+    const cells = all("td", row).slice(1, 3);
+    return { cells, words: cells.map((cell) => cell.textContent) };
+  });
+  const live = story.live.refused ? null : recomputing(story);
+  let dressed = false; // whether the picture shows numbers of the reader's
+  let computed = 0; // how often anything was
+  let ghosts = null; // the values and gradients before the last change
+
+  // How far something reaches, across (0) or down (1); and how much of a cell its letters may take.
+  function extent(text, odd) {
+    const along = text.match(/-?[\d.]+/g).map(Number).filter((_, place) => place % 2 === odd);
+    return Math.max(...along) - Math.min(...along);
+  }
+  function room_in(ground) {
+    return ground ? extent(ground.getAttribute("points"), 0) - 3 : 0;
+  }
 
   // The arrow on which the value goes forward: of one width, whatever will come back on it. Its line
   // begins where the tip of the other one ends, or rather behind that, inside the box that covers it.
@@ -82,9 +119,15 @@ function start(root) {
     return found;
   }
 
+  // Python's own words and numbers; or, where the reader has changed one, what the page computes.
+  const told_at = (moment) => (live?.changed() ? live.moment(moment) : story.moments[moment]);
+  const exact = (change) => (typeof change[1] === "string" ? change[1] : numbers.exact(change[1]));
+  const written = (change, room) => change[2] ?? numbers.fitting(change[1], room, 11);
+  const painted_as = (change) => (change.length > 2 ? change.slice(3) : numbers.paint(change[1], story.live.scale));
+
   function show(now) {
     const asked = !revealed;
-    const told = story.moments[now];
+    const told = told_at(now);
     shown = now;
     for (const node of nodes) {
       const value = latest(node.values, now);
@@ -92,16 +135,16 @@ function start(root) {
       if (value === node.shown?.value && grad === node.shown?.grad && !node.shown?.asked) continue;
       node.shown = { value, grad, asked };
       if (node.own) {
-        set(node.element, "data-value", value === null ? null : value[1]);
-        set(node.element, "data-grad", grad === null ? null : grad[1]);
+        set(node.element, "data-value", value === null ? null : exact(value));
+        set(node.element, "data-grad", grad === null ? null : exact(grad));
       }
       if (!node.drawn) continue;
       const hides = (change) => asked && change !== null && change[0] === now && now > 0;
-      write(node.value, value === null ? not_yet : hides(value) ? "?" : value[2]);
-      write(node.grad, grad === null ? not_yet : hides(grad) ? "?" : grad[2]);
-      const painted = grad !== null && !hides(grad);
-      set(node.grad, "fill", painted ? grad[3] : muted);
-      set(node.ground, "fill", painted ? grad[4] : surface);
+      write(node.value, value === null ? not_yet : hides(value) ? "?" : written(value, node.room.value));
+      write(node.grad, grad === null ? not_yet : hides(grad) ? "?" : written(grad, node.room.grad));
+      const [ink, ground] = grad !== null && !hides(grad) ? painted_as(grad) : [muted, surface];
+      set(node.grad, "fill", ink);
+      set(node.ground, "fill", ground);
       const numbers = `data ${node.value.textContent}, grad ${node.grad.textContent}`;
       write(node.title, `${node.words}\n${numbers}`);
       const { name, kind } = node.element.dataset;
@@ -124,9 +167,11 @@ function start(root) {
       group.classList.remove(...Object.keys(states));
       group.classList.add(...names); // always in this order
     }
-    for (const { words, known } of remarks) {
-      set(words, "visibility", now < known || (asked && now === known) ? "hidden" : null);
+    for (const { words, known, id } of remarks) {
+      const holds = !live?.changed() || !id || live.flags(place_of(id)).includes(words.textContent);
+      set(words, "visibility", !holds || now < known || (asked && now === known) ? "hidden" : null);
     }
+    haunt();
     for (const box of boxes) {
       box.classList.toggle("active", (box.dataset.box || box.dataset.node) === told.active);
     }
@@ -151,9 +196,9 @@ function start(root) {
     write(one(".sentence", root), asked ? told.question : told.sentence);
     const equations = asked ? told.equations.slice(0, 1) : told.equations;
     const shown = asked && told.kind !== "backward" ? "" : equations.join("");
-    if (one(".equations", root).dataset.shown !== `${now}${asked}`) {
+    if (one(".equations", root).dataset.shown !== `${now}${asked}${computed}`) {
       one(".equations", root).innerHTML = shown; // made by this page's author, names escaped
-      one(".equations", root).dataset.shown = `${now}${asked}`;
+      one(".equations", root).dataset.shown = `${now}${asked}${computed}`;
     }
     write(one(".sum", root), asked ? "" : told.sum);
     write(one(".rule", root), asked && told.kind !== "backward" ? "" : told.rule);
@@ -169,7 +214,8 @@ function start(root) {
 
   function list_all() {
     if (last > MOST_LISTED) return;
-    for (const told of story.moments) {
+    one(".all", root).replaceChildren();
+    for (const told of story.moments.map((_, moment) => told_at(moment))) {
       const item = one(".all", root).appendChild(document.createElement("li"));
       const words = (name, text) => {
         if (!text) return;
@@ -208,6 +254,7 @@ function start(root) {
 
   function key(event) {
     const node = event.target.closest(".node");
+    if (node && event.shiftKey && push(event.key, node)) return true;
     if (node && walk(event.key, node)) return true;
     if (event.key === "Escape") choose("");
     else return size.key(event);
@@ -216,6 +263,7 @@ function start(root) {
 
   // ---- Choosing a node: its numbers, its paths ---------------------------------------------------
 
+  const place_of = (id) => Number(id.slice(1));
   const name_of = (group) => group.dataset.node || group.dataset.box || group.dataset.shows;
   const stops = () => all(".view:not([hidden]) .node[role=button]", root);
 
@@ -234,7 +282,7 @@ function start(root) {
     if (words !== group.dataset.name) place.appendChild(document.createElement("p")).textContent = words;
     place.appendChild(document.createElement("p")).className = "numbers";
     place.appendChild(document.createElement("p")).className = "nudged";
-    number();
+    if (live?.is_leaf(place_of(id))) place.append(...field(place_of(id), group.dataset.name));
     const inside = id !== opened && all(".view[data-part]", root).find((view) => view.dataset.part === id);
     if (inside) {
       const open = place.appendChild(document.createElement("button"));
@@ -243,20 +291,28 @@ function start(root) {
       open.textContent = "Look inside";
       open.addEventListener("click", () => look(id));
     }
-    if (story.paths[id]) list(place, story.paths[id]);
+    place.appendChild(document.createElement("div")).className = "ways";
+    number();
   }
 
   // What the chosen node shows at this moment, for its box may be out of sight.
   function number() {
     const node = nodes.find(({ element }) => element.matches(".chosen-node"));
     if (!node) return;
-    const [value, grad] = [node.value.textContent, node.grad.textContent];
+    const [value, grad] = [node.value, node.grad].map((letters) => letters.dataset.whole ?? letters.textContent);
     const updated = revealed && node.values.length > 1 && shown >= node.values[1][0];
-    const old = updated ? ` (before the update ${node.values[0][2]})` : "";
+    const old = updated ? ` (before the update ${written(node.values[0], Infinity)})` : "";
     const to_old = updated ? "; the gradient and the slopes belong to the old value" : "";
     write(one(".numbers", root), `value ${value}${old}, gradient ${grad}${to_old}`);
     const final = node.grads.length > 0 && shown >= node.grads.at(-1)[0] && revealed;
-    write(one(".nudged", root), (final && story.nudges[chosen]) || "");
+    const nudge = () => (live?.changed() && live.is_leaf(place_of(node.id)) ? live.nudge_of_leaf(place_of(node.id)) : story.nudges[chosen]);
+    write(one(".nudged", root), (final && nudge()) || "");
+    approach(node, final);
+    const ways = one(".ways", root);
+    if (!story.paths[chosen] || ways.dataset.shown === String(computed)) return;
+    ways.dataset.shown = String(computed);
+    ways.replaceChildren();
+    list(ways, live?.changed() ? live.paths(chosen) : story.paths[chosen]);
   }
 
   function list(place, paths) {
@@ -321,7 +377,8 @@ function start(root) {
       return true;
     }
     if (key === "Enter") {
-      if (chosen === here) look(here);
+      if (chosen === here && one(".chosen .field", root)) one(".chosen .field", root).select();
+      else if (chosen === here) look(here);
       else choose(name_of(group));
       return true;
     }
@@ -347,24 +404,336 @@ function start(root) {
     if (stops().length) land(stops()[0]);
     size.begin();
     choose(chosen);
+    haunt();
   }
 
   const size = zooming(root, follow);
 
   one(".close", root).addEventListener("click", () => look(""));
 
+  // ---- Changing numbers -------------------------------------------------------------------------
+
+  const announce = () => {
+    if (window.parent === window) return;
+    const by_name = (get) => Object.fromEntries(live.leaves.map((place) => [name_at(place), get(live.graph[place])]));
+    const changed = Object.fromEntries([...live.given.numbers].map(([place, value]) => [name_at(place), value]));
+    const said = { numbers: changed, gradients: by_name((node) => node.grad), result: live.result() };
+    window.parent.postMessage({ microgradlike: said }, "*");
+  };
+
+  // What a leaf is called in the address: its name, unless the address means something else by that.
+  const RESERVED = ["step", "node", "view", "lr", "projector"];
+  function name_at(place) {
+    const name = story.live.names[place];
+    return RESERVED.includes(name) ? `v${place}` : name;
+  }
+
+  // All that was computed is shown: the numbers of the nodes, the arrows, the table, the words.
+  function refresh() {
+    computed += 1;
+    if (live.changed() || dressed) live.compute();
+    for (const node of nodes) {
+      Object.assign(node, live.changed() ? live.changes(node.id) : story.nodes[node.id]);
+      node.shown = null;
+    }
+    if (live.changed() || dressed) dress();
+    one(".reset", root).disabled = !live.changed();
+    one(".rate", root).placeholder = String(story.live.rate);
+    show(shown);
+    tell_result();
+    announce();
+  }
+
+  // The picture with these numbers: the arrows, the outlines of what is not finite, the titles.
+  function dress() {
+    dressed = live.changed();
+    edges.forEach(dress_edge);
+    const origin = dressed ? live.origin() : null;
+    for (const node of nodes) {
+      if (!node.own) continue;
+      const { data, grad } = live.graph[place_of(node.id)];
+      node.element.classList.toggle("broken", dressed && !(Number.isFinite(data) && Number.isFinite(grad)));
+      node.element.classList.toggle("mended", dressed && Number.isFinite(data) && Number.isFinite(grad));
+      set(node.element, "data-origin", (dressed ? origin === place_of(node.id) : node.origin) ? "" : null);
+    }
+    const results = story.live.results.map((place) => numbers.number(live.graph[place].data)).join(", ");
+    for (const picture of pictures) {
+      const label = dressed ? picture.label.replace(/(results? ).*$/, (_, word) => word + results) : picture.label;
+      set(picture.svg, "aria-label", label);
+      write(picture.title, label);
+    }
+    const heading_now = dressed ? live.heading() : heading.text;
+    write(heading.element, heading_now);
+    document.title = heading.title.replace(heading.text, () => heading_now);
+    for (const [place, row] of rows.entries()) {
+      const { data, grad } = live.graph[place];
+      const cells = dressed ? [numbers.number(data), numbers.number(grad)] : row.words;
+      row.cells.forEach((cell, k) => write(cell, cells[k]));
+    }
+    list_all();
+  }
+
+  function dress_edge(edge) {
+    const { group, steps, slope, news, largest, line, heads } = edge;
+    if (!steps.length) return;
+    const asked = ["stroke", "stroke-width", "stroke-dasharray", "fill"];
+    edge.recorded ??= {
+      parts: [line, ...heads].map((part) => [part, asked.map((name) => [name, part.getAttribute(name)])]),
+      texts: [slope, news].filter(Boolean).map((text) => [text, text.textContent, text.getAttribute("fill")]),
+      contribution: group.dataset.contribution,
+      slope: group.dataset.slope,
+      title: one("title", group)?.textContent,
+    };
+    const { recorded } = edge;
+    if (!dressed) {
+      for (const [part, attributes] of recorded.parts) for (const [name, value] of attributes) set(part, name, value);
+      for (const [text, words, fill] of recorded.texts) {
+        write(text, words);
+        set(text, "fill", fill);
+      }
+      edge.contribution = recorded.contribution;
+      if (recorded.slope) set(group, "data-slope", recorded.slope);
+      if (recorded.title) write(one("title", group), recorded.title);
+      return;
+    }
+    const share = live.sum_over(steps);
+    const finite = Number.isFinite(share);
+    const thin = share === 0 && !news;
+    const colour = thin ? numbers.border : numbers.hue(share);
+    const width = share === 0 ? (thin ? 0.4 : 1) : numbers.width(share, largest);
+    const dash = share === 0 ? "1,5" : finite && share < 0 ? "5,2" : null;
+    for (const part of [line, ...heads]) {
+      set(part, "stroke", colour);
+      set(part, "stroke-width", String(Number(width.toFixed(2))));
+    }
+    set(line, "stroke-dasharray", dash);
+    for (const head of heads) set(head, "fill", colour);
+    edge.contribution = numbers.exact(share);
+    if (recorded.slope) set(group, "data-slope", numbers.exact(live.slope(steps[0])));
+    if (recorded.title) {
+      write(one("title", group), recorded.title.replace(/contribution \S+,/, () => `contribution ${edge.contribution},`));
+    }
+    const room = Math.max(edge.length, 30);
+    if (slope) write(slope, numbers.fitting(live.slope(steps[0]), room, 9, (v, digits) => `× ${numbers.number(v, digits)}`));
+    if (!news) return;
+    const with_sign = (v, digits) => (v ? `${story.live.back} ${numbers.signed(v, digits)}` : numbers.number(v));
+    write(news, numbers.fitting(share, room, 11, with_sign));
+    set(news, "fill", numbers.text_hue(share));
+  }
+
+  // What was there before the last change: small, below the new numbers.
+  function haunt() {
+    const known = ghosts && live.changed();
+    for (const node of nodes) {
+      if (!node.drawn || !(known || node.ghost)) continue;
+      const place = place_of(node.id);
+      const said = [];
+      if (known && node.shown?.value && node.shown.value[1] !== ghosts.values[place]) said.push(`was ${numbers.number(ghosts.values[place])}`);
+      if (known && node.shown?.grad && latest(node.grads, last) === node.shown.grad && node.shown.grad[1] !== ghosts.grads[place]) {
+        said.push(`grad was ${numbers.number(ghosts.grads[place])}`);
+      }
+      if (said.length && !node.ghost) node.ghost = ghost_of(node.element);
+      if (node.ghost) write(node.ghost, revealed ? said.join(", ") : "");
+    }
+  }
+
+  function ghost_of(element) {
+    const outline = one(".outline", element);
+    const attribute = (name) => Number(outline.getAttribute(name));
+    const corners = (outline.getAttribute("points") || outline.getAttribute("d") || "").match(/-?[\d.]+/g)?.map(Number) || [];
+    const [across, down] = [0, 1].map((odd) => corners.filter((_, k) => k % 2 === odd));
+    const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
+    const round = outline.matches("ellipse");
+    set(text, "class", "ghost");
+    set(text, "text-anchor", "middle");
+    set(text, "x", String(round ? attribute("cx") : (Math.min(...across) + Math.max(...across)) / 2));
+    set(text, "y", String((round ? attribute("cy") + attribute("ry") : Math.max(...down)) + 8));
+    return element.appendChild(text);
+  }
+
+  function remember_ghosts() {
+    ghosts = { values: live.graph.map((node) => node.data), grads: live.graph.map((node) => node.grad) };
+  }
+
+  function tell_result() {
+    const { results, names } = story.live;
+    const now = results.map((place) => `${names[place]} is now ${numbers.number(live.graph[place].data)}`).join(", ");
+    const was = ghosts && results.length === 1 ? `; it was ${numbers.number(ghosts.values[results[0]])}` : "";
+    write(one(".outcome", root), live.changed() ? `${now}${was}.` : "");
+  }
+
+  function give(place, value) {
+    if (value === live.recorded(place)) live.given.numbers.delete(place);
+    else live.given.numbers.set(place, value);
+  }
+
+  // What somebody typed, as a number that a change is made of; or a sentence beside the field.
+  function typed(input, refusal, change) {
+    const { value, refused } = numbers.read(input.value);
+    write(refusal, refused || "");
+    set(input, "aria-invalid", refused ? "true" : null);
+    if (refused) return;
+    remember_ghosts();
+    change(value);
+    refresh();
+    steps.remember();
+  }
+
+  // The number of a chosen leaf, to be typed or dragged.
+  function field(place, name) {
+    const value = live.number_at(place);
+    const label = document.createElement("label");
+    const input = document.createElement("input");
+    const slider = document.createElement("input");
+    const refusal = document.createElement("p");
+    const table = document.createElement("table");
+    label.append(`${name} = `, input);
+    label.className = "given";
+    Object.assign(input, { type: "text", inputMode: "decimal", className: "field", value: String(value), size: 10, autocomplete: "off" });
+    set(input, "aria-describedby", "refused-number");
+    const step = step_of(place);
+    const span = 20 * step;
+    const middle = live.recorded(place);
+    const [low, high] = [Math.min(middle - span, value), Math.max(middle + span, value)];
+    Object.assign(slider, { type: "range", className: "slider", min: String(low), max: String(high), step: "any", value: String(value) });
+    set(slider, "aria-label", `${name}, dragged`);
+    refusal.id = "refused-number";
+    refusal.className = "refused";
+    table.className = "approach";
+    const arrive = (found) => {
+      give(place, found);
+      slider.value = String(found);
+    };
+    input.addEventListener("change", () => typed(input, refusal, arrive));
+    input.addEventListener("keydown", (event) => {
+      const by = { ArrowUp: 1, ArrowDown: -1 }[event.key];
+      if (event.key === "Escape") boxes.find((box) => name_of(box) === chosen)?.focus();
+      if (!by) return;
+      event.preventDefault();
+      input.value = String(moved(live.number_at(place), by * step * (event.shiftKey ? 10 : 1), step));
+      typed(input, refusal, arrive);
+    });
+    let dragging = false;
+    slider.addEventListener("input", () => {
+      if (!dragging) remember_ghosts();
+      dragging = true;
+      give(place, moved(Number(slider.value), 0, step / 10));
+      input.value = String(live.number_at(place));
+      write(refusal, "");
+      refresh();
+    });
+    slider.addEventListener("change", () => {
+      dragging = false;
+      steps.remember();
+    });
+    return [label, slider, refusal, table];
+  }
+
+  // A tenth of the size of a number: 0.1 for 2, 0.01 for -0.2.
+  const step_of = (place) => 10 ** (Math.floor(Math.log10(Math.abs(live.recorded(place)) || 1)) - 1);
+  const moved = (value, by, step) => Number((Math.round((value + by) / step) * step).toPrecision(12));
+
+  // Shift with an arrow key moves the leaf that has the focus.
+  function push(key, group) {
+    const by = { ArrowUp: 1, ArrowDown: -1 }[key];
+    const place = group.dataset.node && place_of(group.dataset.node);
+    if (!by || !live?.is_leaf(place)) return false;
+    remember_ghosts();
+    give(place, moved(live.number_at(place), by * step_of(place), step_of(place)));
+    refresh();
+    choose(group.dataset.node);
+    return true;
+  }
+
+  // The nudge, smaller and smaller: its ratio comes near the slope.
+  function approach(node, final) {
+    const table = one(".approach", root);
+    if (!table || table.dataset.shown === `${computed}${final}`) return;
+    table.dataset.shown = `${computed}${final}`;
+    table.replaceChildren();
+    if (!final) return;
+    const row = (cells, tag) => {
+      const line = table.appendChild(document.createElement("tr"));
+      for (const cell of cells) line.appendChild(document.createElement(tag)).textContent = cell;
+    };
+    table.appendChild(document.createElement("caption")).textContent =
+      `A nudge of ${node.element.dataset.name}, smaller and smaller: the ratio comes near the gradient, ${numbers.number(live.graph[place_of(node.id)].grad)}`;
+    row(["nudge", `change of ${story.live.result}`, "ratio"], "th");
+    for (const numbers_of_row of live.approach(place_of(node.id))) row(numbers_of_row.map((value) => numbers.number(value)), "td");
+  }
+
+  // One step of gradient descent: every number that learns moves against its gradient.
+  function descend() {
+    remember_ghosts();
+    const found = story.live.moved.map((place) => [place, live.downhill(place)]);
+    for (const [place, value] of found) if (Number.isFinite(value)) give(place, value);
+    refresh();
+    choose(chosen);
+  }
+
+  function reset() {
+    live.given.numbers.clear();
+    live.given.rate = story.live.rate;
+    ghosts = null;
+    one(".rate", root).value = String(live.given.rate);
+    refresh();
+    choose(chosen);
+  }
+
+  function numbers_in_address() {
+    if (!live) return {};
+    const rate = live.given.rate === story.live.rate ? {} : { lr: String(live.given.rate) };
+    return { ...rate, ...Object.fromEntries([...live.given.numbers].map(([place, value]) => [name_at(place), String(value)])) };
+  }
+
+  function numbers_from(place) {
+    if (!live) return;
+    const before = JSON.stringify(numbers_in_address());
+    live.given.numbers.clear();
+    for (const leaf of live.leaves) {
+      const { value } = numbers.read(place.get(name_at(leaf)) ?? "");
+      if (value !== undefined) give(leaf, value);
+    }
+    const rate = numbers.read(place.get("lr") ?? "").value;
+    live.given.rate = rate >= 0 ? rate : story.live.rate;
+    one(".rate", root).value = String(live.given.rate);
+    if (before === JSON.stringify(numbers_in_address())) return;
+    ghosts = null;
+    refresh();
+  }
+
+  function offer_changes() {
+    const { refused, chosen: by_condition } = story.live;
+    one(".controls", root).hidden = Boolean(refused);
+    const branches = by_condition?.length
+      ? ` ${by_condition.join(", ")}: the branch that a condition took when this page was recorded; it stays.`
+      : "";
+    write(one(".offer", root), refused || `Choose a leaf to type or drag its number.${branches}`);
+    if (refused) return;
+    one(".descend", root).addEventListener("click", descend);
+    one(".reset", root).addEventListener("click", reset);
+    const rate = one(".rate", root);
+    rate.addEventListener("change", () => {
+      const wrong = Number(numbers.read(rate.value).value) < 0;
+      if (wrong) write(one("#refused-rate", root), "A learning rate is not negative: type a number such as 0.1.");
+      else typed(rate, one("#refused-rate", root), (value) => { live.given.rate = value; });
+    });
+  }
+
   // ---- Beginning --------------------------------------------------------------------------------
 
   function place() {
-    return { ...(chosen && { node: chosen }), ...(opened && { view: opened }) };
+    return { ...(chosen && { node: chosen }), ...(opened && { view: opened }), ...numbers_in_address() };
   }
 
   function restore(from) {
+    numbers_from(from);
     look(from.get("view") || "");
     choose(from.get("node") || "");
   }
 
   one(".table", root).open = false;
+  offer_changes();
   list_all();
   const waits = () => !revealed;
   const steps = transport(root, { last, show, ahead, leave, waits, key, place, restore, worksheet: quiz });

@@ -94,7 +94,7 @@ function transport(root, page) {
   const alone = all(".stepper").length === 1;
   (alone ? document : root).addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
-    if (event.target.closest("select, .scrubber")) return;
+    if (event.target.closest("select, input:not([type=checkbox])")) return;
     if (page.key?.(event)) {
       event.preventDefault();
     } else if (keys[event.key]) {
