@@ -17,7 +17,7 @@ import numpy
 import numpy.typing
 
 from microgradlike import ops
-from microgradlike.words import decimal, in_short
+from microgradlike.words import decimal, in_short, raised
 
 Tree = ast.expr
 
@@ -403,6 +403,37 @@ class Plain:
     def lines(self, lines: list[str]) -> str:
         """Equations below each other."""
         return "\n".join(lines)
+
+
+class Line(Plain):
+    """One line of text with the signs of print.
+
+    >>> x = Symbol("x", 2.0)
+    >>> Line().write(ast.BinOp(product(x, ast.Constant(-3)), ast.Sub(), x)).text
+    'x × (−3) − x'
+    >>> [Line().write(ast.BinOp(x, ast.Pow(), ast.Constant(y))).text for y in (2, 0.5)]
+    ['x²', 'x^0.5']
+    """
+
+    minus = "−"
+    signs: Mapping[type[ast.operator], str] = {
+        **Plain.signs,
+        ast.Sub: " − ",
+        ast.Mult: " × ",
+        ast.Mod: " mod ",
+    }
+
+    def number(self, text: str) -> Written:
+        written = super().number(text)
+        return written._replace(text=text.replace("-", "−"))
+
+    def fraction(self, top: Tree, bottom: Tree) -> Written:
+        over, under = self.within(top, PRODUCT), self.within(bottom, POWER)
+        return Written(f"{over} ÷ {under}", PRODUCT)
+
+    def power(self, base: Tree, exponent: Tree) -> Written:
+        below, above = self.within(base, ATOM), self.within(exponent, ATOM)
+        return Written(f"{below}{raised(above)}", POWER)
 
 
 class Exact(Plain):

@@ -62,3 +62,15 @@ def _is_visible(character: str, before: str) -> bool:
     tags = "\U000e0020" <= character <= "\U000e007f" and before > "\uffff"
     unseen = unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
     return joins or tags or not unseen
+
+
+def raised(exponent: str) -> str:
+    """An exponent behind its base: small digits, or behind a ``^`` what has none.
+
+    >>> raised("12"), raised("0.5")
+    ('¹²', '^0.5')
+    """
+    return exponent.translate(_RAISED) if exponent.isdecimal() else f"^{exponent}"
+
+
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")

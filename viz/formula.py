@@ -7,49 +7,18 @@ from collections.abc import Mapping, Sequence
 
 from microgradlike import flow, typeset
 from microgradlike.engine import Value
-from microgradlike.typeset import MathML, Plain, Symbol, Tree, Written
-from viz import style
+from microgradlike.typeset import Line, MathML, Symbol, Tree, Written
 from viz.slots import Quantity
 
 #: An expression of more operations than this is not written in one line.
 LONGEST_EXPRESSION = 12
 
 
-class Line(Plain):
-    """One line of text.
-
-    >>> x = Symbol("x", 2.0)
-    >>> Line().write(ast.BinOp(typeset.product(x, ast.Constant(-3)), ast.Sub(), x)).text
-    'x × (−3) − x'
-    >>> [Line().write(ast.BinOp(x, ast.Pow(), ast.Constant(y))).text for y in (2, 0.5)]
-    ['x²', 'x^0.5']
-    """
-
-    minus = "−"
-    signs: Mapping[type[ast.operator], str] = {
-        **Plain.signs,
-        ast.Sub: " − ",
-        ast.Mult: " × ",
-        ast.Mod: " mod ",
-    }
-
-    def number(self, text: str) -> Written:
-        written = super().number(text)
-        return written._replace(text=text.replace("-", "−"))
-
-    def fraction(self, top: Tree, bottom: Tree) -> Written:
-        over, under = self.within(top, typeset.PRODUCT), self.within(bottom, typeset.POWER)
-        return Written(f"{over} ÷ {under}", typeset.PRODUCT)
-
-    def power(self, base: Tree, exponent: Tree) -> Written:
-        below, above = self.within(base, typeset.ATOM), self.within(exponent, typeset.ATOM)
-        return Written(f"{below}{style.raised(above)}", typeset.POWER)
-
-
 class Page(MathML):
     """MathML with the sign of multiplication that a page has.
 
-    >>> "×" in Page().write(typeset.product(Symbol("w", 2.0), Symbol("x", 3.0))).text
+    >>> from microgradlike.typeset import product
+    >>> "×" in Page().write(product(Symbol("w", 2.0), Symbol("x", 3.0))).text
     True
     """
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from microgradlike.words import decimal, in_short
+from microgradlike.words import decimal, in_short, raised
 from viz.slots import Quantity
 
 #: The layout measures with Arial; the reader's machine may use any font with the same widths.
@@ -287,18 +287,6 @@ def symbol(operator: str) -> str:
     if is_power:
         return f"x{raised(exponent)}" if exponent else "power"
     return {"*": "×", "-": "−", "/": "÷"}.get(operator, operator)
-
-
-def raised(exponent: str) -> str:
-    """An exponent behind its base: small digits, or behind a ``^`` what has none.
-
-    >>> raised("12"), raised("0.5")
-    ('¹²', '^0.5')
-    """
-    return exponent.translate(_RAISED) if exponent.isdecimal() else f"^{exponent}"
-
-
-_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def shortened(text: str, longest: int = 26) -> str:
