@@ -134,7 +134,7 @@ def formula(text: str, names: Sequence[str]) -> list[float]:
     for sign, spelt in (("×", "*"), ("·", "*"), ("÷", "/"), ("^", "**"), ("²", "**2"), ("³", "**3")):
         written = written.replace(sign, spelt)
     written = re.sub(r"(?<![\w.])(\d+(?:\.\d+)?)\s*(?=[A-Za-df-z_(])", r"\1*", written)
-    written = re.sub(r"\)\s*(?=[\w(])", ")*", written)
+    written = re.sub(rf"(\)|\b(?:{'|'.join(map(re.escape, names))}))\s*(?=\()|\)\s*(?=\w)", r"\g<0>*", written)
     try:
         found = read_formula(written, names)
         return [round(float(found(*point)), 9) for point in _points(len(names))]

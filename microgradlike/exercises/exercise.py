@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -104,16 +103,6 @@ class Exercise:
         """How far a number may be from an answer, because of rounding; 0 if it is no number."""
         return tolerance(answer) if isinstance(answer, float) else 0.0
 
-    def written(self, answer: Answer) -> str:
-        """An answer as it is printed.
-
-        >>> from microgradlike import exercises
-        >>> one = exercises.generate(kind="paths", level=4, count=1, seed=7)[0]
-        >>> one.written((2.0, -3.0))
-        '2; −3'
-        """
-        return written(answer)
-
     def check(self, text: str) -> Mark:
         """What is to be said of an answer that was typed.
 
@@ -137,7 +126,7 @@ class Exercise:
             return Mark(True, f"Right: {self.key}.")
         for wrong in self.distractors:
             if self._same(given, wrong.answer, self.tolerance_of(wrong.answer)):
-                return Mark(False, f"{self.written(wrong.answer)}: {wrong.sentence}")
+                return Mark(False, f"{written(wrong.answer)}: {wrong.sentence}")
         said = shown(given) if isinstance(given, float) else text.strip()
         return Mark(False, f"{said} is wrong. Here is a hint. {self.hints[0]}")
 
@@ -161,10 +150,6 @@ class Exercise:
             one, other = (answers.formula(str(text), self.names) for text in (given, answer))
             return all(abs(x - y) <= 1e-6 * max(1, abs(y)) for x, y in zip(one, other, strict=True))
         return given == answer
-
-    def replaced(self, **changes: object) -> Exercise:
-        """The exercise with some parts changed."""
-        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 
 
 def written(answer: Answer) -> str:

@@ -1,0 +1,135 @@
+"""The functions of ten levels, from ``a * b`` to a network of 2, 2 and 1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, cast
+
+from microgradlike.engine import Value
+from microgradlike.functions import relu, sigmoid, tanh
+
+V = Value
+
+
+class Rung(NamedTuple):
+    """A function of a level."""
+
+    level: int
+    f: Callable[..., object]
+    result: str = "e"
+    exact: bool = True
+    """Whether its numbers can be such that nobody needs a pocket calculator."""
+    equal: tuple[str, ...] = ()
+    """Inputs that begin with the same number."""
+
+
+def _called(name: str, value: object) -> Value:
+    """The value with a name of its own."""
+    named = cast("Value", value)
+    named.label = name
+    return named
+
+
+def _cost(target: Value, answer: Value) -> Value:
+    """Half the error squared."""
+    return (target - answer) ** 2 / 2
+
+
+def _neuron(w: V, x: V, b: V, t: V) -> V:
+    z = _called("z", w * x + b)
+    return _cost(t, _called("y", relu(z)))
+
+
+def _two_inputs(w1: V, x1: V, w2: V, x2: V, b: V, t: V) -> V:
+    return _cost(t, _called("y", w1 * x1 + w2 * x2 + b))
+
+
+def _chain(w: V, x: V, b: V, v: V, t: V) -> V:
+    h = _called("h", relu(_called("z", w * x + b)))
+    return _cost(t, _called("y", v * h))
+
+
+def _feeds_two(w: V, x: V, b: V, v1: V, v2: V) -> V:
+    h = _called("h", _called("z", w * x + b) ** 2)
+    return _called("z1", v1 * h + 1) * _called("z2", v2 * h - 3)
+
+
+def _sigmoid(w: V, x: V, b: V, v: V, t: V) -> V:
+    h = _called("h", sigmoid(_called("z", w * x + b)))
+    return _cost(t, _called("y", v * h))
+
+
+def _network(
+    x1: V, x2: V, w11: V, w12: V, b1: V, w21: V, w22: V, b2: V, v1: V, v2: V, c: V, t: V
+) -> V:
+    h1 = _called("h1", relu(_called("z1", w11 * x1 + w12 * x2 + b1)))
+    h2 = _called("h2", relu(_called("z2", w21 * x1 + w22 * x2 + b2)))
+    return _cost(t, _called("y", v1 * h1 + v2 * h2 + c))
+
+
+def _shared(w: V, x: V, b: V, v1: V, v2: V, t1: V, t2: V) -> V:
+    h = _called("h", _called("z", w * x + b) ** 2)
+    first, second = _cost(t1, _called("z1", v1 * h)), _cost(t2, _called("z2", v2 * h))
+    return first + second
+
+
+#: Each level adds one difficulty.
+LADDER = (
+    Rung(1, lambda a, b: a * b),
+    Rung(1, lambda w, x: w * x, "y"),
+    Rung(2, lambda a, b, c: a * b + c),
+    Rung(2, lambda a, b, c: (a + b) * c),
+    Rung(2, lambda a, b, c: (a - b) * c),
+    Rung(3, lambda a, b: (a + b) * a),
+    Rung(3, lambda a, b: a * b - a),
+    Rung(3, lambda a, b: (a - b) * b),
+    Rung(4, lambda a, b: (a + b) * (b + 1)),
+    Rung(4, lambda a, b, c: (a - b) * (b + c)),
+    Rung(4, lambda a, b, c: a * b + b * c),
+    Rung(5, lambda w, x, t: _cost(t, w * x), "C"),
+    Rung(5, lambda a, b, c: (a * b - c) ** 2),
+    Rung(6, _neuron, "C"),
+    Rung(7, _two_inputs, "C"),
+    Rung(8, _chain, "C"),
+    Rung(8, lambda a, b, c: (a * b + c) * (a - c)),
+    Rung(9, _feeds_two),
+    Rung(9, _shared, "C"),
+    Rung(9, _sigmoid, "C"),
+    Rung(10, _network, "C"),
+)
+
+
+# ---- Functions that one kind of question needs --------------------------------------------------
+
+
+def _flat(curve: Callable[..., object]) -> Callable[..., object]:
+    def f(w1: V, x1: V, w2: V, x2: V, w3: V, x3: V) -> V:
+        pairs = ((w1, x1), (w2, x2), (w3, x3))
+        first, second, third = (
+            _called(f"h{k}", curve(_called(f"z{k}", w * x))) for k, (w, x) in enumerate(pairs, 1)
+        )
+        return first + second + third
+
+    return f
+
+
+def _widest(w1: V, x1: V, w2: V, x2: V, t: V) -> V:
+    return _cost(t, _called("y", w1 * x1 + w2 * x2))
+
+
+def _widest_of_three(w1: V, x1: V, w2: V, x2: V, w3: V, x3: V, t: V) -> V:
+    return _cost(t, _called("y", w1 * x1 + w2 * x2 + w3 * x3))
+
+
+#: Three neurons beside each other, of which one may be flat.
+FLAT = (
+    Rung(6, _flat(relu), "y"),
+    Rung(8, _flat(tanh), "y", exact=False),
+    Rung(9, _flat(sigmoid), "y", exact=False),
+)
+
+#: A neuron whose weights begin alike.
+ALIKE = (
+    Rung(5, _widest, "C", equal=("w1", "w2")),
+    Rung(7, _widest_of_three, "C", equal=("w1", "w2", "w3")),
+)

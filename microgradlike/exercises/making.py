@@ -1,0 +1,253 @@
+"""Exercises are drawn, proved, and handed out: ``generate``."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+
+from microgradlike.checks import check_gradients
+from microgradlike.exercises import judgements, kinds
+from microgradlike.exercises.draft import Draft, Kind
+from microgradlike.exercises.exercise import Answer, Exercise, Wrong, written
+from microgradlike.exercises.ladder import ALIKE, FLAT, LADDER, Rung
+from microgradlike.exercises.numbers import POOL, suit_the_head, tolerance
+from microgradlike.exercises.reading import Reading, function_of, inputs_of
+from microgradlike.inputs import describe
+
+#: The kinds of exercises in the order in which they are best met, each in one or two forms.
+KINDS: dict[str, tuple[Kind, ...]] = {
+    "forward": (kinds.forward,),
+    "sign": (judgements.sign,),
+    "nudge": (kinds.nudge,),
+    "one_step": (kinds.one_step,),
+    "whose_value": (kinds.whose_value,),
+    "two_paths": (kinds.two_paths,),
+    "paths": (kinds.paths,),
+    "delta": (kinds.delta,),
+    "weight": (kinds.weight, judgements.order),
+    "update": (kinds.update, judgements.larger_step),
+    "find_bug": (judgements.find_bug,),
+    "saturated": (judgements.saturated,),
+    "predict": (judgements.predict,),
+    "true_false": (judgements.true_false,),
+    "by_hand": (kinds.by_hand,),
+    "count": (judgements.count, judgements.count_network),
+}
+
+#: Kinds that need a function of their own, if none is given.
+_OWN = {"saturated": FLAT, "predict": ALIKE}
+
+LEVELS = 10
+
+#: The most exercises that are made at once.
+MOST = 1000
+
+#: How often a point is drawn, how often an exercise, before it is given up.
+_POINTS, _TRIES = 150, 60
+
+#: The numbers of an exercise are multiples of the first, up to the second; if that cannot be, of
+#: the next.
+_GRAINS = ((0.5, 30.0), (0.25, 60.0), (0.0, math.inf))
+
+
+def generate(
+    level: int = 3,
+    count: int = 10,
+    seed: int = 0,
+    *,
+    kind: str | None = None,
+    of: Callable[..., object] | str | None = None,
+    version: str = "",
+) -> list[Exercise]:
+    """Exercises with checked answers; the same arguments give the same ones everywhere.
+
+    Every answer is compared with central differences before it is handed out.
+
+    Args:
+        level: how difficult the function is, from 1, ``a * b``, to 10, a network of 2, 2 and 1. A
+            kind that needs more than the level has takes the next function that has it.
+        count: how many exercises, at least 1.
+        seed: which ones, a whole number.
+        kind: the kind of all of them, one of ``KINDS``; without it they take turns.
+        of: a function of numbers, or a text such as ``"(a + b) * (b + 1)"``, in the place of the
+            ladder of levels. Kinds that it has nothing for are left out.
+        version: a letter for neighbours: the same kinds in the same order with other numbers.
+
+    Returns:
+        The exercises.
+
+    Raises:
+        TypeError, ValueError: an argument is not of the kind above, or no exercise can be made.
+
+    >>> [one] = generate(level=1, count=1, seed=7, kind="whose_value")
+    >>> print(one.question)
+    e = a × b, with a = 2 and b = −4.
+    e is the result, so the gradient at e is 1.
+    What does e send back to a?
+    >>> print(one.check("2").sentence)
+    2: You multiplied by a's own value. In a product each side gets the other side's value: here b.
+    """
+    level, count = _whole("level", level, 1, LEVELS), _whole("count", count, 1, MOST)
+    seed = _whole("seed", seed, None, None)
+    chosen = list(KINDS) if kind is None else [_known(kind)]
+    rungs = None
+    if of is not None:
+        f = function_of(of)
+        Reading.of(f, [POOL[k % len(POOL)] for k in range(len(inputs_of(f)))])  # complain now
+        rungs = (Rung(level, f, exact=True),)
+    made: list[Exercise] = []
+    seen: set[str] = set()
+    place = 0
+    while len(made) < count:
+        name = chosen[place % len(chosen)]
+        draw = random.Random(f"{seed}/{version}/{level}/{place}/{name}")
+        found = _one(name, level, seed, draw, rungs, seen)
+        place += 1
+        if found is not None:
+            made.append(found)
+            seen.add(found.question)
+        elif kind is not None or of is None:
+            raise ValueError(_none_of(name, of))
+        else:
+            chosen.remove(name)
+            if not chosen:
+                raise ValueError(_none_of("", of))
+    return made
+
+
+def _whole(name: str, value: object, low: int | None, high: int | None) -> int:
+    """The whole number, if it lies within these limits."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} is a whole number, but got {describe(value)}")
+    if low is not None and high is not None and not low <= value <= high:
+        raise ValueError(f"{name} is a whole number from {low} to {high}, but got {value}")
+    return value
+
+
+def _known(kind: object) -> str:
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ValueError(f"there is no kind {kind!r}; choose one of {', '.join(KINDS)}")
+    return kind
+
+
+def _none_of(kind: str, of: object) -> str:
+    what = f"exercise of the kind {kind!r}" if kind else "exercise"
+    whose = "this level" if of is None else "this function"
+    return f"no {what} could be made of {whose}; choose another kind, or another function"
+
+
+# ---- One exercise --------------------------------------------------------------------------------
+
+
+def _one(
+    kind: str,
+    level: int,
+    seed: int,
+    draw: random.Random,
+    given: Sequence[Rung] | None,
+    seen: set[str],
+) -> Exercise | None:
+    """An exercise of a kind, from the function whose level is nearest."""
+    forms = list(KINDS[kind])
+    draw.shuffle(forms)
+    rungs = list(given or _OWN.get(kind, LADDER))
+    draw.shuffle(rungs)
+    rungs.sort(key=lambda rung: (abs(rung.level - level), -rung.level))
+    for rung in rungs:
+        for _ in range(_TRIES if given else _TRIES // 4):
+            reading = _drawn(rung, draw)
+            if reading is None:
+                break
+            for form in forms:
+                draft = form(reading, draw)
+                if draft is None or draft.question in seen:
+                    continue
+                wrong = _distinct(draft)
+                if wrong and draft.proof() and check_gradients(rung.f, _point(reading)):
+                    return _exercise(kind, rung.level, seed, draft, wrong, reading, draw)
+    return None
+
+
+def _point(reading: Reading) -> tuple[float, ...]:
+    return tuple(x.data for x in reading.inputs)
+
+
+def _drawn(rung: Rung, draw: random.Random) -> Reading | None:
+    """A function at a point where its numbers suit the head."""
+    names = inputs_of(rung.f)
+    for grain, largest in _GRAINS if rung.exact else _GRAINS[2:]:
+        for _ in range(_POINTS):
+            point = dict(zip(names, _numbers(draw, len(names)), strict=True))
+            point |= {name: point[rung.equal[0]] for name in rung.equal}
+            reading = Reading.of(rung.f, list(point.values()), rung.result)
+            values = [node.data for node in reading.nodes]
+            slopes = [step.slope for step in reading.steps]
+            numbers = [*values, *slopes, *reading.gradient.values()]
+            alive = all(map(math.isfinite, numbers)) and all(reading.gradient.values())
+            if rung.f in {flat.f for flat in FLAT}:
+                alive = all(map(math.isfinite, numbers))
+            if alive and (not grain or suit_the_head(numbers, grain, largest)):
+                return reading
+    return None
+
+
+def _numbers(draw: random.Random, count: int) -> list[float]:
+    """Numbers of different sizes, as long as there are any."""
+    found: list[float] = []
+    while len(found) < count:
+        sizes = {abs(x) for x in found[-4:]}
+        found.append(draw.choice([x for x in POOL if abs(x) not in sizes]))
+    return found
+
+
+def _distinct(draft: Draft) -> list[Wrong]:
+    """The wrong answers that differ from the right one and from each other; none if too few do."""
+    least = 1 if draft.form == "choice" else 3
+    kept: list[Wrong] = []
+    for place, wrong in enumerate(draft.wrong):
+        answers = [(draft.answer, draft.leeway), *((one.answer, 0.0) for one in kept)]
+        if all(_differ(wrong.answer, other, leeway) for other, leeway in answers):
+            kept.append(wrong)
+        elif not place:
+            return []
+    return kept if len(kept) >= least else []
+
+
+def _differ(one: Answer, other: Answer, leeway: float) -> bool:
+    if isinstance(one, float) and isinstance(other, float):
+        return abs(one - other) > 2 * max(tolerance(one), tolerance(other), leeway)
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return sorted(one) != sorted(other)
+    return one != other
+
+
+def _exercise(
+    kind: str,
+    level: int,
+    seed: int,
+    draft: Draft,
+    wrong: list[Wrong],
+    reading: Reading,
+    draw: random.Random,
+) -> Exercise:
+    names = tuple(reading.names[x] for x in reading.inputs)
+    choices = [written(draft.answer), *(written(one.answer) for one in wrong)]
+    draw.shuffle(choices)
+    return Exercise(
+        kind=kind,
+        level=level,
+        seed=seed,
+        question=draft.question,
+        asked=draft.asked,
+        given=reading.numbers(),
+        form=draft.form,
+        answer=draft.answer,
+        key=draft.key,
+        distractors=tuple(wrong),
+        hints=draft.hints,
+        choices=tuple(choices),
+        leeway=draft.leeway,
+        names=names if draft.form == "formula" else (),
+        sketch=draft.sketch,
+    )

@@ -1,0 +1,56 @@
+"""Slopes from values alone, by central differences: what every answer is compared with."""
+
+from __future__ import annotations
+
+import copy
+
+from microgradlike import ops
+from microgradlike.differences import numeric_derivative
+from microgradlike.engine import Value
+from microgradlike.rules import CustomRule
+from microgradlike.sweep import Step, forward
+
+
+def gradient(root: Value, node: Value) -> float:
+    """How fast the result changes when one node is nudged, whatever it was computed from.
+
+    >>> a = Value(3.0)
+    >>> b = a * a
+    >>> round(gradient(b * a, b), 9), round(gradient(b * a, a), 9)
+    (3.0, 27.0)
+    """
+    if node is root:
+        return 1.0
+    leaf = Value(node.data)
+    twin = copy.deepcopy(root, {id(node): leaf})
+    return numeric_derivative(lambda moved: forward(twin, {leaf: moved})[twin], node.data).slope
+
+
+def local_slope(step: Step) -> float:
+    """How fast one operation changes when one of its operands is nudged, and the others are not.
+
+    >>> from microgradlike.sweep import backward_steps
+    >>> a = Value(3.0)
+    >>> [round(local_slope(step), 9) for step in backward_steps(a * a)]
+    [3.0, 3.0]
+    """
+    rule = step.node._rule
+    if rule is None or isinstance(rule, CustomRule):
+        return step.slope
+    value = ops.on_floats(rule.operator.value)
+    operands = [float(x) for x in step.node.operands] + [0.0]
+
+    def moved(x: float) -> float:
+        changed = [*operands[: step.place], x, *operands[step.place + 1 :]]
+        return float(value(changed[0], changed[1], 0.0, rule.tie))
+
+    return numeric_derivative(moved, step.parent.data).slope
+
+
+def same(one: float, other: float) -> bool:
+    """Whether an answer and the number found by nudging agree.
+
+    >>> same(2.0, 2.0000000001), same(2.0, 2.01)
+    (True, False)
+    """
+    return abs(one - other) <= 1e-6 * max(1.0, abs(one))
