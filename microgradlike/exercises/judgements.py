@@ -26,11 +26,14 @@ def sign(r: Reading, draw: random.Random) -> Draft | None:
     x = draw.choice(r.used)
     name, e, up = r.names[x], r.names[r.root], r.gradient[x] > 0
     answer, other = (RISES, FALLS) if up else (FALLS, RISES)
-    negative = [step for step in r.steps if step.slope < 0]
-    if not up:
-        sentence = f"Not everything pulls in the same direction: {_turning(r, negative)}."
-    elif negative:
-        sentence = "One minus sign does not decide. Multiply the signs of all slopes on a path."
+    negative = dict.fromkeys(
+        f"{r.local(step)} = {shown(step.slope)}" for step in _above(r, x) if step.slope < 0
+    )
+    if negative:
+        sentence = (
+            f"Negative slopes turn the direction around: {in_words(list(negative))}. Multiply along "
+            "each path, and add where paths meet."
+        )
     else:
         sentence = f"No slope between {name} and {e} is negative, so nothing turns around."
     wrong = [
@@ -57,9 +60,13 @@ def sign(r: Reading, draw: random.Random) -> Draft | None:
     )
 
 
-def _turning(r: Reading, negative: Sequence[Step]) -> str:
-    told = dict.fromkeys(f"{r.local(step)} = {shown(step.slope)}" for step in negative)
-    return f"look at {in_words(list(told))}" if told else "look at every slope on the path"
+def _above(r: Reading, x: Value) -> list[Step]:
+    """The steps on all paths from a node to the result."""
+    reached = {x}
+    for node in r.operations:
+        if not reached.isdisjoint(node.parents):
+            reached.add(node)
+    return [step for step in r.steps if {step.node, step.parent} <= reached]
 
 
 def _path(r: Reading, x: Value) -> list[Step]:
@@ -124,8 +131,8 @@ def order(r: Reading, draw: random.Random) -> Draft | None:
 
 def predict(r: Reading, draw: random.Random) -> Draft | None:
     """Which number changes most while the network learns?"""
-    alike = [x for x in r.used if x.data == r.used[0].data]
-    if len(alike) > 1:
+    alike = [x for x in r.used if x.data == r.used[0].data and r.arriving(x)[0].node.op == "mul"]
+    if len(alike) > 1 and r.names[r.used[-1]] == "t":
         return _widest(r, alike)
     after, sizes = _after(r), {x: abs(r.gradient[x]) for x in r.used}
     change = {x: abs(after[x] - x.data) for x in r.used}
@@ -169,8 +176,7 @@ def _widest(r: Reading, alike: list[Value]) -> Draft | None:
     best = max(alike, key=lambda w: inputs[w].data)
     answer = next(x for x in r.operations if r.names[x] == "y")
     target = r.used[-1]
-    grows = all(abs(after[w]) > abs(w.data) for w in alike)
-    if min(x.data for x in inputs.values()) < 0 or best.data < 0 or not grows:
+    if best is not max(alike, key=lambda w: abs(after[w])):
         return None
     names, wide = [r.names[w] for w in alike], in_words([r.value(x) for x in inputs.values()])
     formula = "y = " + " + ".join(f"{r.names[w]} × {r.names[x]}" for w, x in inputs.items())
@@ -285,9 +291,10 @@ def find_bug(r: Reading, draw: random.Random) -> Draft | None:
         "path": "the shares of all paths must be added",
     }[mistake]
     wrong = []
+    clean, _ = _sweep(r, planted, "")
     for k, row in enumerate(rows):
         if k != at:
-            goes_on = k > at and row.text != row.right
+            goes_on = row.text != clean[k].text
             wrong.append(
                 Wrong(
                     f"line {k + 1}",
@@ -329,7 +336,7 @@ def _sweep(r: Reading, planted: Step, mistake: str) -> tuple[list[_Row], int | N
         upstream, before = now[step.node], now.get(step.parent, 0.0)
         right = wrote = upstream * step.slope
         text = told = f"{product(upstream, step.slope)} = {shown(right)}"
-        if step is planted and mistake != "path":
+        if step is planted and mistake not in ("path", ""):
             wrote = {"sign": -right, "slope": upstream, "upstream": step.slope}[mistake]
             told = f"{product(upstream, step.slope)} = {shown(wrote)}"
             if mistake != "sign":
@@ -366,6 +373,7 @@ def saturated(r: Reading, draw: random.Random) -> Draft | None:
     if len(steps) < 2 or 4 * slopes[0] >= slopes[1] or slopes[1] == 0:
         return None
     flat = min(steps, key=lambda step: abs(step.slope))
+    steps = sorted(steps, key=lambda step: r.names[step.parent])
     sums = [step.parent for step in steps]
     smallest = min(sums, key=lambda z: abs(z.data))
     name = r.names[flat.parent]
@@ -411,9 +419,9 @@ def count(r: Reading, draw: random.Random) -> Draft | None:
     if n < 3:
         return None
     return Draft(
-        f"{r.setting(results=False)}\nSomebody wants the gradients at all {n} inputs by nudging: one "
-        f"input after the other, each once, and in between it goes back.\nHow often is {e} computed "
-        "in all? Count the time before the first nudge, too.",
+        f"{r.setting(results=False)}\nSomebody finds the gradients at all {n} inputs by nudging. One "
+        f"input after the other is nudged once, and put back.\nHow often is {e} computed in all? "
+        "Count the time before the first nudge, too.",
         "times",
         float(n + 1),
         f"once without a nudge, and once for each of {n} inputs: {n + 1}. Backpropagation needs one "
@@ -442,8 +450,8 @@ def count_network(r: Reading, draw: random.Random) -> Draft | None:
     return Draft(
         f"A network has {inputs} inputs, {hidden} neurons in the middle, and 1 neuron at the end. "
         f"Every neuron is connected with all numbers before it, and has a bias.\n"
-        "Somebody wants the gradients at all weights and biases by nudging: one after the other, "
-        "each once.\nHow many forward passes does that take? Count the one before the first nudge, "
+        "Somebody finds the gradients at all weights and biases by nudging. One after the other is "
+        "nudged once, and put back.\nHow many forward passes does that take? Count the one before the first nudge, "
         "too.",
         "forward passes",
         float(n + 1),

@@ -6,8 +6,10 @@ gradients are those of the backward pass, and their formulas those of the operat
 
 from __future__ import annotations
 
+import ast
 import math
 import random
+from collections.abc import Iterator
 
 from microgradlike.checks import assert_derivation
 from microgradlike.derivation import explain, slope_formula, value_formula
@@ -16,7 +18,7 @@ from microgradlike.exercises import nudged
 from microgradlike.exercises.draft import Draft
 from microgradlike.exercises.exercise import Sketch, Wrong
 from microgradlike.exercises.numbers import factor, product, shown, tolerance, total
-from microgradlike.exercises.reading import Reading, in_words
+from microgradlike.exercises.reading import Reading, in_words, line
 from microgradlike.flow import paths as all_paths
 from microgradlike.ops import OPERATORS
 from microgradlike.sweep import Step
@@ -48,13 +50,7 @@ def forward(r: Reading, draw: random.Random) -> Draft | None:
             wrong.append(
                 Wrong(operand.data, f"That is {r.names[operand]}; {name} is one operation further.")
             )
-    if node.op in ("add", "mul"):
-        x, y = map(float, node.operands)
-        does, other = ("adds", x * y) if node.op == "add" else ("multiplies", x + y)
-        did = "multiplied" if node.op == "add" else "added"
-        wrong.append(Wrong(other, f"{r.equation(node)} {does} two numbers; you {did} them."))
-    wrong.append(Wrong(node.data + 1, "One too many: compute each operation once more."))
-    wrong.append(Wrong(node.data - 1, "One too few: compute each operation once more."))
+    wrong += _other_operation(r, node)
     question = f"{r.setting(results=False)}\nWork forward, one operation at a time. What is {name}?"
     operands = [shown(float(x)) for x in node.operands]
     hints = (
@@ -72,6 +68,21 @@ def forward(r: Reading, draw: random.Random) -> Draft | None:
         lambda: nudged.same(forward_again(r.root, {})[node], node.data),
         sketch=Sketch(r.root, r.names, blank_values=tuple(_up_to(r, node))),
     )
+
+
+def _other_operation(r: Reading, node: Value) -> Iterator[Wrong]:
+    """What comes of doing something else with the same two numbers."""
+    x, y = (*map(float, node.operands), 0.0)[:2]
+    others = {
+        "add": (("multiplied", x * y), ("subtracted", x - y)),
+        "sub": (("added", x + y), ("multiplied", x * y)),
+        "mul": (("added", x + y), ("subtracted", x - y)),
+        "truediv": (("multiplied", x * y), ("subtracted", x - y)),
+    }
+    for did, result in others.get(node.op, ()):
+        yield Wrong(result, f"The operation is {r.equation(node)}. You {did} the two numbers.")
+    if node.op == "pow":
+        yield Wrong(x * y, f"{r.equation(node)} means times itself. You multiplied by {shown(y)}.")
 
 
 def _up_to(r: Reading, node: Value) -> list[Value]:
@@ -196,7 +207,7 @@ def whose_value(r: Reading, draw: random.Random) -> Draft | None:
         ],
         (
             _rule(step),
-            f"sent to {to} = {r.d(step.node)} × {r.slope(step)}",
+            f"sent to {to} = {'1' if step.node is r.root else r.d(step.node)} × {r.slope(step)}",
             f"{shown(upstream)} × __ = __",
         ),
         lambda: nudged.same(
@@ -294,7 +305,7 @@ def paths(r: Reading, draw: random.Random) -> Draft | None:
         Wrong(tuple(-p for p in products), "The sizes are right. Look at the signs again."),
     ]
     wrong += [
-        Wrong(products[:k] + products[k + 1 :], f"One path is missing: from {name} to {e} lead {len(products)}.")
+        Wrong(products[:k] + products[k + 1 :], f"One path is missing: {len(products)} paths lead from {name} to {e}.")
         for k in range(len(products))
     ]
     return Draft(
@@ -473,10 +484,10 @@ def by_hand(r: Reading, draw: random.Random) -> Draft | None:
     shares = _one_path_only(r, x)
     wrong = [
         *(Wrong(text, f"One path only: {name} is used more than once, so add the shares of all.") for text in shares),
-        Wrong(f"-({answer})", "The sign is wrong. Look at the minus signs of the expression again."),
+        Wrong(_simple(f"-({answer})"), "The sign is wrong. Look at the minus signs of the expression again."),
         *wrong,
-        Wrong(f"({answer})*{name}", f"One factor {name} too many: the slope of {name} by itself is 1."),
-        Wrong(f"({answer}) + 1", "A term by itself that does not move adds nothing to the slope."),
+        Wrong(_simple(f"({answer})*{name}"), f"One factor {name} too many: the slope of {name} by itself is 1."),
+        Wrong(_simple(f"({answer}) + 1"), "A term by itself that does not move adds nothing to the slope."),
     ]
     formulas = [str(told[y].formula) for y in r.inputs]
     return Draft(
@@ -487,8 +498,9 @@ def by_hand(r: Reading, draw: random.Random) -> Draft | None:
         wrong,
         (
             "Go from the result to the input. Multiply along each path, and add where paths meet.",
-            explain(r.root, x).symbols.splitlines()[-1].partition(" = ")[2].rpartition(" = ")[0].rpartition(" = ")[0]
-            or r.chain(r.root),
+            f"{r.d(x)} = {line(told[x].backward[-1].sides[1])}, with {r.chain(r.root)}"
+            if len(r.operations) > 1
+            else _rule(r.arriving(x)[0]),
             f"Where {r.point()}, it must be {shown(r.gradient[x])}. Try your formula there: __",
         ),
         lambda: _is_derivation(r, formulas),
@@ -512,7 +524,12 @@ def _share(r: Reading, step: Step) -> str:
     slope = Exact().write(simplified(slope_formula(step, trees))).text
     if above is None or any(name in above for name in (r.names[n] for n in r.operations)):
         return slope if step.node is r.root else ""
-    return f"({above}) * ({slope})"
+    return _simple(f"({above}) * ({slope})")
+
+
+def _simple(formula: str) -> str:
+    """The formula as one writes it on paper."""
+    return Exact().write(simplified(ast.parse(formula, mode="eval").body)).text
 
 
 def _is_derivation(r: Reading, formulas: list[str]) -> bool:

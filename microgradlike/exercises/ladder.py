@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple, cast
 
 from microgradlike.engine import Value
-from microgradlike.functions import relu, sigmoid, tanh
+from microgradlike.functions import relu, sigmoid, square, tanh
 
 V = Value
 
@@ -19,8 +19,10 @@ class Rung(NamedTuple):
     result: str = "e"
     exact: bool = True
     """Whether its numbers can be such that nobody needs a pocket calculator."""
-    equal: tuple[str, ...] = ()
-    """Inputs that begin with the same number."""
+    adjusted: Callable[[dict[str, float]], dict[str, float]] = dict
+    """Changes the inputs that were drawn, so that they go together."""
+    flat: bool = False
+    """Whether a gradient may be 0."""
 
 
 def _called(name: str, value: object) -> Value:
@@ -49,11 +51,6 @@ def _chain(w: V, x: V, b: V, v: V, t: V) -> V:
     return _cost(t, _called("y", v * h))
 
 
-def _feeds_two(w: V, x: V, b: V, v1: V, v2: V) -> V:
-    h = _called("h", _called("z", w * x + b) ** 2)
-    return _called("z1", v1 * h + 1) * _called("z2", v2 * h - 3)
-
-
 def _sigmoid(w: V, x: V, b: V, v: V, t: V) -> V:
     h = _called("h", sigmoid(_called("z", w * x + b)))
     return _cost(t, _called("y", v * h))
@@ -67,10 +64,17 @@ def _network(
     return _cost(t, _called("y", v1 * h1 + v2 * h2 + c))
 
 
-def _shared(w: V, x: V, b: V, v1: V, v2: V, t1: V, t2: V) -> V:
-    h = _called("h", _called("z", w * x + b) ** 2)
-    first, second = _cost(t1, _called("z1", v1 * h)), _cost(t2, _called("z2", v2 * h))
-    return first + second
+def _feeds_two(curve: Callable[..., object]) -> Callable[..., object]:
+    def f(w: V, x: V, b: V, v1: V, v2: V, c1: V, c2: V) -> V:
+        h = _called("h", curve(_called("z", w * x + b)))
+        return c1 * _called("z1", v1 * h) + c2 * _called("z2", v2 * h)
+
+    return f
+
+
+def _sum_of_zero(point: dict[str, float]) -> dict[str, float]:
+    """Where the weighted sum is 0, sigmoid is a half, and its slope a quarter."""
+    return point | {"b": -point["w"] * point["x"]}
 
 
 #: Each level adds one difficulty.
@@ -92,9 +96,9 @@ LADDER = (
     Rung(7, _two_inputs, "C"),
     Rung(8, _chain, "C"),
     Rung(8, lambda a, b, c: (a * b + c) * (a - c)),
-    Rung(9, _feeds_two),
-    Rung(9, _shared, "C"),
-    Rung(9, _sigmoid, "C"),
+    Rung(9, _feeds_two(square), "y"),
+    Rung(9, _feeds_two(sigmoid), "y", adjusted=_sum_of_zero),
+    Rung(9, _sigmoid, "C", adjusted=_sum_of_zero),
     Rung(10, _network, "C"),
 )
 
@@ -121,15 +125,23 @@ def _widest_of_three(w1: V, x1: V, w2: V, x2: V, w3: V, x3: V, t: V) -> V:
     return _cost(t, _called("y", w1 * x1 + w2 * x2 + w3 * x3))
 
 
+def _alike(point: dict[str, float]) -> dict[str, float]:
+    """Weights that begin alike and grow: all is positive, and the target is above the answer."""
+    sizes = {name: abs(number) for name, number in point.items()}
+    weights = {name: sizes["w1"] for name in sizes if name.startswith("w")}
+    answer = sum(sizes["w1"] * x for name, x in sizes.items() if name.startswith("x"))
+    return sizes | weights | {"t": answer + sizes["t"]}
+
+
 #: Three neurons beside each other, of which one may be flat.
 FLAT = (
-    Rung(6, _flat(relu), "y"),
-    Rung(8, _flat(tanh), "y", exact=False),
-    Rung(9, _flat(sigmoid), "y", exact=False),
+    Rung(6, _flat(relu), "y", flat=True),
+    Rung(8, _flat(tanh), "y", exact=False, flat=True),
+    Rung(9, _flat(sigmoid), "y", exact=False, flat=True),
 )
 
 #: A neuron whose weights begin alike.
 ALIKE = (
-    Rung(5, _widest, "C", equal=("w1", "w2")),
-    Rung(7, _widest_of_three, "C", equal=("w1", "w2", "w3")),
+    Rung(5, _widest, "C", exact=False, adjusted=_alike),
+    Rung(7, _widest_of_three, "C", exact=False, adjusted=_alike),
 )

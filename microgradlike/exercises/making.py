@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +12,7 @@ from microgradlike.exercises import judgements, kinds
 from microgradlike.exercises.draft import Draft, Kind
 from microgradlike.exercises.exercise import Answer, Exercise, Wrong, written
 from microgradlike.exercises.ladder import ALIKE, FLAT, LADDER, Rung
-from microgradlike.exercises.numbers import POOL, suit_the_head, tolerance
+from microgradlike.exercises.numbers import POOL, SMALL, suit_the_head, tolerance
 from microgradlike.exercises.reading import Reading, function_of, inputs_of
 from microgradlike.inputs import describe
 
@@ -44,11 +45,12 @@ LEVELS = 10
 MOST = 1000
 
 #: How often a point is drawn, how often an exercise, before it is given up.
-_POINTS, _TRIES = 150, 60
+_POINTS, _TRIES = 300, 40
 
 #: The numbers of an exercise are multiples of the first, up to the second; if that cannot be, of
-#: the next.
-_GRAINS = ((0.5, 30.0), (0.25, 60.0), (0.0, math.inf))
+#: the next. A function that was given may have any numbers at last.
+_GRAINS = ((0.5, 30.0), (0.25, 60.0))
+_ANY = ((0.0, math.inf),)
 
 
 def generate(
@@ -149,14 +151,14 @@ def _one(
     seen: set[str],
 ) -> Exercise | None:
     """An exercise of a kind, from the function whose level is nearest."""
-    forms = list(KINDS[kind])
-    draw.shuffle(forms)
     rungs = list(given or _OWN.get(kind, LADDER))
     draw.shuffle(rungs)
     rungs.sort(key=lambda rung: (abs(rung.level - level), -rung.level))
     for rung in rungs:
-        for _ in range(_TRIES if given else _TRIES // 4):
-            reading = _drawn(rung, draw)
+        forms = [form for form in KINDS[kind] if given or _suits(form, rung)]
+        draw.shuffle(forms)
+        for _ in range(_TRIES if forms else 0):
+            reading = _drawn(rung, draw, _GRAINS + _ANY if given else _GRAINS)
             if reading is None:
                 break
             for form in forms:
@@ -169,41 +171,52 @@ def _one(
     return None
 
 
+@functools.cache
+def _suits(form: Kind, rung: Rung) -> bool:
+    """Whether a function of the ladder has something for a kind: some points are tried."""
+    draw = random.Random(0)
+    readings = (_drawn(rung, draw, _ANY) for _ in range(12))
+    return any(form(reading, draw) for reading in readings if reading)
+
+
 def _point(reading: Reading) -> tuple[float, ...]:
     return tuple(x.data for x in reading.inputs)
 
 
-def _drawn(rung: Rung, draw: random.Random) -> Reading | None:
+def _drawn(
+    rung: Rung, draw: random.Random, grains: Sequence[tuple[float, float]]
+) -> Reading | None:
     """A function at a point where its numbers suit the head."""
     names = inputs_of(rung.f)
-    for grain, largest in _GRAINS if rung.exact else _GRAINS[2:]:
+    for grain, largest in grains if rung.exact else _ANY:
         for _ in range(_POINTS):
             point = dict(zip(names, _numbers(draw, len(names)), strict=True))
-            point |= {name: point[rung.equal[0]] for name in rung.equal}
+            point = rung.adjusted(point)
             reading = Reading.of(rung.f, list(point.values()), rung.result)
             values = [node.data for node in reading.nodes]
             slopes = [step.slope for step in reading.steps]
             numbers = [*values, *slopes, *reading.gradient.values()]
-            alive = all(map(math.isfinite, numbers)) and all(reading.gradient.values())
-            if rung.f in {flat.f for flat in FLAT}:
-                alive = all(map(math.isfinite, numbers))
+            alive = all(map(math.isfinite, numbers)) and (
+                rung.flat or all(reading.gradient.get(x) for x in reading.nodes)
+            )
             if alive and (not grain or suit_the_head(numbers, grain, largest)):
                 return reading
     return None
 
 
 def _numbers(draw: random.Random, count: int) -> list[float]:
-    """Numbers of different sizes, as long as there are any."""
+    """Numbers of different sizes, as long as there are any; small ones where they are many."""
+    pool = POOL if count <= 6 else SMALL
     found: list[float] = []
     while len(found) < count:
-        sizes = {abs(x) for x in found[-4:]}
-        found.append(draw.choice([x for x in POOL if abs(x) not in sizes]))
+        sizes = {abs(x) for x in found[1 - len({*map(abs, pool)}) :]}
+        found.append(draw.choice([x for x in pool if abs(x) not in sizes]))
     return found
 
 
 def _distinct(draft: Draft) -> list[Wrong]:
     """The wrong answers that differ from the right one and from each other; none if too few do."""
-    least = 1 if draft.form == "choice" else 3
+    least = 1 if draft.form == "choice" else 2
     kept: list[Wrong] = []
     for place, wrong in enumerate(draft.wrong):
         answers = [(draft.answer, draft.leeway), *((one.answer, 0.0) for one in kept)]

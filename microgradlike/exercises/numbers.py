@@ -13,6 +13,9 @@ from microgradlike.words import in_short
 #: What an input may be.
 POOL = (-5.0, -4.0, -3.0, -2.0, -0.5, 0.5, 2.0, 3.0, 4.0, 5.0)
 
+#: The same where a function has many inputs, so that its result does not grow too large.
+SMALL = (-3.0, -2.0, -0.5, 0.5, 2.0, 3.0)
+
 #: So many decimals are written in full.
 DECIMALS = 3
 
