@@ -103,7 +103,9 @@ def choice(text: str, choices: Sequence[str]) -> str:
     typed = " ".join(text.lower().split()).strip(".)(")
     words = [" ".join(one.lower().split()) for one in choices]
     for fits in (str.__eq__, str.startswith, str.endswith):
-        found = [one for one, word in zip(choices, words, strict=True) if typed and fits(word, typed)]
+        found = [
+            one for one, word in zip(choices, words, strict=True) if typed and fits(word, typed)
+        ]
         if len(found) == 1:
             return found[0]
     letters = "abcdefghij"[: len(choices)]
@@ -131,10 +133,19 @@ def formula(text: str, names: Sequence[str]) -> list[float]:
     True
     """
     written = text.translate(_MINUS).rpartition("=")[2].strip()
-    for sign, spelt in (("×", "*"), ("·", "*"), ("÷", "/"), ("^", "**"), ("²", "**2"), ("³", "**3")):
+    for sign, spelt in (
+        ("×", "*"),
+        ("·", "*"),
+        ("÷", "/"),
+        ("^", "**"),
+        ("²", "**2"),
+        ("³", "**3"),
+    ):
         written = written.replace(sign, spelt)
     written = re.sub(r"(?<![\w.])(\d+(?:\.\d+)?)\s*(?=[A-Za-df-z_(])", r"\1*", written)
-    written = re.sub(rf"(\)|\b(?:{'|'.join(map(re.escape, names))}))\s*(?=\()|\)\s*(?=\w)", r"\g<0>*", written)
+    written = re.sub(
+        rf"(\)|\b(?:{'|'.join(map(re.escape, names))}))\s*(?=\()|\)\s*(?=\w)", r"\g<0>*", written
+    )
     try:
         found = read_formula(written, names)
         return [round(float(found(*point)), 9) for point in _points(len(names))]
@@ -146,4 +157,6 @@ def formula(text: str, names: Sequence[str]) -> list[float]:
 
 def _points(count: int) -> list[list[float]]:
     """Points at which different formulas differ: positive, and without a pattern."""
-    return [[0.4 + math.fmod(0.618034 * (k + 1) * (n + 2), 1.7) for k in range(count)] for n in range(8)]
+    return [
+        [0.4 + math.fmod(0.618034 * (k + 1) * (n + 2), 1.7) for k in range(count)] for n in range(8)
+    ]

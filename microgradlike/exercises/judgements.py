@@ -176,6 +176,9 @@ def _widest(r: Reading, alike: list[Value]) -> Draft | None:
     best = max(alike, key=lambda w: inputs[w].data)
     answer = next(x for x in r.operations if r.names[x] == "y")
     target = r.used[-1]
+    sizes = sorted((x.data for x in inputs.values()), reverse=True)
+    if any(x in alike for x in inputs.values()) or sizes[0] < 1.5 * sizes[1]:
+        return None
     if best is not max(alike, key=lambda w: abs(after[w])):
         return None
     names, wide = [r.names[w] for w in alike], in_words([r.value(x) for x in inputs.values()])
@@ -198,7 +201,9 @@ def _widest(r: Reading, alike: list[Value]) -> Draft | None:
             for w in alike
             if w is not best
         ]
-        + [Wrong("all the same", f"They begin alike, but {in_words(names)} have different inputs.")],
+        + [
+            Wrong("all the same", f"They begin alike, but {in_words(names)} have different inputs.")
+        ],
         (
             "All weights of a neuron share its delta. What differs is the number that came in.",
             "change of a weight = −rate × input × delta",
@@ -254,8 +259,10 @@ def larger_step(r: Reading, draw: random.Random) -> Draft | None:
             f"put the new {name} into {r.expression or r.chain(r.root)}",
             f"With {name} = {shown(to)}: {e} = __",
         ),
-        lambda: nudged.same(to, x.data - rate * nudged.gradient(r.root, x))
-        and (forward(r.root, {x: to})[r.root] < r.root.data) == (answer == FALLS),
+        lambda: (
+            nudged.same(to, x.data - rate * nudged.gradient(r.root, x))
+            and (forward(r.root, {x: to})[r.root] < r.root.data) == (answer == FALLS)
+        ),
         form="choice",
     )
 
@@ -366,7 +373,9 @@ def saturated(r: Reading, draw: random.Random) -> Draft | None:
     """Which neuron learns least, because its curve is flat there?"""
     by_curve: dict[str, list[Step]] = {}
     for step in r.steps:
-        if step.node.op == "relu" or (step.node.op in OPERATORS and OPERATORS[step.node.op].saturates):
+        if step.node.op == "relu" or (
+            step.node.op in OPERATORS and OPERATORS[step.node.op].saturates
+        ):
             by_curve.setdefault(step.node.op, []).append(step)
     curve, steps = max(by_curve.items(), key=lambda pair: len(pair[1]), default=("", []))
     slopes = sorted(abs(step.slope) for step in steps)
@@ -427,9 +436,15 @@ def count(r: Reading, draw: random.Random) -> Draft | None:
         f"once without a nudge, and once for each of {n} inputs: {n + 1}. Backpropagation needs one "
         "pass forward and one back",
         [
-            Wrong(float(n), "The time without a nudge is missing: each change is compared with that."),
-            Wrong(float(2 * n), "The result without a nudge is needed once, not once for each input."),
-            Wrong(2.0, "That is backpropagation: one pass forward and one back. Nudging takes more."),
+            Wrong(
+                float(n), "The time without a nudge is missing: each change is compared with that."
+            ),
+            Wrong(
+                float(2 * n), "The result without a nudge is needed once, not once for each input."
+            ),
+            Wrong(
+                2.0, "That is backpropagation: one pass forward and one back. Nudging takes more."
+            ),
             Wrong(float(2**n), "The nudges are not combined: one input is nudged at a time."),
         ],
         (
@@ -458,11 +473,17 @@ def count_network(r: Reading, draw: random.Random) -> Draft | None:
         f"{inputs} × {hidden} + {hidden} = {weights} weights and {biases} biases are {n} numbers, "
         f"and 1 pass without a nudge: {n + 1}",
         [
-            Wrong(float(n), "The pass without a nudge is missing: each change is compared with that."),
+            Wrong(
+                float(n), "The pass without a nudge is missing: each change is compared with that."
+            ),
             Wrong(float(weights + 1), f"The {biases} biases are missing. They are nudged, too."),
             Wrong(float(weights), f"The {biases} biases and the pass without a nudge are missing."),
-            Wrong(2.0, "That is backpropagation: one pass forward and one back. Nudging takes more."),
-            Wrong(float(2 * n), "The pass without a nudge is needed once, not once for each number."),
+            Wrong(
+                2.0, "That is backpropagation: one pass forward and one back. Nudging takes more."
+            ),
+            Wrong(
+                float(2 * n), "The pass without a nudge is needed once, not once for each number."
+            ),
         ],
         (
             "Count the weights between the layers and one bias for each neuron. Add the pass "
@@ -480,7 +501,8 @@ class _Claim(NamedTuple):
     statement: str
     true: bool
     because: str
-    proof: Callable[[], bool] = lambda: True
+    proof: Callable[[], bool] | None = None
+    """Of the numbers in it, if there are any."""
 
 
 def true_false(r: Reading, draw: random.Random) -> Draft | None:
@@ -499,9 +521,11 @@ def true_false(r: Reading, draw: random.Random) -> Draft | None:
             "A gradient says how the result changes when one number changes a little and all others "
             "stay.",
             f"change of {r.names[r.root]} ≈ {r.d(x)} × change of {r.names[x]}",
-            f"{r.d(x)} = {shown(r.gradient[x])}. So the statement is __",
+            f"{r.d(x)} = {shown(r.gradient[x])}. So the statement is __"
+            if claim.proof
+            else "Is there a single case in which it is wrong? Then the statement is __",
         ),
-        claim.proof,
+        claim.proof or (lambda: True),
         form="choice",
     )
 

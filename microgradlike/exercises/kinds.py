@@ -14,14 +14,15 @@ from collections.abc import Iterator
 from microgradlike.checks import assert_derivation
 from microgradlike.derivation import explain, slope_formula, value_formula
 from microgradlike.engine import Value
-from microgradlike.exercises import nudged
+from microgradlike.exercises import answers, nudged
 from microgradlike.exercises.draft import Draft
 from microgradlike.exercises.exercise import Sketch, Wrong
-from microgradlike.exercises.numbers import factor, product, shown, tolerance, total
+from microgradlike.exercises.numbers import factor, product, products, shown, total
 from microgradlike.exercises.reading import Reading, in_words, line
+from microgradlike.flow import Path
 from microgradlike.flow import paths as all_paths
 from microgradlike.ops import OPERATORS
-from microgradlike.sweep import Step
+from microgradlike.sweep import Step, nodes
 from microgradlike.sweep import forward as forward_again
 from microgradlike.typeset import Exact, Tree, simplified
 
@@ -38,7 +39,10 @@ MOST_PATHS = 4
 def forward(r: Reading, draw: random.Random) -> Draft | None:
     """Fill in the result of an operation."""
     node = draw.choice(r.operations[-2:])
-    name, wrong = r.names[node], [_opposite(node.data, "The size is right, but a minus sign got lost.")]
+    name, wrong = (
+        r.names[node],
+        [_opposite(node.data, "The size is right, but a minus sign got lost.")],
+    )
     for x in r.used:
         if x.data < 0:
             other = forward_again(r.root, {x: -x.data})[node]
@@ -51,7 +55,7 @@ def forward(r: Reading, draw: random.Random) -> Draft | None:
                 Wrong(operand.data, f"That is {r.names[operand]}; {name} is one operation further.")
             )
     wrong += _other_operation(r, node)
-    question = f"{r.setting(results=False)}\nWork forward, one operation at a time. What is {name}?"
+    question = f"{_leading_to(r, node)}\nWork forward, one operation at a time. What is {name}?"
     operands = [shown(float(x)) for x in node.operands]
     hints = (
         "Begin with the inputs. Compute a letter as soon as all numbers on its right are known.",
@@ -85,8 +89,15 @@ def _other_operation(r: Reading, node: Value) -> Iterator[Wrong]:
         yield Wrong(x * y, f"{r.equation(node)} means times itself. You multiplied by {shown(y)}.")
 
 
+def _leading_to(r: Reading, node: Value) -> str:
+    """The expression, or the equations that lead to a node, and the inputs."""
+    asked = f", {r.chain(node)}" if node is not r.root else ""
+    how = f"{r.expression}{asked}" if r.expression else r.chain(node)
+    return f"{how}\n{r.point()}"
+
+
 def _up_to(r: Reading, node: Value) -> list[Value]:
-    return r.operations[: r.operations.index(node) + 1]
+    return [n for n in nodes(node) if n.op]
 
 
 def _opposite(value: float, sentence: str) -> Wrong:
@@ -160,9 +171,7 @@ def one_step(r: Reading, draw: random.Random) -> Draft | None:
             f"sent to {to} = {r.d(step.node)} × {r.local(step)}",
             f"{product(upstream, slope)} = __",
         ),
-        lambda: nudged.same(
-            sent, nudged.gradient(r.root, step.node) * nudged.local_slope(step)
-        ),
+        lambda: nudged.same(sent, nudged.gradient(r.root, step.node) * nudged.local_slope(step)),
     )
 
 
@@ -185,7 +194,7 @@ def whose_value(r: Reading, draw: random.Random) -> Draft | None:
         else f"The gradient {shown(upstream)} has arrived at {name}."
     )
     return Draft(
-        f"{r.equation(step.node)}, with {r.value(step.parent)} and {r.value(other)}.\n{arrived}\n"
+        f"{r.equation(step.node)}, with {in_words([r.value(x) for x in step.node.parents])}.\n{arrived}\n"
         f"What does {name} send back to {to}?",
         f"sent to {to}",
         sent,
@@ -210,9 +219,7 @@ def whose_value(r: Reading, draw: random.Random) -> Draft | None:
             f"sent to {to} = {'1' if step.node is r.root else r.d(step.node)} × {r.slope(step)}",
             f"{shown(upstream)} × __ = __",
         ),
-        lambda: nudged.same(
-            sent, nudged.gradient(r.root, step.node) * nudged.local_slope(step)
-        ),
+        lambda: nudged.same(sent, nudged.gradient(r.root, step.node) * nudged.local_slope(step)),
     )
 
 
@@ -235,7 +242,7 @@ def two_paths(r: Reading, draw: random.Random) -> Draft | None:
         return None
     steps, name = r.arriving(node), r.names[node]
     shares, answer = [step.contribution for step in steps], r.gradient[node]
-    users = list(dict.fromkeys(step.node for step in steps))
+    users = [n for n in r.operations if any(step.node is n for step in steps)]
     wrong = [
         Wrong(
             share,
@@ -245,18 +252,21 @@ def two_paths(r: Reading, draw: random.Random) -> Draft | None:
         for share in dict.fromkeys(shares)
     ]
     wrong += [
-        Wrong(math.prod(shares), "You multiplied the shares. Along a path one multiplies; where paths meet one adds."),
+        Wrong(
+            math.prod(shares),
+            "You multiplied the shares. Along a path one multiplies; where paths meet one adds.",
+        ),
         Wrong(
             sum(step.slope for step in steps),
             "You added the local slopes. Multiply each by the gradient that arrived there first.",
         ),
         _opposite(answer, "The size is right. Look at the signs of the shares again."),
     ]
-    arrived = ", ".join(f"{r.d(u)} = {shown(r.gradient[u])}" for u in users)
+    arrived = in_words([f"{shown(r.gradient[u])} at {r.names[u]}" for u in users])
     where = in_words([r.equation(user) for user in users])
     return Draft(
         f"{r.setting(results=True)}\n{name} is used {_times(len(steps))}: in {where}.\n"
-        f"The backward pass has come as far as {arrived}.\n"
+        f"The gradients that have arrived are {arrived}.\n"
         f"What is {r.d(node)}, the gradient at {name}?",
         r.d(node),
         answer,
@@ -264,8 +274,11 @@ def two_paths(r: Reading, draw: random.Random) -> Draft | None:
         wrong,
         (
             "Each place where a number is used sends back a share, and the shares add up.",
-            f"{r.d(node)} = " + " + ".join(f"{r.d(s.node)} × {r.local(s)}" for s in steps),
-            " + ".join(f"{product(s.upstream, s.slope)}" for s in steps) + " = __",
+            f"{r.d(node)} = "
+            + " + ".join(
+                f"{'1' if s.node is r.root else r.d(s.node)} × {r.local(s)}" for s in steps
+            ),
+            f"{products([(s.upstream, s.slope) for s in steps])} = __",
         ),
         lambda: nudged.same(answer, nudged.gradient(r.root, node)),
         sketch=Sketch(r.root, r.names, gradients=tuple(users), blank_gradients=(node,)),
@@ -287,17 +300,15 @@ def paths(r: Reading, draw: random.Random) -> Draft | None:
     if len(set(map(abs, products))) < len(products):
         return None
     name, e = r.names[x], r.names[r.root]
-    lists = [
-        f"{' → '.join(r.names[n] for n in path.nodes)}: {product(*path.slopes)} = "
-        f"{shown(path.product)}"
-        for path in ways.largest
-    ]
+    ways_told = [_path_told(r, path) for path in ways.largest]
     on_a_path = {n for path in ways.largest for n in path.nodes}
     slopes = dict.fromkeys(
         f"{r.local(s)} = {shown(s.slope)}" for s in r.steps if {s.node, s.parent} <= on_a_path
     )
     wrong = [
-        Wrong((ways.total,), f"That is the sum, {r.d(x)}. The question asks for each path by itself."),
+        Wrong(
+            (ways.total,), f"That is the sum, {r.d(x)}. The question asks for each path by itself."
+        ),
         Wrong(
             tuple(sum(path.slopes) for path in ways.largest),
             "You added the slopes along each path. Along a path one multiplies.",
@@ -305,30 +316,36 @@ def paths(r: Reading, draw: random.Random) -> Draft | None:
         Wrong(tuple(-p for p in products), "The sizes are right. Look at the signs again."),
     ]
     wrong += [
-        Wrong(products[:k] + products[k + 1 :], f"One path is missing: {len(products)} paths lead from {name} to {e}.")
+        Wrong(
+            products[:k] + products[k + 1 :],
+            f"One path is missing: {len(products)} paths lead from {name} to {e}.",
+        )
         for k in range(len(products))
     ]
     return Draft(
-        f"{r.setting(results=False)}\n{r.chain(r.root)}\nThe local slopes: {', '.join(slopes)}.\n"
-        f"{len(products)} paths lead from {name} to {e}. Multiply the local slopes along each path. "
-        "Which products do you get, in any order?"
-        if r.expression
-        else f"{r.setting(results=False)}\nThe local slopes: {', '.join(slopes)}.\n"
-        f"{len(products)} paths lead from {name} to {e}. Multiply the local slopes along each path. "
-        "Which products do you get, in any order?",
+        f"{r.setting(results=False)}\n{r.chain(r.root) + chr(10) if r.expression else ''}"
+        f"The local slopes: {', '.join(slopes)}.\n{len(products)} paths lead from {name} to {e}. "
+        "Multiply the local slopes along each path. Which products do you get, in any order?",
         "products",
         products,
-        f"{'; '.join(lists)}. Together {shown(ways.total)}, which is {r.d(x)}",
+        f"{'; '.join(ways_told)}. Together {shown(ways.total)}, which is {r.d(x)}",
         wrong,
         (
             f"Follow the equations from {name} upwards: each time a letter is used, a path goes on.",
             "one path: the product of its local slopes; the gradient: the sum over all paths",
-            f"{lists[0].rpartition('=')[0]}= __",
+            f"{max(ways_told, key=len).rpartition('=')[0]}= __",
         ),
         lambda: nudged.same(math.fsum(products), nudged.gradient(r.root, x)),
         form="numbers",
         sketch=Sketch(r.root, r.names, blank_gradients=(x,)),
     )
+
+
+def _path_told(r: Reading, path: Path) -> str:
+    """A path, and the product of its slopes."""
+    letters = " → ".join(r.names[n] for n in path.nodes)
+    spelt = f"{product(*path.slopes)} = " if len(path.slopes) > 1 else ""
+    return f"{letters}: {spelt}{shown(path.product)}"
 
 
 #: Activations, and other operations of one number that bend.
@@ -368,7 +385,10 @@ def delta(r: Reading, draw: random.Random) -> Draft | None:
         answer,
         f"({total(shares)}) × {factor(step.slope)} = {shown(answer)}",
         [
-            Wrong(bracket, f"That is what comes back through the weights. Multiply by {shown(step.slope)}, the slope of the neuron's own curve."),
+            Wrong(
+                bracket,
+                f"That is what comes back through the weights. Multiply by {shown(step.slope)}, the slope of the neuron's own curve.",
+            ),
             Wrong(
                 sum(s.upstream for s in ways) * step.slope,
                 "You left out the weights. Each delta comes back through the weight in between.",
@@ -384,12 +404,10 @@ def delta(r: Reading, draw: random.Random) -> Draft | None:
             f"{r.d(z)} = ("
             + " + ".join(f"{r.d(s.node)} × {r.slope(s)}" for s in ways)
             + f") × {r.local(step)}",
-            f"({' + '.join(product(s.upstream, s.slope) if k == 0 else f'{factor(s.upstream)} × {factor(s.slope)}' for k, s in enumerate(ways))}) × {factor(step.slope)} = __",
+            f"({products([(s.upstream, s.slope) for s in ways])}) × {factor(step.slope)} = __",
         ),
         lambda: nudged.same(answer, nudged.gradient(r.root, z)),
-        sketch=Sketch(
-            r.root, r.names, gradients=tuple(s.node for s in ways), blank_gradients=(z,)
-        ),
+        sketch=Sketch(r.root, r.names, gradients=tuple(s.node for s in ways), blank_gradients=(z,)),
     )
 
 
@@ -420,10 +438,19 @@ def weight(r: Reading, draw: random.Random) -> Draft | None:
         answer,
         f"{product(x.data, delta)} = {shown(answer)}",
         [
-            Wrong(own * delta, f"You took the weight itself. How fast a weight counts depends on its input, {came}."),
-            Wrong(delta, f"That is the gradient at the bias. A weight's is multiplied by its input, {came}."),
+            Wrong(
+                own * delta,
+                f"You took the weight itself. How fast a weight counts depends on its input, {came}.",
+            ),
+            Wrong(
+                delta,
+                f"That is the gradient at the bias. A weight's is multiplied by its input, {came}.",
+            ),
             Wrong(x.data, "That is the input alone. Multiply it by delta."),
-            Wrong(own * x.data, "That is weight × input, which flows forward. Back flows input × delta."),
+            Wrong(
+                own * x.data,
+                "That is weight × input, which flows forward. Back flows input × delta.",
+            ),
             Wrong(own * x.data * delta, "The weight itself is not a factor: input × delta is all."),
             _opposite(answer, "The size is right. Look at the two signs again."),
         ],
@@ -449,8 +476,13 @@ def update(r: Reading, draw: random.Random) -> Draft | None:
         answer,
         f"{shown(x.data)} − {rate:g} × {factor(slope)} = {shown(answer)}",
         [
-            Wrong(x.data + rate * slope, f"Uphill: that makes {e} larger. Go against the gradient."),
-            Wrong(x.data - slope, f"The gradient is not the change. Multiply it by the rate, {rate:g}, first."),
+            Wrong(
+                x.data + rate * slope, f"Uphill: that makes {e} larger. Go against the gradient."
+            ),
+            Wrong(
+                x.data - slope,
+                f"The gradient is not the change. Multiply it by the rate, {rate:g}, first.",
+            ),
             Wrong(-rate * slope, f"That is the change alone. Add it to {shown(x.data)}."),
             Wrong(rate * slope, f"That is rate × gradient. Subtract it from {shown(x.data)}."),
             Wrong(x.data - rate, "The rate alone is not the change. Multiply it by the gradient."),
@@ -467,11 +499,14 @@ def update(r: Reading, draw: random.Random) -> Draft | None:
 
 def by_hand(r: Reading, draw: random.Random) -> Draft | None:
     """Derive a formula."""
+    if not r.expression or len(r.used) != len(r.inputs) or len(r.operations) > 5:
+        return None
     x = draw.choice(r.used)
     told = {y: explain(r.root, y) for y in r.used}
-    if not r.expression or len(r.used) != len(r.inputs):
+    formulas = [str(told[y].formula) for y in r.inputs]
+    if any(t.conditions or not t.formula for t in told.values()):
         return None
-    if any(not t.formula or t.conditions or len(t.formula) > 50 for t in told.values()):
+    if any(len(text) > 50 or "1 / 2" in text for text in formulas):  # it would not be simplified
         return None
     answer, name = str(told[x].formula), r.names[x]
     if not any(r.names[y] in answer for y in r.inputs):
@@ -483,13 +518,24 @@ def by_hand(r: Reading, draw: random.Random) -> Draft | None:
     ]
     shares = _one_path_only(r, x)
     wrong = [
-        *(Wrong(text, f"One path only: {name} is used more than once, so add the shares of all.") for text in shares),
-        Wrong(_simple(f"-({answer})"), "The sign is wrong. Look at the minus signs of the expression again."),
+        *(
+            Wrong(text, f"One path only: {name} is used more than once, so add the shares of all.")
+            for text in shares
+        ),
+        Wrong(
+            _negative(r, answer),
+            "The sign is wrong. Look at the minus signs of the expression again.",
+        ),
         *wrong,
-        Wrong(_simple(f"({answer})*{name}"), f"One factor {name} too many: the slope of {name} by itself is 1."),
-        Wrong(_simple(f"({answer}) + 1"), "A term by itself that does not move adds nothing to the slope."),
+        Wrong(
+            _simple(f"({answer})*{name}"),
+            f"One factor {name} too many: the slope of {name} by itself is 1.",
+        ),
+        Wrong(
+            _simple(f"({answer}) + 1"),
+            "A term by itself that does not move adds nothing to the slope.",
+        ),
     ]
-    formulas = [str(told[y].formula) for y in r.inputs]
     return Draft(
         f"{r.expression}\nDerive {r.d(x)} by hand, as a formula of {in_words(sorted(r.names[y] for y in r.inputs))}.",
         r.d(x),
@@ -530,6 +576,14 @@ def _share(r: Reading, step: Step) -> str:
 def _simple(formula: str) -> str:
     """The formula as one writes it on paper."""
     return Exact().write(simplified(ast.parse(formula, mode="eval").body)).text
+
+
+def _negative(r: Reading, formula: str) -> str:
+    """The formula with the other sign."""
+    without, names = formula.removeprefix("-").strip(), [r.names[x] for x in r.inputs]
+    one, other = (answers.formula(text, names) for text in (without, formula))
+    opposite = all(x == -y for x, y in zip(one, other, strict=True))
+    return without if opposite else _simple(f"-({formula})")
 
 
 def _is_derivation(r: Reading, formulas: list[str]) -> bool:

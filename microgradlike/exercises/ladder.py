@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple, cast
 
 from microgradlike.engine import Value
-from microgradlike.functions import relu, sigmoid, square, tanh
+from microgradlike.functions import relu, sigmoid, tanh
 
 V = Value
 
@@ -96,7 +96,7 @@ LADDER = (
     Rung(7, _two_inputs, "C"),
     Rung(8, _chain, "C"),
     Rung(8, lambda a, b, c: (a * b + c) * (a - c)),
-    Rung(9, _feeds_two(square), "y"),
+    Rung(9, _feeds_two(lambda z: z**2), "y"),
     Rung(9, _feeds_two(sigmoid), "y", adjusted=_sum_of_zero),
     Rung(9, _sigmoid, "C", adjusted=_sum_of_zero),
     Rung(10, _network, "C"),

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 
 from microgradlike.checks import check_gradients
+from microgradlike.engine import Value
 from microgradlike.exercises import judgements, kinds
 from microgradlike.exercises.draft import Draft, Kind
 from microgradlike.exercises.exercise import Answer, Exercise, Wrong, written
@@ -15,6 +16,7 @@ from microgradlike.exercises.ladder import ALIKE, FLAT, LADDER, Rung
 from microgradlike.exercises.numbers import POOL, SMALL, suit_the_head, tolerance
 from microgradlike.exercises.reading import Reading, function_of, inputs_of
 from microgradlike.inputs import describe
+from microgradlike.sweep import nodes
 
 #: The kinds of exercises in the order in which they are best met, each in one or two forms.
 KINDS: dict[str, tuple[Kind, ...]] = {
@@ -43,6 +45,9 @@ LEVELS = 10
 
 #: The most exercises that are made at once.
 MOST = 1000
+
+#: More wrong answers than this no question needs, unless it is a choice.
+MOST_WRONG = 6
 
 #: How often a point is drawn, how often an exercise, before it is given up.
 _POINTS, _TRIES = 300, 40
@@ -192,16 +197,26 @@ def _drawn(
         for _ in range(_POINTS):
             point = dict(zip(names, _numbers(draw, len(names)), strict=True))
             point = rung.adjusted(point)
-            reading = Reading.of(rung.f, list(point.values()), rung.result)
-            values = [node.data for node in reading.nodes]
+            numbers = list(point.values())
+            if grain and not _fits(_values(rung.f(*map(Value, numbers))), grain, largest):
+                continue
+            reading = Reading.of(rung.f, numbers, rung.result)
             slopes = [step.slope for step in reading.steps]
-            numbers = [*values, *slopes, *reading.gradient.values()]
-            alive = all(map(math.isfinite, numbers)) and (
-                rung.flat or all(reading.gradient.get(x) for x in reading.nodes)
-            )
-            if alive and (not grain or suit_the_head(numbers, grain, largest)):
+            gradients = [reading.gradient.get(node, 0.0) for node in reading.nodes]
+            if _fits([*slopes, *gradients], grain, largest) and (rung.flat or all(gradients)):
                 return reading
     return None
+
+
+def _values(root: object) -> list[float]:
+    return [node.data for node in nodes(root)] if isinstance(root, Value) else []
+
+
+def _fits(numbers: list[float], grain: float, largest: float) -> bool:
+    """Whether the numbers are finite, and suit the head if there is a grain."""
+    if not grain:
+        return all(map(math.isfinite, numbers))
+    return suit_the_head(numbers, grain, largest)
 
 
 def _numbers(draw: random.Random, count: int) -> list[float]:
@@ -209,7 +224,7 @@ def _numbers(draw: random.Random, count: int) -> list[float]:
     pool = POOL if count <= 6 else SMALL
     found: list[float] = []
     while len(found) < count:
-        sizes = {abs(x) for x in found[1 - len({*map(abs, pool)}) :]}
+        sizes = {abs(x) for x in found[-4 if pool is POOL else -1 :]}
         found.append(draw.choice([x for x in pool if abs(x) not in sizes]))
     return found
 
@@ -218,13 +233,20 @@ def _distinct(draft: Draft) -> list[Wrong]:
     """The wrong answers that differ from the right one and from each other; none if too few do."""
     least = 1 if draft.form == "choice" else 2
     kept: list[Wrong] = []
-    for place, wrong in enumerate(draft.wrong):
+    for place, (answer, sentence) in enumerate(draft.wrong):
+        wrong = Wrong(_rounded(answer), sentence)
         answers = [(draft.answer, draft.leeway), *((one.answer, 0.0) for one in kept)]
         if all(_differ(wrong.answer, other, leeway) for other, leeway in answers):
             kept.append(wrong)
         elif not place:
             return []
-    return kept if len(kept) >= least else []
+    most = len(kept) if draft.form == "choice" else MOST_WRONG
+    return kept[:most] if len(kept) >= least else []
+
+
+def _rounded(answer: Answer) -> Answer:
+    """The number without the last digits, in which rounding shows."""
+    return round(answer, 10) + 0.0 if isinstance(answer, float) else answer
 
 
 def _differ(one: Answer, other: Answer, leeway: float) -> bool:
@@ -255,7 +277,7 @@ def _exercise(
         asked=draft.asked,
         given=reading.numbers(),
         form=draft.form,
-        answer=draft.answer,
+        answer=_rounded(draft.answer),
         key=draft.key,
         distractors=tuple(wrong),
         hints=draft.hints,

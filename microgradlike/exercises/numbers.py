@@ -79,6 +79,16 @@ def total(values: list[float]) -> str:
     return " + ".join([shown(first), *map(factor, others)])
 
 
+def products(pairs: list[tuple[float, float]]) -> str:
+    """A sum of products, spelt out.
+
+    >>> products([(1.0, 3.0), (-5.0, -1.0)])
+    '1 × 3 + (−5) × (−1)'
+    """
+    first, *others = pairs
+    return " + ".join([product(*first), *(f"{factor(x)} × {factor(y)}" for x, y in others)])
+
+
 def suit_the_head(values: list[float], grain: float, largest: float) -> bool:
     """Whether all of these are multiples of a small part of one, and not too large.
 

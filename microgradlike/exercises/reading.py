@@ -108,7 +108,9 @@ class Reading:
         inputs = [Value(x, label=name) for name, x in zip(names, point, strict=True)]
         root = f(*inputs)
         if not isinstance(root, Value):
-            raise TypeError(f"exercises need a function that gives a Value, but got {describe(root)}")
+            raise TypeError(
+                f"exercises need a function that gives a Value, but got {describe(root)}"
+            )
         found = nodes(root)
         operations = sum(bool(node.op) for node in found)
         if not operations:
@@ -120,7 +122,9 @@ class Reading:
             )
         taken = {node.label for node in found}
         letters = iter([x for x in LETTERS if x not in taken] + [f"p{k}" for k in range(LARGEST)])
-        root.label = root.label or next(x for x in (result, *"efgy", "result") if x not in taken | {""})
+        root.label = root.label or next(
+            x for x in (result, *"efgy", "result") if x not in taken | {""}
+        )
         for node in found:
             node.label = node.label or next(letters)
         return cls(f, root, named(root), inputs, list(backward_steps(root)))
