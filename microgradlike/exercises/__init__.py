@@ -1,6 +1,21 @@
 """Exercises on backpropagation: drawn from any function, proved, with the mistakes named."""
 
-from microgradlike.exercises.exercise import Exercise, Mark, Wrong
+from microgradlike.exercises.exercise import Exercise, Mark, Sketch, Wrong
+from microgradlike.exercises.files import FORMATS, as_json, moodle, notebook, save
 from microgradlike.exercises.making import KINDS, generate
+from microgradlike.exercises.paper import paper
 
-__all__ = ["KINDS", "Exercise", "Mark", "Wrong", "generate"]
+__all__ = [
+    "FORMATS",
+    "KINDS",
+    "Exercise",
+    "Mark",
+    "Sketch",
+    "Wrong",
+    "as_json",
+    "generate",
+    "moodle",
+    "notebook",
+    "paper",
+    "save",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 from microgradlike.engine import Value
@@ -31,7 +31,8 @@ def sign(r: Reading, draw: random.Random) -> Draft | None:
     )
     if negative:
         sentence = (
-            f"Negative slopes turn the direction around: {in_words(list(negative))}. Multiply along "
+            f"Negative slopes turn the direction around: {in_words(list(negative))}. Multiply "
+            "along "
             "each path, and add where paths meet."
         )
     else:
@@ -101,7 +102,8 @@ def order(r: Reading, draw: random.Random) -> Draft | None:
     wrong = [
         Wrong(
             ordered(lambda x: abs(x.data)),
-            "That is the order of the numbers themselves. How far they move is told by their gradients.",
+            "That is the order of the numbers themselves. How far they move is told by their "
+            "gradients.",
         ),
         Wrong(
             ordered(lambda x: r.gradient[x]),
@@ -184,18 +186,21 @@ def _widest(r: Reading, alike: list[Value]) -> Draft | None:
     names, wide = [r.names[w] for w in alike], in_words([r.value(x) for x in inputs.values()])
     formula = "y = " + " + ".join(f"{r.names[w]} × {r.names[x]}" for w, x in inputs.items())
     return Draft(
-        f"A neuron computes {formula}, with weights that are all {shown(best.data)}. Its inputs are "
+        f"A neuron computes {formula}, with weights that are all {shown(best.data)}. Its inputs "
+        "are "
         f"{wide}.\nIts answer is {shown(answer.data)}, and the target is "
         f"{shown(target.data)}. It learns from this example, step by step.\n"
         "Do not compute. Which weight is largest afterwards, so that its arrow is the widest?",
         "widest arrow",
         r.names[best],
-        f"{r.names[best]}, because its input {r.value(inputs[best])} is the largest: a weight moves "
+        f"{r.names[best]}, because its input {r.value(inputs[best])} is the largest: a weight "
+        "moves "
         "by rate × input × delta",
         [
             Wrong(
                 r.names[w],
-                f"Its input is only {shown(inputs[w].data)}. A weight moves by rate × input × delta, "
+                f"Its input is only {shown(inputs[w].data)}. A weight moves by rate × input × "
+                "delta, "
                 "and delta is the same for all.",
             )
             for w in alike
@@ -207,7 +212,8 @@ def _widest(r: Reading, alike: list[Value]) -> Draft | None:
         (
             "All weights of a neuron share its delta. What differs is the number that came in.",
             "change of a weight = −rate × input × delta",
-            f"The largest of the inputs {', '.join(shown(x.data) for x in inputs.values())} belongs "
+            f"The largest of the inputs {', '.join(shown(x.data) for x in inputs.values())} "
+            "belongs "
             "to __",
         ),
         lambda: best is max(alike, key=lambda w: abs(nudged.gradient(r.root, w))),
@@ -401,8 +407,10 @@ def saturated(r: Reading, draw: random.Random) -> Draft | None:
         return f"{r.value(z)} is not as far from 0 as another one. Far out {curve} is flat."
 
     return Draft(
-        f"{_count(len(sums)).capitalize()} neurons have the activation {curve}. Their weighted sums are "
-        f"{in_words([r.value(z) for z in sums])}.\nThe same gradient arrives at the output of each.\n"
+        f"{_count(len(sums)).capitalize()} neurons have the activation {curve}. Their weighted "
+        "sums are "
+        f"{in_words([r.value(z) for z in sums])}.\nThe same gradient arrives at the output of "
+        "each.\n"
         "Which one passes least of it back to its weights? Give the name of its sum.",
         "learns least",
         name,
@@ -428,12 +436,14 @@ def count(r: Reading, draw: random.Random) -> Draft | None:
     if n < 3:
         return None
     return Draft(
-        f"{r.setting(results=False)}\nSomebody finds the gradients at all {n} inputs by nudging. One "
+        f"{r.setting(results=False)}\nSomebody finds the gradients at all {n} inputs by "
+        "nudging. One "
         f"input after the other is nudged once, and put back.\nHow often is {e} computed in all? "
         "Count the time before the first nudge, too.",
         "times",
         float(n + 1),
-        f"once without a nudge, and once for each of {n} inputs: {n + 1}. Backpropagation needs one "
+        f"once without a nudge, and once for each of {n} inputs: {n + 1}. Backpropagation needs "
+        "one "
         "pass forward and one back",
         [
             Wrong(
@@ -466,7 +476,8 @@ def count_network(r: Reading, draw: random.Random) -> Draft | None:
         f"A network has {inputs} inputs, {hidden} neurons in the middle, and 1 neuron at the end. "
         f"Every neuron is connected with all numbers before it, and has a bias.\n"
         "Somebody finds the gradients at all weights and biases by nudging. One after the other is "
-        "nudged once, and put back.\nHow many forward passes does that take? Count the one before the first nudge, "
+        "nudged once, and put back.\nHow many forward passes does that take? Count the one "
+        "before the first nudge, "
         "too.",
         "forward passes",
         float(n + 1),
@@ -518,7 +529,8 @@ def true_false(r: Reading, draw: random.Random) -> Draft | None:
         f"{answer}: {claim.because[0].lower()}{claim.because[1:]}".rstrip("."),
         [Wrong(other, claim.because)],
         (
-            "A gradient says how the result changes when one number changes a little and all others "
+            "A gradient says how the result changes when one number changes a little and all "
+            "others "
             "stay.",
             f"change of {r.names[r.root]} ≈ {r.d(x)} × change of {r.names[x]}",
             f"{r.d(x)} = {shown(r.gradient[x])}. So the statement is __"
@@ -622,7 +634,8 @@ def _claims_of_structure(r: Reading, x: Value) -> list[_Claim]:
                 f"{r.names[largest]} has the largest gradient, {shown(r.gradient[largest])}. So "
                 f"{r.names[largest]} is the most important input, wherever we are.",
                 False,
-                "A gradient belongs to one point. Elsewhere another input may have the largest one.",
+                "A gradient belongs to one point. Elsewhere another input may have the largest "
+                "one.",
             )
         )
     for node in r.operations:

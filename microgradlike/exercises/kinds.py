@@ -194,7 +194,8 @@ def whose_value(r: Reading, draw: random.Random) -> Draft | None:
         else f"The gradient {shown(upstream)} has arrived at {name}."
     )
     return Draft(
-        f"{r.equation(step.node)}, with {in_words([r.value(x) for x in step.node.parents])}.\n{arrived}\n"
+        f"{r.equation(step.node)}, with "
+        f"{in_words([r.value(x) for x in step.node.parents])}.\n{arrived}\n"
         f"What does {name} send back to {to}?",
         f"sent to {to}",
         sent,
@@ -246,7 +247,8 @@ def two_paths(r: Reading, draw: random.Random) -> Draft | None:
     wrong = [
         Wrong(
             share,
-            f"One path only. {name} reaches {r.names[r.root]} in {len(shares)} ways: add the shares "
+            f"One path only. {name} reaches {r.names[r.root]} in {len(shares)} ways: add the "
+            "shares "
             f"of all, {in_words([shown(s) for s in shares])}.",
         )
         for share in dict.fromkeys(shares)
@@ -331,7 +333,8 @@ def paths(r: Reading, draw: random.Random) -> Draft | None:
         f"{'; '.join(ways_told)}. Together {shown(ways.total)}, which is {r.d(x)}",
         wrong,
         (
-            f"Follow the equations from {name} upwards: each time a letter is used, a path goes on.",
+            f"Follow the equations from {name} upwards: each time a letter is used, a path goes "
+            "on.",
             "one path: the product of its local slopes; the gradient: the sum over all paths",
             f"{max(ways_told, key=len).rpartition('=')[0]}= __",
         ),
@@ -369,7 +372,7 @@ def delta(r: Reading, draw: random.Random) -> Draft | None:
     [step] = [s for s in r.steps if s.node is h]
     if step.slope in (0.0, 1.0):
         return None
-    z, ways = step.parent, r.arriving(h)
+    z, ways = step.parent, sorted(r.arriving(h), key=lambda s: r.operations.index(s.node))
     bracket, answer = r.gradient[h], r.gradient[z]
     shares = [s.contribution for s in ways]
     feeds = in_words([f"{r.equation(s.node)}" for s in ways])
@@ -377,7 +380,8 @@ def delta(r: Reading, draw: random.Random) -> Draft | None:
     deltas = in_words([f"{r.d(s.node)} = {shown(s.upstream)}" for s in ways])
     name = r.names[z]
     return Draft(
-        f"A neuron has the weighted sum {name} = {shown(z.data)} and the output {r.equation(h)}. It "
+        f"A neuron has the weighted sum {name} = {shown(z.data)} and the output "
+        f"{r.equation(h)}. It "
         f"feeds two others: {feeds}, with the weights {weights}.\n"
         f"Their deltas are {deltas}. The local slope {r.local(step)} of its own curve is "
         f"{shown(step.slope)}.\nWhat is its delta, {r.d(z)}?",
@@ -387,7 +391,8 @@ def delta(r: Reading, draw: random.Random) -> Draft | None:
         [
             Wrong(
                 bracket,
-                f"That is what comes back through the weights. Multiply by {shown(step.slope)}, the slope of the neuron's own curve.",
+                f"That is what comes back through the weights. Multiply by {shown(step.slope)}, "
+                "the slope of the neuron's own curve.",
             ),
             Wrong(
                 sum(s.upstream for s in ways) * step.slope,
@@ -426,7 +431,7 @@ def weight(r: Reading, draw: random.Random) -> Draft | None:
         return None
     step = draw.choice(found)
     [x] = [n for n in step.node.parents if n is not step.parent]
-    w, came, answer = r.names[step.parent], r.names[x], r.gradient[step.parent]
+    came, answer = r.names[x], r.gradient[step.parent]
     delta, own = step.upstream, step.parent.data
     return Draft(
         f"In a neuron the weight {r.value(step.parent)} multiplies the input {r.value(x)}. "
@@ -440,7 +445,8 @@ def weight(r: Reading, draw: random.Random) -> Draft | None:
         [
             Wrong(
                 own * delta,
-                f"You took the weight itself. How fast a weight counts depends on its input, {came}.",
+                "You took the weight itself. How fast a weight counts depends on its input, "
+                f"{came}.",
             ),
             Wrong(
                 delta,
@@ -537,7 +543,8 @@ def by_hand(r: Reading, draw: random.Random) -> Draft | None:
         ),
     ]
     return Draft(
-        f"{r.expression}\nDerive {r.d(x)} by hand, as a formula of {in_words(sorted(r.names[y] for y in r.inputs))}.",
+        f"{r.expression}\nDerive {r.d(x)} by hand, as a formula of "
+        f"{in_words(sorted(r.names[y] for y in r.inputs))}.",
         r.d(x),
         answer,
         f"{r.d(x)} = {answer}",
