@@ -66,11 +66,11 @@ def forward(r: Reading, draw: random.Random) -> Draft | None:
         question,
         name,
         node.data,
-        f"{', '.join(f'{r.equation(n)} = {shown(n.data)}' for n in _up_to(r, node))}",
+        f"{', '.join(f'{r.equation(n)} = {shown(n.data)}' for n in _up_to(node))}",
         wrong,
         hints,
         lambda: nudged.same(forward_again(r.root, {})[node], node.data),
-        sketch=Sketch(r.root, r.names, blank_values=tuple(_up_to(r, node))),
+        sketch=Sketch(r.root, r.names, blank_values=tuple(_up_to(node))),
     )
 
 
@@ -96,7 +96,7 @@ def _leading_to(r: Reading, node: Value) -> str:
     return f"{how}\n{r.point()}"
 
 
-def _up_to(r: Reading, node: Value) -> list[Value]:
+def _up_to(node: Value) -> list[Value]:
     return [n for n in nodes(node) if n.op]
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from microgradlike.exercises.exercise import Exercise
 
 #: A graph of more nodes than this is not drawn: its numbers would be too small to read.
-MOST_NODES = 16
-
-#: A question with more lines than this is printed over the whole width, and smaller.
-_FOOT = "level {level}, seed {seed}"
+MOST_NODES = 12
 
 _SHEET = """
 body{margin:0 auto;max-width:180mm;padding:8mm;background:#fff;color:#111;
@@ -29,7 +27,7 @@ li{break-inside:avoid;margin:0 0 6mm;padding-left:2mm}
 li::marker{font-weight:bold}
 p{margin:0}
 .asks{font-weight:bold;margin-top:1mm}
-.lines{font-variant-numeric:tabular-nums;margin-left:6mm}
+.lines{font-variant-numeric:tabular-nums}
 .box{display:inline-block;min-width:42mm;height:9mm;border:1pt solid #111;border-radius:1.5mm;
 vertical-align:middle;margin-left:2mm}
 .answer{margin-top:2.5mm}
@@ -125,12 +123,17 @@ def _sheet(letter: str, made: Sequence[Exercise]) -> str:
 
 def _item(one: Exercise) -> str:
     *lines, asks = one.question.split("\n")
-    text = "".join(f'<p class="lines">{html.escape(line)}</p>' for line in lines)
-    text += f'<p class="asks">{html.escape(asks)}</p>{_picture(one)}'
+    text = "".join(f'<p class="lines">{_html(line)}</p>' for line in lines)
+    text += f'<p class="asks">{_html(asks)}</p>{_picture(one)}'
     if one.form == "choice" and not one.choices[0].startswith("line "):
-        options = "".join(f"<li>{html.escape(choice)}</li>" for choice in one.choices)
-        text += f'<ol class="choices">{options}</ol>'
-    return f'{text}<p class="answer">{html.escape(one.asked)} <span class="box"></span></p>'
+        options = "".join(f"<li>{_html(choice)}</li>" for choice in one.choices)
+        return f'{text}<ol class="choices">{options}</ol>'
+    return f'{text}<p class="answer">{_html(one.asked)} <span class="box"></span></p>'
+
+
+def _html(text: str) -> str:
+    """The text, in which no line ends within an equation."""
+    return re.sub(r" ([=×÷+−→]) ", "\u00a0\\1\u00a0", html.escape(text))
 
 
 def _picture(one: Exercise) -> str:
@@ -152,4 +155,4 @@ def _picture(one: Exercise) -> str:
 
 
 def _keys(made: Iterable[Exercise]) -> str:
-    return "\n".join(f"<li>{html.escape(one.key)}</li>" for one in made)
+    return "\n".join(f"<li>{_html(one.key)}</li>" for one in made)
