@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from microgradlike.engine import Value
@@ -51,7 +50,6 @@ class Sketch:
     """The graph that is drawn beside a question on paper, with boxes to fill in."""
 
     root: Value
-    names: Mapping[Value, str]
     blank_values: tuple[Value, ...] = ()
     gradients: tuple[Value, ...] = ()
     """Whose gradient is printed."""

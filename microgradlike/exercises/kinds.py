@@ -70,7 +70,7 @@ def forward(r: Reading, draw: random.Random) -> Draft | None:
         wrong,
         hints,
         lambda: nudged.same(forward_again(r.root, {})[node], node.data),
-        sketch=Sketch(r.root, r.names, blank_values=tuple(_up_to(node))),
+        sketch=Sketch(node, blank_values=tuple(_up_to(node))),
     )
 
 
@@ -283,7 +283,7 @@ def two_paths(r: Reading, draw: random.Random) -> Draft | None:
             f"{products([(s.upstream, s.slope) for s in steps])} = __",
         ),
         lambda: nudged.same(answer, nudged.gradient(r.root, node)),
-        sketch=Sketch(r.root, r.names, gradients=tuple(users), blank_gradients=(node,)),
+        sketch=Sketch(r.root, gradients=tuple(users), blank_gradients=(node,)),
     )
 
 
@@ -340,7 +340,7 @@ def paths(r: Reading, draw: random.Random) -> Draft | None:
         ),
         lambda: nudged.same(math.fsum(products), nudged.gradient(r.root, x)),
         form="numbers",
-        sketch=Sketch(r.root, r.names, blank_gradients=(x,)),
+        sketch=Sketch(r.root, blank_gradients=(x,)),
     )
 
 
@@ -412,7 +412,6 @@ def delta(r: Reading, draw: random.Random) -> Draft | None:
             f"({products([(s.upstream, s.slope) for s in ways])}) × {factor(step.slope)} = __",
         ),
         lambda: nudged.same(answer, nudged.gradient(r.root, z)),
-        sketch=Sketch(r.root, r.names, gradients=tuple(s.node for s in ways), blank_gradients=(z,)),
     )
 
 

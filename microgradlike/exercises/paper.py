@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from microgradlike.exercises.exercise import Exercise
+from microgradlike.sweep import nodes
 
 #: A graph of more nodes than this is not drawn: its numbers would be too small to read.
 MOST_NODES = 12
@@ -139,7 +140,7 @@ def _html(text: str) -> str:
 def _picture(one: Exercise) -> str:
     """The graph with empty boxes, where the question has one that is small enough."""
     sketch = one.sketch
-    if sketch is None or len(sketch.names) > MOST_NODES:
+    if sketch is None or len(nodes(sketch.root)) > MOST_NODES:
         return ""
     from xml.etree import ElementTree
 
