@@ -2,7 +2,7 @@
 
 from microgradlike.exercises.exercise import Exercise, Mark, Sketch, Wrong
 from microgradlike.exercises.files import FORMATS, as_json, moodle, notebook, save
-from microgradlike.exercises.making import KINDS, generate
+from microgradlike.exercises.making import KINDS, along, generate
 from microgradlike.exercises.paper import paper
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Mark",
     "Sketch",
     "Wrong",
+    "along",
     "as_json",
     "generate",
     "moodle",

@@ -38,11 +38,13 @@ MOST_PATHS = 4
 
 def forward(r: Reading, draw: random.Random) -> Draft | None:
     """Fill in the result of an operation."""
-    node = draw.choice(r.operations[-2:])
-    name, wrong = (
-        r.names[node],
-        [_opposite(node.data, "The size is right, but a minus sign got lost.")],
-    )
+    return computed(r, draw.choice(r.operations[-2:]))
+
+
+def computed(r: Reading, node: Value) -> Draft:
+    """What the result of this operation is."""
+    name = r.names[node]
+    wrong = [_opposite(node.data, "The size is right, but a minus sign got lost.")]
     for x in r.used:
         if x.data < 0:
             other = forward_again(r.root, {x: -x.data})[node]
@@ -147,11 +149,14 @@ def nudge(r: Reading, draw: random.Random) -> Draft | None:
 def one_step(r: Reading, draw: random.Random) -> Draft | None:
     """What an operation sends back: the gradient that arrived, times the local slope."""
     found = [s for s in r.steps if not {abs(s.upstream), abs(s.slope)} & {1.0, 2.0}]
-    if not found:
-        return None
-    step = draw.choice(found)
+    return sends(r, draw.choice(found)) if found else None
+
+
+def sends(r: Reading, step: Step) -> Draft:
+    """What is sent back at this step."""
     to, name = r.names[step.parent], r.names[step.node]
     upstream, slope, sent = step.upstream, step.slope, step.contribution
+    divided = slope / upstream if upstream else math.inf
     return Draft(
         f"One operation of a longer calculation is {r.equation(step.node)}.\n"
         f"The gradient {shown(upstream)} has arrived at {name}. The local slope {r.local(step)} is "
@@ -164,7 +169,7 @@ def one_step(r: Reading, draw: random.Random) -> Draft | None:
             Wrong(upstream, f"That is what arrived at {name}. Multiply it by the local slope."),
             Wrong(upstream + slope, "You added the two. Along a path one multiplies."),
             _opposite(sent, "The size is right. Look at the two signs again."),
-            Wrong(slope / upstream, "You divided the two. Along a path one multiplies."),
+            Wrong(divided, "You divided the two. Along a path one multiplies."),
         ],
         (
             "What is sent back is what arrived, times the local slope.",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import cast
 
 from microgradlike.checks import check_gradients
 from microgradlike.engine import Value
@@ -14,9 +15,9 @@ from microgradlike.exercises.draft import Draft, Kind
 from microgradlike.exercises.exercise import Answer, Exercise, Wrong, written
 from microgradlike.exercises.ladder import ALIKE, FLAT, LADDER, Rung
 from microgradlike.exercises.numbers import POOL, SMALL, suit_the_head, tolerance
-from microgradlike.exercises.reading import Reading, function_of, inputs_of
+from microgradlike.exercises.reading import LARGEST, Reading, function_of, inputs_of
 from microgradlike.inputs import describe
-from microgradlike.sweep import nodes
+from microgradlike.sweep import Step, backward_steps, nodes
 
 #: The kinds of exercises in the order in which they are best met, each in one or two forms.
 KINDS: dict[str, tuple[Kind, ...]] = {
@@ -121,6 +122,41 @@ def generate(
             if not chosen:
                 raise ValueError(_none_of("", of))
     return made
+
+
+def along(root: Value, names: Mapping[Value, str]) -> Iterator[tuple[Value | Step, Exercise]]:
+    """A question about each operation of a graph, and about each step of its backward pass.
+
+    Args:
+        root: the result, with the numbers that it has.
+        names: what each node is called.
+
+    Yields:
+        An operation or a step, and what is asked there. Left out is what central differences do not
+        confirm, such as the slope at a kink.
+
+    >>> a, b = Value(2.0), Value(-3.0)
+    >>> c = a * b
+    >>> for _, one in along(c, {a: "a", b: "b", c: "c"}):
+    ...     print(one.asked, one.answer)
+    c -6.0
+    sent to a -3.0
+    sent to b 2.0
+    """
+    steps = list(backward_steps(root))
+    leaves = [node for node in nodes(root) if not node.op]
+    reading = Reading(lambda: root, root, names, leaves, steps)
+    if len(reading.operations) > LARGEST:
+        return
+    asked: list[tuple[Value | Step, Draft]] = [
+        *((node, kinds.computed(reading, node)) for node in reading.operations),
+        *((step, kinds.sends(reading, step)) for step in steps),
+    ]
+    for place, (about, draft) in enumerate(asked):
+        kind = "forward" if isinstance(about, Value) else "one_step"
+        wrong = list(_that_differ(draft))
+        if math.isfinite(float(cast("float", draft.answer))) and draft.proof():
+            yield about, _exercise(kind, 0, 0, draft, wrong, reading, random.Random(place))
 
 
 def _whole(name: str, value: object, low: int | None, high: int | None) -> int:
@@ -232,16 +268,20 @@ def _numbers(draw: random.Random, count: int) -> list[float]:
 def _distinct(draft: Draft) -> list[Wrong]:
     """The wrong answers that differ from the right one and from each other; none if too few do."""
     least = 1 if draft.form == "choice" else 2
-    kept: list[Wrong] = []
-    for place, (answer, sentence) in enumerate(draft.wrong):
-        wrong = Wrong(_rounded(answer), sentence)
-        answers = [(draft.answer, draft.leeway), *((one.answer, 0.0) for one in kept)]
-        if all(_differ(wrong.answer, other, leeway) for other, leeway in answers):
-            kept.append(wrong)
-        elif not place:
-            return []
+    kept = list(_that_differ(draft))
+    if not kept or kept[0].sentence != draft.wrong[0].sentence:
+        return []
     most = len(kept) if draft.form == "choice" else MOST_WRONG
     return kept[:most] if len(kept) >= least else []
+
+
+def _that_differ(draft: Draft) -> Iterator[Wrong]:
+    answers = [(draft.answer, draft.leeway)]
+    for answer, sentence in draft.wrong:
+        wrong = Wrong(_rounded(answer), sentence)
+        if all(_differ(wrong.answer, other, leeway) for other, leeway in answers):
+            answers.append((wrong.answer, 0.0))
+            yield wrong
 
 
 def _rounded(answer: Answer) -> Answer:
