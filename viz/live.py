@@ -61,9 +61,7 @@ LIMITS = {
     **{"nudges": NUDGES, "near": NEAR, "sent": MOST_SENT},
     "flattening": sorted(FLATTENING),
     "breaking": [
-        row.name
-        for row in OPERATORS.values()
-        if any(map(_BREAKS.search, (row.value, *row.slopes)))
+        row.name for row in OPERATORS.values() if any(map(_BREAKS.search, (row.value, *row.slopes)))
     ],
 }
 

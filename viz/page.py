@@ -27,7 +27,7 @@ _PAGES = Path(__file__).parent / "pages"
 
 #: What the script of a kind needs beside what all have.
 _MORE = {
-    "stepper": ["engine.js", "numbers.js", "live.js"],
+    "stepper": ["engine.js", "numbers.js", "live.js", "quiz.js"],
     "movie": ["network.js"],
     "lesson": ["network.js"],
 }

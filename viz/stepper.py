@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from microgradlike.engine import Value
+from microgradlike.exercises import along, as_json
 from microgradlike.files import ending_in, write
+from microgradlike.flow import Step
 from microgradlike.inputs import within
 from microgradlike.words import literal
 from viz import style
@@ -312,7 +314,11 @@ def _page(story: Story, views: list[tuple[str, str]], view: View, back: str | No
         heading=heading(story, Numbers(story.graph)),
         formula=story.formula,
         last=story.last,
-        data=story.data() | {"live": for_script(story, Look.of(story.scene, view.rankdir).back)},
+        data={
+            **story.data(),
+            "live": for_script(story, Look.of(story.scene, view.rankdir).back),
+            "questions": _questions(story),
+        },
         slots={
             "views": pictures,
             "legends": legends,
@@ -323,6 +329,23 @@ def _page(story: Story, views: list[tuple[str, str]], view: View, back: str | No
         choices='<label><input type="checkbox" class="quiz"> Ask me first</label>\n',
         sheet="" if view.highlight is None else _BESIDE_A_PATH,
     )
+
+
+#: What the page needs of an exercise.
+_OF_A_QUESTION = ("asked", "answer", "tolerance", "key", "wrong", "hints")
+
+
+def _questions(story: Story) -> dict[int, dict[str, Any]]:
+    """What can be asked at a moment, for who wants to be asked first."""
+    if story.scene.folded or len(story.graph.results) > 1:
+        return {}
+    found = {}
+    for about, exercise in along(story.graph.root, story.names):
+        moment = story.moment_of(about) if isinstance(about, Step) else story.values[about][0][0]
+        found[moment] = {
+            name: part for name, part in as_json([exercise])[0].items() if name in _OF_A_QUESTION
+        }
+    return found
 
 
 def _table(story: Story, shown: set[str]) -> str:

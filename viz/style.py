@@ -176,7 +176,9 @@ def for_script() -> dict[str, object]:
         "negative": NEGATIVE,
         "positive_text": POSITIVE_TEXT,
         "negative_text": NEGATIVE_TEXT,
-        "widths": {character: _WIDTHS[character] for character in " .−+infa" if character in _WIDTHS},
+        "widths": {
+            character: _WIDTHS[character] for character in " .−+infa" if character in _WIDTHS
+        },
     }
 
 

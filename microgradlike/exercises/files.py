@@ -99,7 +99,7 @@ def save(
 # ---- Data ---------------------------------------------------------------------------------------
 
 
-def as_json(made: Sequence[Exercise]) -> list[Json]:
+def as_json(made: Sequence[Exercise]) -> list[dict[str, Json]]:
     """Exercises as a page needs them for a quiz: plain lists, texts and numbers.
 
     Args:

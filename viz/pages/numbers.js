@@ -81,17 +81,29 @@ const numbers = (() => {
 
   // ---- Reading ------------------------------------------------------------------------------------
 
-  // What somebody typed: {value}, or {refused}, a sentence.
+  const FRACTIONS = { "½": 1 / 2, "⅓": 1 / 3, "⅔": 2 / 3, "¼": 1 / 4, "¾": 3 / 4, "⅕": 1 / 5, "⅖": 2 / 5, "⅗": 3 / 5,
+    "⅘": 4 / 5, "⅙": 1 / 6, "⅚": 5 / 6, "⅛": 1 / 8, "⅜": 3 / 8, "⅝": 5 / 8, "⅞": 7 / 8 };
+  const [SIGN, DECIMAL] = [`[${Object.keys(FRACTIONS).join("")}]`, "(?:\\d+(?:[.,]\\d*)?|[.,]\\d+)(?:[eE][+-]?\\d+)?"];
+  const SPELT = new RegExp(
+    `^(?<sign>[+-]?)(?:(?<whole>\\d+)?(?<vulgar>${SIGN})` +
+    `|(?:(?<mixed>\\d+) )?(?<top>${DECIMAL})/(?<bottom>[+-]?${DECIMAL})|(?<alone>${DECIMAL}))$`,
+  );
+  const decimal = (text = "0") => Number(text.replace(",", "."));
+
+  // What somebody typed: {value}, or {refused}, a sentence. 0,5 and 1/2 and ½ are one number.
   function read(text) {
     const typed = text.trim();
     if (!typed) return { refused: "The field is empty: type a number, such as 0.5 or −2." };
-    const spelt = typed.replace(/[−–]/g, "-").replace(/^([^.,]*),([^.,]*)$/, "$1.$2");
-    if (!/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(spelt)) {
-      return { refused: `“${typed}” is no number: type one such as 0.5 or −2.` };
-    }
-    const value = Number(spelt);
-    if (Math.abs(value) < Infinity) return { value };
-    return { refused: `“${typed}” is too large: the largest number is about 1.8e308.` };
+    const spelt = typed.replace(/[−–—‐‑‒﹣－]/g, "-").split("=").at(-1).trim().replace(/\s+/g, " ")
+      .replace(new RegExp(` ?([-+/]|${SIGN}) ?`, "g"), "$1");
+    const found = spelt.match(SPELT)?.groups;
+    if (!found) return { refused: `“${typed}” is no number: type one such as 0.5 or −2.` };
+    const bottom = decimal(found.bottom ?? "1");
+    if (bottom === 0) return { refused: `“${typed}” divides by 0: type a number such as 0.5 or −2.` };
+    const size = found.vulgar ? decimal(found.whole) + FRACTIONS[found.vulgar]
+      : decimal(found.mixed) + decimal(found.top ?? found.alone) / bottom;
+    if (!(size < Infinity)) return { refused: `“${typed}” is too large: the largest number is about 1.8e308.` };
+    return { value: found.sign === "-" ? -size : size };
   }
 
   // ---- Colours and widths -------------------------------------------------------------------------

@@ -59,6 +59,9 @@ function start(root) {
     return { cells, words: cells.map((cell) => cell.textContent) };
   });
   const live = story.live.refused ? null : recomputing(story);
+  const answering = questioner(one(".answering", root), () => one(".next", root).click());
+  let ten = []; // the moments that are asked for, if these are some of them
+  let seed = null;
   let dressed = false; // whether the picture shows numbers of the reader's
   let computed = 0; // how often anything was
   let ghosts = null; // the values and gradients before the last change
@@ -192,7 +195,8 @@ function start(root) {
   }
 
   function say(now, told, asked) {
-    write(one(".count", root), `Step ${now} of ${last} · ${told.kind}`);
+    const which = ten.indexOf(now) + 1;
+    write(one(".count", root), `Step ${now} of ${last} · ${told.kind}${which ? ` · question ${which} of ${ten.length}` : ""}`);
     write(one(".sentence", root), asked ? told.question : told.sentence);
     const equations = asked ? told.equations.slice(0, 1) : told.equations;
     const shown = asked && told.kind !== "backward" ? "" : equations.join("");
@@ -206,6 +210,8 @@ function start(root) {
     write(one(".aside", root), asked ? "" : told.aside);
     write(one(".flag", root), asked || !told.flag ? "" : `⚠ ${told.flag}`);
     one(".reveal", root).hidden = !asked;
+    const about_these = asked && !live?.changed(); // questions are about the numbers that were given
+    answering.ask(now, about_these ? story.questions[now] : null);
   }
 
   // ---- All steps below each other, for paper -----------------------------------------------------
@@ -234,6 +240,18 @@ function start(root) {
   // ---- Being asked first ------------------------------------------------------------------------
 
   const quiz = () => one(".quiz", root).checked;
+  const next = (now) => (ten.length ? ten.find((moment) => moment > now) ?? last : now + 1);
+
+  // The same ten questions for a class: #quiz=1&seed=7
+  function draw_ten(wanted) {
+    ten = wanted === null ? [] : questions.drawn(10, Object.keys(story.questions).map(Number), Number(wanted) || 0);
+    seed = wanted;
+    answering.restart();
+    if (!ten.length) return undefined;
+    one(".quiz", root).checked = true;
+    revealed = false;
+    return ten[0];
+  }
 
   // Next reveals the answer first, and then asks for the one after it.
   function ahead(now) {
@@ -241,7 +259,7 @@ function start(root) {
       revealed = true;
       return false;
     }
-    revealed = now === last || !(quiz() && story.moments[now + 1].question);
+    revealed = now === last || !(quiz() && story.moments[next(now)].question);
     return true;
   }
 
@@ -250,7 +268,10 @@ function start(root) {
   }
 
   one(".reveal", root).addEventListener("click", () => one(".next", root).click());
-  one(".quiz", root).addEventListener("change", () => steps.go());
+  one(".quiz", root).addEventListener("change", () => {
+    if (!quiz()) draw_ten(null);
+    steps.go();
+  });
 
   function key(event) {
     const node = event.target.closest(".node");
@@ -723,20 +744,22 @@ function start(root) {
   // ---- Beginning --------------------------------------------------------------------------------
 
   function place() {
-    return { ...(chosen && { node: chosen }), ...(opened && { view: opened }), ...numbers_in_address() };
+    return { ...(chosen && { node: chosen }), ...(opened && { view: opened }), ...numbers_in_address(), ...(ten.length && { quiz: "1", seed }) };
   }
 
   function restore(from) {
     numbers_from(from);
     look(from.get("view") || "");
     choose(from.get("node") || "");
+    const first = draw_ten(from.get("quiz") ? from.get("seed") ?? "0" : null);
+    return from.has("step") && first !== undefined ? Number(from.get("step")) : first;
   }
 
   one(".table", root).open = false;
   offer_changes();
   list_all();
   const waits = () => !revealed;
-  const steps = transport(root, { last, show, ahead, leave, waits, key, place, restore, worksheet: quiz });
+  const steps = transport(root, { last, show, ahead, next, leave, waits, key, place, restore, worksheet: quiz });
   steps.recall();
 }
 

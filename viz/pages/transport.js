@@ -4,8 +4,9 @@
 // for projectors, and a form for paper.
 // The page itself gives: last, and show(step), which returns the words for that step. It may also
 // give ahead(step) (false: stay, there is something to reveal first), waits() (whether there is),
+// next(step) (which step comes next, if not all do),
 // leave() (a step is reached in another way), key(event) (true: it was for the page), place() and
-// restore(place) for what else the address should hold, and worksheet() (whether paper shall show
+// restore(place) for what else the address should hold (it may give another step to begin with), and worksheet() (whether paper shall show
 // the first step as it is, before anything has happened, and no details of the class "answers").
 
 const one = (selector, within = document) => within.querySelector(selector);
@@ -45,7 +46,7 @@ function transport(root, page) {
 
   function forward() {
     if (page.ahead && !page.ahead(now)) show(now);
-    else if (now < last) show(now + 1);
+    else if (now < last) show(page.next?.(now) ?? now + 1);
     remember();
   }
 
@@ -160,7 +161,8 @@ function transport(root, page) {
     project(place.has("projector"));
     page.leave?.();
     show(Math.trunc(Number(place.get("step"))) || 0);
-    page.restore?.(place);
+    const instead = page.restore?.(place);
+    if (instead !== undefined) show(instead);
     remember();
   }
 
