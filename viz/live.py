@@ -119,9 +119,18 @@ def for_script(story: Story, back: str) -> dict[str, Any]:
     if why := _refused(story):
         return {"refused": why}
     return {
-        "graph": javascript.graph(graph.nodes),
+        # What an operation comes to, and what a node has no other name than its place for, the
+        # script finds itself: a page may have thousands of them.
+        "graph": [
+            {key: part for key, part in row.items() if key != "data" or not row["op"]}
+            for row in javascript.graph(graph.nodes)
+        ],
         "results": [named.place(node) for node in graph.results],
-        "names": [story.names[node] for node in graph.nodes],
+        "names": {
+            named.place(node): name
+            for node, name in story.names.items()
+            if node in graph.ids and name != graph.ids[node]
+        },
         "result": story.name,
         "chosen": [story.names[node] for node in graph.nodes if node.op == "where"],
         "rate": RATE if story.lr is None else story.lr,

@@ -48,7 +48,7 @@ class ArrowParts(NamedTuple):
 
 
 def centre(letters: Element) -> None:
-    """Let the middle of the letters be where it is, whatever number they will be."""
+    """Let the middle of the letters be where it is now, whatever number they will be."""
     text, size = letters.text or "", float(letters.get("font-size", "9"))
     width = style.width(text, size, letters.get("font-weight") == "bold")
     middle = float(letters.attrib["x"]) + width / 2

@@ -198,6 +198,8 @@ def _view(
     part = f' data-part="{opened}" data-title="{title}"' if opened else ""
     hidden = " hidden" if opened else ""
     kind = "view folded" if scene.folded else "view"
+    if look.downward:
+        kind += " downward"
     largest = f' data-largest="{look.widths.largest!r}"'
     return (
         f'<div class="{kind}"{part}{largest}{hidden}>{text(svg)}</div>',
@@ -212,6 +214,10 @@ def _slim(svg: ElementTree.Element) -> None:
         part.attrib.pop("{http://www.w3.org/XML/1998/namespace}space", None)
         if part.get("text-anchor") == "start":
             del part.attrib["text-anchor"]
+        if part.get("stroke") == "none":
+            del part.attrib["stroke"]
+        for name in _IN_SHEET.get(part.get("class", ""), ()):
+            part.attrib.pop(name, None)
         if "font-size" in part.attrib:
             part.set("font-size", f"{float(part.attrib['font-size']):g}")
         if part.tag == f"{SVG}text" and (part.get("fill"), part.get("font-size")) == _SMALL:
@@ -221,8 +227,13 @@ def _slim(svg: ElementTree.Element) -> None:
                 part.set(place, re.sub(r"(\.\d)\d+", r"\1", part.attrib[place]))
 
 
-#: Most words of a picture look like this: the sheet of the page says so.
+#: Most words of a picture look like this: the sheet of the page says so; and so it does of these.
 _SMALL = (style.MUTED, "9")
+_IN_SHEET = {
+    **dict.fromkeys(("value", "grad"), ("text-anchor", "font-size")),
+    "slope": ("text-anchor",),
+    "news": ("text-anchor", "font-size", "font-weight"),
+}
 
 
 def _with_room(story: Story, scene: Scene, box: Box) -> Box:
@@ -288,6 +299,7 @@ def _mark_edge(
         group.set(name, str(value))
     group.set("data-contribution", contribution)
     parts = parts_of_arrow(group, look.numbered)
+    parts.line.attrib.pop("fill")  # the sheet says that it has none
     for kind, letters in (("slope", parts.slope), ("news", parts.contribution)):
         if letters is not None:
             letters.set("class", kind)

@@ -8,6 +8,7 @@ function recomputing(story) {
   const operators = engine.OPERATORS;
   const is_place = (operand) => typeof operand === "number";
   const places = graph.map((_, place) => place);
+  const names = places.map((place) => live.names[place] ?? `v${place}`);
   const leaves = places.filter((place) => graph[place].op === "");
   const recorded = graph.map((node) => node.data);
   const given = { numbers: new Map(), rate: live.rate };
@@ -213,10 +214,10 @@ function recomputing(story) {
     const whole = near(running.arrived[template.step], running.after[template.step]);
     const [listed, added] = template.sum;
     const earlier = running.before[template.step] !== 0;
-    const found = told.flags[step.node].map((flag) => filled(words.flags[flag], live.names[step.node]));
+    const found = told.flags[step.node].map((flag) => filled(words.flags[flag], names[step.node]));
     if (step.node === told.origin) found.push(words.first);
     const broken = break_at(step);
-    if (broken) found.push(filled(words.break, live.names[step.node], broken));
+    if (broken) found.push(filled(words.break, names[step.node], broken));
     return {
       equations: [...template.equations[branch].map(equation), ...(whole ? template.sum_of.map((text) => write_in(text)) : [])],
       sum: whole && listed ? write_in(listed) : earlier ? write_in(added) : "",
@@ -258,7 +259,7 @@ function recomputing(story) {
 
   // ---- Nudges and paths -----------------------------------------------------------------------
 
-  function nudge(text, names, again, old, slope) {
+  function nudge(text, called, again, old, slope) {
     for (const by of limits.nudges) {
       const change = again(by) - old;
       if (!change || !(Math.abs(change / by - slope) <= limits.near * Math.abs(slope))) continue;
@@ -268,7 +269,7 @@ function recomputing(story) {
         [before, after] = [before.slice(0, -1), after.slice(0, -1)];
       }
       const ratio = [numbers.number(change, 3), "÷", numbers.number(by), "=", numbers.number(change / by, 3)];
-      return filled(text, { ...names, by: numbers.number(by), before, after, quotient: ratio.join("\u00a0") });
+      return filled(text, { ...called, by: numbers.number(by), before, after, quotient: ratio.join("\u00a0") });
     }
     return "";
   }
@@ -278,15 +279,15 @@ function recomputing(story) {
     if (x === y) return "";
     const [a, b] = engine.given_to(graph, graph[node]);
     const again = (by) => operators[op].value(x === parent ? a + by : a, y === parent ? b + by : b);
-    return nudge(words.of_operand, { moved: live.names[parent], result: live.names[node] }, again, data, slopes[side]);
+    return nudge(words.of_operand, { moved: names[parent], result: names[node] }, again, data, slopes[side]);
   }
 
   const nudged = (leaf, by) =>
     values_for((place) => graph[place].data + (place === leaf ? by : 0)).result;
 
   function nudge_of_leaf(leaf) {
-    const names = { moved: live.names[leaf], result: live.result };
-    return nudge(words.of_leaf, names, (by) => nudged(leaf, by), result_of(), graph[leaf].grad);
+    const called = { moved: names[leaf], result: live.result };
+    return nudge(words.of_leaf, called, (by) => nudged(leaf, by), result_of(), graph[leaf].grad);
   }
 
   // What becomes of the ratio if the nudge gets smaller.
@@ -346,6 +347,7 @@ function recomputing(story) {
     origin: () => told.origin,
     heading: () => write_in(live.heading),
     result: result_of,
+    names,
     is_leaf: (place) => graph[place]?.op === "",
     recorded: (place) => recorded[place],
   };

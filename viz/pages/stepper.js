@@ -143,15 +143,17 @@ function start(root) {
       }
       if (!node.drawn) continue;
       const hides = (change) => asked && change !== null && change[0] === now && now > 0;
-      write(node.value, value === null ? not_yet : hides(value) ? "?" : written(value, node.room.value));
-      write(node.grad, grad === null ? not_yet : hides(grad) ? "?" : written(grad, node.room.grad));
+      const said = (change, room) => (change === null ? not_yet : hides(change) ? "?" : written(change, room));
+      node.said = [said(value, Infinity), said(grad, Infinity)];
+      write(node.value, said(value, node.room.value));
+      write(node.grad, said(grad, node.room.grad));
       const [ink, ground] = grad !== null && !hides(grad) ? painted_as(grad) : [muted, surface];
       set(node.grad, "fill", ink);
       set(node.ground, "fill", ground);
-      const numbers = `data ${node.value.textContent}, grad ${node.grad.textContent}`;
-      write(node.title, `${node.words}\n${numbers}`);
+      const both = `data ${node.said[0]}, grad ${node.said[1]}`;
+      write(node.title, `${node.words}\n${both}`);
       const { name, kind } = node.element.dataset;
-      set(node.element, "aria-label", `${name}, ${kind}, ${numbers}`);
+      set(node.element, "aria-label", `${name}, ${kind}, ${both}`);
     }
     for (const edge of edges) {
       const { group, ahead, at, slope, known, contribution } = edge;
@@ -320,7 +322,7 @@ function start(root) {
   function number() {
     const node = nodes.find(({ element }) => element.matches(".chosen-node"));
     if (!node) return;
-    const [value, grad] = [node.value, node.grad].map((letters) => letters.dataset.whole ?? letters.textContent);
+    const [value, grad] = node.said;
     const updated = revealed && node.values.length > 1 && shown >= node.values[1][0];
     const old = updated ? ` (before the update ${written(node.values[0], Infinity)})` : "";
     const to_old = updated ? "; the gradient and the slopes belong to the old value" : "";
@@ -445,7 +447,7 @@ function start(root) {
   // What a leaf is called in the address: its name, unless the address means something else by that.
   const RESERVED = ["step", "node", "view", "lr", "projector"];
   function name_at(place) {
-    const name = story.live.names[place];
+    const name = live.names[place];
     return RESERVED.includes(name) ? `v${place}` : name;
   }
 
@@ -577,8 +579,8 @@ function start(root) {
   }
 
   function tell_result() {
-    const { results, names } = story.live;
-    const now = results.map((place) => `${names[place]} is now ${numbers.number(live.graph[place].data)}`).join(", ");
+    const { results } = story.live;
+    const now = results.map((place) => `${live.names[place]} is now ${numbers.number(live.graph[place].data)}`).join(", ");
     const was = ghosts && results.length === 1 ? `; it was ${numbers.number(ghosts.values[results[0]])}` : "";
     write(one(".outcome", root), live.changed() ? `${now}${was}.` : "");
   }
@@ -611,15 +613,14 @@ function start(root) {
     label.append(`${name} = `, input);
     label.className = "given";
     Object.assign(input, { type: "text", inputMode: "decimal", className: "field", value: String(value), size: 10, autocomplete: "off" });
-    set(input, "aria-describedby", "refused-number");
     const step = step_of(place);
     const span = 20 * step;
     const middle = live.recorded(place);
     const [low, high] = [Math.min(middle - span, value), Math.max(middle + span, value)];
     Object.assign(slider, { type: "range", className: "slider", min: String(low), max: String(high), step: "any", value: String(value) });
     set(slider, "aria-label", `${name}, dragged`);
-    refusal.id = "refused-number";
     refusal.className = "refused";
+    set(refusal, "role", "alert");
     table.className = "approach";
     const arrive = (found) => {
       give(place, found);
@@ -733,11 +734,11 @@ function start(root) {
     if (refused) return;
     one(".descend", root).addEventListener("click", descend);
     one(".reset", root).addEventListener("click", reset);
-    const rate = one(".rate", root);
+    const [rate, refusal] = [one(".rate", root), one(".live .refused", root)];
     rate.addEventListener("change", () => {
       const wrong = Number(numbers.read(rate.value).value) < 0;
-      if (wrong) write(one("#refused-rate", root), "A learning rate is not negative: type a number such as 0.1.");
-      else typed(rate, one("#refused-rate", root), (value) => { live.given.rate = value; });
+      if (wrong) write(refusal, "A learning rate is not negative: type a number such as 0.1.");
+      else typed(rate, refusal, (value) => { live.given.rate = value; });
     });
   }
 
