@@ -22,11 +22,12 @@ const numbers = (() => {
 
   // The first digits of a number that is not negative, and its power of ten.
   function leading(size, digits) {
-    const one_more = size.toExponential(digits);
-    const tie = one_more.split("e")[0].endsWith("5"); // perhaps: only then the rest is looked at
-    const [mantissa, power] = (tie ? size.toExponential(digits - 1 + MORE) : size.toExponential(digits - 1)).split("e");
-    const all = mantissa.replace(".", "");
-    const kept = tie ? rounded(all, MORE) : all;
+    const [one_more, power] = size.toExponential(digits).split("e");
+    const all = one_more.replace(".", "");
+    const next = all.at(-1);
+    let kept = all.slice(0, -1);
+    if (next === "5") kept = rounded(size.toExponential(digits - 1 + MORE).split("e")[0].replace(".", ""), MORE); // perhaps a tie
+    else if (next > "5") kept = String(Number(kept) + 1);
     return kept.length > digits ? [kept.slice(0, digits), Number(power) + 1] : [kept, Number(power)];
   }
 
@@ -54,12 +55,9 @@ const numbers = (() => {
   // How wide a number is printed, in Arial; and the number with as many digits as have room.
   const thousandths = (character) => WIDTHS[character] ?? 556;
   const printed = (text, size) => ([...text].reduce((sum, character) => sum + thousandths(character), 0) * size) / 1000;
-  function fitting(value, room, size, write = number) {
-    for (const digits of [4, 3, 2]) {
-      const text = write(value, digits);
-      if (printed(text, size) <= room) return text;
-    }
-    return write(value, 1);
+  function fitting(value, room, size, write = number, whole = write(value, 4)) {
+    if (room === Infinity || printed(whole, size) <= room) return whole;
+    return [3, 2].map((digits) => write(value, digits)).find((text) => printed(text, size) <= room) ?? write(value, 1);
   }
 
   // Every digit that it takes to read the same number again, as Python's repr has them.
@@ -67,16 +65,11 @@ const numbers = (() => {
     if (value !== value) return "nan";
     if (Math.abs(value) === Infinity) return value > 0 ? "inf" : "-inf";
     if (Object.is(value, -0)) return "-0.0";
+    if (Math.abs(value) >= 1e-4 && Math.abs(value) < 1e16) return Number.isInteger(value) ? `${value}.0` : String(value);
     const [mantissa, power] = value.toExponential().split("e");
     const exponent = Number(power);
-    if (value !== 0 && (exponent < -4 || exponent >= 16)) {
-      const digits = String(Math.abs(exponent)).padStart(2, "0");
-      return `${mantissa}e${exponent < 0 ? "-" : "+"}${digits}`;
-    }
-    if (Number.isInteger(value)) return `${value}.0`;
-    if (Math.abs(value) >= 1e-6) return String(value);
-    const [sign, digits] = [value < 0 ? "-" : "", mantissa.replace("-", "").replace(".", "")];
-    return `${sign}0.${"0".repeat(-1 - exponent)}${digits}`;
+    const digits = String(Math.abs(exponent)).padStart(2, "0");
+    return value === 0 ? "0.0" : `${mantissa}e${exponent < 0 ? "-" : "+"}${digits}`;
   }
 
   // ---- Reading ------------------------------------------------------------------------------------

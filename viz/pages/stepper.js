@@ -18,6 +18,8 @@ function start(root) {
     ground: one(".grad-ground", element),
     words: one("title", element)?.textContent,
     id: element.dataset.node || element.dataset.shows,
+    name: element.dataset.name,
+    kind: element.dataset.kind,
     ...story.nodes[element.dataset.node || element.dataset.shows],
   }));
   const edges = all("[data-ahead]", root).map((group) => ({
@@ -125,10 +127,16 @@ function start(root) {
   // Python's own words and numbers; or, where the reader has changed one, what the page computes.
   const told_at = (moment) => (live?.changed() ? live.moment(moment) : story.moments[moment]);
   const exact = (change) => (typeof change[1] === "string" ? change[1] : numbers.exact(change[1]));
-  const written = (change, room) => change[2] ?? numbers.fitting(change[1], room, 11);
+  const written = (change) => change[2] ?? numbers.number(change[1]);
   const painted_as = (change) => (change.length > 2 ? change.slice(3) : numbers.paint(change[1], story.live.scale));
 
   function show(now) {
+    const words = render(now);
+    follow();
+    return words;
+  }
+
+  function render(now) {
     const asked = !revealed;
     const told = told_at(now);
     shown = now;
@@ -143,22 +151,23 @@ function start(root) {
       }
       if (!node.drawn) continue;
       const hides = (change) => asked && change !== null && change[0] === now && now > 0;
-      const said = (change, room) => (change === null ? not_yet : hides(change) ? "?" : written(change, room));
-      node.said = [said(value, Infinity), said(grad, Infinity)];
-      write(node.value, said(value, node.room.value));
-      write(node.grad, said(grad, node.room.grad));
+      node.said = [value, grad].map((change) => (change === null ? not_yet : hides(change) ? "?" : written(change)));
+      const cells = [[value, node.value, node.room.value], [grad, node.grad, node.room.grad]];
+      for (const [k, [change, cell, room]] of cells.entries()) {
+        write(cell, change?.length === 2 ? numbers.fitting(change[1], room, 11, numbers.number, node.said[k]) : node.said[k]);
+      }
       const [ink, ground] = grad !== null && !hides(grad) ? painted_as(grad) : [muted, surface];
       set(node.grad, "fill", ink);
       set(node.ground, "fill", ground);
       const both = `data ${node.said[0]}, grad ${node.said[1]}`;
       write(node.title, `${node.words}\n${both}`);
-      const { name, kind } = node.element.dataset;
-      set(node.element, "aria-label", `${name}, ${kind}, ${both}`);
+      set(node.element, "aria-label", `${node.name}, ${node.kind}, ${both}`);
     }
+    const asks = quiz();
     for (const edge of edges) {
       const { group, ahead, at, slope, known, contribution } = edge;
       const crossed = now >= at && !(asked && now === at);
-      if (slope) set(slope, "visibility", now < known || (quiz() && !crossed) ? "hidden" : null);
+      if (slope) set(slope, "visibility", now < known || (asks && !crossed) ? "hidden" : null);
       if (contribution) set(group, "data-contribution", now >= at ? contribution : null);
       const states = {
         waiting: !crossed,
@@ -180,7 +189,6 @@ function start(root) {
     for (const box of boxes) {
       box.classList.toggle("active", (box.dataset.box || box.dataset.node) === told.active);
     }
-    follow();
     say(now, told, asked);
     number();
     return `${told.kind}: ${asked ? told.question : told.sentence}`;
@@ -324,7 +332,7 @@ function start(root) {
     if (!node) return;
     const [value, grad] = node.said;
     const updated = revealed && node.values.length > 1 && shown >= node.values[1][0];
-    const old = updated ? ` (before the update ${written(node.values[0], Infinity)})` : "";
+    const old = updated ? ` (before the update ${written(node.values[0])})` : "";
     const to_old = updated ? "; the gradient and the slopes belong to the old value" : "";
     write(one(".numbers", root), `value ${value}${old}, gradient ${grad}${to_old}`);
     const final = node.grads.length > 0 && shown >= node.grads.at(-1)[0] && revealed;
@@ -462,7 +470,7 @@ function start(root) {
     if (live.changed() || dressed) dress();
     one(".reset", root).disabled = !live.changed();
     one(".rate", root).placeholder = String(story.live.rate);
-    show(shown);
+    render(shown);
     tell_result();
     announce();
   }
@@ -488,7 +496,13 @@ function start(root) {
     const heading_now = dressed ? live.heading() : heading.text;
     write(heading.element, heading_now);
     document.title = heading.title.replace(heading.text, () => heading_now);
+    if (one(".table", root).open) tabulate();
+  }
+
+  // The table, and the list of all steps: only where somebody looks.
+  function tabulate() {
     for (const [place, row] of rows.entries()) {
+      if (!live) continue;
       const { data, grad } = live.graph[place];
       const cells = dressed ? [numbers.number(data), numbers.number(grad)] : row.words;
       row.cells.forEach((cell, k) => write(cell, cells[k]));
@@ -505,7 +519,8 @@ function start(root) {
       texts: [slope, news].filter(Boolean).map((text) => [text, text.textContent, text.getAttribute("fill")]),
       contribution: group.dataset.contribution,
       slope: group.dataset.slope,
-      title: one("title", group)?.textContent,
+      title: one("title", group),
+      words: one("title", group)?.textContent,
     };
     const { recorded } = edge;
     if (!dressed) {
@@ -516,7 +531,7 @@ function start(root) {
       }
       edge.contribution = recorded.contribution;
       if (recorded.slope) set(group, "data-slope", recorded.slope);
-      if (recorded.title) write(one("title", group), recorded.title);
+      if (recorded.title) write(recorded.title, recorded.words);
       return;
     }
     const share = live.sum_over(steps);
@@ -534,7 +549,7 @@ function start(root) {
     edge.contribution = numbers.exact(share);
     if (recorded.slope) set(group, "data-slope", numbers.exact(live.slope(steps[0])));
     if (recorded.title) {
-      write(one("title", group), recorded.title.replace(/contribution \S+,/, () => `contribution ${edge.contribution},`));
+      write(recorded.title, recorded.words.replace(/contribution \S+,/, () => `contribution ${edge.contribution},`));
     }
     const room = Math.max(edge.length, 30);
     if (slope) write(slope, numbers.fitting(live.slope(steps[0]), room, 9, (v, digits) => `× ${numbers.number(v, digits)}`));
@@ -757,6 +772,8 @@ function start(root) {
   }
 
   one(".table", root).open = false;
+  one(".table", root).addEventListener("toggle", tabulate);
+  window.addEventListener("beforeprint", tabulate);
   offer_changes();
   list_all();
   const waits = () => !revealed;

@@ -12,14 +12,19 @@
 const one = (selector, within = document) => within.querySelector(selector);
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 
+// What has been written is remembered: to ask the document takes longer than to compute it.
 function set(element, name, value) {
-  if (element.getAttribute(name) === value) return;
+  element.given ??= {};
+  if (!(name in element.given)) element.given[name] = element.getAttribute(name);
+  if (element.given[name] === value) return;
+  element.given[name] = value;
   if (value === null) element.removeAttribute(name);
   else element.setAttribute(name, value);
 }
 
 function write(element, text) {
-  if (element.textContent !== text) element.textContent = text;
+  element.written ??= element.textContent;
+  if (element.written !== text) element.textContent = element.written = text;
 }
 
 function transport(root, page) {
