@@ -88,14 +88,15 @@ class Named(Numbers):
         return self._steps[step.node, step.place]
 
     def value(self, node: Value) -> Quantity:
-        return Quantity(f"value {self.place(node)}")
+        return Quantity(f"value {self.place(node)}" if node in self._places else "total")
 
     def grad(self, node: Value) -> Quantity:
         return Quantity(f"grad {self.place(node)}")
 
     def updated(self, node: Value) -> Quantity:
         """The number of a node after the update."""
-        return Quantity(f"updated {self.place(node)}")
+        known = node in self._places  # the sum of several results is not
+        return Quantity(f"updated {self.place(node)}" if known else "new_total")
 
     def step(self, step: Step) -> Step:
         number = self.count(step)

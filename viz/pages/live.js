@@ -67,6 +67,8 @@ function recomputing(story) {
     after: (count) => running.after[count],
     updated: (place) => updated[place],
     rate: () => given.rate,
+    total: () => result_of(),
+    new_total: () => live.results.map((place) => updated[place]).reduceRight((sum, value) => value + sum),
   };
 
   // ---- Flags: where a number breaks, and where a gradient is lost ----------------------------------
@@ -145,16 +147,16 @@ function recomputing(story) {
 
   const counted = (count, noun) => `${count.toLocaleString("en-US")} ${noun}${count === 1 ? "" : "s"}`;
 
-  // A number in MathML, as typeset.py writes it.
-  function math(value, name) {
-    if (value < 0 || (Object.is(value, -0) && name.startsWith("value"))) {
-      return `<mo form="prefix">−</mo>${math(Math.abs(value), name)}`;
+  // A number in MathML, as typeset.py writes it: a negative zero as one where it is a value, or a term.
+  function math(value, has_zeros) {
+    if (value < 0 || (Object.is(value, -0) && has_zeros)) {
+      return `<mo form="prefix">−</mo>${math(Math.abs(value), false)}`;
     }
     const text = numbers.in_short(value);
     if (text === "inf") return "<mi>∞</mi>";
     const [mantissa, exponent] = text.split("e");
     if (!exponent) return `<mn>${text}</mn>`;
-    return `<mn>${mantissa}</mn><mo>·</mo><msup><mn>10</mn><mrow>${math(Number(exponent), "")}</mrow></msup>`;
+    return `<mn>${mantissa}</mn><mo>·</mo><msup><mn>10</mn><mrow>${math(Number(exponent), false)}</mrow></msup>`;
   }
 
   const parentheses = (text) => `<mrow><mo>(</mo>${text}<mo>)</mo></mrow>`;
@@ -165,21 +167,21 @@ function recomputing(story) {
     term: (value) => (value < 0 ? `(${numbers.number(value)})` : numbers.number(value)),
     words: (value) => value,
     math,
-    added: (value, name) => {
-      const text = math(value, name);
+    added: (value, has_zeros) => {
+      const text = math(value, has_zeros);
       return is_negative(text) ? parentheses(text) : text;
     },
-    factor: (value, name) => {
-      const text = math(value, name);
+    factor: (value, has_zeros) => {
+      const text = math(value, has_zeros);
       return is_negative(text) || text.includes("<mo>·") ? parentheses(text) : text;
     },
   };
 
   // A text with its slots filled; more gives what only this text asks for.
-  function write_in(text, more = {}) {
+  function write_in(text, more = {}, terms = false) {
     return text.replace(/\x02(\w+) (\w+) ?(\d*)\x03/g, (_, how, name, place) => {
       const value = name in more ? more[name] : quantities[name](Number(place));
-      return writing[how](value, name);
+      return writing[how](value, terms || name === "value");
     });
   }
 
@@ -219,7 +221,7 @@ function recomputing(story) {
     const broken = break_at(step);
     if (broken) found.push(filled(words.break, names[step.node], broken));
     return {
-      equations: [...template.equations[branch].map(equation), ...(whole ? template.sum_of.map((text) => write_in(text)) : [])],
+      equations: [...template.equations[branch].map(equation), ...(whole ? template.sum_of.map((text) => write_in(text, {}, true)) : [])],
       sum: whole && listed ? write_in(listed) : earlier ? write_in(added) : "",
       aside: template.step === first_added() ? write_in(template.aside) : "",
       nudge: live.results.includes(step.node) ? nudge_of_operand(step) : "",
@@ -251,9 +253,7 @@ function recomputing(story) {
     const what = live.moved_is_called;
     const happened = filled(words.moved, moved ? counted(moved, what) : `no ${what}`)
       + (lost ? filled(words.lost, counted(lost, what)) : "");
-    const before = result_of();
-    const after = live.results.map((place) => updated[place]).reduceRight((sum, value) => value + sum);
-    const more = { happened, rose: after > before ? words.rose : "" };
+    const more = { happened, rose: quantities.new_total() > result_of() ? words.rose : "" };
     return Object.fromEntries(Object.entries(template).map(([name, text]) => [name, write_in(text, more)]));
   }
 

@@ -517,7 +517,7 @@ function start(root) {
     edge.recorded ??= {
       parts: [line, ...heads].map((part) => [part, asked.map((name) => [name, part.getAttribute(name)])]),
       texts: [slope, news].filter(Boolean).map((text) => [text, text.textContent, text.getAttribute("fill")]),
-      contribution: group.dataset.contribution,
+      contribution: edge.contribution,
       slope: group.dataset.slope,
       title: one("title", group),
       words: one("title", group)?.textContent,
@@ -554,7 +554,7 @@ function start(root) {
     const room = Math.max(edge.length, 30);
     if (slope) write(slope, numbers.fitting(live.slope(steps[0]), room, 9, (v, digits) => `× ${numbers.number(v, digits)}`));
     if (!news) return;
-    const with_sign = (v, digits) => (v ? `${story.live.back} ${numbers.signed(v, digits)}` : numbers.number(v));
+    const with_sign = (v, digits) => (v === 0 ? "0" : `${story.live.back} ${numbers.signed(v, digits)}`);
     write(news, numbers.fitting(share, room, 11, with_sign));
     set(news, "fill", numbers.text_hue(share));
   }
