@@ -39,7 +39,7 @@ microgradlike.replay: . arguments as_written spot_check watch branches traces co
 microgradlike: compiled learning training
 microgradlike: javascript check_table document .
 viz: slots style formula labels figure video render view picture page notebook scene graph whole
-viz: fold nudges shares story live moments dot parts drawing blanks animation stepper
+viz: fold nudges shares story decisions live moments dot parts drawing blanks animation stepper
 viz: plots places network movie learner terms telling one_example chapters lesson
 viz.compiled: . names paths sheet scalars glyphs drawing
 viz.compiled: passes told places staged stages

@@ -30,7 +30,7 @@ def checked(decisions: object) -> Sequence[Decision]:
     >>> checked([True])
     Traceback (most recent call last):
         ...
-    TypeError: decisions is the list that recorded_decisions() gives, but got a list with True in it
+    TypeError: decisions is the list that recorded_decisions() gives, but got a list with True...
     """
     if decisions is None:
         return ()

@@ -11,18 +11,20 @@ import math
 import os
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from microgradlike.engine import Value
+from microgradlike.engine import Decision, Value
 from microgradlike.exercises import along, as_json
 from microgradlike.files import ending_in, write
 from microgradlike.flow import Step
 from microgradlike.inputs import within
 from microgradlike.words import literal
 from viz import style
+from viz.decisions import checked
+from viz.decisions import for_script as compared
 from viz.dot import Look, legend, legend_in_short
 from viz.drawing import picture_alone, pointed_out, shown
 from viz.fold import folded
@@ -57,6 +59,7 @@ def save_stepper(
     *,
     lr: float | None = None,
     back: str | None = None,
+    decisions: Sequence[Decision] | None = None,
     **options: Unpack[Options],
 ) -> Path:
     """Write one HTML page that plays the forward and the backward pass, step by step.
@@ -69,6 +72,8 @@ def save_stepper(
         path: where to write it; the name ends in ``.html``.
         lr: the learning rate of an update step at the end, ``w - lr * grad``; None for no update.
         back: the address of the page that leads here, such as ``"index.html"``, for a link back.
+        decisions: what ``recorded_decisions()`` gave while ``root`` was computed. Where another
+            number would make the program take another branch, the page says so.
         fold: show each neuron as one part and each layer as one frame; by default this is done for
             graphs of more than 150 nodes. Parts of up to 150 nodes can be looked into in the page,
             if the graph has at most 2,000; above that, the page tells of the parts alone.
@@ -79,8 +84,8 @@ def save_stepper(
         The path.
 
     Raises:
-        TypeError: ``root`` is no Value, ``lr`` no number, ``back`` no address, or there is no such
-            option.
+        TypeError: ``root`` is no Value, ``lr`` no number, ``back`` no address, ``decisions`` none,
+            or there is no such option.
         ValueError: an option has no such value, ``lr`` is negative or not finite, or the name does
             not end in ``.html``.
         OSError: the file cannot be written.
@@ -91,14 +96,14 @@ def save_stepper(
     'backprop.html'
     """
     ending_in(path, "a page", *SUFFIXES)
-    return Stepper(root, lr=lr, back=back, **options).save(path)
+    return Stepper(root, lr=lr, back=back, decisions=decisions, **options).save(path)
 
 
 class Stepper(Shown):
     """The page of ``save_stepper``, which a notebook shows as it is.
 
     Args:
-        root, lr, back, options: as for ``save_stepper``.
+        root, lr, back, decisions, options: as for ``save_stepper``.
 
     >>> from microgradlike import Value
     >>> x = Value(3.0, label="x")
@@ -115,9 +120,11 @@ class Stepper(Shown):
         *,
         lr: float | None = None,
         back: str | None = None,
+        decisions: Sequence[Decision] | None = None,
         **options: Unpack[Options],
     ) -> None:
         view = View.of(Stepper, options)
+        made = checked(decisions)
         view.must_show_gradients("Stepper")
         rate = None if lr is None else within("lr, the learning rate,", lr, 0, math.inf)
         graph = Graph.of(root, view.names, afresh=True)
@@ -132,7 +139,7 @@ class Stepper(Shown):
                 if 1 < len(nodes) <= MOST_NODES:
                     inside = shown(whole(told, set(nodes)), view)
                     views.append(_view(story, inside, view, named, opened=name))
-        self._html = _page(story, views, view, back)
+        self._html = _page(story, views, view, back, made)
 
     def html(self) -> str:
         """The page as text."""
@@ -316,7 +323,13 @@ _BESIDE_A_PATH = (
 )
 
 
-def _page(story: Story, views: list[tuple[str, str]], view: View, back: str | None) -> str:
+def _page(
+    story: Story,
+    views: list[tuple[str, str]],
+    view: View,
+    back: str | None,
+    decisions: Sequence[Decision],
+) -> str:
     pictures, legends = ("".join(parts) for parts in zip(*views, strict=True))
     shown = set(re.findall(r'data-node="(\w+)"', pictures))
     return page(
@@ -330,6 +343,7 @@ def _page(story: Story, views: list[tuple[str, str]], view: View, back: str | No
             **story.data(),
             "live": for_script(story, Look.of(story.scene, view.rankdir).back),
             "questions": _questions(story),
+            "decisions": compared(decisions, story.graph.nodes, story.names),
         },
         slots={
             "views": pictures,

@@ -320,6 +320,24 @@ function recomputing(story) {
     return { ways, rest, total: numbers.number(grad) };
   }
 
+  // ---- Decisions ------------------------------------------------------------------------------
+
+  const compared = engine.read(story.decisions.graph);
+  const COMPARISONS = {
+    lt: (a, b) => a < b, le: (a, b) => a <= b, gt: (a, b) => a > b, ge: (a, b) => a >= b,
+    eq: (a, b) => a === b, ne: (a, b) => a !== b,
+  };
+
+  // What to say of each comparison of the program that comes out otherwise by now.
+  function turned() {
+    for (const [row, place] of story.decisions.shared) compared[row].data = graph[place].data;
+    engine.forward(compared);
+    const side = (of) => (is_place(of) ? compared[of].data : Number(of[0]));
+    return story.decisions.asked
+      .filter(({ left, right, comparison, held }) => COMPARISONS[comparison](side(left), side(right)) !== held)
+      .map(({ told }) => told);
+  }
+
   // ---- For the page -----------------------------------------------------------------------------
 
   // When the number and the gradient of a node change, and to what: [moment, number].
@@ -341,7 +359,7 @@ function recomputing(story) {
 
   compute();
   return {
-    given, graph, leaves, changed, number_at, compute, moment, changes, nudge_of_leaf, approach, paths, sum_over, downhill,
+    given, graph, leaves, changed, turned, number_at, compute, moment, changes, nudge_of_leaf, approach, paths, sum_over, downhill,
     slope: quantities.slope,
     flags: (place) => [...told.flags[place], birth(place)],
     origin: () => told.origin,

@@ -598,6 +598,14 @@ function start(root) {
     const now = results.map((place) => `${live.names[place]} is now ${numbers.number(live.graph[place].data)}`).join(", ");
     const was = ghosts && results.length === 1 ? `; it was ${numbers.number(ghosts.values[results[0]])}` : "";
     write(one(".outcome", root), live.changed() ? `${now}${was}.` : "");
+    const turned = live.turned();
+    const list = one(".turned", root);
+    if (list.textContent === turned.map((told) => `⚠ ${told}`).join("")) return;
+    list.replaceChildren(...turned.map((told) => {
+      const item = document.createElement("li");
+      item.textContent = `⚠ ${told}`;
+      return item;
+    }));
   }
 
   function give(place, value) {
