@@ -478,6 +478,7 @@ function start(root) {
   // The picture with these numbers: the arrows, the outlines of what is not finite, the titles.
   function dress() {
     dressed = live.changed();
+    root.classList.toggle("changed", dressed);
     edges.forEach(dress_edge);
     const origin = dressed ? live.origin() : null;
     for (const node of nodes) {
@@ -566,7 +567,8 @@ function start(root) {
       if (!node.drawn || !(known || node.ghost)) continue;
       const place = place_of(node.id);
       const said = [];
-      if (known && node.shown?.value && node.shown.value[1] !== ghosts.values[place]) said.push(`was ${numbers.number(ghosts.values[place])}`);
+      const updated = node.shown?.value !== node.values[0];
+      if (known && node.shown?.value && !updated && node.shown.value[1] !== ghosts.values[place]) said.push(`was ${numbers.number(ghosts.values[place])}`);
       if (known && node.shown?.grad && latest(node.grads, last) === node.shown.grad && node.shown.grad[1] !== ghosts.grads[place]) {
         said.push(`grad was ${numbers.number(ghosts.grads[place])}`);
       }
@@ -576,12 +578,14 @@ function start(root) {
   }
 
   function ghost_of(element) {
-    const outline = one(".outline", element);
-    const attribute = (name) => Number(outline.getAttribute(name));
-    const corners = (outline.getAttribute("points") || outline.getAttribute("d") || "").match(/-?[\d.]+/g)?.map(Number) || [];
+    const outlines = all("ellipse, polygon:not(.value-ground, .grad-ground), path", element);
+    const [round] = outlines.filter((outline) => outline.matches("ellipse"));
+    const attribute = (name) => Number(round.getAttribute(name));
+    const corners = outlines
+      .map((outline) => outline.getAttribute("points") || outline.getAttribute("d") || "")
+      .flatMap((places) => places.match(/-?[\d.]+/g)?.map(Number) || []);
     const [across, down] = [0, 1].map((odd) => corners.filter((_, k) => k % 2 === odd));
     const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
-    const round = outline.matches("ellipse");
     set(text, "class", "ghost");
     set(text, "text-anchor", "middle");
     set(text, "x", String(round ? attribute("cx") : (Math.min(...across) + Math.max(...across)) / 2));
@@ -635,7 +639,7 @@ function start(root) {
     const table = document.createElement("table");
     label.append(`${name} = `, input);
     label.className = "given";
-    Object.assign(input, { type: "text", inputMode: "decimal", className: "field", value: String(value), size: 10, autocomplete: "off" });
+    Object.assign(input, { type: "text", inputMode: "decimal", className: "field", value: in_field(value), size: 10, autocomplete: "off" });
     const step = step_of(place);
     const span = 20 * step;
     const middle = live.recorded(place);
@@ -663,7 +667,7 @@ function start(root) {
       if (!dragging) remember_ghosts();
       dragging = true;
       give(place, moved(Number(slider.value), 0, step / 10));
-      input.value = String(live.number_at(place));
+      input.value = in_field(live.number_at(place));
       write(refusal, "");
       refresh();
     });
@@ -673,6 +677,9 @@ function start(root) {
     });
     return [label, slider, refusal, table];
   }
+
+  // What a step downhill has left has more digits than a field has room for.
+  const in_field = (value) => String(Number(value.toPrecision(6)));
 
   // A tenth of the size of a number: 0.1 for 2, 0.01 for -0.2.
   const step_of = (place) => 10 ** (Math.floor(Math.log10(Math.abs(live.recorded(place)) || 1)) - 1);
