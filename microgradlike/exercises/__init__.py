@@ -2,7 +2,7 @@
 
 from microgradlike.exercises.exercise import Exercise, Mark, Sketch, Wrong
 from microgradlike.exercises.files import FORMATS, as_json, moodle, notebook, save
-from microgradlike.exercises.making import KINDS, along, generate
+from microgradlike.exercises.making import KINDS, along, generate, versions
 from microgradlike.exercises.paper import paper
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "notebook",
     "paper",
     "save",
+    "versions",
 ]

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TypeAlias
 from xml.etree import ElementTree
 
+from microgradlike.exercises import making
 from microgradlike.exercises.exercise import Exercise, written
-from microgradlike.exercises.making import generate
 from microgradlike.exercises.paper import paper
 from microgradlike.files import ending_in, write
 from microgradlike.inputs import describe
@@ -74,13 +74,11 @@ def save(
         raise TypeError(f"versions is a whole number, but got {describe(versions)}")
     if not 1 <= versions <= len(LETTERS):
         raise ValueError(f"versions is a number from 1 to {len(LETTERS)}, but got {versions}")
-    made = generate(level, count, seed, kind=kind, of=of)
+    letters = LETTERS[: versions if chosen == "paper" else 1]
+    sheets = making.versions(letters, level, count, seed, kind=kind, of=of)
+    made = sheets["A"]
     if chosen == "paper":
-        others = {
-            letter: generate(level, count, seed, kind=kind, of=of, version=letter)
-            for letter in LETTERS[1:versions]
-        }
-        content = paper({"A": made, **others})
+        content = paper(sheets)
     elif chosen == "moodle":
         content = moodle(made)
     elif chosen == "json":

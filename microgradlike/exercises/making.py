@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import cast
 
 from microgradlike.checks import check_gradients
 from microgradlike.engine import Value
-from microgradlike.exercises import judgements, kinds
+from microgradlike.exercises import answers, judgements, kinds
 from microgradlike.exercises.draft import Draft, Kind
 from microgradlike.exercises.exercise import Answer, Exercise, Wrong, written
 from microgradlike.exercises.ladder import ALIKE, FLAT, LADDER, Rung
@@ -18,6 +19,7 @@ from microgradlike.exercises.numbers import POOL, SMALL, suit_the_head, toleranc
 from microgradlike.exercises.reading import LARGEST, Reading, function_of, inputs_of
 from microgradlike.inputs import describe
 from microgradlike.sweep import Step, backward_steps, nodes
+from microgradlike.words import counted
 
 #: The kinds of exercises in the order in which they are best met, each in one or two forms.
 KINDS: dict[str, tuple[Kind, ...]] = {
@@ -66,7 +68,6 @@ def generate(
     *,
     kind: str | None = None,
     of: Callable[..., object] | str | None = None,
-    version: str = "",
 ) -> list[Exercise]:
     """Exercises with checked answers; the same arguments give the same ones everywhere.
 
@@ -80,7 +81,6 @@ def generate(
         kind: the kind of all of them, one of ``KINDS``; without it they take turns.
         of: a function of numbers, or a text such as ``"(a + b) * (b + 1)"``, in the place of the
             ladder of levels. Kinds that it has nothing for are left out.
-        version: a letter for neighbours: the same kinds in the same order with other numbers.
 
     Returns:
         The exercises.
@@ -96,31 +96,58 @@ def generate(
     >>> print(one.check("2").sentence)
     2: You multiplied by a's own value. In a product each side gets the other side's value: here b.
     """
+    return versions("A", level, count, seed, kind=kind, of=of)["A"]
+
+
+def versions(
+    letters: str = "ABC",
+    level: int = 3,
+    count: int = 10,
+    seed: int = 0,
+    *,
+    kind: str | None = None,
+    of: Callable[..., object] | str | None = None,
+) -> dict[str, list[Exercise]]:
+    """Exercises for neighbours: the same kinds in the same order, with other numbers.
+
+    Args:
+        letters: a letter for each version. The first one is what ``generate`` gives.
+        level, count, seed, kind, of: as for ``generate``.
+
+    Returns:
+        The exercises of each version.
+
+    Raises:
+        TypeError, ValueError: as for ``generate``.
+
+    >>> found = versions("AB", level=2, count=3, seed=7)
+    >>> [one.kind for one in found["A"]] == [one.kind for one in found["B"]]
+    True
+    """
     level, count = _whole("level", level, 1, LEVELS), _whole("count", count, 1, MOST)
     seed = _whole("seed", seed, None, None)
     chosen = list(KINDS) if kind is None else [_known(kind)]
-    rungs = None
+    rungs: list[Rung] = []
     if of is not None:
         f = function_of(of)
         Reading.of(f, [POOL[k % len(POOL)] for k in range(len(inputs_of(f)))])  # complain now
-        rungs = (Rung(level, f, exact=True),)
-    made: list[Exercise] = []
+        rungs = [Rung(level, f)]
+    made: dict[str, list[Exercise]] = {letter: [] for letter in letters}
     seen: set[str] = set()
-    place = 0
-    while len(made) < count:
-        name = chosen[place % len(chosen)]
-        draw = random.Random(f"{seed}/{version}/{level}/{place}/{name}")
-        found = _one(name, level, seed, draw, rungs, seen)
-        place += 1
-        if found is not None:
-            made.append(found)
-            seen.add(found.question)
-        elif kind is not None or of is None:
-            raise ValueError(_none_of(name, of))
-        else:
-            chosen.remove(name)
-            if not chosen:
-                raise ValueError(_none_of("", of))
+    for letter, sheet in made.items():
+        for place in itertools.count():
+            if len(sheet) == count:
+                break
+            name = chosen[place % len(chosen)]
+            draw = random.Random(f"{seed}/{letter}/{level}/{place}/{name}")
+            found = _one(name, level, seed, draw, rungs, seen)
+            if found is not None:
+                sheet.append(found)
+                seen.add(found.question)
+            elif kind is None and of is not None and len(chosen) > 1:
+                chosen.remove(name)
+            else:
+                raise ValueError(_none_of(name, of, len(sheet)))
     return made
 
 
@@ -154,7 +181,7 @@ def along(root: Value, names: Mapping[Value, str]) -> Iterator[tuple[Value | Ste
     ]
     for place, (about, draft) in enumerate(asked):
         kind = "forward" if isinstance(about, Value) else "one_step"
-        wrong = list(_that_differ(draft))
+        wrong = list(_that_differ(draft, ()))
         if math.isfinite(float(cast("float", draft.answer))) and draft.proof():
             yield about, _exercise(kind, 0, 0, draft, wrong, reading, random.Random(place))
 
@@ -174,10 +201,14 @@ def _known(kind: object) -> str:
     return kind
 
 
-def _none_of(kind: str, of: object) -> str:
-    what = f"exercise of the kind {kind!r}" if kind else "exercise"
+def _none_of(kind: str, of: object, before: int) -> str:
     whose = "this level" if of is None else "this function"
-    return f"no {what} could be made of {whose}; choose another kind, or another function"
+    if before:
+        return (
+            f"only {counted(before, 'different exercise')} of the kind {kind!r} could be made of "
+            f"{whose}; ask for fewer, or for another kind"
+        )
+    return f"no exercise of the kind {kind!r} could be made of {whose}; choose another one"
 
 
 # ---- One exercise --------------------------------------------------------------------------------
@@ -188,7 +219,7 @@ def _one(
     level: int,
     seed: int,
     draw: random.Random,
-    given: Sequence[Rung] | None,
+    given: Sequence[Rung],
     seen: set[str],
 ) -> Exercise | None:
     """An exercise of a kind, from the function whose level is nearest."""
@@ -206,7 +237,7 @@ def _one(
                 draft = form(reading, draw)
                 if draft is None or draft.question in seen:
                     continue
-                wrong = _distinct(draft)
+                wrong = _distinct(draft, inputs_of(rung.f) if draft.form == "formula" else ())
                 if wrong and draft.proof() and check_gradients(rung.f, _point(reading)):
                     return _exercise(kind, rung.level, seed, draft, wrong, reading, draw)
     return None
@@ -265,21 +296,21 @@ def _numbers(draw: random.Random, count: int) -> list[float]:
     return found
 
 
-def _distinct(draft: Draft) -> list[Wrong]:
+def _distinct(draft: Draft, names: Sequence[str]) -> list[Wrong]:
     """The wrong answers that differ from the right one and from each other; none if too few do."""
     least = 1 if draft.form == "choice" else 2
-    kept = list(_that_differ(draft))
+    kept = list(_that_differ(draft, names))
     if not kept or kept[0].sentence != draft.wrong[0].sentence:
         return []
     most = len(kept) if draft.form == "choice" else MOST_WRONG
     return kept[:most] if len(kept) >= least else []
 
 
-def _that_differ(draft: Draft) -> Iterator[Wrong]:
+def _that_differ(draft: Draft, names: Sequence[str]) -> Iterator[Wrong]:
     answers = [(draft.answer, draft.leeway)]
     for answer, sentence in draft.wrong:
         wrong = Wrong(_rounded(answer), sentence)
-        if all(_differ(wrong.answer, other, leeway) for other, leeway in answers):
+        if all(_differ(wrong.answer, other, leeway, names) for other, leeway in answers):
             answers.append((wrong.answer, 0.0))
             yield wrong
 
@@ -289,11 +320,15 @@ def _rounded(answer: Answer) -> Answer:
     return round(answer, 10) + 0.0 if isinstance(answer, float) else answer
 
 
-def _differ(one: Answer, other: Answer, leeway: float) -> bool:
+def _differ(one: Answer, other: Answer, leeway: float, names: Sequence[str]) -> bool:
+    """Whether two answers can be told apart; formulas of these names by their values."""
     if isinstance(one, float) and isinstance(other, float):
         return abs(one - other) > 2 * max(tolerance(one), tolerance(other), leeway)
     if isinstance(one, tuple) and isinstance(other, tuple):
         return sorted(one) != sorted(other)
+    if names:
+        values = zip(*(answers.formula(str(text), names) for text in (one, other)), strict=True)
+        return any(abs(x - y) > 1e-3 for x, y in values)
     return one != other
 
 
