@@ -213,12 +213,14 @@ def locally(world: World, node: str, name: str, place: int) -> float:
 
 def find_saturated(one: Exercise, world: World) -> str:
     curve = FUNCTIONS[re.findall(r"activation (\w+)", one.question)[0]]
-    sums = {n: number(z) for n, z in re.findall(r"(z\d) = (−?[\d.]+?)(?=,| |\.\n)", one.question)}
-    return min(sums, key=lambda n: curve(sums[n] + 1e-3) - curve(sums[n] - 1e-3))
+    sums: dict[str, float] = {
+        n: number(z) for n, z in re.findall(r"(z\d) = (−?[\d.]+?)(?=,| |\.\n)", one.question)
+    }
+    return min(sorted(sums), key=lambda n: curve(sums[n] + 1e-3) - curve(sums[n] - 1e-3))
 
 
 def find_predict(one: Exercise, world: World) -> str:
-    inputs = re.findall(r"(x\d) = ([\d.]+?)(?=,| |\.\n)", one.question)
+    inputs: list[tuple[str, str]] = re.findall(r"(x\d) = ([\d.]+?)(?=,| |\.\n)", one.question)
     return max(inputs, key=lambda pair: number(pair[1]))[0].replace("x", "w")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import NamedTuple, cast
 
@@ -65,8 +66,8 @@ def _network(
 
 
 def _feeds_two(curve: Callable[..., object]) -> Callable[..., object]:
-    def f(w: V, x: V, b: V, v1: V, v2: V, c1: V, c2: V) -> V:
-        h = _called("h", curve(_called("z", w * x + b)))
+    def f(z: V, v1: V, v2: V, c1: V, c2: V) -> V:
+        h = _called("h", curve(z))
         return c1 * _called("z1", v1 * h) + c2 * _called("z2", v2 * h)
 
     return f
@@ -74,7 +75,7 @@ def _feeds_two(curve: Callable[..., object]) -> Callable[..., object]:
 
 def _sum_of_zero(point: dict[str, float]) -> dict[str, float]:
     """Where the weighted sum is 0, sigmoid is a half, and its slope a quarter."""
-    return point | {"b": -point["w"] * point["x"]}
+    return point | ({"z": 0.0} if "z" in point else {"b": -point["w"] * point["x"]})
 
 
 #: Each level adds one difficulty.
@@ -107,12 +108,8 @@ LADDER = (
 
 
 def _flat(curve: Callable[..., object]) -> Callable[..., object]:
-    def f(w1: V, x1: V, w2: V, x2: V, w3: V, x3: V) -> V:
-        pairs = ((w1, x1), (w2, x2), (w3, x3))
-        first, second, third = (
-            _called(f"h{k}", curve(_called(f"z{k}", w * x))) for k, (w, x) in enumerate(pairs, 1)
-        )
-        return first + second + third
+    def f(z1: V, z2: V, z3: V) -> V:
+        return cast("V", curve(z1)) + cast("V", curve(z2)) + cast("V", curve(z3))
 
     return f
 
@@ -144,4 +141,23 @@ FLAT = (
 ALIKE = (
     Rung(5, _widest, "C", exact=False, adjusted=_alike),
     Rung(7, _widest_of_three, "C", exact=False, adjusted=_alike),
+)
+
+
+def _by_hand(k: int, m: int) -> list[Rung]:
+    """Formulas with these constants, for a derivation by hand."""
+    return [
+        Rung(1, lambda a, b: k * a * b + m),
+        Rung(2, lambda a, b: k * a * b + m * b),
+        Rung(3, lambda a, b: (k * a - m * b) * a),
+        Rung(4, lambda a, b: (k * a + b) * (b + m)),
+        Rung(5, lambda a, b: (k * a * b - m) ** 2),
+        Rung(6, lambda a, b: k * a**2 * b - m * a),
+        Rung(8, lambda a, b: (a * b + k) * (a - m * b)),
+    ]
+
+
+#: The same with some pairs of constants.
+BY_HAND = tuple(
+    rung for k, m in itertools.product((2, 3, 4, 5), repeat=2) for rung in _by_hand(k, m)
 )

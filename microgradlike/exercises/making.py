@@ -14,7 +14,7 @@ from microgradlike.engine import Value
 from microgradlike.exercises import answers, judgements, kinds
 from microgradlike.exercises.draft import Draft, Kind
 from microgradlike.exercises.exercise import Answer, Exercise, Wrong, written
-from microgradlike.exercises.ladder import ALIKE, FLAT, LADDER, Rung
+from microgradlike.exercises.ladder import ALIKE, BY_HAND, FLAT, LADDER, Rung
 from microgradlike.exercises.numbers import POOL, SMALL, suit_the_head, tolerance
 from microgradlike.exercises.reading import LARGEST, Reading, function_of, inputs_of
 from microgradlike.inputs import describe
@@ -42,7 +42,7 @@ KINDS: dict[str, tuple[Kind, ...]] = {
 }
 
 #: Kinds that need a function of their own, if none is given.
-_OWN = {"saturated": FLAT, "predict": ALIKE}
+_OWN = {"saturated": FLAT, "predict": ALIKE, "by_hand": BY_HAND}
 
 LEVELS = 10
 
@@ -52,8 +52,9 @@ MOST = 1000
 #: More wrong answers than this no question needs, unless it is a choice.
 MOST_WRONG = 6
 
-#: How often a point is drawn, how often an exercise, before it is given up.
-_POINTS, _TRIES = 300, 40
+#: How often a point is drawn, how often an exercise, and how often one that was there before, until
+#: another function is taken.
+_POINTS, _TRIES, _REPEATED = 300, 40, 4
 
 #: The numbers of an exercise are multiples of the first, up to the second; if that cannot be, of
 #: the next. A function that was given may have any numbers at last.
@@ -229,13 +230,17 @@ def _one(
     for rung in rungs:
         forms = [form for form in KINDS[kind] if given or _suits(form, rung)]
         draw.shuffle(forms)
+        repeated = 0
         for _ in range(_TRIES if forms else 0):
             reading = _drawn(rung, draw, _GRAINS + _ANY if given else _GRAINS)
-            if reading is None:
+            if reading is None or repeated > _REPEATED:
                 break
             for form in forms:
                 draft = form(reading, draw)
-                if draft is None or draft.question in seen:
+                if draft is None:
+                    continue
+                if draft.question in seen:
+                    repeated += 1
                     continue
                 wrong = _distinct(draft, inputs_of(rung.f) if draft.form == "formula" else ())
                 if wrong and draft.proof() and check_gradients(rung.f, _point(reading)):
