@@ -117,15 +117,15 @@ def find_nudge(one: Exercise, world: World) -> float:
 
 
 def find_one_step(one: Exercise, world: World) -> float:
-    [arrived] = re.findall(r"gradient (−?[\d.]+) has arrived", one.question)
-    [slope] = re.findall(r"is (−?[\d.]+)\.\n", one.question)
+    [arrived] = re.findall(r"gradient (−?[\d.]*\d) has arrived", one.question)
+    [slope] = re.findall(r"is (−?[\d.]*\d)\.\n", one.question)
     return number(arrived) * number(slope)
 
 
 def find_whose_value(one: Exercise, world: World) -> float:
-    arrived = re.findall(r"gradient (−?[\d.]+) has arrived", one.question) or ["1"]
+    arrived = re.findall(r"gradient (−?[\d.]*\d) has arrived", one.question) or ["1"]
     x, y, to = re.findall(r"= (\w+) × (\w+), with.*back to (\w+)\?", one.question, re.DOTALL)[0]
-    numbers = dict(re.findall(r"(\w+) = (−?[\d.]+)(?: and|\.\n)", one.question))
+    numbers = dict(re.findall(r"(\w+) = (−?[\d.]*\d)(?: and|\.\n)", one.question))
     return number(arrived[0]) * number(numbers[y if to == x else x])
 
 
@@ -137,7 +137,7 @@ def find_paths(one: Exercise, world: World) -> tuple[float, ...]:
     start, end = re.findall(r"paths lead from (\w+) to (\w+)", one.question)[0]
     slopes = {
         (below, above): number(slope)
-        for above, below, slope in re.findall(r"∂(\w+)/∂(\w+) = (−?[\d.]+)", one.question)
+        for above, below, slope in re.findall(r"∂(\w+)/∂(\w+) = (−?[\d.]*\d)", one.question)
     }
 
     def walk(name: str) -> Iterator[float]:
@@ -153,7 +153,7 @@ def find_paths(one: Exercise, world: World) -> tuple[float, ...]:
 
 
 def find_delta(one: Exercise, world: World) -> float:
-    *four, slope = re.findall(r"(?<!sum z) (?:=|is) (−?[\d.]+?)(?=\.?(?:\s|$))", one.question)
+    *four, slope = re.findall(r"(?<!sum z) (?:=|is) (−?[\d.]*\d)(?=\.?(?:\s|$))", one.question)
     w1, w2, d1, d2 = map(number, four)
     return (w1 * d1 + w2 * d2) * number(slope)
 
@@ -162,17 +162,17 @@ def find_weight(one: Exercise, world: World) -> Any:
     if one.form == "choice":
         names = one.choices[0].split(", ")
         return ", ".join(sorted(names, key=lambda name: -abs(world.slope(name))))
-    [x] = re.findall(r"the input \w+ = (−?[\d.]+)\. ", one.question)
-    [delta] = re.findall(r"weighted sum, is (−?[\d.]+)\. ", one.question)
+    [x] = re.findall(r"the input \w+ = (−?[\d.]*\d)\. ", one.question)
+    [delta] = re.findall(r"weighted sum, is (−?[\d.]*\d)\. ", one.question)
     return number(x) * number(delta)
 
 
 def find_update(one: Exercise, world: World) -> Any:
-    [slope] = re.findall(r" is (−?[\d.]+)\.[ \n]", one.question)
+    [slope] = re.findall(r" is (−?[\d.]*\d)\.[ \n]", one.question)
     if one.form == "number":
-        start, rate = re.findall(r"is (−?[\d.]+),.*rate ([\d.]+)\.", one.question, re.DOTALL)[0]
+        start, rate = re.findall(r"is (−?[\d.]*\d),.*rate ([\d.]*\d)\.", one.question, re.DOTALL)[0]
         return number(start) - number(rate) * number(slope)
-    name, to = re.findall(r"moves (\w+) alone, from .* to (−?[\d.]+)\.\n", one.question)[0]
+    name, to = re.findall(r"moves (\w+) alone, from .* to (−?[\d.]*\d)\.\n", one.question)[0]
     assert math.isclose(world.slope(name), number(slope), rel_tol=1e-6, abs_tol=1e-6)
     after = world.value(world.result, **{name: number(to)})
     return "falls" if after < world.value(world.result) else "rises"
@@ -214,18 +214,18 @@ def locally(world: World, node: str, name: str, place: int) -> float:
 def find_saturated(one: Exercise, world: World) -> str:
     curve = FUNCTIONS[re.findall(r"activation (\w+)", one.question)[0]]
     sums: dict[str, float] = {
-        n: number(z) for n, z in re.findall(r"(z\d) = (−?[\d.]+?)(?=,| |\.\n)", one.question)
+        n: number(z) for n, z in re.findall(r"(z\d) = (−?[\d.]*\d)(?=,| |\.\n)", one.question)
     }
     return min(sorted(sums), key=lambda n: curve(sums[n] + 1e-3) - curve(sums[n] - 1e-3))
 
 
 def find_predict(one: Exercise, world: World) -> str:
-    inputs: list[tuple[str, str]] = re.findall(r"(x\d) = ([\d.]+?)(?=,| |\.\n)", one.question)
+    inputs: list[tuple[str, str]] = re.findall(r"(x\d) = ([\d.]*\d)(?=,| |\.\n)", one.question)
     return max(inputs, key=lambda pair: number(pair[1]))[0].replace("x", "w")
 
 
 def find_true_false(one: Exercise, world: World) -> str:
-    name, slope = re.findall(r"d\w+/d(\w+) is (−?[\d.]+)\.\nTrue", one.question)[0]
+    name, slope = re.findall(r"d\w+/d(\w+) is (−?[\d.]*\d)\.\nTrue", one.question)[0]
     assert math.isclose(world.slope(name), number(slope), rel_tol=1e-6, abs_tol=1e-6)
     claim = re.findall(r"If \w+ (grows|shrinks) by 0.001, then \w+ (rises|falls)", one.question)
     if not claim:

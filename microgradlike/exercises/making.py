@@ -91,11 +91,11 @@ def generate(
 
     >>> [one] = generate(level=1, count=1, seed=7, kind="whose_value")
     >>> print(one.question)
-    e = a × b, with a = 2 and b = −4.
-    e is the result, so the gradient at e is 1.
-    What does e send back to a?
-    >>> print(one.check("2").sentence)
-    2: You multiplied by a's own value. In a product each side gets the other side's value: here b.
+    y = w × x, with w = −5 and x = 0.5.
+    y is the result, so the gradient at y is 1.
+    What does y send back to x?
+    >>> print(one.check("0,5").sentence)
+    0.5: You multiplied by x's own value. In a product each side gets the other side's value: here w.
     """
     return versions("A", level, count, seed, kind=kind, of=of)["A"]
 
