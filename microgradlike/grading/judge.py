@@ -1,0 +1,510 @@
+"""The judge: finds the mistakes of an engine in what came out of the probes.
+
+What all others rest on comes first: where the pass begins, sums and products, then the order of the
+pass on graphs of these two, then all other operations. A mistake is known if one of the suspects
+gives just the numbers that came out, in all probes that it concerns.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from microgradlike import ops
+from microgradlike.engine import Value
+from microgradlike.grading import probes
+from microgradlike.grading.cases import Case, Share, near
+from microgradlike.grading.probes import OURS, PROBES, TOPICS, Engine, Observation, Probe
+from microgradlike.grading.suspects import (
+    Pass,
+    Wrong,
+    main_slope,
+    right_order,
+    wrong_passes,
+    wrong_shares,
+)
+from microgradlike.grading.verdict import Mistake, Verdict, graph_of
+from microgradlike.inputs import function
+from microgradlike.words import in_short
+
+
+def check_engine(
+    make: Callable[[float], object],
+    *,
+    data: str = "data",
+    grad: str = "grad",
+    backward: str = "backward",
+) -> Verdict:
+    """Judge an autograd engine that somebody else wrote: which mistake does it have?
+
+    About 450 small programs run on it and on this package's engine, and the gradients are compared.
+    What the class raises becomes a part of the verdict. A file that is not trusted, or that may
+    never end, is better judged in a process of its own: ``python -m microgradlike.grading FILE``.
+
+    Args:
+        make: the class, with micrograd's interface: ``make(2.0)`` is a number, ``+ - * / **`` work
+            on it, ``v.backward()`` fills in ``v.grad``. Functions such as ``v.tanh()`` are judged
+            where the class has them.
+        data, grad, backward: what the class calls these, if it has other names; an attribute, or a
+            method without arguments.
+
+    Returns:
+        The verdict: true if nothing is wrong. Printed, it is a sentence for each mistake;
+        ``verdict.save_picture("mistake.svg")`` draws the first one.
+
+    Raises:
+        TypeError: ``make`` is no class, and no function.
+
+    >>> from microgradlike import Value
+    >>> class Wrong(Value):
+    ...     def __sub__(self, other):
+    ...         return self + other
+    >>> print(check_engine(Wrong).sentence)
+    Subtraction computes the wrong number: in c = a - b, with a = 3, b = -2, c came out as 1 and...
+    """
+    function("check_engine(make)", make)
+    engine = Engine(make, data, grad, backward)
+    return judge(getattr(make, "__name__", "the engine"), probes.observe(engine))
+
+
+def judge(name: str, observations: Iterable[Observation]) -> Verdict:
+    """The verdict on what came out of the probes, in their order; the last ones may be missing."""
+    cases = [
+        Case(probe, seen, expected)
+        for probe, seen, expected in zip(PROBES, observations, _expected(), strict=False)
+    ]
+    mistakes = _without_consequences(_grouped(_mistakes(cases)))
+    wrong = {probe.topic for probe in PROBES[len(cases) :]}
+    wrong |= {case.probe.topic for case in cases if case.fails and not _may_differ(case)}
+    wrong |= {mistake.probe.topic for mistake in mistakes}
+    topics = {topic: topic not in wrong for topic in TOPICS}
+    notes = () if mistakes else tuple(_notes(cases))
+    return Verdict(name, tuple(mistakes), notes, topics)
+
+
+@functools.cache
+def _expected() -> tuple[Observation, ...]:
+    """What this package's engine makes of all probes."""
+    return tuple(probes.observe(OURS))
+
+
+def _may_differ(case: Case) -> bool:
+    """Whether more than one answer is right, or the case is of a limit."""
+    return case.probe.topic == "limits" or case.probe in (probes.SUMMED, probes.AGAIN)
+
+
+# ---- In which order ----------------------------------------------------------------------------
+
+#: What all other operations, and the graphs of the probes, rest on.
+_BASE = ("add", "mul")
+
+
+def _mistakes(cases: Sequence[Case]) -> Iterator[Mistake]:
+    """All mistakes, what others rest on first."""
+    if cases[0].broke and cases[0].seen.line not in cases[0].probe.lines:
+        yield cases[0].failure()
+        return
+    start = list(_of_start(cases))
+    yield from start
+    if any(mistake.kind == "start" for mistake in start):
+        return  # all other gradients are wrong for this reason
+    operations: dict[str, list[Case]] = {}
+    for case in cases:
+        if case.probe.use and case.probe.topic != "constants":
+            operations.setdefault(case.probe.use.operator.name, []).append(case)
+    for name in _BASE:
+        yield from _of_operation([c for c in operations.pop(name, ()) if not _is_of_pass(c)])
+    yield from _of_pass([case for case in cases if _is_of_pass(case)])
+    for some in operations.values():
+        yield from _of_operation(some)
+    yield from _of_constants([case for case in cases if case.probe.topic == "constants"])
+    yield from _of_another_pass(cases)
+
+
+def _is_of_pass(case: Case) -> bool:
+    """Whether it is a graph of sums and products in which gradients meet."""
+    use = case.probe.use
+    return case.probe.topic in ("twice", "order") and (not use or use.operator.name in _BASE)
+
+
+#: Mistakes that several operations can have for one reason.
+_SHARED = ("overwritten", "upstream", "slope", "nothing", "added")
+
+
+def _grouped(mistakes: Iterable[Mistake]) -> list[Mistake]:
+    """The mistakes; one that several operations have is told once, with their names."""
+    groups: dict[object, list[Mistake]] = {}
+    for mistake in mistakes:
+        own = () if mistake.kind in _SHARED else (mistake.operators, mistake.probe.topic)
+        groups.setdefault((mistake.kind, *own), []).append(mistake)
+    return [_as_one(first, others) for first, *others in groups.values()]
+
+
+def _as_one(first: Mistake, others: Sequence[Mistake]) -> Mistake:
+    names = dict.fromkeys(name for mistake in others for name in mistake.operators)
+    more = tuple(name for name in names if name not in first.operators)
+    if not more:
+        return first
+    told = ", ".join(_inside(_OPERATIONS.get(name, name)) for name in more)
+    return dataclasses.replace(
+        first,
+        operators=first.operators + more,
+        sentence=f"{first.sentence} The same is true of {told}.",
+    )
+
+
+def _without_consequences(mistakes: list[Mistake]) -> list[Mistake]:
+    """The known mistakes before the others, which may follow from one that all else rests on."""
+    known = [mistake for mistake in mistakes if mistake.is_known]
+    base = {"start", "pass"}.union(_BASE)
+    if any(base.intersection(mistake.operators or ("pass",)) for mistake in known):
+        return known
+    return known + [mistake for mistake in mistakes if not mistake.is_known]
+
+
+# ---- Numbers, and the start --------------------------------------------------------------------
+
+
+def _of_start(cases: Sequence[Case]) -> Iterator[Mistake]:
+    """Whether a pass begins with 1, and operations leave the numbers alone that they are given."""
+    in_place, alone, start = cases[:3]
+    yield from _trouble(in_place, "changed", "An operation changes a number that it was given")
+    if start.broke:
+        yield start.failure()
+    elif start.wrong_gradients:
+        begun = start.seen.grads.get("c")
+        sent = [start.seen.grads[name] for name in start.wrong_gradients]
+        if begun is not None and all(near(gradient, begun) for gradient in sent):
+            yield start.mistake(
+                "start",
+                f"The gradient of the result begins as {begun:g}, not as 1",
+                "Set it to 1 before anything is sent: a number changes as fast as itself.",
+            )
+            return
+    if not start.fails and alone.fails:
+        claim = "backward() of a number that was not computed does not give it the gradient 1"
+        yield from _trouble(alone, "leaf", claim)
+
+
+def _trouble(case: Case, kind: str, claim: str, advice: str = "") -> Iterator[Mistake]:
+    """What is wrong with a case for which there is one explanation."""
+    if case.broke:
+        yield case.failure()
+    elif case.fails:
+        yield case.mistake(kind, claim, advice, case.operators)
+
+
+# ---- Operations --------------------------------------------------------------------------------
+
+_OPERATIONS = {
+    **{"add": "Addition", "sub": "Subtraction", "mul": "Multiplication", "truediv": "Division"},
+    **{"pow": "The power", "neg": "The minus sign"},
+}
+
+#: For each kind of wrong share what is said of it, and what to do; {rule} is that of the table.
+_SHARES = {
+    "overwritten": (
+        "{Name} overwrites a gradient where it should add its share",
+        "Add each share to .grad; do not assign it.",
+    ),
+    "sign": ("{Name} sends the gradient to {operand} with the wrong sign", "{rule}"),
+    "nothing": ("{Name} sends no gradient to {operand}", "{rule}"),
+    "upstream": (
+        "{Name} forgets the upstream gradient: it sends its local slope alone",
+        "Multiply the local slope by .grad of the result.",
+    ),
+    "slope": (
+        "{Name} forgets its local slope: it sends the upstream gradient unchanged",
+        "{rule}",
+    ),
+    "added": (
+        "{Name} adds its local slope to the upstream gradient",
+        "Multiply the two.",
+    ),
+    "swapped": (
+        "{Name} takes one operand for the other: its local slope by {operand} is {right}, and was "
+        "taken as {wrong}",
+        "{rule}",
+    ),
+    "input": (
+        "{Name} puts its input in the place of its result: its local slope is {right}, and was "
+        "taken as {wrong}",
+        "",
+    ),
+    "value": ("{Name} sends its value in the place of its local slope", "{rule}"),
+    "formula": ("The local slope of {name} by {operand} is {right}, and was taken as {wrong}", ""),
+    "unknown": ("The gradient that {name} sends to {operand} is wrong", "{rule}"),
+}
+
+
+def _of_operation(cases: Sequence[Case]) -> Iterator[Mistake]:
+    """What is wrong with one operation: it raises, its number is wrong, or what it sends is."""
+    tried = [case for case in cases if case.was_tried]
+    for case in tried:
+        if case.broke:
+            yield case.failure()
+            return
+        if case.wrong_numbers:
+            name = _OPERATIONS.get(case.operators[0], case.operators[0])
+            yield case.mistake(
+                "value", f"{name} computes the wrong number", operators=case.operators
+            )
+            return
+    for operand in ("a", "b"):
+        wrong = [case for case in tried if operand in case.wrong_gradients]
+        if wrong:
+            yield _of_share(wrong[0], tried, operand)
+
+
+def _of_share(case: Case, cases: Sequence[Case], operand: str) -> Mistake:
+    """What is wrong with what an operation sends to an operand, from all cases of it."""
+    use = case.probe.use
+    assert use is not None
+    row, place = use.operator, use.operands.index(operand)
+    wrong = _explanation([c for c in cases if _has(c, operand, place)], place)
+    name = _OPERATIONS.get(row.name, row.name)
+    spelt = dict(zip("xy", map(_spelt, use.operands), strict=False)) | {"out": use.result}
+
+    def told(formula: str) -> str:
+        return re.sub(r"\b(x|y|out)\b", lambda found: spelt[found[0]], formula)
+
+    claim, advice = (
+        text.format(
+            Name=name,
+            name=_inside(name),
+            operand=operand,
+            rule=f"The rule: {row.rules[place]}.",
+            right=told(main_slope(row, place)),
+            wrong=told(wrong.slope) if wrong else "",
+        )
+        for text in _SHARES[wrong.kind if wrong else "unknown"]
+    )
+    kind = wrong.kind if wrong else "unknown"
+    return case.mistake(kind, claim, advice, (row.name,), is_known=wrong is not None)
+
+
+def _has(case: Case, operand: str, place: int) -> bool:
+    """Whether its operation has this operand at this place."""
+    operands = case.probe.use.operands if case.probe.use else ()
+    return len(operands) > place and operands[place] == operand
+
+
+def _explanation(cases: Sequence[Case], place: int) -> Wrong | None:
+    """The mistake that gives just what the operand at this place got, in all cases."""
+    use = cases[0].probe.use
+    assert use is not None
+    shares = [Share.of(case, place) for case in cases]
+    for wrong in wrong_shares(use.operator, place):
+        if all(share.is_explained_by(wrong) for share in shares):
+            return wrong
+    return None
+
+
+def _spelt(operand: str | float) -> str:
+    return operand if isinstance(operand, str) else f"{operand:g}"
+
+
+def _inside(name: str) -> str:
+    """The name of an operation within a sentence."""
+    return name.lower() if name in _OPERATIONS.values() else name
+
+
+def _of_constants(cases: Sequence[Case]) -> Iterator[Mistake]:
+    """What is wrong with plain numbers beside a Value, told once for each operation and side."""
+    sides: dict[object, list[Case]] = {}
+    for case in cases:
+        assert case.probe.use is not None
+        first_is_number = not isinstance(case.probe.use.operands[0], str)
+        sides.setdefault((case.operators, first_is_number), []).append(case)
+    for (_, first_is_number), some in sides.items():
+        yield from _of_side(some, first_is_number)
+
+
+def _of_side(cases: Sequence[Case], number_first: bool) -> Iterator[Mistake]:
+    failing = [case for case in cases if case.fails]
+    if not failing:
+        return
+    case = failing[0]
+    if case.broke or not case.wrong_numbers:
+        tried = [c for c in cases if c.was_tried and not c.broke]
+        yield case.failure() if case.broke else _of_share(case, tried, "a")
+        return
+    use = case.probe.use
+    assert use is not None
+    x, y = map(case.probe.number_of, use.operands)
+    turned = f"{_spelt(use.operands[1])} {use.operator.symbol} {_spelt(use.operands[0])}"
+    is_turned = near(case.seen.data[use.result], ops.on_floats(use.operator.value)(y, x, 0, 0))
+    code = case.probe.lines[0].partition(" = ")[2]
+    yield case.mistake(
+        "turned" if is_turned else "value",
+        f"{code} is computed as {turned}" if is_turned else f"{code} is a wrong number",
+        f"Look at {use.operator.reflected_method if number_first else use.operator.method}.",
+        case.operators,
+    )
+
+
+# ---- The pass ----------------------------------------------------------------------------------
+
+#: What is said of each kind of wrong pass, and what to do.
+_PASSES = {
+    "one step": (
+        "The gradient goes back one step only",
+        "Let all operations send, from the result to the leaves: the topological order, reversed.",
+    ),
+    "overwritten": (
+        "A gradient is overwritten where a share should be added",
+        "Add each share to .grad; do not assign it.",
+    ),
+    "same value": (
+        "Two numbers of the same value are taken for one",
+        "Note which nodes were visited by what they are (id, or a set of nodes without __eq__), "
+        "not by their value.",
+    ),
+    "repeated": (
+        "A number that is used twice sends its gradient on more than once",
+        "Sort the graph first; then let each node send once.",
+    ),
+    "early": (
+        "A number sends its gradient on before all of its shares have arrived",
+        "Let a node send after all that use it: in topological order, from the result on.",
+    ),
+    "left out": (
+        "An operation that was reached twice, or whose operand was, never sends its gradient on",
+        "Look at where nodes are marked as visited: each must get into the order once.",
+    ),
+}
+
+
+def _of_pass(cases: Sequence[Case]) -> Iterator[Mistake]:
+    """What is wrong with how gradients go through a graph and meet in it."""
+    failing = sorted((c for c in cases if c.fails), key=lambda c: (bool(c.probe.use), len(c.code)))
+    if not failing:
+        return
+    first = failing[0]
+    if first.broke or first.wrong_numbers:
+        yield from _trouble(first, "value", "An operation computes the wrong number")
+        return
+    fitting: set[tuple[str, tuple[str, ...]]] | None = None
+    for case in cases:
+        if not case.broke:
+            found = _passes_that_fit(case)
+            fitting = found if fitting is None else fitting & found
+    for (kind, operators), (claim, advice) in _KINDS.items():
+        if (kind, operators) in (fitting or ()):
+            if len(operators) == 1:
+                claim = _SHARES[kind][0].format(Name=_OPERATIONS[operators[0]])
+            yield first.mistake(kind, claim, advice, operators)
+            return
+    claim = "Gradients that meet at a number do not come out as the sum of its shares"
+    yield first.mistake("pass", claim, is_known=False)
+
+
+#: All kinds, those of which less has to be assumed first; some with the operations that have it.
+_KINDS = {
+    (kind, operators): (claim, advice)
+    for kind, (claim, advice) in _PASSES.items()
+    for operators in ((("add", "mul"), ("add",), ("mul",)) if kind == "overwritten" else ((),))
+}
+
+
+def _passes_that_fit(case: Case) -> set[tuple[str, tuple[str, ...]]]:
+    """The kinds of wrong passes that give the gradients that came out of a case."""
+    root, names = graph_of(case.probe)
+    found = set()
+    for wrong in wrong_passes(root):
+        key = (wrong.kind, tuple(wrong.overwrites))
+        if key not in found:
+            gradients = wrong.gradients(root)
+            leaves = case.probe.numbers
+            if all(near(case.seen.grads[name], gradients[names[name]]) for name in leaves):
+                found.add(key)
+    return found
+
+
+# ---- Another pass, and limits ------------------------------------------------------------------
+
+
+def _case_of(cases: Sequence[Case], probe: Probe) -> Case | None:
+    """The case of a probe that was reached."""
+    return next((case for case in cases if case.probe is probe), None)
+
+
+def _of_another_pass(cases: Sequence[Case]) -> Iterator[Mistake]:
+    """What is wrong with a second result, or with the same one once more."""
+    for probe, kind, claim in (
+        (probes.APART, "apart", "backward() reaches numbers that the result does not depend on"),
+        (probes.ZEROED, "zero_grad", "zero_grad() does not set the gradient to 0"),
+        (probes.FRESH, "left over", "What an earlier pass left behind gets into the next one"),
+        (probes.SUMMED, "sum", "The gradients of two results are not added up"),
+        (probes.AGAIN, "again", "A second backward() of the same result goes wrong"),
+    ):
+        case = _case_of(cases, probe)
+        if case and not _habit(case):
+            is_known = probe in (probes.APART, probes.ZEROED)
+            yield from (
+                dataclasses.replace(mistake, is_known=is_known)
+                for mistake in _trouble(case, kind, claim)
+            )
+
+
+def _habit(case: Case) -> str:
+    """What an engine makes of a second pass that is not ours and no mistake, in a sentence."""
+    if case.probe not in (probes.SUMMED, probes.AGAIN) or not case.fails or case.wrong_numbers:
+        return ""
+    same = case.probe is probes.AGAIN
+    if case.seen.error:
+        return f"A second backward() of the same result raises {case.seen.error}." if same else ""
+    if case.seen.stopped:
+        return ""
+    root, names = graph_of(case.probe)
+    one = Pass("right", right_order(root))
+
+    def came(gradients: Mapping[Value, float]) -> bool:
+        leaves = case.probe.numbers
+        return all(near(case.seen.grads[name], gradients[names[name]]) for name in leaves)
+
+    if came(one.gradients(root)):
+        return "backward() sets all gradients to 0 first, so those of two results do not add up."
+    if same and any(came(one.gradients(root, passes=2, adds=adds)) for adds in (False, True)):
+        name = case.wrong_gradients[0]
+        return (
+            "A second backward() of the same result sends on once more what the first one left in "
+            f"inner numbers: in {case.code}, {case.compared(name)}. Set all gradients to 0 before."
+        )
+    return ""
+
+
+def _notes(cases: Sequence[Case]) -> Iterator[str]:
+    """Limits and habits, in sentences."""
+    habits = (_habit(case) for case in cases)
+    yield from dict.fromkeys(filter(None, habits))
+    for case in cases:
+        if case.probe.topic == "limits" and case.was_tried:
+            yield from _limit(case)
+    few, many = (_case_of(cases, probe) for probe in probes.COUNTED)
+    if few and many and many.seen.calls > 16 * max(few.seen.calls, 1):
+        yield (
+            "Each path from the result is walked on its own: where b = b + b is repeated, twice "
+            f"as many steps make {many.seen.calls / few.seen.calls:.0f} times as much work."
+        )
+
+
+def _limit(case: Case) -> Iterator[str]:
+    seen = case.seen
+    where = f"With a = {in_short(case.probe.numbers['a'])}, {case.code} "
+    if case.probe is probes.KINK and not case.broke:
+        if not near(seen.grads["a"], 0.0):
+            slope = seen.grads["a"]
+            yield f"relu has the slope {slope} at 0; most engines say 0."
+    elif "RecursionError" in seen.error:
+        yield (
+            "A chain of 10,000 operations ends in RecursionError, because a function calls itself "
+            "once for each operation; a list of the nodes still to be visited has no such limit."
+        )
+    elif case.broke:
+        yield f"{where}{f'raises {seen.error}' if seen.error else seen.stopped}."
+    elif any(x is None or math.isnan(x) for x in (seen.data.get("c", 0.0), seen.grads["a"])):
+        yield f"{where}gives NaN; the slope there is {case.expected.grads['a']:g}."
