@@ -36,7 +36,7 @@ class Case(NamedTuple):
 
     @property
     def broke(self) -> bool:
-        """Whether it raised, or was ended from outside."""
+        """Whether it raised, or went no further."""
         return self.was_tried and bool(self.seen.error or self.seen.stopped)
 
     @property
@@ -110,7 +110,7 @@ class Case(NamedTuple):
         if "unsupported operand" in seen.error or "bad operand" in seen.error:
             advice = f"The class needs the method {self._method()}."
         elif seen.line != code:
-            advice = f"The program is {code}."
+            advice = f"It comes after {code}."
         sentence = f"{seen.line} raises {seen.error.rstrip('.')}. {advice}".strip()
         return Mistake("raises", self.operators, sentence, self.probe, seen.grads)
 

@@ -20,8 +20,8 @@ from microgradlike.grading.cases import Case, Share, near
 from microgradlike.grading.probes import OURS, PROBES, TOPICS, Engine, Observation, Probe
 from microgradlike.grading.suspects import (
     Pass,
-    Wrong,
     main_slope,
+    right_share,
     right_order,
     wrong_passes,
     wrong_shares,
@@ -80,6 +80,7 @@ def judge(name: str, observations: Iterable[Observation]) -> Verdict:
     wrong = {probe.topic for probe in PROBES[len(cases) :]}
     wrong |= {case.probe.topic for case in cases if case.fails and not _may_differ(case)}
     wrong |= {mistake.probe.topic for mistake in mistakes}
+    wrong |= {"numbers" for case in cases if case.was_tried and case.wrong_numbers}
     topics = {topic: topic not in wrong for topic in TOPICS}
     notes = () if mistakes else tuple(_notes(cases))
     return Verdict(name, tuple(mistakes), notes, topics)
@@ -109,7 +110,7 @@ def _mistakes(cases: Sequence[Case]) -> Iterator[Mistake]:
         return
     start = list(_of_start(cases))
     yield from start
-    if any(mistake.kind == "start" for mistake in start):
+    if any(mistake.probe is probes.START for mistake in start):
         return  # all other gradients are wrong for this reason
     operations: dict[str, list[Case]] = {}
     for case in cases:
@@ -138,7 +139,7 @@ def _grouped(mistakes: Iterable[Mistake]) -> list[Mistake]:
     """The mistakes; one that several operations have is told once, with their names."""
     groups: dict[object, list[Mistake]] = {}
     for mistake in mistakes:
-        own = () if mistake.kind in _SHARED else (mistake.operators, mistake.probe.topic)
+        own = () if mistake.kind in _SHARED else mistake.operators
         groups.setdefault((mistake.kind, *own), []).append(mistake)
     return [_as_one(first, others) for first, *others in groups.values()]
 
@@ -213,11 +214,11 @@ _SHARES = {
     "sign": ("{Name} sends the gradient to {operand} with the wrong sign", "{rule}"),
     "nothing": ("{Name} sends no gradient to {operand}", "{rule}"),
     "upstream": (
-        "{Name} forgets the upstream gradient: it sends its local slope alone",
+        "{Name} forgets the upstream gradient and sends its local slope alone",
         "Multiply the local slope by .grad of the result.",
     ),
     "slope": (
-        "{Name} forgets its local slope: it sends the upstream gradient unchanged",
+        "{Name} forgets its local slope and sends the upstream gradient unchanged",
         "{rule}",
     ),
     "added": (
@@ -225,17 +226,16 @@ _SHARES = {
         "Multiply the two.",
     ),
     "swapped": (
-        "{Name} takes one operand for the other: its local slope by {operand} is {right}, and was "
-        "taken as {wrong}",
+        "{Name} takes one operand for the other, its local slope at {operand} as {wrong}; it is "
+        "{right}",
         "{rule}",
     ),
     "input": (
-        "{Name} puts its input in the place of its result: its local slope is {right}, and was "
-        "taken as {wrong}",
+        "{Name} takes its input for its result, its local slope as {wrong}; it is {right}",
         "",
     ),
     "value": ("{Name} sends its value in the place of its local slope", "{rule}"),
-    "formula": ("The local slope of {name} by {operand} is {right}, and was taken as {wrong}", ""),
+    "formula": ("{Name} takes its local slope at {operand} as {wrong}; it is {right}", ""),
     "unknown": ("The gradient that {name} sends to {operand} is wrong", "{rule}"),
 }
 
@@ -256,17 +256,28 @@ def _of_operation(cases: Sequence[Case]) -> Iterator[Mistake]:
     for operand in ("a", "b"):
         wrong = [case for case in tried if operand in case.wrong_gradients]
         if wrong:
-            yield _of_share(wrong[0], tried, operand)
+            yield from _of_share(wrong[0], tried, operand)
 
 
-def _of_share(case: Case, cases: Sequence[Case], operand: str) -> Mistake:
-    """What is wrong with what an operation sends to an operand, from all cases of it."""
+def _of_share(case: Case, cases: Sequence[Case], operand: str) -> Iterator[Mistake]:
+    """What is wrong with what an operation sends to an operand, from all cases of it.
+
+    Nothing is, if it is right for the upstream gradient that the engine itself has there.
+    """
     use = case.probe.use
     assert use is not None
     row, place = use.operator, use.operands.index(operand)
-    wrong = _explanation([c for c in cases if _has(c, operand, place)], place)
+    shares = [Share.of(c, place) for c in cases if _has(c, operand, place)]
+    if all(share.is_explained_by(right_share(row, place)) for share in shares):
+        return
+    suspects = wrong_shares(row, place)
+    wrong = next((w for w in suspects if all(share.is_explained_by(w) for share in shares)), None)
+    kind = wrong.kind if wrong else "unknown"
     name = _OPERATIONS.get(row.name, row.name)
-    spelt = dict(zip("xy", map(_spelt, use.operands), strict=False)) | {"out": use.result}
+    spelt = {"out": use.result} | {
+        letter: operand if isinstance(operand, str) else "n" if row.name == "pow" else f"{operand:g}"
+        for letter, operand in zip("xy", use.operands, strict=False)
+    }
 
     def told(formula: str) -> str:
         return re.sub(r"\b(x|y|out)\b", lambda found: spelt[found[0]], formula)
@@ -280,31 +291,15 @@ def _of_share(case: Case, cases: Sequence[Case], operand: str) -> Mistake:
             right=told(main_slope(row, place)),
             wrong=told(wrong.slope) if wrong else "",
         )
-        for text in _SHARES[wrong.kind if wrong else "unknown"]
+        for text in _SHARES[kind]
     )
-    kind = wrong.kind if wrong else "unknown"
-    return case.mistake(kind, claim, advice, (row.name,), is_known=wrong is not None)
+    yield case.mistake(kind, claim, advice, (row.name,), is_known=wrong is not None)
 
 
 def _has(case: Case, operand: str, place: int) -> bool:
     """Whether its operation has this operand at this place."""
     operands = case.probe.use.operands if case.probe.use else ()
     return len(operands) > place and operands[place] == operand
-
-
-def _explanation(cases: Sequence[Case], place: int) -> Wrong | None:
-    """The mistake that gives just what the operand at this place got, in all cases."""
-    use = cases[0].probe.use
-    assert use is not None
-    shares = [Share.of(case, place) for case in cases]
-    for wrong in wrong_shares(use.operator, place):
-        if all(share.is_explained_by(wrong) for share in shares):
-            return wrong
-    return None
-
-
-def _spelt(operand: str | float) -> str:
-    return operand if isinstance(operand, str) else f"{operand:g}"
 
 
 def _inside(name: str) -> str:
@@ -328,14 +323,17 @@ def _of_side(cases: Sequence[Case], number_first: bool) -> Iterator[Mistake]:
     if not failing:
         return
     case = failing[0]
-    if case.broke or not case.wrong_numbers:
-        tried = [c for c in cases if c.was_tried and not c.broke]
-        yield case.failure() if case.broke else _of_share(case, tried, "a")
+    if case.broke:
+        yield case.failure()
+        return
+    if not case.wrong_numbers:
+        yield from _of_share(case, [c for c in cases if c.was_tried and not c.broke], "a")
         return
     use = case.probe.use
     assert use is not None
     x, y = map(case.probe.number_of, use.operands)
-    turned = f"{_spelt(use.operands[1])} {use.operator.symbol} {_spelt(use.operands[0])}"
+    left, right = (f"{x:g}" if isinstance(x, float) else x for x in use.operands)
+    turned = f"{right} {use.operator.symbol} {left}"
     is_turned = near(case.seen.data[use.result], ops.on_floats(use.operator.value)(y, x, 0, 0))
     code = case.probe.lines[0].partition(" = ")[2]
     yield case.mistake(
@@ -442,7 +440,7 @@ def _of_another_pass(cases: Sequence[Case]) -> Iterator[Mistake]:
         (probes.AGAIN, "again", "A second backward() of the same result goes wrong"),
     ):
         case = _case_of(cases, probe)
-        if case and not _habit(case):
+        if case and not _habit(case) and (case.broke or "a" in case.wrong_gradients):
             is_known = probe in (probes.APART, probes.ZEROED)
             yield from (
                 dataclasses.replace(mistake, is_known=is_known)

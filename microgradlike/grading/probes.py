@@ -133,7 +133,7 @@ class Observation:
     calls: int = 0
     """How many functions the backward passes called, where that was counted."""
     stopped: str = ""
-    """How it was ended from outside, such as ``did not end within 10 seconds``."""
+    """Why it went no further without raising, such as ``did not end within 10 seconds``."""
     missing: bool = False
     """Whether the class has no such method, so that nothing was tried."""
 
@@ -151,6 +151,8 @@ def run(probe: Probe, engine: Engine) -> Observation:
         for line in probe.lines:
             seen.line = line
             _run_line(line, values, engine, seen, counted=probe in COUNTED)
+            if seen.stopped:
+                return seen
         seen.line = f"reading .{engine.data} and .{engine.grad}"
         for name, value in values.items():
             seen.data[name] = engine.read(value, engine.data)
@@ -180,7 +182,8 @@ def _run_line(
         values.pop("_", None)
         for value in values.values():
             if not hasattr(value, engine.data):
-                raise TypeError(f"the result is no number with a gradient: {describe(value)}")
+                seen.stopped = f"gives no number with a gradient, but {describe(value)}"
+                return
 
 
 def _counting(seen: Observation) -> Callable[..., None]:
@@ -287,6 +290,7 @@ _SHAPES = {
     """,
     "order": """
         c = a * b; d = c * k
+        c = a * b; d = c + c
         c = a * b; d = c + k; e = d * b
         c = a * k; d = c * b; e = c + d
         c = a * k; d = c * b; e = d + c
@@ -310,7 +314,7 @@ def _of_shapes() -> Iterator[Probe]:
 
 
 ALONE = Probe("start", {"a": 3.0}, "a.backward()")
-START = Probe("start", {"a": 3.0, "b": -2.0}, "c = a + b; c.backward()")
+START = Probe("start", {"a": 3.0, "b": -5.0}, "c = a + b; c.backward()")
 IN_PLACE = Probe("numbers", {"a": 3.0, "b": -2.0}, "c = a; c += b")
 
 #: What comes after a pass.
@@ -319,7 +323,7 @@ FRESH = Probe(
     {"a": 3.0, "b": -2.0},
     "c = a * b; c.backward(); a.grad = 0; b.grad = 0; d = a + b; d.backward()",
 )
-APART = Probe("again", {"a": 3.0, "b": -2.0}, "c = a * 4; d = b * 5; c.backward()")
+APART = Probe("again", {"a": 3.0, "b": -2.0}, "c = a * 4; d = b * 5; d.backward()")
 SUMMED = Probe("again", {"a": 3.0, "b": -2.0}, "c = a * b; c.backward(); d = a + b; d.backward()")
 AGAIN = Probe("again", {"a": 3.0, "b": -2.0}, "c = a * b; d = c * c; d.backward(); d.backward()")
 ZEROED = Probe(

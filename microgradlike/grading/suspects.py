@@ -52,6 +52,12 @@ def main_slope(operator: Operator, place: int) -> str:
     return ast.unparse(tree)
 
 
+def right_share(operator: Operator, place: int) -> Wrong:
+    """What a right operation sends."""
+    slope = operator.slopes[place]
+    return Wrong("right", slope, f"error * ({slope})")
+
+
 def wrong_shares(operator: Operator, place: int) -> Iterator[Wrong]:
     """What an operation with one mistake sends to an operand, the most telling ones first."""
     right = main_slope(operator, place)
@@ -59,10 +65,9 @@ def wrong_shares(operator: Operator, place: int) -> Iterator[Wrong]:
     yield Wrong("sign", right, f"-error * ({right})")
     yield Wrong("nothing", right, "0 * error")
     yield Wrong("upstream", right, right)
-    if "x" in right or "y" in right or "out" in right:
-        exchanged = _exchanged(right)
-        if exchanged != right and len(operator.slopes) == 2:
-            yield Wrong("swapped", exchanged, f"error * ({exchanged})")
+    exchanged = _exchanged(right)
+    if exchanged != right and len(operator.slopes) == 2:
+        yield Wrong("swapped", exchanged, f"error * ({exchanged})")
     yield Wrong("slope", right, "error")
     yield Wrong("added", right, f"error + ({right})")
     for other in range(len(operator.slopes)):
@@ -198,9 +203,9 @@ def wrong_passes(root: Value) -> Iterator[Pass]:
         yield Pass("early", _breadth_first(root, operands))
         yield Pass("early", list(dict.fromkeys(_each_way(root, operands))))
     order = right_order(root)
-    for count in range(len(order), 0, -1):
-        for some in itertools.combinations(order[1:], count - 1):
-            yield Pass("left out", [root, *some])
+    for count in range(len(order), -1, -1):
+        for some in itertools.combinations(order, count):
+            yield Pass("left out", some)
 
 
 def _ways(root: Value) -> Iterator[Operands]:
