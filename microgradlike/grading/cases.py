@@ -111,7 +111,7 @@ class Case(NamedTuple):
             advice = f"The class needs the method {self._method()}."
         elif seen.line != code:
             advice = f"It comes after {code}."
-        sentence = f"{seen.line} raises {seen.error.rstrip('.')}. {advice}".strip()
+        sentence = f"{seen.line} raises {seen.error}. {advice}".strip()
         return Mistake("raises", self.operators, sentence, self.probe, seen.grads)
 
     def _method(self) -> str:

@@ -79,7 +79,7 @@ def judge(name: str, observations: Iterable[Observation]) -> Verdict:
     mistakes = _without_consequences(_grouped(_mistakes(cases)))
     wrong = {probe.topic for probe in PROBES[len(cases) :]}
     wrong |= {case.probe.topic for case in cases if case.fails and not _may_differ(case)}
-    wrong |= {mistake.probe.topic for mistake in mistakes}
+    wrong |= {mistake.probe.topic for mistake in mistakes if mistake.probe}
     wrong |= {"numbers" for case in cases if case.was_tried and case.wrong_numbers}
     topics = {topic: topic not in wrong for topic in TOPICS}
     notes = () if mistakes else tuple(_notes(cases))
@@ -105,9 +105,10 @@ _BASE = ("add", "mul")
 
 def _mistakes(cases: Sequence[Case]) -> Iterator[Mistake]:
     """All mistakes, what others rest on first."""
-    if cases[0].broke and cases[0].seen.line not in cases[0].probe.lines:
-        yield cases[0].failure()
-        return
+    for case in cases[:1]:
+        if case.seen.error and case.seen.line not in case.probe.lines:
+            yield case.failure()  # no number can be made, or none can be read
+            return
     start = list(_of_start(cases))
     yield from start
     if any(mistake.probe is probes.START for mistake in start):
@@ -171,11 +172,12 @@ def _without_consequences(mistakes: list[Mistake]) -> list[Mistake]:
 
 def _of_start(cases: Sequence[Case]) -> Iterator[Mistake]:
     """Whether a pass begins with 1, and operations leave the numbers alone that they are given."""
-    in_place, alone, start = cases[:3]
-    yield from _trouble(in_place, "changed", "An operation changes a number that it was given")
-    if start.broke:
-        yield start.failure()
-    elif start.wrong_gradients:
+    in_place, start, alone = (
+        _case_of(cases, probe) for probe in (probes.IN_PLACE, probes.START, probes.ALONE)
+    )
+    if in_place:
+        yield from _trouble(in_place, "changed", "An operation changes a number it was given")
+    if start and start.wrong_gradients and not start.broke:
         begun = start.seen.grads.get("c")
         sent = [start.seen.grads[name] for name in start.wrong_gradients]
         if begun is not None and all(near(gradient, begun) for gradient in sent):
@@ -184,8 +186,9 @@ def _of_start(cases: Sequence[Case]) -> Iterator[Mistake]:
                 f"The gradient of the result begins as {begun:g}, not as 1",
                 "Set it to 1 before anything is sent: a number changes as fast as itself.",
             )
-            return
-    if not start.fails and alone.fails:
+    elif start and start.broke:
+        yield start.failure()
+    elif alone:
         claim = "backward() of a number that was not computed does not give it the gradient 1"
         yield from _trouble(alone, "leaf", claim)
 

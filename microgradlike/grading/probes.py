@@ -7,8 +7,10 @@ shows. The same text runs on this package's engine, which is where the right num
 from __future__ import annotations
 
 import math
+import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -159,9 +161,18 @@ def run(probe: Probe, engine: Engine) -> Observation:
             seen.grads[name] = _gradient(value, name in probe.numbers, engine)
         seen.line = ""
     except (Exception, SystemExit) as error:  # what it raises is what is asked
-        words = " ".join(str(error).split())
-        seen.error = f"{type(error).__name__}: {words}"[:200].removesuffix(": ")
+        seen.error = told(error)
     return seen
+
+
+def told(error: BaseException) -> str:
+    """An error in one line, with the line of the file in which it was raised."""
+    words = " ".join(str(error).split())[:200]
+    text = f"{type(error).__name__}: {words}".removesuffix(": ").rstrip(".")
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if frame.filename not in (__file__, "<string>") and os.path.isfile(frame.filename):
+            return f"{text} ({os.path.basename(frame.filename)}, line {frame.lineno})"
+    return text
 
 
 def _run_line(
@@ -342,7 +353,7 @@ LARGE = tuple(
 COUNTED = (FEWER, PATHS)
 
 PROBES: tuple[Probe, ...] = (
-    *(IN_PLACE, ALONE, START),
+    *(IN_PLACE, START, ALONE),
     *_of_operators(),
     *_of_shapes(),
     *_of_functions(),

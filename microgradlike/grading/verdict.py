@@ -22,8 +22,8 @@ class Mistake:
     """The operations that have it, by their names in the operator table; () if it is of the pass."""
     sentence: str
     """What it is, and the smallest program that shows it."""
-    probe: Probe
-    """That program."""
+    probe: Probe | None
+    """That program; None where no program could be tried."""
     grads: Mapping[str, float | None]
     """The gradients that came out of it, by name."""
     is_known: bool = True
@@ -64,7 +64,7 @@ class Verdict:
         """Why a topic is not right: its own mistake, or else the first one; "" if it is right."""
         if self.topics[topic]:
             return ""
-        own = (mistake.sentence for mistake in self.mistakes if mistake.probe.topic == topic)
+        own = (m.sentence for m in self.mistakes if m.probe and m.probe.topic == topic)
         return next(own, self.sentence)
 
     def as_json(self) -> dict[str, object]:
@@ -93,14 +93,14 @@ class Verdict:
             The path.
 
         Raises:
-            ValueError: there is no mistake to draw, or no such format.
+            ValueError: there is no mistake that a graph shows, or no such format.
             OSError: the file cannot be written there.
         """
-        if not self.mistakes:
-            raise ValueError(f"there is no mistake to draw: {self.sentence}")
+        first = self.mistakes[0] if self.mistakes else None
+        if first is None or first.probe is None:
+            raise ValueError(f"there is no graph of a mistake to draw: {self.sentence}")
         from viz.mistake import draw_mistake
 
-        first = self.mistakes[0]
         root, names = graph_of(first.probe)
         expected = run(first.probe, OURS).grads
         return draw_mistake(root, names, expected, first.grads, first.sentence).save(path)
