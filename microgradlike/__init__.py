@@ -13,6 +13,7 @@ from microgradlike.compiled import compile as compile
 from microgradlike.compiler.tape import TracingError
 from microgradlike.engine import Value, custom, detect_anomaly, no_grad, recorded_decisions
 from microgradlike.functional import grad
+from microgradlike.grading import check_engine
 from microgradlike.training import History, evaluate, fit
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = [
     "TracingError",
     "Value",
     "assert_derivation",
+    "check_engine",
     "check_gradients",
     "custom",
     "detect_anomaly",

@@ -37,9 +37,13 @@ microgradlike.executors: choose
 microgradlike: reach
 microgradlike.replay: . arguments as_written spot_check watch branches traces compiled
 microgradlike: compiled learning training
-microgradlike: javascript check_table document .
+microgradlike: javascript
+microgradlike.grading: probes suspects verdict cases claims notes judge apart inside . __main__
+microgradlike.grading: plugin
+microgradlike: check_table document .
 viz: slots style formula labels figure video render view picture page notebook scene graph whole
-viz: fold nudges shares story decisions live moments dot parts drawing blanks animation stepper
+viz: fold nudges shares story decisions live moments dot parts drawing blanks mistake animation
+viz: stepper
 viz: plots places network movie learner terms telling one_example chapters lesson
 viz.compiled: . names paths sheet scalars glyphs drawing
 viz.compiled: passes told places staged stages

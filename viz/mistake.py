@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import replace
@@ -51,9 +51,15 @@ def draw_mistake(
         title=sentence,
         boxes=[*one.boxes, *other.boxes],
         arrows=[*one.arrows, *other.arrows],
-        notes=[*textwrap.wrap(sentence, 80), "purple frame: this gradient came out wrong"],
+        notes=[*_lines(sentence), "purple frame: this gradient came out wrong"],
     )
     return picture(both, View(rankdir="TB"))
+
+
+def _lines(sentence: str) -> list[str]:
+    """The claim, where it shows, and what to do, each on lines of its own."""
+    parts = re.split(r"(?<=[.:]) (?=in |[A-Z])", sentence)
+    return [line for part in parts for line in textwrap.wrap(part, 90)]
 
 
 def _name(node: Value, names: Mapping[str, Value]) -> str:
@@ -72,7 +78,9 @@ def _half(
     wrong = {box for box, (came, is_) in pairs.items() if came != is_ and came is not None}
     return replace(
         scene,
-        boxes=[_box(box, prefix, words, *pairs[box.name], box.name in wrong) for box in scene.boxes],
+        boxes=[
+            _box(box, prefix, words, *pairs[box.name], box.name in wrong) for box in scene.boxes
+        ],
         arrows=[_arrow(arrow, prefix, bool(wrong)) for arrow in scene.arrows],
     )
 
@@ -94,10 +102,11 @@ def _box(
 
 
 def _arrow(arrow: Arrow, prefix: str, is_wrong: bool) -> Arrow:
-    """The arrow; what a wrong pass sent on it is not known, so there it has no number."""
+    """The arrow; what a wrong pass sent on it is not known, so there it has no numbers."""
     return replace(
         arrow,
         tail=f"{prefix}{arrow.tail}",
         head=f"{prefix}{arrow.head}",
+        slope=None if is_wrong else arrow.slope,
         crossed=arrow.crossed and not is_wrong,
     )

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import microgradlike
 from microgradlike.files import as_path
@@ -19,6 +19,9 @@ from microgradlike.grading.judge import judge
 from microgradlike.grading.probes import TOPICS, Observation
 from microgradlike.grading.verdict import Mistake, Verdict
 from microgradlike.inputs import within
+
+#: A line of what the process tells, such as ``{"printed": "hello"}``.
+Line: TypeAlias = dict[str, Any]
 
 
 def check_file(
@@ -70,7 +73,7 @@ def check_file(
     return _verdict(file.name, lines, end)
 
 
-def _run(settings: dict[str, Any], folder: Path, timeout: float) -> tuple[list[Any], str]:
+def _run(settings: Line, folder: Path, timeout: float) -> tuple[list[Line], str]:
     """What the process told, and how it was ended, if it did not end by itself."""
     home = str(Path(microgradlike.__file__).parent.parent)
     with tempfile.TemporaryDirectory() as scratch:
@@ -97,7 +100,7 @@ def _run(settings: dict[str, Any], folder: Path, timeout: float) -> tuple[list[A
     return list(_lines(output)), end
 
 
-def _lines(output: bytes) -> Iterator[Any]:
+def _lines(output: bytes) -> Iterator[Line]:
     for line in output.splitlines():
         try:
             yield json.loads(line)
@@ -113,11 +116,11 @@ def _reason(code: int) -> str:
         return f"it left Python with the code {code}"
 
 
-def _verdict(file: str, lines: list[Any], end: str) -> Verdict:
+def _verdict(file: str, lines: list[Line], end: str) -> Verdict:
     """The verdict on what a process told."""
     told = {key: value for line in lines for key, value in line.items()}
     if "name" not in told:
-        sentence = f"{file} {told['failed']}." if "failed" in told else f"The file {end}."
+        sentence = f"The file {told.get('failed', end)}."
         nothing = dict.fromkeys(TOPICS, False)
         return Verdict(file, (Mistake("file", (), sentence, None, {}),), (), nothing)
     seen = [Observation(**line["seen"]) for line in lines if "seen" in line]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from microgradlike.grading.probes import Observation, Probe
@@ -28,6 +29,11 @@ class Case(NamedTuple):
     probe: Probe
     seen: Observation
     expected: Observation
+
+    @classmethod
+    def of(cls, cases: Sequence[Case], probe: Probe) -> Case | None:
+        """The case of a probe, if that was reached."""
+        return next((case for case in cases if case.probe is probe), None)
 
     @property
     def was_tried(self) -> bool:
@@ -107,20 +113,34 @@ class Case(NamedTuple):
             sentence = f"The engine {seen.stopped}: in {self.place}."
             return Mistake("stopped", self.operators, sentence, self.probe, seen.grads)
         advice = ""
-        if "unsupported operand" in seen.error or "bad operand" in seen.error:
-            advice = f"The class needs the method {self._method()}."
-        elif seen.line != code:
+        if self.lacks_an_operation:
+            advice = f"The class needs the method {self.method}." if self.is_of_use else ""
+        elif seen.line in self.probe.lines and seen.line != code:
             advice = f"It comes after {code}."
         sentence = f"{seen.line} raises {seen.error}. {advice}".strip()
         return Mistake("raises", self.operators, sentence, self.probe, seen.grads)
 
-    def _method(self) -> str:
-        """The method with which Python would do what the probe is about."""
+    @property
+    def lacks_an_operation(self) -> bool:
+        """Whether Python found no method for a sign."""
+        return "unsupported operand" in self.seen.error or "bad operand" in self.seen.error
+
+    @property
+    def is_of_use(self) -> bool:
+        """Whether it raised in the operation that it is about, which is its first line."""
+        return bool(self.probe.use) and self.seen.line == self.probe.lines[0]
+
+    @property
+    def number_first(self) -> bool:
+        """Whether the operation that it is about has a plain number on its left side."""
+        return self.probe.use is not None and not isinstance(self.probe.use.operands[0], str)
+
+    @property
+    def method(self) -> str:
+        """The method with which Python does what it is about."""
         use = self.probe.use
-        if use is None or self.seen.line != self.probe.lines[0]:
-            return "behind this sign"
-        number_first = not isinstance(use.operands[0], str)
-        return use.operator.reflected_method if number_first else use.operator.method
+        assert use is not None
+        return use.operator.reflected_method if self.number_first else use.operator.method
 
 
 def _number(value: float | None) -> str:

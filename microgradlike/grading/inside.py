@@ -95,13 +95,14 @@ class Heard(io.TextIOBase):
     """In the place of the screen: tells what is printed first, and forgets the rest."""
 
     def __init__(self, tell: Callable[..., None]) -> None:
-        self.tell: Callable[..., None] | None = tell
+        self._tell = tell
+        self._told = False
 
     def write(self, text: str) -> int:
         """Take a text."""
-        if self.tell and text.strip():
-            tell, self.tell = self.tell, None
-            tell(printed=text.strip()[:80])
+        if text.strip() and not self._told:
+            self._told = True
+            self._tell(printed=text.strip()[:80])
         return len(text)
 
 
@@ -127,15 +128,17 @@ def find_class(names: Mapping[str, object], wanted: str | None) -> Callable[[flo
         LookupError: there is none, or there are several; the sentence says what is there.
     """
     classes = {n: it for n, it in names.items() if inspect.isclass(it) and hasattr(it, "backward")}
-    found: Any = names.get(wanted or "Value")
+    found = names.get(wanted or "Value")
     if not callable(found) and not wanted and len(classes) == 1:
         [found] = classes.values()
     if not callable(found):
-        others = f"its classes with backward() are {', '.join(classes)}" if classes else (
-            "no class of it has backward()"
+        others = (
+            f"its classes with backward() are {', '.join(classes)}"
+            if classes
+            else ("no class of it has backward()")
         )
         raise LookupError(f"has no class {wanted or 'Value'}: {others}; choose one by --class")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def main(settings: Mapping[str, Any]) -> None:

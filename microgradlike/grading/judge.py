@@ -9,26 +9,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from microgradlike import ops
-from microgradlike.engine import Value
 from microgradlike.grading import probes
 from microgradlike.grading.cases import Case, Share, near
-from microgradlike.grading.probes import OURS, PROBES, TOPICS, Engine, Observation, Probe
-from microgradlike.grading.suspects import (
-    Pass,
-    main_slope,
-    right_share,
-    right_order,
-    wrong_passes,
-    wrong_shares,
-)
+from microgradlike.grading.claims import PASSES, about_share, inside, name_of, overwrites
+from microgradlike.grading.notes import habit, may_differ, notes_on
+from microgradlike.grading.probes import OURS, PROBES, TOPICS, Engine, Observation
+from microgradlike.grading.suspects import right_share, wrong_passes, wrong_shares
 from microgradlike.grading.verdict import Mistake, Verdict, graph_of
 from microgradlike.inputs import function
-from microgradlike.words import in_short
 
 
 def check_engine(
@@ -78,11 +69,11 @@ def judge(name: str, observations: Iterable[Observation]) -> Verdict:
     ]
     mistakes = _without_consequences(_grouped(_mistakes(cases)))
     wrong = {probe.topic for probe in PROBES[len(cases) :]}
-    wrong |= {case.probe.topic for case in cases if case.fails and not _may_differ(case)}
+    wrong |= {case.probe.topic for case in cases if case.fails and not may_differ(case)}
     wrong |= {mistake.probe.topic for mistake in mistakes if mistake.probe}
     wrong |= {"numbers" for case in cases if case.was_tried and case.wrong_numbers}
     topics = {topic: topic not in wrong for topic in TOPICS}
-    notes = () if mistakes else tuple(_notes(cases))
+    notes = () if mistakes else tuple(notes_on(cases))
     return Verdict(name, tuple(mistakes), notes, topics)
 
 
@@ -90,11 +81,6 @@ def judge(name: str, observations: Iterable[Observation]) -> Verdict:
 def _expected() -> tuple[Observation, ...]:
     """What this package's engine makes of all probes."""
     return tuple(probes.observe(OURS))
-
-
-def _may_differ(case: Case) -> bool:
-    """Whether more than one answer is right, or the case is of a limit."""
-    return case.probe.topic == "limits" or case.probe in (probes.SUMMED, probes.AGAIN)
 
 
 # ---- In which order ----------------------------------------------------------------------------
@@ -150,7 +136,7 @@ def _as_one(first: Mistake, others: Sequence[Mistake]) -> Mistake:
     more = tuple(name for name in names if name not in first.operators)
     if not more:
         return first
-    told = ", ".join(_inside(_OPERATIONS.get(name, name)) for name in more)
+    told = ", ".join(inside(name) for name in more)
     return dataclasses.replace(
         first,
         operators=first.operators + more,
@@ -173,7 +159,7 @@ def _without_consequences(mistakes: list[Mistake]) -> list[Mistake]:
 def _of_start(cases: Sequence[Case]) -> Iterator[Mistake]:
     """Whether a pass begins with 1, and operations leave the numbers alone that they are given."""
     in_place, start, alone = (
-        _case_of(cases, probe) for probe in (probes.IN_PLACE, probes.START, probes.ALONE)
+        Case.of(cases, probe) for probe in (probes.IN_PLACE, probes.START, probes.ALONE)
     )
     if in_place:
         yield from _trouble(in_place, "changed", "An operation changes a number it was given")
@@ -203,63 +189,39 @@ def _trouble(case: Case, kind: str, claim: str, advice: str = "") -> Iterator[Mi
 
 # ---- Operations --------------------------------------------------------------------------------
 
-_OPERATIONS = {
-    **{"add": "Addition", "sub": "Subtraction", "mul": "Multiplication", "truediv": "Division"},
-    **{"pow": "The power", "neg": "The minus sign"},
-}
-
-#: For each kind of wrong share what is said of it, and what to do; {rule} is that of the table.
-_SHARES = {
-    "overwritten": (
-        "{Name} overwrites a gradient where it should add its share",
-        "Add each share to .grad; do not assign it.",
-    ),
-    "sign": ("{Name} sends the gradient to {operand} with the wrong sign", "{rule}"),
-    "nothing": ("{Name} sends no gradient to {operand}", "{rule}"),
-    "upstream": (
-        "{Name} forgets the upstream gradient and sends its local slope alone",
-        "Multiply the local slope by .grad of the result.",
-    ),
-    "slope": (
-        "{Name} forgets its local slope and sends the upstream gradient unchanged",
-        "{rule}",
-    ),
-    "added": (
-        "{Name} adds its local slope to the upstream gradient",
-        "Multiply the two.",
-    ),
-    "swapped": (
-        "{Name} takes one operand for the other, its local slope at {operand} as {wrong}; it is "
-        "{right}",
-        "{rule}",
-    ),
-    "input": (
-        "{Name} takes its input for its result, its local slope as {wrong}; it is {right}",
-        "",
-    ),
-    "value": ("{Name} sends its value in the place of its local slope", "{rule}"),
-    "formula": ("{Name} takes its local slope at {operand} as {wrong}; it is {right}", ""),
-    "unknown": ("The gradient that {name} sends to {operand} is wrong", "{rule}"),
-}
-
 
 def _of_operation(cases: Sequence[Case]) -> Iterator[Mistake]:
     """What is wrong with one operation: it raises, its number is wrong, or what it sends is."""
-    tried = [case for case in cases if case.was_tried]
+    tried = [case for case in cases if case.was_tried and not _lacks_another(case)]
     for case in tried:
         if case.broke:
             yield case.failure()
             return
         if case.wrong_numbers:
-            name = _OPERATIONS.get(case.operators[0], case.operators[0])
-            yield case.mistake(
-                "value", f"{name} computes the wrong number", operators=case.operators
-            )
+            claim = f"{name_of(case.operators[0])} computes a wrong number"
+            yield case.mistake("value", claim, operators=case.operators)
             return
+    of_itself = [case for case in tried if _is_of_itself(case)]
+    others = [case for case in tried if not _is_of_itself(case)]
+    found: list[Mistake] = []
     for operand in ("a", "b"):
-        wrong = [case for case in tried if operand in case.wrong_gradients]
-        if wrong:
-            yield from _of_share(wrong[0], tried, operand)
+        if wrong := [case for case in others if operand in case.wrong_gradients]:
+            found += _of_share(wrong[0], others, operand)
+    yield from found
+    for case in of_itself:
+        if case.wrong_gradients and not found:
+            claim = f"{name_of(case.operators[0])} goes wrong between a number and itself"
+            yield case.mistake("itself", claim, "Send to both sides.", case.operators)
+
+
+def _is_of_itself(case: Case) -> bool:
+    """Whether both operands are the same number."""
+    return case.probe.use is not None and case.probe.use.operands == ("a", "a")
+
+
+def _lacks_another(case: Case) -> bool:
+    """Whether it raised for lack of an operation that other probes are about."""
+    return case.lacks_an_operation and not case.is_of_use
 
 
 def _of_share(case: Case, cases: Sequence[Case], operand: str) -> Iterator[Mistake]:
@@ -275,27 +237,8 @@ def _of_share(case: Case, cases: Sequence[Case], operand: str) -> Iterator[Mista
         return
     suspects = wrong_shares(row, place)
     wrong = next((w for w in suspects if all(share.is_explained_by(w) for share in shares)), None)
+    claim, advice = about_share(use, place, wrong)
     kind = wrong.kind if wrong else "unknown"
-    name = _OPERATIONS.get(row.name, row.name)
-    spelt = {"out": use.result} | {
-        letter: operand if isinstance(operand, str) else "n" if row.name == "pow" else f"{operand:g}"
-        for letter, operand in zip("xy", use.operands, strict=False)
-    }
-
-    def told(formula: str) -> str:
-        return re.sub(r"\b(x|y|out)\b", lambda found: spelt[found[0]], formula)
-
-    claim, advice = (
-        text.format(
-            Name=name,
-            name=_inside(name),
-            operand=operand,
-            rule=f"The rule: {row.rules[place]}.",
-            right=told(main_slope(row, place)),
-            wrong=told(wrong.slope) if wrong else "",
-        )
-        for text in _SHARES[kind]
-    )
     yield case.mistake(kind, claim, advice, (row.name,), is_known=wrong is not None)
 
 
@@ -305,23 +248,16 @@ def _has(case: Case, operand: str, place: int) -> bool:
     return len(operands) > place and operands[place] == operand
 
 
-def _inside(name: str) -> str:
-    """The name of an operation within a sentence."""
-    return name.lower() if name in _OPERATIONS.values() else name
-
-
 def _of_constants(cases: Sequence[Case]) -> Iterator[Mistake]:
     """What is wrong with plain numbers beside a Value, told once for each operation and side."""
     sides: dict[object, list[Case]] = {}
     for case in cases:
-        assert case.probe.use is not None
-        first_is_number = not isinstance(case.probe.use.operands[0], str)
-        sides.setdefault((case.operators, first_is_number), []).append(case)
-    for (_, first_is_number), some in sides.items():
-        yield from _of_side(some, first_is_number)
+        sides.setdefault((case.operators, case.number_first), []).append(case)
+    for some in sides.values():
+        yield from _of_side(some)
 
 
-def _of_side(cases: Sequence[Case], number_first: bool) -> Iterator[Mistake]:
+def _of_side(cases: Sequence[Case]) -> Iterator[Mistake]:
     failing = [case for case in cases if case.fails]
     if not failing:
         return
@@ -342,45 +278,17 @@ def _of_side(cases: Sequence[Case], number_first: bool) -> Iterator[Mistake]:
     yield case.mistake(
         "turned" if is_turned else "value",
         f"{code} is computed as {turned}" if is_turned else f"{code} is a wrong number",
-        f"Look at {use.operator.reflected_method if number_first else use.operator.method}.",
+        f"Look at {case.method}.",
         case.operators,
     )
 
 
 # ---- The pass ----------------------------------------------------------------------------------
 
-#: What is said of each kind of wrong pass, and what to do.
-_PASSES = {
-    "one step": (
-        "The gradient goes back one step only",
-        "Let all operations send, from the result to the leaves: the topological order, reversed.",
-    ),
-    "overwritten": (
-        "A gradient is overwritten where a share should be added",
-        "Add each share to .grad; do not assign it.",
-    ),
-    "same value": (
-        "Two numbers of the same value are taken for one",
-        "Note which nodes were visited by what they are (id, or a set of nodes without __eq__), "
-        "not by their value.",
-    ),
-    "repeated": (
-        "A number that is used twice sends its gradient on more than once",
-        "Sort the graph first; then let each node send once.",
-    ),
-    "early": (
-        "A number sends its gradient on before all of its shares have arrived",
-        "Let a node send after all that use it: in topological order, from the result on.",
-    ),
-    "left out": (
-        "An operation that was reached twice, or whose operand was, never sends its gradient on",
-        "Look at where nodes are marked as visited: each must get into the order once.",
-    ),
-}
-
 
 def _of_pass(cases: Sequence[Case]) -> Iterator[Mistake]:
     """What is wrong with how gradients go through a graph and meet in it."""
+    cases = [case for case in cases if not _lacks_another(case)]
     failing = sorted((c for c in cases if c.fails), key=lambda c: (bool(c.probe.use), len(c.code)))
     if not failing:
         return
@@ -396,7 +304,7 @@ def _of_pass(cases: Sequence[Case]) -> Iterator[Mistake]:
     for (kind, operators), (claim, advice) in _KINDS.items():
         if (kind, operators) in (fitting or ()):
             if len(operators) == 1:
-                claim = _SHARES[kind][0].format(Name=_OPERATIONS[operators[0]])
+                claim = overwrites(operators[0])
             yield first.mistake(kind, claim, advice, operators)
             return
     claim = "Gradients that meet at a number do not come out as the sum of its shares"
@@ -406,7 +314,7 @@ def _of_pass(cases: Sequence[Case]) -> Iterator[Mistake]:
 #: All kinds, those of which less has to be assumed first; some with the operations that have it.
 _KINDS = {
     (kind, operators): (claim, advice)
-    for kind, (claim, advice) in _PASSES.items()
+    for kind, (claim, advice) in PASSES.items()
     for operators in ((("add", "mul"), ("add",), ("mul",)) if kind == "overwritten" else ((),))
 }
 
@@ -425,12 +333,7 @@ def _passes_that_fit(case: Case) -> set[tuple[str, tuple[str, ...]]]:
     return found
 
 
-# ---- Another pass, and limits ------------------------------------------------------------------
-
-
-def _case_of(cases: Sequence[Case], probe: Probe) -> Case | None:
-    """The case of a probe that was reached."""
-    return next((case for case in cases if case.probe is probe), None)
+# ---- Another pass --------------------------------------------------------------------------------
 
 
 def _of_another_pass(cases: Sequence[Case]) -> Iterator[Mistake]:
@@ -442,70 +345,12 @@ def _of_another_pass(cases: Sequence[Case]) -> Iterator[Mistake]:
         (probes.SUMMED, "sum", "The gradients of two results are not added up"),
         (probes.AGAIN, "again", "A second backward() of the same result goes wrong"),
     ):
-        case = _case_of(cases, probe)
-        if case and not _habit(case) and (case.broke or "a" in case.wrong_gradients):
+        case = Case.of(cases, probe)
+        if not case or _lacks_another(case) or habit(case):
+            continue
+        if case.broke or "a" in case.wrong_gradients:
             is_known = probe in (probes.APART, probes.ZEROED)
             yield from (
                 dataclasses.replace(mistake, is_known=is_known)
                 for mistake in _trouble(case, kind, claim)
             )
-
-
-def _habit(case: Case) -> str:
-    """What an engine makes of a second pass that is not ours and no mistake, in a sentence."""
-    if case.probe not in (probes.SUMMED, probes.AGAIN) or not case.fails or case.wrong_numbers:
-        return ""
-    same = case.probe is probes.AGAIN
-    if case.seen.error:
-        return f"A second backward() of the same result raises {case.seen.error}." if same else ""
-    if case.seen.stopped:
-        return ""
-    root, names = graph_of(case.probe)
-    one = Pass("right", right_order(root))
-
-    def came(gradients: Mapping[Value, float]) -> bool:
-        leaves = case.probe.numbers
-        return all(near(case.seen.grads[name], gradients[names[name]]) for name in leaves)
-
-    if came(one.gradients(root)):
-        return "backward() sets all gradients to 0 first, so those of two results do not add up."
-    if same and any(came(one.gradients(root, passes=2, adds=adds)) for adds in (False, True)):
-        name = case.wrong_gradients[0]
-        return (
-            "A second backward() of the same result sends on once more what the first one left in "
-            f"inner numbers: in {case.code}, {case.compared(name)}. Set all gradients to 0 before."
-        )
-    return ""
-
-
-def _notes(cases: Sequence[Case]) -> Iterator[str]:
-    """Limits and habits, in sentences."""
-    habits = (_habit(case) for case in cases)
-    yield from dict.fromkeys(filter(None, habits))
-    for case in cases:
-        if case.probe.topic == "limits" and case.was_tried:
-            yield from _limit(case)
-    few, many = (_case_of(cases, probe) for probe in probes.COUNTED)
-    if few and many and many.seen.calls > 16 * max(few.seen.calls, 1):
-        yield (
-            "Each path from the result is walked on its own: where b = b + b is repeated, twice "
-            f"as many steps make {many.seen.calls / few.seen.calls:.0f} times as much work."
-        )
-
-
-def _limit(case: Case) -> Iterator[str]:
-    seen = case.seen
-    where = f"With a = {in_short(case.probe.numbers['a'])}, {case.code} "
-    if case.probe is probes.KINK and not case.broke:
-        if not near(seen.grads["a"], 0.0):
-            slope = seen.grads["a"]
-            yield f"relu has the slope {slope} at 0; most engines say 0."
-    elif "RecursionError" in seen.error:
-        yield (
-            "A chain of 10,000 operations ends in RecursionError, because a function calls itself "
-            "once for each operation; a list of the nodes still to be visited has no such limit."
-        )
-    elif case.broke:
-        yield f"{where}{f'raises {seen.error}' if seen.error else seen.stopped}."
-    elif any(x is None or math.isnan(x) for x in (seen.data.get("c", 0.0), seen.grads["a"])):
-        yield f"{where}gives NaN; the slope there is {case.expected.grads['a']:g}."

@@ -110,7 +110,9 @@ class Probe:
     @property
     def shown(self) -> str:
         """The code as a sentence shows it: one pass from the last result goes without saying."""
-        return self.code.removesuffix(f"; {self.root}.backward()") if self.passes == 1 else self.code
+        return (
+            self.code.removesuffix(f"; {self.root}.backward()") if self.passes == 1 else self.code
+        )
 
     def number_of(self, operand: str | float) -> float:
         """The number of an operand: of a name, or of a plain number itself."""
@@ -170,7 +172,8 @@ def told(error: BaseException) -> str:
     words = " ".join(str(error).split())[:200]
     text = f"{type(error).__name__}: {words}".removesuffix(": ").rstrip(".")
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if frame.filename not in (__file__, "<string>") and os.path.isfile(frame.filename):
+        ours = os.path.dirname(frame.filename) == os.path.dirname(__file__)
+        if not ours and os.path.isfile(frame.filename):
             return f"{text} ({os.path.basename(frame.filename)}, line {frame.lineno})"
     return text
 
@@ -256,6 +259,9 @@ def _of_operators() -> Iterator[Probe]:
                 yield from _of(row, "-a", {"a": x}, topic)
             else:
                 yield from _of(row, f"a {row.symbol} b", {"a": x, "b": y}, topic)
+    for name, x in (("sub", 3.0), ("truediv", 3.0)):
+        code = f"c = a {OPERATORS[name].symbol} a; c.backward()"
+        yield Probe("twice", {"a": x}, code, Use(OPERATORS[name], ("a", "a")))
     row = OPERATORS["pow"]
     for exponent in ("2", "3", "-1", "-2", "0.5"):
         for x in (2.5, 1.5) if exponent == "0.5" else (2.5, -1.5):

@@ -224,9 +224,7 @@ def _ways(root: Value) -> Iterator[Operands]:
             yield operands
 
 
-def _finished(
-    root: Value, operands: Operands, same: Callable[[Value], object] = id
-) -> list[Value]:
+def _finished(root: Value, operands: Operands, same: Callable[[Value], object] = id) -> list[Value]:
     """A topological order, as micrograd finds it; ``same`` tells which nodes are one to it."""
     found: list[Value] = []
     seen: set[object] = set()

@@ -19,7 +19,7 @@ class Mistake:
     kind: str
     """What kind it is, in a word for programs: "overwritten", "upstream", "sign", "early" ..."""
     operators: tuple[str, ...]
-    """The operations that have it, by their names in the operator table; () if it is of the pass."""
+    """The operations that have it, by their names in the table; () if it is of the pass."""
     sentence: str
     """What it is, and the smallest program that shows it."""
     probe: Probe | None
