@@ -6,11 +6,14 @@ shows. The same text runs on this package's engine, which is where the right num
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
 import os
 import re
 import sys
 import traceback
+import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -157,10 +160,11 @@ def run(probe: Probe, engine: Engine) -> Observation:
             _run_line(line, values, engine, seen, counted=probe in COUNTED)
             if seen.stopped:
                 return seen
-        seen.line = f"reading .{engine.data} and .{engine.grad}"
+        seen.line = f"Reading .{engine.data} and .{engine.grad}"
         for name, value in values.items():
             seen.data[name] = engine.read(value, engine.data)
-            seen.grads[name] = _gradient(value, name in probe.numbers, engine)
+            if probe.passes:
+                seen.grads[name] = _gradient(value, name in probe.numbers, engine)
         seen.line = ""
     except (Exception, SystemExit) as error:  # what it raises is what is asked
         seen.error = told(error)
@@ -182,34 +186,43 @@ def _run_line(
     line: str, values: dict[str, object], engine: Engine, seen: Observation, counted: bool
 ) -> None:
     if match := re.fullmatch(r"(\w+)\.backward\(\)", line):
-        with_count = _counting(seen) if counted else None
-        before = sys.getprofile()
-        sys.setprofile(with_count or before)
-        try:
+        with _counting(seen) if counted else contextlib.nullcontext():
             engine.run_backward(values[match[1]])
-        finally:
-            sys.setprofile(before)
     elif match := re.fullmatch(r"(\w+)\.grad = 0", line):
         engine.forget(values[match[1]])
     else:
-        exec(line, {}, values)
+        exec(_compiled(line), {}, values)
         values.pop("_", None)
         for value in values.values():
             if not hasattr(value, engine.data):
-                seen.stopped = f"gives no number with a gradient, but {describe(value)}"
+                seen.stopped = f"gives nothing that has .{engine.data}, but {describe(value)}"
                 return
 
 
-def _counting(seen: Observation) -> Callable[..., None]:
+@functools.cache
+def _compiled(line: str) -> types.CodeType:
+    """A line, compiled once: it is run on many engines."""
+    return compile(line, "<string>", "exec")
+
+
+@contextlib.contextmanager
+def _counting(seen: Observation) -> Iterator[None]:
+    """Count the calls of functions; where a profiler runs it misses them, and not longer."""
+
     def count(frame: object, event: str, what: object) -> None:
         seen.calls += event == "call"
 
-    return count
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
 
 
 def _gradient(value: object, is_leaf: bool, engine: Engine) -> float | None:
     """The gradient; None where the engine keeps it for leaves alone."""
-    if not hasattr(value, engine.grad):
+    if not is_leaf and not hasattr(value, engine.grad):
         return None
     found = engine.read(value, engine.grad)
     return 0.0 if found is None and is_leaf else found
