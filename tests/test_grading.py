@@ -9,15 +9,14 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from microgradlike import Value, check_engine, ops
+from microgradlike import Value, check_engine
 from microgradlike.grading import Verdict, check_file
 from microgradlike.grading.__main__ import main
 from microgradlike.grading.probes import PROBES, TOPICS
-from microgradlike.grading.suspects import right_order, wrong_passes, wrong_shares
+from microgradlike.grading.suspects import right_order, wrong_passes
 from microgradlike.ops import OPERATORS
 from tests.small_engine import SOURCE, changed, mutant
 
@@ -207,19 +206,18 @@ UNARY = [
 ]
 
 
-@pytest.mark.parametrize("name", UNARY)
-def test_a_wrong_sign_is_named_in_every_function_of_the_table(name: str) -> None:
+def test_a_wrong_sign_is_named_in_every_function_of_the_table() -> None:
     class Wrong(Value):
         pass
 
-    right: Callable[[Value], Value] = getattr(Value, name)
+    def turned(right: Callable[[Value], Value]) -> Callable[[Value], Value]:
+        return lambda x: right(x) * -1 + 2 * right(x).data  # the value is right, the slope is not
 
-    def negated(self: Value) -> Value:
-        return right(self) * -1 + 2 * right(self).data  # its value is right, its slope is turned
-
-    setattr(Wrong, name, negated)
-    [mistake] = check_engine(Wrong).mistakes
-    assert (mistake.kind, mistake.operators) == ("sign", (name,))
+    for name in UNARY:
+        setattr(Wrong, name, turned(getattr(Value, name)))
+    mistakes = check_engine(Wrong).mistakes
+    assert {mistake.operators for mistake in mistakes} == {(name,) for name in UNARY}
+    assert {mistake.kind for mistake in mistakes} == {"sign"}
 
 
 def test_two_mistakes_are_both_named_what_all_rests_on_first() -> None:
@@ -271,28 +269,6 @@ def test_a_class_that_cannot_be_made_or_read() -> None:
 # ---- Suspects ----------------------------------------------------------------------------------
 
 
-def test_no_suspect_of_a_slope_is_right_everywhere() -> None:
-    points = [(2.5, -1.5, 3.0), (0.7, 1.2, -2.0), (1.9, 0.4, 1.0)]
-    for name in ("sub", "mul", "truediv", "tanh", "exp", "log", "sin", "sqrt"):
-        row = OPERATORS[name]
-        for place, slope in enumerate(row.slopes):
-            for wrong in wrong_shares(row, place):
-                if wrong.overwrites:
-                    continue
-                shares, rights = [], []
-                for x, y, upstream in points:
-                    x, y = abs(x), abs(y)
-                    out = float(value_of(row.value, x, y))
-                    shares.append(wrong.share(x, y, out, upstream))
-                    rights.append(upstream * float(value_of(slope, x, y, out)))
-                if wrong.slope != "1" or wrong.kind != "other":
-                    assert shares != pytest.approx(rights), (name, wrong)
-
-
-def value_of(formula: str, x: float, y: float, out: float = 0.0) -> Any:
-    return ops.on_floats(formula)(x, y, out, 0.0)
-
-
 def test_a_right_pass_is_what_the_engine_computes_and_some_suspects_are_not() -> None:
     a, b = Value(3.0), Value(-2.0)
     c = a * b
@@ -318,7 +294,7 @@ def test_the_picture_has_what_is_right_beside_what_came_out(
     words = ["".join(text.itertext()) for text in root.iter("{http://www.w3.org/2000/svg}text")]
     assert words.count("a") == 2
     assert "should be 2" in words and "(right)" in " ".join(words)
-    assert root.attrib["aria-label"] == verdicts["sums overwrite"].sentence
+    assert "dc/da came out as 1 and is 2." in root.attrib["aria-label"]
 
 
 @pytest.mark.parametrize("name", ["level by level", "turned around", "zero_grad does nothing"])
@@ -341,9 +317,7 @@ FILES = {
     "never ends": ("while True: pass", "The file did not end within 2 seconds."),
     "eats memory": ("x = []\nwhile True: x.append([0] * 10**6)", "MemoryError"),
     "leaves": ("import os; os._exit(3)", "The file broke off: it left Python with the code 3."),
-    "exits": ("raise SystemExit", "The file raises SystemExit"),
     "asks": ("input()", "The file raises EOFError"),
-    "is no Python": ("def", "The file raises SyntaxError"),
     "writes": ("open('out.txt', 'w')", "may not write to out.txt"),
     "removes": ("import os; os.remove('student.py')", "may not change student.py"),
     "starts a program": ("import subprocess; subprocess.run(['ls'])", "may not start ls"),

@@ -38,7 +38,9 @@ def draw_mistake(
 
     >>> a = Value(3.0)
     >>> draw_mistake(a + a, {"a": a}, {"a": 2.0}, {"a": 1.0}, "A gradient is overwritten.")
-    <Picture: A gradient is overwritten.>
+    <Picture: The right gradients, and those that came out
+    A gradient is overwritten.
+    purple frame: this gradient came out wrong>
     """
     scene = whole(Graph.of(root, names, afresh=True))
     called = {box: _name(node, names) for box, node in scene.shown.items()}
@@ -48,7 +50,7 @@ def draw_mistake(
     other = _half(scene, "w", "as it came out", came_out, is_right)
     both = replace(
         one,
-        title=sentence,
+        title="The right gradients, and those that came out",
         boxes=[*one.boxes, *other.boxes],
         arrows=[*one.arrows, *other.arrows],
         notes=[*_lines(sentence), "purple frame: this gradient came out wrong"],

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import microgradlike
 from microgradlike.files import as_path
 from microgradlike.grading.judge import judge
 from microgradlike.grading.probes import TOPICS, Observation
@@ -75,7 +74,7 @@ def check_file(
 
 def _run(settings: Line, folder: Path, timeout: float) -> tuple[list[Line], str]:
     """What the process told, and how it was ended, if it did not end by itself."""
-    home = str(Path(microgradlike.__file__).parent.parent)
+    home = str(Path(__file__).parents[2])
     with tempfile.TemporaryDirectory() as scratch:
         settings["scratch"] = scratch
         path = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH"))))

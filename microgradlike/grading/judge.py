@@ -54,7 +54,7 @@ def check_engine(
     ...     def __sub__(self, other):
     ...         return self + other
     >>> print(check_engine(Wrong).sentence)
-    Subtraction computes the wrong number: in c = a - b, with a = 3, b = -2, c came out as 1 and...
+    Subtraction computes a wrong number: in c = a - b, with a = 3, b = -2, c came out as 1 and is 5.
     """
     function("check_engine(make)", make)
     engine = Engine(make, data, grad, backward)

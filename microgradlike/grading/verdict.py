@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 from collections.abc import Mapping
@@ -99,11 +100,12 @@ class Verdict:
         first = self.mistakes[0] if self.mistakes else None
         if first is None or first.probe is None:
             raise ValueError(f"there is no graph of a mistake to draw: {self.sentence}")
-        from viz.mistake import draw_mistake
-
+        # This package needs no pictures: they are loaded when one is asked for.
+        draw = importlib.import_module("viz.mistake").draw_mistake
         root, names = graph_of(first.probe)
         expected = run(first.probe, OURS).grads
-        return draw_mistake(root, names, expected, first.grads, first.sentence).save(path)
+        picture = draw(root, names, expected, first.grads, first.sentence)
+        return Path(picture.save(path))
 
 
 def graph_of(probe: Probe) -> tuple[Value, dict[str, Value]]:
