@@ -297,6 +297,14 @@ def test_the_picture_has_what_is_right_beside_what_came_out(
     assert "dc/da came out as 1 and is 2." in root.attrib["aria-label"]
 
 
+def test_the_picture_of_the_page_is_what_is_drawn(
+    verdicts: dict[str, Verdict], tmp_path: Path
+) -> None:
+    page = ROOT / "docs" / "mistake.svg"
+    drawn = verdicts["sums overwrite"].save_picture(tmp_path / "mistake.svg")
+    assert page.read_text(encoding="utf-8") == drawn.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("name", ["level by level", "turned around", "zero_grad does nothing"])
 def test_there_is_a_picture_of_other_mistakes(
     name: str, verdicts: dict[str, Verdict], tmp_path: Path
