@@ -293,7 +293,7 @@ def test_the_picture_has_what_is_right_beside_what_came_out(
     root = ElementTree.parse(path).getroot()
     words = ["".join(text.itertext()) for text in root.iter("{http://www.w3.org/2000/svg}text")]
     assert words.count("a") == 2
-    assert "should be 2" in words and "(right)" in " ".join(words)
+    assert "grad should be 2" in words and "(right)" in " ".join(words)
     assert "dc/da came out as 1 and is 2." in root.attrib["aria-label"]
 
 
@@ -303,6 +303,11 @@ def test_the_picture_of_the_page_is_what_is_drawn(
     page = ROOT / "docs" / "mistake.svg"
     drawn = verdicts["sums overwrite"].save_picture(tmp_path / "mistake.svg")
     assert page.read_text(encoding="utf-8") == drawn.read_text(encoding="utf-8")
+
+
+def test_a_wrong_number_is_shown_too(verdicts: dict[str, Verdict], tmp_path: Path) -> None:
+    drawn = verdicts["a wrong number"].save_picture(tmp_path / "mistake.svg")
+    assert "data should be 5" in drawn.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["level by level", "turned around", "zero_grad does nothing"])

@@ -1,4 +1,4 @@
-"""The picture of a mistake: the gradients that are right, and beside them those that came out."""
+"""The picture of a mistake: what is right, and beside it what came out."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeAlias
 
 from microgradlike.engine import Value
 from viz.drawing import picture
@@ -16,44 +17,45 @@ from viz.style import number
 from viz.view import View
 from viz.whole import whole
 
+#: For each name its number and its gradient, None where that is not known.
+Numbers: TypeAlias = Mapping[str, tuple[float | None, float | None]]
+
 
 def draw_mistake(
-    root: Value,
-    names: Mapping[str, Value],
-    right: Mapping[str, float | None],
-    wrong: Mapping[str, float | None],
-    sentence: str,
+    root: Value, names: Mapping[str, Value], right: Numbers, wrong: Numbers, sentence: str
 ) -> Picture:
-    """Draw a graph twice, side by side: with the right gradients, and with wrong ones.
+    """Draw a graph twice, side by side: with what is right, and with what came out.
 
     Args:
         root: the result.
         names: the names of its numbers.
-        right: the right gradients, by name.
-        wrong: the gradients that came out, by name; those that are missing are not shown.
+        right: the right numbers and gradients, by name.
+        wrong: those that came out, by name; what is missing is not shown.
         sentence: what the mistake is, for the legend.
 
     Returns:
         The picture. What came out wrong has a purple frame, and says what it should be.
 
     >>> a = Value(3.0)
-    >>> draw_mistake(a + a, {"a": a}, {"a": 2.0}, {"a": 1.0}, "A gradient is overwritten.")
-    <Picture: The right gradients, and those that came out
+    >>> right, wrong = {"a": (3.0, 2.0)}, {"a": (3.0, 1.0)}
+    >>> draw_mistake(a + a, {"a": a}, right, wrong, "A gradient is overwritten.")
+    <Picture: What is right, and what came out
     A gradient is overwritten.
-    purple frame: this gradient came out wrong>
+    purple frame: this came out wrong>
     """
     scene = whole(Graph.of(root, names, afresh=True))
     called = {box: _name(node, names) for box, node in scene.shown.items()}
-    is_right = {box: right.get(name) for box, name in called.items()}
-    came_out = {box: wrong.get(name) for box, name in called.items()}
+    nothing = (None, None)
+    is_right = {box: right.get(name, nothing) for box, name in called.items()}
+    came_out = {box: wrong.get(name, nothing) for box, name in called.items()}
     one = _half(scene, "r", "right", is_right, is_right)
     other = _half(scene, "w", "as it came out", came_out, is_right)
     both = replace(
         one,
-        title="The right gradients, and those that came out",
+        title="What is right, and what came out",
         boxes=[*one.boxes, *other.boxes],
         arrows=[*one.arrows, *other.arrows],
-        notes=[*_lines(sentence), "purple frame: this gradient came out wrong"],
+        notes=[*_lines(sentence), "purple frame: this came out wrong"],
     )
     return picture(both, View(rankdir="TB"))
 
@@ -68,39 +70,25 @@ def _name(node: Value, names: Mapping[str, Value]) -> str:
     return next((name for name, value in names.items() if value is node), "")
 
 
-def _half(
-    scene: Scene,
-    prefix: str,
-    words: str,
-    grads: Mapping[str, float | None],
-    right: Mapping[str, float | None],
-) -> Scene:
-    """The scene under names of its own, with these gradients."""
-    pairs = {box.name: (grads.get(box.name), right.get(box.name)) for box in scene.boxes}
-    wrong = {box for box, (came, is_) in pairs.items() if came != is_ and came is not None}
-    return replace(
-        scene,
-        boxes=[
-            _box(box, prefix, words, *pairs[box.name], box.name in wrong) for box in scene.boxes
-        ],
-        arrows=[_arrow(arrow, prefix, bool(wrong)) for arrow in scene.arrows],
-    )
+def _half(scene: Scene, prefix: str, words: str, shown: Numbers, right: Numbers) -> Scene:
+    """The scene under names of its own, with these numbers and gradients."""
+    boxes = [_box(box, prefix, words, shown, right) for box in scene.boxes]
+    is_wrong = any(box.marked for box in boxes)
+    arrows = [_arrow(arrow, prefix, is_wrong) for arrow in scene.arrows]
+    return replace(scene, boxes=boxes, arrows=arrows)
 
 
-def _box(
-    box: Box, prefix: str, words: str, grad: float | None, right: float | None, is_wrong: bool
-) -> Box:
+def _box(box: Box, prefix: str, words: str, shown: Numbers, right: Numbers) -> Box:
     heading = f"{box.heading} ({words})" if box.kind == "result" else box.heading
-    remarks = (Remark(f"should be {number(right or 0.0)}"),) if is_wrong else ()
-    return replace(
-        box,
-        name=f"{prefix}{box.name}",
-        heading=heading,
-        grad=grad,
-        remarks=remarks,
-        lines=(),
-        marked=is_wrong,
-    )
+    twin = replace(box, name=f"{prefix}{box.name}", heading=heading, lines=())
+    if box.name not in shown:  # a constant
+        return twin
+    data, grad = shown[box.name]
+    pairs = zip(("data", "grad"), shown[box.name], right[box.name], strict=True)
+    wrong = [(what, is_) for what, came, is_ in pairs if None not in (came, is_) and came != is_]
+    remarks = tuple(Remark(f"{what} should be {number(is_ or 0.0)}") for what, is_ in wrong)
+    data = box.data if data is None else data
+    return replace(twin, data=data, grad=grad, remarks=remarks, marked=bool(wrong))
 
 
 def _arrow(arrow: Arrow, prefix: str, is_wrong: bool) -> Arrow:

@@ -121,7 +121,7 @@ def _verdict(file: str, lines: list[Line], end: str) -> Verdict:
     if "name" not in told:
         sentence = f"The file {told.get('failed', end)}."
         nothing = dict.fromkeys(TOPICS, False)
-        return Verdict(file, (Mistake("file", (), sentence, None, {}),), (), nothing)
+        return Verdict(file, (Mistake("file", (), sentence, None, Observation()),), (), nothing)
     seen = [Observation(**line["seen"]) for line in lines if "seen" in line]
     if "ended" not in told:
         seen.append(Observation(stopped=end or "left the process"))

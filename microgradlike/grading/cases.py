@@ -89,7 +89,7 @@ class Case(NamedTuple):
     ) -> Mistake:
         """The mistake that it shows: the claim, where it shows, and what to do."""
         sentence = f"{claim}: in {self.place}, {self._shown()}. {advice}".strip()
-        return Mistake(kind, operators, sentence, self.probe, self.seen.grads, is_known)
+        return Mistake(kind, operators, sentence, self.probe, self.seen, is_known)
 
     def _shown(self) -> str:
         if not self.wrong_numbers:
@@ -111,14 +111,14 @@ class Case(NamedTuple):
         seen, code = self.seen, self.code
         if seen.stopped:
             sentence = f"The engine {seen.stopped}: in {self.place}."
-            return Mistake("stopped", self.operators, sentence, self.probe, seen.grads)
+            return Mistake("stopped", self.operators, sentence, self.probe, seen)
         advice = ""
         if self.lacks_an_operation:
             advice = f"The class needs the method {self.method}." if self.is_of_use else ""
         elif seen.line in self.probe.lines and seen.line != code:
             advice = f"It comes after {code}."
         sentence = f"{seen.line} raises {seen.error}. {advice}".strip()
-        return Mistake("raises", self.operators, sentence, self.probe, seen.grads)
+        return Mistake("raises", self.operators, sentence, self.probe, seen)
 
     @property
     def lacks_an_operation(self) -> bool:

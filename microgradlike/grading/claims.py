@@ -32,6 +32,10 @@ _SHARES = {
         "{Name} adds its local slope to the upstream gradient",
         "Multiply the two.",
     ),
+    "parentheses": (
+        "{Name} multiplies only a part of its local slope by the upstream gradient",
+        "Put the whole slope, {right}, in parentheses.",
+    ),
     "swapped": (
         "{Name} takes one operand for the other (its local slope at {operand} is {right}, not "
         "{wrong})",

@@ -71,7 +71,8 @@ def judge(name: str, observations: Iterable[Observation]) -> Verdict:
     wrong = {probe.topic for probe in PROBES[len(cases) :]}
     wrong |= {case.probe.topic for case in cases if case.fails and not may_differ(case)}
     wrong |= {mistake.probe.topic for mistake in mistakes if mistake.probe}
-    wrong |= {"numbers" for case in cases if case.was_tried and case.wrong_numbers}
+    tried = (case for case in cases if case.was_tried and case.probe.topic != "limits")
+    wrong |= {"numbers" for case in tried if case.wrong_numbers}
     topics = {topic: topic not in wrong for topic in TOPICS}
     notes = () if mistakes else tuple(notes_on(cases))
     return Verdict(name, tuple(mistakes), notes, topics)
@@ -126,8 +127,10 @@ def _grouped(mistakes: Iterable[Mistake]) -> list[Mistake]:
     """The mistakes; one that several operations have is told once, with their names."""
     groups: dict[object, list[Mistake]] = {}
     for mistake in mistakes:
-        own = () if mistake.kind in _SHARED else mistake.operators
-        groups.setdefault((mistake.kind, *own), []).append(mistake)
+        one = () if mistake.kind in _SHARED else mistake.operators
+        if mistake.kind == "raises":
+            one = (mistake.sentence,)
+        groups.setdefault((mistake.kind, *one), []).append(mistake)
     return [_as_one(first, others) for first, *others in groups.values()]
 
 
@@ -144,13 +147,22 @@ def _as_one(first: Mistake, others: Sequence[Mistake]) -> Mistake:
     )
 
 
-def _without_consequences(mistakes: list[Mistake]) -> list[Mistake]:
-    """The known mistakes before the others, which may follow from one that all else rests on."""
-    known = [mistake for mistake in mistakes if mistake.is_known]
-    base = {"start", "pass"}.union(_BASE)
-    if any(base.intersection(mistake.operators or ("pass",)) for mistake in known):
-        return known
-    return known + [mistake for mistake in mistakes if not mistake.is_known]
+def _without_consequences(mistakes: Sequence[Mistake]) -> list[Mistake]:
+    """What all else rests on first, then what is known; the rest may follow from the former."""
+    base = [mistake for mistake in mistakes if _is_base(mistake)]
+    others = [mistake for mistake in mistakes if not _is_base(mistake)]
+    known = [mistake for mistake in others if mistake.is_known]
+    if base:
+        return ([mistake for mistake in base if mistake.is_known] or base) + known
+    return known + [mistake for mistake in others if not mistake.is_known]
+
+
+def _is_base(mistake: Mistake) -> bool:
+    """Whether it is of the start, of sums and products, or of how gradients go through a graph."""
+    topic = mistake.probe.topic if mistake.probe else ""
+    return topic in ("start", "sums", "products", "twice", "order") and (
+        not mistake.operators or not set(_BASE).isdisjoint(mistake.operators)
+    )
 
 
 # ---- Numbers, and the start --------------------------------------------------------------------

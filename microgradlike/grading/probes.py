@@ -144,6 +144,11 @@ class Observation:
     missing: bool = False
     """Whether the class has no such method, so that nothing was tried."""
 
+    @property
+    def by_name(self) -> dict[str, tuple[float | None, float | None]]:
+        """Each number with its gradient."""
+        return {name: (number, self.grads.get(name)) for name, number in self.data.items()}
+
 
 def run(probe: Probe, engine: Engine) -> Observation:
     """Run a probe; whatever the engine raises is a part of what came out."""

@@ -70,6 +70,8 @@ def wrong_shares(operator: Operator, place: int) -> Iterator[Wrong]:
         yield Wrong("swapped", exchanged, f"error * ({exchanged})")
     yield Wrong("slope", right, "error")
     yield Wrong("added", right, f"error + ({right})")
+    for text in (f"{right} * error", f"error * {right}"):
+        yield Wrong("parentheses", right, text)
     for other in range(len(operator.slopes)):
         if other != place:
             text = main_slope(operator, other)
@@ -194,6 +196,9 @@ def wrong_passes(root: Value) -> Iterator[Pass]:
     for operands in _ways(root):
         for operators in (("add", "mul"), ("add",), ("mul",)):
             yield Pass("overwritten", _finished(root, operands)[::-1], operators)
+        # Two mistakes at once: this is the one to mend first.
+        yield Pass("overwritten", _breadth_first(root, operands), ("add", "mul"))
+        yield Pass("overwritten", list(_each_way(root, operands)), ("add", "mul"))
     for operands in _ways(root):
         yield Pass("same value", _finished(root, operands, lambda node: node.data)[::-1])
     for operands in _ways(root):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from microgradlike.engine import Value
-from microgradlike.grading.probes import OURS, TOPICS, Probe, run
+from microgradlike.grading.probes import OURS, TOPICS, Observation, Probe, run
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Mistake:
     """What it is, and the smallest program that shows it."""
     probe: Probe | None
     """That program; None where no program could be tried."""
-    grads: Mapping[str, float | None]
-    """The gradients that came out of it, by name."""
+    seen: Observation
+    """What came out of it."""
     is_known: bool = True
     """Whether a mistake is known that gives just these numbers."""
 
@@ -103,8 +103,8 @@ class Verdict:
         # This package needs no pictures: they are loaded when one is asked for.
         draw = importlib.import_module("viz.mistake").draw_mistake
         root, names = graph_of(first.probe)
-        expected = run(first.probe, OURS).grads
-        picture = draw(root, names, expected, first.grads, first.sentence)
+        numbers = [seen.by_name for seen in (run(first.probe, OURS), first.seen)]
+        picture = draw(root, names, *numbers, first.sentence)
         return Path(picture.save(path))
 
 
