@@ -380,7 +380,7 @@ def test_another_class_is_found_or_chosen(tmp_path: Path) -> None:
     assert check_file(student).name == "student.py, Scalar"
     assert check_file(student, "Number").sentence == (
         "The file has no class Number: its classes with backward() are Scalar; "
-        "choose one by --class."
+        "choose one by its name."
     )
 
 

@@ -121,24 +121,29 @@ def limit_memory(megabytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (now + megabytes * 2**20, most))
 
 
-def find_class(names: Mapping[str, object], wanted: str | None) -> Callable[[float], object]:
+def find_class(
+    names: Mapping[str, object], wanted: str | None, backward: str
+) -> Callable[[float], object]:
     """The class of a file that is judged: the one that is wanted, ``Value``, or the only one.
+
+    Args:
+        names: all names of the file.
+        wanted: the name of the class, if it is known.
+        backward: the name of the method by which a class is known.
 
     Raises:
         LookupError: there is none, or there are several; the sentence says what is there.
     """
-    classes = {n: it for n, it in names.items() if inspect.isclass(it) and hasattr(it, "backward")}
+    classes = {n: it for n, it in names.items() if inspect.isclass(it) and hasattr(it, backward)}
     found = names.get(wanted or "Value")
     if not callable(found) and not wanted and len(classes) == 1:
         [found] = classes.values()
-    if not callable(found):
-        others = (
-            f"its classes with backward() are {', '.join(classes)}"
-            if classes
-            else ("no class of it has backward()")
-        )
-        raise LookupError(f"has no class {wanted or 'Value'}: {others}; choose one by --class")
-    return found
+    if callable(found):
+        return found
+    there = f"no class of it has {backward}()"
+    if classes:
+        there = f"its classes with {backward}() are {', '.join(classes)}"
+    raise LookupError(f"has no class {wanted or 'Value'}: {there}; choose one by its name")
 
 
 def main(settings: Mapping[str, Any]) -> None:
@@ -161,7 +166,8 @@ def main(settings: Mapping[str, Any]) -> None:
     limit_memory(settings["memory"])
     sys.addaudithook(Guard(tell, settings["scratch"]))
     try:
-        make = find_class(runpy.run_path(path, run_name="engine"), settings["wanted"])
+        found = runpy.run_path(path, run_name="engine")
+        make = find_class(found, settings["wanted"], settings["names"]["backward"])
     except LookupError as error:
         tell(failed=str(error).strip("'\""))
     except BaseException as error:

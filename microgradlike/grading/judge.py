@@ -31,9 +31,10 @@ def check_engine(
 ) -> Verdict:
     """Judge an autograd engine that somebody else wrote: which mistake does it have?
 
-    About 450 small programs run on it and on this package's engine, and the gradients are compared.
-    What the class raises becomes a part of the verdict. A file that is not trusted, or that may
-    never end, is better judged in a process of its own: ``python -m microgradlike.grading FILE``.
+    More than 500 small programs run on it and on this package's engine, and the gradients are
+    compared. What the class raises becomes a part of the verdict. A file that is not trusted, or
+    that may never end, is better judged in a process of its own: ``python -m microgradlike.grading
+    FILE``.
 
     Args:
         make: the class, with micrograd's interface: ``make(2.0)`` is a number, ``+ - * / **`` work
@@ -345,7 +346,7 @@ def _passes_that_fit(case: Case) -> set[tuple[str, tuple[str, ...]]]:
     return found
 
 
-# ---- Another pass --------------------------------------------------------------------------------
+# ---- Another pass ------------------------------------------------------------------------------
 
 
 def _of_another_pass(cases: Sequence[Case]) -> Iterator[Mistake]:

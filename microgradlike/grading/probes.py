@@ -180,10 +180,11 @@ def told(error: BaseException) -> str:
     """An error in one line, with the line of the file in which it was raised."""
     words = " ".join(str(error).split())[:200]
     text = f"{type(error).__name__}: {words}".removesuffix(": ").rstrip(".")
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        ours = os.path.dirname(frame.filename) == os.path.dirname(__file__)
-        if not ours and os.path.isfile(frame.filename):
-            return f"{text} ({os.path.basename(frame.filename)}, line {frame.lineno})"
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        path = frame.f_code.co_filename
+        ours = os.path.dirname(path) == os.path.dirname(__file__)
+        if not ours and os.path.isfile(path):
+            return f"{text} ({os.path.basename(path)}, line {line})"
     return text
 
 
