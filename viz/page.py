@@ -30,16 +30,17 @@ _MORE = {
     "stepper": ["engine.js", "numbers.js", "live.js", "quiz.js"],
     "movie": ["network.js"],
     "lesson": ["network.js"],
+    "playground": ["engine.js", "numbers.js", "network.js"],
 }
 
 
 def page(
-    kind: Literal["stepper", "movie", "stages", "lesson"],
+    kind: Literal["stepper", "movie", "stages", "lesson", "playground"],
     rendering: Rendering,
     *,
     headline: str,
     heading: str,
-    last: int,
+    last: int | None,
     data: Any,
     slots: Mapping[str, str],
     choices: str = "",
@@ -47,14 +48,15 @@ def page(
     formula: str = "",
     back: str | None = None,
 ) -> str:
-    """A page of steps, made of ``pages/page.html`` and the parts of its kind.
+    """A page made of ``pages/page.html`` and the parts of its kind.
 
     Args:
         kind: which stage and which script it has.
         rendering: the colours that it begins in.
         headline: its first words, which are also its title.
         heading: what it is about.
-        last: the number of its last step.
+        last: the number of its last step; None for a page that goes on without an end, whose
+            stage has controls of its own.
         data: what its script reads.
         slots: what fills the ``{{slots}}`` of its stage: HTML.
         choices: more controls beside the choice of colours: HTML.
@@ -71,7 +73,8 @@ def page(
             f"{describe(back)}"
         )
     sheet = style.page_stylesheet(rendering.chosen) + read("page.css") + sheet
-    parts = ("transport.js", "zoom.js", *_MORE.get(kind, ()), f"{kind}.js")
+    moves = ("transport.js",) if last is not None else ()
+    parts = ("frame.js", *moves, "zoom.js", *_MORE.get(kind, ()), f"{kind}.js")
     script = "\n".join(map(script_of, parts))
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(sheet)}; "
@@ -95,8 +98,9 @@ def page(
             "headline": html.escape(headline),
             "heading": html.escape(heading),
             "choices": choices,
-            "steps": str(last),
+            "steps": str(last or 0),
             "stage": stage,
+            "controls": "" if last is None else read("transport.html"),
             "after": after,
             "data": written.replace("<", "\\u003c"),  # a label may be </script>
             "script": script,

@@ -58,33 +58,10 @@ function start(root) {
 
   // ---- The picture: lines that the layout program does not draw ----------------------------------
 
+  lined(network.arrows, (place) => (weights[place].from ? 0 : ASIDE));
   for (const arrow of network.arrows) {
-    const { line, head } = arrow;
-    const pairs = (text) => text.match(/-?[\d.]+/g).map(Number).reduce((found, value, k) => {
-      if (k % 2) found.at(-1).push(value);
-      else found.push([value]);
-      return found;
-    }, []);
-    const shaft = pairs(line.getAttribute("d"));
-    const start = shaft[0];
-    const far = ([x, y]) => (x - start[0]) ** 2 + (y - start[1]) ** 2;
-    const tip = pairs(head.getAttribute("points")).reduce((best, corner) => (far(corner) > far(best) ? corner : best));
-    // A line from the beginning of the arrow, under or over its own.
-    const along = (name, end, add) => {
-      const made = document.createElementNS("http://www.w3.org/2000/svg", "line");
-      const ends = { x1: start[0], y1: start[1], x2: end[0], y2: end[1], class: name };
-      for (const [key, value] of Object.entries(ends)) made.setAttribute(key, String(value));
-      add.call(line, made);
-      return made;
-    };
-    arrow.ends = [start, tip];
-    arrow.halo = along("halo", tip, line.before);
-    arrow.ghost = along("ghost", shaft.at(-1), line.before);
-    arrow.hit = along("hit", tip, line.after);
-    arrow.run = along("run", tip, line.after);
-    // Above the arrow of a bias is its number: what is turned keeps as far from it as from the circle.
-    const aside = weights[arrow.place].from ? "" : `translate(0 ${ASIDE}) `;
-    arrow.turned = `${aside}rotate(180 ${(start[0] + tip[0]) / 2} ${(start[1] + tip[1]) / 2})`;
+    arrow.ghost = arrow.along("ghost", arrow.shaft, arrow.line.before);
+    arrow.run = arrow.along("run", arrow.ends[1], arrow.hit.after);
   }
 
   // A product is longer than the number that has this place: it goes as far from its arrow as it must.
@@ -267,7 +244,7 @@ function start(root) {
 
   const parts = [
     ...network.people.map(({ place, group }) => ({ id: `n${place}`, group, about: people[place], at: people[place].at })),
-    ...network.arrows.map(({ place, group }) => ({ id: `w${place}`, group, about: weights[place], at: null })),
+    ...network.arrows.map(({ place, group }) => ({ id: `w${place}`, group, about: weights[place], ...weights[place] })),
   ];
 
   function choose(id) {
@@ -296,44 +273,12 @@ function start(root) {
     }
   }
 
-  // The picture is one stop of the Tab key; inside it the arrow keys go along its arrows.
-  const same = (one, other) => one && other && one[0] === other[0] && one[1] === other[1];
-
-  function next_to(part, key) {
-    const about = part.about;
-    const coming = parts.filter((p) => !p.at && same(p.about.to, part.at));
-    const going = parts.filter((p) => !p.at && same(p.about.from, part.at));
-    const kin = parts.filter((p) => (part.at ? p.at?.[0] === part.at[0] : !p.at && p.about.to[0] === about.to[0]));
-    const person = (place) => parts.find((p) => same(p.at, place));
-    return {
-      ArrowLeft: () => (part.at ? coming[0] : person(about.from)),
-      ArrowRight: () => (part.at ? going[0] : person(about.to)),
-      ArrowUp: () => kin[kin.indexOf(part) - 1],
-      ArrowDown: () => kin[kin.indexOf(part) + 1],
-    }[key];
-  }
-
-  function land(part) {
-    for (const { group } of parts) set(group, "tabindex", group === part.group ? "0" : "-1");
-    return part.group;
-  }
-
-  for (const { id, group } of parts) {
-    set(group, "role", "button");
-    set(group, "aria-label", "");
-    group.addEventListener("click", () => choose(id));
-  }
+  const walk = walking(parts, choose);
   for (const { place, group } of network.numbers) group.addEventListener("click", () => choose(`w${place}`));
-  land(parts[0]);
 
   function key(event) {
-    const part = parts.find(({ group }) => group === event.target.closest("[data-neuron], [data-weight]"));
-    const next = part && next_to(part, event.key);
-    if (next) {
-      const to = next();
-      if (to) land(to).focus();
-    } else if (part && event.key === "Enter") choose(part.id);
-    else if (event.key === "Escape") choose(null);
+    if (walk.key(event)) return true;
+    if (event.key === "Escape") choose(null);
     else if (["1", "2", "3"].includes(event.key)) all(".chapters a", root)[event.key - 1].click();
     else return size.key(event);
     return true;

@@ -1,32 +1,10 @@
-"use strict";
-
-// What every page of steps has: buttons, a scrubber, keys, an address, a choice of colours, a mode
-// for projectors, and a form for paper.
+// What every page of steps has: buttons, a scrubber, keys, and a form for paper.
 // The page itself gives: last, and show(step), which returns the words for that step. It may also
 // give ahead(step) (false: stay, there is something to reveal first), waits() (whether there is),
 // next(step) (which step comes next, if not all do),
 // leave() (a step is reached in another way), key(event) (true: it was for the page), place() and
 // restore(place) for what else the address should hold (it may give another step to begin with), and worksheet() (whether paper shall show
 // the first step as it is, before anything has happened, and no details of the class "answers").
-
-const one = (selector, within = document) => within.querySelector(selector);
-const all = (selector, within = document) => [...within.querySelectorAll(selector)];
-
-// What has been written is remembered: to ask the document takes longer than to compute it.
-function set(element, name, value) {
-  element.given ??= {};
-  if (!(name in element.given)) element.given[name] = element.getAttribute(name);
-  if (element.given[name] === value) return;
-  element.given[name] = value;
-  if (value === null) element.removeAttribute(name);
-  else element.setAttribute(name, value);
-}
-
-function write(element, text) {
-  element.written ??= element.textContent;
-  if (element.written !== text) element.textContent = element.written = text;
-}
-
 function transport(root, page) {
   const last = page.last;
   let now = 0;
@@ -97,8 +75,7 @@ function transport(root, page) {
     Home: moves.first,
     End: moves.last,
   };
-  const alone = all(".stepper").length === 1;
-  (alone ? document : root).addEventListener("keydown", (event) => {
+  keyboard(root).addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
     if (event.target.closest("select, input:not([type=checkbox])")) return;
     if (page.key?.(event)) {
@@ -106,35 +83,14 @@ function transport(root, page) {
     } else if (keys[event.key]) {
       by_hand(keys[event.key]);
       event.preventDefault();
-    } else if (event.key === "p" || event.key === "P") {
-      project(!projected());
-      remember();
-      event.preventDefault();
-    } else if (event.key === "?") {
-      const help = one(".keys", root);
-      help.open = !help.open;
-      help.scrollIntoView({ block: "nearest" });
+    } else if (address.key(event)) {
       event.preventDefault();
     } else if (event.key === " " && !event.target.closest("button, input, summary")) {
       play(!timer);
       event.preventDefault();
     }
   });
-
-  const themes = ["", "light", "dark"];
-  one(".theme", root).addEventListener("click", (event) => {
-    const style = document.documentElement.dataset;
-    style.theme = themes[(themes.indexOf(style.theme || "") + 1) % themes.length];
-    set(event.currentTarget, "aria-label", `Colours: ${style.theme || "as the system"}`);
-  });
-
-  // On a projector letters are large, the picture fills the window, and what is not needed is gone.
-  const projected = () => root.classList.contains("projector");
-  function project(wanted) {
-    if (wanted === projected()) return;
-    root.classList.toggle("projector", wanted);
-    window.dispatchEvent(new Event("resize"));
-  }
+  colouring(root);
 
   // Paper shows what is folded, and at the first step, where nothing has happened yet, the last one.
   const before = { unfolded: [], step: 0 };
@@ -152,27 +108,16 @@ function transport(root, page) {
   });
 
   // The address says where we are: #step=12, or #step=12&projector
-  function remember() {
-    const place = new URLSearchParams({ step: String(now), ...page.place?.() });
-    try {
-      history.replaceState(null, "", `#${place}${projected() ? "&projector" : ""}`);
-    } catch {
-      // Inside a notebook's frame there is no address to write to.
-    }
-  }
-
-  function recall() {
-    const place = new URLSearchParams(location.hash.slice(1));
-    project(place.has("projector"));
+  function recall(place) {
     page.leave?.();
     show(Math.trunc(Number(place.get("step"))) || 0);
     const instead = page.restore?.(place);
     if (instead !== undefined) show(instead);
-    remember();
   }
 
-  window.addEventListener("hashchange", recall);
+  const address = addressed(root, () => ({ step: String(now), ...page.place?.() }), recall);
+  const remember = address.remember;
   root.classList.remove("still");
   show(0); // whatever the address says: so all ways to a step have one beginning
-  return { recall, remember, go: () => go(now) };
+  return { recall: address.recall, remember, go: () => go(now) };
 }

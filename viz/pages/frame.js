@@ -1,0 +1,78 @@
+"use strict";
+
+// What every page has: a choice of colours, a mode for projectors, help, and an address.
+
+const one = (selector, within = document) => within.querySelector(selector);
+const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+
+// What has been written is remembered: to ask the document takes longer than to compute it.
+function set(element, name, value) {
+  element.given ??= {};
+  if (!(name in element.given)) element.given[name] = element.getAttribute(name);
+  if (element.given[name] === value) return;
+  element.given[name] = value;
+  if (value === null) element.removeAttribute(name);
+  else element.setAttribute(name, value);
+}
+
+function write(element, text) {
+  element.written ??= element.textContent;
+  if (element.written !== text) element.textContent = element.written = text;
+}
+
+// A button that changes between the colours of the system, light and dark ones.
+function colouring(root, changed = () => {}) {
+  const themes = ["", "light", "dark"];
+  one(".theme", root).addEventListener("click", (event) => {
+    const style = document.documentElement.dataset;
+    style.theme = themes[(themes.indexOf(style.theme || "") + 1) % themes.length];
+    set(event.currentTarget, "aria-label", `Colours: ${style.theme || "as the system"}`);
+    changed();
+  });
+}
+
+// On a projector letters are large, the picture fills the window, and what is not needed is gone.
+// remember() writes the address, and recall() is called when it was changed.
+function addressed(root, place, recall) {
+  const projected = () => root.classList.contains("projector");
+
+  function project(wanted) {
+    if (wanted === projected()) return;
+    root.classList.toggle("projector", wanted);
+    window.dispatchEvent(new Event("resize"));
+  }
+
+  function remember() {
+    try {
+      history.replaceState(null, "", `#${new URLSearchParams(place())}${projected() ? "&projector" : ""}`);
+    } catch {
+      // Inside a notebook's frame there is no address to write to.
+    }
+  }
+
+  function read() {
+    const place = new URLSearchParams(location.hash.slice(1));
+    project(place.has("projector"));
+    recall(place);
+    remember();
+  }
+
+  // P, and ? for help: true if it was one of them.
+  function key(event) {
+    if (event.key === "p" || event.key === "P") {
+      project(!projected());
+      remember();
+    } else if (event.key === "?") {
+      const help = one(".keys", root);
+      help.open = !help.open;
+      help.scrollIntoView({ block: "nearest" });
+    } else return false;
+    return true;
+  }
+
+  window.addEventListener("hashchange", read);
+  return { remember, recall: read, key };
+}
+
+// Where keys are heard: a page that is alone has all of them.
+const keyboard = (root) => (all(".stepper").length === 1 ? document : root);
