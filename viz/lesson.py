@@ -154,7 +154,7 @@ class _Page:
                 "weights": self._rows("arrow", frames[-1]["numbers"][1]),
             },
             choices='<label><input type="checkbox" class="quiz"> Ask me first</label>\n',
-            sheet=read("lesson.css"),
+            sheet=read("lesson.css") + read("network.css"),
             back=back,
         )
 
