@@ -95,6 +95,8 @@ class Network:
     cost: float | None
     most: int = MOST_ROWS
     """How many rows of neurons a column has at most."""
+    numbered: int = MOST_NUMBERED_ARROWS
+    """Up to how many arrows have their numbers beside them."""
 
     @property
     def rows(self) -> list[list[int | None]]:
@@ -539,7 +541,7 @@ def network_picture(
 
 
 def _is_numbered(network: Network) -> bool:
-    return len(arrows(network)) <= MOST_NUMBERED_ARROWS
+    return len(arrows(network)) <= network.numbered
 
 
 def _at(*points: float) -> str:

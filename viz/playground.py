@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 #: How many rows of neurons a column has at most: more would be small in half a window.
 MOST_ROWS = 8
 
+#: With more arrows than this there are no numbers beside them: the picture shall fit as a whole.
+MOST_NUMBERED_ARROWS = 16
+
 #: The widest number that an arrow is given room for, and what is beside an output.
 WIDEST, OUTCOME = "−0.0123", "error = target − answer = −0.0123"
 
@@ -195,6 +198,7 @@ class _Page:
         shows_error = not self.classes and self.practice.loss not in SCORES
         return replace(
             network,
+            numbered=MOST_NUMBERED_ARROWS,
             outcome=[f"{words}\n{OUTCOME}" if shows_error else words for _ in network.names[-1]],
         )
 
@@ -261,13 +265,10 @@ class _Page:
         *_, names = self.network.names
         several = f" ({names[0]})" if len(names) > 1 and not self.classes else ""
         if self.inputs == 1:
-            return "The curve: the answer to any input. Points: the examples and their targets."
+            return "Curve: the answer to any input. Points: the targets of the examples."
         if self.classes:
-            return "Colour: the class that it answers at each point. Points: the examples."
-        return (
-            f"Colour: the answer{several} at each point, blue low, orange high. Points: the "
-            "examples, in the colours of their targets. Click one."
-        )
+            return "Colour: the class that it answers. Points: the examples."
+        return f"Colour: the answer{several}, from blue, low, to orange, high. Points: the targets."
 
     def _room(self) -> dict[str, int]:
         """The room for numbers that change."""

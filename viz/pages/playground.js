@@ -213,7 +213,7 @@ function start(root) {
 
   const canvas = one("canvas", root);
   const points = one(".points", root);
-  const [left, high] = [30, 8];
+  const [left, high] = [34, 8];
   const is_plane = answers.inputs === 2;
   const draw = (name, attributes, parent) => {
     const made = document.createElementNS(SVG, name);
@@ -300,7 +300,7 @@ function start(root) {
     const [across, up] = answers.across;
     draw("rect", { class: "border", x: 0.5, y: 0.5, width: 199, height: 199 }, points);
     set(points, "aria-label", `The answer of the network at each point of a plane: ${names[0][0]} from ${number(across[0])} to ${number(across[1])}, ${names[0][1]} from ${number(up[0])} to ${number(up[1])}`);
-    write(one(".axes", root), `Across: ${names[0][0]} from ${short(across[0])} to ${short(across[1])}; up: ${names[0][1]} from ${short(up[0])} to ${short(up[1])}. `);
+    write(one(".axes", root), `Across ${names[0][0]}, up ${names[0][1]}. `);
   } else {
     const [begin, end] = answers.across[0];
     draw("path", { class: "axis", d: `M${left},${high}V176H196` }, points);
@@ -331,7 +331,7 @@ function start(root) {
     const is_wide = least > 0 && most > 100 * least;
     const scale = is_wide ? Math.log : Number;
     const at = ([when, value]) => [
-      34 + 162 * (steps ? when / steps : 0),
+      44 + 152 * (steps ? when / steps : 0),
       8 + 168 * (1 - (most > least ? along([scale(least), scale(most)], scale(value)) : 0.5)),
     ].map((side) => side.toFixed(1));
     const known = history.filter(([, value]) => Number.isFinite(value));
@@ -358,8 +358,8 @@ function start(root) {
 
   function sentence() {
     if (broken) return "The weights are no longer numbers: the learning rate is too large. Reset, and choose a smaller one.";
-    if (mode === "all") return "Each step: w becomes w − learning rate × the mean gradient of all examples.";
-    return `Each step: w becomes w − learning rate × the gradient of one example. The next one is example ${next + 1}.`;
+    if (mode === "all") return "A step: w becomes w − learning rate × mean gradient.";
+    return `A step: w becomes w − learning rate × gradient of one example; the next is example ${next + 1}.`;
   }
 
   // What is chosen gets its place in the panel once; later only its numbers change.
@@ -418,7 +418,7 @@ function start(root) {
 
   function count(cost, now) {
     const round = mode === "one" && examples.length > 1 ? `, round ${Math.floor(steps / examples.length) + 1}` : "";
-    return `Step ${steps}${round}: mean cost ${number(cost)}; cost of example ${shown + 1}: ${number(now.cost)}`;
+    return `Step ${steps}${round}: mean cost ${short(cost)}; of example ${shown + 1}: ${short(now.cost)}`;
   }
 
   function show() {
@@ -592,7 +592,7 @@ function start(root) {
 
   // ---- Beginning --------------------------------------------------------------------------------
 
-  const size = zooming(root, () => {}, true);
+  const size = zooming(root, () => {}, "wide");
   const address = addressed(root, place, recall);
   colouring(root, show);
   matchMedia("(prefers-color-scheme:dark)").addEventListener("change", show);

@@ -8,6 +8,7 @@ function zooming(root, moved, whole = false) {
   const LARGEST = 1.35; // a small picture grows so far by itself
   const FACTOR = 1.3;
   const SLACK = 2;
+  const NARROW = 500;
 
   const frame = one(".views", root);
   const cue = document.createElement("p");
@@ -60,7 +61,7 @@ function zooming(root, moved, whole = false) {
     chosen = false;
     begun = room();
     fit();
-    if (projected() && whole) return;
+    if (whole && (projected() || (whole === "wide" && frame.clientWidth > NARROW))) return;
     const least = projected() ? READABLE_FROM_FAR : READABLE;
     if (scale() < least) resize(least);
   }
