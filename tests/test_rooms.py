@@ -45,6 +45,7 @@ viz: slots style formula labels figure video render view picture page notebook s
 viz: fold nudges shares story decisions live moments dot parts drawing blanks mistake animation
 viz: stepper
 viz: plots places network movie learner terms telling one_example chapters lesson
+viz: typed practice playground
 viz.compiled: . names paths sheet scalars glyphs drawing
 viz.compiled: passes told places staged stages
 viz: .

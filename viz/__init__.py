@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from viz.movie import save_movie
     from viz.network import draw_network
     from viz.picture import Picture
+    from viz.playground import Playground, save_playground
     from viz.plots import plot_decision_boundary, plot_loss, save
     from viz.render import RenderError
     from viz.stepper import Stepper, save_stepper
 
 __all__ = [
     "Picture",
+    "Playground",
     "RenderError",
     "Stepper",
     "animate",
@@ -31,6 +33,7 @@ __all__ = [
     "save",
     "save_lesson",
     "save_movie",
+    "save_playground",
     "save_stages",
     "save_stepper",
 ]
@@ -44,6 +47,7 @@ _HOMES = {
     "movie": ("save_movie",),
     "network": ("draw_network",),
     "picture": ("Picture",),
+    "playground": ("Playground", "save_playground"),
     "plots": ("plot_decision_boundary", "plot_loss", "save"),
     "render": ("RenderError",),
     "stepper": ("Stepper", "save_stepper"),

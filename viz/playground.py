@@ -6,9 +6,12 @@ operator table as JavaScript, so it computes the numbers that Python would.
 
 from __future__ import annotations
 
+import argparse
 import html
 import math
 import os
+import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from microgradlike import javascript, losses
 from microgradlike.files import ending_in, write
 from microgradlike.inputs import within
+from microgradlike.nn import MLP
 from microgradlike.words import counted
 from viz import style
 from viz.movie import moving_picture
@@ -33,7 +37,9 @@ from viz.network import (
 )
 from viz.page import SUFFIXES, frame, legend_list, page, read
 from viz.practice import Practice
+from viz.stepper import Stepper
 from viz.style import short
+from viz.typed import number_of, typed
 from viz.view import Rendering, RenderingOptions, takes
 
 if TYPE_CHECKING:
@@ -102,7 +108,8 @@ def save_playground(
         OSError: the file cannot be written.
 
     >>> from microgradlike.nn import MLP
-    >>> model, path = MLP(2, [3, 1], activation="tanh", seed=0), getfixture("tmp_path") / "play.html"
+    >>> path = getfixture("tmp_path") / "play.html"
+    >>> model = MLP(2, [3, 1], activation="tanh", seed=0)
     >>> save_playground(model, [[0, 1], [1, 1]], [0.8, 0.2], path, lr=0.5).name
     'play.html'
     """
@@ -283,10 +290,24 @@ class _Page:
 
     def _data(self) -> dict[str, Any]:
         practice, network, neurons = self.practice, self.network, self.practice.neurons
-        shown = [(k, n, neurons[k][n].w[source], source) for k, n, source in arrows(network)]
-        shown += [(k, n, neurons[k][n].b, None) for k, n in biased(network)]
-        words = [about_arrow(network, *arrow) for arrow in arrows(network)]
-        words += [bias_title(network, *bias) for bias in biased(network)]
+        weights = [
+            {
+                "name": about_arrow(network, layer, neuron, source).rstrip(": "),
+                "which": practice.place(neurons[layer][neuron].w[source]),
+                "from": [layer, source],
+                "to": [layer + 1, neuron],
+            }
+            for layer, neuron, source in arrows(network)
+        ]
+        biases = [
+            {
+                "name": bias_title(network, layer, neuron).rstrip(": "),
+                "which": practice.place(neurons[layer][neuron].b),
+                "from": None,
+                "to": [layer + 1, neuron],
+            }
+            for layer, neuron in biased(network)
+        ]
         return {
             "shapes": [shape._asdict() for shape in practice.shapes],
             "examples": [example._asdict() for example in practice.examples],
@@ -306,16 +327,9 @@ class _Page:
                 for layer in neurons
             ],
             "people": circles(network),
-            "weights": [
-                {
-                    "name": name.rstrip(": "),
-                    "which": practice.place(parameter),
-                    "from": None if source is None else [layer, source],
-                    "to": [layer + 1, neuron],
-                }
-                for name, (layer, neuron, parameter, source) in zip(words, shown, strict=True)
-            ],
+            "weights": [*weights, *biases],
             "thinner": self.look.thinner,
+            "folded": self._folded(),
             "classes": self.classes,
             "error": not self.classes and practice.loss not in SCORES,
             "answers": self._scale(),
@@ -347,3 +361,63 @@ def _with_margin(low: float, high: float) -> tuple[float, float]:
     """A range with some room around it."""
     room = 0.15 * (high - low) or 1.0
     return low - room, high + room
+
+
+# ---- From a terminal ---------------------------------------------------------------------------
+
+#: What can be asked for by a name: an expression, and the numbers of its names.
+EXPRESSIONS = {
+    "neuron": ("tanh(w1*x1 + w2*x2 + b)", ("w1=-3", "x1=2", "w2=1", "x2=0", "b=6.5")),
+    "two-paths": ("(a + b) * (b + 1)", ("a=2", "b=1")),
+    "square-error": ("(t - (w*x + b))**2", ("t=5", "w=2", "x=3", "b=1")),
+}
+
+#: Reports of two sales people, each about as keen as a customer was; of one customer comes most.
+REPORTS = [[0.1, 1.1], [-0.1, 0.1], [0.9, 1.0], [1.1, -0.1], [0.0, 0.9], [0.1, 0.0], [1.0, 1.1]]
+
+
+def company() -> Playground:
+    """Two sales people, three managers and a CEO: a network to train, with names for everybody."""
+    return Playground(
+        MLP(2, [3, 1], activation=["tanh", "sigmoid"], seed=0),
+        REPORTS,
+        [0.8 if round(ada) != round(ben) else 0.2 for ada, ben in REPORTS],
+        lr=1.0,
+        names=[["Ada", "Ben"], ["Olga", "Noah", "Mia"], ["the CEO"]],
+        layers=["sales people", "managers", "CEO"],
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write a page to play with: a network to train, or an expression, step by step."""
+    parser = argparse.ArgumentParser(
+        prog="python -m viz.playground",
+        description="Write a page to play with: company is a network to train; neuron, two-paths, "
+        "square-error, or an expression that you type, is a page to step through.",
+        epilog='For example: python -m viz.playground "tanh(w*x + b)" w=0.5 x=2 b=-1',
+    )
+    known = ("company", *EXPRESSIONS)
+    parser.add_argument("what", help=f'{", ".join(known)}, or an expression such as "tanh(w*x)"')
+    parser.add_argument("numbers", nargs="*", help="the number of each name, such as w=0.5")
+    parser.add_argument("--out", default="playground.html", help="the page to write")
+    given = sys.argv[1:] if arguments is None else arguments
+    # -w*x is an expression: to argparse it is none with a space before it.
+    chosen = parser.parse_args([f" {a}" if re.match("-(?!-|h$)", a) else a for a in given])
+    try:
+        print("wrote", _asked_for(chosen.what, chosen.numbers).save(chosen.out))
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+
+
+def _asked_for(what: str, given: Sequence[str]) -> Playground | Stepper:
+    """The page that was asked for."""
+    if what == "company":
+        if given:
+            raise ValueError(f"the company takes no numbers, but got {given[0]!r}")
+        return company()
+    text, numbers = EXPRESSIONS.get(what, (what, ()))
+    return Stepper(typed(text, dict(map(number_of, (*numbers, *given)))))
+
+
+if __name__ == "__main__":
+    main()

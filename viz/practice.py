@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from microgradlike import evaluate, javascript, losses, ops
+from microgradlike import evaluate, javascript, ops
 from microgradlike import functions as f
 from microgradlike.engine import Value, no_grad, topological_order
 from microgradlike.flow import layer_runs, layers_of
@@ -77,6 +77,7 @@ class Practice:
         TypeError, ValueError: the model has no layers, the examples do not fit, the loss gives no
             Value or another graph where weights are others, or a round would take too long.
 
+    >>> from microgradlike import losses
     >>> practice = Practice(MLP(2, [3, 1], seed=0), [[0.0, 1.0], [1.0, 1.0]], [1, -1], losses.hinge)
     >>> len(practice.shapes), practice.examples[1].x, practice.examples[1].numbers
     (1, [1.0, 1.0], [-1.0, 1.0])
@@ -154,7 +155,7 @@ class Practice:
         slots = [(place, "data") for place in others]
         slots += [(k, side) for k, row in enumerate(rows) for side in "xy" if _is_number(row, side)]
         numbers = [_number(rows[place][side]) for place, side in slots]
-        bare = [{key: _without(value) for key, value in row.items()} for row in rows]
+        bare = [{key: _without(value) for key, value in row.items()} | {"data": 0} for row in rows]
         shape = Shape(
             rows=bare,
             parameters=[(at[p], place) for place, p in enumerate(self.parameters)],
@@ -227,9 +228,10 @@ def _is_number(row: javascript.Row, side: str) -> bool:
 
 def _number(found: Any) -> float | str:
     """A number, or the one that a constant operand is written as."""
-    return found[0] if isinstance(found, list) else found
+    number: float | str = found[0] if isinstance(found, list) else found
+    return number
 
 
 def _without(value: Any) -> Any:
     """What a row has without its number."""
-    return [0] if isinstance(value, list) else 0 if isinstance(value, float) else value
+    return [0] if isinstance(value, list) else value

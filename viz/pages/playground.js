@@ -430,7 +430,7 @@ function start(root) {
     told(now);
     write(one(".count", root), count(cost, now));
     write(one(".sentence", root), sentence());
-    write(one(".shows", root), `Example ${shown + 1}. ${backward ? "Arrows: dC/dw, the gradient of each weight. Circles: δ, the gradient of the cost at z." : "Arrows: the weights. Circles: the weighted sum z, and below it the output."}`);
+    write(one(".shows", root), `Example ${shown + 1}. ${backward ? "Arrows: dC/dw, the gradient of each weight. Circles: δ, the gradient of the cost at z." : "Arrows: the weights. Circles: the weighted sum z, and below it the output."}${story.folded}`);
     const held = frozen.size;
     write(one(".frozen-list", root), held ? `${held} frozen` : "");
     one(".release", root).hidden = !held;
