@@ -93,9 +93,9 @@ class Practice:
         self.y: list[Any] = numpy.asarray(y).tolist()
         every = [p for layer in self.neurons for neuron in layer for p in (*neuron.w, neuron.b)]
         self.parameters: list[Value] = list(dict.fromkeys(every))
+        self._refuse_many()
         self.beginnings = [("as given", [p.data for p in self.parameters])]
         self.beginnings += [(f"seed {seed}", self._drawn(seed, every)) for seed in range(SEEDS)]
-        self._refuse_many()
         self.shapes: list[Shape] = []
         self.examples: list[Example] = []
         for place, (x, target) in enumerate(zip(self.X, self.y, strict=True)):

@@ -563,25 +563,25 @@ function start(root) {
   function recall(from) {
     play(false);
     const whole = (name, below) => {
-      const found = Number(from.get(name) ?? NaN);
+      const found = Number(from.get(name) || NaN);
       return Number.isInteger(found) && found >= 0 && found < below ? found : null;
     };
-    const rate = Number(from.get("lr") ?? NaN);
+    const rate = Number(from.get("lr") || NaN);
     lr = Number.isFinite(rate) && rate >= 0 ? rate : story.lr;
     mode = from.get("mode") === "one" ? "one" : "all";
     beginning = whole("weights", story.beginnings.length) ?? 0;
     shown = Math.max(0, (whole("example", examples.length + 1) ?? 1) - 1);
     frozen = new Set();
     reset();
-    const pairs = (from.get("set") ?? "").split(",").map((pair) => pair.split(":").map(Number));
-    for (const [which, value] of pairs) {
-      if (which in weights && Number.isFinite(value)) {
+    for (const [, which, text] of (from.get("set") ?? "").matchAll(/(\d+):([^,]+)/g)) {
+      const value = Number(text);
+      if (Number(which) in weights && Number.isFinite(value)) {
         weights[which] = value;
-        by_hand.set(which, value);
+        by_hand.set(Number(which), value);
       }
     }
-    for (const which of (from.get("frozen") ?? "").split(",")) {
-      if (which !== "" && which in weights) frozen.add(Number(which));
+    for (const [which] of (from.get("frozen") ?? "").matchAll(/\d+/g)) {
+      if (Number(which) in weights) frozen.add(Number(which));
     }
     one(".rate", root).value = String(lr);
     one(".mode", root).value = mode;
