@@ -301,7 +301,7 @@ def test_it_plays_until_it_is_stopped(tab: Tab) -> None:
     tab.page.wait_for_timeout(100)
     assert tab.step == step and tab.page.inner_text(".play") == "Play"
     assert tab.page.text_content(".spoken") == tab.page.inner_text(".count")
-    assert len(tab.each(".loss", "points")[0]["points"].split()) > 2
+    assert len((tab.each(".loss", "points")[0]["points"] or "").split()) > 2
 
 
 def test_a_rate_that_is_too_large_is_told(open_page: Callable[..., Tab]) -> None:
@@ -401,7 +401,7 @@ def test_a_notebook_shows_it_in_a_frame() -> None:
 
 
 def test_examples_of_one_shape_share_a_graph(pages: Callable[[str], Path]) -> None:
-    shapes = {name: 1 for name in CASES} | {"classes": 3, "logits": 2}
+    shapes = dict.fromkeys(CASES, 1) | {"classes": 3, "logits": 2}
     for name, count in shapes.items():
         page = pages(name).read_text(encoding="utf-8")
         story = re.search(r'class="story">(.*?)</script>', page, re.S)
