@@ -268,8 +268,21 @@ def test_a_weight_is_dragged(tab: Tab) -> None:
     tab.press("ArrowRight", 10)
     assert weights(tab)[2] == pytest.approx(before[2] + 0.1, abs=0.02)
     assert weights(tab)[:2] == before[:2] and tab.step == 0
-    tab.page.fill(".typed", "")  # no number yet
-    assert weights(tab)[2] == pytest.approx(before[2] + 0.1, abs=0.02)
+
+
+def test_what_is_typed_is_understood_or_told(tab: Tab) -> None:
+    tab.page.click('[data-number="0"]')
+    for text, value in (("0,5", 0.5), ("−.5e1", -5.0), ("+2", 2.0)):
+        tab.page.fill(".typed", text)
+        assert weights(tab)[0] == value and not tab.page.is_visible(".refused")
+    for text, told in (("", "is empty"), ("two", "“two” is no number"), ("1e999", "too large")):
+        tab.page.fill(".typed", text)
+        assert weights(tab)[0] == 2 and told in tab.page.inner_text(".refused")
+    tab.page.fill(".rate", "-1")
+    assert tab.page.inner_text(".refused") == "This number is 0 or more."
+    tab.page.fill(".rate", "0")
+    tab.page.click(".step")
+    assert weights(tab)[0] == 2 and tab.step == 1
 
 
 def test_the_address_has_what_was_set(open_page: Callable[..., Tab]) -> None:

@@ -52,7 +52,7 @@ MOST_ROWS = 8
 MOST_NUMBERED_ARROWS = 16
 
 #: The widest number that an arrow is given room for, and what is beside an output.
-WIDEST, OUTCOME = "−0.0123", "error = target − answer = −0.0123"
+WIDEST, OUTCOME = "−0.00123", "error = target − answer = −0.00123"
 
 #: Logits as far as this from 0 have the strongest colour.
 SURE = 3.0
@@ -244,7 +244,6 @@ class _Page:
             },
             sheet=read("playground.css") + read("network.css"),
             back=back,
-            scripts=[javascript.engine()],
         )
 
     def _example(self, place: int) -> str:

@@ -28,18 +28,9 @@ function start(root) {
 
   // ---- Numbers ----------------------------------------------------------------------------------
 
-  function short(value, digits = 3) {
-    if (!Number.isFinite(value)) return String(value).replace("-", "−");
-    if (value === 0) return "0";
-    const rounded = Math.abs(Number(value.toPrecision(digits)));
-    const [mantissa, exponent] = value.toExponential(digits - 1).split("e");
-    const is_plain = rounded >= 1e-3 && rounded < 10 ** digits;
-    const text = is_plain ? String(Number(value.toPrecision(digits))) : `${Number(mantissa)}e${Number(exponent)}`;
-    return text.replaceAll("-", "−");
-  }
-
-  const signed = (value) => (value > 0 ? `+${short(value)}` : short(value));
-  const number = (value) => short(value, 4);
+  const { number, hue } = numbers;
+  const short = (value) => number(value, 3);
+  const signed = (value) => numbers.signed(value, 3);
   const factor = (value) => (value < 0 ? `(${number(value)})` : number(value));
   const added = (terms) => terms.join(" + ").replaceAll("+ −", "− ");
 
@@ -90,20 +81,11 @@ function start(root) {
 
   // ---- The network ------------------------------------------------------------------------------
 
-  const [INK, LEAF, MUTED, POSITIVE, NEGATIVE] = ["#111111", "#f0f0f0", "#595959", "#d55e00", "#0072b2"];
-  const hue = (value) => (value > 0 ? POSITIVE : value < 0 ? NEGATIVE : value === 0 ? MUTED : INK);
+  const [INK, LEAF] = ["#111111", "#f0f0f0"];
+  const width = (value, most) => (story.thinner * numbers.width(value, most || 1)).toFixed(2);
 
-  // The nine colours of gradients, from very negative to very positive, and of letters on them.
-  function painted(delta) {
-    const sizes = answers.steps;
-    if (!Number.isFinite(delta) || delta === 0 || !largest.delta) return [INK, LEAF];
-    const size = Math.min(4, Math.max(1, Math.round(4 * Math.sqrt(Math.abs(delta) / largest.delta))));
-    const fill = delta < 0 ? sizes[4 - size] : sizes[3 + size];
-    return [size === 4 ? "#fffffe" : size === 1 ? "#111112" : "#111113", fill];
-  }
-
-  const width = (value, most) =>
-    story.thinner * (Number.isFinite(value) ? 1 + 5 * Math.sqrt(Math.min(Math.abs(value) / (most || 1), 1)) : 6);
+  // Colours have the largest delta since the beginning for their scale: so they fade while it learns.
+  const painted = (delta) => numbers.paint(delta, { largest: largest.delta || 1, middle: (largest.delta || 1) / 10 });
 
   // All that the picture and the panel need of the chosen example.
   function read() {
@@ -148,7 +130,7 @@ function start(root) {
       weights: story.weights.map(({ which, from }) => {
         const value = backward ? now.slopes[which] : weights[which];
         const words = from ? signed(value) : `${backward ? "dC/db" : "b"} ${signed(value)}`;
-        return [words, value, width(value, backward ? largest.gradient : largest.weight).toFixed(2), hue(value)];
+        return [words, value, width(value, backward ? largest.gradient : largest.weight), hue(value)];
       }),
       neurons: people.map(([column, row]) => {
         const value = short(now.values[column][row]);
@@ -381,20 +363,26 @@ function start(root) {
 
   function controls({ which, name }, panel) {
     const line = make("div", "", panel, { class: "by-hand" });
-    const typed = make("input", "", make("label", "set to ", line), { type: "number", step: "any", class: "typed" });
+    const typed = make("input", "", make("label", "set to ", line), { type: "text", inputmode: "decimal", class: "typed" });
     const dragged = make("input", "", line, { type: "range", step: "0.01", class: "dragged", "aria-label": name });
     const hold = make("label", "", line);
     const box = make("input", "", hold, { type: "checkbox", class: "hold" });
     hold.append(" frozen");
     const reach = Math.max(3, Math.ceil(2 * Math.abs(weights[which]) || 0));
     [dragged.min, dragged.max] = [-reach, reach];
-    for (const input of [typed, dragged]) {
-      input.addEventListener("input", () => {
-        const value = input.value.trim() === "" ? NaN : Number(input.value);
-        if (Number.isFinite(value)) set_by_hand(which, value);
-      });
-    }
+    for (const input of [typed, dragged]) reading(input, (value) => set_by_hand(which, value));
     box.addEventListener("change", () => freeze(which, box.checked));
+  }
+
+  // What is typed counts as soon as it is a number; what is none is told.
+  function reading(input, take, least = -Infinity) {
+    input.addEventListener("input", () => {
+      const { value, refused } = numbers.read(input.value);
+      const wrong = refused || (value < least && `This number is ${least} or more.`) || "";
+      set(input, "aria-invalid", wrong ? "true" : null);
+      write(one(".refused", root), wrong);
+      if (!wrong) take(value);
+    });
   }
 
   function told(now) {
@@ -508,12 +496,9 @@ function start(root) {
     beginning = Number(event.target.value);
     anew();
   });
-  one(".rate", root).addEventListener("input", (event) => {
-    const rate = event.target.value.trim() === "" ? NaN : Number(event.target.value);
-    if (Number.isFinite(rate) && rate >= 0) by_reader(() => {
-      lr = rate;
-    });
-  });
+  reading(one(".rate", root), (rate) => by_reader(() => {
+    lr = rate;
+  }), 0);
 
   const parts = [
     ...network.people.map(({ place, group }) => ({ id: `n${place}`, place, group, at: people[place] })),
