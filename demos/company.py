@@ -483,3 +483,17 @@ demo.wrote(
     ),
     f"Step through it: one sale forward and back, then {len(reports)} sales, then {ROUNDS} rounds.",
 )
+demo.wrote(
+    viz.save_playground(
+        after(0),
+        reports,
+        targets,
+        demo.out / "playground.html",
+        loss=cost,
+        lr=RATE,
+        names=names,
+        layers=LAYERS,
+        back="index.html#company",
+    ),
+    "Train it yourself: play, set the learning rate or any trust by hand, freeze it, begin again.",
+)

@@ -166,6 +166,7 @@ def test_what_a_demo_prints_is_between_the_words_and_pictures_of_its_cells(
             "to be added up by hand",
             "company_errors.svg",
             "company.html",
+            "playground.html",
         )
     ]
     assert places == sorted(places)
