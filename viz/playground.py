@@ -51,7 +51,7 @@ MOST_ROWS = 8
 #: With more arrows than this there are no numbers beside them: the picture shall fit as a whole.
 MOST_NUMBERED_ARROWS = 16
 
-#: The widest number that an arrow is given room for, and what is beside an output.
+#: The widest number that has room beside an arrow, and the widest words beside an output.
 WIDEST, OUTCOME = "−0.00123", "error = target − answer = −0.00123"
 
 #: Logits as far as this from 0 have the strongest colour.
@@ -194,20 +194,20 @@ class _Page:
     def __init__(self, practice: Practice, network: Network, lr: float) -> None:
         self.practice, self.lr = practice, lr
         self.classes = practice.loss is losses.cross_entropy
+        self.shows_error = not self.classes and practice.loss not in SCORES
         self.network = self._with_outcomes(network)
         # Circles have no curves: weighted sums leave any frame while weights are learned.
         self.look = replace(Look.of([self.network]), reach=0.0)
         self.inputs = len(practice.X[0])
 
     def _with_outcomes(self, network: Network) -> Network:
-        """Every output has room beside it for the target of any example."""
-        words = "target" if self.classes else f"target {WIDEST}"
-        shows_error = not self.classes and self.practice.loss not in SCORES
-        return replace(
-            network,
-            numbered=MOST_NUMBERED_ARROWS,
-            outcome=[f"{words}\n{OUTCOME}" if shows_error else words for _ in network.names[-1]],
-        )
+        """Every output has words beside it, which the script changes: its target, and its error."""
+        words = network.outcome
+        if self.classes:
+            words = [f"target {int(bool(told))}" for told in words]
+        elif not self.shows_error:
+            words = [told.partition("\n")[0] for told in words]
+        return replace(network, numbered=MOST_NUMBERED_ARROWS, outcome=words)
 
     def html(self, rendering: Rendering, back: str | None) -> str:
         """The page as text."""
@@ -278,11 +278,11 @@ class _Page:
 
     def _room(self) -> dict[str, int]:
         """The room for numbers that change."""
-        lines = (line for words in self.network.outcome for line in words.split("\n"))
+        beside = OUTCOME if self.shows_error else f"target {WIDEST}"
         return {
             "w": math.ceil(style.width(WIDEST, 9)),
             "c": math.ceil(style.width(f"dC/db {WIDEST}", 9)),
-            "o": math.ceil(max(style.width(line, 10) for line in lines)),
+            "o": math.ceil(style.width(beside, 10)),
         }
 
     # ---- What the script reads -------------------------------------------------------------------
@@ -330,7 +330,7 @@ class _Page:
             "thinner": self.look.thinner,
             "folded": self._folded(),
             "classes": self.classes,
-            "error": not self.classes and practice.loss not in SCORES,
+            "error": self.shows_error,
             "answers": self._scale(),
         }
 

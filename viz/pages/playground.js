@@ -6,7 +6,7 @@ function start(root) {
   const examples = story.examples.map((example) => ({ ...example, numbers: example.numbers.map(Number) }));
   const graphs = shapes.map(({ rows }) => engine.read(rows));
   const network = network_in(root);
-  const [ASIDE, MOST_POINTS, CELLS, BUDGET, SPEAK, MOST_TERMS] = [5, 300, 40, 24, 5000, 16];
+  const [ASIDE, MOST_POINTS, CELLS, BUDGET, SPEAK, MOST_TERMS] = [5, 300, 32, 24, 5000, 16];
   const SVG = "http://www.w3.org/2000/svg";
 
   let weights = [];
@@ -113,7 +113,7 @@ function start(root) {
   function outcome(now) {
     const target = examples[shown].target;
     return names.at(-1).map((_, row) => {
-      if (story.classes) return [target === row ? "target" : ""];
+      if (story.classes) return [`target ${Number(target === row)}`];
       const wanted = Array.isArray(target) ? target[row] : target;
       const words = [`target ${short(wanted)}`];
       if (story.error) words.push(`error = target − answer = ${signed(wanted - now.values.at(-1)[row])}`);
@@ -156,7 +156,10 @@ function start(root) {
 
   // ---- Words about a neuron, and about a weight -------------------------------------------------
 
-  const title = ([column, row]) => `${names[column][row]}, ${story.headings[column]}`;
+  const title = ([column, row]) => {
+    const [name, heading] = [names[column][row], story.headings[column]];
+    return /^\d+$/.test(name) ? `neuron ${name} of ${heading}` : `${name}, ${heading}`;
+  };
 
   // The formula of a neuron with its numbers filled in: forward, and back.
   function formulas(now, [column, row]) {
@@ -352,6 +355,7 @@ function start(root) {
     for (const { place, group } of network.numbers) group.classList.toggle("chosen-number", `w${place}` === part?.id);
     const panel = one(".chosen", root);
     panel.replaceChildren();
+    write(one(".refused", root), "");
     if (!part) make("p", "Click a neuron for its formula, an arrow to set its weight, a point to see that example.", panel, { class: "way" });
     else {
       make("h2", "", panel);
@@ -389,7 +393,7 @@ function start(root) {
     if (!chosen) return;
     const panel = one(".chosen", root);
     const lines = chosen.at ? [title(chosen.at), ...formulas(now, chosen.at)] : arrow_words(now, chosen.place);
-    write(one("h2", panel), lines[0]);
+    write(one("h2", panel), lines[0][0].toUpperCase() + lines[0].slice(1));
     if (!chosen.at) {
       const { which } = story.weights[chosen.place];
       for (const input of all(".typed, .dragged", panel)) {
