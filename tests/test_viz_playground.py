@@ -483,7 +483,7 @@ def test_a_weight_that_two_arrows_share_moves_once(browser: Any, tmp_path: Path)
         ({"loss": lambda output, target: 1.0}, TypeError, "the loss of an example is a Value"),
         ({"loss": lambda output, target: cubed(output)}, ValueError, "made by custom"),
         ({"loss": losses.huber}, ValueError, "branches on the answer"),
-        ({"loss": lambda o, t: o * float(o)}, ValueError, "takes a number out of the graph"),
+        ({"loss": lambda o, t: o * float(o)}, ValueError, "takes the number of an answer out"),
         ({"lr": -1}, ValueError, "lr, the learning rate, is a number from 0"),
         ({"path": "a.svg"}, ValueError, r"the name of a page ends in \.html"),
         ({"names": [["a"]]}, ValueError, "names has a list for each column"),

@@ -35,7 +35,8 @@ from viz.network import (
     legend,
     read_network,
 )
-from viz.page import SUFFIXES, frame, legend_list, page, read
+from viz.notebook import Shown
+from viz.page import SUFFIXES, legend_list, page, read
 from viz.practice import Practice
 from viz.stepper import Stepper
 from viz.style import short
@@ -130,7 +131,7 @@ def save_playground(
     return made.save(path)
 
 
-class Playground:
+class Playground(Shown):
     """The page of ``save_playground``, which a notebook shows as it is.
 
     Args:
@@ -141,6 +142,8 @@ class Playground:
     >>> Playground(MLP(1, [1], seed=0), [[0.0], [1.0]], [1.0, 3.0]).html()[:15]
     '<!doctype html>'
     """
+
+    title = "a network to train"
 
     @takes(Rendering)
     def __init__(
@@ -183,9 +186,6 @@ class Playground:
             OSError: the file cannot be written.
         """
         return write(ending_in(path, "a page", *SUFFIXES), self._html.encode())
-
-    def _repr_html_(self) -> str:
-        return frame(self._html, "a network to train")
 
 
 class _Page:

@@ -16,7 +16,7 @@ import numpy
 
 from microgradlike import evaluate, javascript, ops
 from microgradlike import functions as f
-from microgradlike.engine import Value, no_grad, topological_order
+from microgradlike.engine import Value, no_grad, recorded_decisions, topological_order
 from microgradlike.flow import layer_runs, layers_of
 from microgradlike.functions import FUNCTIONS
 from microgradlike.inputs import describe, function
@@ -30,7 +30,7 @@ MOST_NODES = 400_000
 #: From how many seeds there are weights to begin with, beside those of the model.
 SEEDS = 5
 
-#: With which weights branches are looked for: the beginning, and how many times as large.
+#: With which weights the graphs are tried: the beginning, and how many times as large.
 PROBES = ((-1, 1.0), (-2, 4.0))
 
 
@@ -103,7 +103,7 @@ class Practice:
             if shape not in self.shapes:
                 self.shapes.append(shape)
             self.examples.append(Example(self.shapes.index(shape), x, numbers, target))
-        self._refuse_branches()
+        self._refuse_numbers()
 
     def place(self, parameter: Value) -> int:
         """Which parameter it is."""
@@ -130,10 +130,17 @@ class Practice:
     def _record(self, example: int) -> tuple[Shape, list[float | str]]:
         """The graph of an example, and the numbers that are not its inputs."""
         inputs = [Value(number) for number in self.X[example]]
-        runs = layer_runs(self._model, inputs)
-        outputs = runs[-1].outputs
-        given = self.loss(outputs if len(outputs) > 1 else outputs[0], self.y[example])
-        cost = f.operand(given, "the loss")
+        with recorded_decisions() as decisions:
+            runs = layer_runs(self._model, inputs)
+            outputs = runs[-1].outputs
+            given = self.loss(outputs if len(outputs) > 1 else outputs[0], self.y[example])
+            cost = f.operand(given, "the loss")
+        if decisions:
+            raise ValueError(
+                f"the loss of example {example} branches on the answer, as losses.huber does, and a "
+                "page that recorded it once cannot follow; use a loss such as losses.mse, hinge or "
+                "cross_entropy"
+            )
         if not isinstance(cost, Value):
             raise TypeError(
                 f"the loss of an example is a Value, made of the network's output, but got "
@@ -176,8 +183,8 @@ class Practice:
                 "fewer examples, or a smaller network"
             )
 
-    def _refuse_branches(self) -> None:
-        """With other weights the graphs must give the loss, for the page does not record anew."""
+    def _refuse_numbers(self) -> None:
+        """With other weights the graphs must give the loss: it is not recorded anew."""
         for beginning, factor in PROBES:
             with self._other_weights(beginning, factor), no_grad():
                 for place, (x, y) in enumerate(zip(self.X, self.y, strict=True)):
@@ -185,10 +192,9 @@ class Practice:
                     close = math.isclose(found, wanted, rel_tol=1e-9, abs_tol=1e-9)
                     if not close and math.isfinite(wanted):
                         raise ValueError(
-                            f"with other weights the loss of example {place} is another graph: it "
-                            "branches on the answer, as losses.huber does, or takes a number out "
-                            "of the graph, and a page that recorded it once cannot follow; use a "
-                            "loss such as losses.mse, hinge or cross_entropy"
+                            f"with other weights the loss of example {place} is not what was "
+                            "recorded: it takes the number of an answer out of the graph, and a "
+                            "page that recorded it once cannot follow; compute it with Values alone"
                         )
 
     def _replayed(self, place: int) -> float:
