@@ -98,8 +98,14 @@ class Exercise:
 
     @staticmethod
     def tolerance_of(answer: Answer) -> float:
-        """How far a number may be from an answer, because of rounding; 0 if it is no number."""
-        return tolerance(answer) if isinstance(answer, float) else 0.0
+        """How far a number may be from an answer, because of rounding; 0 if it is words.
+
+        >>> Exercise.tolerance_of(1 / 3), Exercise.tolerance_of("rises")
+        (0.002, 0.0)
+        """
+        if isinstance(answer, str):
+            return 0.0
+        return max(map(tolerance, answer)) if isinstance(answer, tuple) else tolerance(answer)
 
     def check(self, text: str) -> Mark:
         """What is to be said of an answer that was typed.

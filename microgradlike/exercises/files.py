@@ -272,7 +272,7 @@ def notebook(made: Sequence[Exercise], recipe: str, format: str = "notebook") ->
 
 
 def _question(place: int, one: Exercise, format: str) -> list[Json]:
-    name, right = f"answer_{place}", repr(typed(one))
+    name, right = f"answer_{place}", repr(written(one.answer))
     lines = "  \n".join(_markdown(line) for line in one.question.split("\n"))
     if one.form == "choice":
         lines += "\n\n" + "\n".join(f"* {_markdown(choice)}" for choice in one.choices)
@@ -307,16 +307,6 @@ def _question(place: int, one: Exercise, format: str) -> list[Json]:
         _cell("raw", f"tested-{place}", "# END TESTS"),
         _cell("raw", f"end-{place}", "# END QUESTION"),
     ]
-
-
-def typed(one: Exercise) -> str:
-    """The right answer as somebody types it.
-
-    >>> from microgradlike import exercises
-    >>> all(one.check(typed(one)) for one in exercises.generate(count=16, seed=7))
-    True
-    """
-    return written(one.answer)
 
 
 def _markdown(text: str) -> str:

@@ -29,6 +29,9 @@ from microgradlike.typeset import Exact, Tree, simplified
 #: How far a number is nudged.
 NUDGE = 0.01
 
+#: So many decimals are told of a result before and after.
+DIGITS = 4
+
 #: The learning rates that a step is asked for.
 RATES = (0.1, 0.01, 0.2, 0.5)
 
@@ -110,15 +113,19 @@ def nudge(r: Reading, draw: random.Random) -> Draft | None:
     """A slope is a ratio of two changes."""
     x = draw.choice(r.used)
     slope, name, e = r.gradient[x], r.names[x], r.names[r.root]
-    moved = forward_again(r.root, {x: x.data + NUDGE})[r.root]
-    change = moved - r.root.data
-    if abs(change / NUDGE - slope) > 0.1 * abs(slope) or round(moved, 4) == round(r.root.data, 4):
+    before, moved = (
+        round(v, DIGITS) for v in (r.root.data, forward_again(r.root, {x: x.data + NUDGE})[r.root])
+    )
+    change = round(moved - before, DIGITS)
+    if not change or abs(change / NUDGE - slope) > 0.1 * abs(slope):
         return None
     to = f"{x.data + NUDGE:g}".replace("-", "−")
-    then, by = (f"{v:.4f}".rstrip("0").rstrip(".").replace("-", "−") for v in (moved, change))
+    first, then, by = (
+        f"{v:.{DIGITS}f}".rstrip("0").rstrip(".").replace("-", "−") for v in (before, moved, change)
+    )
     way = "rises" if change > 0 else "falls"
     return Draft(
-        f"{r.setting(results=False)}, and so {r.value(r.root)}.\n"
+        f"{r.setting(results=False)}, and so {e} = {first}.\n"
         f"Now {name} is nudged from {shown(x.data)} to {to}, and nothing else is touched. {e} "
         f"becomes {then}.\nAbout how large is {r.d(x)}, the gradient at {name}?",
         r.d(x),

@@ -59,7 +59,7 @@ _POINTS, _TRIES, _REPEATED = 300, 40, 4
 #: The numbers of an exercise are multiples of the first, up to the second; if that cannot be, of
 #: the next. A function that was given may have any numbers at last.
 _GRAINS = ((0.5, 30.0), (0.25, 60.0))
-_ANY = ((0.0, math.inf),)
+_DIGITS, _ANY = (0.0, 100.0), ((0.0, math.inf),)
 
 
 def generate(
@@ -95,7 +95,7 @@ def generate(
     y is the result, so the gradient at y is 1.
     What does y send back to x?
     >>> print(one.check("0,5").sentence)
-    0.5: You multiplied by x's own value. In a product each side gets the other side's value: here w.
+    0.5: You multiplied by x's own value. In a product each side gets ...
     """
     return versions("A", level, count, seed, kind=kind, of=of)["A"]
 
@@ -232,7 +232,7 @@ def _one(
         draw.shuffle(forms)
         repeated = 0
         for _ in range(_TRIES if forms else 0):
-            reading = _drawn(rung, draw, _GRAINS + _ANY if given else _GRAINS)
+            reading = _drawn(rung, draw, (*_GRAINS, _DIGITS, *_ANY) if given else _GRAINS)
             if reading is None or repeated > _REPEATED:
                 break
             for form in forms:
@@ -270,7 +270,9 @@ def _drawn(
             point = dict(zip(names, _numbers(draw, len(names)), strict=True))
             point = rung.adjusted(point)
             numbers = list(point.values())
-            if grain and not _fits(_values(rung.f(*map(Value, numbers))), grain, largest):
+            if largest < math.inf and not _fits(
+                _values(rung.f(*map(Value, numbers))), grain, largest
+            ):
                 continue
             reading = Reading.of(rung.f, numbers, rung.result)
             slopes = [step.slope for step in reading.steps]
@@ -285,8 +287,8 @@ def _values(root: object) -> list[float]:
 
 
 def _fits(numbers: list[float], grain: float, largest: float) -> bool:
-    """Whether the numbers are finite, and suit the head if there is a grain."""
-    if not grain:
+    """Whether the numbers are finite, and suit the head if they must."""
+    if largest == math.inf:
         return all(map(math.isfinite, numbers))
     return suit_the_head(numbers, grain, largest)
 

@@ -19,6 +19,9 @@ SMALL = (-3.0, -2.0, -0.5, 0.5, 2.0, 3.0)
 #: So many decimals are written in full.
 DECIMALS = 3
 
+#: What comes of numbers with three digits is off by this share of it.
+ROUNDED = 0.006
+
 
 def shown(value: float) -> str:
     """The number as a question writes it.
@@ -39,11 +42,13 @@ def _is_short(value: float) -> bool:
 
 
 def tolerance(value: float) -> float:
-    """How far an answer may be from the number: rounding to three digits is allowed.
+    """How far an answer may be from the number: who computes with three digits is right.
 
     >>> tolerance(2.0) < 1e-6, round(tolerance(1 / 3), 6), round(tolerance(12.345), 6)
-    (True, 0.0005, 0.05)
+    (True, 0.002, 0.05)
     """
+    if not _is_short(value):
+        return ROUNDED * abs(value)
     if not value or float(f"{value:.2e}") == round(value, 12):
         return 1e-9 * max(1.0, abs(value))
     exponent = math.floor(math.log10(abs(value)))
@@ -92,7 +97,11 @@ def products(pairs: list[tuple[float, float]]) -> str:
 def suit_the_head(values: list[float], grain: float, largest: float) -> bool:
     """Whether all of these are multiples of a small part of one, and not too large.
 
+    Without a grain they may have digits, but none is so small that nobody can compute with it.
+
     >>> suit_the_head([2.0, -1.5], 0.5, 10), suit_the_head([0.3], 0.5, 10)
     (True, False)
     """
-    return all(abs(v) <= largest and (v / grain).is_integer() for v in values)
+    if not all(abs(v) <= largest for v in values):
+        return False
+    return all((v / grain).is_integer() if grain else v == 0 or abs(v) >= 0.01 for v in values)
