@@ -48,6 +48,9 @@ MOST_NODES = 150
 #: What a number of a box is usually as long as: there is room for it, whatever the reader changes.
 USUAL = -0.1235
 
+#: How high the line is that says what was in a box before.
+BELOW = 8
+
 #: A table of more rows than this is printed only if the reader has unfolded it.
 MOST_PRINTED = 40
 
@@ -201,6 +204,7 @@ def _view(
         if look.numbered:  # its numbers stand beside it, and the panel tells the rest
             drop(group, "title")
     _slim(svg)
+    _lengthen(svg)
     title = html.escape(story.title(opened)) if opened else ""
     part = f' data-part="{opened}" data-title="{title}"' if opened else ""
     hidden = " hidden" if opened else ""
@@ -232,6 +236,16 @@ def _slim(svg: ElementTree.Element) -> None:
         for place in ("points", "d", "x", "y"):
             if place in part.attrib:
                 part.set(place, re.sub(r"(\.\d)\d+", r"\1", part.attrib[place]))
+
+
+def _lengthen(svg: ElementTree.Element) -> None:
+    """Give the lowest boxes room for the line below them that says what was there before."""
+    *corner, wide, high = map(float, svg.attrib["viewBox"].split())
+    height = float(svg.attrib["height"]) * (high + BELOW) / high
+    svg.attrib |= {
+        "height": f"{height:.0f}",
+        "viewBox": " ".join(f"{side:g}" for side in (*corner, wide, high + BELOW)),
+    }
 
 
 #: Most words of a picture look like this: the sheet of the page says so; and so it does of these.

@@ -641,7 +641,7 @@ function start(root) {
     label.className = "given";
     Object.assign(input, { type: "text", inputMode: "decimal", className: "field", value: in_field(value), size: 10, autocomplete: "off" });
     const step = step_of(place);
-    const span = 20 * step;
+    const span = Math.max(20 * step, 2 * Math.abs(live.recorded(place)));
     const middle = live.recorded(place);
     const [low, high] = [Math.min(middle - span, value), Math.max(middle + span, value)];
     Object.assign(slider, { type: "range", className: "slider", min: String(low), max: String(high), step: "any", value: String(value) });
@@ -651,7 +651,7 @@ function start(root) {
     table.className = "approach";
     const arrive = (found) => {
       give(place, found);
-      slider.value = String(found);
+      Object.assign(slider, { min: Math.min(slider.min, found), max: Math.max(slider.max, found), value: found });
     };
     input.addEventListener("change", () => typed(input, refusal, arrive));
     input.addEventListener("keydown", (event) => {
