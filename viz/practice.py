@@ -137,9 +137,9 @@ class Practice:
             cost = f.operand(given, "the loss")
         if decisions:
             raise ValueError(
-                f"the loss of example {example} branches on the answer, as losses.huber does, and a "
-                "page that recorded it once cannot follow; use a loss such as losses.mse, hinge or "
-                "cross_entropy"
+                f"the loss of example {example} branches on the answer, as losses.huber does, and "
+                "a page that recorded it once cannot follow; use a loss such as losses.mse, hinge "
+                "or cross_entropy"
             )
         if not isinstance(cost, Value):
             raise TypeError(
