@@ -8,7 +8,12 @@ project = "microgradlike"
 html_title = "microgradlike"
 html_theme = "furo"
 html_show_copyright = False  # the licence is in the repository
-html_static_path = ["site.css"]
+_GALLERY = "../demos/gallery"
+html_static_path = [
+    "site.css",
+    f"{_GALLERY}/hand_derivation.html",
+    f"{_GALLERY}/playground.html",
+]
 html_css_files = ["site.css"]
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 

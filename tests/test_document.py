@@ -98,3 +98,6 @@ def test_the_site_is_built_without_a_warning_and_asks_nothing_of_the_network(
     for page in PAGES[1:]:
         html = (tmp_path / f"{page.stem}.html").read_text(encoding="utf-8")
         assert not asked.search(html), page.name
+    first = (tmp_path / "index.html").read_text(encoding="utf-8")
+    pages = set(re.findall(r'href="(_static/\w+\.html)', first))
+    assert len(pages) == 2 and all((tmp_path / name).exists() for name in pages)
