@@ -558,7 +558,7 @@ def by_hand(r: Reading, draw: random.Random) -> Draft | None:
         f"{in_words(sorted(r.names[y] for y in r.inputs))}.",
         r.d(x),
         answer,
-        f"{r.d(x)} = {answer}",
+        f"{r.d(x)} = {line(ast.parse(answer, mode='eval').body)}",
         wrong,
         (
             "Go from the result to the input. Multiply along each path, and add where paths meet.",

@@ -78,6 +78,12 @@ def _sum_of_zero(point: dict[str, float]) -> dict[str, float]:
     return point | ({"z": 0.0} if "z" in point else {"b": -point["w"] * point["x"]})
 
 
+#: A neuron that feeds two others.
+FEEDS_TWO = (
+    Rung(9, _feeds_two(lambda z: z**2), "y"),
+    Rung(9, _feeds_two(sigmoid), "y", adjusted=_sum_of_zero),
+)
+
 #: Each level adds one difficulty.
 LADDER = (
     Rung(1, lambda a, b: a * b),
@@ -97,8 +103,7 @@ LADDER = (
     Rung(7, _two_inputs, "C"),
     Rung(8, _chain, "C"),
     Rung(8, lambda a, b, c: (a * b + c) * (a - c)),
-    Rung(9, _feeds_two(lambda z: z**2), "y"),
-    Rung(9, _feeds_two(sigmoid), "y", adjusted=_sum_of_zero),
+    *FEEDS_TWO,
     Rung(9, _sigmoid, "C", adjusted=_sum_of_zero),
     Rung(10, _network, "C"),
 )

@@ -14,7 +14,7 @@ from microgradlike.engine import Value
 from microgradlike.exercises import answers, judgements, kinds
 from microgradlike.exercises.draft import Draft, Kind
 from microgradlike.exercises.exercise import Answer, Exercise, Wrong, written
-from microgradlike.exercises.ladder import ALIKE, BY_HAND, FLAT, LADDER, Rung
+from microgradlike.exercises.ladder import ALIKE, BY_HAND, FEEDS_TWO, FLAT, LADDER, Rung
 from microgradlike.exercises.numbers import POOL, SMALL, suit_the_head, tolerance
 from microgradlike.exercises.reading import LARGEST, Reading, function_of, inputs_of
 from microgradlike.inputs import describe
@@ -42,7 +42,7 @@ KINDS: dict[str, tuple[Kind, ...]] = {
 }
 
 #: Kinds that need a function of their own, if none is given.
-_OWN = {"saturated": FLAT, "predict": ALIKE, "by_hand": BY_HAND}
+_OWN = {"delta": FEEDS_TWO, "saturated": FLAT, "predict": ALIKE, "by_hand": BY_HAND}
 
 LEVELS = 10
 

@@ -42,7 +42,7 @@ svg{display:block;max-width:100%;height:auto;margin:2.5mm 0}
 """
 
 _PAGE = """<!doctype html>
-<html lang="en">
+<html lang="en" data-theme="light">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
