@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from microgradlike.engine import Value
 from microgradlike.exercises import answers
@@ -13,23 +14,11 @@ from microgradlike.inputs import describe
 Answer = float | tuple[float, ...] | str
 
 
-class Wrong(tuple[Answer, str]):
+class Wrong(NamedTuple):
     """A wrong answer, and the misconception that leads to it, in a sentence."""
 
-    __slots__ = ()
-
-    def __new__(cls, answer: Answer, sentence: str) -> Wrong:
-        return super().__new__(cls, (answer, sentence))
-
-    @property
-    def answer(self) -> Answer:
-        """The wrong answer."""
-        return self[0]
-
-    @property
-    def sentence(self) -> str:
-        """The misconception."""
-        return self[1]
+    answer: Answer
+    sentence: str
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from microgradlike.exercises.numbers import factor, product, shown
 from microgradlike.exercises.reading import Reading, in_words
 from microgradlike.nn import MLP
 from microgradlike.ops import OPERATORS
-from microgradlike.sweep import Step, backward_steps, forward, gradients
+from microgradlike.sweep import Step, forward, gradients
 
 RISES, FALLS, STAYS = "rises", "falls", "stays the same"
 TRUE, FALSE = "true", "false"
@@ -433,7 +433,7 @@ def _count(number: int) -> str:
 def count(r: Reading, draw: random.Random) -> Draft | None:
     """How many passes it takes to nudge each input."""
     n, e = len(r.used), r.names[r.root]
-    if n < 3:
+    if n < 3 or n < len(r.inputs):
         return None
     return Draft(
         f"{r.setting(results=False)}\nSomebody finds the gradients at all {n} inputs by "
@@ -462,7 +462,7 @@ def count(r: Reading, draw: random.Random) -> Draft | None:
             "1 + number of inputs",
             f"1 + {n} = __",
         ),
-        lambda: len(r.used) + 1 == n + 1 and len(list(backward_steps(r.root))) > 0,
+        lambda: nudged.times_computed(r.f, [x.data for x in r.inputs]) == n + 1,
     )
 
 

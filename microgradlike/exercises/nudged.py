@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Sequence
 
 from microgradlike import ops
 from microgradlike.differences import numeric_derivative
@@ -45,6 +46,18 @@ def local_slope(step: Step) -> float:
         return float(value(changed[0], changed[1], 0.0, rule.tie))
 
     return numeric_derivative(moved, step.parent.data).slope
+
+
+def times_computed(f: Callable[..., object], point: Sequence[float]) -> int:
+    """How often a function is computed when its inputs are nudged one after the other.
+
+    >>> times_computed(lambda a, b: a * b, [2.0, 3.0])
+    3
+    """
+    run = [f(*map(Value, point))]
+    for place, x in enumerate(point):
+        run.append(f(*map(Value, [*point[:place], x + 0.01, *point[place + 1 :]])))
+    return len(run)
 
 
 def same(one: float, other: float) -> bool:
