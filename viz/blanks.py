@@ -39,13 +39,18 @@ def with_blanks(
     >>> svg = with_blanks(a * b, gradients=[a])
     >>> [text.text for text in svg.iter("{http://www.w3.org/2000/svg}text") if text.text == "grad"]
     ['grad']
+    >>> twin = with_blanks(a * 2.0 + Value(2.0, label="b"), gradients=[a])  # of the same number
+    >>> [text.text for text in twin.iter("{http://www.w3.org/2000/svg}text")].count("grad")
+    1
     """
     view = View.of(draw, {"theme": "light"})
     scene = whole(Graph.of(root, afresh=True))
+    # Sets tell nodes apart; "in" a list would compare their numbers.
+    asked = set(values), set(given), set(gradients)
     boxes = []
     for box in scene.boxes:
         node = scene.shown.get(box.name)
-        boxes.append(_box(box, node, values, given, gradients) if node is not None else box)
+        boxes.append(_box(box, node, *asked) if node is not None else box)
     arrows = [Arrow(arrow.tail, arrow.head, "") for arrow in scene.arrows]
     scene = replace(scene, boxes=boxes, arrows=arrows, moves=[], notes=[], forward_only=True)
     svg, groups = embedded(picture_alone(scene, view))
@@ -62,9 +67,9 @@ def with_blanks(
 def _box(
     box: Box,
     node: Value,
-    values: Collection[Value],
-    given: Collection[Value],
-    gradients: Collection[Value],
+    values: set[Value],
+    given: set[Value],
+    gradients: set[Value],
 ) -> Box:
     """The box with what the sheet tells; its title no longer tells the rest."""
     assert box.data is not None and box.grad is not None

@@ -89,7 +89,7 @@ def _sum(r: Reading, x: Value) -> str:
 
 def order(r: Reading, draw: random.Random) -> Draft | None:
     """Order numbers by how far one step moves them."""
-    found = draw.sample(r.used, min(3, len(r.used)))
+    found = draw.sample(r.learned, min(3, len(r.learned)))
     sizes = [abs(r.gradient[x]) for x in found]
     if len(found) < 2 or any(x < 1.5 * y for x, y in itertools.pairwise(sorted(sizes)[::-1])):
         return None
@@ -179,7 +179,7 @@ def _widest(r: Reading, alike: list[Value]) -> Draft | None:
     answer = next(x for x in r.operations if r.names[x] == "y")
     target = r.used[-1]
     sizes = sorted((x.data for x in inputs.values()), reverse=True)
-    if any(x in alike for x in inputs.values()) or sizes[0] < 1.5 * sizes[1]:
+    if best.data in sizes or sizes[0] < 1.5 * sizes[1]:
         return None
     if best is not max(alike, key=lambda w: abs(after[w])):
         return None
@@ -236,7 +236,7 @@ def _after(r: Reading, steps: int = 10) -> dict[Value, float]:
 
 def larger_step(r: Reading, draw: random.Random) -> Draft | None:
     """Does a step with this learning rate make the result smaller?"""
-    x, rate = draw.choice(r.used), draw.choice((0.1, 0.5, 1.0, 2.0, 10.0))
+    x, rate = draw.choice(r.learned), draw.choice((0.1, 0.5, 1.0, 2.0, 10.0))
     name, e, slope = r.names[x], r.names[r.root], r.gradient[x]
     to = x.data - rate * slope
     after = forward(r.root, {x: to})[r.root]

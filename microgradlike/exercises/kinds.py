@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import math
 import random
+import re
 from collections.abc import Iterator
 
 from microgradlike.checks import assert_derivation
@@ -384,7 +385,7 @@ def delta(r: Reading, draw: random.Random) -> Draft | None:
     [step] = [s for s in r.steps if s.node is h]
     if step.slope in (0.0, 1.0):
         return None
-    z, ways = step.parent, sorted(r.arriving(h), key=lambda s: r.operations.index(s.node))
+    z, ways = step.parent, sorted(r.arriving(h), key=lambda s: r.names[s.node])
     bracket, answer = r.gradient[h], r.gradient[z]
     shares = [s.contribution for s in ways]
     feeds = in_words([f"{r.equation(s.node)}" for s in ways])
@@ -433,7 +434,7 @@ def weight(r: Reading, draw: random.Random) -> Draft | None:
         s
         for s in r.steps
         if s.node.op == "mul"
-        and not s.parent.op
+        and any(s.parent is x for x in r.learned)  # "in" would compare numbers
         and s.node is not r.root
         and len(set(s.node.parents)) == 2
         and len(r.arriving(s.parent)) == 1
@@ -482,7 +483,7 @@ def weight(r: Reading, draw: random.Random) -> Draft | None:
 
 def update(r: Reading, draw: random.Random) -> Draft | None:
     """One step of gradient descent: the gradient is not the change."""
-    x, rate = draw.choice(r.used), draw.choice(RATES)
+    x, rate = draw.choice(r.learned), draw.choice(RATES)
     name, e, slope = r.names[x], r.names[r.root], r.gradient[x]
     answer = x.data - rate * slope
     return Draft(
@@ -586,8 +587,9 @@ def _share(r: Reading, step: Step) -> str:
         trees[node] = value_formula(node, trees)
     above = explain(r.root, step.node).formula if step.node is not r.root else "1"
     slope = Exact().write(simplified(slope_formula(step, trees))).text
-    if above is None or any(name in above for name in (r.names[n] for n in r.operations)):
-        return slope if step.node is r.root else ""
+    between = "|".join(r.names[node] for node in r.operations)
+    if above is None or re.search(rf"\b(?:{between})\b", above):
+        return ""
     return _simple(f"({above}) * ({slope})")
 
 

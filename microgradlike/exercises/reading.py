@@ -154,6 +154,12 @@ class Reading:
         """The inputs that a gradient reaches."""
         return [x for x in self.inputs if x in self.gradient]
 
+    @property
+    def learned(self) -> list[Value]:
+        """Those that a step of gradient descent moves: no inputs x and no target t of a neuron."""
+        given = re.compile(r"[xt]\d*")
+        return [x for x in self.used if not given.fullmatch(self.names[x])] or self.used
+
     def arriving(self, node: Value) -> list[Step]:
         """The steps that bring a node its shares."""
         return [step for step in self.steps if step.parent is node]
@@ -205,13 +211,9 @@ class Reading:
         """The equations that lead to a node: ``p = a + b, q = b + 1, e = p × q``."""
         return ", ".join(self.equation(node) for node in nodes(upto) if node.op)
 
-    def results(self, *without: Value) -> str:
+    def results(self) -> str:
         """What the operations computed, with their equations: ``p = a + b = 2, q = b + 1 = −1``."""
-        return ", ".join(
-            f"{self.equation(node)} = {shown(node.data)}"
-            for node in self.operations
-            if node not in without
-        )
+        return ", ".join(f"{self.equation(node)} = {shown(node.data)}" for node in self.operations)
 
     def numbers(self) -> tuple[tuple[str, float], ...]:
         """The names and numbers of the inputs."""
