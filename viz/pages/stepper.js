@@ -3,6 +3,8 @@
 function start(root) {
   const story = JSON.parse(one(".story", root).textContent);
   const last = story.moments.length - 1;
+  const panel = one(".panel", root); // a search from there does not go through the picture
+  const table = one(".table", root);
   let revealed = true;
   let chosen = "";
   let opened = "";
@@ -66,6 +68,7 @@ function start(root) {
   let seed = null;
   let dressed = false; // whether the picture shows numbers of the reader's
   let computed = 0; // how often anything was
+  let rendered = ""; // the moment that is shown, and whether it asks
   let ghosts = null; // the values and gradients before the last change
 
   // How far something reaches, across (0) or down (1); and how much of a cell its letters may take.
@@ -139,6 +142,8 @@ function start(root) {
   function render(now) {
     const asked = !revealed;
     const told = told_at(now);
+    const moved = rendered !== `${now}${asked}`; // else only numbers have changed
+    rendered = `${now}${asked}`;
     shown = now;
     for (const node of nodes) {
       const value = latest(node.values, now);
@@ -169,6 +174,7 @@ function start(root) {
       const crossed = now >= at && !(asked && now === at);
       if (slope) set(slope, "visibility", now < known || (asks && !crossed) ? "hidden" : null);
       if (contribution) set(group, "data-contribution", now >= at ? contribution : null);
+      if (!moved) continue;
       const states = {
         waiting: !crossed,
         ahead: now >= ahead && !(asked && now === ahead),
@@ -186,7 +192,7 @@ function start(root) {
       set(words, "visibility", !holds || now < known || (asked && now === known) ? "hidden" : null);
     }
     haunt();
-    for (const box of boxes) {
+    for (const box of moved ? boxes : []) {
       box.classList.toggle("active", (box.dataset.box || box.dataset.node) === told.active);
     }
     say(now, told, asked);
@@ -206,20 +212,20 @@ function start(root) {
 
   function say(now, told, asked) {
     const which = ten.indexOf(now) + 1;
-    write(one(".count", root), `Step ${now} of ${last} · ${told.kind}${which ? ` · question ${which} of ${ten.length}` : ""}`);
-    write(one(".sentence", root), asked ? told.question : told.sentence);
+    write(one(".count", panel), `Step ${now} of ${last} · ${told.kind}${which ? ` · question ${which} of ${ten.length}` : ""}`);
+    write(one(".sentence", panel), asked ? told.question : told.sentence);
     const equations = asked ? told.equations.slice(0, 1) : told.equations;
     const shown = asked && told.kind !== "backward" ? "" : equations.join("");
-    if (one(".equations", root).dataset.shown !== `${now}${asked}${computed}`) {
-      one(".equations", root).innerHTML = shown; // made by this page's author, names escaped
-      one(".equations", root).dataset.shown = `${now}${asked}${computed}`;
+    if (one(".equations", panel).dataset.shown !== `${now}${asked}${computed}`) {
+      one(".equations", panel).innerHTML = shown; // made by this page's author, names escaped
+      one(".equations", panel).dataset.shown = `${now}${asked}${computed}`;
     }
-    write(one(".sum", root), asked ? "" : told.sum);
-    write(one(".rule", root), asked && told.kind !== "backward" ? "" : told.rule);
-    write(one(".nudge", root), asked ? "" : told.nudge);
-    write(one(".aside", root), asked ? "" : told.aside);
-    write(one(".flag", root), asked || !told.flag ? "" : `⚠ ${told.flag}`);
-    one(".reveal", root).hidden = !asked;
+    write(one(".sum", panel), asked ? "" : told.sum);
+    write(one(".rule", panel), asked && told.kind !== "backward" ? "" : told.rule);
+    write(one(".nudge", panel), asked ? "" : told.nudge);
+    write(one(".aside", panel), asked ? "" : told.aside);
+    write(one(".flag", panel), asked || !told.flag ? "" : `⚠ ${told.flag}`);
+    one(".reveal", panel).hidden = !asked;
     const about_these = asked && !live?.changed(); // questions are about the numbers that were given
     answering.ask(now, about_these ? story.questions[now] : null);
   }
@@ -277,7 +283,7 @@ function start(root) {
     revealed = true;
   }
 
-  one(".reveal", root).addEventListener("click", () => one(".next", root).click());
+  one(".reveal", panel).addEventListener("click", () => one(".next", root).click());
   one(".quiz", root).addEventListener("change", () => {
     if (!quiz()) draw_ten(null);
     steps.go();
@@ -301,7 +307,7 @@ function start(root) {
   function choose(id) {
     const group = boxes.find((box) => name_of(box) === id);
     chosen = group ? id : "";
-    const place = one(".chosen", root);
+    const place = one(".chosen", panel);
     place.replaceChildren();
     for (const box of all(".node", root)) box.classList.toggle("chosen-node", id !== "" && box === group);
     trace([]);
@@ -334,12 +340,12 @@ function start(root) {
     const updated = revealed && node.values.length > 1 && shown >= node.values[1][0];
     const old = updated ? ` (before the update ${written(node.values[0])})` : "";
     const to_old = updated ? "; the gradient and the slopes belong to the old value" : "";
-    write(one(".numbers", root), `value ${value}${old}, gradient ${grad}${to_old}`);
+    write(one(".numbers", panel), `value ${value}${old}, gradient ${grad}${to_old}`);
     const final = node.grads.length > 0 && shown >= node.grads.at(-1)[0] && revealed;
     const nudge = () => (live?.changed() && live.is_leaf(place_of(node.id)) ? live.nudge_of_leaf(place_of(node.id)) : story.nudges[chosen]);
-    write(one(".nudged", root), (final && nudge()) || "");
+    write(one(".nudged", panel), (final && nudge()) || "");
     approach(node, final);
-    const ways = one(".ways", root);
+    const ways = one(".ways", panel);
     if (!story.paths[chosen] || ways.dataset.shown === String(computed)) return;
     ways.dataset.shown = String(computed);
     ways.replaceChildren();
@@ -408,7 +414,7 @@ function start(root) {
       return true;
     }
     if (key === "Enter") {
-      if (chosen === here && one(".chosen .field", root)) one(".chosen .field", root).select();
+      if (chosen === here && one(".chosen .field", panel)) one(".chosen .field", panel).select();
       else if (chosen === here) look(here);
       else choose(name_of(group));
       return true;
@@ -468,8 +474,8 @@ function start(root) {
       node.shown = null;
     }
     if (live.changed() || dressed) dress();
-    one(".reset", root).disabled = !live.changed();
-    one(".rate", root).placeholder = String(story.live.rate);
+    one(".reset", panel).disabled = !live.changed();
+    one(".rate", panel).placeholder = String(story.live.rate);
     render(shown);
     tell_result();
     announce();
@@ -484,8 +490,12 @@ function start(root) {
     for (const node of nodes) {
       if (!node.own) continue;
       const { data, grad } = live.graph[place_of(node.id)];
-      node.element.classList.toggle("broken", dressed && !(Number.isFinite(data) && Number.isFinite(grad)));
-      node.element.classList.toggle("mended", dressed && Number.isFinite(data) && Number.isFinite(grad));
+      const state = !dressed ? "" : Number.isFinite(data) && Number.isFinite(grad) ? "mended" : "broken";
+      if (node.state !== state) {
+        node.element.classList.remove("mended", "broken");
+        if (state) node.element.classList.add(state);
+        node.state = state;
+      }
       set(node.element, "data-origin", (dressed ? origin === place_of(node.id) : node.origin) ? "" : null);
     }
     const results = story.live.results.map((place) => numbers.number(live.graph[place].data)).join(", ");
@@ -497,7 +507,7 @@ function start(root) {
     const heading_now = dressed ? live.heading() : heading.text;
     write(heading.element, heading_now);
     document.title = heading.title.replace(heading.text, () => heading_now);
-    if (one(".table", root).open) tabulate();
+    if (table.open) tabulate();
   }
 
   // The table, and the list of all steps: only where somebody looks.
@@ -601,9 +611,9 @@ function start(root) {
     const { results } = story.live;
     const now = results.map((place) => `${live.names[place]} is now ${numbers.number(live.graph[place].data)}`).join(", ");
     const was = ghosts && results.length === 1 ? `; it was ${numbers.number(ghosts.values[results[0]])}` : "";
-    write(one(".outcome", root), live.changed() ? `${now}${was}.` : "");
+    write(one(".outcome", panel), live.changed() ? `${now}${was}.` : "");
     const turned = live.turned();
-    const list = one(".turned", root);
+    const list = one(".turned", panel);
     if (list.textContent === turned.map((told) => `⚠ ${told}`).join("")) return;
     list.replaceChildren(...turned.map((told) => {
       const item = document.createElement("li");
@@ -699,16 +709,16 @@ function start(root) {
 
   // The nudge, smaller and smaller: its ratio comes near the slope.
   function approach(node, final) {
-    const table = one(".approach", root);
-    if (!table || table.dataset.shown === `${computed}${final}`) return;
-    table.dataset.shown = `${computed}${final}`;
-    table.replaceChildren();
+    const nudges = one(".approach", panel);
+    if (!nudges || nudges.dataset.shown === `${computed}${final}`) return;
+    nudges.dataset.shown = `${computed}${final}`;
+    nudges.replaceChildren();
     if (!final) return;
     const row = (cells, tag) => {
-      const line = table.appendChild(document.createElement("tr"));
+      const line = nudges.appendChild(document.createElement("tr"));
       for (const cell of cells) line.appendChild(document.createElement(tag)).textContent = cell;
     };
-    table.appendChild(document.createElement("caption")).textContent =
+    nudges.appendChild(document.createElement("caption")).textContent =
       `A nudge of ${node.element.dataset.name}, smaller and smaller: the ratio comes near the gradient, ${numbers.number(live.graph[place_of(node.id)].grad)}`;
     row(["nudge", `change of ${story.live.result}`, "ratio"], "th");
     for (const numbers_of_row of live.approach(place_of(node.id))) row(numbers_of_row.map((value) => numbers.number(value)), "td");
@@ -727,7 +737,7 @@ function start(root) {
     live.given.numbers.clear();
     live.given.rate = story.live.rate;
     ghosts = null;
-    one(".rate", root).value = String(live.given.rate);
+    one(".rate", panel).value = String(live.given.rate);
     refresh();
     choose(chosen);
   }
@@ -748,7 +758,7 @@ function start(root) {
     }
     const rate = numbers.read(place.get("lr") ?? "").value;
     live.given.rate = rate >= 0 ? rate : story.live.rate;
-    one(".rate", root).value = String(live.given.rate);
+    one(".rate", panel).value = String(live.given.rate);
     if (before === JSON.stringify(numbers_in_address())) return;
     ghosts = null;
     refresh();
@@ -756,15 +766,15 @@ function start(root) {
 
   function offer_changes() {
     const { refused, chosen: by_condition } = story.live;
-    one(".controls", root).hidden = Boolean(refused);
+    one(".controls", panel).hidden = Boolean(refused);
     const branches = by_condition?.length
       ? ` ${by_condition.join(", ")}: the branch that a condition took when this page was recorded; it stays.`
       : "";
-    write(one(".offer", root), refused || `Choose a leaf to type or drag its number.${branches}`);
+    write(one(".offer", panel), refused || `Choose a leaf to type or drag its number.${branches}`);
     if (refused) return;
-    one(".descend", root).addEventListener("click", descend);
-    one(".reset", root).addEventListener("click", reset);
-    const [rate, refusal] = [one(".rate", root), one(".live .refused", root)];
+    one(".descend", panel).addEventListener("click", descend);
+    one(".reset", panel).addEventListener("click", reset);
+    const [rate, refusal] = [one(".rate", panel), one(".live .refused", panel)];
     rate.addEventListener("change", () => {
       const wrong = Number(numbers.read(rate.value).value) < 0;
       if (wrong) write(refusal, "A learning rate is not negative: type a number such as 0.1.");
@@ -786,8 +796,8 @@ function start(root) {
     return from.has("step") && first !== undefined ? Number(from.get("step")) : first;
   }
 
-  one(".table", root).open = false;
-  one(".table", root).addEventListener("toggle", tabulate);
+  table.open = false;
+  table.addEventListener("toggle", tabulate);
   window.addEventListener("beforeprint", tabulate);
   offer_changes();
   list_all();
