@@ -298,7 +298,7 @@ def test_what_cannot_be_recomputed_is_not_offered(visit: Visit, tmp_path: Path) 
     chosen = where(x > 2, x * x, -x)
     chosen.label = "w"
     tab = visit(save_stepper(chosen + x, tmp_path / "where.html"), "#step=9&x=1")
-    assert "w: the branch that a condition took" in tab.page.inner_text(".offer")
+    assert "recorded; so does “where” in w." in tab.page.inner_text(".offer")
     assert tab.page.inner_text(".heading").startswith("v3 = 2 at x = 1")
     assert tab.complaints == []
 

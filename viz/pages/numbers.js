@@ -126,5 +126,5 @@ const numbers = (() => {
   const hue = (value) => by_sign(value, positive, negative);
   const text_hue = (value) => by_sign(value, positive_text, negative_text);
 
-  return { in_short, fixed, number, signed, exact, fitting, read, minus, width, paint, hue, text_hue, border };
+  return { in_short, fixed, number, signed, exact, fitting, read, width, paint, hue, text_hue, border };
 })();

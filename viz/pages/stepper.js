@@ -767,10 +767,9 @@ function start(root) {
   function offer_changes() {
     const { refused, chosen: by_condition } = story.live;
     one(".controls", panel).hidden = Boolean(refused);
-    const branches = by_condition?.length
-      ? ` ${by_condition.join(", ")}: the branch that a condition took when this page was recorded; it stays.`
-      : "";
-    write(one(".offer", panel), refused || `Choose a leaf to type or drag its number.${branches}`);
+    const too = by_condition?.length ? `; so does “where” in ${by_condition.join(", ")}` : "";
+    const offer = "Choose a leaf to type or drag its number. An “if” of the program keeps the branch that it took when this was recorded";
+    write(one(".offer", panel), refused || `${offer}${too}.`);
     if (refused) return;
     one(".descend", panel).addEventListener("click", descend);
     one(".reset", panel).addEventListener("click", reset);
