@@ -40,6 +40,7 @@ from viz.story import (
     Numbers,
     Story,
     heading,
+    updated,
 )
 
 #: The learning rate where none was given.
@@ -182,7 +183,7 @@ def _moments(story: Story, named: Named) -> Iterator[dict[str, Any] | None]:
         elif moment.kind == "update":
             happened, rose = Quantity("happened").slot("words"), Quantity("rose").slot("words")
             rate = Quantity("rate")
-            told = story.updated(rate, named, named.updated, happened, rose)
+            told = updated(story, rate, named, named.updated, happened, rose)
             yield {"sentence": told.sentence, "rule": told.rule, "aside": told.aside}
         else:
             yield None

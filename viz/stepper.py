@@ -35,7 +35,7 @@ from viz.page import SUFFIXES, drop, embedded, legend_list, page
 from viz.parts import centre, parts_of_arrow, parts_of_box
 from viz.render import SVG, text
 from viz.scene import Box, Scene
-from viz.story import Numbers, Story, heading
+from viz.story import Numbers, Story, data, heading
 from viz.view import Options, Roots, View, takes
 from viz.whole import whole
 
@@ -354,7 +354,7 @@ def _page(
         formula=story.formula,
         last=story.last,
         data={
-            **story.data(),
+            **data(story),
             "live": for_script(story, Look.of(story.scene, view.rankdir).back),
             "questions": _questions(story),
             "decisions": compared(decisions, story.graph.nodes, story.names),

@@ -421,78 +421,82 @@ class Story:
             happened += LOST.format(counted(lost, what))
         rose = ROSE if data[root] > root.data else ""
         self.acts.append(None)
-        self.moments.append(self.updated(lr, self._numbers, data.__getitem__, happened, rose))
-
-    def updated(
-        self,
-        lr: float,
-        numbers: Numbers,
-        new: Callable[[Value], float],
-        happened: str,
-        rose: str,
-    ) -> Moment:
-        """The moment of the update, which has so happened; ``new`` gives the new numbers."""
-        lines = [
-            f"{self.names[leaf]}: old {style.number(numbers.value(leaf))}, gradient "
-            f"{style.number(numbers.grad(leaf))}, new {style.number(numbers.value(leaf))} − "
-            f"{style.number(lr)} × {in_sum(numbers.grad(leaf))} = {style.number(new(leaf))}"
-            for leaf in self.moved[:MOST_MOVED]
-        ]
-        if len(self.moved) > MOST_MOVED:
-            lines.append(f"and {len(self.moved) - MOST_MOVED} more")
-        wanted = "Smaller is what we want here, as with a cost: "
-        if self.name.casefold() in COSTS:
-            wanted = ""
-        root = self.graph.root
-        return Moment(
-            "update",
-            f"The update: {happened}. {wanted}{self.name} was {style.number(numbers.value(root))} "
-            f"and is now {style.number(new(root))}.{rose}",
-            f"The update: each {self.moved_is_called} moves against its gradient. Does {self.name} "
-            "fall?",
-            rule="\n".join(lines),
-            aside="The gradient is not the change: the change is the learning rate, "
-            f"{style.number(lr)}, times the gradient, against its sign. The gradients and "
-            "slopes on the picture belong to the old numbers; the next pass finds new ones.",
-        )
-
-    # ---- For the page --------------------------------------------------------------------------
-
-    def data(self) -> dict[str, Any]:
-        """All of it, as the script reads it."""
-        return {
-            "not_yet": [style.NOT_YET, style.MUTED, style.SURFACE],
-            "moments": [moment._asdict() for moment in self.moments],
-            "nodes": {
-                self.graph.ids[node]: {
-                    "values": [[k, repr(v), style.number(v)] for k, v in self.values[node]],
-                    "grads": [
-                        [k, repr(g), style.number(g), *self.colours.paint(g)]
-                        for k, g in self.grads.get(node, ())
-                    ],
-                }
-                for node in self.told
-            },
-            "nudges": {
-                self.graph.ids[leaf]: nudged
-                for leaf in self.traced()
-                if (nudged := nudge_of_leaf(self.graph, leaf, self.names, self.name))
-            },
-            "paths": {
-                self.graph.ids[leaf]: paths(self.graph, self.names, leaf) for leaf in self.traced()
-            },
-        }
-
-    def traced(self) -> list[Value]:
-        """The leaves whose paths are told: all, or those that have a box of their own, or none."""
-        leaves = [node for node in self.graph.nodes if not node.op and node in self.grads]
-        alone = [leaf for leaf in leaves if len(self.scene.members[self.home[leaf]]) == 1]
-        most = MOST_TRACED // len(self.graph.nodes)
-        return next((some for some in (leaves, alone) if len(some) <= most), [])
+        self.moments.append(updated(self, lr, self._numbers, data.__getitem__, happened, rose))
 
     def symbols(self, node: Value, numbers: Numbers) -> dict[Value, Tree]:
         """The names of a node and of its operands, with their numbers."""
         return {v: Symbol(self.names[v], numbers.value(v)) for v in (node, *node.parents)}
+
+
+def updated(
+    story: Story,
+    lr: float,
+    numbers: Numbers,
+    new: Callable[[Value], float],
+    happened: str,
+    rose: str,
+) -> Moment:
+    """The moment of the update, which has so happened; ``new`` gives the new numbers."""
+    lines = [
+        f"{story.names[leaf]}: old {style.number(numbers.value(leaf))}, gradient "
+        f"{style.number(numbers.grad(leaf))}, new {style.number(numbers.value(leaf))} − "
+        f"{style.number(lr)} × {in_sum(numbers.grad(leaf))} = {style.number(new(leaf))}"
+        for leaf in story.moved[:MOST_MOVED]
+    ]
+    if len(story.moved) > MOST_MOVED:
+        lines.append(f"and {len(story.moved) - MOST_MOVED} more")
+    wanted = "Smaller is what we want here, as with a cost: "
+    if story.name.casefold() in COSTS:
+        wanted = ""
+    root = story.graph.root
+    return Moment(
+        "update",
+        f"The update: {happened}. {wanted}{story.name} was {style.number(numbers.value(root))} "
+        f"and is now {style.number(new(root))}.{rose}",
+        f"The update: each {story.moved_is_called} moves against its gradient. Does {story.name} "
+        "fall?",
+        rule="\n".join(lines),
+        aside="The gradient is not the change: the change is the learning rate, "
+        f"{style.number(lr)}, times the gradient, against its sign. The gradients and "
+        "slopes on the picture belong to the old numbers; the next pass finds new ones.",
+    )
+
+
+# ---- For the page ------------------------------------------------------------------------------
+
+
+def data(story: Story) -> dict[str, Any]:
+    """All of it, as the script reads it."""
+    return {
+        "not_yet": [style.NOT_YET, style.MUTED, style.SURFACE],
+        "moments": [moment._asdict() for moment in story.moments],
+        "nodes": {
+            story.graph.ids[node]: {
+                "values": [[k, repr(v), style.number(v)] for k, v in story.values[node]],
+                "grads": [
+                    [k, repr(g), style.number(g), *story.colours.paint(g)]
+                    for k, g in story.grads.get(node, ())
+                ],
+            }
+            for node in story.told
+        },
+        "nudges": {
+            story.graph.ids[leaf]: nudged
+            for leaf in _traced(story)
+            if (nudged := nudge_of_leaf(story.graph, leaf, story.names, story.name))
+        },
+        "paths": {
+            story.graph.ids[leaf]: paths(story.graph, story.names, leaf) for leaf in _traced(story)
+        },
+    }
+
+
+def _traced(story: Story) -> list[Value]:
+    """The leaves whose paths are told: all, or those that have a box of their own, or none."""
+    leaves = [node for node in story.graph.nodes if not node.op and node in story.grads]
+    alone = [leaf for leaf in leaves if len(story.scene.members[story.home[leaf]]) == 1]
+    most = MOST_TRACED // len(story.graph.nodes)
+    return next((some for some in (leaves, alone) if len(some) <= most), [])
 
 
 def heading(story: Story, numbers: Numbers) -> str:
