@@ -36,7 +36,7 @@ def some_numbers(count: int) -> list[float]:
 def test_a_script_writes_and_paints_numbers_as_python_does(browser: Any) -> None:
     page = browser.new_page()
     page.add_script_tag(content=script_of("numbers.js"))
-    given = [value for value in some_numbers(3000) if value == value]
+    given = [value for value in some_numbers(1500) if value == value]
     scale = style.Scale(3.0, 0.25)
     found = page.evaluate(
         """([given, scale]) => given.map(Number).map((v) => [numbers.number(v), numbers.signed(v),
