@@ -252,6 +252,17 @@ def test_other_names_of_data_and_grad() -> None:
     assert check_engine(Scalar, data="item", grad="derivative")
 
 
+def test_what_was_not_asked_of_a_class_is_not_judged() -> None:
+    left = mutant()
+    for method in ("__pow__", "__truediv__", "__rtruediv__"):
+        delattr(left, method)
+    wrong = [topic for topic, is_right in check_engine(left).topics.items() if not is_right]
+    assert wrong == ["quotients", "powers", "constants"]
+    assert check_engine(left, without=["powers", "quotients"])
+    with pytest.raises(ValueError, match=r"the topics are numbers, start, .* but got 'power'"):
+        check_engine(left, without=["power"])
+
+
 def test_a_class_that_cannot_be_made_or_read() -> None:
     class Two:
         def __init__(self, one: float, other: float) -> None:

@@ -24,6 +24,9 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--class", dest="wanted", metavar="NAME", help="its name; by default Value")
     for name in ("data", "grad", "backward"):
         parser.add_argument(f"--{name}", default=name, help=f"what the class calls {name}")
+    parser.add_argument(
+        "--without", action="append", default=[], metavar="TOPIC", help="do not judge a topic"
+    )
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds for all; 10")
     parser.add_argument("--memory", type=int, default=1024, help="megabytes, on Linux; 1024")
     parser.add_argument("--json", metavar="FILE", help="write results as Gradescope reads them")

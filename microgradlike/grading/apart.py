@@ -9,13 +9,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from microgradlike.files import as_path
-from microgradlike.grading.judge import judge
-from microgradlike.grading.probes import TOPICS, Observation
+from microgradlike.grading.judge import judge, topics_without
+from microgradlike.grading.probes import Observation
 from microgradlike.grading.verdict import Mistake, Verdict
 from microgradlike.inputs import within
 
@@ -30,6 +30,7 @@ def check_file(
     data: str = "data",
     grad: str = "grad",
     backward: str = "backward",
+    without: Sequence[str] = (),
     timeout: float = 10.0,
     memory: int = 1024,
 ) -> Verdict:
@@ -42,7 +43,7 @@ def check_file(
     Args:
         path: the file. What stands under ``if __name__ == "__main__"`` is not run.
         wanted: the name of the class; by default ``Value``, or the only one with ``backward``.
-        data, grad, backward: what the class calls these; see ``check_engine``.
+        data, grad, backward, without: as for ``check_engine``.
         timeout: after so many seconds the process is ended.
         memory: how many megabytes it may take, beyond what Python itself has. Linux keeps this
             limit; macOS and Windows do not.
@@ -66,10 +67,11 @@ def check_file(
         pass  # what cannot be read is the caller's affair, not the student's
     within("timeout, in seconds,", timeout, 0.1, 1e6)
     within("memory, in megabytes,", memory, 1, 1e6)
+    judged = topics_without(without)
     names = {"data": data, "grad": grad, "backward": backward}
     settings = {"path": str(file), "wanted": wanted, "names": names, "memory": memory}
     lines, end = _run(settings, file.parent, timeout)
-    return _verdict(file.name, lines, end)
+    return _verdict(file.name, lines, end, judged)
 
 
 def _run(settings: Line, folder: Path, timeout: float) -> tuple[list[Line], str]:
@@ -84,9 +86,12 @@ def _run(settings: Line, folder: Path, timeout: float) -> tuple[list[Line], str]
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            bufsize=0,
             cwd=folder,
             env={**os.environ, **places, "PYTHONPATH": path},
         )
+        assert child.stdout is not None
+        child.stdout.readline()  # Python has started: the time of the file begins
         end = ""
         try:
             output, _ = child.communicate(timeout=timeout)
@@ -115,17 +120,17 @@ def _reason(code: int) -> str:
         return f"it left Python with the code {code}"
 
 
-def _verdict(file: str, lines: list[Line], end: str) -> Verdict:
+def _verdict(file: str, lines: list[Line], end: str, judged: Sequence[str]) -> Verdict:
     """The verdict on what a process told."""
     told = {key: value for line in lines for key, value in line.items()}
     if "name" not in told:
         sentence = f"The file {told.get('failed', end)}."
-        nothing = dict.fromkeys(TOPICS, False)
+        nothing = dict.fromkeys(judged, False)
         return Verdict(file, (Mistake("file", (), sentence, None, Observation()),), (), nothing)
     seen = [Observation(**line["seen"]) for line in lines if "seen" in line]
     if "ended" not in told:
         seen.append(Observation(stopped=end or "left the process"))
-    verdict = judge(f"{file}, {told['name']}", seen)
+    verdict = judge(f"{file}, {told['name']}", seen, judged)
     refused = dict.fromkeys(line["refused"] for line in lines if "refused" in line)
     notes = [f"It may not {deed}: that was refused." for deed in refused]
     if "printed" in told:

@@ -163,6 +163,7 @@ def main(settings: Mapping[str, Any]) -> None:
     sys.path.insert(0, os.path.dirname(path))
     for name in [name for name in sys.modules if name.partition(".")[0] in ENGINES]:
         del sys.modules[name]  # so that the guard is told of an import
+    tell(started=True)
     limit_memory(settings["memory"])
     sys.addaudithook(Guard(tell, settings["scratch"]))
     try:

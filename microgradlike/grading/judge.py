@@ -16,7 +16,16 @@ from microgradlike.grading import probes
 from microgradlike.grading.cases import Case, Share, near
 from microgradlike.grading.claims import PASSES, about_share, inside, name_of, overwrites
 from microgradlike.grading.notes import habit, may_differ, notes_on
-from microgradlike.grading.probes import OURS, PROBES, TOPICS, Engine, Observation
+from microgradlike.grading.probes import (
+    BASE,
+    HOMES,
+    OURS,
+    PROBES,
+    TOPICS,
+    Engine,
+    Observation,
+    Probe,
+)
 from microgradlike.grading.suspects import right_share, wrong_passes, wrong_shares
 from microgradlike.grading.verdict import Mistake, Verdict, graph_of
 from microgradlike.inputs import function
@@ -28,6 +37,7 @@ def check_engine(
     data: str = "data",
     grad: str = "grad",
     backward: str = "backward",
+    without: Sequence[str] = (),
 ) -> Verdict:
     """Judge an autograd engine that somebody else wrote: which mistake does it have?
 
@@ -42,6 +52,7 @@ def check_engine(
             where the class has them.
         data, grad, backward: what the class calls these, if it has other names; an attribute, or a
             method without arguments.
+        without: topics that are not judged, such as ``["powers", "functions"]``.
 
     Returns:
         The verdict: true if nothing is wrong. Printed, it is a sentence for each mistake;
@@ -49,6 +60,7 @@ def check_engine(
 
     Raises:
         TypeError: ``make`` is no class, and no function.
+        ValueError: there is no such topic.
 
     >>> from microgradlike import Value
     >>> class Wrong(Value):
@@ -59,24 +71,50 @@ def check_engine(
     """
     function("check_engine(make)", make)
     engine = Engine(make, data, grad, backward)
-    return judge(getattr(make, "__name__", "the engine"), probes.observe(engine))
+    name = getattr(make, "__name__", "")
+    known = name if name.isidentifier() else "The engine"
+    return judge(known, probes.observe(engine), topics_without(without))
 
 
-def judge(name: str, observations: Iterable[Observation]) -> Verdict:
+def topics_without(without: Sequence[str]) -> list[str]:
+    """The topics that are judged, without some.
+
+    Raises:
+        ValueError: there is no such topic.
+
+    >>> len(topics_without(["powers"]))
+    11
+    """
+    for topic in without:
+        if topic not in TOPICS:
+            raise ValueError(f"the topics are {', '.join(TOPICS)}, but got {topic!r}")
+    return [topic for topic in TOPICS if topic not in without]
+
+
+def judge(
+    name: str, observations: Iterable[Observation], judged: Sequence[str] = tuple(TOPICS)
+) -> Verdict:
     """The verdict on what came out of the probes, in their order; the last ones may be missing."""
+    seen = list(observations)
     cases = [
-        Case(probe, seen, expected)
-        for probe, seen, expected in zip(PROBES, observations, _expected(), strict=False)
+        Case(*case)
+        for case in zip(PROBES, seen, _expected(), strict=False)
+        if _home(case[0]) in (*judged, "limits")
     ]
     mistakes = _without_consequences(_grouped(_mistakes(cases)))
-    wrong = {probe.topic for probe in PROBES[len(cases) :]}
+    wrong = {probe.topic for probe in PROBES[len(seen) :]}
     wrong |= {case.probe.topic for case in cases if case.fails and not may_differ(case)}
     wrong |= {mistake.probe.topic for mistake in mistakes if mistake.probe}
     tried = (case for case in cases if case.was_tried and case.probe.topic != "limits")
     wrong |= {"numbers" for case in tried if case.wrong_numbers}
-    topics = {topic: topic not in wrong for topic in TOPICS}
+    topics = {topic: topic not in wrong for topic in judged}
     notes = () if mistakes else tuple(notes_on(cases))
     return Verdict(name, tuple(mistakes), notes, topics)
+
+
+def _home(probe: Probe) -> str:
+    """The topic of what it is about: beside plain numbers, too, a quotient is one."""
+    return HOMES.get(probe.use.operator.name, probe.topic) if probe.use else probe.topic
 
 
 @functools.cache
@@ -86,9 +124,6 @@ def _expected() -> tuple[Observation, ...]:
 
 
 # ---- In which order ----------------------------------------------------------------------------
-
-#: What all other operations, and the graphs of the probes, rest on.
-_BASE = ("add", "mul")
 
 
 def _mistakes(cases: Sequence[Case]) -> Iterator[Mistake]:
@@ -105,7 +140,7 @@ def _mistakes(cases: Sequence[Case]) -> Iterator[Mistake]:
     for case in cases:
         if case.probe.use and case.probe.topic != "constants":
             operations.setdefault(case.probe.use.operator.name, []).append(case)
-    for name in _BASE:
+    for name in BASE:
         yield from _of_operation([c for c in operations.pop(name, ()) if not _is_of_pass(c)])
     yield from _of_pass([case for case in cases if _is_of_pass(case)])
     for some in operations.values():
@@ -117,7 +152,7 @@ def _mistakes(cases: Sequence[Case]) -> Iterator[Mistake]:
 def _is_of_pass(case: Case) -> bool:
     """Whether it is a graph of sums and products in which gradients meet."""
     use = case.probe.use
-    return case.probe.topic in ("twice", "order") and (not use or use.operator.name in _BASE)
+    return case.probe.topic in ("twice", "order") and (not use or use.operator.name in BASE)
 
 
 #: Mistakes that several operations can have for one reason.
@@ -162,7 +197,7 @@ def _is_base(mistake: Mistake) -> bool:
     """Whether it is of the start, of sums and products, or of how gradients go through a graph."""
     topic = mistake.probe.topic if mistake.probe else ""
     return topic in ("start", "sums", "products", "twice", "order") and (
-        not mistake.operators or not set(_BASE).isdisjoint(mistake.operators)
+        not mistake.operators or not set(BASE).isdisjoint(mistake.operators)
     )
 
 

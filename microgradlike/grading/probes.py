@@ -23,7 +23,7 @@ from microgradlike.engine import Value
 from microgradlike.inputs import describe
 from microgradlike.ops import OPERATORS, Operator
 
-#: What is judged, one point each, and the limits, which cost none.
+#: What is judged, with one point each.
 TOPICS = {
     "numbers": "operations compute the right numbers, and change none",
     "start": "the gradient of the result is 1",
@@ -38,6 +38,15 @@ TOPICS = {
     "constants": "plain numbers on either side",
     "again": "another pass",
 }
+
+#: The topics of the operations that have signs.
+HOMES = {
+    **{"add": "sums", "mul": "products", "sub": "differences", "neg": "differences"},
+    **{"truediv": "quotients", "pow": "powers"},
+}
+
+#: The operations that all others rest on, and the graphs of probes.
+BASE = ("add", "mul")
 
 
 # ---- An engine ---------------------------------------------------------------------------------
@@ -178,7 +187,7 @@ def run(probe: Probe, engine: Engine) -> Observation:
 
 def told(error: BaseException) -> str:
     """An error in one line, with the line of the file in which it was raised."""
-    words = " ".join(str(error).split())[:200]
+    words = " ".join(str(error).split())[:200].rstrip()
     text = f"{type(error).__name__}: {words}".removesuffix(": ").rstrip(".")
     for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
         path = frame.f_code.co_filename
@@ -246,12 +255,13 @@ def _of(operator: Operator, text: str, numbers: Mapping[str, float], topic: str)
     operands = tuple(numbers)
     method = text.split(".")[1].removesuffix("()") if "()" in text else ""
     optional = operator.name == "pow" and len(numbers) == 2
+    met = "twice" if operator.name in BASE else topic
     uses = Use(operator, _operands(text))
     more = {**numbers, "k": 7.0}
     for code, given, kind, use in (
         (f"c = {text}; c.backward()", numbers, topic, uses),
         (f"c = {text}; d = c * k; d.backward()", more, topic, uses),
-        (_used_before(text, operands), numbers, "twice", uses._replace(shares=1)),
+        (_used_before(text, operands), numbers, met, uses._replace(shares=1)),
     ):
         yield Probe(kind, given, code, use, method, optional)
 
@@ -270,17 +280,17 @@ def _operands(text: str) -> tuple[str | float, ...]:
 
 
 def _of_operators() -> Iterator[Probe]:
-    homes = {"add": "sums", "mul": "products", "neg": "differences", "sub": "differences"}
-    for name, topic in (homes | {"truediv": "quotients"}).items():
-        row = OPERATORS[name]
+    for name in ("add", "mul", "neg", "sub", "truediv"):
+        row, topic = OPERATORS[name], HOMES[name]
         for x, y in _PAIRS:
             if name == "neg":
                 yield from _of(row, "-a", {"a": x}, topic)
             else:
                 yield from _of(row, f"a {row.symbol} b", {"a": x, "b": y}, topic)
-    for name, x in (("sub", 3.0), ("truediv", 3.0)):
-        code = f"c = a {OPERATORS[name].symbol} a; c.backward()"
-        yield Probe("twice", {"a": x}, code, Use(OPERATORS[name], ("a", "a")))
+    for name in ("sub", "truediv"):
+        row = OPERATORS[name]
+        code = f"c = a {row.symbol} a; c.backward()"
+        yield Probe(HOMES[name], {"a": 3.0}, code, Use(row, ("a", "a")))
     row = OPERATORS["pow"]
     for exponent in ("2", "3", "-1", "-2", "0.5"):
         for x in (2.5, 1.5) if exponent == "0.5" else (2.5, -1.5):
@@ -291,7 +301,7 @@ def _of_operators() -> Iterator[Probe]:
 
 def _of_functions() -> Iterator[Probe]:
     for row in OPERATORS.values():
-        if len(row.slopes) > 1 or row.is_flat or row.name == "neg":
+        if len(row.slopes) > 1 or row.is_flat or not hasattr(Value, row.name):
             continue
         points = (0.6, 1.7, 2.6, -0.8, -2.3, *((20.0,) if row.saturates else ()))
         value = ops.on_floats(row.value)
@@ -351,7 +361,7 @@ def _of_shapes() -> Iterator[Probe]:
 
 ALONE = Probe("start", {"a": 3.0}, "a.backward()")
 START = Probe("start", {"a": 3.0, "b": -5.0}, "c = a + b; c.backward()")
-IN_PLACE = Probe("numbers", {"a": 3.0, "b": -2.0}, "c = a; c += b")
+IN_PLACE = Probe("numbers", {"a": 3.0, "b": -2.0}, "c = a; c += b", optional=True)
 
 #: What comes after a pass.
 FRESH = Probe(
