@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import TypeAlias
 
 from microgradlike import ops
 from microgradlike.grading import probes
@@ -344,13 +345,12 @@ def _of_pass(cases: Sequence[Case]) -> Iterator[Mistake]:
     if first.broke or first.wrong_numbers:
         yield from _trouble(first, "value", "An operation computes the wrong number")
         return
-    fitting: set[tuple[str, tuple[str, ...]]] | None = None
-    for case in cases:
+    fitting = set(_KINDS)
+    for case in sorted(cases, key=lambda case: not case.fails):  # those leave few
         if not case.broke:
-            found = _passes_that_fit(case)
-            fitting = found if fitting is None else fitting & found
+            fitting = _passes_that_fit(case, fitting)
     for (kind, operators), (claim, advice) in _KINDS.items():
-        if (kind, operators) in (fitting or ()):
+        if (kind, operators) in fitting:
             if len(operators) == 1:
                 claim = overwrites(operators[0])
             yield first.mistake(kind, claim, advice, operators)
@@ -359,25 +359,28 @@ def _of_pass(cases: Sequence[Case]) -> Iterator[Mistake]:
     yield first.mistake("pass", claim, is_known=False)
 
 
+#: A kind of wrong pass, and the operations that have it.
+Kind: TypeAlias = tuple[str, tuple[str, ...]]
+
 #: All kinds, those of which less has to be assumed first; some with the operations that have it.
-_KINDS = {
+_KINDS: dict[Kind, tuple[str, str]] = {
     (kind, operators): (claim, advice)
     for kind, (claim, advice) in PASSES.items()
     for operators in ((("add", "mul"), ("add",), ("mul",)) if kind == "overwritten" else ((),))
 }
 
 
-def _passes_that_fit(case: Case) -> set[tuple[str, tuple[str, ...]]]:
-    """The kinds of wrong passes that give the gradients that came out of a case."""
+def _passes_that_fit(case: Case, kinds: Collection[Kind]) -> set[Kind]:
+    """Which kinds of wrong passes give the gradients that came out of a case."""
     root, names = graph_of(case.probe)
-    found = set()
+    leaves = {names[name]: case.seen.grads[name] for name in case.probe.numbers}
+    found: set[Kind] = set()
     for wrong in wrong_passes(root):
-        key = (wrong.kind, tuple(wrong.overwrites))
-        if key not in found:
+        kind = (wrong.kind, tuple(wrong.overwrites))
+        if kind in kinds and kind not in found:
             gradients = wrong.gradients(root)
-            leaves = case.probe.numbers
-            if all(near(case.seen.grads[name], gradients[names[name]]) for name in leaves):
-                found.add(key)
+            if all(near(gradient, gradients[leaf]) for leaf, gradient in leaves.items()):
+                found.add(kind)
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from microgradlike.engine import Value
 from microgradlike.grading import probes
@@ -28,7 +29,7 @@ def habit(case: Case) -> str:
     if case.seen.stopped:
         return ""
     root, names = graph_of(case.probe)
-    one = Pass("right", right_order(root))
+    one = Pass("right", partial(right_order, root))
 
     def came(gradients: Mapping[Value, float]) -> bool:
         leaves = case.probe.numbers

@@ -12,6 +12,7 @@ import copy
 import itertools
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from microgradlike import ops
@@ -151,8 +152,8 @@ _CHANGES: Mapping[type[ast.AST] | None, Sequence[Callable[..., ast.AST]]] = {
 #: The operands of a node in the order in which a pass goes to them.
 Operands = Callable[[Value], Sequence[Value]]
 
-#: The nodes in the order in which they send; some perhaps twice, some not at all.
-Order = Iterable[Value]
+#: Finds the nodes in the order in which they send; some perhaps twice, some not at all.
+Order = Callable[[], Iterable[Value]]
 
 
 class Pass(NamedTuple):
@@ -174,7 +175,7 @@ class Pass(NamedTuple):
         found = dict.fromkeys(nodes(root), 0.0)
         for _ in range(passes):
             found[root] = found[root] + 1.0 if adds else 1.0
-            for node in self.order:
+            for node in self.order():
                 for _, parent, slope, _ in sent_to(node):
                     before = 0.0 if node.op in self.overwrites else found[parent]
                     found[parent] = before + slope * found[node]
@@ -191,26 +192,23 @@ def wrong_passes(root: Value) -> Iterator[Pass]:
 
     Those of a kind differ in which operand they go to first, which may be left to chance.
     """
-    yield Pass("one step", [root])
-    yield Pass("one step", topological_order(root))
+    yield Pass("one step", lambda: [root])
+    yield Pass("one step", partial(topological_order, root))
     for operands in _ways(root):
         for operators in (("add", "mul"), ("add",), ("mul",)):
-            yield Pass("overwritten", _finished(root, operands)[::-1], operators)
+            yield Pass("overwritten", partial(_sorted, root, operands), operators)
         # Two mistakes at once: this is the one to mend first.
-        yield Pass("overwritten", _breadth_first(root, operands), ("add", "mul"))
-        yield Pass("overwritten", list(_each_way(root, operands)), ("add", "mul"))
-    for operands in _ways(root):
-        yield Pass("same value", _finished(root, operands, lambda node: node.data)[::-1])
-    for operands in _ways(root):
-        yield Pass("repeated", _each_way(root, operands))
-        yield Pass("repeated", _finished_each_way(root, operands)[::-1])
-    for operands in _ways(root):
-        yield Pass("early", _breadth_first(root, operands))
-        yield Pass("early", list(dict.fromkeys(_each_way(root, operands))))
+        yield Pass("overwritten", partial(_breadth_first, root, operands), ("add", "mul"))
+        yield Pass("overwritten", partial(_each_way, root, operands), ("add", "mul"))
+        yield Pass("same value", partial(_sorted, root, operands, lambda node: node.data))
+        yield Pass("repeated", partial(_each_way, root, operands))
+        yield Pass("repeated", partial(_sorted_each_way, root, operands))
+        yield Pass("early", partial(_breadth_first, root, operands))
+        yield Pass("early", partial(_depth_first, root, operands))
     order = right_order(root)
     for count in range(len(order), -1, -1):
         for some in itertools.combinations(order, count):
-            yield Pass("left out", some)
+            yield Pass("left out", partial(iter, some))
 
 
 def _ways(root: Value) -> Iterator[Operands]:
@@ -229,7 +227,7 @@ def _ways(root: Value) -> Iterator[Operands]:
             yield operands
 
 
-def _finished(root: Value, operands: Operands, same: Callable[[Value], object] = id) -> list[Value]:
+def _sorted(root: Value, operands: Operands, same: Callable[[Value], object] = id) -> list[Value]:
     """A topological order, as micrograd finds it; ``same`` tells which nodes are one to it."""
     found: list[Value] = []
     seen: set[object] = set()
@@ -242,12 +240,15 @@ def _finished(root: Value, operands: Operands, same: Callable[[Value], object] =
             found.append(node)
 
     visit(root)
-    return found
+    return found[::-1]
 
 
-def _finished_each_way(root: Value, operands: Operands) -> list[Value]:
+def _sorted_each_way(root: Value, operands: Operands) -> list[Value]:
     """The same where nobody notes which nodes were visited."""
-    return [*(x for v in operands(root) for x in _finished_each_way(v, operands)), root]
+    found = [root]
+    for operand in reversed(operands(root)):
+        found += _sorted_each_way(operand, operands)
+    return found
 
 
 def _each_way(root: Value, operands: Operands) -> Iterator[Value]:
@@ -255,6 +256,11 @@ def _each_way(root: Value, operands: Operands) -> Iterator[Value]:
     yield root
     for operand in operands(root):
         yield from _each_way(operand, operands)
+
+
+def _depth_first(root: Value, operands: Operands) -> list[Value]:
+    """The same, but each node sends once, when it is reached for the first time."""
+    return list(dict.fromkeys(_each_way(root, operands)))
 
 
 def _breadth_first(root: Value, operands: Operands) -> list[Value]:
