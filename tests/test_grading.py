@@ -123,7 +123,7 @@ MUTANTS: dict[str, tuple[list[Change], str, tuple[str, ...]]] = {
     ),
     "a name is misspelt": ([("math.tanh", "math.tahn")], "raises", ("tanh",)),
     "a plain number": (
-        [("return self.of_one(self.data**n,", "return self.data**n, (")],
+        [("return self.of_one(self.data**n, lambda out: ", "return self.data**n or (lambda out: ")],
         "stopped",
         ("pow",),
     ),
@@ -196,6 +196,7 @@ def test_formulas_are_told_in_the_letters_of_the_program(verdicts: dict[str, Ver
     assert "(its local slope is 1 - c * c, not 1 - a * a)" in said["the input for the result"]
     assert "is -c / b, not -c: in c = a / b" in said["the divisor is not squared"]
     assert said["no numbers on the left"].endswith("The class needs the method __rsub__.")
+    assert said["a plain number"] == ("c = a ** 2 gives 6.25 (float), which has no .data.")
     assert said["turned around"].startswith("2 - a is computed as a - 2: ")
 
 
@@ -269,9 +270,11 @@ def test_a_class_that_cannot_be_made_or_read() -> None:
             pass
 
     assert check_engine(Two).sentence.startswith("a = Value(3.0) raises TypeError: ")
-    assert "gives nothing that has .number" in check_engine(mutant(), data="number").sentence
-    assert check_engine(mutant(), grad="slope").sentence.startswith(
-        "Reading .data and .slope raises AttributeError: 'Value' object has no attribute 'slope'"
+    unread = check_engine(mutant(), data="number").sentence
+    assert unread.startswith("a = Value(3.0) gives ") and "which has no .number" in unread
+    assert check_engine(mutant(), grad="slope").sentence == (
+        "Reading .data and .slope raises AttributeError: 'Value' object has no attribute 'slope'. "
+        "If the class has another name for it, say which."
     )
     with pytest.raises(TypeError, match="check_engine"):
         check_engine(3)  # type: ignore[arg-type, unused-ignore]

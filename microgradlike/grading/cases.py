@@ -111,10 +111,14 @@ class Case(NamedTuple):
         seen, code = self.seen, self.code
         if seen.stopped:
             sentence = f"The engine {seen.stopped}: in {self.place}."
+            if seen.line:
+                sentence = f"{seen.line} {seen.stopped}."
             return Mistake("stopped", self.operators, sentence, self.probe, seen)
         advice = ""
         if self.lacks_an_operation:
             advice = f"The class needs the method {self.method}." if self.is_of_use else ""
+        elif "has no attribute" in seen.error and seen.line != self.probe.lines[0]:
+            advice = "If the class has another name for it, say which."
         elif seen.line in self.probe.lines and seen.line != code:
             advice = f"It comes after {code}."
         sentence = f"{seen.line} raises {seen.error}. {advice}".strip()

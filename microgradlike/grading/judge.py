@@ -130,7 +130,8 @@ def _expected() -> tuple[Observation, ...]:
 def _mistakes(cases: Sequence[Case]) -> Iterator[Mistake]:
     """All mistakes, what others rest on first."""
     for case in cases[:1]:
-        if case.seen.error and case.seen.line not in case.probe.lines:
+        seen = case.seen
+        if (seen.error or seen.stopped) and seen.line not in case.probe.lines:
             yield case.failure()  # no number can be made, or none can be read
             return
     start = list(_of_start(cases))

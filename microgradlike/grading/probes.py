@@ -167,6 +167,8 @@ def run(probe: Probe, engine: Engine) -> Observation:
         for name, number in probe.numbers.items():
             seen.line = f"{name} = Value({number!r})"
             values[name] = engine.make(number)
+            if _is_plain(values[name], engine, seen):
+                return seen
         if probe.method and not hasattr(next(iter(values.values())), probe.method):
             return Observation(missing=True)
         for line in probe.lines:
@@ -209,9 +211,16 @@ def _run_line(
         exec(_compiled(line), {}, values)
         values.pop("_", None)
         for value in values.values():
-            if not hasattr(value, engine.data):
-                seen.stopped = f"gives nothing that has .{engine.data}, but {describe(value)}"
+            if _is_plain(value, engine, seen):
                 return
+
+
+def _is_plain(value: object, engine: Engine, seen: Observation) -> bool:
+    """Whether something is no number of the engine; then it is noted what it is."""
+    if hasattr(value, engine.data):
+        return False
+    seen.stopped = f"gives {describe(value)}, which has no .{engine.data}"
+    return True
 
 
 @functools.cache
