@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from microgradlike import ops
+from microgradlike.engine import recording
 from microgradlike.grading import probes
 from microgradlike.grading.cases import Case, Share, near
 from microgradlike.grading.claims import PASSES, about_share, inside, name_of, overwrites
@@ -121,7 +122,8 @@ def _home(probe: Probe) -> str:
 @functools.cache
 def _expected() -> tuple[Observation, ...]:
     """What this package's engine makes of all probes."""
-    return tuple(probes.observe(OURS))
+    with recording():
+        return tuple(probes.observe(OURS))
 
 
 # ---- In which order ----------------------------------------------------------------------------
@@ -356,7 +358,7 @@ def _of_pass(cases: Sequence[Case]) -> Iterator[Mistake]:
                 claim = overwrites(operators[0])
             yield first.mistake(kind, claim, advice, operators)
             return
-    claim = "Gradients that meet at a number do not come out as the sum of its shares"
+    claim = "Where gradients meet at a number, it does not get the sum of its shares"
     yield first.mistake("pass", claim, is_known=False)
 
 

@@ -67,7 +67,7 @@ def _limit(case: Case) -> Iterator[str]:
     if case.probe is probes.KINK and not case.broke:
         if not near(seen.grads["a"], 0.0):
             slope = seen.grads["a"]
-            yield f"relu has the slope {slope} at 0; most engines say 0."
+            yield f"relu has the slope {slope:g} at 0; most engines say 0."
     elif "RecursionError" in seen.error:
         yield (
             "A chain of 10,000 operations ends in RecursionError, because a function calls itself "

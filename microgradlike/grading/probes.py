@@ -122,9 +122,8 @@ class Probe:
     @property
     def shown(self) -> str:
         """The code as a sentence shows it: one pass from the last result goes without saying."""
-        return (
-            self.code.removesuffix(f"; {self.root}.backward()") if self.passes == 1 else self.code
-        )
+        end = f"; {self.root}.backward()"
+        return self.code.removesuffix(end) if self.passes == 1 else self.code
 
     def number_of(self, operand: str | float) -> float:
         """The number of an operand: of a name, or of a plain number itself."""

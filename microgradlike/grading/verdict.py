@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from microgradlike.engine import Value
+from microgradlike.engine import Value, recording
 from microgradlike.grading.probes import OURS, TOPICS, Observation, Probe, run
 
 
@@ -111,7 +111,8 @@ class Verdict:
 def graph_of(probe: Probe) -> tuple[Value, dict[str, Value]]:
     """The graph of a probe in this package's engine: the result of its last pass, and all names."""
     values = {name: Value(number) for name, number in probe.numbers.items()}
-    for line in probe.lines:
-        if not re.fullmatch(r"\w+\.backward\(\)|\w+\.zero_grad\(\)|\w+\.grad = 0", line):
-            exec(line, {}, values)
+    with recording():
+        for line in probe.lines:
+            if not re.fullmatch(r"\w+\.backward\(\)|\w+\.zero_grad\(\)|\w+\.grad = 0", line):
+                exec(line, {}, values)
     return values[probe.root or list(values)[-1]], values
