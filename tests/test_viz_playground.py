@@ -344,8 +344,8 @@ def test_the_curve_and_the_plane_follow_the_weights(open_page: Callable[..., Tab
     case = CASES["logits"]
     tab = open_page("logits")
     tab.press("ArrowRight", 4)
-    line = tab.each(".answer", "points")[0]["points"]
-    before = open_page("logits").each(".answer", "points")[0]["points"]
+    line = tab.each(".points .line", "points")[0]["points"]
+    before = open_page("logits").each(".points .line", "points")[0]["points"]
     assert line != before
     model = copy.deepcopy(case.model)
     model.load_state_dict(trained(case, 4, False))
@@ -355,7 +355,7 @@ def test_the_curve_and_the_plane_follow_the_weights(open_page: Callable[..., Tab
     assert float((line or "").split()[0].split(",")[1]) == pytest.approx(heights, abs=0.06)
     without = open_page("classes")
     assert not without.page.locator(".plane").is_visible()
-    assert "has 3 inputs" in without.page.inner_text(".answers")
+    assert "has 3 inputs" in without.page.inner_text(".region")
 
 
 # ---- The rules of pages ------------------------------------------------------------------------
@@ -413,9 +413,22 @@ def test_a_folded_picture_is_told(visit: Visit, tmp_path: Path) -> None:
     assert tab.step == 1 and tab.complaints == []
 
 
-def test_a_notebook_shows_it_in_a_frame() -> None:
-    made = viz.Playground(MLP(1, [1], seed=0), [[0.0], [1.0]], [1.0, 3.0])
-    assert made._repr_html_().startswith("<iframe srcdoc=") and "<script>" in made.html()
+def test_a_notebook_is_told_the_weights(browser: Any, tmp_path: Path) -> None:
+    case = CASES["plane"]
+    made = viz.Playground(case.model, case.X, case.y, loss=case.loss, lr=case.lr)
+    page = tmp_path / "notebook.html"
+    listen = "<script>said = []; onmessage = ({data}) => said.push(data.microgradlike)</script>"
+    page.write_text(f"<!doctype html>{listen}{made._repr_html_()}", encoding="utf-8")
+    tab = Tab(browser, page, **WIDE)
+    for _ in range(3):
+        tab.page.frame_locator("iframe").locator(".step").click()
+    tab.until("said.length && said.at(-1).steps === 3")
+    state = tab.page.evaluate("said.at(-1).weights")
+    model = copy.deepcopy(case.model)
+    model.load_state_dict(state)
+    assert model.state_dict() == pytest.approx(trained(case, 3, False), rel=1e-12, abs=1e-12)
+    assert tab.complaints == []
+    tab.context.close()
 
 
 # ---- What it is made of ------------------------------------------------------------------------

@@ -35,7 +35,8 @@ class Shown(ABC):
         """What the page shows since its reader has changed something there; {} before.
 
         Of the page of ``Stepper``: ``numbers`` and ``gradients`` of what can be changed, by name,
-        and the ``result``. It stays {} where anywidget is not installed, or the notebook is not
+        and the ``result``. Of that of ``Playground``: ``weights``, which ``load_state_dict`` takes,
+        ``steps`` and ``cost``. It stays {} where anywidget is not installed, or the notebook is not
         running.
 
         >>> from microgradlike import Value

@@ -314,6 +314,7 @@ class _Page:
                 [name, [javascript.in_json(weight) for weight in weights]]
                 for name, weights in practice.beginnings
             ],
+            "parameters": practice.names,
             "lr": self.lr,
             "names": network.names,
             "headings": network.headings,

@@ -20,7 +20,7 @@ from microgradlike.engine import Value, no_grad, recorded_decisions, topological
 from microgradlike.flow import layer_runs, layers_of
 from microgradlike.functions import FUNCTIONS
 from microgradlike.inputs import describe, function
-from microgradlike.nn import MLP
+from microgradlike.nn import MLP, Module
 from microgradlike.ops import OPERATORS
 
 #: A page computes about half a million nodes in a second, forward and back. A round of more than
@@ -69,6 +69,7 @@ class Practice:
 
     Attributes:
         parameters: those of all neurons, each once.
+        names: what ``state_dict`` calls them.
         shapes: the graphs that the examples have.
         beginnings: a name and weights: first those of the model, then those of some seeds.
         cost: the mean over all examples.
@@ -93,6 +94,8 @@ class Practice:
         self.y: list[Any] = numpy.asarray(y).tolist()
         every = [p for layer in self.neurons for neuron in layer for p in (*neuron.w, neuron.b)]
         self.parameters: list[Value] = list(dict.fromkeys(every))
+        named = {parameter: name for name, parameter in _named(self._model)}
+        self.names = [named.get(p, str(place)) for place, p in enumerate(self.parameters)]
         self._refuse_many()
         self.beginnings = [("as given", [p.data for p in self.parameters])]
         self.beginnings += [(f"seed {seed}", self._drawn(seed, every)) for seed in range(SEEDS)]
@@ -226,6 +229,11 @@ class Practice:
     def _set(self, weights: Sequence[float]) -> None:
         for parameter, weight in zip(self.parameters, weights, strict=True):
             parameter.data = weight
+
+
+def _named(model: object) -> Iterator[tuple[str, Value]]:
+    """The parameters by name; a model that is no Module has no names."""
+    return model.named_parameters() if isinstance(model, Module) else iter(())
 
 
 def _is_number(row: javascript.Row, side: str) -> bool:

@@ -6,7 +6,7 @@ function start(root) {
   const examples = story.examples.map((example) => ({ ...example, numbers: example.numbers.map(Number) }));
   const graphs = shapes.map(({ rows }) => engine.read(rows));
   const network = network_in(root);
-  const [ASIDE, MOST_POINTS, CELLS, BUDGET, SPEAK, MOST_TERMS] = [5, 300, 32, 24, 5000, 16];
+  const [ASIDE, MOST_POINTS, CELLS, BUDGET, SPEAK, ANNOUNCE, MOST_TERMS] = [5, 300, 32, 24, 5000, 500, 16];
   const SVG = "http://www.w3.org/2000/svg";
 
   let weights = [];
@@ -24,6 +24,7 @@ function start(root) {
   let timer = 0;
   let broken = false;
   let spoken = 0;
+  let announced = 0;
   let largest = { weight: 0, gradient: 0, delta: 0 };
 
   // ---- Numbers ----------------------------------------------------------------------------------
@@ -245,7 +246,7 @@ function start(root) {
     }
   }
 
-  const curves = answers.inputs === 1 ? shapes[0].outputs.at(-1).map(() => draw("polyline", { class: "answer" }, points)) : [];
+  const curves = answers.inputs === 1 ? shapes[0].outputs.at(-1).map(() => draw("polyline", { class: "line" }, points)) : [];
   const heights = [answers.low, answers.high].map((end, k) => end + (k ? 0.25 : -0.25) * (answers.high - answers.low));
   const height = (value) => high + (1 - Math.min(Math.max(along(heights, value), -0.02), 1.02)) * (176 - high);
 
@@ -280,7 +281,7 @@ function start(root) {
     mark.addEventListener("click", () => see(place));
     return mark;
   });
-  if (answers.inputs > 2) one(".answers", root).classList.add("none");
+  if (answers.inputs > 2) one(".region", root).classList.add("none");
   else if (is_plane) {
     const [across, up] = answers.across;
     draw("rect", { class: "border", x: 0.5, y: 0.5, width: 199, height: 199 }, points);
@@ -427,10 +428,19 @@ function start(root) {
     write(one(".frozen-list", root), held ? `${held} frozen` : "");
     one(".release", root).hidden = !held;
     set(root, "data-step", String(steps));
+    if (performance.now() - announced > ANNOUNCE || !timer) announce(cost);
     if (performance.now() - spoken > SPEAK || !timer) {
       spoken = performance.now();
       write(one(".spoken", root), broken ? sentence() : count(cost, now));
     }
+  }
+
+  // A notebook, in whose frame this may be, hands it on to Python.
+  function announce(cost) {
+    announced = performance.now();
+    if (window.parent === window) return;
+    const named = Object.fromEntries(story.parameters.map((name, which) => [name, weights[which]]));
+    window.parent.postMessage({ microgradlike: { weights: named, steps, cost } }, "*");
   }
 
   // ---- Playing ----------------------------------------------------------------------------------
