@@ -183,7 +183,12 @@ def test_a_number_is_typed_and_nonsense_is_told_and_changes_nothing(
     page = tab.page
     assert page.get_by_label("a =", exact=True).input_value() == "2"
     before = page.get_attribute("[data-node=v0]", "data-grad")
-    refusals = {"abc": "“abc” is no number", "": "is empty", "1e999": "is too large", "1/0": "no n"}
+    refusals = {
+        "abc": "“abc” is no number",
+        "": "is empty",
+        "1e999": "is too large",
+        "1/0": "divides by 0",
+    }
     for typed, words in refusals.items():
         page.fill(".field", typed)
         tab.press("Enter")
