@@ -322,3 +322,25 @@ def test_a_changed_page_fits_and_its_numbers_stay_in_their_boxes(
     }).map((text) => text.textContent)"""
     assert page.evaluate(outside) == []
     assert "value −0.0001234" in page.inner_text(".numbers")
+
+
+@once
+def test_a_browser_without_mathml_gets_lines_of_text(
+    browser: Any, view: dict[str, Any], tmp_path: Path
+) -> None:
+    a, b = Value(4.0, label="a"), Value(-3.0, label="b")
+    out = (a + b) ** 2 / (b * 2.0)
+    out.label = "out"
+    path = save_stepper(out, tmp_path / "page.html")
+    context = browser.new_context(**view)
+    context.add_init_script("delete window.MathMLElement")
+    page = context.new_page()
+    page.goto(f"{path.as_uri()}#step=6")
+    assert page.inner_text("header span").strip() == "out = ((a + b)^2)/(b × 2)"
+    assert page.locator(".equations p").all_inner_texts() == [
+        "share over this arrow = dout/dout × ∂out/∂v3",
+        "∂out/∂v3 = 1/v4 = 1/(− 6)",
+        "share = 1 × (− 0.1667) = − 0.1667",
+    ]
+    assert page.locator("math").count() == 0
+    context.close()

@@ -20,6 +20,28 @@ function write(element, text) {
   if (element.written !== text) element.textContent = element.written = text;
 }
 
+// A browser without MathML would write the parts of a fraction one behind the other: there formulas
+// are lines of text.
+function formulas(within) {
+  if ("MathMLElement" in window) return;
+  const line = (node) => {
+    if (!node.childNodes.length) return node.textContent;
+    const parts = [...node.childNodes].map(line);
+    const [first, second] = parts.map((part) => part.trim());
+    const closed = (part) => (/^\(.*\)$|^[^ ]*$/.test(part) ? part : `(${part})`);
+    const kind = node.localName;
+    if (kind === "mfrac") return `${closed(first)}/${closed(second)}`;
+    if (kind === "msup") return `${closed(first)}^${closed(second)}`;
+    if (kind === "munder") return `${first} (${second})`;
+    return kind === "mo" && node.textContent !== "∂" ? ` ${parts.join("")} ` : parts.join("");
+  };
+  for (const formula of all("math", within)) {
+    const text = document.createElement(formula.hasAttribute("displaystyle") ? "p" : "span");
+    text.textContent = line(formula).replace(/\s+/g, " ").replace(/\( /g, "(").replace(/ \)/g, ")").trim();
+    formula.replaceWith(text, " ");
+  }
+}
+
 // A button that changes between the colours of the system, light and dark ones.
 function colouring(root, changed = () => {}) {
   const themes = ["", "light", "dark"];

@@ -153,6 +153,7 @@ function start(root) {
     if (drawn !== `${now} ${asked}`) {
       drawn = `${now} ${asked}`;
       one(".equations", root).innerHTML = asked ? "" : told.equations; // made by this page's author
+      formulas(one(".equations", root));
       one(".notes", root).replaceChildren(...(asked ? [] : told.notes.map((note) => make("p", note))));
       one(".curves", root).replaceChildren(...(asked ? [] : curves(told)));
       rows(asked ? [] : told.rows);

@@ -3,6 +3,7 @@
 function start(root) {
   const story = JSON.parse(one(".story", root).textContent);
   const last = story.moments.length - 1;
+  formulas(root);
   const panel = one(".panel", root); // a search from there does not go through the picture
   const table = one(".table", root);
   let revealed = true;
@@ -218,6 +219,7 @@ function start(root) {
     const shown = asked && told.kind !== "backward" ? "" : equations.join("");
     if (one(".equations", panel).dataset.shown !== `${now}${asked}${computed}`) {
       one(".equations", panel).innerHTML = shown; // made by this page's author, names escaped
+      formulas(one(".equations", panel));
       one(".equations", panel).dataset.shown = `${now}${asked}${computed}`;
     }
     write(one(".sum", panel), asked ? "" : told.sum);
@@ -249,6 +251,7 @@ function start(root) {
       words("nudge", told.nudge);
       const equations = item.appendChild(document.createElement("div"));
       equations.innerHTML = told.equations.join(""); // as above
+      formulas(equations);
       for (const name of ["sum", "rule", "aside", "flag"]) words(name, told[name]);
     }
   }
