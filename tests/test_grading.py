@@ -326,6 +326,14 @@ def test_a_wrong_number_is_shown_too(verdicts: dict[str, Verdict], tmp_path: Pat
     assert "data should be 5" in drawn.read_text(encoding="utf-8")
 
 
+def test_where_nothing_came_out_no_number_is_shown(
+    verdicts: dict[str, Verdict], tmp_path: Path
+) -> None:
+    drawn = verdicts["no numbers on the left"].save_picture(tmp_path / "mistake.svg")
+    words = drawn.read_text(encoding="utf-8")
+    assert "(nothing came out)" in words and "purple" not in words.partition("<style")[0]
+
+
 @pytest.mark.parametrize("name", ["level by level", "turned around", "zero_grad does nothing"])
 def test_there_is_a_picture_of_other_mistakes(
     name: str, verdicts: dict[str, Verdict], tmp_path: Path

@@ -49,13 +49,14 @@ def draw_mistake(
     is_right = {box: right.get(name, nothing) for box, name in called.items()}
     came_out = {box: wrong.get(name, nothing) for box, name in called.items()}
     one = _half(scene, "r", "right", is_right, is_right)
-    other = _half(scene, "w", "as it came out", came_out, is_right)
+    other = _half(scene, "w", "as it came out" if wrong else "nothing came out", came_out, is_right)
+    is_marked = any(box.marked for box in other.boxes)
     both = replace(
         one,
         title="What is right, and what came out",
         boxes=[*one.boxes, *other.boxes],
         arrows=[*one.arrows, *other.arrows],
-        notes=[*_lines(sentence), "purple frame: this came out wrong"],
+        notes=_lines(sentence) + ["purple frame: this came out wrong"] * is_marked,
     )
     return picture(both, View(rankdir="TB"))
 
@@ -73,8 +74,7 @@ def _name(node: Value, names: Mapping[str, Value]) -> str:
 def _half(scene: Scene, prefix: str, words: str, shown: Numbers, right: Numbers) -> Scene:
     """The scene under names of its own, with these numbers and gradients."""
     boxes = [_box(box, prefix, words, shown, right) for box in scene.boxes]
-    is_wrong = any(box.marked for box in boxes)
-    arrows = [_arrow(arrow, prefix, is_wrong) for arrow in scene.arrows]
+    arrows = [_arrow(arrow, prefix, is_known=shown is right) for arrow in scene.arrows]
     return replace(scene, boxes=boxes, arrows=arrows)
 
 
@@ -87,16 +87,17 @@ def _box(box: Box, prefix: str, words: str, shown: Numbers, right: Numbers) -> B
     pairs = zip(("data", "grad"), shown[box.name], right[box.name], strict=True)
     wrong = [(what, is_) for what, came, is_ in pairs if None not in (came, is_) and came != is_]
     remarks = tuple(Remark(f"{what} should be {number(is_ or 0.0)}") for what, is_ in wrong)
-    data = box.data if data is None else data
+    if data is None and box.kind == "input":
+        data = box.data  # that is what the engine was given
     return replace(twin, data=data, grad=grad, remarks=remarks, marked=bool(wrong))
 
 
-def _arrow(arrow: Arrow, prefix: str, is_wrong: bool) -> Arrow:
+def _arrow(arrow: Arrow, prefix: str, is_known: bool) -> Arrow:
     """The arrow; what a wrong pass sent on it is not known, so there it has no numbers."""
     return replace(
         arrow,
         tail=f"{prefix}{arrow.tail}",
         head=f"{prefix}{arrow.head}",
-        slope=None if is_wrong else arrow.slope,
-        crossed=arrow.crossed and not is_wrong,
+        slope=arrow.slope if is_known else None,
+        crossed=arrow.crossed and is_known,
     )

@@ -168,8 +168,8 @@ def _grouped(mistakes: Iterable[Mistake]) -> list[Mistake]:
     groups: dict[object, list[Mistake]] = {}
     for mistake in mistakes:
         one = () if mistake.kind in _SHARED else mistake.operators
-        if mistake.kind == "raises":
-            one = (mistake.sentence,)
+        if mistake.kind == "raises":  # the method that is missing, or all that is said
+            one = (mistake.sentence.rpartition("The class needs")[2],)
         groups.setdefault((mistake.kind, *one), []).append(mistake)
     return [_as_one(first, others) for first, *others in groups.values()]
 
@@ -310,7 +310,7 @@ def _of_constants(cases: Sequence[Case]) -> Iterator[Mistake]:
 
 
 def _of_side(cases: Sequence[Case]) -> Iterator[Mistake]:
-    failing = [case for case in cases if case.fails]
+    failing = [case for case in cases if case.fails and not _lacks_another(case)]
     if not failing:
         return
     case = failing[0]
