@@ -227,6 +227,10 @@ def find_predict(one: Exercise, world: World) -> str:
 def find_true_false(one: Exercise, world: World) -> str:
     name, slope = re.findall(r"d\w+/d(\w+) is (−?[\d.]*\d)\.\nTrue", one.question)[0]
     assert math.isclose(world.slope(name), number(slope), rel_tol=1e-6, abs_tol=1e-6)
+    if "grows by 10, then" in one.question:
+        far = world.value(world.result, **{name: world.value(name) + 10})
+        change = far - world.value(world.result)
+        return str(math.isclose(change, 10 * number(slope), rel_tol=1e-6, abs_tol=1e-6)).lower()
     claim = re.findall(r"If \w+ (grows|shrinks) by 0.001, then \w+ (rises|falls)", one.question)
     if not claim:
         return str(one.answer)

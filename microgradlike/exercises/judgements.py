@@ -547,6 +547,8 @@ def _claims(r: Reading, x: Value, right: bool) -> list[_Claim]:
     name, e, g = r.names[x], r.names[r.root], r.gradient[x]
     rises, falls = (RISES, FALLS) if (g > 0) == right else (FALLS, RISES)
     nudge = shown(abs(g) * 0.001)
+    far = forward(r.root, {x: x.data + 10})[r.root] - r.root.data
+    straight = nudged.same(far, 10 * g)
 
     def slope() -> bool:
         return nudged.same(g, nudged.gradient(r.root, x))
@@ -566,16 +568,18 @@ def _claims(r: Reading, x: Value, right: bool) -> list[_Claim]:
             slope,
         ),
         _Claim(
-            f"One step of gradient descent changes {name} by {shown(-g)}.",
+            f"One step of gradient descent changes {name} by {shown(-g)}, whatever the learning "
+            "rate is.",
             False,
             "The gradient is not the change. It is multiplied by the learning rate first.",
             slope,
         ),
         _Claim(
-            f"If {name} grows by 10, then {e} changes by exactly {shown(10 * g)}, whatever the "
-            "function is.",
-            False,
-            "A gradient speaks of small changes. After a large one the slope may be another one.",
+            f"If {name} grows by 10, then {e} changes by {shown(10 * g)}.",
+            straight,
+            f"The slope is the same all the way: the change is {shown(far)}."
+            if straight
+            else f"On such a long way the slope changes, too: {e} changes by {shown(far)}.",
             slope,
         ),
         _Claim(
