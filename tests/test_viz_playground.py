@@ -386,6 +386,30 @@ def test_everything_needed_is_in_the_first_screen(tab: Tab) -> None:
     assert not tab.page.evaluate(covered)
 
 
+def test_numbers_are_in_the_middle_of_their_circles(tab: Tab) -> None:
+    off = """() => [...document.querySelectorAll('[data-neuron]')].flatMap((neuron) => {
+        const middle = (part) => (({x, width}) => x + width / 2)(part.getBBox());
+        const circle = middle(neuron.querySelector('.outline'));
+        return [...neuron.querySelectorAll('text')].map((text) => Math.abs(middle(text) - circle));
+    })"""
+    tab.press("v")
+    assert max(tab.page.evaluate(off)) < 1
+
+
+def test_paper_is_light_and_shows_all(open_page: Callable[..., Tab]) -> None:
+    tab = open_page("plane", viewport={"width": 760, "height": 1000})
+    light = tab.page.evaluate(PLANE_OF_COLOURS)
+    dark = open_page("plane", viewport={"width": 760, "height": 1000}, color_scheme="dark")
+    assert dark.page.evaluate(PLANE_OF_COLOURS) != light
+    dark.page.emulate_media(media="print")
+    dark.until(f"{PLANE_OF_COLOURS} === '{light}'")
+    frame, picture = (
+        dark.page.locator(what).bounding_box() for what in ("section.graph", ".view svg")
+    )
+    assert frame and picture
+    assert picture["y"] + picture["height"] <= frame["y"] + frame["height"]
+
+
 def test_without_javascript_it_says_something_true(open_page: Callable[..., Tab]) -> None:
     tab = open_page("plane", java_script_enabled=False)
     told = tab.page.inner_text(".panel")

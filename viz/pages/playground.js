@@ -594,7 +594,7 @@ function start(root) {
   const size = zooming(root, () => {}, "wide");
   const address = addressed(root, place, recall);
   colouring(root, show);
-  matchMedia("(prefers-color-scheme:dark)").addEventListener("change", show);
+  for (const media of ["(prefers-color-scheme:dark)", "print"]) matchMedia(media).addEventListener("change", show);
   root.classList.remove("still");
   reset();
   choose(null);
