@@ -432,9 +432,13 @@ def test_lists_choices_and_formulas_are_understood() -> None:
     [sign] = exercises.generate(level=2, count=1, seed=7, kind="sign")
     assert sum(bool(sign.check(text)) for text in ("Rises", "FALL", "stays")) == 1
     assert sign.check("sideways").sentence == (
-        f"'sideways' is none of the choices; write {sign.choices[0]}, {sign.choices[1]} or "
-        f"{sign.choices[2]}."
+        f"'sideways' is none of the choices; write “{sign.choices[0]}” or “{sign.choices[1]}” or "
+        f"“{sign.choices[2]}”."
     )
+    [order] = exercises.generate(level=4, count=1, seed=7, kind="weight")
+    assert order.form == "choice"
+    letters = str(order.answer).replace(", ", "")
+    assert all(order.check(between.join(letters)) for between in ("", " ", ",", " > "))
     [bug] = exercises.generate(level=4, count=1, seed=7, kind="find_bug")
     assert bug.check(str(bug.answer).removeprefix("line "))
     [hand] = exercises.generate(kind="by_hand", of="(a + b) * (b + 1)", count=1, seed=1)

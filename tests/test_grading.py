@@ -129,6 +129,18 @@ MUTANTS: dict[str, tuple[list[Change], str, tuple[str, ...]]] = {
     ),
     "a wrong number": ([("x.data - y.data", "y.data - x.data")], "value", ("sub",)),
     "in place": ([("    def relu", f"{IN_PLACE}\n    def relu")], "changed", ()),
+    "one variable for all calls": (
+        [
+            (
+                "return self.of_one(math.tanh(self.data), "
+                "lambda out: (1 - out.data**2) * out.grad)",
+                "Value.t = math.tanh(self.data)\n"
+                "        return self.of_one(Value.t, lambda out: (1 - Value.t**2) * out.grad)",
+            )
+        ],
+        "mixed up",
+        (),
+    ),
     "one list for all": (
         [
             ("        self.send", "        known.append(self)\n        self.send"),

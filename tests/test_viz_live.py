@@ -344,3 +344,44 @@ def test_a_browser_without_mathml_gets_lines_of_text(
     ]
     assert page.locator("math").count() == 0
     context.close()
+
+
+@once
+def test_a_folded_page_has_its_numbers_in_their_boxes_and_no_leaf_to_type(
+    visit: Visit, tmp_path: Path
+) -> None:
+    model = MLP(2, [6, 6, 1], activation="tanh", seed=0)
+    tab = visit(save_stepper((model([1.0, -2.0]) - 0.5) ** 2, tmp_path / "page.html"), "#step=99")
+    outside = tab.page.evaluate("""() => [...document.querySelectorAll(
+        '.view:not([hidden]) .node :is(.value,.grad)')].filter((text) => {
+        const letters = text.getBBox();
+        const ground = text.parentElement.querySelector(
+            text.matches('.value') ? '.value-ground' : '.grad-ground').getBBox();
+        return letters.x < ground.x - 1 || letters.x + letters.width > ground.x + ground.width + 1;
+    }).map((text) => text.textContent)""")
+    assert outside == []
+    tab.page.evaluate("document.querySelector('[data-box]').dispatchEvent(new Event('click'))")
+    assert tab.page.locator(".chosen .open").count() == 1
+    assert tab.page.locator(".chosen .field").count() == 0
+
+
+@once
+def test_a_refused_rate_takes_no_step(visit: Visit, page_of_two: Path) -> None:
+    tab = visit(page_of_two, "#step=99")
+    before = tab.page.inner_text(".heading")
+    for wrong in ("abc", "-1"):
+        tab.page.fill(".rate", wrong)
+        tab.page.click(".descend")
+        assert tab.page.inner_text(".heading") == before
+    tab.page.fill(".rate", "0,5")
+    tab.page.click(".descend")
+    assert tab.page.inner_text(".heading") != before
+
+
+@each_width
+def test_a_long_formula_scrolls_by_itself(visit: Visit, tmp_path: Path) -> None:
+    out = Value(1.0, label="first_of_them")
+    for k in range(11):
+        out = out * Value(2.0 + k, label=f"long_name_{k}")
+    page = visit(save_stepper(out, tmp_path / "page.html")).page
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]

@@ -116,10 +116,14 @@ def test_other_numbers_are_not_asked_for(visit: Visit, page: Path) -> None:
     changed = visit(page, "#quiz=1&seed=7&a=2.5")
     assert not changed.page.locator(".answer").is_visible()
     assert changed.page.locator(".reveal").is_visible()
+    assert "Reset brings them back" in changed.page.inner_text(".unasked")
+    changed.page.click(".reset")
+    assert changed.page.inner_text(".unasked") == ""
 
 
 def test_a_graph_with_nothing_to_ask(visit: Callable[..., Tab], tmp_path: Path) -> None:
     tab = visit(save_stepper(Value(2.0, label="a"), tmp_path / "page.html"), "#quiz=1&seed=1")
     assert asked(tab) == {}
     assert not tab.page.locator(".answering").is_visible()
+    assert tab.page.inner_text(".unasked").startswith("There are no questions")
     assert tab.complaints == []

@@ -22,7 +22,7 @@ def with_blanks(
     *,
     values: Collection[Value] = (),
     given: Collection[Value] = (),
-    gradients: Collection[Value] = (),
+    wanted: Collection[Value] = (),
 ) -> Element:
     """The graph of a result as an SVG element of a page, with empty boxes.
 
@@ -30,23 +30,23 @@ def with_blanks(
         root: the result.
         values: the nodes whose value is to be written in.
         given: the nodes whose gradient is printed.
-        gradients: the nodes whose gradient is to be written in.
+        wanted: the nodes whose gradient is to be written in.
 
     Returns:
         The element. No other gradient is shown, and no arrow tells one.
 
     >>> a, b = Value(2.0, label="a"), Value(-3.0, label="b")
-    >>> svg = with_blanks(a * b, gradients=[a])
+    >>> svg = with_blanks(a * b, wanted=[a])
     >>> [text.text for text in svg.iter("{http://www.w3.org/2000/svg}text") if text.text == "grad"]
     ['grad']
-    >>> twin = with_blanks(a * 2.0 + Value(2.0, label="b"), gradients=[a])  # of the same number
+    >>> twin = with_blanks(a * 2.0 + Value(2.0, label="b"), wanted=[a])  # of the same number
     >>> [text.text for text in twin.iter("{http://www.w3.org/2000/svg}text")].count("grad")
     1
     """
     view = View.of(draw, {"theme": "light"})
     scene = whole(Graph.of(root, afresh=True))
     # Sets tell nodes apart; "in" a list would compare their numbers.
-    asked = set(values), set(given), set(gradients)
+    asked = set(values), set(given), set(wanted)
     boxes = []
     for box in scene.boxes:
         node = scene.shown.get(box.name)
@@ -69,7 +69,7 @@ def _box(
     node: Value,
     values: set[Value],
     given: set[Value],
-    gradients: set[Value],
+    wanted: set[Value],
 ) -> Box:
     """The box with what the sheet tells; its title no longer tells the rest."""
     assert box.data is not None and box.grad is not None
@@ -78,7 +78,7 @@ def _box(
         title=box.called,
         values=(box.data,) if node in values else (),
         grad=box.grad if node in given else None,
-        run=(box.grad,) if node in gradients else (),
+        run=(box.grad,) if node in wanted else (),
         lines=(),
         remarks=(),
     )

@@ -6,6 +6,7 @@ page says so, for it can only show the branch that was recorded.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -85,12 +86,17 @@ def for_script(
         now = "no longer does" if one.held else "does now"
         told = (
             f"{turned} when this page was recorded, and {now}: the program would take another "
-            f"branch. What is shown is the old one. ({one.line})"
+            f"branch. What is shown is the old one. ({_short(one.line)})"
         )
         asked.append(
             {"left": left, "right": right, "comparison": comparison, "held": one.held, "told": told}
         )
     return {"graph": javascript.graph(compared), "shared": shared, "asked": asked}
+
+
+def _short(line: str) -> str:
+    """Where a line is, without the folders of the file: a reader of the page has others."""
+    return re.sub(r"^.*[/\\\\](?=[^/\\\\]*, line \d)", "", line)
 
 
 def _called(side: Value | float, names: Mapping[Value, str]) -> str:

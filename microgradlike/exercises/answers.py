@@ -97,8 +97,8 @@ def choice(text: str, choices: Sequence[str]) -> str:
 
     >>> choice("Rise", ["rises", "falls"]), choice("b", ["rises", "falls"])
     ('rises', 'falls')
-    >>> choice("3", ["line 1", "line 3"])
-    'line 3'
+    >>> choice("3", ["line 1", "line 3"]), choice("b>a", ["a, b", "b, a"])
+    ('line 3', 'b, a')
     """
     typed = " ".join(text.lower().split()).strip(".)(")
     words = [" ".join(one.lower().split()) for one in choices]
@@ -111,7 +111,20 @@ def choice(text: str, choices: Sequence[str]) -> str:
     letters = "abcdefghij"[: len(choices)]
     if len(typed) == 1 and typed in letters:
         return choices[letters.index(typed)]
-    raise ValueError(f"{_quoted(text)} is none of the choices; write {_or(choices)}")
+    # An order such as "b, a, c" may be typed as "b a c", "b>a>c" or "bac".
+    found = [
+        one
+        for one, word in zip(choices, words, strict=True)
+        if _letters(typed) and _letters(word) == _letters(typed)
+    ]
+    if len(found) == 1:
+        return found[0]
+    told = " or ".join(f"“{one}”" for one in choices)
+    raise ValueError(f"{_quoted(text)} is none of the choices; write {told}")
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[\W_]+", "", text)
 
 
 def _or(choices: Sequence[str]) -> str:

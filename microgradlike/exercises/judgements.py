@@ -582,6 +582,14 @@ def _claims(r: Reading, x: Value, right: bool) -> list[_Claim]:
             else f"On such a long way the slope changes, too: {e} changes by {shown(far)}.",
             slope,
         ),
+    ]
+    return [*claims, *_claims_of_all(r), *_claims_of_structure(r, x)]
+
+
+def _claims_of_all(r: Reading) -> list[_Claim]:
+    """Claims about gradients and training as such."""
+    e = r.names[r.root]
+    return [
         _Claim(
             "With a learning rate twice as large the gradients are twice as large.",
             False,
@@ -624,7 +632,6 @@ def _claims(r: Reading, x: Value, right: bool) -> list[_Claim]:
             "Its curve may simply be flat there. It can be as wrong as ever.",
         ),
     ]
-    return claims + _claims_of_structure(r, x)
 
 
 def _claims_of_structure(r: Reading, x: Value) -> list[_Claim]:

@@ -150,7 +150,7 @@ def _picture(one: Exercise) -> str:
         sketch.root,
         values=sketch.blank_values,
         given=sketch.gradients,
-        gradients=sketch.blank_gradients,
+        wanted=sketch.blank_gradients,
     )
     return ElementTree.tostring(svg, encoding="unicode")
 

@@ -149,6 +149,7 @@ def _mistakes(cases: Sequence[Case]) -> Iterator[Mistake]:
     yield from _of_pass([case for case in cases if _is_of_pass(case)])
     for some in operations.values():
         yield from _of_operation(some)
+    yield from _of_two_uses(cases)
     yield from _of_constants([case for case in cases if case.probe.topic == "constants"])
     yield from _of_another_pass(cases)
 
@@ -264,6 +265,22 @@ def _of_operation(cases: Sequence[Case]) -> Iterator[Mistake]:
         if case.wrong_gradients and not found:
             claim = f"{name_of(case.operators[0])} goes wrong between a number and itself"
             yield case.mistake("itself", claim, "Send to both sides.", case.operators)
+
+
+def _of_two_uses(cases: Sequence[Case]) -> Iterator[Mistake]:
+    """Functions that are right alone, and wrong where a graph has them twice."""
+    functions = [case for case in cases if case.probe.topic == "functions"]
+    wrong_alone = {c.probe.use.operator.name for c in functions if c.probe.use and c.fails}
+    for case in functions:
+        name = case.probe.method
+        if case.probe.use or not case.wrong_gradients or case.broke or name in wrong_alone:
+            continue
+        yield case.mistake(
+            "mixed up",
+            f"{name}() twice in a graph goes wrong, though each alone is right",
+            "What the backward pass needs of a call belongs to that call, not to the class or the "
+            "module.",
+        )
 
 
 def _is_of_itself(case: Case) -> bool:

@@ -316,6 +316,9 @@ def _of_functions() -> Iterator[Probe]:
         points = tuple(x for x in points if math.isfinite(value(x, None, None, 0)))
         for x in points:
             yield from _of(row, f"a.{row.name}()", {"a": x}, "functions")
+        # Each use has numbers of its own: a class that keeps those of the last one is wrong.
+        code = f"c = a.{row.name}(); d = b.{row.name}(); e = c + d; e.backward()"
+        yield Probe("functions", {"a": points[0], "b": points[1]}, code, method=row.name)
 
 
 def _of_constants() -> Iterator[Probe]:

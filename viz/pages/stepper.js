@@ -230,6 +230,8 @@ function start(root) {
     one(".reveal", panel).hidden = !asked;
     const about_these = asked && !live?.changed(); // questions are about the numbers that were given
     answering.ask(now, about_these ? story.questions[now] : null);
+    const why = asked && story.questions[now] && !about_these;
+    write(one(".unasked", panel), why ? "A field for the answer is there for the first numbers only: Reset brings them back." : "");
   }
 
   // ---- All steps below each other, for paper -----------------------------------------------------
@@ -266,6 +268,9 @@ function start(root) {
     ten = wanted === null ? [] : questions.drawn(10, Object.keys(story.questions).map(Number), Number(wanted) || 0);
     seed = wanted;
     answering.restart();
+    if (wanted !== null && !ten.length) {
+      write(one(".unasked", panel), "There are no questions with a field here: they need one result, at most 40 operations, and no folding.");
+    }
     if (!ten.length) return undefined;
     one(".quiz", root).checked = true;
     revealed = false;
@@ -322,7 +327,7 @@ function start(root) {
     if (words !== group.dataset.name) place.appendChild(document.createElement("p")).textContent = words;
     place.appendChild(document.createElement("p")).className = "numbers";
     place.appendChild(document.createElement("p")).className = "nudged";
-    if (live?.is_leaf(place_of(id))) place.append(...field(place_of(id), group.dataset.name));
+    if (group.dataset.node && live?.is_leaf(place_of(id))) place.append(...field(place_of(id), group.dataset.name));
     const inside = id !== opened && all(".view[data-part]", root).find((view) => view.dataset.part === id);
     if (inside) {
       const open = place.appendChild(document.createElement("button"));
@@ -462,7 +467,7 @@ function start(root) {
   };
 
   // What a leaf is called in the address: its name, unless the address means something else by that.
-  const RESERVED = ["step", "node", "view", "lr", "projector"];
+  const RESERVED = ["step", "node", "view", "lr", "projector", "quiz", "seed"];
   function name_at(place) {
     const name = live.names[place];
     return RESERVED.includes(name) ? `v${place}` : name;
@@ -729,6 +734,7 @@ function start(root) {
 
   // One step of gradient descent: every number that learns moves against its gradient.
   function descend() {
+    if (one(".rate", panel).matches("[aria-invalid]")) return one(".rate", panel).focus();
     remember_ghosts();
     const found = story.live.moved.map((place) => [place, live.downhill(place)]);
     for (const [place, value] of found) if (Number.isFinite(value)) give(place, value);
@@ -741,6 +747,8 @@ function start(root) {
     live.given.rate = story.live.rate;
     ghosts = null;
     one(".rate", panel).value = String(live.given.rate);
+    set(one(".rate", panel), "aria-invalid", null);
+    write(one(".live .refused", panel), "");
     refresh();
     choose(chosen);
   }
@@ -779,6 +787,7 @@ function start(root) {
     const [rate, refusal] = [one(".rate", panel), one(".live .refused", panel)];
     rate.addEventListener("change", () => {
       const wrong = Number(numbers.read(rate.value).value) < 0;
+      set(rate, "aria-invalid", wrong ? "true" : null);
       if (wrong) write(refusal, "A learning rate is not negative: type a number such as 0.1.");
       else typed(rate, refusal, (value) => { live.given.rate = value; });
     });
