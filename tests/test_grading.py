@@ -242,6 +242,19 @@ def test_two_mistakes_are_both_named_what_all_rests_on_first() -> None:
     assert "Also: c = a.tanh() raises AttributeError" in str(verdict)
 
 
+def test_what_a_quotient_is_made_of_comes_before_it() -> None:
+    by_powers = [
+        (
+            "    def __truediv__",
+            "    def __truediv__(self, y): return self * wrap(y)**-1\n\n    def old",
+        ),
+        ("n * self.data", "self.data"),
+    ]
+    assert check_engine(mutant(by_powers[0])), "division by a power is right as such"
+    first, *_ = check_engine(mutant(*by_powers)).mistakes
+    assert first.operators == ("pow",)
+
+
 def test_a_mistake_that_nobody_knows_is_told_as_such() -> None:
     change = ("(1 - out.data**2) * out.grad", "0.123 * out.grad**2")
     [mistake] = check_engine(mutant(change)).mistakes

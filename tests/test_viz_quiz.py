@@ -127,3 +127,12 @@ def test_a_graph_with_nothing_to_ask(visit: Callable[..., Tab], tmp_path: Path) 
     assert not tab.page.locator(".answering").is_visible()
     assert tab.page.inner_text(".unasked").startswith("There are no questions")
     assert tab.complaints == []
+
+
+@once
+def test_paths_do_not_answer_what_is_asked_later(visit: Visit, page: Path) -> None:
+    tab = visit(page, "#quiz=1&seed=7&node=v0")
+    assert tab.page.locator(".chosen h2").inner_text() == "a"
+    assert not tab.page.locator(".ways").is_visible()
+    tab.press("End")
+    assert tab.page.locator(".ways").is_visible()

@@ -147,11 +147,15 @@ def _mistakes(cases: Sequence[Case]) -> Iterator[Mistake]:
     for name in BASE:
         yield from _of_operation([c for c in operations.pop(name, ()) if not _is_of_pass(c)])
     yield from _of_pass([case for case in cases if _is_of_pass(case)])
-    for some in operations.values():
-        yield from _of_operation(some)
+    for name in sorted(operations, key=lambda name: name not in _RESTED_ON):
+        yield from _of_operation(operations[name])
     yield from _of_two_uses(cases)
     yield from _of_constants([case for case in cases if case.probe.topic == "constants"])
     yield from _of_another_pass(cases)
+
+
+#: What others are often made of, as ``a - b`` is ``a + (-b)`` and ``a / b`` is ``a * b**-1``.
+_RESTED_ON = ("neg", "pow")
 
 
 def _is_of_pass(case: Case) -> bool:

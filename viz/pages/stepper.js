@@ -354,6 +354,7 @@ function start(root) {
     write(one(".nudged", panel), (final && nudge()) || "");
     approach(node, final);
     const ways = one(".ways", panel);
+    ways.hidden = quiz() && shown < last; // they would answer what is asked later
     if (!story.paths[chosen] || ways.dataset.shown === String(computed)) return;
     ways.dataset.shown = String(computed);
     ways.replaceChildren();
