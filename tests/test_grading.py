@@ -198,7 +198,7 @@ def test_one_mistake_of_many_operations_is_told_once(verdicts: dict[str, Verdict
     verdict = verdicts["all overwrite"]
     assert len(verdict.mistakes) == 1
     assert verdict.sentence.endswith(
-        "The same is true of the minus sign, subtraction, division, the power, tanh, relu."
+        "The same is true of the minus sign, the power, subtraction, division, tanh, relu."
     )
 
 
