@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -204,12 +203,3 @@ def in_json(value: float) -> float | str:
     (-0.5, 'Infinity')
     """
     return value if math.isfinite(value) else number(value)
-
-
-def as_json(nodes: Sequence[Value]) -> str:
-    """The graph as text.
-
-    >>> as_json([Value(1.0)])
-    '[{"op":"","data":1.0}]'
-    """
-    return json.dumps(graph(nodes), separators=(",", ":"))

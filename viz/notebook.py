@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import functools
 import html
-from abc import ABC, abstractmethod
+import os
+from pathlib import Path
 from typing import Any
 
-from viz.page import read
+from microgradlike.files import ending_in, write
+from viz.page import SUFFIXES, read
 
 
-class Shown(ABC):
+class Shown:
     """A page that a notebook shows as it is, when it is the last line of a cell.
 
     It asks nothing of the network, and two of them in one notebook do not meet.
@@ -24,11 +26,21 @@ class Shown(ABC):
     """
 
     title: str
+    _html: str
     _shown: Any = None
 
-    @abstractmethod
     def html(self) -> str:
         """The page as text."""
+        return self._html
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the page to a file, whole or not at all.
+
+        Raises:
+            TypeError, ValueError: the name does not end in ``.html``.
+            OSError: the file cannot be written.
+        """
+        return write(ending_in(path, "a page", *SUFFIXES), self._html.encode())
 
     @property
     def state(self) -> dict[str, Any]:

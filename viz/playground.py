@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from microgradlike import javascript, losses
-from microgradlike.files import ending_in, write
+from microgradlike.files import ending_in
 from microgradlike.inputs import within
 from microgradlike.nn import MLP
 from microgradlike.words import counted
@@ -173,19 +173,6 @@ class Playground(Shown):
             layers=layers,
         )
         self._html = _Page(practice, network, rate).html(rendering, back)
-
-    def html(self) -> str:
-        """The page as text."""
-        return self._html
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the page to a file, whole or not at all.
-
-        Raises:
-            TypeError, ValueError: the name does not end in ``.html``.
-            OSError: the file cannot be written.
-        """
-        return write(ending_in(path, "a page", *SUFFIXES), self._html.encode())
 
 
 class _Page:

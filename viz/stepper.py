@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from microgradlike.engine import Decision, Value
 from microgradlike.exercises import along, as_json
-from microgradlike.files import ending_in, write
+from microgradlike.files import ending_in
 from microgradlike.flow import Step
 from microgradlike.inputs import within
 from microgradlike.words import literal
@@ -143,19 +143,6 @@ class Stepper(Shown):
                     inside = shown(whole(told, set(nodes)), view)
                     views.append(_view(story, inside, view, named, opened=name))
         self._html = _page(story, views, view, back, made)
-
-    def html(self) -> str:
-        """The page as text."""
-        return self._html
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the page to a file, whole or not at all.
-
-        Raises:
-            TypeError, ValueError: the name does not end in ``.html``.
-            OSError: the file cannot be written.
-        """
-        return write(ending_in(path, "a page", *SUFFIXES), self._html.encode())
 
 
 # ---- Views: pictures whose parts the script can find --------------------------------------------
