@@ -551,7 +551,7 @@ def test_threads_may_share_a_compiled_function() -> None:
 # ---- Branches ----------------------------------------------------------------------------------
 
 
-def test_rows_that_branch_otherwise_take_their_own_path() -> None:
+def test_rows_that_branch_otherwise_are_computed_together() -> None:
     w = Value(2.0)
 
     def f(x: Any) -> Any:
@@ -566,7 +566,7 @@ def test_rows_that_branch_otherwise_take_their_own_path() -> None:
     assert c.jacobian(rows).ravel() == pytest.approx(slopes, nan_ok=True)
     c.sum(rows[:5]).backward()
     assert w.grad == 7.0
-    assert c.describe().splitlines()[0] == "path 1 of 3: rows x [mul]"
+    assert "path" not in c.describe()
 
 
 def test_a_branch_on_a_parameter_follows_the_parameter() -> None:
@@ -664,10 +664,27 @@ def test_conditions_can_be_combined() -> None:
     assert counts([[1.0, 2.0, -1.0], [-1.0, -1.0, 3.0]]).tolist() == [2.0, 1.0]
 
 
+def test_many_independent_branches_are_one_program() -> None:
+    rows = NORMAL(size=(500, 16))
+
+    def f(x: Any) -> Any:
+        return sum(v * 2 if v > 0 else v.sin() for v in x)
+
+    c = compile(f)
+    assert c(rows) == pytest.approx([f(list(map(Value, row))).data for row in rows], rel=1e-12)
+    assert c.jacobian(rows)[:, 0] == pytest.approx(numpy.where(rows > 0, 2.0, numpy.cos(rows)))
+    assert "path" not in c.describe()
+
+
 def test_too_many_paths_are_refused() -> None:
-    rows = NORMAL(size=(2000, 16))
+    def f(x: Any) -> Any:
+        number = 0  # no Value, so each of them is a function of its own
+        for v in x:
+            number = 2 * number + (1 if v > 0 else 0)
+        return x[0] * number
+
     with pytest.raises(TracingError, match=r"in more than 256 ways, .*test_compiled\.py, line"):
-        compile(lambda x: sum(v * 2 if v > 0 else v.sin() for v in x))(rows)
+        compile(f)(NORMAL(size=(2000, 16)))
 
 
 # ---- Training ----------------------------------------------------------------------------------

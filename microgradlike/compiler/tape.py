@@ -12,13 +12,14 @@ it is recorded as a guard: another row whose conditions would decide otherwise n
 from __future__ import annotations
 
 import functools
+import itertools
 import linecache
 import operator
 import sys
 from array import array
-from collections.abc import Callable, Mapping, Sequence
-from types import FrameType
-from typing import Any, NoReturn, SupportsIndex, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import CodeType, FrameType
+from typing import Any, NamedTuple, NoReturn, SupportsIndex, TypeAlias
 
 import numpy
 
@@ -59,7 +60,26 @@ class TracingError(TypeError):
 #: checkers are not told, for of Values that are not traced it is a bool.
 Truth: TypeAlias = Any
 
+#: How conditions are decided: by their node, or by their place in the code and their numbers.
+Follow: TypeAlias = Mapping[int, bool] | Callable[[int, bool], bool]
+
 # ---- The tape ----------------------------------------------------------------------------------
+
+
+class Decided(NamedTuple):
+    """A condition that was decided.
+
+    Attributes:
+        at: how many nodes there were.
+        node: of the condition.
+        place: in the code.
+        state: a number that differs where plain numbers of the function differ.
+    """
+
+    at: int
+    node: int
+    place: int
+    state: int
 
 
 class Tape:
@@ -76,14 +96,19 @@ class Tape:
         found: those of all nodes so far, as far as somebody has asked for them.
         results: the numbers of the outputs in that row.
         written: the node that is computed as the engine does, for each that stands for it here.
+        places: for each node the place in the code where it was made, if places are kept.
+        decided: the guards in order, if places are kept.
 
     Args:
-        follow: how conditions are decided, by their node, instead of by their numbers.
+        follow: how conditions are decided, by their node, instead of by their numbers; or what
+            decides them, given their place in the code and what their numbers say.
+        places: whether they are kept.
     """
 
-    def __init__(self, follow: Mapping[int, bool] | None = None) -> None:
+    def __init__(self, follow: Follow | None = None, places: bool = False) -> None:
         self.code: Any = bytearray()
-        self.left, self.right = array("i"), array("i")
+        self.left: array[int] = _Placed("i") if places else array("i")
+        self.right = array("i")
         self.constants: list[float] = []
         self.parameters: list[Value] = []
         self.guards: dict[int, tuple[bool, tuple[str, int]]] = {}
@@ -94,6 +119,8 @@ class Tape:
         self.written: dict[int, int] = {}
         self.refused: TracingError | None = None
         self.follow = follow or {}
+        self.places: list[int] = []
+        self.decided: list[Decided] = []
         self._constants: dict[float | str, int] = {}
         self._leaves: dict[Value, int] = {}
         self._made: dict[Value, None] = {}
@@ -312,15 +339,27 @@ class Tape:
         """Decide a condition as the row that is traced does; rows that would not are not of it."""
         if condition.node not in self.guards:
             len(self.code)  # raises if the tape has ended
-            holds = self.follow.get(condition.node, condition.number)
-            self.guards[condition.node] = holds, _frame_of_user_code()
+            frame = frame_of_user_code()
+            place = _place(frame)
+            holds = self._decide(condition, place)
+            # The text of the line is looked up only if somebody wants to know.
+            self.guards[condition.node] = holds, (frame.f_code.co_filename, frame.f_lineno)
+            if isinstance(self.left, _Placed):
+                self.decided.append(Decided(len(self.code), condition.node, place, _state(frame)))
         return self.guards[condition.node][0]
+
+    def _decide(self, condition: Condition, place: int) -> bool:
+        if isinstance(self.follow, Mapping):
+            return self.follow.get(condition.node, condition.number)
+        return self.follow(place, condition.number)
 
     # ---- The end ----
 
     def close(self) -> None:
         """The function has returned; from now on its Values are refused."""
         self.nodes, self.code = self.code, _Ended(self)
+        if isinstance(self.left, _Placed):
+            self.places, self.left = self.left.places, array("i", self.left)
         if self._first_copy >= 0:
             self._fold()
         self._leaves.clear()
@@ -417,16 +456,85 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) or hasattr(value, "__float__")
 
 
+def _is_real(value: object) -> bool:
+    """Whether it is a plain number that can be an output."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 _COMPARISONS: dict[Callable[..., object], str] = {
     **{operator.lt: "lt", operator.gt: "lt", operator.le: "le", operator.ge: "le"},
     **{operator.eq: "eq", operator.ne: "ne"},
 }
 
 
-def _frame_of_user_code() -> tuple[str, int]:
-    """File and line, quickly: the text of the line is looked up only if somebody wants to know."""
-    frame = frame_of_user_code()
-    return frame.f_code.co_filename, frame.f_lineno
+def _place(frame: FrameType) -> int:
+    """Where a frame is in its code, as a number."""
+    return _places(frame.f_code)[frame.f_lasti // 2]
+
+
+@functools.lru_cache(maxsize=4096)
+def _places(code: CodeType) -> list[int]:
+    """For each instruction the place of its expression.
+
+    A call can be one instruction or another, as Python finds best, at the same place in the text.
+    """
+    places: Iterable[object] = range(len(code.co_code) // 2)
+    if hasattr(code, "co_positions"):  # since Python 3.11
+        places = code.co_positions()
+    return [hash((id(code), place)) for place in places]
+
+
+class _Placed(array):  # type: ignore[type-arg]
+    """The left operands of the nodes, and with each the place in the code where it was made.
+
+    Attributes:
+        places: of all nodes.
+    """
+
+    def __init__(self, _: str) -> None:
+        self.places: list[int] = []
+
+    def append(self, left: int) -> None:
+        super().append(left)
+        frame = sys._getframe(1)
+        while frame.f_globals is _GLOBALS and frame.f_back:
+            frame = frame.f_back
+        self.places.append(_place(frame))
+
+
+_GLOBALS = globals()
+
+#: So many frames are looked at, and so many items of a container.
+_FRAMES, _ITEMS = 8, 64
+
+#: What is the same number for all rows that decide alike. A float may be a Value on another path.
+_WHOLE = (int, str, type(None))
+
+
+def _state(frame: FrameType | None) -> int:
+    """A number that differs where whole numbers, texts and truth values of a function differ.
+
+    What the function does next may depend on them, without that being a condition.
+    """
+    found: list[object] = []
+    for _ in range(_FRAMES):
+        if frame is None or frame.f_code is trace.__code__:
+            break
+        for name, value in list(frame.f_locals.items()):
+            found += name, _whole(value)
+            if isinstance(value, list | tuple | set | dict):
+                items = value.values() if isinstance(value, dict) else value
+                found += len(value), *map(_whole, itertools.islice(items, _ITEMS))
+            elif not isinstance(value, Value) and isinstance(
+                inside := getattr(value, "__dict__", None), dict
+            ):
+                found += map(_whole, itertools.islice(inside.values(), _ITEMS))
+        frame = frame.f_back
+    return hash(tuple(found))
+
+
+def _whole(value: object) -> object:
+    return value if isinstance(value, _WHOLE) else "."
 
 
 _HERE = __file__.rpartition("compiler")[0]
@@ -741,14 +849,18 @@ Traced.__name__ = Value.__name__  # Python's own sentences about it are read by 
 
 
 def trace(
-    f: Callable[..., object], example: Sequence[object], follow: Mapping[int, bool] | None = None
+    f: Callable[..., object],
+    example: Sequence[object],
+    follow: Follow | None = None,
+    places: bool = False,
 ) -> Tape:
     """Run a function once on traced inputs, and return its tape.
 
     Args:
         f: a function of Values and of nested lists of them; it returns a Value, or a list of them.
         example: its arguments for one row, as floats and nested lists of floats.
-        follow: how its conditions are decided, by their node, if not by the numbers of that row.
+        follow: how its conditions are decided, if not by the numbers of that row; see ``Tape``.
+        places: whether the tape tells where in the code each node was made.
 
     Raises:
         TracingError: ``f`` needs the number of a Value, keeps one, or returns something else.
@@ -758,13 +870,13 @@ def trace(
     ['input', 'mul', 'add']
     """
     _install()
-    tape = Tape(follow)
-    places = iter(range(sys.maxsize))
+    tape = Tape(follow, places)
+    count = itertools.count()
 
     def traced(value: Any) -> Any:
         if isinstance(value, list):
             return [traced(part) for part in value]
-        return tape.input(next(places), value)
+        return tape.input(next(count), value)
 
     arguments = [traced(value) for value in example]
     with traced_on(tape):
@@ -781,6 +893,8 @@ def trace(
             result = result.item()  # what numpy.where returns, for one
         tape.single = not isinstance(result, list | tuple | numpy.ndarray)
         outputs = [result] if tape.single else list(result)
+        if tape.guards:  # on a path of its own it may be a number, which is the same for its rows
+            outputs = [Value(out) if _is_real(out) else out for out in outputs]
         if not outputs or not all(isinstance(out, Value) for out in outputs):
             wrong = next((out for out in outputs if not isinstance(out, Value)), result)
             raise TracingError(

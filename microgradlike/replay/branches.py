@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 import numpy.typing
@@ -25,6 +25,7 @@ from microgradlike.executors.choose import executor_of
 from microgradlike.executors.executor import Call, Ran, is_small
 from microgradlike.replay.arguments import Arguments, Places, Rows
 from microgradlike.replay.as_written import Exact, Some, near_ties
+from microgradlike.replay.exploring import Exploration
 from microgradlike.replay.spot_check import TWO_ROWS
 
 
@@ -79,17 +80,47 @@ class Replay:
 #: So many rows are looked for by halving: if more have errors that are not small, all others have.
 MOST_ALONE = 32
 
+#: Rows of a path of several traces that are compared with the function itself.
+CHECKED = 4
+
 #: Instead of the number of an output: all of them; the guards.
 ALL, GUARDS = -1, -2
 
 
+class Origin(NamedTuple):
+    """One trace of the function, of which a path was made.
+
+    Attributes:
+        tape: of the trace.
+        parameters: their ids.
+        arguments: the row.
+    """
+
+    tape: Tape
+    parameters: list[int]
+    arguments: Arguments
+
+
 class Path:
-    """The rows that take the same branches: their tape, and how to run it."""
+    """Rows that run together, for they take the same branches, or such as meet again.
+
+    Args:
+        tape: what is computed for them.
+        others: paths.
+        arguments: one of the rows.
+        sending: how many of the first outputs will ever send an error back; None for all.
+
+    Attributes:
+        origins: traces that it was made of.
+        exploration: all of them, lined up; None if there is only one.
+    """
 
     def __init__(
         self, tape: Tape, others: list[Path], arguments: Arguments, sending: int | None
     ) -> None:
         self.tape, self.arguments, self.sending = tape, arguments.one(), sending
+        self.origins = [Origin(tape, list(map(id, tape.parameters)), self.arguments)]
+        self.exploration: Exploration | None = None
         self.single = tape.single
         self.outputs = len(tape.outputs)
         graph = Graph(tape, tape.outputs, sending)
@@ -120,6 +151,11 @@ class Path:
         # For each kind of run, how many rows are still to be compared with the function itself.
         rows = 2 if len(tape.nodes) <= TWO_ROWS else 1
         self.to_check = dict.fromkeys((0, PARAMETERS, INPUTS), rows)
+
+    def made_of(self, path: Path, exploration: Exploration, origin: Origin) -> None:
+        """Note what it was made of: all traces of a path, and one more."""
+        self.origins, self.exploration = [path.origins[0], origin], exploration
+        self.to_check = dict.fromkeys(self.to_check, CHECKED)
 
     def parameters(self) -> Iterator[Value]:
         """Those that the path uses; the ones of a matrix in a row."""

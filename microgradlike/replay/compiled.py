@@ -371,7 +371,7 @@ class Compiled(Traces):
         """
         self._forget()
         if self._example is not None:
-            self._trace(self._example, 0)
+            self._trace(self._example, [0])
         return self
 
     def describe(self) -> str:

@@ -16,12 +16,14 @@ import numpy.typing
 
 from microgradlike.compiler.arrays import Floats
 from microgradlike.compiler.instructions import INPUTS, PARAMETERS
-from microgradlike.compiler.tape import TracingError, trace
+from microgradlike.compiler.joined import DoNotMeet
+from microgradlike.compiler.tape import Tape, TracingError, trace
 from microgradlike.engine import Value, is_detecting
 from microgradlike.functional import slopes_kept
 from microgradlike.inputs import function
 from microgradlike.reach import Held
 from microgradlike.replay.arguments import CHUNK, Arguments, How, Places
+from microgradlike.replay.exploring import Exploration
 from microgradlike.replay.spot_check import (
     MOST_WITH_SLOPES,
     WITH_SLOPES,
@@ -34,12 +36,18 @@ from microgradlike.words import counted
 
 if TYPE_CHECKING:
     from microgradlike.executors.executor import Ran
-    from microgradlike.replay.branches import Path
+    from microgradlike.replay.branches import Origin, Path
 
 
 #: The rows of a call take at most so many paths: ways in which branches are taken together. So many
 #: are kept, too. After so many new ones in a call it is plain whether there will be too many.
 MOST_PATHS, SOME_PATHS = 256, 32
+
+#: So many rows are traced to find out how paths meet again.
+MOST_EXAMPLES = 64
+
+#: After so many that do not, nobody asks any more.
+MOST_APART = 3
 
 
 class Traces:
@@ -76,6 +84,7 @@ class Traces:
         self._paths: list[Path] = []
         self._parameters = _Parameters()
         self._single = True
+        self._meets, self._apart = self._check, 0
         self._calls = 0
 
     @property
@@ -129,39 +138,101 @@ class Traces:
         if not self._paths:
             _check_call(self.function, len(columns))
             self._example = arguments.one()
-            self._trace(self._example, 0)
+            self._trace(self._example, [0])
         self._shapes = shapes
         return arguments
 
-    def _trace(self, arguments: Arguments, row: int, theta: Floats | None = None) -> Path:
-        """A new path, traced on a row, with these numbers of the parameters."""
+    def _trace(
+        self, arguments: Arguments, rows: Sequence[int] | Places, theta: Floats | None = None
+    ) -> Path:
+        """A new path, traced on the first of these rows, with these numbers of the parameters.
+
+        It takes the place of another one, if the two meet again.
+        """
         with _holding(self._parameters.values, None if theta is None else theta.tolist()):
-            path = self._traced_path(arguments, row)
+            path = self._traced_path(arguments, rows)
             if self._repeatable:
                 self._check_repeats(path)
             return path
 
-    def _traced_path(self, arguments: Arguments, row: int) -> Path:
-        from microgradlike.replay.branches import Path  # and numba: only who compiles waits
+    def _traced_path(self, arguments: Arguments, rows: Sequence[int] | Places) -> Path:
+        from microgradlike.replay.branches import Origin, Path  # and numba: only who compiles waits
 
-        if len(self._paths) >= MOST_PATHS:
-            self._drop_a_path()
         if self._paths and self._paths[-1].call != self._calls:
             self._check_numbers()
-        tape = trace(self.function, arguments.example(row))
-        path = Path(tape, self._paths, arguments.one(row), self._sending)
-        path.call = self._calls
+        one = arguments.one(int(rows[0]))
+        tape = trace(self.function, one.example(0), places=self._meets and bool(self._paths))
         if not self._paths:
-            self._single = path.single
-        elif path.outputs != self._paths[0].outputs or path.single != self._single:
+            self._single = tape.single
+        elif len(tape.outputs) != self._paths[0].outputs or tape.single != self._single:
             raise TracingError(
                 f"the function returns {self._paths[0].outputs} Values on one path and "
-                f"{path.outputs} on another; return as many on each"
+                f"{len(tape.outputs)} on another; return as many on each"
             )
-        self._parameters.meet(path)
-        self._paths.append(path)
+        origin = Origin(tape, list(map(id, tape.parameters)), one)
+        path = self._joined_path(origin, arguments, rows) if self._meets else None
+        if path is None:
+            if len(self._paths) >= MOST_PATHS:
+                self._drop_a_path()
+            path = Path(tape, self._paths, one, self._sending)
+            self._parameters.meet(path)
+            self._paths.append(path)
+        path.call = self._calls
         self._watch = Watch(self.function, self._parameters.places)
         return path
+
+    def _joined_path(
+        self, origin: Origin, arguments: Arguments, rows: Sequence[int] | Places
+    ) -> Path | None:
+        """A path that was met before and a new trace as one, if they meet again."""
+        from microgradlike.replay.branches import Path
+
+        own = origin.tape.parameters
+        some = numpy.random.default_rng(0).permutation(rows)[:MOST_EXAMPLES].tolist()
+        for place, old in enumerate(self._paths):
+            if not self._meets:
+                break
+            values = {id(v): v for v in (*self._parameters.values, *old.tape.parameters, *own)}
+            try:
+                exploration = old.exploration
+                if exploration is None:
+                    exploration = Exploration(self.function, self._again(old.origins[0]))
+                if not exploration.add(origin.tape):
+                    continue
+            except DoNotMeet:
+                self._met_not()
+                continue
+            finally:
+                origin.tape.parameters = own
+            try:
+                examples = map(arguments.example, (int(rows[0]), *some))
+                path = Path(
+                    exploration.settle(examples, values),
+                    *(self._paths, origin.arguments, self._sending),
+                )
+            except DoNotMeet:
+                self._met_not()
+                if old.exploration is None:
+                    continue
+                # What it was taken for has turned out to be wrong.
+                self._meets = False
+                path = Path(
+                    self._again(old.origins[0]),
+                    *(self._paths, old.origins[0].arguments, self._sending),
+                )
+            else:
+                path.made_of(old, exploration, origin)
+            self._parameters.meet(path)
+            self._paths[place] = path
+            self._parameters.leave(old)
+            if path.exploration is not None:
+                return path
+        return None
+
+    def _met_not(self) -> None:
+        self._apart += 1
+        if self._apart == MOST_APART:
+            self._meets = False
 
     def _drop_a_path(self) -> None:
         """Forget the path that no row has taken for longest; its parameters stay known.
@@ -215,11 +286,18 @@ class Traces:
             )
 
     def _does_the_same(self, path: Path) -> bool:
-        """Whether the function, traced again on the row of a path, does what it did then."""
-        decided = {node: holds for node, (holds, _) in path.tape.guards.items()}
-        again = trace(self.function, path.arguments.example(0), decided)
-        parameters = [list(map(id, tape.parameters)) for tape in (again, path.tape)]
-        return again.same_as(path.tape) and parameters[0] == parameters[1]
+        """Whether the function, traced again on rows of a path, does what it did then."""
+        for origin in path.origins:
+            again = self._again(origin)
+            parameters = list(map(id, again.parameters))
+            if not again.same_as(origin.tape) or parameters != origin.parameters:
+                return False
+        return True
+
+    def _again(self, origin: Origin) -> Tape:
+        """The same trace once more."""
+        decided = {node: holds for node, (holds, _) in origin.tape.guards.items()}
+        return trace(self.function, origin.arguments.example(0), decided, places=True)
 
     def _check_reach(self) -> None:
         """What the function finds outside of itself must be what it found when it was traced."""
@@ -306,7 +384,7 @@ class Traces:
                     if new >= SOME_PATHS and len(left) * new > 4 * MOST_PATHS * of_new:
                         self._refuse_paths()
                     known = len(self._parameters.values)
-                    path = self._trace(arguments, int(left[0]), theta)
+                    path = self._trace(arguments, left, theta)
                     more = len(self._parameters.values) - known
                     if theta is not None and more:
                         raise TracingError(
@@ -337,9 +415,10 @@ class Traces:
             return
         with_slopes = path.replay.program.size <= WITH_SLOPES
         with_slopes &= len(path.tape.nodes) <= MOST_WITH_SLOPES
-        ends = (0, arguments.rows - 1) if rows is None else rows[[0, -1]].tolist()
+        count = arguments.rows if rows is None else len(rows)
         # The first row is mostly the one that was traced, so the last one tells more.
-        some = ends[-left:][: arguments.rows if rows is None else len(rows)]
+        spread = sorted({round(k) for k in numpy.linspace(count - 1, 0, left).tolist()})
+        some = spread if rows is None else rows[spread].tolist()
         dice = Held(())
         try:
             with _holding(self._parameters.values, theta.tolist()), slopes_kept():

@@ -353,6 +353,14 @@ def in_steps(w: Value, x: Any) -> Any:
     return found * steps + x
 
 
+def in_bits(w: Value, x: Any) -> Any:
+    """A plain number for each way of seven decisions."""
+    number = 0
+    for k in range(7):
+        number = 2 * number + (1 if (2**k * w * x).sin() > 0 else 0)
+    return w * x * number
+
+
 @pytest.mark.usefixtures("executor")
 def test_B22_paths_that_no_row_takes_any_more_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traces, "MOST_PATHS", 8)
@@ -403,7 +411,7 @@ def test_B22_too_many_ways_in_one_call_are_told_soon(
 ) -> None:
     monkeypatch.setattr(traces, "MOST_PATHS", 40)
     w = Value(1.0)
-    c = compile(lambda x: in_steps(w, x) if x < 99 else max(x, w, key=lambda v: v * 1))
+    c = compile(lambda x: in_bits(w, x) if x < 99 else max(x, w, key=lambda v: v * 1))
     built = []
     make = branches.Path.__init__
 
