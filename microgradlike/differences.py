@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy
+from numpy.typing import NDArray
+
 from microgradlike.engine import Number
 from microgradlike.functions import FUNCTIONS
 from microgradlike.inputs import number
@@ -69,19 +72,21 @@ def numeric_derivative(f: Callable[[float], float], x: float, rounding: float = 
         return Numeric(math.nan, math.inf, math.nan, math.nan, _CHANGING)
     samples = [(step, f(x - step), f(x + step)) for step in _steps(x)]
     samples = [sample for sample in samples if all(map(math.isfinite, sample))]
-    found = _extrapolated(samples, here, rounding)
-    if not found:
+    if len(samples) < 2:
         return Numeric(math.nan, math.inf, math.nan, math.nan, _NOT_FINITE)
+    with numpy.errstate(all="ignore"):
+        slopes, errors, left, right = _extrapolated(numpy.array(samples, float), here, rounding)
     # A kink is as wide at every step; what only bends is narrow at one of them.
-    narrowest = min(found, key=lambda row: abs(row.left - row.right) + row.error)
-    best, steepest = found[-1], 0.0
-    for row in reversed(found):
+    rows = range(len(slopes))
+    narrowest = min(rows, key=lambda row: abs(left[row] - right[row]) + errors[row])
+    slope, least, steepest = slopes[-1], errors[-1], 0.0
+    for row in reversed(rows):
         # The last digits of the slope: next to a summit they are those of the slopes around it.
-        steepest = max(steepest, abs(row.left), abs(row.right))
-        error = row.error + 1e-15 * steepest
-        if error < best.error and abs(row.slope - best.slope) <= 3 * best.error:
-            best = replace(row, error=error)
-    best = replace(best, left=narrowest.left, right=narrowest.right)
+        steepest = max(steepest, abs(left[row]), abs(right[row]))
+        error = errors[row] + 1e-15 * steepest
+        if error < least and abs(slopes[row] - slope) <= 3 * least:
+            slope, least = slopes[row], error
+    best = Numeric(slope, least, left[narrowest], right[narrowest])
     _, below, above = samples[-1]
     _, below_far, above_far = samples[-min(11, len(samples))]
     noise = 4e-14 * max(map(abs, (below, above, here))) + 100 * rounding
@@ -105,34 +110,30 @@ def _steps(x: float) -> Iterator[float]:
                 yield step
 
 
-def _extrapolated(
-    samples: Sequence[tuple[float, float, float]], here: float, rounding: float
-) -> list[Numeric]:
-    """The best that can be said at each step, of it and the larger ones."""
-    found: list[Numeric] = []
-    steps: list[float] = []
-    previous: list[float] = []
-    left = right = math.nan
-    for step, below, above in samples:
-        row = [(above - below) / 2 / step]
-        noise = (4e-16 * max(abs(above), abs(below), abs(here)) + rounding) / step
-        best, error = math.nan, math.inf
-        for wider, last in zip(reversed(steps), previous[:9], strict=False):
-            gain = (wider / step) * (wider / step)
-            row.append(row[-1] + (row[-1] - last) / (gain - 1))
-            change = max(abs(row[-1] - row[-2]), abs(row[-1] - last)) + noise
-            if change < error:
-                best, error = row[-1], change
-        last_left, last_right = left, right
-        left, right = (here - below) / step, (above - here) / step
-        if steps:
-            gain = steps[-1] / step
-            below_at_0 = left + (left - last_left) / (gain - 1)
-            above_at_0 = right + (right - last_right) / (gain - 1)
-            found.append(Numeric(best, error, below_at_0, above_at_0))
-        steps.append(step)
-        previous = row
-    return found
+def _extrapolated(samples: NDArray[numpy.float64], here: float, rounding: float) -> list[list[float]]:
+    """The best that can be said at each step but the first, of it and the larger ones.
+
+    Returns:
+        The slopes, how far off they may be, and the slopes on the left and on the right.
+    """
+    steps, below, above = samples.T
+    noise = (4e-16 * numpy.abs(samples[:, 1:]).max(axis=1, initial=abs(here)) + rounding) / steps
+    column = (above - below) / 2 / steps
+    slopes, errors = numpy.full(len(steps), math.nan), numpy.full(len(steps), math.inf)
+    for order in range(1, min(10, len(steps))):
+        # Row by row a better column: what is wrong by the power 2 * order of the step goes.
+        last, column = column[:-1], column[1:]
+        ratio = steps[:-order] / steps[order:]
+        better = column + (column - last) / (ratio * ratio - 1)
+        change = numpy.fmax(numpy.abs(better - column), numpy.abs(better - last)) + noise[order:]
+        less = change < errors[order:]
+        numpy.copyto(slopes[order:], better, where=less)
+        numpy.copyto(errors[order:], change, where=less)
+        column = better
+    one_sided = numpy.array([(here - below) / steps, (above - here) / steps])
+    gain = steps[:-1] / steps[1:]
+    left, right = one_sided[:, 1:] + numpy.diff(one_sided) / (gain - 1)
+    return [found.tolist() for found in (slopes[1:], errors[1:], left, right)]
 
 
 @dataclass(frozen=True)

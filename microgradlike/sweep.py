@@ -180,21 +180,41 @@ def forward(root: Value, changed: Mapping[Value, float]) -> dict[Value, float]:
             )
         data[leaf] = number(value, "forward")
     for node in data:
-        if not node.op:
-            continue
-        if isinstance(node._rule, CustomRule):
-            if any(data[parent] != parent.data for parent in node.parents) or (
-                math.isnan(node._rule.again(node)) and not math.isnan(node.data)
-            ):
-                raise ValueError(
-                    f"forward cannot compute {node.op!r} for other numbers: it is a node that was "
-                    "made by hand, with its number; compute the result anew"
-                )
-            continue
-        operands = [data[x] if isinstance(x, Value) else x for x in node.operands]
-        x, y = (*operands, 0.0)[:2]
-        data[node] = float(ops.on_floats(node._rule.operator.value)(x, y, 0.0, 0.0))  # type: ignore[union-attr]
+        if node.op:
+            data[node] = computed_again(node, data)
     return data
+
+
+def computed_again(node: Value, data: Mapping[Value, float]) -> float:
+    """The number of an operation, if some of what it was given had these numbers.
+
+    Args:
+        node: the result of the operation.
+        data: the numbers of its operands; those that are missing have their own.
+
+    Returns:
+        The number; nothing is changed.
+
+    Raises:
+        ValueError: the node was made by hand, and one of its operands has another number.
+
+    >>> w, x = Value(2.0), Value(3.0)
+    >>> computed_again(w * x, {w: 10.0})
+    30.0
+    """
+    rule = node._rule
+    if isinstance(rule, CustomRule):
+        if any(data.get(parent, parent.data) != parent.data for parent in node.parents) or (
+            math.isnan(rule.again(node)) and not math.isnan(node.data)
+        ):
+            raise ValueError(
+                f"forward cannot compute {node.op!r} for other numbers: it is a node that was "
+                "made by hand, with its number; compute the result anew"
+            )
+        return node.data
+    operands = [data.get(x, x.data) if isinstance(x, Value) else x for x in node.operands]
+    x, y = (*operands, 0.0)[:2]
+    return float(ops.on_floats(rule.operator.value)(x, y, 0.0, 0.0))  # type: ignore[union-attr]
 
 
 # ---- Numbers that were written after they had been used ----------------------------------------

@@ -56,7 +56,7 @@ def sign(r: Reading, draw: random.Random) -> Draft | None:
             f"the sign of {r.d(x)}",
             f"{signs}: so {e} __" if len(r.arriving(x)) == 1 else f"{r.d(x)} = {_sum(r, x)} = __",
         ),
-        lambda: (nudged.gradient(r.root, x) > 0) == up,
+        lambda: (r.nudged(x) > 0) == up,
         form="choice",
     )
 
@@ -126,7 +126,7 @@ def order(r: Reading, draw: random.Random) -> Draft | None:
             "change = −rate × gradient; the gradient at a factor: the other factor × what arrives",
             ", ".join(f"{r.d(x)} = {_sum(r, x)}" for x in found[:-1]) + f", {r.d(found[-1])} = __",
         ),
-        lambda: answer == ordered(lambda x: abs(nudged.gradient(r.root, x))),
+        lambda: answer == ordered(lambda x: abs(r.nudged(x))),
         form="choice",
     )
 
@@ -166,7 +166,7 @@ def predict(r: Reading, draw: random.Random) -> Draft | None:
             "change = −rate × gradient",
             f"The largest of the sizes {', '.join(shown(sizes[x]) for x in r.used)} is that of __",
         ),
-        lambda: best is max(r.used, key=lambda x: abs(nudged.gradient(r.root, x))),
+        lambda: best is max(r.used, key=lambda x: abs(r.nudged(x))),
         form="choice",
     )
 
@@ -216,7 +216,7 @@ def _widest(r: Reading, alike: list[Value]) -> Draft | None:
             "belongs "
             "to __",
         ),
-        lambda: best is max(alike, key=lambda w: abs(nudged.gradient(r.root, w))),
+        lambda: best is max(alike, key=lambda w: abs(r.nudged(w))),
         form="choice",
     )
 
@@ -266,7 +266,7 @@ def larger_step(r: Reading, draw: random.Random) -> Draft | None:
             f"With {name} = {shown(to)}: {e} = __",
         ),
         lambda: (
-            nudged.same(to, x.data - rate * nudged.gradient(r.root, x))
+            nudged.same(to, x.data - rate * r.nudged(x))
             and (forward(r.root, {x: to})[r.root] < r.root.data) == (answer == FALLS)
         ),
         form="choice",
@@ -334,7 +334,7 @@ def find_bug(r: Reading, draw: random.Random) -> Draft | None:
             else f"{r.local(step)} = {shown(step.slope)}. Does each line use it? __",
         ),
         lambda: all(
-            nudged.same(s.contribution, nudged.gradient(r.root, s.node) * nudged.local_slope(s))
+            nudged.same(s.contribution, r.nudged(s.node) * nudged.local_slope(s))
             for s in r.steps
         ),
         form="choice",
@@ -551,7 +551,7 @@ def _claims(r: Reading, x: Value, right: bool) -> list[_Claim]:
     straight = nudged.same(far, 10 * g)
 
     def slope() -> bool:
-        return nudged.same(g, nudged.gradient(r.root, x))
+        return nudged.same(g, r.nudged(x))
 
     claims = [
         _Claim(

@@ -149,7 +149,7 @@ def nudge(r: Reading, draw: random.Random) -> Draft | None:
             f"{r.d(x)} ≈ (change of {e}) ÷ (change of {name})",
             f"{by} ÷ {shown(NUDGE)} = __",
         ),
-        lambda: nudged.same(slope, nudged.gradient(r.root, x)),
+        lambda: nudged.same(slope, r.nudged(x)),
         leeway=1.05 * abs(change / NUDGE - slope),
     )
 
@@ -184,7 +184,7 @@ def sends(r: Reading, step: Step) -> Draft:
             f"sent to {to} = {r.d(step.node)} × {r.local(step)}",
             f"{product(upstream, slope)} = __",
         ),
-        lambda: nudged.same(sent, nudged.gradient(r.root, step.node) * nudged.local_slope(step)),
+        lambda: nudged.same(sent, r.nudged(step.node) * nudged.local_slope(step)),
     )
 
 
@@ -233,7 +233,7 @@ def whose_value(r: Reading, draw: random.Random) -> Draft | None:
             f"sent to {to} = {'1' if step.node is r.root else r.d(step.node)} × {r.slope(step)}",
             f"{shown(upstream)} × __ = __",
         ),
-        lambda: nudged.same(sent, nudged.gradient(r.root, step.node) * nudged.local_slope(step)),
+        lambda: nudged.same(sent, r.nudged(step.node) * nudged.local_slope(step)),
     )
 
 
@@ -295,7 +295,7 @@ def two_paths(r: Reading, draw: random.Random) -> Draft | None:
             ),
             f"{products([(s.upstream, s.slope) for s in steps])} = __",
         ),
-        lambda: nudged.same(answer, nudged.gradient(r.root, node)),
+        lambda: nudged.same(answer, r.nudged(node)),
         sketch=Sketch(r.root, gradients=tuple(users), blank_gradients=(node,)),
     )
 
@@ -351,7 +351,7 @@ def paths(r: Reading, draw: random.Random) -> Draft | None:
             "one path: the product of its local slopes; the gradient: the sum over all paths",
             f"{max(ways_told, key=len).rpartition('=')[0]}= __",
         ),
-        lambda: nudged.same(math.fsum(products), nudged.gradient(r.root, x)),
+        lambda: nudged.same(math.fsum(products), r.nudged(x)),
         form="numbers",
         sketch=Sketch(r.root, blank_gradients=(x,)),
     )
@@ -424,7 +424,7 @@ def delta(r: Reading, draw: random.Random) -> Draft | None:
             + f") × {r.local(step)}",
             f"({products([(s.upstream, s.slope) for s in ways])}) × {factor(step.slope)} = __",
         ),
-        lambda: nudged.same(answer, nudged.gradient(r.root, z)),
+        lambda: nudged.same(answer, r.nudged(z)),
     )
 
 
@@ -477,7 +477,7 @@ def weight(r: Reading, draw: random.Random) -> Draft | None:
             f"{r.d(step.parent)} = {came} × delta",
             f"{shown(x.data)} × __ = __",
         ),
-        lambda: nudged.same(answer, nudged.gradient(r.root, step.parent)),
+        lambda: nudged.same(answer, r.nudged(step.parent)),
     )
 
 
@@ -511,7 +511,7 @@ def update(r: Reading, draw: random.Random) -> Draft | None:
             f"new {name} = {name} − rate × {r.d(x)}",
             f"{shown(x.data)} − {rate:g} × {factor(slope)} = __",
         ),
-        lambda: nudged.same(answer, x.data - rate * nudged.gradient(r.root, x)),
+        lambda: nudged.same(answer, x.data - rate * r.nudged(x)),
     )
 
 

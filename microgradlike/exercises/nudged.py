@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 
 from microgradlike import ops
 from microgradlike.differences import numeric_derivative
 from microgradlike.engine import Value
 from microgradlike.rules import CustomRule
-from microgradlike.sweep import Step, forward
+from microgradlike.sweep import Step, computed_again, nodes
 
 
 def gradient(root: Value, node: Value) -> float:
@@ -22,9 +21,19 @@ def gradient(root: Value, node: Value) -> float:
     """
     if node is root:
         return 1.0
-    leaf = Value(node.data)
-    twin = copy.deepcopy(root, {id(node): leaf})
-    return numeric_derivative(lambda moved: forward(twin, {leaf: moved})[twin], node.data).slope
+    above = {node: node.data}
+    for other in nodes(root):
+        if not above.keys().isdisjoint(other.parents):
+            above[other] = other.data
+    users = list(above)[1:]
+
+    def moved(x: float) -> float:
+        above[node] = x
+        for user in users:
+            above[user] = computed_again(user, above)
+        return above.get(root, root.data)
+
+    return numeric_derivative(moved, node.data).slope
 
 
 def local_slope(step: Step) -> float:

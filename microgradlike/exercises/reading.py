@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from microgradlike.derivation import slope_formula, value_formula
 from microgradlike.differences import read_formula
 from microgradlike.engine import Value
+from microgradlike.exercises import nudged
 from microgradlike.exercises.numbers import shown
 from microgradlike.functions import FUNCTIONS
 from microgradlike.inputs import describe
@@ -143,6 +144,11 @@ class Reading:
     def gradient(self) -> dict[Value, float]:
         """The gradient of each node that the backward pass reaches."""
         return {self.root: 1.0} | {step.parent: step.after for step in self.steps}
+
+    @functools.cached_property
+    def nudged(self) -> Callable[[Value], float]:
+        """The gradient of a node from values alone; each node is nudged once, whoever asks."""
+        return functools.cache(functools.partial(nudged.gradient, self.root))
 
     @functools.cached_property
     def trees(self) -> dict[Value, Tree]:
