@@ -110,7 +110,9 @@ def _steps(x: float) -> Iterator[float]:
                 yield step
 
 
-def _extrapolated(samples: NDArray[numpy.float64], here: float, rounding: float) -> list[list[float]]:
+def _extrapolated(
+    samples: NDArray[numpy.float64], here: float, rounding: float
+) -> list[list[float]]:
     """The best that can be said at each step but the first, of it and the larger ones.
 
     Returns:

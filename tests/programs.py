@@ -1,4 +1,4 @@
-"""Random scalar programs, and how exactly two ways to compute them can agree."""
+"""Random scalar programs, their seeds, and how exactly two ways to compute them can agree."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 import random
 from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 from microgradlike import functions as fn
 from microgradlike.engine import Value, topological_order
@@ -43,6 +45,14 @@ STEEP: tuple[Callable[[Any], Any], ...] = (
     lambda a: fn.power(a, 0.5),
     lambda a: fn.power(a, -1),
 )
+
+
+def groups(start: int, count: int, size: int = 25) -> pytest.MarkDecorator:
+    """The seeds from a start on, in groups, which the workers share: one test has its price."""
+    seeds = range(start, start + count)
+    return pytest.mark.parametrize(
+        "seeds", [seeds[k : k + size] for k in range(0, count, size)], ids=str
+    )
 
 
 class Program:

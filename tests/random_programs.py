@@ -25,8 +25,13 @@ from tests.programs import Program, agree, error_bound, flat
 Array = Any
 
 
-def close(ours: Any, theirs: Any) -> bool:
-    return agree(float(ours), float(theirs), error_bound(theirs))
+def bounded(number: Any) -> tuple[float, float]:
+    """A number, and how far rounding can move it; its graph may go."""
+    return float(number), error_bound(number)
+
+
+def close(ours: Any, theirs: tuple[float, float]) -> bool:
+    return agree(float(ours), *theirs)
 
 
 class Points(NamedTuple):
@@ -93,18 +98,17 @@ class Found:
 
 
 class Expected:
-    """The same by the engine, row by row: numbers are Values where rounding has to be bounded."""
+    """The same by the engine, row by row, each number with how far rounding can move it."""
 
     def __init__(self, program: Program, columns: Any, target: Any, bent: bool) -> None:
-        self.values: list[list[Any]] = []
-        self.slopes: list[list[list[Any]]] = []
-        self.bent: list[list[list[Any]]] = []
+        self.values: list[list[tuple[float, float]]] = []
+        self.slopes: list[list[list[tuple[float, float]]]] = []
+        self.bent: list[list[list[tuple[float, float]]]] = []
         self.gradient: tuple[Array, Array] = (numpy.zeros(6), numpy.zeros(6))
         self.second: tuple[Array, Array] = (numpy.zeros(7), numpy.zeros(7))
         for x, y in zip(columns, target, strict=True):
             inputs = program.row(x, y, Value)
-            self.values.append(flat(program(*inputs)))
-            self._shapeless(program, x, y, self.values[-1])
+            self.values.append(list(map(bounded, flat(program(*inputs)))))
             self.slopes.append([])
             self.bent.append([])
             for k in range(program.outputs):
@@ -113,12 +117,13 @@ class Expected:
                     out: Value = flat(program(*given))[k]
                     return out
 
-                slopes = flat(grad(output)(*inputs))
+                slopes = list(map(bounded, flat(grad(output)(*inputs))))
                 self.slopes[-1].append(slopes)
                 for i in range(len(slopes) if bent else 0):
                     again = grad(lambda *v, i=i, f=output: flat(grad(f)(*v))[i])
                     with logsumexp_as_compiled():
-                        self.bent[-1].append(flat(again(*inputs)))
+                        self.bent[-1].append(list(map(bounded, flat(again(*inputs)))))
+            self._shapeless(program, x, y, self.values[-1], self.slopes[-1][0])
             if program.outputs == 1:
                 add(self.gradient, by_parameters(program, x, y))
                 with second_parameters(program):
@@ -126,16 +131,14 @@ class Expected:
                     add(self.second, [*out, *by_parameters(program, x, y)])
 
     @staticmethod
-    def _shapeless(program: Program, x: Any, y: float, values: list[Any]) -> None:
+    def _shapeless(program: Program, x: Any, y: float, values: list[Any], slopes: Any) -> None:
         """Arrays of shape () are numbers, for the function and for its gradient."""
         with numpy.errstate(all="ignore"):
             of_arrays = flat(program(*program.row(x, y, numpy.array)))
             assert all(map(close, of_arrays, values)), (of_arrays, values)
             of = grad(lambda *v: flat(program(*program.nested(v)))[0])
-            ours, theirs = (
-                of(*map(kind, flat(program.row(x, y, float)))) for kind in (numpy.array, Value)
-            )
-            assert all(map(close, flat(ours), flat(theirs))), (ours, theirs)
+            ours = of(*map(numpy.array, flat(program.row(x, y, float))))
+            assert all(map(close, flat(ours), slopes)), (ours, slopes)
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from microgradlike.flow import (
 )
 from microgradlike.nn import MLP
 from microgradlike.ops import OPERATORS
+from tests.programs import groups
 
 
 def random_graph(seed: int, size: int = 40) -> tuple[Value, list[Value]]:
@@ -57,8 +58,13 @@ def random_graph(seed: int, size: int = 40) -> tuple[Value, list[Value]]:
 # ---- Steps -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(200))
-def test_steps_are_the_sweep_of_the_engine(seed: int) -> None:
+@groups(0, 200)
+def test_steps_are_the_sweep_of_the_engine(seeds: range) -> None:
+    for seed in seeds:
+        check_steps(seed)
+
+
+def check_steps(seed: int) -> None:
     root, _ = random_graph(seed)
     marks = {node: float(place) for place, node in enumerate(nodes(root))}
     for node, mark in marks.items():
@@ -139,9 +145,14 @@ def enumerate_paths(node: Value, leaf: Value) -> Iterator[float]:
             yield product * slope
 
 
-@pytest.mark.parametrize("seed", range(60))
+@groups(0, 60)
 @pytest.mark.parametrize("most", [1, 5, 1000])
-def test_paths_are_those_found_by_enumeration(seed: int, most: int) -> None:
+def test_paths_are_those_found_by_enumeration(seeds: range, most: int) -> None:
+    for seed in seeds:
+        check_paths(seed, most)
+
+
+def check_paths(seed: int, most: int) -> None:
     root, leaves = random_graph(seed, size=15)
     for leaf in set(leaves) & set(nodes(root)):
         every = sorted(enumerate_paths(root, leaf), key=abs, reverse=True)

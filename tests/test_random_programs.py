@@ -6,7 +6,7 @@ import pytest
 
 from microgradlike.ops import OPERATORS
 from tests.executors import all_singles, small_blocks
-from tests.programs import BINARY, UNARY, Program
+from tests.programs import BINARY, UNARY, Program, groups
 from tests.random_programs import Points, check
 
 #: These differed once: what is flat before what is steep, roundings that were taken for faults, a
@@ -26,14 +26,6 @@ def test_every_row_of_the_table_is_in_the_random_programs() -> None:
 @pytest.mark.parametrize(("seed", "special"), DIFFERED)
 def test_random_programs_that_differed_once(seed: int, special: bool) -> None:
     check(Program(seed), Points(2, special, bent=True))
-
-
-def groups(start: int, count: int) -> pytest.MarkDecorator:
-    """The seeds from a start on, in groups, which the workers share."""
-    seeds = range(start, start + count)
-    return pytest.mark.parametrize(
-        "seeds", [seeds[k : k + 25] for k in range(0, count, 25)], ids=str
-    )
 
 
 @groups(100_000, 750)

@@ -334,8 +334,7 @@ def find_bug(r: Reading, draw: random.Random) -> Draft | None:
             else f"{r.local(step)} = {shown(step.slope)}. Does each line use it? __",
         ),
         lambda: all(
-            nudged.same(s.contribution, r.nudged(s.node) * nudged.local_slope(s))
-            for s in r.steps
+            nudged.same(s.contribution, r.nudged(s.node) * nudged.local_slope(s)) for s in r.steps
         ),
         form="choice",
     )
