@@ -40,7 +40,7 @@ function questioner(place, right) {
     place.hidden = !question && first.size === 0; // the score stays
     form.hidden = !question;
     if (key === now.key) return;
-    now = { key, question, tries: 0, done: false };
+    now = { key, question, tries: 0 };
     input.value = "";
     set(input, "aria-invalid", null);
     write(said, "");
@@ -60,7 +60,6 @@ function questioner(place, right) {
     write(score, `${good} of ${first.size} right at the first try`);
     const hint = now.question.hints[now.tries];
     now.tries += 1;
-    now.done = is_right;
     if (is_right) right();
     else if (hint) hints.appendChild(document.createElement("li")).textContent = hint;
   });

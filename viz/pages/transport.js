@@ -1,9 +1,9 @@
 // What every page of steps has: buttons, a scrubber, keys, and a form for paper.
 // The page itself gives: last, and show(step), which returns the words for that step. It may also
 // give ahead(step) (false: stay, there is something to reveal first), waits() (whether there is),
-// next(step) (which step comes next, if not all do),
-// leave() (a step is reached in another way), key(event) (true: it was for the page), place() and
-// restore(place) for what else the address should hold (it may give another step to begin with), and worksheet() (whether paper shall show
+// next(step) (which step comes next, if not all do), leave() (a step is reached in another way),
+// key(event) (true: it was for the page), place() and restore(place) for what else the address
+// should hold (it may give another step to begin with), and worksheet() (whether paper shall show
 // the first step as it is, before anything has happened, and no details of the class "answers").
 function transport(root, page) {
   const last = page.last;
@@ -92,7 +92,7 @@ function transport(root, page) {
   });
   colouring(root);
 
-  // Paper shows what is folded, and at the first step, where nothing has happened yet, the last one.
+  // Paper shows what is folded, and at the first step, where nothing has happened yet, the last.
   const before = { unfolded: [], step: 0 };
   window.addEventListener("beforeprint", () => {
     const worksheet = page.worksheet?.();
