@@ -17,11 +17,12 @@ from typing import Any
 
 import pytest
 
-from microgradlike import exercises
+from microgradlike import Value, custom, exercises
 from microgradlike.exercises import Exercise, answers, making, nudged
 from microgradlike.exercises.__main__ import main
 from microgradlike.exercises.exercise import written
 from microgradlike.nn import MLP
+from microgradlike.sweep import named
 
 #: So many of each kind are made, over these levels.
 COUNT, LEVELS = 40, (1, 3, 4, 5)
@@ -299,6 +300,16 @@ def typed_wrong(answer: Any) -> str:
     if isinstance(answer, tuple):
         return "; ".join(map(repr, answer))
     return repr(answer) if isinstance(answer, float) else str(answer)
+
+
+def test_below_a_node_made_by_hand_nothing_is_asked() -> None:
+    x = Value(-2.0, label="x")
+    inside = x * 3
+    cube = custom(inside.data**3, (inside,), 3 * inside.data**2, name="cube")
+    y = cube + 1
+    names = named(y, {"inside": inside, "cube": cube, "y": y})
+    asked = [one.asked for _, one in making.along(y, names)]
+    assert asked == ["inside", "sent to cube", "sent to inside"]
 
 
 @pytest.mark.parametrize("level", range(1, 11))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from microgradlike.engine import topological_order
 from microgradlike.flow import backward_steps
 from microgradlike.ops import OPERATORS
 from microgradlike.sweep import sent_to
-from tests.programs import Program, flat
+from tests.programs import Program, flat, groups
 from tests.test_edge_cases import ROWS, Row, same, same_value
 
 Evaluate = Callable[..., Any]
@@ -106,18 +107,18 @@ def roots(seeds: Sequence[int]) -> Iterator[Value]:
                 yield root
 
 
-#: Which seeds a test goes through: 5,000 in all.
-thousands = pytest.mark.parametrize(
-    "seeds", [range(k, k + 1000) for k in range(0, 5000, 1000)], ids=str
-)
+@groups(0, 5000, 1000)
+def test_random_programs(evaluate: Evaluate, seeds: range) -> None:
+    graphs = list(map(nodes_of, roots(seeds)))
+    check_operations(evaluate, graphs)
+    check_gradients(evaluate, graphs)
 
 
-@thousands
-def test_operations_of_random_programs(evaluate: Evaluate, seeds: range) -> None:
+def check_operations(evaluate: Evaluate, graphs: list[list[Value]]) -> None:
     """Value and slopes of each to 1e-13, at the operands that the engine has."""
     asked: dict[str, tuple[Any, Value]] = {}
-    for root in roots(seeds):
-        for node in topological_order(root):
+    for nodes in graphs:
+        for node in filter(operator.attrgetter("op"), nodes):
             x, y = (*map(float, node.operands), math.nan)[:2]
             tie = node._rule.tie  # type: ignore[union-attr]
             told = (node.op, *map(javascript.in_json, (x, y, node.data)), tie)
@@ -131,9 +132,7 @@ def test_operations_of_random_programs(evaluate: Evaluate, seeds: range) -> None
             assert numbers[1 + sides + side] == str(int(passes)), (told, passes, numbers)
 
 
-@thousands
-def test_gradients_of_random_programs(evaluate: Evaluate, seeds: range) -> None:
-    graphs = list(map(nodes_of, roots(seeds)))
+def check_gradients(evaluate: Evaluate, graphs: list[list[Value]]) -> None:
     found = evaluate(SWEEP, list(map(javascript.graph, graphs)))
     for nodes, numbers in zip(graphs, found, strict=True):
         expected, sizes = {nodes[-1]: 1.0}, dict.fromkeys(nodes, 0.0)

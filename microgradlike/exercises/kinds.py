@@ -49,9 +49,10 @@ def computed(r: Reading, node: Value) -> Draft:
     """What the result of this operation is."""
     name = r.names[node]
     wrong = [_opposite(node.data, "The size is right, but a minus sign got lost.")]
+    below = set(nodes(node))
     for x in r.used:
-        if x.data < 0:
-            other = forward_again(r.root, {x: -x.data})[node]
+        if x.data < 0 and x in below:
+            other = forward_again(node, {x: -x.data})[node]
             wrong.append(
                 Wrong(other, f"{r.names[x]} is {shown(x.data)}; you took {shown(-x.data)} for it.")
             )
@@ -75,7 +76,7 @@ def computed(r: Reading, node: Value) -> Draft:
         f"{', '.join(f'{r.equation(n)} = {shown(n.data)}' for n in _up_to(node))}",
         wrong,
         hints,
-        lambda: nudged.same(forward_again(r.root, {})[node], node.data),
+        lambda: nudged.same(forward_again(node, {})[node], node.data),
         sketch=Sketch(node, blank_values=tuple(_up_to(node))),
     )
 
