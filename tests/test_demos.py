@@ -751,23 +751,21 @@ def _confidences(saved: Path, X: Any) -> Any:
 # ---- One expression, and two moons -------------------------------------------------------------
 
 
-def test_hand_derivation_agrees_three_ways(tmp_path: Path) -> None:
-    printed = run("hand_derivation", "--out", str(tmp_path), "--seed", "3")
+def test_hand_derivation_agrees_three_ways(ran: Run) -> None:
+    printed, folder, _ = ran("hand_derivation", "3")
     rows = re.findall(r"dy/d([abcd])" + r"\s+(\S+)" * 3 + r"\s+(\d+) and (\d+) digits", printed)
     assert [name for name, *_ in rows] == list("abcd")
     for _, by_hand, engine, numeric, *digits in rows:
         assert engine == by_hand
         assert float(numeric) == pytest.approx(float(by_hand), rel=1e-3)
         assert int(digits[0]) >= 14 and int(digits[1]) >= 9
-    picture = (tmp_path / "hand_derivation.svg").read_text()
+    picture = (folder / "hand_derivation.svg").read_text()
     assert picture.startswith("<svg")
     assert "gradient sent from e back to" in picture
 
 
-def test_hand_derivation_can_be_done_in_the_head_and_shows_why_order_matters(
-    tmp_path: Path,
-) -> None:
-    printed = run("hand_derivation", "--out", str(tmp_path))
+def test_hand_derivation_can_be_done_in_the_head_and_shows_why_order_matters(ran: Run) -> None:
+    printed = ran("hand_derivation", "0").printed
     numbers = re.findall(r"-?[\d.]+", printed.partition("a check")[0])
     assert all(float(number).is_integer() for number in numbers)
     shares = [float(share) for share in re.findall(r"= (\S+) to b\n", printed)]
