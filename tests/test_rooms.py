@@ -26,7 +26,7 @@ microgradlike: recording rules copying leaving engine functions
 microgradlike: sweep functional differences checks
 microgradlike: nn losses optim
 microgradlike: typeset derivation flow
-microgradlike.exercises: numbers answers exercise reading nudged draft ladder kinds judgements
+microgradlike.exercises: numbers answers exercise nudged reading draft ladder kinds judgements
 microgradlike.exercises: making paper files . __main__
 microgradlike.compiler: . arrays kept_code loops operations derivatives tape
 microgradlike.compiler: graph forms levels stretches instructions verify grouping program slots
