@@ -1,0 +1,331 @@
+"""Programs beside the same derivative in JAX and PyTorch, as a table for docs/speed.md.
+
+Each program at each size runs in a process of its own, which warms up first: JAX, PyTorch and this
+package are imported, and each has differentiated something small. The kernels that this package
+needs were compiled on this machine before, if the command has run once. So a first call is what a
+program costs until its first derivative is there: traced, compiled, and computed once.
+
+All compute in float64 on one thread; what counts is the ratio of the medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from microgradlike import Value, compile
+from tests.benchmarks.timing import compare
+
+
+def installed(name: str) -> Any:
+    """The module, or None."""
+    with contextlib.suppress(ImportError):
+        return importlib.import_module(name)
+    return None
+
+
+jax, jnp, torch = map(installed, ("jax", "jax.numpy", "torch"))
+if jax:
+    jax.config.update("jax_enable_x64", True)
+if torch:
+    torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float64)
+
+ROOT = Path(__file__).parent.parent.parent
+
+#: Who takes part, in the order of the table.
+PEERS = "ours", "jax", "torch"
+#: Seconds for one program at one size, all peers together.
+LIMIT = 300.0
+#: Medians that are longer than this are of 3 calls.
+LONG = 1.0
+
+
+def flat(result: Any) -> Any:
+    """All numbers of a result, in the order of its parts, as one array."""
+    if isinstance(result, dict):
+        result = [result[key] for key in sorted(result)]
+    if isinstance(result, (list, tuple)):
+        return numpy.concatenate([flat(part) for part in result] or [numpy.empty(0)])
+    return numpy.asarray(result, float).ravel()
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A call that can be repeated, and the numbers of its result in the order of all peers."""
+
+    call: Callable[[], Any]
+    numbers: Callable[[Any], Any] = flat
+
+
+Peer = Callable[[], Ready]
+
+
+@dataclass(frozen=True)
+class Work:
+    """One program at one size; what each peer makes ready is timed until its first result.
+
+    Attributes:
+        about: its size, for the table.
+        f: a function of one row in plain scalars.
+        columns: the rows.
+        parameters: by which the gradient of the mean is wanted; of none, each row's by its inputs.
+        derivative: what is computed of ``f`` instead of these.
+        jax: the same in JAX. ``torch``: and in PyTorch.
+    """
+
+    about: str
+    f: Callable[..., Any]
+    columns: tuple[Any, ...]
+    parameters: Sequence[Value] = ()
+    derivative: Peer | None = None
+    jax: Peer | None = None
+    torch: Peer | None = None
+
+    def ours(self) -> Ready:
+        """What is computed of the function, compiled."""
+        if self.derivative:
+            return self.derivative()
+        if self.parameters:
+            return slopes(self.f, self.parameters, *self.columns)
+        return jacobian(self.f, *self.columns)
+
+
+#: A program's name, and what makes its work at each size.
+Works = dict[str, Sequence[Callable[[], Work]]]
+
+
+# ---- What peers make ready ---------------------------------------------------------------------
+
+
+def slopes(f: Callable[..., object], parameters: Sequence[Value], *columns: Any) -> Ready:
+    """The mean of a function over rows, and its gradient by these parameters."""
+    c = compile(f).trace(*columns)
+    theta = c.theta()
+    known = {id(parameter): place for place, parameter in enumerate(c.parameters)}
+    places = [known.get(id(parameter), -1) for parameter in parameters]
+
+    def numbers(result: Any) -> Any:
+        value, gradient = result
+        return numpy.append(value, numpy.append(gradient, 0.0)[places])
+
+    return Ready(lambda: c.value_and_grad(theta, *columns), numbers)
+
+
+def jacobian(f: Callable[..., object], *columns: Any) -> Ready:
+    """The derivatives of a function of one row by its inputs, in all rows."""
+    c = compile(f)
+    return Ready(lambda: c.jacobian(*columns))
+
+
+def with_jax(function: Callable[..., Any], *arguments: Any) -> Ready:
+    """A function that JAX compiles, until its result is there."""
+    given, jitted = jax.tree.map(jnp.asarray, arguments), jax.jit(function)
+    return Ready(lambda: jax.block_until_ready(jitted(*given)))
+
+
+def jax_rows(function: Callable[..., Any], *columns: Any) -> Ready:
+    """The gradient of a function of one row by all its inputs, in all rows, as one array."""
+
+    def by_inputs(*row: Any) -> Any:
+        found = jax.grad(function, argnums=tuple(range(len(row))))(*row)
+        return jnp.concatenate([jnp.ravel(part) for part in found])
+
+    return with_jax(jax.vmap(by_inputs), *columns)
+
+
+def with_torch(cost: Callable[..., Any], parameters: Sequence[Any], *data: Any) -> Ready:
+    """The value of a cost of tensors, and its gradient by the parameters."""
+    leaves = [torch.tensor(numpy.asarray(p, float), requires_grad=True) for p in parameters]
+    given = [torch.as_tensor(numpy.asarray(part)) for part in data]
+
+    def call() -> Any:
+        value = cost(leaves, *given)
+        return value, torch.autograd.grad(value, leaves)
+
+    return Ready(call, lambda result: flat([part.detach() for part in (result[0], *result[1])]))
+
+
+# ---- One work in its process -------------------------------------------------------------------
+
+
+def warm_up() -> None:
+    """What is loaded and compiled once in a process is loaded."""
+    compile(lambda x: x.sin() * x).jacobian([1.0, 2.0])
+    w = Value(1.0)
+    c = compile(lambda x: (w * x).tanh()).trace([1.0, 2.0])
+    c.value_and_grad(c.theta(), [1.0, 2.0])
+    if jax:
+        with_jax(jax.grad(lambda x: jnp.sin(x) * x), 1.0).call()
+    if torch:
+        with_torch(lambda p: torch.sin(p[0]).sum(), [[1.0]]).call()
+
+
+def measure(work: Work) -> Iterator[dict[str, Any]]:
+    """What is known of a work, as soon as it is known: first calls, agreement, then medians."""
+    yield {"about": work.about}
+    ready: dict[str, Ready] = {}
+    answers: dict[str, Any] = {}
+    again: dict[str, float] = {}
+    for peer in ("jax", "torch", "ours"):  # whoever takes too long takes only his own number away
+        make: Peer | None = getattr(work, peer)
+        if make is None or (peer != "ours" and not installed(peer)):
+            continue
+        started = time.perf_counter()
+        try:
+            ready[peer] = make()
+            result = ready[peer].call()
+        except Exception as refusal:
+            ready.pop(peer, None)
+            told = f"{type(refusal).__name__}: {refusal}".replace(f"{ROOT}{os.sep}", "")
+            yield {peer: {"refused": told}}
+            continue
+        first = time.perf_counter() - started
+        answers[peer] = ready[peer].numbers(result)
+        started = time.perf_counter()
+        ready[peer].call()
+        again[peer] = time.perf_counter() - started
+        yield {peer: {"first": first, "median": again[peer]}}
+    for peer in {"jax", "torch"} & set(answers):
+        if "ours" in answers:
+            yield {peer: {"apart": distance(answers["ours"], answers[peer])}}
+    if ready:
+        calls = max(1, int(0.02 / max(again.values())))
+        once = sum(again.values()) * (calls + 1)
+        runs = 3 if once > LONG else max(3, min(15, int(6 / once)))
+        medians = compare([r.call for r in ready.values()], runs, calls)
+        for peer, median in zip(ready, medians, strict=True):
+            yield {peer: {"median": median}}
+
+
+def distance(ours: Any, theirs: Any) -> float:
+    """The largest difference of two results, measured by the largest number in them."""
+    if ours.shape != theirs.shape:
+        return float("inf")
+    scale = float(numpy.abs(theirs).max(initial=0.0)) or 1.0
+    return float(numpy.abs(ours - theirs).max(initial=0.0)) / scale
+
+
+def in_this_process(module: str, name: str, size: int) -> None:
+    """Print what is known of one work, a line of JSON each time."""
+    work = importlib.import_module(module).WORKS[name][size]()
+    warm_up()
+    for fact in measure(work):
+        print(json.dumps(fact), flush=True)
+
+
+def in_its_own_process(module: str, name: str, size: int, limit: float) -> dict[str, Any]:
+    """What was known of a work in the end, or when its time was over."""
+    command = [sys.executable, "-m", "tests.benchmarks.side_by_side", module, name, str(size)]
+    known: dict[str, Any] = {}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        timer = threading.Timer(limit, process.kill)
+        timer.start()
+        for line in process.stdout:
+            for key, fact in json.loads(line).items():
+                if isinstance(fact, dict):
+                    known.setdefault(key, {}).update(fact)
+                else:
+                    known[key] = fact
+        code = process.wait()
+        timer.cancel()
+    if code:
+        told = f"not there after {limit:.0f} s" if code < 0 else f"ended with code {code}"
+        known.setdefault("ours", {"refused": told})
+    return known
+
+
+# ---- The table ---------------------------------------------------------------------------------
+
+
+def duration(seconds: float) -> str:
+    """Three digits, in the unit that fits."""
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if seconds >= scale:
+            return f"{seconds / scale:.3g} {unit}"
+    return f"{seconds / 1e-6:.2g} us"
+
+
+def cells(known: dict[str, Any]) -> list[str]:
+    """Ours and its first call; then of each peer its ratio, and its first call."""
+    ours = known.get("ours", {})
+    refused = "refused" in ours
+    row = ["refused" if refused else duration(ours["median"])]
+    row.append("" if refused else duration(ours["first"]))
+    for peer in PEERS[1:]:
+        theirs = known.get(peer, {})
+        if "median" not in theirs:
+            row += ["refused" if theirs else "", ""]
+            continue
+        median = theirs["median"]
+        row.append(duration(median) if refused else f"{median / ours['median']:.2g}")
+        row.append(duration(theirs["first"]))
+    apart = [known[peer]["apart"] for peer in PEERS[1:] if "apart" in known.get(peer, {})]
+    row.append(f"{max(apart):.0e}" if apart else "")
+    return row
+
+
+def machine() -> str:
+    """The processor, and the versions that were measured."""
+    model = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    found = [f"CPython {platform.python_version()}"]
+    for name in ("numpy", "numba", "jax", "torch"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found.append(f"{name} {importlib.metadata.version(name)}")
+    return f"{model}, {os.cpu_count()} cores of which one is used; {', '.join(found)}"
+
+
+def main(module: str, what: str, works: Works) -> None:
+    """Measure the works of a module, some or all, and print them as a table in Markdown."""
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=what)
+    parser.add_argument("names", nargs="*", metavar="name", help="programs; by default all")
+    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds for each program")
+    parser.add_argument("--largest", type=int, default=9, help="sizes up to this one, from 0 on")
+    chosen = parser.parse_args()
+    unknown = [name for name in chosen.names if name not in works]
+    if unknown:
+        parser.error(f"there is no program {unknown[0]!r}: choose of {', '.join(works)}")
+    print(machine(), end="\n\n")
+    print(
+        "| program | ours | first call | JAX / ours | its first | PyTorch / ours | its first |",
+        end="",
+    )
+    print(" apart |\n|---|---|---|---|---|---|---|---|", flush=True)
+    notes = []
+    for name in chosen.names or works:
+        for size in range(min(len(works[name]), chosen.largest + 1)):
+            known = in_its_own_process(module, name, size, chosen.limit)
+            title = f"{name}: {known.get('about', f'size {size}')}"
+            print(f"| {' | '.join([title, *cells(known)])} |", flush=True)
+            notes += [
+                f"- {title}: {peer}: {known[peer]['refused']}"
+                for peer in PEERS
+                if "refused" in known.get(peer, {})
+            ]
+    if notes:
+        print("\n" + "\n".join(notes))
+
+
+if __name__ == "__main__":
+    in_this_process(sys.argv[1], sys.argv[2], int(sys.argv[3]))
