@@ -29,9 +29,11 @@ def close(ours: Any, theirs: Any) -> None:
     assert numpy.abs(numpy.asarray(ours) - theirs).max(initial=0.0) <= 1e-11 * scale
 
 
-@pytest.mark.parametrize("name", WORKS)
-def test_a_program_does_compiled_what_it_does_in_plain_python(name: str) -> None:
-    work = WORKS[name][0]()
+@pytest.mark.parametrize(
+    ("name", "size"), [(name, size) for name, sizes in WORKS.items() for size in range(len(sizes))]
+)
+def test_a_program_does_compiled_what_it_does_in_plain_python(name: str, size: int) -> None:
+    work = WORKS[name][size]()
     columns = [numpy.asarray(column)[:ROWS] for column in work.columns]
     rows = [values(list(row)) for row in zip(*(c.tolist() for c in columns), strict=True)]
     c, parameters = compile(work.f), list(work.parameters)

@@ -262,6 +262,12 @@ def duration(seconds: float) -> str:
     return f"{seconds / 1e-6:.2g} us"
 
 
+HEAD = (
+    *("program", "ours", "first call", "JAX / ours", "its first call"),
+    *("PyTorch / ours", "its first call", "apart"),
+)
+
+
 def cells(known: dict[str, Any]) -> list[str]:
     """Ours and its first call; then of each peer its ratio, and its first call."""
     ours = known.get("ours", {})
@@ -307,11 +313,7 @@ def main(module: str, what: str, works: Works) -> None:
     if unknown:
         parser.error(f"there is no program {unknown[0]!r}: choose of {', '.join(works)}")
     print(machine(), end="\n\n")
-    print(
-        "| program | ours | first call | JAX / ours | its first | PyTorch / ours | its first |",
-        end="",
-    )
-    print(" apart |\n|---|---|---|---|---|---|---|---|", flush=True)
+    print(f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}", flush=True)
     notes = []
     for name in chosen.names or works:
         for size in range(min(len(works[name]), chosen.largest + 1)):

@@ -58,8 +58,11 @@ def ifs(count: int, rows: int) -> Work:
     )
 
 
-BRACKETS = ((0.0, 900.0, 0.0), (900.0, 1_600.0, 0.12), (1_600.0, 3_200.0, 0.22))
-BRACKETS += ((3_200.0, 6_000.0, 0.32), (6_000.0, math.inf, 0.42))
+#: From, to, and the share of what is between that is due.
+BRACKETS = (
+    *((0.0, 900.0, 0.0), (900.0, 1_600.0, 0.12), (1_600.0, 3_200.0, 0.22)),
+    *((3_200.0, 6_000.0, 0.32), (6_000.0, math.inf, 0.42)),
+)
 
 
 def payroll(rows: int) -> Work:
