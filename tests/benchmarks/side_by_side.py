@@ -87,6 +87,7 @@ class Work:
         parameters: by which the gradient of the mean is wanted; of none, each row's by its inputs.
         derivative: what is computed of ``f`` instead of these.
         jax: the same in JAX. ``torch``: and in PyTorch.
+        reference: by another way, and none of these: all outputs of the rows, and what is computed.
     """
 
     about: str
@@ -96,6 +97,7 @@ class Work:
     derivative: Peer | None = None
     jax: Peer | None = None
     torch: Peer | None = None
+    reference: Callable[[], tuple[Any, Any]] | None = None
 
     def ours(self) -> Ready:
         """What is computed of the function, compiled."""
@@ -139,26 +141,52 @@ def with_jax(function: Callable[..., Any], *arguments: Any) -> Ready:
     return Ready(lambda: jax.block_until_ready(jitted(*given)))
 
 
-def jax_rows(function: Callable[..., Any], *columns: Any) -> Ready:
-    """The gradient of a function of one row by all its inputs, in all rows, as one array."""
+def jax_rows(function: Callable[..., Any], *columns: Any, outputs: int = 0) -> Ready:
+    """The derivatives of a function of one row by all its inputs, in all rows, as one array.
+
+    Args:
+        function: returns a number, or an array of so many ``outputs``.
+        columns: the rows.
+        outputs: 0 for a number.
+    """
+    places = tuple(range(len(columns)))
+    differentiate = jax.jacrev if outputs else jax.grad
+    shape = (outputs, -1) if outputs else (-1,)
 
     def by_inputs(*row: Any) -> Any:
-        found = jax.grad(function, argnums=tuple(range(len(row))))(*row)
-        return jnp.concatenate([jnp.ravel(part) for part in found])
+        parts = differentiate(function, argnums=places)(*row)
+        return jnp.concatenate([part.reshape(shape) for part in parts], axis=-1)
 
     return with_jax(jax.vmap(by_inputs), *columns)
 
 
-def with_torch(cost: Callable[..., Any], parameters: Sequence[Any], *data: Any) -> Ready:
-    """The value of a cost of tensors, and its gradient by the parameters."""
+def with_torch(
+    cost: Callable[..., Any], parameters: Sequence[Any], *data: Any, value: bool = True
+) -> Ready:
+    """The gradient of a cost of tensors by the parameters, after its value if that is asked."""
     leaves = [torch.tensor(numpy.asarray(p, float), requires_grad=True) for p in parameters]
     given = [torch.as_tensor(numpy.asarray(part)) for part in data]
 
     def call() -> Any:
-        value = cost(leaves, *given)
-        return value, torch.autograd.grad(value, leaves)
+        total = cost(leaves, *given)
+        found = torch.autograd.grad(total, leaves)
+        return [total.detach(), *found] if value else found
 
-    return Ready(call, lambda result: flat([part.detach() for part in (result[0], *result[1])]))
+    return Ready(call)
+
+
+def torch_rows(function: Callable[..., Any], *columns: Any) -> Ready:
+    """The derivatives of a function of one row, a tensor, by all its inputs, in all rows."""
+    given = [torch.as_tensor(numpy.asarray(column, float)) for column in columns]
+    places = tuple(range(len(given)))
+    rows = torch.func.vmap(torch.func.jacrev(function, argnums=places))
+
+    def numbers(found: Any) -> Any:
+        outputs = found[0].dim() - given[0].dim()
+        shape = found[0].shape[: 1 + outputs]
+        return flat(torch.cat([part.reshape(*shape, -1) for part in found], dim=-1))
+
+    return Ready(lambda: rows(*given), numbers)
 
 
 # ---- One work in its process -------------------------------------------------------------------
@@ -182,7 +210,7 @@ def measure(work: Work) -> Iterator[dict[str, Any]]:
     ready: dict[str, Ready] = {}
     answers: dict[str, Any] = {}
     again: dict[str, float] = {}
-    for peer in ("jax", "torch", "ours"):  # whoever takes too long takes only his own number away
+    for peer in ("jax", "ours", "torch"):
         make: Peer | None = getattr(work, peer)
         if make is None or (peer != "ours" and not installed(peer)):
             continue
