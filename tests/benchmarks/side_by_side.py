@@ -335,7 +335,7 @@ def main(module: str, what: str, works: Works) -> None:
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=what)
     parser.add_argument("names", nargs="*", metavar="name", help="programs; by default all")
     parser.add_argument("--limit", type=float, default=LIMIT, help="seconds for each program")
-    parser.add_argument("--largest", type=int, default=9, help="sizes up to this one, from 0 on")
+    parser.add_argument("--sizes", type=int, nargs="+", help="some sizes, from 0 on")
     chosen = parser.parse_args()
     unknown = [name for name in chosen.names if name not in works]
     if unknown:
@@ -344,7 +344,9 @@ def main(module: str, what: str, works: Works) -> None:
     print(f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}", flush=True)
     notes = []
     for name in chosen.names or works:
-        for size in range(min(len(works[name]), chosen.largest + 1)):
+        for size in range(len(works[name])):
+            if chosen.sizes and size not in chosen.sizes:
+                continue
             known = in_its_own_process(module, name, size, chosen.limit)
             title = f"{name}: {known.get('about', f'size {size}')}"
             print(f"| {' | '.join([title, *cells(known)])} |", flush=True)

@@ -7,6 +7,7 @@ weight, and where it was seen. The blocks of a row are all that is not zero in t
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy
@@ -25,9 +26,7 @@ def cross(a: Any, b: Any) -> Any:
 
 
 def program(camera: Any, point: Any, weight: Any, seen: Any) -> Any:
-    turn, centre, focus, middle, lens = (
-        *(camera[:3], camera[3:6], camera[6], camera[7:9], camera[9:]),
-    )
+    turn, centre, focus, middle, lens = camera[:3], camera[3:6], camera[6], camera[7:9], camera[9:]
     p = [a - b for a, b in zip(point, centre, strict=True)]
     square = sum(v * v for v in turn)
     if square > 0:
@@ -41,11 +40,13 @@ def program(camera: Any, point: Any, weight: Any, seen: Any) -> Any:
     x, y = p[0] / p[2], p[1] / p[2]
     r = x * x + y * y
     bend = 1 + lens[0] * r + lens[1] * r * r
-    errors = [weight * (v * bend * focus + m - s) for v, m, s in zip((x, y), middle, seen, strict=True)]
+    errors = [
+        weight * (v * bend * focus + m - s) for v, m, s in zip((x, y), middle, seen, strict=True)
+    ]
     return [*errors, 1 - weight * weight]
 
 
-def with_arrays(camera: Any, point: Any, weight: Any, seen: Any, xp: Any, vector_cross: Any) -> Any:
+def with_arrays(xp: Any, vector_cross: Any, camera: Any, point: Any, weight: Any, seen: Any) -> Any:
     turn, p = camera[:3], point - camera[3:6]
     square = (turn * turn).sum()
     angle = xp.sqrt(xp.where(square > 0, square, 1.0))
@@ -75,7 +76,7 @@ def reference(cameras: Any, points: Any, weights: Any, seen: Any) -> tuple[Any, 
     rows = numpy.hstack([cameras, points, weights[:, None]])
     values = [by_exponential(row, at) for row, at in zip(rows, seen, strict=True)]
     slopes = [
-        complex_step.slopes(lambda row, at=at: by_exponential(row, at), row)
+        complex_step.slopes(partial(by_exponential, seen=at), row)
         for row, at in zip(rows, seen, strict=True)
     ]
     # Where a point was seen moves its error the other way, times its weight.
@@ -99,9 +100,9 @@ def work(cameras: int, points: int, sights: int) -> Work:
         f"{cameras} cameras, {points:,} points, {sights:,} sights",
         program,
         columns,
-        jax=lambda: jax_rows(lambda *row: with_arrays(*row, jnp, jnp.cross), *columns, outputs=3),
+        jax=lambda: jax_rows(lambda *row: with_arrays(jnp, jnp.cross, *row), *columns, outputs=3),
         torch=lambda: torch_rows(
-            lambda *row: with_arrays(*row, torch, lambda a, b: torch.linalg.cross(a, b)), *columns
+            lambda *row: with_arrays(torch, torch.linalg.cross, *row), *columns
         ),
         reference=lambda: reference(*columns),
     )

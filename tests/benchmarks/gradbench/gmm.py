@@ -22,7 +22,7 @@ SIZES = ((2, 5, 200), (10, 25, 1_000), (20, 50, 10_000))
 GAMMA, M = 1.0, 0
 
 
-def program(alphas: Any, means: Any, q: Any, lower: Any, points: int, x: Any) -> Any:
+def program(points: int, x: Any, alphas: Any, means: Any, q: Any, lower: Any) -> Any:
     terms, prior = [], 0.0
     for alpha, mean, diagonal, below in zip(alphas, means, q, lower, strict=True):
         z = [a - b for a, b in zip(x, mean, strict=True)]
@@ -109,7 +109,7 @@ def work(d: int, k: int, points: int) -> Work:
     tables = [[[Value(v) for v in row] for row in part.tolist()] for part in start[1:]]
     return Work(
         f"{d} dimensions, {k} components, {points:,} points",
-        lambda x: program(alphas, *tables, points, x),
+        lambda x: program(points, x, alphas, *tables),
         (X,),
         alphas + [v for table in tables for row in table for v in row],
         jax=lambda: with_jax(jax.value_and_grad(with_jax_arrays), start, X),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy
 
+from microgradlike.words import counted
 from tests.benchmarks.side_by_side import Work, jax_rows, with_torch
 
 #: Rows.
@@ -19,7 +20,7 @@ def program(x: Any) -> Any:
 def work(rows: int) -> Work:
     X = numpy.random.default_rng(0).normal(size=rows)
     return Work(
-        f"{rows:,} numbers",
+        counted(rows, "number"),
         program,
         (X,),
         jax=lambda: jax_rows(program, X),

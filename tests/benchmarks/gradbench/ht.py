@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy
 
-from microgradlike import compile, cos, sin, sqrt
+from microgradlike import compile, cos, dot, sin, sqrt
 from tests.benchmarks.gradbench import complex_step
 from tests.benchmarks.side_by_side import Ready, Work, jax, jnp, torch, with_jax
 
@@ -22,7 +22,7 @@ from tests.benchmarks.side_by_side import Ready, Work, jax, jnp, torch, with_jax
 SIZES = ((20, False), (20, True), (200, False), (200, True), (1_000, False))
 FINGERS, SKIN = 5, 544
 BONES = 2 + 4 * FINGERS
-#: The forearm and the fingers' first bones are held by the wrist, each other bone by the one before.
+#: The wrist holds the forearm and the first bone of each finger; each other bone holds the next.
 PARENTS = [-1, *(0 if joint == 0 else 4 * f + joint for f in range(FINGERS) for joint in range(4))]
 PARENTS.append(0)
 
@@ -75,9 +75,7 @@ def hand(measured: int, complicated: bool) -> Hand:
 
 def times(A: Any, B: Any) -> Any:
     columns = list(zip(*B, strict=True))
-    return [
-        [sum(a * b for a, b in zip(row, column, strict=True)) for column in columns] for row in A
-    ]
+    return [[dot(row, column) for column in columns] for row in A]
 
 
 def turned(axis: Any) -> Any:
@@ -127,10 +125,8 @@ def program(theta: Any, us: Any, model: Hand) -> Any:
         for weight, move in zip(weights, moves, strict=True):
             if weight:
                 for i in range(3):
-                    point[i] += weight * sum(a * b for a, b in zip(move[i], at, strict=True))
-        return [
-            sum(a * b for a, b in zip(r, point, strict=True)) + s for r, s in zip(rotation, shift)
-        ]
+                    point[i] += weight * dot(move[i], at)
+        return [dot(row, point) + s for row, s in zip(rotation, shift, strict=True)]
 
     errors = []
     for k, (corners, measured) in enumerate(

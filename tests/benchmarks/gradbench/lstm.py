@@ -6,6 +6,7 @@ A row of ``main`` has the weights, or the biases, of a layer's four gates one af
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy
@@ -21,7 +22,7 @@ BITS = 14
 
 def program(main: Any, extra: Any, state: Any, sequence: Any) -> Any:
     state, total = [list(row) for row in state], 0.0
-    for character, following in zip(sequence, sequence[1:], strict=False):
+    for character, following in pairwise(sequence):
         x = [a * w for a, w in zip(character, extra[0], strict=True)]
         for layer in range(len(main) // 2):
             weights, biases = main[2 * layer], main[2 * layer + 1]
@@ -56,9 +57,9 @@ def read(p: Any, state: Any, character: Any, xp: Any) -> Any:
     return x * extra[1] + extra[2], xp.stack(after)
 
 
-def one_by_one(p: Any, state: Any, sequence: Any, xp: Any) -> Any:
+def one_by_one(xp: Any, p: Any, state: Any, sequence: Any) -> Any:
     total = 0.0
-    for character, following in zip(sequence[:-1], sequence[1:], strict=True):
+    for character, following in pairwise(sequence):
         guess, state = read(p, state, character, xp)
         total = total + (following * (guess - xp.log(xp.exp(guess).sum() + 2))).sum()
     return -total / (len(sequence) - 1) / BITS
@@ -79,7 +80,7 @@ def reference(start: Any, state: Any, sequence: Any) -> tuple[Any, Any]:
 
     def loss(theta: Any) -> Any:
         p = theta[: main.size].reshape(main.shape), theta[main.size :].reshape(extra.shape)
-        return one_by_one(p, state, sequence, numpy)
+        return one_by_one(numpy, p, state, sequence)
 
     theta = numpy.concatenate([main.ravel(), extra.ravel()])
     value = loss(theta)
@@ -98,6 +99,6 @@ def work(layers: int, characters: int) -> Work:
         (sequence[None],),
         [v for row in main + extra for v in row],
         jax=lambda: with_jax(jax.value_and_grad(scanned), start, state, sequence),
-        torch=lambda: with_torch(lambda p, *d: one_by_one(p, *d, torch), start, state, sequence),
+        torch=lambda: with_torch(lambda p, *d: one_by_one(torch, p, *d), start, state, sequence),
         reference=lambda: reference(start, state, sequence),
     )

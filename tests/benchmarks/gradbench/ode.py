@@ -1,6 +1,6 @@
-"""ode: a chain of equations, y_0' = x_0 and y_i' = x_i y_(i-1), by steps of Runge and Kutta to t = 2.
+"""ode: a chain of equations, y_0' = x_0 and y_i' = x_i y_(i-1), by steps of Runge and Kutta.
 
-The gradient is that of the last y by all x.
+It ends at t = 2, and the gradient is that of the last y by all x.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from tests.benchmarks.gradbench.descent import argmin, jax_argmin
 from tests.benchmarks.side_by_side import Ready, Work, jax, jnp, torch, with_jax
 
 #: Where gradients, or steps, are short enough to end.
-SIZES = ((1e-3,), (1e-4,), (1e-5,))
+SIZES = ((1e-5,), (1e-6,), (1e-7,))
 START = [1.0, 1.0]
 
 
@@ -57,7 +57,7 @@ def with_arrays(tolerance: float) -> Ready:
         x = jax_argmin(height, jax.jacfwd(height), start, tolerance)
         return jnp.concatenate([x, largest(x, start)])
 
-    return with_jax(both, START)
+    return with_jax(both, numpy.array(START))
 
 
 def with_tensors(tolerance: float) -> Ready:
@@ -68,7 +68,7 @@ def with_tensors(tolerance: float) -> Ready:
             return torch.autograd.grad(-f(x, leaf), leaf, create_graph=True)[0].unbind()
 
         start = [torch.tensor(v) for v in START]
-        return argmin_of_tensors(lambda y: -f(x, y), slopes, start, tolerance)
+        return argmin(lambda y: -f(x, y), slopes, start, tolerance)
 
     def height(x: Any) -> Any:
         return f(x, largest(x))
@@ -82,11 +82,6 @@ def with_tensors(tolerance: float) -> Ready:
         return [*x, *(float(v.detach()) for v in largest(torch.tensor(x)))]
 
     return Ready(both)
-
-
-def argmin_of_tensors(f: Any, slopes: Any, start: Any, tolerance: float) -> Any:
-    """The scalar program itself: PyTorch's scalars are compared as Values are."""
-    return argmin(f, slopes, start, tolerance)
 
 
 def by_hand(tolerance: float) -> tuple[Any, Any]:
