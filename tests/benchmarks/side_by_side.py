@@ -52,8 +52,8 @@ ROOT = Path(__file__).parent.parent.parent
 PEERS = "ours", "jax", "torch"
 #: Seconds for one program at one size, all peers together.
 LIMIT = 300.0
-#: Medians that are longer than this are of 3 calls.
-LONG = 1.0
+#: Seconds for two peers in turn; each is called three times at least.
+TOGETHER = 4.0
 
 
 def flat(result: Any) -> Any:
@@ -205,40 +205,63 @@ def warm_up() -> None:
 
 
 def measure(work: Work) -> Iterator[dict[str, Any]]:
-    """What is known of a work, as soon as it is known: first calls, agreement, then medians."""
+    """What is known of a work, as soon as it is known: who takes too long takes no one along.
+
+    First JAX alone and ours alone, then both in turn; then PyTorch alone, and in turn with ours.
+    """
     yield {"about": work.about}
-    ready: dict[str, Ready] = {}
-    answers: dict[str, Any] = {}
-    again: dict[str, float] = {}
+    started: dict[str, Started] = {}
     for peer in ("jax", "ours", "torch"):
         make: Peer | None = getattr(work, peer)
         if make is None or (peer != "ours" and not installed(peer)):
             continue
-        started = time.perf_counter()
         try:
-            ready[peer] = make()
-            result = ready[peer].call()
+            started[peer] = first = start(make)
         except Exception as refusal:
-            ready.pop(peer, None)
             told = f"{type(refusal).__name__}: {refusal}".replace(f"{ROOT}{os.sep}", "")
             yield {peer: {"refused": told}}
             continue
-        first = time.perf_counter() - started
-        answers[peer] = ready[peer].numbers(result)
-        started = time.perf_counter()
-        ready[peer].call()
-        again[peer] = time.perf_counter() - started
-        yield {peer: {"first": first, "median": again[peer]}}
-    for peer in {"jax", "torch"} & set(answers):
-        if "ours" in answers:
-            yield {peer: {"apart": distance(answers["ours"], answers[peer])}}
-    if ready:
-        calls = max(1, int(0.02 / max(again.values())))
-        once = sum(again.values()) * (calls + 1)
-        runs = 3 if once > LONG else max(3, min(15, int(6 / once)))
-        medians = compare([r.call for r in ready.values()], runs, calls)
-        for peer, median in zip(ready, medians, strict=True):
-            yield {peer: {"median": median}}
+        yield {peer: {"first": first.seconds, "median": first.again}}
+        if "ours" in started and len(started) > 1:
+            rival = "torch" if peer == "torch" else "jax"
+            yield {rival: in_turn(started["ours"], started[rival])}
+    if set(started) == {"ours"}:
+        yield {"ours": {"median": in_turn(started["ours"], started["ours"])["median"]}}
+
+
+@dataclass(frozen=True)
+class Started:
+    """A peer after its first call: its seconds until then, those of the next, and its numbers."""
+
+    seconds: float
+    again: float
+    ready: Ready
+    numbers: Any
+
+
+def start(make: Peer) -> Started:
+    begun = time.perf_counter()
+    ready = make()
+    result = ready.call()
+    seconds = time.perf_counter() - begun
+    numbers = ready.numbers(result)
+    begun = time.perf_counter()
+    ready.call()
+    return Started(seconds, time.perf_counter() - begun, ready, numbers)
+
+
+def in_turn(ours: Started, rival: Started) -> dict[str, float]:
+    """The medians of both, what one is of the other, and how far apart their numbers are."""
+    both = ours, rival
+    calls = max(1, int(0.02 / max(peer.again for peer in both)))
+    once = sum(peer.again for peer in both) * (calls + 1)
+    runs = max(3, min(15, int(TOGETHER / once)))
+    medians = compare([peer.ready.call for peer in both], runs, calls)
+    return {
+        "ours": medians[0],
+        "median": medians[1],
+        "apart": distance(ours.numbers, rival.numbers),
+    }
 
 
 def distance(ours: Any, theirs: Any) -> float:
@@ -275,6 +298,8 @@ def in_its_own_process(module: str, name: str, size: int, limit: float) -> dict[
         timer.cancel()
     if code:
         told = f"not there after {limit:.0f} s" if code < 0 else f"ended with code {code}"
+        late = next((peer for peer in ("jax", "ours", "torch") if peer not in known), "torch")
+        known.setdefault(late, {"refused": told})
         known.setdefault("ours", {"refused": told})
     return known
 
@@ -300,15 +325,16 @@ def cells(known: dict[str, Any]) -> list[str]:
     """Ours and its first call; then of each peer its ratio, and its first call."""
     ours = known.get("ours", {})
     refused = "refused" in ours
-    row = ["refused" if refused else duration(ours["median"])]
+    times = [known[peer]["ours"] for peer in PEERS[1:] if "ours" in known.get(peer, {})]
+    row = ["refused" if refused else duration((times or [ours["median"]])[0])]
     row.append("" if refused else duration(ours["first"]))
     for peer in PEERS[1:]:
         theirs = known.get(peer, {})
         if "median" not in theirs:
             row += ["refused" if theirs else "", ""]
             continue
-        median = theirs["median"]
-        row.append(duration(median) if refused else f"{median / ours['median']:.2g}")
+        ratio = f"{theirs['median'] / theirs.get('ours', ours.get('median', 1)):.2g}"
+        row.append(duration(theirs["median"]) if refused else ratio)
         row.append(duration(theirs["first"]))
     apart = [known[peer]["apart"] for peer in PEERS[1:] if "apart" in known.get(peer, {})]
     row.append(f"{max(apart):.0e}" if apart else "")

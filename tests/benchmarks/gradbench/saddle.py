@@ -78,7 +78,7 @@ def with_tensors(tolerance: float) -> Ready:
         return torch.autograd.grad(height(leaf), leaf)[0].tolist()
 
     def both() -> Any:
-        x = argmin(lambda x: float(height(torch.tensor(x))), slopes, START, tolerance)
+        x = argmin(lambda x: height(torch.tensor(x)).item(), slopes, START, tolerance)
         return [*x, *(float(v.detach()) for v in largest(torch.tensor(x)))]
 
     return Ready(both)
