@@ -3,7 +3,7 @@
 ``python -m tests.benchmarks.everyday`` measures all, or those that are named; see ``side_by_side``.
 """
 
-from tests.benchmarks.everyday import branching
+from tests.benchmarks.everyday import branching, curving, indexing, looping
 from tests.benchmarks.side_by_side import Works
 
-WORKS: Works = {**branching.WORKS}
+WORKS: Works = {**branching.WORKS, **indexing.WORKS, **looping.WORKS, **curving.WORKS}
