@@ -5,7 +5,8 @@ package are imported, and each has differentiated something small. The kernels t
 needs were compiled on this machine before, if the command has run once. So a first call is what a
 program costs until its first derivative is there: traced, compiled, and computed once.
 
-All compute in float64 on one thread; what counts is the ratio of the medians.
+All compute in float64 on one thread; what counts is the ratio of the medians. With ``--busy`` the
+seconds are those of the processor, not of the clock: for a machine that others use as well.
 """
 
 from __future__ import annotations
@@ -204,7 +205,10 @@ def warm_up() -> None:
         with_torch(lambda p: torch.sin(p[0]).sum(), [[1.0]]).call()
 
 
-def measure(work: Work) -> Iterator[dict[str, Any]]:
+Clock = Callable[[], float]
+
+
+def measure(work: Work, clock: Clock) -> Iterator[dict[str, Any]]:
     """What is known of a work, as soon as it is known: who takes too long takes no one along.
 
     First JAX alone and ours alone, then both in turn; then PyTorch alone, and in turn with ours.
@@ -216,7 +220,7 @@ def measure(work: Work) -> Iterator[dict[str, Any]]:
         if make is None or (peer != "ours" and not installed(peer)):
             continue
         try:
-            started[peer] = first = start(make)
+            started[peer] = first = start(make, clock)
         except Exception as refusal:
             told = f"{type(refusal).__name__}: {refusal}".replace(f"{ROOT}{os.sep}", "")
             yield {peer: {"refused": told}}
@@ -224,9 +228,9 @@ def measure(work: Work) -> Iterator[dict[str, Any]]:
         yield {peer: {"first": first.seconds, "median": first.again}}
         if "ours" in started and len(started) > 1:
             rival = "torch" if peer == "torch" else "jax"
-            yield {rival: in_turn(started["ours"], started[rival])}
+            yield {rival: in_turn(started["ours"], started[rival], clock)}
     if set(started) == {"ours"}:
-        yield {"ours": {"median": in_turn(started["ours"], started["ours"])["median"]}}
+        yield {"ours": in_turn(started["ours"], started["ours"], clock)}
 
 
 @dataclass(frozen=True)
@@ -239,24 +243,24 @@ class Started:
     numbers: Any
 
 
-def start(make: Peer) -> Started:
-    begun = time.perf_counter()
+def start(make: Peer, clock: Clock) -> Started:
+    begun = clock()
     ready = make()
     result = ready.call()
-    seconds = time.perf_counter() - begun
+    seconds = clock() - begun
     numbers = ready.numbers(result)
-    begun = time.perf_counter()
+    begun = clock()
     ready.call()
-    return Started(seconds, time.perf_counter() - begun, ready, numbers)
+    return Started(seconds, clock() - begun, ready, numbers)
 
 
-def in_turn(ours: Started, rival: Started) -> dict[str, float]:
+def in_turn(ours: Started, rival: Started, clock: Clock) -> dict[str, float]:
     """The medians of both, what one is of the other, and how far apart their numbers are."""
     both = ours, rival
-    calls = max(1, int(0.02 / max(peer.again for peer in both)))
-    once = sum(peer.again for peer in both) * (calls + 1)
+    calls = max(1, int(0.02 / max(1e-6, *(peer.again for peer in both))))
+    once = max(1e-6, sum(peer.again for peer in both) * (calls + 1))
     runs = max(3, min(15, int(TOGETHER / once)))
-    medians = compare([peer.ready.call for peer in both], runs, calls)
+    medians = compare([peer.ready.call for peer in both], runs, calls, clock)
     return {
         "ours": medians[0],
         "median": medians[1],
@@ -272,17 +276,20 @@ def distance(ours: Any, theirs: Any) -> float:
     return float(numpy.abs(ours - theirs).max(initial=0.0)) / scale
 
 
-def in_this_process(module: str, name: str, size: int) -> None:
+def in_this_process(module: str, name: str, size: int, busy: bool) -> None:
     """Print what is known of one work, a line of JSON each time."""
     work = importlib.import_module(module).WORKS[name][size]()
     warm_up()
-    for fact in measure(work):
+    for fact in measure(work, time.process_time if busy else time.perf_counter):
         print(json.dumps(fact), flush=True)
 
 
-def in_its_own_process(module: str, name: str, size: int, limit: float) -> dict[str, Any]:
+def in_its_own_process(
+    module: str, name: str, size: int, limit: float, busy: bool
+) -> dict[str, Any]:
     """What was known of a work in the end, or when its time was over."""
     command = [sys.executable, "-m", "tests.benchmarks.side_by_side", module, name, str(size)]
+    command += ["busy"] * busy
     known: dict[str, Any] = {}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -362,6 +369,7 @@ def main(module: str, what: str, works: Works) -> None:
     parser.add_argument("names", nargs="*", metavar="name", help="programs; by default all")
     parser.add_argument("--limit", type=float, default=LIMIT, help="seconds for each program")
     parser.add_argument("--sizes", type=int, nargs="+", help="some sizes, from 0 on")
+    parser.add_argument("--busy", action="store_true", help="seconds of the processor")
     chosen = parser.parse_args()
     unknown = [name for name in chosen.names if name not in works]
     if unknown:
@@ -373,7 +381,7 @@ def main(module: str, what: str, works: Works) -> None:
         for size in range(len(works[name])):
             if chosen.sizes and size not in chosen.sizes:
                 continue
-            known = in_its_own_process(module, name, size, chosen.limit)
+            known = in_its_own_process(module, name, size, chosen.limit, chosen.busy)
             title = f"{name}: {known.get('about', f'size {size}')}"
             print(f"| {' | '.join([title, *cells(known)])} |", flush=True)
             notes += [
@@ -386,4 +394,4 @@ def main(module: str, what: str, works: Works) -> None:
 
 
 if __name__ == "__main__":
-    in_this_process(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    in_this_process(sys.argv[1], sys.argv[2], int(sys.argv[3]), len(sys.argv) > 4)
