@@ -8,6 +8,7 @@ Needs the extra ``bench``; a peer that is not installed is left out.
 
 from __future__ import annotations
 
+import argparse
 import functools
 import math
 import time
@@ -150,15 +151,15 @@ def eager(word: list[int]) -> Step:
     return step
 
 
-def compiled(words: Any) -> dict[str, Step]:
+def compiled(words: Any, clock: Callable[[], float] = time.perf_counter) -> dict[str, Step]:
     """The scalar code compiled: with the loop of the public names, with one array, without Adam."""
-    begun = time.perf_counter()
+    begun = clock()
     model = transformer.model(0)
     c = compile(functools.partial(transformer.loss, model)).trace(words)
     start = theta = c.theta()
     c.value_and_grad(start, words)
     label = "one word" if len(words) == 1 else f"{len(words)} words"
-    print(f"first gradient of {label}: {time.perf_counter() - begun:.2f} s", flush=True)
+    print(f"first gradient of {label}: {clock() - begun:.2f} s", flush=True)
     optimizer, own = adam(transformer.parameters(model)), adam(c.parameters)
 
     def public() -> float:
@@ -275,6 +276,9 @@ def with_jax(words: Any) -> Step:
 
 def main() -> None:
     """Measure all steps, of one word and of a batch, and print them as a table in Markdown."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.gpt")
+    parser.add_argument("--busy", action="store_true", help="seconds of the processor")
+    clock = time.process_time if parser.parse_args().busy else time.perf_counter
     one = numpy.array([transformer.ids(WORDS[0])])
     many = numpy.array([transformer.ids(WORDS[k % len(WORDS)]) for k in range(BATCH)])
     slow: dict[str, Step] = {
@@ -285,14 +289,14 @@ def main() -> None:
     for words in (one, many):
         makers = {"PyTorch": with_torch} if torch else {}
         makers |= {"JAX": with_jax} if jax else {}
-        steps = compiled(words) | {name: make(words) for name, make in makers.items()}
+        steps = compiled(words, clock) | {name: make(words) for name, make in makers.items()}
         starts = [step() for step in steps.values()]
         assert max(starts) - min(starts) < 1e-9, "all compute the same loss"
         label = "one word" if len(words) == 1 else f"{len(words)} words"
         fast |= {f"{name}, {label}": (len(words), step) for name, step in steps.items()}
-    medians = dict(zip(slow, compare(list(slow.values()), 5), strict=True))
+    medians = dict(zip(slow, compare(list(slow.values()), 5, clock=clock), strict=True))
     steps_of = [step for _, step in fast.values()]
-    medians |= zip(fast, compare(steps_of, 15, 5), strict=True)
+    medians |= zip(fast, compare(steps_of, 15, 5, clock), strict=True)
     plainly = medians["a plain class"]
     print(f"\n{machine()}\n\n| step | time | a word | times as fast as a plain class |")
     print("|---|---|---|---|")
