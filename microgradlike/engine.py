@@ -19,7 +19,7 @@ import sysconfig
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import (
@@ -481,12 +481,19 @@ def _drawn(operand: Number) -> Number:
     return number
 
 
-def topological_order(root: Value, leaves: Iterable[Value] = ()) -> list[Value]:
+def topological_order(
+    root: Value, leaves: Iterable[Value] = (), among: Container[Value] | None = None
+) -> list[Value]:
     """Every operation that ``root`` was computed from, each after its parents; ``root`` is last.
 
     Leaves are not listed: they have nothing to send. So are those that are given, and what only
     they were computed from. The order is that of a depth-first walk, first
     operand first, so the same graph gives the same order.
+
+    Args:
+        root: the result.
+        leaves: what the walk ends at.
+        among: the operations that are wanted, if not all: it ends at every other one, too.
 
     Raises:
         ValueError: the graph contains a cycle.
@@ -499,7 +506,8 @@ def topological_order(root: Value, leaves: Iterable[Value] = ()) -> list[Value]:
     order: dict[Value, None] = dict.fromkeys(leaves)
     given = len(order)
     opened: set[Value] = set()
-    path = [root] if root._rule else []  # no recursion: a graph of any depth
+    wanted = root._rule is not None and (among is None or root in among)
+    path = [root] if wanted else []  # no recursion: a graph of any depth
     while path:
         node = path[-1]
         if node in order:
@@ -512,7 +520,8 @@ def topological_order(root: Value, leaves: Iterable[Value] = ()) -> list[Value]:
                 if parent._rule is not None and parent not in order:
                     if parent in opened:
                         raise ValueError(_CYCLE)
-                    path.append(parent)
+                    if among is None or parent in among:
+                        path.append(parent)
     return list(order)[given:]
 
 
@@ -819,6 +828,8 @@ def _give_rule(out: Value, parents: Iterable[Value], slopes: Slopes | None, name
     # The walk back knows two operands: the others are those of a node that stands for them.
     out._x, *others = (*parents, _NOTHING, _NOTHING)[: max(2, len(parents))]
     out._y = functools.reduce(_beside, reversed(others))
+    for each in leaving.running:
+        each.made.append(out)
 
 
 def _beside(others: Value, parent: Value) -> Value:
@@ -830,9 +841,10 @@ def _beside(others: Value, parent: Value) -> Value:
 
 # ---- Modes: recording nothing, or watching everything ------------------------------------------
 
-# The number of modes switched on, in all threads. While it is zero an operation pays for one look
-# at it and nothing else; otherwise it asks what its own thread has switched on.
-_watching = 0
+# The number of modes switched on, in all threads, and of functions that are being differentiated.
+# While it is zero an operation pays for one look at it and nothing else; otherwise it asks what its
+# own thread has switched on, if there are modes at all.
+_watching = _modes = 0
 
 
 _lock = threading.Lock()
@@ -887,10 +899,11 @@ _mode = _Mode()
 _NOT_KEPT = 0.0
 
 
-def _watch(change: int) -> None:
-    global _watching
+def _watch(change: int, of_modes: bool = True) -> None:
+    global _watching, _modes
     with _lock:
         _watching += change
+        _modes += change * of_modes
 
 
 @contextmanager
@@ -927,6 +940,23 @@ def recording() -> Iterator[None]:
         yield
     finally:
         _mode.paused = paused
+
+
+@contextmanager
+def differentiated(inputs: Iterable[Value]) -> Iterator[leaving.Differentiation]:
+    """Within this block a function is called, to be differentiated by these inputs.
+
+    What it makes is noted, and that no number of it leaves the graph is seen to.
+
+    Raises:
+        TypeError: a number left the graph.
+    """
+    _watch(+1, of_modes=False)
+    try:
+        with leaving.differentiated(inputs) as this:
+            yield this
+    finally:
+        _watch(-1, of_modes=False)
 
 
 def is_recording() -> bool:
@@ -1029,15 +1059,17 @@ def _watched(
     data: float, rule: Rule, x: Value | float, y: Value | float | None, kind: type[Value]
 ) -> Value:
     """The result of an operation while some mode is on, perhaps in another thread."""
-    if _mode.tape is not None:
+    if _modes and _mode.tape is not None:
         return _mode.tape.apply(rule, x, y, data)
     out = new(kind)  # as quickly as where nobody watches
     out._number, out._grad = data, _fresh
-    if _mode.paused:
+    if _modes and _mode.paused:
         out._rule, out._x, out._y = None, 0.0, _NOT_KEPT
         return out
     out._rule, out._x, out._y, out._label = rule, x, y, _now
-    if _mode.created is not None:
+    for each in leaving.running:
+        each.made.append(out)
+    if _modes and _mode.created is not None:
         _mode.created[out] = line = line_of_user_code()
         if not math.isfinite(data):
             raise FloatingPointError(f"{_call(out)} gave {data}, at {line}")

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import (
+    Callable,
+    Container,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -17,6 +25,7 @@ from microgradlike.engine import (
     Value,
     check_unchanged,
     copied,
+    differentiated,
     equal,
     is_traced,
     recorder_of,
@@ -25,7 +34,7 @@ from microgradlike.engine import (
 )
 from microgradlike.functions import FUNCTIONS
 from microgradlike.inputs import describe, number, plain_array, unwrapped
-from microgradlike.leaving import depends, differentiated
+from microgradlike.leaving import depends
 from microgradlike.rules import CustomRule
 from microgradlike.sweep import sent_to
 
@@ -79,12 +88,12 @@ def grad(f: Callable[..., object]) -> Callable[..., Any]:
         ]
         with recording():
             # A traced Value refuses by itself.
-            with differentiated(v for v in inputs if recorder_of(v) is None):
+            with differentiated(v for v in inputs if recorder_of(v) is None) as this:
                 out = scalar(f(*handed(arguments, iter(inputs))))
-            if nested or (recorder_of(out) is None and _is_needed(out, inputs)):
-                derivatives: list[Number] = [*gradient_graphs(out, inputs)]
+            if nested or (recorder_of(out) is None and _is_needed(out, inputs, this.made)):
+                derivatives: list[Number] = [*gradient_graphs(out, inputs, this.dependent())]
             else:
-                derivatives = _sweep(out, inputs, sent_to, float)
+                derivatives = _sweep(out, inputs, sent_to, float, set(this.made))
             if traced and not nested:
                 derivatives = list(map(_told, derivatives))
         result = _rebuild(arguments, iter(derivatives))
@@ -93,14 +102,15 @@ def grad(f: Callable[..., object]) -> Callable[..., Any]:
     return derivative
 
 
-def _is_needed(out: object, inputs: Iterable[Value]) -> bool:
+def _is_needed(out: object, inputs: Iterable[Value], made: Iterable[Value]) -> bool:
     """Whether a derivative by numbers is to be differentiated again, by what it depends on."""
     if not isinstance(out, Value):
         return False
     if _keeping.get():
-        known = set(inputs)
-        parents = (parent for node in topological_order(out) for parent in node.parents)
-        return any(parent not in known and not parent.op for parent in parents)
+        among = set(made)
+        known = among.union(inputs)
+        parents = (v for node in topological_order(out, among=among) for v in node.parents)
+        return any(parent not in known for parent in parents)
     return depends(out)
 
 
@@ -134,8 +144,12 @@ def _sweep(
     inputs: Sequence[Value],
     sent_to: Callable[[Value, Any], Iterable[tuple[int, Value, Any, bool]]],
     kind: Callable[[float], Any],
+    dependent: Container[Value] | None = None,
 ) -> list[Any]:
-    """The derivatives of ``out`` by ``inputs``: floats, or Values to be differentiated again."""
+    """The derivatives of ``out`` by ``inputs``: floats, or Values to be differentiated again.
+
+    What is ``dependent`` on the inputs alone is walked through, where that is known.
+    """
     if not isinstance(out, Value):  # a constant
         return [kind(0.0) for _ in inputs]
     if tape := recorder_of(out):
@@ -143,7 +157,7 @@ def _sweep(
     upstream: dict[Value, Any] = {out: kind(1.0)}
     # On a tape a result that is not traced depends on nothing that is.
     eager = [v for v in inputs if recorder_of(v) is None]
-    order = topological_order(out, eager)
+    order = topological_order(out, eager, dependent)
     check_unchanged(order)
     for node in reversed(order):
         if node not in upstream:
@@ -158,17 +172,24 @@ def _sweep(
     return [kind(0.0) if error is None else error for error in found]
 
 
-def gradient_graphs(out: Number, inputs: Sequence[Value]) -> list[Value]:
+def gradient_graphs(
+    out: Number, inputs: Sequence[Value], dependent: Container[Value] | None = None
+) -> list[Value]:
     """The derivatives of a Value by others, as Values: each is a graph, as that of ``out`` is.
+
+    What is ``dependent`` on the inputs alone is walked through, where that is known.
 
     >>> x = Value(3.0)
     >>> gradient_graphs(x * x, [x])[0].op
     'add'
     """
-    return _sweep(out, inputs, _slopes_as_values, Value)
+    slopes = functools.partial(_slopes_as_values, wanted=dependent)
+    return _sweep(out, inputs, slopes, Value, dependent)
 
 
-def _slopes_as_values(node: Value, error: Value) -> Iterator[tuple[int, Value, Number, bool]]:
+def _slopes_as_values(
+    node: Value, error: Value, wanted: Container[Value] | None = None
+) -> Iterator[tuple[int, Value, Number, bool]]:
     """As ``sent_to``, but each local derivative is a Value that remembers its origin."""
     rule = node._rule
     assert rule is not None
@@ -178,7 +199,7 @@ def _slopes_as_values(node: Value, error: Value) -> Iterator[tuple[int, Value, N
         return
     x, y = (*node.operands, 0.0)[:2]
     for place, (operand, slope) in enumerate(zip(node.operands, rule.operator.slopes, strict=True)):
-        if isinstance(operand, Value):
+        if isinstance(operand, Value) and (wanted is None or operand in wanted):
             passes = _on_values(ops.passes(slope, rule.tie))(x, y, node, rule.tie)
             yield place, operand, _on_values(slope)(x, y, node, rule.tie) if passes else 0, passes
 

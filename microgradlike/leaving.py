@@ -9,6 +9,7 @@ depend on them is a constant there, and may be read.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -18,54 +19,60 @@ if TYPE_CHECKING:
     from microgradlike.engine import Value
 
 
-class _Differentiation:
-    """A function that is being differentiated by its inputs."""
+class Differentiation:
+    """A function that is being differentiated by its inputs.
+
+    Attributes:
+        made: every operation since it was called, each after its operands. What was made before
+            depends on no input, so a graph that had grown long until then is never walked.
+    """
 
     def __init__(self, inputs: Iterable[Value]) -> None:
-        self.inputs = set(inputs)
-        self.constants: set[Value] = set()  # found before, so that no graph is walked twice
+        self.made: list[Value] = []
         self.refusal: TypeError | None = None
+        self._dependent = set(inputs)
+        self._asked = 0  # how many of those that were made have been asked for their operands
         #: The numbers that were read, where, and by which functions, the innermost first: a node of
         #: one's own may be made from them.
         self.read: list[tuple[Value, list[FrameType], TypeError]] = []
 
-    def reaches(self, value: Value) -> bool:
-        """Whether the value depends on the inputs."""
-        seen: set[Value] = set()
-        path = [value]
-        while path:
-            node = path.pop()
-            if node in self.inputs:
-                return True
-            if node not in seen and node not in self.constants:
-                seen.add(node)
-                path += node.parents
-        self.constants |= seen
-        return False
+    def dependent(self) -> set[Value]:
+        """The inputs, and all that was made and depends on one of them."""
+        found, count = self._dependent, len(self.made)
+        for place in range(self._asked, count):
+            node = self.made[place]
+            if not found.isdisjoint(node.parents):
+                found.add(node)
+        self._asked = count
+        return found
 
 
 #: Those of all threads, as a function may hand its Values to another thread. While there are none,
 #: who reads a number pays for one look at this list.
-running: list[_Differentiation] = []
+running: tuple[Differentiation, ...] = ()
+_lock = threading.Lock()
 
 
 @contextmanager
-def differentiated(inputs: Iterable[Value]) -> Iterator[None]:
+def differentiated(inputs: Iterable[Value]) -> Iterator[Differentiation]:
     """In this block a function is called, to be differentiated by these inputs.
 
     Raises:
         TypeError: a number left the graph, even if the function caught that error itself.
     """
-    this = _Differentiation(inputs)
-    running.append(this)
+    global running
+    this = Differentiation(inputs)
+    with _lock:
+        running = (*running, this)
     try:
-        yield
+        yield this
     except Exception as error:
         if this.refusal is None or error is this.refusal:
             raise
         raise this.refusal from error  # NumPy, for one, has a sentence of its own
     finally:
-        running.remove(this)
+        with _lock:
+            running = tuple(each for each in running if each is not this)
     for refusal in (this.refusal, *(refusal for _, _, refusal in this.read)):
         if refusal is not None:
             raise refusal
@@ -73,7 +80,7 @@ def differentiated(inputs: Iterable[Value]) -> Iterator[None]:
 
 def depends(value: Value) -> bool:
     """Whether a value depends on the inputs of a function that is being differentiated."""
-    return any(each.reaches(value) for each in tuple(running))
+    return any(value in each.dependent() for each in running)
 
 
 def read(value: Value, frame: FrameType | None, line: Callable[[], str]) -> None:
@@ -81,7 +88,7 @@ def read(value: Value, frame: FrameType | None, line: Callable[[], str]) -> None
 
     It is refused in the end, unless the function that read it makes such a node; see ``made_from``.
     """
-    reached = [each for each in tuple(running) if each.reaches(value)]
+    reached = [each for each in running if value in each.dependent()]
     if reached:
         callers: list[FrameType] = []
         while frame is not None and len(callers) < _CALLERS:
@@ -98,7 +105,7 @@ _CALLERS = 4
 
 def made_from(parents: Sequence[Value], frame: FrameType) -> None:
     """A function has made a node of its own of these parents: their numbers stay in the graph."""
-    for each in tuple(running):
+    for each in running:
         each.read = [
             entry
             for entry in each.read
@@ -108,7 +115,7 @@ def made_from(parents: Sequence[Value], frame: FrameType) -> None:
 
 def refuse(value: Value, what: str, line: Callable[[], str]) -> None:
     """TypeError if the value depends on what is being differentiated; ``line`` tells where."""
-    reached = [each for each in tuple(running) if each.reaches(value)]
+    reached = [each for each in running if value in each.dependent()]
     if reached:
         refusal = _refusal(what, line())
         for each in reached:

@@ -127,6 +127,7 @@ class Tape:
         self._opposites: dict[int, Condition] = {}
         self._pairs: dict[tuple[str, int, int], Condition] = {}
         self._first_copy = -1  # of a constant
+        self._varies = bytearray()  # which of the first nodes differ from row to row
 
     # ---- Writing ----
 
@@ -250,18 +251,14 @@ class Tape:
 
     def is_constant(self, value: object) -> bool:
         """Whether it is a number that does not differ from row to row, nor is a parameter."""
-        path = [value.node] if isinstance(value, Traced) else []
-        seen = set(path)
-        while path:
-            node = path.pop()
+        if not isinstance(value, Traced):
+            return True
+        varies = self._varies
+        for node in range(len(varies), value.node + 1):  # each is asked once
             count = ARITIES[self.code[node]]
-            if not count:
-                return False
-            for operand in (self.left[node], self.right[node])[:count]:
-                if operand >= 0 and operand not in seen:
-                    seen.add(operand)
-                    path.append(operand)
-        return True
+            operands = (self.left[node], self.right[node])[:count]
+            varies.append(not count or any(v >= 0 and varies[v] for v in operands))
+        return not varies[value.node]
 
     def number_if_constant(self, value: Value) -> Value | float:
         """The number of a constant; anything else as it is."""
