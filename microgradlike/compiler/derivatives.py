@@ -118,16 +118,25 @@ def traced_gradients(out: Traced, inputs: Sequence[Any]) -> list[Value]:
     return _as_values(upstream.get(v.node, 0.0) for v in inputs)
 
 
-def traced_tangents(outs: Sequence[Any], inputs: Sequence[Traced]) -> list[Value]:
+def traced_tangents(
+    outs: Sequence[Any], moves: Sequence[tuple[Any, int, Value | float]]
+) -> list[Value]:
     """The same of many outputs by few inputs: carried forward from these, in one pass.
 
+    Args:
+        outs: the outputs.
+        moves: traced inputs, each with the number of a direction, from 0, and how far it moves
+            along that one.
+
     Returns:
-        The derivatives of the first output by all inputs, then those of the second one, ...
+        The derivatives of the first output along all directions, then those of the second one, ...
     """
     last = max((out.node for out in outs if recorder_of(out)), default=-1)
-    recorded = _Recorded(inputs[0].tape)
-    tangents: dict[int, dict[int, Value | float]] = {v.node: {k: 1.0} for k, v in enumerate(inputs)}
-    for node in range(last + 1):
+    recorded = _Recorded(moves[0][0].tape)
+    tangents: dict[int, dict[int, Value | float]] = {}
+    for moved, k, by in moves:
+        tangents.setdefault(moved.node, {})[k] = by
+    for node in range(min(tangents), last + 1):
         found = tangents.get(node, {})
         for place, operand in recorded.sends_to(node):
             if operand not in tangents:
@@ -138,7 +147,9 @@ def traced_tangents(outs: Sequence[Any], inputs: Sequence[Traced]) -> list[Value
         if found:
             tangents[node] = found
     of_outs = [tangents.get(out.node, {}) if recorder_of(out) else {} for out in outs]
-    return _as_values(found.get(k, 0.0) for found in of_outs for k in range(len(inputs)))
+    return _as_values(
+        found.get(k, 0.0) for found in of_outs for k in range(1 + max(k for _, k, _ in moves))
+    )
 
 
 def _as_values(found: Iterable[Value | float]) -> list[Value]:

@@ -904,11 +904,17 @@ def trace(
     return tape
 
 
-def play(tape: Tape, inputs: Sequence[Any]) -> list[Value]:
+def play(tape: Tape, inputs: Sequence[Any], parameters: Sequence[Any] | None = None) -> list[Value]:
     """Do once more what a tape holds, with Values instead of its inputs; the outputs.
 
     The conditions that were decided are decided again.
+
+    Args:
+        tape: of a function.
+        inputs: of which the outputs are wanted.
+        parameters: instead of those of the tape, if others are meant.
     """
+    parameters = tape.parameters if parameters is None else parameters
     found: list[Any] = []
 
     def of(operand: int) -> Any:
@@ -922,7 +928,7 @@ def play(tape: Tape, inputs: Sequence[Any]) -> list[Value]:
         elif name == "input":
             found.append(inputs[left])
         elif name == "parameter":
-            found.append(tape.parameters[left])
+            found.append(parameters[left])
         elif name == SHARE:
             x, y = of(left), of(right)
             on = next((v.tape for v in (x, y) if isinstance(v, Traced)), None)

@@ -58,7 +58,7 @@ class How(NamedTuple):
 
 
 class Arguments:
-    """Arrays with one entry for each row, checked.
+    """Arrays with one entry for each row, checked. Of a function that takes none there is one row.
 
     Attributes:
         shapes: of one row, for each argument.
@@ -69,11 +69,6 @@ class Arguments:
 
     def __init__(self, columns: Sequence[Any], how: How) -> None:
         self.how = how
-        if not columns:
-            raise TypeError(
-                "a compiled function takes an array for each argument, with one entry for each "
-                "row, but got none"
-            )
         # What is checked here is paid for at every call, so what needs no check is told at once.
         self.arrays: list[Given] = []
         self.shapes: list[tuple[int, ...]] = []
@@ -85,7 +80,7 @@ class Arguments:
                 column = _array(column, place)
             self.arrays.append(column)
             self.shapes.append(column.shape[1:])
-        self.rows = len(self.arrays[0])
+        self.rows = len(self.arrays[0]) if columns else 1
         self.flat: list[Given] = []
         for array, shape in zip(self.arrays, self.shapes, strict=True):
             if len(array) != self.rows:

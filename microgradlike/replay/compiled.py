@@ -8,34 +8,22 @@ up at each call.
 
 from __future__ import annotations
 
+import copy
 import functools
 import sys
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy
 import numpy.typing
 
 from microgradlike.compiler.arrays import Floats
-from microgradlike.compiler.derivatives import traced_tangents
-from microgradlike.compiler.instructions import INPUTS, PARAMETERS
-from microgradlike.compiler.tape import play
+from microgradlike.compiler.instructions import PARAMETERS
+from microgradlike.compiler.tape import TracingError
 from microgradlike.engine import Value, is_recording, is_traced
-from microgradlike.functional import grad
-from microgradlike.functions import dot
-from microgradlike.inputs import describe
-from microgradlike.replay.arguments import FLOAT, Arguments, How, floats
-from microgradlike.replay.traces import Traces, flat
+from microgradlike.replay.arguments import How
+from microgradlike.replay.derived import Derivatives
 from microgradlike.words import counted
-
-if TYPE_CHECKING:
-    from microgradlike.compiler.program import Program
-
-
-#: The Jacobian of more outputs than inputs is carried forward where there are so many outputs, of
-#: all rows, for each input. Else the passes back are soon done, and what carries it takes longer to
-#: be traced: as long as some twenty times so many.
-FORWARD = 20_000
 
 
 def compile(
@@ -45,6 +33,7 @@ def compile(
     dtype: str = "float64",
     check: bool = True,
     on: str = "auto",
+    parameters: Iterable[Value] | None = None,
 ) -> Compiled:
     """Make a scalar function of one example run fast over rows of data, with its derivatives.
 
@@ -62,6 +51,10 @@ def compile(
             happens again; gradients, parameters and the shared random generators stay as they are.
         on: what runs it: "machine", machine code by the extra ``compile``; "numpy"; or "auto", the
             first of these that is there. "floats" is plain Python: slow, and easy to read.
+        parameters: all Values that ``f`` may close over, in the order that ``theta`` is to have,
+            such as ``model.parameters()``: functions that are given one list share one ``theta``,
+            and one optimiser. Those that ``f`` does not use have the gradient 0; one that it uses
+            and that is not listed is refused. By default they are those that ``f`` is seen to use.
 
     Returns:
         The compiled function. It can also be used as a decorator: ``@compile``.
@@ -91,10 +84,10 @@ def compile(
     >>> loss.item(), w.grad, b.grad
     (0.5, 2.0, 1.0)
     """
-    return Compiled(f, how=How(threads, dtype, on), check=check)
+    return Compiled(f, how=How(threads, dtype, on), check=check, parameters=parameters)
 
 
-class Compiled(Traces):
+class Compiled(Derivatives):
     """A compiled function; see ``compile``."""
 
     def __init__(
@@ -103,13 +96,10 @@ class Compiled(Traces):
         sending: int | None = None,
         how: How | None = None,
         check: bool = True,
+        parameters: Iterable[Value] | None = None,
     ) -> None:
-        super().__init__(f, sending, how, check)
+        super().__init__(f, sending, how, check, parameters)
         functools.update_wrapper(self, f, updated=())
-
-    def _forget(self) -> None:
-        super()._forget()
-        self._derived: dict[str, Compiled] = {}
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         """A copy has the function and no traces: it is traced on the first rows it is given."""
@@ -117,7 +107,16 @@ class Compiled(Traces):
         name = getattr(self, "__qualname__", "")
         if name and getattr(module, name, None) is self:
             return name  # a decorated function is found by its name, as every function is
-        return Compiled, (self.function, self._sending, self._how, self._check)
+        return Compiled, (self.function, self._sending, self._how, self._check, self._listed)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Compiled:
+        """A copy shares the Values that its function shares: a plain function is never copied."""
+        if isinstance(self.__reduce__(), str):
+            return self
+        f, listed = copy.deepcopy(self.function, memo), self._listed
+        if f is not self.function:
+            listed = copy.deepcopy(listed, memo)
+        return Compiled(f, self._sending, self._how, self._check, listed)
 
     # ---- Values of rows ----
 
@@ -129,7 +128,8 @@ class Compiled(Traces):
                 array) for each row. Given Values, or lists of Values, it is the function itself.
 
         Returns:
-            The outputs, shape (rows,), or (rows, outputs) if the function returns a list.
+            The outputs, shape (rows,), or (rows, outputs) if the function returns a list. Of a
+            function without arguments there is no first axis: the output is one number.
 
         Raises:
             TypeError, ValueError: the arrays are not of numbers, differ in their number of rows, or
@@ -139,9 +139,14 @@ class Compiled(Traces):
         if any(isinstance(v, Value) for column in columns for v in _some(column)):
             found: Floats = self.function(*columns)
             return found
-        arguments = self._arguments(columns)
-        results, _ = self._run(None, arguments)
-        return results[:, 0] if self._single else results
+        if not columns and is_traced():
+            raise TracingError(
+                "a compiled function without arguments gives a number, which would be a constant "
+                "in the function that is traced; call c.function() there, which gives a Value"
+            )
+        results, _ = self._run(None, self._arguments(columns))
+        found = results[:, 0] if self._single else results
+        return found if columns else found[0]
 
     def __get__(self, instance: object, owner: type | None = None) -> Compiled:
         if instance is None:
@@ -187,145 +192,6 @@ class Compiled(Traces):
         ):
             parameter.data = data
 
-    def value_and_grad(
-        self, theta: object, *columns: object, reduce: str = "mean"
-    ) -> tuple[float, Floats]:
-        """The mean over the rows and its gradient, for parameters that are given; it is pure.
-
-        Ready for ``scipy.optimize.minimize(c.value_and_grad, c.theta(), (X, y), jac=True)``.
-
-        Args:
-            theta: the numbers of all parameters, in the order of ``parameters``.
-            columns: as for a call.
-            reduce: "mean" or "sum".
-
-        Returns:
-            The value, and the gradient, of the shape of ``theta``. No Value changes.
-
-        Raises:
-            TypeError, ValueError: ``theta`` has another size, and as for a call.
-
-        >>> w = Value(2.0)
-        >>> c = compile(lambda x: (w * x - 1) ** 2).trace([1.0])
-        >>> c.value_and_grad([3.0], [1.0, 0.0])
-        (2.5, array([2.]))
-        """
-        if not columns:
-            raise TypeError("value_and_grad takes theta, then an array for each argument")
-        if reduce not in ("mean", "sum"):
-            raise ValueError(f'reduce is "mean" or "sum", but got {describe(reduce)}')
-        arguments = self._arguments(columns)
-        return self._reduced(self._checked(theta), arguments, reduce)
-
-    def _reduced(
-        self, theta: Floats | None, arguments: Arguments, reduce: str, slopes: bool = True
-    ) -> tuple[float, Floats]:
-        self._need_single("a mean or a sum over rows")
-        seeds = _share(arguments.rows if reduce == "mean" else 1) if slopes else None
-        _, ran = self._run(theta, arguments, seeds, PARAMETERS if slopes else 0)
-        return ran.total / arguments.rows if reduce == "mean" else ran.total, ran.errors
-
-    def _need_single(self, what: str) -> None:
-        if not self._single:
-            raise TypeError(
-                f"{what} is that of one Value, but the function returns a list; "
-                "compile a function that returns one of them, or their sum"
-            )
-
-    # ---- Derivatives by the inputs ----
-
-    def jacobian(self, *columns: object) -> Floats:
-        """The derivatives of each row's outputs by that row's inputs.
-
-        Args:
-            columns: as for a call.
-
-        Returns:
-            An array of shape (rows, outputs, inputs): the columns of all arguments in their order.
-
-        >>> compile(lambda x: x[0] * x[1]).jacobian([[2.0, 3.0], [4.0, 5.0]])
-        array([[[3., 2.]],
-        <BLANKLINE>
-               [[5., 4.]]])
-        """
-        arguments = self._arguments(columns)
-        outputs = self._paths[0].outputs
-        if 0 < arguments.inputs < outputs and arguments.rows * outputs > FORWARD * arguments.inputs:
-            forward = self._derivative("jacobian", _Played(self).tangents)
-            found, ran = forward._run(None, forward._arguments(columns))
-            found = found.reshape(arguments.rows, outputs, arguments.inputs)
-            with numpy.errstate(all="ignore"):
-                huge = ~(numpy.einsum("roi,roi->r", found, found) < numpy.inf)
-            huge[numpy.array(ran.unsafe, int)] = True
-            if huge.any():  # NaN could stand elsewhere than in the engine
-                some = Arguments([array[huge] for array in arguments.arrays], self._how)
-                found[huge] = self._by_passes(some)
-            return found
-        return self._by_passes(arguments)
-
-    def _by_passes(self, arguments: Arguments) -> Floats:
-        """The Jacobian of rows, by a pass back from each output."""
-        outputs = self._paths[0].outputs
-        found = numpy.zeros((arguments.rows, outputs, arguments.inputs))
-        self._run(None, arguments, _each(outputs), INPUTS, found.transpose(1, 0, 2))
-        return found
-
-    def hessian(self, *columns: object) -> Floats:
-        """The second derivatives of each row's outputs by that row's inputs.
-
-        Args:
-            columns: as for a call.
-
-        Returns:
-            An array of shape (rows, inputs, inputs); (rows, outputs, inputs, inputs) if the
-            function returns a list.
-
-        >>> compile(lambda x: x[0] * x[1] ** 2).hessian([[2.0, 3.0]])
-        array([[[0., 6.],
-                [6., 4.]]])
-        """
-        arguments = self._arguments(columns)
-        outputs = self._paths[0].outputs
-        shape: tuple[int, ...] = (arguments.rows, outputs, arguments.inputs, arguments.inputs)
-        if self._single:
-            shape = arguments.rows, arguments.inputs, arguments.inputs
-        if not arguments.inputs:
-            return numpy.empty(shape)
-        slopes = self._derivative("hessian", _Played(self).gradients)
-        return slopes.jacobian(*columns).reshape(shape)
-
-    def hvp(self, *columns: object, v: object) -> Floats:
-        """Each row's Hessian times a vector, without the Hessian.
-
-        Args:
-            columns: as for a call.
-            v: a vector for each row, shape (rows, inputs).
-
-        Returns:
-            An array of shape (rows, inputs).
-
-        >>> compile(lambda x: x[0] * x[1] ** 2).hvp([[2.0, 3.0]], v=[[1.0, 1.0]])
-        array([[ 6., 10.]])
-        """
-        arguments = self._arguments(columns)
-        self._need_single("hvp")
-        vectors = floats(v, "v is an array of numbers, a vector for each row")
-        if vectors.shape != (arguments.rows, arguments.inputs):
-            raise ValueError(
-                f"v has a vector for each row, shape {(arguments.rows, arguments.inputs)}, "
-                f"but got {vectors.shape}"
-            )
-        if not arguments.inputs:
-            return numpy.empty(vectors.shape)
-        return self._derivative("hvp", _Played(self).products)(*columns, vectors)
-
-    def _derivative(self, name: str, f: Callable[..., object]) -> Compiled:
-        self.theta()  # a derivative is of the traces, which must be of the function as it is
-        found = self._derived.get(name)
-        if found is None:
-            found = self._derived[name] = Compiled(f, how=self._how, check=False)
-        return found
-
     # ---- Tracing ----
 
     def trace(self, *columns: object) -> Compiled:
@@ -353,7 +219,7 @@ class Compiled(Traces):
         arguments = self._arguments(columns)
         theta = self._checked(theta)
         if seeds is None:
-            return self._run(theta, arguments)[0], _NONE
+            return self._run(theta, arguments)[0], numpy.empty(0)
         rest = [0.0] * (self._paths[0].outputs - len(seeds))
         if len(seeds) > self._paths[0].outputs:
             raise ValueError(
@@ -386,71 +252,6 @@ class Compiled(Traces):
         return "\n".join(
             f"path {place} of {len(lines)}: {line}" for place, line in enumerate(lines, 1)
         )
-
-    @property
-    def programs(self) -> list[Program]:
-        """The programs of all paths that were met, each once."""
-        self._known()
-        return list({id(p.replay): p.replay.program for p in self._paths}.values())
-
-    # ---- Running ----
-
-    def _checked(self, theta: object) -> Floats:
-        self._known()
-        if self._watch.may_have_moved():
-            self._check_reach()
-        count = len(self._parameters.values)
-        if type(theta) is numpy.ndarray and theta.dtype is FLOAT:
-            checked: Floats = theta
-            if checked.shape == (count,):
-                return checked
-        found = floats(theta, f"theta is an array of {counted(count, 'number')}")
-        if found.shape != (count,):
-            raise ValueError(
-                f"theta has the shape ({count},), a number for each parameter, "
-                f"but got {found.shape if found.ndim else describe(theta)}"
-            )
-        return found
-
-
-class _Played:
-    """A compiled function as its traces have it, and its slopes: functions to be compiled again.
-
-    It does not run again where its inputs are traced, so all derivatives are those of the same
-    function, whatever has changed since.
-    """
-
-    def __init__(self, of: Compiled) -> None:
-        self.of = of
-
-    def __call__(self, *inputs: object) -> Any:
-        given = flat(list(inputs))
-        if not is_traced():
-            return self.of.function(*inputs)
-        row = [numpy.array([_numbers(part)], float) for part in inputs]
-        (path, _), *_ = self.of._split(None, Arguments(row, self.of._how))
-        found = play(path.tape, given)
-        return found[0] if self.of._single else found
-
-    def output(self, place: int) -> Callable[..., object]:
-        """One output of the function."""
-        return self if self.of._single else lambda *inputs: self(*inputs)[place]
-
-    def gradients(self, *inputs: object) -> list[Value]:
-        """The slopes of each output by each input."""
-        outputs = range(self.of._paths[0].outputs)
-        return [slope for k in outputs for slope in flat(grad(self.output(k))(*inputs))]
-
-    def tangents(self, *inputs: object) -> list[Value]:
-        """The same slopes, carried forward from the inputs."""
-        found = self(*inputs)
-        return traced_tangents([found] if self.of._single else list(found), flat(list(inputs)))
-
-    def products(self, *given: Any) -> list[Value]:
-        """The second derivatives by all inputs but the last one, times that: a vector."""
-        *inputs, vector = given
-        along = grad(lambda *inside: dot(flat(grad(self)(*inside)), vector))
-        return flat(along(*inputs))
 
 
 class Total:
@@ -491,26 +292,6 @@ class Total:
             self._of._parameters.values, self._gradient.tolist(), strict=False
         ):
             parameter.grad += error
-
-
-_NONE = numpy.empty(0)
-
-
-@functools.lru_cache(maxsize=64)
-def _each(outputs: int) -> Floats:
-    """The errors of so many outputs, one after the other."""
-    return numpy.eye(outputs)
-
-
-@functools.lru_cache(maxsize=64)
-def _share(rows: int) -> Floats:
-    """The error of one output of so many, of which the mean is taken."""
-    return numpy.array([[1.0 / rows]])
-
-
-def _numbers(part: Any) -> Any:
-    """The numbers of traced inputs, in their structure, in the row that is traced."""
-    return list(map(_numbers, part)) if isinstance(part, list | tuple) else part.number
 
 
 def _some(column: object) -> list[object]:

@@ -7,7 +7,7 @@ import operator
 import sys
 import threading
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -20,7 +20,7 @@ from microgradlike.compiler.joined import DoNotMeet
 from microgradlike.compiler.tape import Tape, TracingError, trace
 from microgradlike.engine import Value, is_detecting
 from microgradlike.functional import slopes_kept
-from microgradlike.inputs import function
+from microgradlike.inputs import describe, function
 from microgradlike.reach import Held
 from microgradlike.replay.arguments import CHUNK, Arguments, How, Places
 from microgradlike.replay.exploring import Exploration
@@ -31,10 +31,11 @@ from microgradlike.replay.spot_check import (
     Question,
     spot_check,
 )
-from microgradlike.replay.watch import Watch, within_reach
+from microgradlike.replay.watch import Watch, name_within, within_reach
 from microgradlike.words import counted
 
 if TYPE_CHECKING:
+    from microgradlike.compiler.program import Program
     from microgradlike.executors.executor import Ran
     from microgradlike.replay.branches import Origin, Path
 
@@ -58,10 +59,12 @@ class Traces:
         sending: how many of its first outputs will ever send an error back; by default all.
         how: it runs.
         check: whether a path is compared with the function itself before it is used.
+        parameters: all that the function may use, in the order of ``theta``; by default they are
+            those that it is seen to use, in the order of that.
 
     Attributes:
         parameters: the Values that the function closes over, in the order in which ``theta`` has
-            their numbers. They are known once a row has been seen.
+            their numbers. They are known once a row has been seen, if they were not given.
     """
 
     def __init__(
@@ -70,11 +73,14 @@ class Traces:
         sending: int | None = None,
         how: How | None = None,
         check: bool = True,
+        parameters: Iterable[Value] | None = None,
     ) -> None:
         function("compile(f)", f)
         self.function: Callable[..., Any] = f
         self._how = (how or How()).check()
         self._sending, self._check = sending, check
+        self._listed = None if parameters is None else _listed_parameters(parameters)
+        self._is_alone = _takes_nothing(f)
         self._repeatable = False
         self._shapes: list[tuple[int, ...]] = []
         self._example: Arguments | None = None
@@ -82,7 +88,7 @@ class Traces:
 
     def _forget(self) -> None:
         self._paths: list[Path] = []
-        self._parameters = _Parameters()
+        self._parameters = _Parameters(self._listed)
         self._single = True
         self._meets, self._apart = self._check, 0
         self._calls = 0
@@ -100,27 +106,43 @@ class Traces:
                 list, dict or set of its Values has grown or shrunk.
         """
         self._known()
-        self._check_reach()
+        if self.traced:
+            self._check_reach()
         return self._parameters.numbers()
 
     @property
     def traced(self) -> bool:
-        """Whether a row has been seen, so that ``parameters`` are known."""
+        """Whether a row has been seen."""
         return bool(self._paths)
 
+    @property
+    def programs(self) -> list[Program]:
+        """The programs of all paths that were met, each once."""
+        self._known()
+        return list({id(p.replay): p.replay.program for p in self._paths}.values())
+
     def _known(self) -> None:
-        if not self.traced:
-            raise ValueError(
-                "the function was not traced yet, so its parameters are unknown; "
-                "call it on some rows first, or c.trace(X, ...)"
-            )
+        if self.traced or self._listed is not None:
+            return
+        if self._is_alone:
+            self._arguments(())
+            return
+        raise ValueError(
+            "the function was not traced yet, so its parameters are unknown; "
+            "call it on some rows first, or c.trace(X, ...)"
+        )
 
     # ---- Tracing ----
 
     def _arguments(self, columns: Sequence[object]) -> Arguments:
+        if not columns and not self._is_alone:
+            raise TypeError(
+                "a compiled function takes an array for each argument, with one entry for each "
+                "row, but got none"
+            )
         arguments = Arguments(columns, self._how)
         self._calls += 1
-        if not self._shapes:
+        if not (self._shapes or self._paths):
             shapes = arguments.shapes
         else:
             shapes = self._shapes
@@ -175,11 +197,20 @@ class Traces:
             if len(self._paths) >= MOST_PATHS:
                 self._drop_a_path()
             path = Path(tape, self._paths, one, self._sending)
-            self._parameters.meet(path)
+            self._meet(path)
             self._paths.append(path)
         path.call = self._calls
         self._watch = Watch(self.function, self._parameters.places)
         return path
+
+    def _meet(self, path: Path) -> None:
+        """Take in the parameters of a path."""
+        if others := self._parameters.meet(path):
+            raise TracingError(
+                f"the function uses {_name_of(others[0], self.function)}, a parameter that is not "
+                "in the list that compile(f, parameters=...) was given; add it to that list, or "
+                "leave the list out"
+            )
 
     def _joined_path(
         self, origin: Origin, arguments: Arguments, rows: Sequence[int] | Places
@@ -222,7 +253,7 @@ class Traces:
                 )
             else:
                 path.made_of(old, exploration, origin)
-            self._parameters.meet(path)
+            self._meet(path)
             self._paths[place] = path
             self._parameters.leave(old)
             if path.exploration is not None:
@@ -476,26 +507,38 @@ def _name_anomaly(
 class _Parameters:
     """The Values that a function closes over, in the order in which its paths were met.
 
+    Args:
+        listed: all that there may be, in the order that is wanted, if that was given.
+
     Attributes:
         values: all of them.
         places: the place of each among them.
     """
 
-    def __init__(self) -> None:
-        self.values: list[Value] = []
-        self.places: dict[Value, int] = {}
-        self._held: list[int] = []  # how many references of ours each has
+    def __init__(self, listed: Sequence[Value] | None = None) -> None:
+        self.values: list[Value] = list(listed or ())
+        self.places = {parameter: place for place, parameter in enumerate(self.values)}
+        self._is_listed = listed is not None
+        # How many references of ours each has that was met; a list that was given has one more.
+        self._held, self._own = [0] * len(self.values), _HELD + self._is_listed
 
-    def meet(self, path: Path) -> None:
-        """Take in those of a path that are new, and tell the path where its own are."""
-        for parameter in path.parameters():
-            if parameter not in self.places:
-                self.places[parameter] = len(self.values)
-                self.values.append(parameter)
+    def meet(self, path: Path) -> list[Value]:
+        """Take in those of a path that are new, and tell the path where its own are.
+
+        Returns:
+            Those that are not in the list that was given, if one was: nothing is taken in then.
+        """
+        new = [p for p in dict.fromkeys(path.parameters()) if p not in self.places]
+        if new and self._is_listed:
+            return new
+        for parameter in new:
+            self.places[parameter] = len(self.values)
+            self.values.append(parameter)
         path.find(self.places)
-        self._held += [_HELD] * (len(self.values) - len(self._held))
+        self._held += [0] * len(new)
         for place in path.places[path.used].tolist():
-            self._held[place] += 1  # the tape holds it
+            self._held[place] = (self._held[place] or self._own) + 1  # the tape holds it
+        return []
 
     def leave(self, path: Path) -> None:
         """The tape of a path is used no more; what it holds stays known."""
@@ -527,6 +570,28 @@ def _held() -> int:
 
 
 _HELD = _held()
+
+
+def _listed_parameters(parameters: object) -> list[Value]:
+    """The parameters that a caller has listed, each once."""
+    wanted = "parameters is a list of Values, such as model.parameters(), but got"
+    if isinstance(parameters, Value) or not isinstance(parameters, Iterable):
+        raise TypeError(f"{wanted} {describe(parameters)}")
+    found = list(dict.fromkeys(parameters))
+    for parameter in found:
+        if not isinstance(parameter, Value):
+            raise TypeError(f"{wanted} one with {describe(parameter)}")
+        if parameter.is_result:
+            raise ValueError(
+                f"a result of {parameter.op or 'an operation'} is no parameter: list the Values "
+                "that you made, such as model.parameters()"
+            )
+    return found
+
+
+def _name_of(value: Value, f: Callable[..., object]) -> str:
+    """What a function calls a Value that it finds outside of it."""
+    return value.label or name_within(f, value) or "a Value without a name"
 
 
 # ---- Numbers of parameters, for a while --------------------------------------------------------
@@ -566,6 +631,15 @@ def _write(parameters: Sequence[Value], now: Sequence[float], wanted: Sequence[f
 def _as_values(example: Any) -> Any:
     """A number, or nested lists of numbers, as Values."""
     return list(map(_as_values, example)) if isinstance(example, list) else Value(example)
+
+
+def _takes_nothing(f: Callable[..., object]) -> bool:
+    """Whether a function can be called without arguments: then it has no rows."""
+    try:
+        inspect.signature(f).bind()
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _check_call(f: Callable[..., object], count: int) -> None:

@@ -160,6 +160,11 @@ def within_reach(f: object) -> Iterator[Value]:
     return (step.found for step in _walk(f, sys.maxsize) if isinstance(step.found, Value))
 
 
+def name_within(f: object, value: Value) -> str:
+    """By which name a function finds a Value outside of it; "" if nobody knows."""
+    return next((step.name for step in _walk(f, sys.maxsize) if step.found is value), "")
+
+
 # ---- The walk ----------------------------------------------------------------------------------
 
 

@@ -1,0 +1,461 @@
+"""The derivatives of a compiled function: by the inputs of each row, and by the parameters.
+
+First derivatives are backward passes of its programs. For second ones its traces are played once
+more, with the first derivatives written on the same tape, and that is a function to be compiled.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy
+import numpy.typing
+
+from microgradlike.compiler.arrays import Floats
+from microgradlike.compiler.derivatives import traced_tangents
+from microgradlike.compiler.instructions import INPUTS, PARAMETERS
+from microgradlike.compiler.tape import play
+from microgradlike.engine import Value, copied, is_traced, recorder_of
+from microgradlike.functional import grad, gradient_graphs
+from microgradlike.functions import dot
+from microgradlike.inputs import describe
+from microgradlike.replay.arguments import FLOAT, Arguments, floats
+from microgradlike.replay.traces import Traces, flat
+from microgradlike.words import counted
+
+#: The Jacobian of more outputs than inputs is carried forward where there are so many outputs, of
+#: all rows, for each input. Else the passes back are soon done, and what carries it takes longer to
+#: be traced: as long as some twenty times so many.
+FORWARD = 20_000
+
+
+class Derivatives(Traces):
+    """A function that was traced, and its derivatives."""
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._derived: dict[str, _OfTraces] = {}
+
+    # ---- By the parameters ----
+
+    def value_and_grad(
+        self, theta: object, *columns: object, reduce: str = "mean"
+    ) -> tuple[float, Floats]:
+        """The mean over the rows and its gradient, for parameters that are given; it is pure.
+
+        Ready for ``scipy.optimize.minimize(c.value_and_grad, c.theta(), (X, y), jac=True)``.
+
+        Args:
+            theta: the numbers of all parameters, in the order of ``parameters``.
+            columns: as for a call.
+            reduce: "mean" or "sum".
+
+        Returns:
+            The value, and the gradient, of the shape of ``theta``. No Value changes.
+
+        Raises:
+            TypeError, ValueError: ``theta`` has another size, and as for a call.
+
+        >>> from microgradlike import compile
+        >>> w = Value(2.0)
+        >>> c = compile(lambda x: (w * x - 1) ** 2).trace([1.0])
+        >>> c.value_and_grad([3.0], [1.0, 0.0])
+        (2.5, array([2.]))
+        """
+        arguments = self._given(columns, reduce, "value_and_grad takes theta")
+        return self._reduced(self._checked(theta), arguments, reduce)
+
+    def hvp_by_parameters(
+        self, theta: object, v: object, *columns: object, reduce: str = "mean"
+    ) -> Floats:
+        """The Hessian of that mean by the parameters times a vector, without the Hessian.
+
+        Ready for ``scipy.optimize.minimize(..., hessp=c.hvp_by_parameters, method="trust-ncg")``.
+
+        Args:
+            theta, columns, reduce: as for ``value_and_grad``.
+            v: the vector, of the shape of ``theta``.
+
+        Returns:
+            An array of the shape of ``theta``. No Value changes.
+
+        Raises:
+            TypeError, ValueError: as for ``value_and_grad``, and of ``v`` likewise.
+
+        >>> from microgradlike import compile
+        >>> u, w = Value(2.0), Value(1.0)
+        >>> c = compile(lambda x: u * w**2 * x, parameters=[u, w])
+        >>> c.hvp_by_parameters([2.0, 1.0], [1.0, 1.0], [1.0, 3.0])
+        array([ 4., 12.])
+        """
+        arguments = self._given(columns, reduce, "hvp_by_parameters takes theta and a vector")
+        numbers = self._met(theta, arguments)
+        return self._times(numbers, self._checked(v, "v"), arguments, reduce)
+
+    def hessian_by_parameters(
+        self, theta: object, *columns: object, reduce: str = "mean"
+    ) -> Floats:
+        """The second derivatives of that mean by the parameters.
+
+        It is a product with a vector for each of them: with thousands of parameters take
+        ``hvp_by_parameters``.
+
+        Args:
+            theta, columns, reduce: as for ``value_and_grad``.
+
+        Returns:
+            An array of shape (parameters, parameters). No Value changes.
+
+        Raises:
+            TypeError, ValueError: as for ``value_and_grad``.
+
+        >>> from microgradlike import compile
+        >>> u, w = Value(2.0), Value(1.0)
+        >>> c = compile(lambda x: u * w**2 * x, parameters=[u, w])
+        >>> c.hessian_by_parameters([2.0, 1.0], [1.0])
+        array([[0., 2.],
+               [2., 4.]])
+        """
+        arguments = self._given(columns, reduce, "hessian_by_parameters takes theta")
+        numbers = self._met(theta, arguments)
+        found = numpy.empty((len(numbers), len(numbers)))
+        for row, v in zip(found, numpy.eye(len(numbers)), strict=True):
+            row[:] = self._times(numbers, v, arguments, reduce)
+        return found
+
+    def _times(self, theta: Floats, v: Floats, arguments: Arguments, reduce: str) -> Floats:
+        """The Hessian by the parameters times a vector: the gradient of a slope along it.
+
+        Going forward, then back, is quick. Where not all is finite then, it is done as the engine
+        would, going back twice: it has NaN and infinity where they belong.
+        """
+        self._need_single("a mean or a sum over rows")
+        found = theta
+        for name in ("slope", "product"):
+            along = self._with_directions(name)
+            given = along._arguments(arguments.arrays)
+            _, found = along._reduced(numpy.concatenate([theta, v]), given, reduce)
+            if numpy.isfinite(found).all():
+                break
+        return found[: len(theta)]
+
+    def _with_directions(self, name: str) -> _OfTraces:
+        """A slope by the parameters along further ones: a direction for each."""
+        known = list(self._parameters.values)
+        key = f"{name} by {len(known)} parameters"
+        if key not in self._derived:
+            directions = [Value(0.0) for _ in known]
+            f = getattr(_Played(self), f"{name}_by_parameters")
+            f = functools.partial(f, known, directions)
+            self._derived[key] = _OfTraces(
+                f, how=self._how, check=False, parameters=[*known, *directions]
+            )
+        return self._derived[key]
+
+    def gradients(self, *columns: object) -> Floats:
+        """The derivatives of each row's outputs by the parameters, as they are now.
+
+        Args:
+            columns: as for a call.
+
+        Returns:
+            An array of shape (rows, parameters), in the order of ``parameters``; (rows, outputs,
+            parameters) if the function returns a list. Their mean over the rows is the gradient
+            that ``value_and_grad`` gives. Of a function without arguments there is no first axis.
+
+        >>> from microgradlike import compile
+        >>> w, b = Value(2.0), Value(1.0)
+        >>> compile(lambda x: w * x**2 + b).gradients([1.0, 3.0])
+        array([[1., 1.],
+               [9., 1.]])
+        """
+        arguments = self._arguments(columns)
+        theta = self._met(None, arguments)
+        shape: tuple[int, ...] = (arguments.rows, self._paths[0].outputs, len(theta))
+        if not len(theta):
+            found = numpy.empty(shape)
+        else:
+            of_each = numpy.broadcast_to(theta, (arguments.rows, len(theta)))
+            by_all = self._derivative(f"gradients by {len(theta)}", _Played(self).with_parameters)
+            found = by_all._by_passes(by_all._arguments([*arguments.arrays, of_each]))
+            found = found[:, :, arguments.inputs :]
+        if self._single:
+            found = found[:, 0]
+        return found if columns else found[0]
+
+    def _met(self, theta: object, arguments: Arguments) -> Floats:
+        """The numbers of the parameters, known after all paths have been traced that rows take."""
+        for _ in self._split(None, arguments):
+            pass
+        if theta is None:
+            return self.theta()
+        numbers = self._checked(theta)
+        for _ in self._split(numbers, arguments):
+            pass
+        return numbers
+
+    def _given(self, columns: Sequence[object], reduce: str, takes: str) -> Arguments:
+        if not columns and not self._is_alone:
+            raise TypeError(f"{takes}, then an array for each argument")
+        if reduce not in ("mean", "sum"):
+            raise ValueError(f'reduce is "mean" or "sum", but got {describe(reduce)}')
+        return self._arguments(columns)
+
+    def _reduced(
+        self, theta: Floats | None, arguments: Arguments, reduce: str, slopes: bool = True
+    ) -> tuple[float, Floats]:
+        self._need_single("a mean or a sum over rows")
+        seeds = _share(arguments.rows if reduce == "mean" else 1) if slopes else None
+        _, ran = self._run(theta, arguments, seeds, PARAMETERS if slopes else 0)
+        return ran.total / arguments.rows if reduce == "mean" else ran.total, ran.errors
+
+    def _need_single(self, what: str) -> None:
+        if not self._single:
+            raise TypeError(
+                f"{what} is that of one Value, but the function returns a list; "
+                "compile a function that returns one of them, or their sum"
+            )
+
+    def _checked(self, theta: object, name: str = "theta") -> Floats:
+        self._known()
+        if self._watch.may_have_moved():
+            self._check_reach()
+        count = len(self._parameters.values)
+        if type(theta) is numpy.ndarray and theta.dtype is FLOAT:
+            checked: Floats = theta
+            if checked.shape == (count,):
+                return checked
+        found = floats(theta, f"{name} is an array of {counted(count, 'number')}")
+        if found.shape != (count,):
+            raise ValueError(
+                f"{name} has the shape ({count},), a number for each parameter, "
+                f"but got {found.shape if found.ndim else describe(theta)}"
+            )
+        return found
+
+    # ---- By the inputs ----
+
+    def jacobian(self, *columns: object) -> Floats:
+        """The derivatives of each row's outputs by that row's inputs.
+
+        Args:
+            columns: as for a call.
+
+        Returns:
+            An array of shape (rows, outputs, inputs): the columns of all arguments in their order.
+
+        >>> from microgradlike import compile
+        >>> compile(lambda x: x[0] * x[1]).jacobian([[2.0, 3.0], [4.0, 5.0]])
+        array([[[3., 2.]],
+        <BLANKLINE>
+               [[5., 4.]]])
+        """
+        arguments = self._arguments(columns)
+        outputs = self._paths[0].outputs
+        if 0 < arguments.inputs < outputs and arguments.rows * outputs > FORWARD * arguments.inputs:
+            forward = self._derivative("jacobian", _Played(self).tangents)
+            found, ran = forward._run(None, forward._arguments(columns))
+            found = found.reshape(arguments.rows, outputs, arguments.inputs)
+            with numpy.errstate(all="ignore"):
+                huge = ~(numpy.einsum("roi,roi->r", found, found) < numpy.inf)
+            huge[numpy.array(ran.unsafe, int)] = True
+            if huge.any():  # NaN could stand elsewhere than in the engine
+                some = Arguments([array[huge] for array in arguments.arrays], self._how)
+                found[huge] = self._by_passes(some)
+            return found
+        return self._by_passes(arguments)
+
+    def _by_passes(self, arguments: Arguments) -> Floats:
+        """The Jacobian of rows, by a pass back from each output."""
+        outputs = self._paths[0].outputs
+        found = numpy.zeros((arguments.rows, outputs, arguments.inputs))
+        self._run(None, arguments, _each(outputs), INPUTS, found.transpose(1, 0, 2))
+        return found
+
+    def hessian(self, *columns: object) -> Floats:
+        """The second derivatives of each row's outputs by that row's inputs.
+
+        Args:
+            columns: as for a call.
+
+        Returns:
+            An array of shape (rows, inputs, inputs); (rows, outputs, inputs, inputs) if the
+            function returns a list.
+
+        >>> from microgradlike import compile
+        >>> compile(lambda x: x[0] * x[1] ** 2).hessian([[2.0, 3.0]])
+        array([[[0., 6.],
+                [6., 4.]]])
+        """
+        arguments = self._arguments(columns)
+        outputs = self._paths[0].outputs
+        shape: tuple[int, ...] = (arguments.rows, outputs, arguments.inputs, arguments.inputs)
+        if self._single:
+            shape = arguments.rows, arguments.inputs, arguments.inputs
+        if not arguments.inputs:
+            return numpy.empty(shape)
+        slopes = self._derivative("hessian", _Played(self).gradients)
+        return slopes.jacobian(*columns).reshape(shape)
+
+    def hvp(self, *columns: object, v: object) -> Floats:
+        """Each row's Hessian by its inputs times a vector, without the Hessian.
+
+        Args:
+            columns: as for a call.
+            v: a vector for each row, shape (rows, inputs).
+
+        Returns:
+            An array of shape (rows, inputs).
+
+        >>> from microgradlike import compile
+        >>> compile(lambda x: x[0] * x[1] ** 2).hvp([[2.0, 3.0]], v=[[1.0, 1.0]])
+        array([[ 6., 10.]])
+        """
+        arguments = self._arguments(columns)
+        self._need_single("hvp")
+        vectors = floats(v, "v is an array of numbers, a vector for each row")
+        if vectors.shape != (arguments.rows, arguments.inputs):
+            raise ValueError(
+                f"v has a vector for each row, shape {(arguments.rows, arguments.inputs)}, "
+                f"but got {vectors.shape}"
+            )
+        if not arguments.inputs:
+            return numpy.empty(vectors.shape)
+        # Forward, then back; and back twice where that gives no numbers, or rows were not safe.
+        slope = self._derivative("hvp", _Played(self).slope_by_inputs)
+        found = numpy.zeros((1, arguments.rows, 2 * arguments.inputs))
+        given = slope._arguments([*arguments.arrays, vectors])
+        _, ran = slope._run(None, given, _each(1), INPUTS, found)
+        products: Floats = found[0, :, : arguments.inputs]
+        with numpy.errstate(all="ignore"):
+            doubtful = ~numpy.isfinite(products.sum(axis=1))
+        doubtful[numpy.array(ran.unsafe, int)] = True
+        if doubtful.any():
+            again = self._derivative("products", _Played(self).product_by_inputs)
+            some = again._arguments([array[doubtful] for array in given.arrays])
+            products[doubtful], _ = again._run(None, some)
+        return products
+
+    def _derivative(self, name: str, f: Callable[..., object]) -> _OfTraces:
+        self.theta()  # a derivative is of the traces, which must be of the function as it is
+        found = self._derived.get(name)
+        if found is None:
+            found = self._derived[name] = _OfTraces(f, how=self._how, check=False)
+        return found
+
+
+class _OfTraces(Derivatives):
+    """A derivative of a traced function, which is compiled itself."""
+
+    def _check_numbers(self) -> None:
+        """It plays traces, which never change; which one it plays, the numbers of now decide."""
+
+
+class _Played:
+    """A traced function, and its slopes: functions to be compiled again.
+
+    It does not run again where its inputs are traced, so all derivatives are those of the same
+    function, whatever has changed since.
+    """
+
+    def __init__(self, of: Derivatives) -> None:
+        self.of = of
+
+    def __call__(self, *inputs: object) -> Any:
+        return self._played(inputs, None)
+
+    def _played(self, inputs: Sequence[object], parameters: Sequence[Any] | None) -> Any:
+        """What it returns for these inputs, with others in place of its parameters."""
+        of = self.of
+        if not is_traced():
+            return of.function(*inputs)
+        row = [numpy.array([_numbers(part)], float) for part in inputs]
+        theta = None if parameters is None else numpy.array(_numbers(parameters), float)
+        (path, _), *_ = of._split(theta, Arguments(row, of._how))
+        instead = None
+        if parameters is not None:
+            # What no program uses has no place, and stays what it is.
+            own = zip(path.tape.parameters, path.places.tolist(), strict=True)
+            instead = [p if place < 0 else parameters[place] for p, place in own]
+        found = play(path.tape, flat(list(inputs)), instead)
+        return found[0] if of._single else found
+
+    def output(self, place: int) -> Callable[..., object]:
+        """One output of the function."""
+        return self if self.of._single else lambda *inputs: self(*inputs)[place]
+
+    # ---- By the inputs ----
+
+    def gradients(self, *inputs: object) -> list[Value]:
+        """The slopes of each output by each input."""
+        outputs = range(self.of._paths[0].outputs)
+        return [slope for k in outputs for slope in flat(grad(self.output(k))(*inputs))]
+
+    def tangents(self, *inputs: object) -> list[Value]:
+        """The same slopes, carried forward from the inputs."""
+        moves = [(v, k, 1.0) for k, v in enumerate(flat(list(inputs)))]
+        return traced_tangents(flat(self(*inputs)), moves)
+
+    def slope_by_inputs(self, *given: Any) -> Value:
+        """The slope of the only output along a vector, which is given after the inputs."""
+        *inputs, vector = given
+        return _along(self(*inputs), flat(inputs), flat(vector))
+
+    def product_by_inputs(self, *given: Any) -> list[Value]:
+        """The second derivatives by all inputs, times that vector."""
+        *inputs, vector = given
+        along = grad(lambda *inside: dot(flat(grad(self)(*inside)), vector))
+        return flat(along(*inputs))
+
+    # ---- By the parameters ----
+
+    def with_parameters(self, *given: Any) -> Any:
+        """The function of its inputs, and of a list of all its parameters."""
+        *inputs, theta = given
+        return self._played(inputs, theta)
+
+    def slope_by_parameters(
+        self, known: Sequence[Value], directions: Sequence[Value], *inputs: object
+    ) -> Value:
+        """The slope of the only output by parameters, along a direction for each."""
+        moved = list(map(copied, known))
+        return _along(self._played(inputs, moved), moved, directions)
+
+    def product_by_parameters(
+        self, known: Sequence[Value], directions: Sequence[Value], *inputs: object
+    ) -> Value:
+        """The same, from the gradient."""
+        moved = list(map(copied, known))
+        out = self._played(inputs, moved)
+        by_all: Value = dot(gradient_graphs(out, moved), [v.detach() for v in directions])
+        return by_all
+
+
+def _along(out: Value, inputs: Sequence[Value], direction: Sequence[Value]) -> Value:
+    """The slope of a traced Value along a direction, by which nobody will differentiate."""
+    if not is_traced():
+        return out
+    moves = [(v, 0, by.detach()) for v, by in zip(inputs, direction, strict=True)]
+    (slope,) = traced_tangents([out], moves)
+    return slope
+
+
+@functools.lru_cache(maxsize=64)
+def _each(outputs: int) -> Floats:
+    """The errors of so many outputs, one after the other."""
+    return numpy.eye(outputs)
+
+
+@functools.lru_cache(maxsize=64)
+def _share(rows: int) -> Floats:
+    """The error of one output of so many, of which the mean is taken."""
+    return numpy.array([[1.0 / rows]])
+
+
+def _numbers(part: Any) -> Any:
+    """The numbers of traced inputs, in their structure, in the row that is traced."""
+    if isinstance(part, list | tuple):
+        return list(map(_numbers, part))
+    return part.number if recorder_of(part) else float(part)
