@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
 import numpy.typing
@@ -25,6 +25,9 @@ from microgradlike.replay.arguments import FLOAT, Arguments, floats
 from microgradlike.replay.traces import Traces, flat
 from microgradlike.words import counted
 
+if TYPE_CHECKING:
+    from microgradlike.compiler.program import Program
+
 #: The Jacobian of more outputs than inputs is carried forward where there are so many outputs, of
 #: all rows, for each input. Else the passes back are soon done, and what carries it takes longer to
 #: be traced: as long as some twenty times so many.
@@ -37,6 +40,12 @@ class Derivatives(Traces):
     def _forget(self) -> None:
         super()._forget()
         self._derived: dict[str, _OfTraces] = {}
+
+    @property
+    def programs(self) -> list[Program]:
+        """The programs of all paths that were met, each once."""
+        self._known()
+        return list({id(p.replay): p.replay.program for p in self._paths}.values())
 
     # ---- By the parameters ----
 

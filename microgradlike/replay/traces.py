@@ -35,7 +35,6 @@ from microgradlike.replay.watch import Watch, name_within, within_reach
 from microgradlike.words import counted
 
 if TYPE_CHECKING:
-    from microgradlike.compiler.program import Program
     from microgradlike.executors.executor import Ran
     from microgradlike.replay.branches import Origin, Path
 
@@ -115,12 +114,6 @@ class Traces:
         """Whether a row has been seen."""
         return bool(self._paths)
 
-    @property
-    def programs(self) -> list[Program]:
-        """The programs of all paths that were met, each once."""
-        self._known()
-        return list({id(p.replay): p.replay.program for p in self._paths}.values())
-
     def _known(self) -> None:
         if self.traced or self._listed is not None:
             return
@@ -197,20 +190,11 @@ class Traces:
             if len(self._paths) >= MOST_PATHS:
                 self._drop_a_path()
             path = Path(tape, self._paths, one, self._sending)
-            self._meet(path)
+            self._parameters.meet(path, self.function)
             self._paths.append(path)
         path.call = self._calls
         self._watch = Watch(self.function, self._parameters.places)
         return path
-
-    def _meet(self, path: Path) -> None:
-        """Take in the parameters of a path."""
-        if others := self._parameters.meet(path):
-            raise TracingError(
-                f"the function uses {_name_of(others[0], self.function)}, a parameter that is not "
-                "in the list that compile(f, parameters=...) was given; add it to that list, or "
-                "leave the list out"
-            )
 
     def _joined_path(
         self, origin: Origin, arguments: Arguments, rows: Sequence[int] | Places
@@ -253,7 +237,7 @@ class Traces:
                 )
             else:
                 path.made_of(old, exploration, origin)
-            self._meet(path)
+            self._parameters.meet(path, self.function)
             self._paths[place] = path
             self._parameters.leave(old)
             if path.exploration is not None:
@@ -522,15 +506,19 @@ class _Parameters:
         # How many references of ours each has that was met; a list that was given has one more.
         self._held, self._own = [0] * len(self.values), _HELD + self._is_listed
 
-    def meet(self, path: Path) -> list[Value]:
+    def meet(self, path: Path, f: Callable[..., object]) -> None:
         """Take in those of a path that are new, and tell the path where its own are.
 
-        Returns:
-            Those that are not in the list that was given, if one was: nothing is taken in then.
+        Raises:
+            TracingError: the function ``f`` uses one that is not in the list that was given.
         """
         new = [p for p in dict.fromkeys(path.parameters()) if p not in self.places]
         if new and self._is_listed:
-            return new
+            name = new[0].label or name_within(f, new[0]) or "a Value without a name"
+            raise TracingError(
+                f"the function uses {name}, a parameter that is not in the list that "
+                "compile(f, parameters=...) was given; add it to that list, or leave the list out"
+            )
         for parameter in new:
             self.places[parameter] = len(self.values)
             self.values.append(parameter)
@@ -538,7 +526,6 @@ class _Parameters:
         self._held += [0] * len(new)
         for place in path.places[path.used].tolist():
             self._held[place] = (self._held[place] or self._own) + 1  # the tape holds it
-        return []
 
     def leave(self, path: Path) -> None:
         """The tape of a path is used no more; what it holds stays known."""
@@ -587,11 +574,6 @@ def _listed_parameters(parameters: object) -> list[Value]:
                 "that you made, such as model.parameters()"
             )
     return found
-
-
-def _name_of(value: Value, f: Callable[..., object]) -> str:
-    """What a function calls a Value that it finds outside of it."""
-    return value.label or name_within(f, value) or "a Value without a name"
 
 
 # ---- Numbers of parameters, for a while --------------------------------------------------------
