@@ -14,6 +14,7 @@ from microgradlike.compiler.tape import TracingError
 from microgradlike.engine import Value, custom, detect_anomaly, no_grad, recorded_decisions
 from microgradlike.functional import grad
 from microgradlike.grading import check_engine
+from microgradlike.tables import take
 from microgradlike.training import History, evaluate, fit
 
 if TYPE_CHECKING:
@@ -39,5 +40,6 @@ __all__ = [
     "no_grad",
     "optim",
     "recorded_decisions",
+    "take",
     *vars(functions)["__all__"],
 ]

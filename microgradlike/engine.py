@@ -865,6 +865,7 @@ class Recorder(Protocol):
     def written_as(self, short: Any, written: Any) -> None: ...
     def gradients(self, out: Any, inputs: Sequence[Value]) -> list[Value]: ...
     def number_if_constant(self, value: Value) -> Value | float: ...
+    def take(self, entries: Sequence[Number], index: Value) -> Number: ...
 
 
 class Choice:
@@ -967,6 +968,11 @@ def is_recording() -> bool:
 def is_traced() -> bool:
     """Whether a function of this thread is being traced."""
     return _mode.tape is not None
+
+
+def recorder() -> Recorder | None:
+    """Who writes down what this thread does, while a function of it is traced."""
+    return _mode.tape
 
 
 def recorder_of(value: object) -> Recorder | None:

@@ -77,6 +77,39 @@ def function(name: str, value: object) -> None:
         )
 
 
+class NotInTable(IndexError):
+    """An index that names no entry of a table.
+
+    Args:
+        index: that was given.
+        count: how many entries there are.
+        row: in which it was met, if it was among rows.
+    """
+
+    def __init__(self, index: float, count: int, row: int | None = None) -> None:
+        self.index, self.count = index, count
+        super().__init__(
+            f"the index of take is a whole number from 0 to {count - 1}, for a table of length "
+            f"{count}, but got {index:.17g}{'' if row is None else f' in row {row}'}"
+        )
+
+    def in_row(self, row: int) -> NotInTable:
+        """The same, met among rows."""
+        return NotInTable(self.index, self.count, row)
+
+
+# That is what users call it.
+NotInTable.__name__ = NotInTable.__qualname__ = "IndexError"
+NotInTable.__module__ = "builtins"
+
+
+def place_in_table(index: float, count: int) -> int:
+    """The place of an entry; NotInTable if there is none of that number."""
+    if not (0 <= index < count and index == int(index)):
+        raise NotInTable(index, count)
+    return int(index)
+
+
 def array_of_numbers(given: object, name: str) -> numpy.typing.NDArray[Any]:
     """What was given as an array of numbers of any kind; a matrix is an array of two dimensions.
 

@@ -303,10 +303,10 @@ class Replayed(Own):
         """Hold the loss that was traced against that of the plain numbers, for each new path."""
         if not self.met:
             return
-        whole = isinstance(numpy.ravel(part.y[:1]).tolist()[0], int)
+        given, whole = (isinstance(numpy.ravel(v[:1]).tolist()[0], int) for v in (part.X, part.y))
         with no_grad(), undone(self.eager.model, self.eager.loss):
             for (x, target), traced in self.met.items():
-                output = self.eager.model(list(x))
+                output = self.eager.model(_as_given(list(x), given))
                 plain = told(self.eager.loss(output, _as_given(target, whole)))
                 _refuse_difference(plain, traced)
 

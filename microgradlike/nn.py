@@ -17,6 +17,7 @@ from microgradlike import files
 from microgradlike.engine import Number, Value
 from microgradlike.functions import FUNCTIONS
 from microgradlike.inputs import describe, number
+from microgradlike.tables import Table, take
 from microgradlike.words import counted
 
 _FORMAT = "microgradlike parameters 1"
@@ -419,6 +420,58 @@ class MLP(Module):
 
     def __repr__(self) -> str:
         return f"MLP of [{', '.join(map(str, self.layers))}]"
+
+
+class Embedding(Module):
+    """A table of parameters, a row for each of some things: words, users, items.
+
+    Args:
+        count: how many things there are; they are numbered from 0.
+        size: how many parameters each has.
+        seed: of the numbers, which are drawn uniformly, with a variance of 1 / size; None draws
+            them from the global ``random``.
+        name: prefixes the labels of the parameters.
+
+    Attributes:
+        table: the rows. ``table[i]`` is the row of ``i``, also where that is a column of integers
+            in a function that is compiled.
+
+    >>> word = Embedding(27, 2, seed=0)
+    >>> len(word.parameters()), word(5) == word.table[5]
+    (54, True)
+    >>> from microgradlike import compile
+    >>> compile(lambda i, x: word(i)[0] * x + word(i)[1])([5, 3], [1.0, 0.0]).shape
+    (2,)
+    """
+
+    def __init__(
+        self,
+        count: int,
+        size: int,
+        *,
+        seed: int | random.Random | None = None,
+        name: str = "table",
+    ) -> None:
+        _size(count, "an embedding", "rows"), _size(size, "an embedding", "columns")
+        draw, scale = _generator(seed), math.sqrt(3 / size)
+        self.table = Table(
+            Table(
+                Value(draw.uniform(-scale, scale), label=f"{name}.{i}.{k}" if name else "")
+                for k in range(size)
+            )
+            for i in range(count)
+        )
+
+    def __call__(self, index: Any) -> Any:
+        """The row of one thing: a list of ``size`` Values.
+
+        Args:
+            index: its number, an int, or a Value that holds one; see ``take``.
+        """
+        return take(self.table, index)
+
+    def __repr__(self) -> str:
+        return f"Embedding({len(self.table)}, {len(self.table[0])})"
 
 
 # ---- Bad input ---------------------------------------------------------------------------------

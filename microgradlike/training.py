@@ -87,8 +87,9 @@ def fit(
     """Train a model: epoch after epoch, batch after batch, against the gradient of its loss.
 
     Args:
-        model: a ``Module`` that takes one example (a list of floats) and gives a Value or a list.
-        X: the examples, shape (examples, inputs).
+        model: a ``Module`` that takes one example (a list of numbers) and gives a Value or a list.
+        X: the examples, shape (examples, inputs). Integers arrive as such, so that they may take
+            from tables: see ``take`` and ``nn.Embedding``.
         y: a target or class label for each example, or a list of targets; True and False are 1, 0.
         loss: a function of one output and one target, e.g. ``losses.cross_entropy``.
         optimizer: of the model's parameters; default ``Adam(model.parameters(), lr=3e-3)``. Of
@@ -333,7 +334,6 @@ def _examples(X: object, y: object, prefix: str = "") -> Examples:
         raise ValueError(
             f"{prefix}X and y have one entry for each example, but got {len(X)} and {len(y)}"
         )
-    X = X.astype(float)
     return Examples(X.tolist(), y.tolist(), (X, y.astype(float)))
 
 

@@ -13,6 +13,7 @@ from microgradlike import functions as fn
 from microgradlike.engine import Value, topological_order
 from microgradlike.flow import slopes
 from microgradlike.ops import OPERATORS
+from microgradlike.tables import take
 
 #: Operators whose slopes are tame where random numbers fall.
 UNARY = (
@@ -60,6 +61,7 @@ class Program:
 
     Args:
         seed: of the program.
+        tables: whether y is an integer from 0 to 3, which takes from tables.
 
     Attributes:
         tenths: whether all numbers are tenths, so that sums tie, but for their rounding.
@@ -67,8 +69,8 @@ class Program:
         second: other numbers for the parameters, at which branches are taken otherwise.
     """
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    def __init__(self, seed: int, tables: bool = False) -> None:
+        self.seed, self.tables = seed, tables
         draw = random.Random(seed)
         self.inputs = draw.randint(1, 4)
         self.tenths = draw.random() < 0.3
@@ -91,7 +93,9 @@ class Program:
 
         for _ in range(draw.randint(2, 14)):
             kind = draw.random()
-            if kind < 0.2:
+            if self.tables and draw.random() < 0.4:
+                new = self._taken(draw, pool, y, number)
+            elif kind < 0.2:
                 new = getattr(fn, draw.choice(UNARY))(some())
             elif kind < 0.4:
                 name = draw.choice(BINARY)
@@ -168,6 +172,31 @@ class Program:
             return fn.softmax(inputs)[-1]
         return fn.mean([v * v for v in inputs]) - sum(inputs)
 
+    def _taken(
+        self, draw: random.Random, pool: list[Any], y: Any, number: Callable[[], float]
+    ) -> Any:
+        """An entry of a table of parameters, numbers, or what is computed once or for each row."""
+
+        def entry(kind: int) -> Any:
+            if kind == 0:
+                return draw.choice(self.parameters)
+            if kind == 1:
+                return draw.choice((draw.choice(self.parameters), number()))
+            if kind == 2:
+                return getattr(fn, draw.choice(UNARY))(draw.choice(self.parameters))
+            if kind == 3:
+                return draw.choice(STEEP)(draw.choice(pool))
+            return number()
+
+        index = draw.choice(
+            (y, y, y, 3 - y, abs(y - 2), fn.minimum(y, 2), fn.where(draw.choice(pool) > 0, y, 1))
+        )
+        kind, length, width = draw.randrange(5), draw.randint(4, 6), draw.choice((1, 1, 2, 3))
+        if width == 1:
+            return take([entry(kind) for _ in range(length)], index)
+        row = take([[entry(kind) for _ in range(width)] for _ in range(length)], index)
+        return fn.dot(row, [draw.choice(pool) for _ in row]) if kind % 2 else fn.sum(row)
+
     def row(self, x: Any, y: Any, kind: Callable[[float], Any]) -> tuple[Any, Any]:
         """The arguments of one row, each number of this kind."""
         return kind(x) if self.number else [kind(v) for v in x], kind(y)
@@ -191,7 +220,7 @@ class Program:
             return self._uniform(draw, 2)
 
         columns = [[one() for _ in range(self.inputs)] for _ in range(rows)]
-        target = [one() for _ in range(rows)]
+        target = [draw.randrange(4) if self.tables else one() for _ in range(rows)]
         return [row[0] for row in columns] if self.number else columns, target
 
 

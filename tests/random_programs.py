@@ -1,6 +1,6 @@
 """Random programs, computed by the engine and compiled: how many agree.
 
-    python -m tests.random_programs COUNT SEED
+    python -m tests.random_programs COUNT SEED [tables]
 
 runs COUNT programs, from this seed on, on all executors: machine code, NumPy and plain Python. It
 prints the seed of each program that differs, with where it does, and how many agreed on each.
@@ -237,10 +237,10 @@ def check(program: Program, *points: Points) -> None:
             raise AssertionError(f"the program of seed {program.seed}, on {executor}") from error
 
 
-def main(count: int, seed: int) -> None:
+def main(count: int, seed: int, tables: bool = False) -> None:
     agreed = dict.fromkeys(EXECUTORS, 0)
     for k in range(seed, seed + count):
-        program, bent = Program(k), k % 5 == 0
+        program, bent = Program(k, tables), k % 5 == 0
         columns, target = program.examples(2, special=k % 2 == 1)
         executor = "the engine"
         try:
@@ -261,4 +261,4 @@ def main(count: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(int(sys.argv[1]), int(sys.argv[2]), "tables" in sys.argv)

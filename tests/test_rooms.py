@@ -22,13 +22,13 @@ ROOT = Path(__file__).parent.parent
 #: new room gets its place here.
 ORDER = """
 microgradlike: words inputs files ops
-microgradlike: recording rules copying leaving engine functions
+microgradlike: recording rules copying leaving engine functions tables
 microgradlike: sweep functional differences checks
 microgradlike: nn losses optim
 microgradlike: typeset derivation flow
 microgradlike.exercises: numbers answers exercise nudged reading draft ladder kinds judgements
 microgradlike.exercises: making paper files . __main__
-microgradlike.compiler: . arrays kept_code loops operations derivatives tape
+microgradlike.compiler: . arrays kept_code loops operations tables derivatives tape
 microgradlike.compiler: graph forms levels stretches instructions verify grouping program slots
 microgradlike.compiler: plan passes show __main__
 microgradlike.executors: . executor formulas on_floats on_numpy

@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 import pytest
 
-from microgradlike import Value, compile, functions, grad
+from microgradlike import Value, compile, functions, grad, take
 from microgradlike.compiler import passes, plan, verify
 from microgradlike.compiler.grouping import group
 from microgradlike.compiler.instructions import (
@@ -21,6 +21,7 @@ from microgradlike.compiler.instructions import (
     Operand,
     Products,
     Singles,
+    Take,
 )
 from microgradlike.compiler.plan import Back
 from microgradlike.compiler.program import Stage
@@ -52,6 +53,13 @@ def g(x: Any, y: Any) -> Any:
     return functions.where(a > b, a - b, b * a * SCALE)
 
 
+def h(x: Any, y: Any) -> Any:
+    """Rows of a table, and numbers computed once, by an index that is computed."""
+    index = functions.floor(functions.abs(x[0] + y) % 3)
+    row = take(WEIGHTS, index)
+    return functions.dot(row, x) * take([functions.exp(b) for b in BIAS], index) - y
+
+
 def compare(function: Callable[..., Any]) -> None:
     """The compiled function, on two executors, and the engine."""
     for on in ("floats", "numpy"):
@@ -81,6 +89,8 @@ def of_kind(kind: type, change: Callable[[Any], Any], which: int = 0) -> Callabl
 
     def changed(grouped: Any) -> Any:
         places = [k for k, i in enumerate(grouped.rows) if isinstance(i, kind)]
+        if not places:  # the program that computes indices
+            return grouped
         rows = list(grouped.rows)
         rows[places[which]] = change(rows[places[which]])
         return grouped._replace(rows=rows)
@@ -204,6 +214,14 @@ def one_lost(place: int, send: Any) -> Any:
     return None if place == 2 else send
 
 
+def nothing_for_the_table(found: Any) -> Any:
+    backs = [
+        Back(back.instruction, tuple(send for send in back.sends if send.name != "table"))
+        for back in found.backward
+    ]
+    return replace(found, backward=tuple(backs))
+
+
 def out_of_order(found: Any) -> Any:
     return replace(found, backward=found.backward[::-1])
 
@@ -272,10 +290,20 @@ FAULTS: dict[str, tuple[Any, str, Callable[[Any], Any], str]] = {
         "comparison",
     ),
     "of single operations all errors are written": (g, "plan", changed_sends(all_assign), "law"),
+    "a table lacks a column": (
+        *(h, "group", of_kind(Take, lambda i: replace(i, table=i.table[:, 1:])), "law"),
+    ),
+    "the entries of a table are in another order": (
+        *(h, "group", of_kind(Take, lambda i: replace(i, table=i.table[::-1])), "comparison"),
+    ),
+    "an index is computed later": (
+        *(h, "group", of_kind(Take, lambda i: replace(i, index=i.outs[:1])), "law"),
+    ),
+    "a table gets no errors": (h, "plan", nothing_for_the_table, "law"),
 }
 
 
-@pytest.mark.parametrize("function", [f, g])
+@pytest.mark.parametrize("function", [f, g, h])
 def test_without_a_fault_all_laws_hold_and_all_numbers_agree(
     function: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

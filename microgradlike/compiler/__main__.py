@@ -2,7 +2,8 @@
 
     python -m microgradlike.compiler FILE:FUNCTION ARGUMENT ...
 
-The arguments are those of one example, as Python writes them: 1.0, or "[1.0, 2.0]".
+The arguments are those of one example, as Python writes them: 1.0, or "[1.0, 2.0]"; 1 is an integer
+in all rows.
 """
 
 from __future__ import annotations
@@ -71,10 +72,11 @@ def _numbers(tree: ast.expr) -> object:
     match tree:
         case ast.List([_, *_] as parts) | ast.Tuple([_, *_] as parts):
             return [_numbers(part) for part in parts]
-        case ast.UnaryOp(ast.USub(), operand) if isinstance(size := _numbers(operand), float):
+        case ast.UnaryOp(ast.USub(), operand) if isinstance(size := _numbers(operand), int | float):
             return -size
         case ast.Constant(int() | float() as number):
-            return float(number)
+            float(number)  # OverflowError if none can hold it
+            return number
         case ast.Name("nan" | "inf" as name):
             return float(name)
     raise ValueError

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy
 
 from microgradlike.compiler.arrays import Floats, Ints, Truths
-from microgradlike.compiler.joined import DoNotMeet, Fork, Joined, Run, Side, Step
-from microgradlike.compiler.operations import ARITIES, CONDITIONS, NAMES
+from microgradlike.compiler.joined import MADE, DoNotMeet, Fork, Joined, Run, Side, Step
+from microgradlike.compiler.operations import ARITIES, CONDITIONS, ENTRY, NAMES, TAKE
 from microgradlike.compiler.tape import Tape
 from microgradlike.engine import Value
 
@@ -91,6 +91,7 @@ class Choices:
             outputs[r] = [refs(out) for out in run.tape.outputs]
         self._partners: dict[tuple[int, bool, Ref], set[Ref]] = {}
         self._known: dict[tuple[Any, ...], Ref] = {}
+        self._within: dict[Ref, frozenset[int]] = {}
         end = joined.steps[-1]
         for _ in range(2):  # at first it is found out what belongs together
             self._known.clear()
@@ -118,10 +119,9 @@ class Choices:
                 found[node] = atoms.number(name, tape.left[node])
             elif name == "parameter":
                 found[node] = atoms.number(name, run.parameters[tape.left[node]])
-            elif name == "not":
-                found[node] = atoms.number(name, ref(tape.left[node]))
-            elif name in ("and", "or"):
-                found[node] = atoms.number(name, ref(tape.left[node]), ref(tape.right[node]))
+            elif name in MADE:
+                operands = (tape.left[node], tape.right[node])[: ARITIES[code]]
+                found[node] = atoms.number(name, *map(ref, operands))
         return ref
 
     def told_states(self) -> list[str]:
@@ -152,7 +152,8 @@ class Choices:
             self._first[here] < self._last[own]
         )
         plain = (most == least) & (within | ~of_step)
-        plain &= ~((most < 0) & numpy.isin(most, self._compound()))
+        for k in numpy.flatnonzero(plain & ~of_step & (most != _ABSENT)).tolist():
+            plain[k] = self._is_open(int(most[k]), users[k].side)
         found: list[Ref | None] = most.tolist()
         for k in numpy.flatnonzero(~plain).tolist():
             runs, user = numpy.flatnonzero(there[:, k]), users[k]
@@ -161,8 +162,23 @@ class Choices:
             found[k] = self._explained(runs, refs[runs, k], before, here) if len(runs) else None
         return found
 
-    def _compound(self) -> list[Ref]:
-        return [-k - 1 for k, atom in enumerate(self.atoms._list) if atom[0] in _MADE]
+    def _is_open(self, ref: Ref, side: Side) -> bool:
+        """Whether all that something is made of is there on a side, for all its rows."""
+        return all(self.joined.sides[number].has(side) for number in self._sides_of(ref))
+
+    def _sides_of(self, ref: Ref) -> frozenset[int]:
+        """The numbers of the sides on which the steps are that something is made of."""
+        left = [ref]
+        while left:  # a table is a long chain
+            ref = left[-1]
+            parts = [] if ref >= 0 or self.atoms.of(ref)[0] not in MADE else self.atoms.of(ref)[1:]
+            missing = [part for part in parts if part not in self._within]
+            left += missing
+            if not missing:
+                own = {self.joined.steps[ref].side.number} if ref >= 0 else set()
+                self._within[ref] = frozenset(own.union(*(self._within[part] for part in parts)))
+                left.pop()
+        return self._within[ref]
 
     def _explained(self, runs: Ints, refs: Ints, before: int, here: _Here) -> Ref:
         key = (runs.tobytes(), refs.tobytes(), before, here)
@@ -172,8 +188,12 @@ class Choices:
         return found
 
     def _explain(self, runs: Ints, refs: Ints, before: int, here: _Here) -> Ref:
+        if (refs == refs[0]).all() and all(
+            self.joined.sides[number].within() <= here for number in self._sides_of(int(refs[0]))
+        ):
+            return int(refs[0])
         atoms = [self.atoms.of(ref) if ref < 0 else ("",) for ref in refs.tolist()]
-        if len({atom[0] for atom in atoms}) == 1 and atoms[0][0] in _MADE:
+        if len({atom[0] for atom in atoms}) == 1 and atoms[0][0] in MADE:
             parts = [
                 self._explained(runs, numpy.array(part), before, here)
                 for part in list(zip(*atoms, strict=True))[1:]
@@ -248,7 +268,7 @@ class Choices:
         name, *parts = self.atoms.of(ref)
         if name == _CHOICE:
             parts = parts[1:]
-        elif name not in _MADE:
+        elif name not in MADE:
             return ref != self.unknown
         return all(map(self._is_known, parts))
 
@@ -276,8 +296,6 @@ class Choices:
 
 #: On which sides of which forks one is.
 _Here: TypeAlias = frozenset[tuple[int, bool]]
-
-_MADE = ("not", "and", "or")
 
 
 def _bits(counts: Floats) -> Floats:
@@ -336,13 +354,18 @@ class _Writer:
         self._doubtful: list[tuple[Ref, Side]] = []
         base = joined.runs[0].tape
         for place, data in enumerate(base.numbers):
-            self.made[self.atoms.number("input", place)] = tape.input(place, data).node
+            node = self.made[self.atoms.number("input", place)] = tape.input(place, data).node
+            if place in base.integers:  # inputs are the first nodes
+                tape.integers.add(node)
         items: list[Step | Fork] = [*joined.steps, *joined.forks]
         for item in sorted(items, key=operator.attrgetter("order")):
             if isinstance(item, Fork):
                 self._fork(item)
             elif item.token[0] < len(NAMES):
                 self._step(item)
+        for run in joined.runs:
+            tape.compares_integers |= run.tape.compares_integers
+            tape.needs_integers |= run.tape.needs_integers
         end = joined.steps[-1]
         tape.outputs = [self._taken(ref, end) for ref in self.choices.outputs]
         tape.single = base.single
@@ -363,7 +386,23 @@ class _Writer:
         name = NAMES[step.token[0]]
         sides = (self.choices.left, self.choices.right)[: ARITIES[step.token[0]]]
         operands = [self._taken(side[step.number], step) for side in sides]
+        if name == TAKE:
+            operands[0] = self._index(operands[0], step)
         self.nodes.append(self.tape.append(name, *operands))
+
+    def _index(self, index: int, step: Step) -> int:
+        """What takes from a table; rows that are not on its side take the first entry."""
+        tape, mask = self.tape, self._mask(step.side)
+        if mask is not None and index >= 0:
+            kept = tape.append("keep", mask, index)
+            first = tape.append("keep", self._node_not(mask), tape.constant(0.0))
+            index = tape.append("add", kept, first)
+        for run in self.joined.runs:
+            for item, node in zip(run.found, run.steps, strict=True):
+                if item is step:
+                    length = run.tape.indices[run.tape.left[node]]
+                    tape.indices[index] = min(length, tape.indices.get(index, length))
+        return index
 
     def _fork(self, fork: Fork) -> None:
         condition = self._taken(self.choices.conditions[fork.number], fork)
@@ -421,9 +460,14 @@ class _Writer:
     def _operand(self, ref: Ref) -> int:
         if ref >= 0:
             return self.nodes[ref]
-        if ref not in self.made:
-            self.made[ref] = self._made(*self.atoms.of(ref))
-        return self.made[ref]
+        before = [ref]
+        while self.atoms.of(ref)[0] == ENTRY and ref not in self.made:  # a table is a long chain
+            ref = self.atoms.of(ref)[1]
+            before.append(ref)
+        for each in reversed(before):
+            if each not in self.made:
+                self.made[each] = self._made(*self.atoms.of(each))
+        return self.made[before[0]]
 
     def _made(self, name: str, *parts: Any) -> int:
         tape = self.tape
@@ -433,7 +477,7 @@ class _Writer:
             return tape.leaf(self.values[parts[0]])
         if name == "not":
             return self._node_not(self._operand(parts[0]))
-        if name in ("and", "or"):
+        if name in MADE:
             return tape.append(name, *map(self._operand, parts))
         fork, *both = parts
         known = [part for part in both if part != self.choices.unknown]
@@ -456,7 +500,7 @@ class _Writer:
             if ref >= 0:
                 return NAMES[self.joined.steps[ref].token[0]] in CONDITIONS
             name, *parts = self.atoms.of(ref)
-            if name in _MADE:
+            if name in MADE:
                 return True
             if name == _CHOICE:
                 return self._decides(parts[1:])

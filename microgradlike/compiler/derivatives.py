@@ -7,7 +7,17 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from microgradlike import functions, ops
-from microgradlike.compiler.operations import NAMES, SENDS_TO, on_numbers, row_of
+from microgradlike.compiler.operations import (
+    CODES,
+    ENTRY,
+    NAMES,
+    SENDS_TO,
+    TABLE,
+    TAKE,
+    on_numbers,
+    row_of,
+)
+from microgradlike.compiler.tables import entries_of, is_at
 from microgradlike.engine import Choice, Value, equal, recorder_of
 
 if TYPE_CHECKING:
@@ -17,6 +27,8 @@ if TYPE_CHECKING:
 
 #: For each code, as a list, which is quicker to ask than an array.
 _SENDS_TO: list[list[bool]] = SENDS_TO.tolist()
+
+_LINKS, _TAKE = (CODES[TABLE], CODES[ENTRY]), CODES[TAKE]
 
 #: What passes the error only under its left operand, a condition.
 _KEEPS = ("keep", "reach")
@@ -30,9 +42,15 @@ class _Recorded:
         self.code, self.left, self.right = tape.code, tape.left, tape.right
         self.numbers = _numbers(tape)
 
-    def sends_to(self, node: int) -> tuple[tuple[int, int], ...]:
+    def sends_to(self, node: int) -> Iterable[tuple[int, int]]:
         """The places and nodes of the operands that the error can pass to."""
-        sends = _SENDS_TO[self.code[node]]
+        code = self.code[node]
+        if code in _LINKS:  # whoever takes from it has its entries
+            return ()
+        if code == _TAKE:
+            entries = enumerate(entries_of(self.tape, self.right[node]))
+            return [(place, entry) for place, entry in entries if entry >= 0]
+        sends = _SENDS_TO[code]
         sides = enumerate((self.left[node], self.right[node]))
         return tuple((place, operand) for place, operand in sides if sends[place] and operand >= 0)
 
@@ -40,7 +58,9 @@ class _Recorded:
         """Where a node lets the error pass to an operand: a condition; or always, or never."""
         name = NAMES[self.code[node]]
         if name in _KEEPS:
-            return self._condition(node)
+            return self._condition(self.left[node])
+        if name == TAKE:
+            return self._condition(is_at(self.tape, self.left[node], place))
         row, tie = row_of(name)
         assert row is not None
         passes = ops.passes(row.slopes[place], tie)
@@ -51,7 +71,9 @@ class _Recorded:
         """What a node sends an operand of this error: a Value, or a number."""
         name = NAMES[self.code[node]]
         if name in _KEEPS:
-            return self._condition(node).kept(error, by=name)
+            return self._condition(self.left[node]).kept(error, by=name)
+        if name == TAKE:
+            return self._condition(is_at(self.tape, self.left[node], place)).kept(error)
         row, tie = row_of(name)
         assert row is not None
         slope = row.slopes[place]
@@ -62,8 +84,9 @@ class _Recorded:
 
     def _condition(self, node: int) -> Condition:
         """Where what keeps an error lets it pass."""
-        condition = self.left[node]
-        return self.tape.condition(condition, bool(self.numbers[condition]))
+        if node >= len(self.numbers):  # of an index, just written down
+            self.numbers = _numbers(self.tape)
+        return self.tape.condition(node, bool(self.numbers[node]))
 
     def _evaluated(self, formula: str, node: int, error: Value | float | None = None) -> Any:
         row, tie = row_of(NAMES[self.code[node]])
@@ -171,6 +194,11 @@ def _numbers(tape: Tape) -> list[float]:
             numbers.append(tape.numbers[left])
         elif name == "parameter":
             numbers.append(tape.parameters[left]._number)
+        elif name in (TABLE, ENTRY):
+            numbers.append(0.0)
+        elif name == TAKE:
+            taken = entries_of(tape, right)[int(numbers[left])]
+            numbers.append(numbers[taken] if taken >= 0 else tape.constants[~taken])
         else:
             x, y = (numbers[v] if v >= 0 else tape.constants[~v] for v in (left, right))
             numbers.append(on_numbers(name, x, y))

@@ -13,10 +13,10 @@ import numpy
 from microgradlike.compiler.arrays import Ints, Truths
 from microgradlike.compiler.graph import Graph
 from microgradlike.compiler.loops import loop
-from microgradlike.compiler.operations import ARITY, CODES, FOLDS
+from microgradlike.compiler.operations import ARITY, CODES, ENTRY, FOLDS, TABLE
 
 _ADD, _SUB, _NEG, _MUL = (CODES[name] for name in ("add", "sub", "neg", "mul"))
-_LOGADDEXP = CODES["logaddexp"]
+_LOGADDEXP, _TABLE, _ENTRY = (CODES[name] for name in ("logaddexp", TABLE, ENTRY))
 
 #: What a node becomes.
 GONE, PLAIN, FORM, FOLD = 0, 1, 2, 3
@@ -55,7 +55,7 @@ def _find_roots(
                 alone = op[a] == op[n] and uses[a] == 1 and not is_output[a]
                 if alone and stage[left[a]] == stage[n] and stage[right[a]] == stage[n]:
                     root[a] = root[n]
-        else:
+        elif op[n] != _TABLE and op[n] != _ENTRY:  # these are read by who takes from them
             role[n] = PLAIN
 
 

@@ -18,20 +18,25 @@ from microgradlike.compiler.operations import (
     ARITY,
     CODES,
     COMMUTES,
+    ENTRY,
     LEAVES,
     SENDS,
+    TABLE,
+    TAKE,
 )
 from microgradlike.compiler.tape import Tape
 
 CONSTANT, ONCE, ROWS = 0, 1, 2
 
-#: Instead of a condition's node: the error always reaches this node, or it never does.
-ALWAYS, NEVER = -1, -2
+#: Instead of a condition's node: the error always reaches this node; it never does; or it does
+#: where it is not zero, which tells it for the entries of a table.
+ALWAYS, NEVER, WHERE_NOT_ZERO = -1, -2, -3
 
 _CONSTANT, _PARAMETER, _INPUT = (CODES[name] for name in LEAVES)
 _ADD, _SUB, _NEG, _MUL = (CODES[name] for name in ("add", "sub", "neg", "mul"))
 _POW = CODES[AGAINST_A_NUMBER.format("pow")]
 _DIVIDE, _WHERE = CODES["truediv"], CODES["where"]
+_TABLE, _ENTRY, _TAKE = (CODES[name] for name in (TABLE, ENTRY, TAKE))
 _KEEP, _REACH, _AND, _OR, _NOT = (CODES[name] for name in ("keep", "reach", "and", "or", "not"))
 
 
@@ -120,8 +125,9 @@ class Graph:
         as_written: whether nothing was, and nothing is to be, written in another way.
         nothing: the nodes of errors that do not arrive everywhere (``reach``): elsewhere they are
             0, unless they are multiplied by infinities or NaN.
-        reach: for each node the condition under which the error reaches it, ``ALWAYS`` or
-            ``NEVER``: a branch of ``where`` that was not taken gets none.
+        reach: for each node the condition under which the error reaches it, ``ALWAYS``, ``NEVER``
+            or ``WHERE_NOT_ZERO``: a branch of ``where`` that was not taken gets none, nor does an
+            entry of a table.
 
     Args:
         tape: of the function.
@@ -210,6 +216,17 @@ class Graph:
         count = _find_reach(op, left, right, ARITY, SENDS, reach, len(self.op))
         self.op, self.left, self.right, self.reach = (x[:count] for x in (op, left, right, reach))
 
+    def tables(self, ends: Ints) -> list[Ints]:
+        """The entries of the tables whose chains end at these nodes."""
+        found: list[Ints] = []
+        at = ends.copy()
+        while len(at) and (linked := self.op[at] == _ENTRY).any():
+            found.append(numpy.where(linked, self.right[at], -1))
+            at = numpy.where(linked, self.left[at], at)
+        found.append(self.left[at])
+        columns = numpy.array(found[::-1]).T
+        return [column[column >= 0] for column in columns]
+
     def key(self) -> tuple[bytes, ...]:
         """Equal for graphs that compute the same."""
         arrays = (self.op, self.left, self.right, self.constants, self.outputs)
@@ -238,12 +255,18 @@ def _find_reach(
                     continue
                 if new == ALWAYS or new == left[n]:
                     new = left[n]
-                else:
+                elif new != WHERE_NOT_ZERO:
                     op[end], left[end], right[end] = _AND, new, left[n]
                     new, end = end, end + 1
+            elif op[n] == _TAKE:
+                if side == 0:
+                    continue
+                new = WHERE_NOT_ZERO
             old = reach[operand]
             if old == NEVER or new == ALWAYS:
                 reach[operand] = new
+            elif old == WHERE_NOT_ZERO or (new == WHERE_NOT_ZERO and old != ALWAYS):
+                reach[operand] = WHERE_NOT_ZERO
             elif old != ALWAYS and old != new:
                 if (op[old] == _NOT and left[old] == new) or (op[new] == _NOT and left[new] == old):
                     reach[operand] = ALWAYS  # both branches use it
@@ -270,7 +293,7 @@ def _find_stages(
             stage[n] = max(stage[a], stage[right[n]]) if both else stage[a]
             stage[n] = max(stage[n], ONCE)  # also of constants alone, which ``reach`` leaves
             if sends[op[n]]:
-                if op[n] != _KEEP:
+                if op[n] != _KEEP and op[n] != _TAKE:
                     depends[n] = depends[a]
                 if both:
                     depends[n] |= depends[right[n]]

@@ -14,7 +14,7 @@ import numpy
 
 from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.compiler.forms import FOLD, FORM, PLAIN, PRODUCT, WEIGHTED
-from microgradlike.compiler.graph import NEVER, ONCE, ROWS, depth_first
+from microgradlike.compiler.graph import NEVER, ONCE, ROWS, WHERE_NOT_ZERO, depth_first
 from microgradlike.compiler.instructions import (
     ALWAYS,
     BY_ERROR,
@@ -29,9 +29,10 @@ from microgradlike.compiler.instructions import (
     Products,
     Singles,
     Sums,
+    Take,
 )
 from microgradlike.compiler.levels import Levels, Parts
-from microgradlike.compiler.operations import ARITY, CODES, NAMES
+from microgradlike.compiler.operations import ARITY, CODES, NAMES, TAKE
 from microgradlike.compiler.stretches import stretches
 
 #: A weighted sum of at least this many terms is a layer of its own, even if it is beside others.
@@ -39,7 +40,7 @@ LONG_SUM = 16
 #: At most this many operations are in the order of the engine, where they are as they were written.
 ORDERED = 2**16
 
-_INPUT, _PARAMETER = CODES["input"], CODES["parameter"]
+_INPUT, _PARAMETER, _TAKE = (CODES[name] for name in ("input", "parameter", TAKE))
 
 
 class Grouped(NamedTuple):
@@ -71,19 +72,22 @@ def group(levels: Levels) -> Grouped:
 
 
 def _in_order(parts: Parts, rows: list[Instruction]) -> Ints:
-    """The parameters in the order in which layers want them; the first claim counts."""
+    """The parameters in the order in which layers and tables want them; the first claim counts."""
     parameters = numpy.flatnonzero(parts.graph.op == _PARAMETER)
     wanted = [
-        nodes.ravel()
-        for instruction in rows
-        if isinstance(instruction, Layer)
-        for nodes in (instruction.weights, instruction.bias)
-        if nodes is not None
+        nodes.ravel() for instruction in rows for nodes in _claims(instruction) if nodes is not None
     ]
     claims = numpy.concatenate([*wanted, parameters])
     claim = numpy.empty(len(parts.stage), int)
     claim[claims[::-1]] = numpy.arange(len(claims))[::-1]
     return parameters[numpy.argsort(claim[parameters])]
+
+
+def _claims(i: Instruction) -> Iterator[Ints | None]:
+    if isinstance(i, Layer):
+        yield from (i.weights, i.bias)
+    elif isinstance(i, Take):
+        yield i.table
 
 
 class _SomeSums(NamedTuple):
@@ -138,6 +142,10 @@ class _List:
             done = end
 
     def _level(self, nodes: Ints) -> Iterator[Instruction]:
+        taken = self.parts.graph.op[self.parts.node_of[nodes]] == _TAKE
+        if taken.any():
+            yield from self._takes(nodes[taken])
+            nodes = nodes[~taken]
         roles = self.parts.role[nodes]
         for role, make in ((FORM, self._sums), (FOLD, self._folds), (PLAIN, self._elementwise)):
             some = nodes[roles == role]
@@ -156,6 +164,8 @@ class _List:
         if highest >= 0:
             slots = reach[:1] if (reach == reach[0]).all() else reach
             mask = Mask(int(self._kind_of_mask(slots[0])), slots)
+        elif highest == WHERE_NOT_ZERO:
+            mask = Mask(BY_ERROR)
         common = {"depends": 0 if highest == NEVER else depends, "mask": mask}
         return common | {"outs": nodes, "nodes": self.parts.node_of[nodes]}
 
@@ -190,13 +200,35 @@ class _List:
         """
         reach = self.parts.reach[nodes]
         masked = numpy.where(reach >= 0, self.parts.stage[reach], reach)
-        key = (key * 8 + masked - NEVER) * 4 + self.parts.depends[nodes]
+        key = (key * 8 + masked - WHERE_NOT_ZERO) * 4 + self.parts.depends[nodes]
         order = numpy.lexsort((nodes, key))
         yield from _runs(order, key[order])
 
     def _operand(self, nodes: Ints, lower: bool) -> Operand:
         # Constants are beside what is computed once: of that list they are no lower ones.
         return Operand(bool(lower) and self.now == ROWS, nodes)
+
+    # ---- Tables ----
+
+    def _takes(self, nodes: Ints) -> Iterator[Instruction]:
+        """What one index takes is an instruction; so is what several take from one table."""
+        graph, parts = self.parts.graph, self.parts
+        by_index: dict[tuple[int, ...], list[tuple[Ints, int]]] = {}
+        for node, entries in zip(nodes.tolist(), graph.tables(graph.right[nodes]), strict=True):
+            key = int(graph.left[node]), len(entries), parts.reach[node], parts.depends[node]
+            by_index.setdefault(key, []).append((entries, node))
+        alike: dict[tuple[object, ...], list[tuple[int, list[int], Ints]]] = {}
+        for (index, *rest), members in by_index.items():
+            # In one order, so that equal tables are told as such.
+            members.sort(key=lambda member: member[0].tolist())
+            table = numpy.array([entries for entries, _ in members]).T
+            same = alike.setdefault((*rest, table.tobytes()), [])
+            same.append((index, [node for _, node in members], table))
+        for places in alike.values():
+            places.sort(key=lambda place: self.rank[place[0]])
+            taken = [node for _, nodes, _ in places for node in nodes]
+            indices = numpy.array([index for index, *_ in places], numpy.int32)
+            yield Take(**self._take(taken), index=indices, table=places[0][2])
 
     # ---- Single operations ----
 
@@ -208,6 +240,7 @@ class _List:
         of_rows = self.now == ROWS
         common = self._take(nodes)
         kinds = numpy.where(reach >= 0, self._kind_of_mask(reach), ALWAYS)
+        kinds[reach == WHERE_NOT_ZERO] = BY_ERROR
         common["depends"] = numpy.where(reach == NEVER, 0, self.parts.depends[nodes])
         common["mask"] = Mask(kinds, numpy.maximum(reach, 0))
         operands = (

@@ -8,6 +8,7 @@ graph: ``renumbered`` makes the one of the other.
 ``Sums``         sums of as many terms each: weight x value + weight x value + ... + bias
 ``Products``     sums of as many products of two values each
 ``Fold``         one operation along a list of values: logsumexp, maximum, minimum
+``Take``         entries of tables that are the same for all rows, by the index of each row
 ``Elementwise``  one operation of the operator table, on many operands
 ``Singles``      a long stretch of operations that have little in common, one after the other
 """
@@ -252,6 +253,28 @@ class Products(Instruction):
         if found := self.grid():
             return f"matrix product {len(found[0])}x{terms}x{len(found[1])}"
         return times(f"dot {terms}", outs)
+
+
+# ---- Tables ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Take(Instruction):
+    """``out[place, j] = table[index[place], j]``.
+
+    Attributes:
+        index: slots, one for each place; their numbers are whole, and below the table's length.
+        table: slots of ``once``, shape (entries, width).
+    """
+
+    index: Slots
+    table: Slots
+
+    OF_HERE, OF_ONCE = ("index",), ("table",)
+
+    def __str__(self) -> str:
+        entries, width = self.table.shape
+        return times(f"take {width} of {entries}", len(self.index))
 
 
 # ---- Operations of the table -------------------------------------------------------------------

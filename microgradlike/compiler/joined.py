@@ -18,11 +18,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 
-from microgradlike.compiler.operations import LEAVES, NAMES
+from microgradlike.compiler.operations import ENTRY, LEAVES, NAMES, TABLE
 from microgradlike.compiler.tape import Decided, Tape
 
-#: What is made of conditions alone is no step of its own: it is made where it is used.
-_ATOMS = (*LEAVES, "not", "and", "or")
+#: What a trace writes down but once, when it is first used, is no step: it is part of its users.
+MADE = ("not", "and", "or", TABLE, ENTRY)
+_ATOMS = (*LEAVES, *MADE)
 
 #: The code of a decision, and that of the end; those of nodes are small.
 _DECISION, _END = 254, 255
@@ -54,7 +55,7 @@ class Run:
         self.tape = tape
         # Whoever has a parameter of a function is counted, so that others notice it is gone.
         self.parameters = list(map(id, tape.parameters))
-        tape.parameters = []
+        tape.parameters, tape.tables = [], {}
         self.steps: list[int] = []
         self.tokens: list[tuple[int, int]] = []
         self.holds: dict[int, bool] = {}

@@ -22,7 +22,9 @@ LEAVES = ("constant", "parameter", "input")
 # its first one holds and else nothing, -0.0, which changes no sum; ``detach`` stops the error.
 # ``reach`` is as ``keep``, of an error: elsewhere that is 0, or is multiplied by 0. So it is just
 # its second operand, unless there are infinities or NaN. ``share`` adds nothing to a sum, and sends
-# its first operand its error times the second one, which is a slope of the user's own.
+# its first operand its error times the second one, which is a slope of the user's own. A node has
+# two operands at most, so a list is a chain of nodes: ``table`` is its first entry, ``entry`` adds
+# one to those before. ``take`` is the entry that its first operand, an index, names in a chain.
 _TABLE = """
 # name   | value            | slope         | rule                                 | laws
   lt <   | x < y            | 0             | flat: nothing passes
@@ -45,10 +47,16 @@ _TABLE = """
          |                  | 1 if x else 0 | all passes where the condition holds
   share  | -0.0             | y             | a slope of your own
          |                  | 0             | nothing passes
+  table  | x                | 1             | all passes
+  entry  | y                | 1             | all passes
+         |                  | 1             | all passes
+  take   | y                | 0             | flat: nothing passes to the index
+         |                  | 1             | all passes to the entry
 """
 _ROWS = read(_TABLE)
 CONDITIONS = tuple(_ROWS)[:7]
 SHARE = "share"
+TABLE, ENTRY, TAKE = "table", "entry", "take"
 
 #: A tie of two Values is shared, one with a number is not: these rows are two operators.
 _TIED = tuple(row.name for row in OPERATORS.values() if "tie" in "".join(row.slopes))

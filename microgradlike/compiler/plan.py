@@ -27,6 +27,7 @@ from microgradlike.compiler.instructions import (
     Products,
     Singles,
     Slots,
+    Take,
     parts_of,
 )
 from microgradlike.compiler.operations import CODES, SENDS_TO
@@ -41,7 +42,7 @@ class Send(NamedTuple):
     order; and the name of the operand is 0 for the left one, 1 for the right one.
 
     Attributes:
-        name: of the operand: "weights", "bias", "values", "first", "second", "x" or "y".
+        name: of the operand: "weights", "bias", "values", "first", "second", "table", "x" or "y".
         once: whether the operand is computed once, so that the errors of all rows are added up.
         slots: where the errors go.
         assigns: whether nobody has sent there before: then they are written, not added.
@@ -238,6 +239,8 @@ def _groups(i: Instruction) -> Iterator[list[Send]]:
                 yield [Send("xy"[side], *i.operands[side])]
         return
     sends = [Send(read.name, read.once, read.slots) for read in i.reads()]
+    if isinstance(i, Take):
+        sends = [send for send in sends if send.name == "table"]
     yield from ([send] for send in sends if send.once)
     here = [send for send in sends if not send.once]
     if isinstance(i, Layer):

@@ -7,7 +7,7 @@ import numpy
 from microgradlike.compiler.arrays import Ints, Truths
 from microgradlike.compiler.forms import FOLD, FORM, PLAIN, UNIT, WEIGHTED
 from microgradlike.compiler.levels import Levels, Parts
-from microgradlike.compiler.operations import NAMES
+from microgradlike.compiler.operations import CODES, NAMES, TAKE
 
 #: A list of at least LONG operations has stretches of at least SHORT, in which a level has fewer
 #: than FEW operations of a kind. Sums of at most MOST_TERMS terms within a stretch are written out.
@@ -64,6 +64,7 @@ def _kinds(parts: Parts, nodes: Ints, most_terms: int) -> tuple[Ints, Ints]:
     what is worth one of its own.
     """
     kinds, values = parts.graph.op[parts.node_of[nodes]], numpy.zeros(len(nodes), int)
+    kinds[kinds == CODES[TAKE]] = -1
     roles = parts.role[nodes]
     sums, folds = numpy.flatnonzero(roles == FORM), numpy.flatnonzero(roles == FOLD)
     start = parts.bounds[nodes[sums]]

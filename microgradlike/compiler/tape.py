@@ -24,13 +24,16 @@ from typing import Any, NamedTuple, NoReturn, SupportsIndex, TypeAlias
 import numpy
 
 from microgradlike import ops
-from microgradlike.compiler import derivatives
+from microgradlike.compiler import derivatives, tables
 from microgradlike.compiler.operations import (
     ARITIES,
     CODES,
+    ENTRY,
     NAMES,
     OF_RULE,
     SHARE,
+    TABLE,
+    TAKE,
     code_of,
     on_numbers,
     row_of,
@@ -48,6 +51,7 @@ from microgradlike.inputs import beside, constant, describe, number  # noqa: F40
 from microgradlike.ops import OPERATORS, Operator, spell
 from microgradlike.recording import FILENAME, kinds
 from microgradlike.rules import CustomRule, Rule
+from microgradlike.tables import take
 
 
 class TracingError(TypeError):
@@ -98,6 +102,11 @@ class Tape:
         written: the node that is computed as the engine does, for each that stands for it here.
         places: for each node the place in the code where it was made, if places are kept.
         decided: the guards in order, if places are kept.
+        integers: the nodes of the inputs that were given as integers.
+        compares_integers: whether ``a == b`` of two Values compared their numbers, as integers.
+        needs_integers: whether anything relied on that they are.
+        indices: the nodes that take from tables, and the length of the shortest one.
+        tables, chains, steady, whole: what ``tables.py`` has found out so far.
 
     Args:
         follow: how conditions are decided, by their node, instead of by their numbers; or what
@@ -117,6 +126,13 @@ class Tape:
         self.numbers: list[float] = []
         self.found: list[float] = []
         self.written: dict[int, int] = {}
+        self.integers: set[int] = set()
+        self.compares_integers = self.needs_integers = False
+        self.indices: dict[int, int] = {}
+        self.tables: dict[tuple[int, ...], tuple[list[int], list[Value | float]]] = {}
+        self.chains: dict[tuple[int, ...], int] = {}
+        self.steady: set[int] = set()
+        self.whole = bytearray()
         self.refused: TracingError | None = None
         self.follow = follow or {}
         self.places: list[int] = []
@@ -140,8 +156,11 @@ class Tape:
         return node
 
     def input(self, place: int, data: float) -> Traced:
-        self.numbers.append(data)
-        return self.traced(self.append("input", place), data)
+        node = self.append("input", place)
+        if type(data) is int:
+            self.integers.add(node)
+        self.numbers.append(float(data))
+        return self.traced(node, self.numbers[-1])
 
     def traced(self, node: int, data: float) -> Traced:
         """The Value that stands for a node."""
@@ -231,6 +250,10 @@ class Tape:
         if x is y:
             return comparison is operator.eq
         if isinstance(y, Value):
+            tables.whole(self)
+            if tables.is_whole(self, x.node) and tables.is_whole(self, self.operand(y)[0]):
+                self.compares_integers = self.needs_integers = True
+                return self.compare(comparison, x, y)
             self._refuse(
                 f"a == b, or a != b, of two Values, at {line_of_user_code()}: it asks whether they "
                 "are the same node; to compare their numbers, write abs(a - b) < 1e-9, or "
@@ -300,6 +323,10 @@ class Tape:
         """
         self.written[short.node], short.number = written.node, written.number
 
+    def take(self, entries: Sequence[Value | float], index: Value) -> Value | float:
+        """The entry of a table that an index names."""
+        return tables.take(self, entries, index)
+
     def share(self, parent: Value | float, slope: Value | float) -> Value:
         """What adds nothing to a sum, and sends its error, times a slope, to a parent."""
         operands = self.operand(parent)[0], self.operand(slope)[0]
@@ -360,6 +387,7 @@ class Tape:
         if self._first_copy >= 0:
             self._fold()
         self._leaves.clear()
+        self.tables.clear()
         for value in self._made:
             if sys.getrefcount(value) > _UNSHARED:
                 raise TracingError(
@@ -389,6 +417,12 @@ class Tape:
 
     def _operand_for(self, name: str, operands: list[int]) -> int | None:
         """What can stand instead of a node, as it has constants as operands; None if nothing."""
+        if name in (TABLE, ENTRY):
+            return None
+        if name == TAKE:
+            index, end = operands
+            found = tables.entries_of(self, end) if index < 0 else []
+            return found[int(self.constants[~index])] if index < 0 else None
         if operands and max(operands) < 0:
             x, y = ([self.constants[~v] for v in operands] + [0.0])[:2]
             return self.constant(on_numbers(name, x, y))
@@ -425,8 +459,13 @@ _AS_TEXT = (
     "on Values, without compile"
 )
 _AS_INDEX = (
-    "for the score of a label use losses.cross_entropy(scores, label), or give the labels as "
-    "one-hot rows and use dot(scores, row); to choose, where(v == k, x, y)"
+    "for table[v] write take(table, v), of a list of Values or of rows of them, or make the table "
+    "by nn.Embedding(count, size); for range(v), go as far as any row does, and choose by "
+    "where(k < v, x, y)"
+)
+_AS_INTEGER = (
+    "a column of integers holds integers as it is, and floor(v) makes one; for table[int(v)] write "
+    "take(table, v)"
 )
 
 
@@ -705,7 +744,7 @@ class Traced(Value, has_own_operators=True):
         self.tape.refuse(self, "float(v), or a function of math,")
 
     def __int__(self) -> int:
-        self.tape.refuse(self, "int(v)")
+        self.tape.refuse(self, "int(v)", _AS_INTEGER)
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         self.tape.refuse(self, "a copy")
@@ -855,7 +894,8 @@ def trace(
 
     Args:
         f: a function of Values and of nested lists of them; it returns a Value, or a list of them.
-        example: its arguments for one row, as floats and nested lists of floats.
+        example: its arguments for one row, as numbers and nested lists of them. Ints stay integers
+            in all rows.
         follow: how its conditions are decided, if not by the numbers of that row; see ``Tape``.
         places: whether the tape tells where in the code each node was made.
 
@@ -929,6 +969,11 @@ def play(tape: Tape, inputs: Sequence[Any], parameters: Sequence[Any] | None = N
             found.append(inputs[left])
         elif name == "parameter":
             found.append(parameters[left])
+        elif name in (TABLE, ENTRY):  # whoever takes from it has its entries
+            found.append(None)
+        elif name == TAKE:
+            entries = list(map(of, tables.entries_of(tape, right)))
+            found.append(take(entries, of(left)))
         elif name == SHARE:
             x, y = of(left), of(right)
             on = next((v.tape for v in (x, y) if isinstance(v, Traced)), None)

@@ -12,6 +12,7 @@ import numpy
 from numpy.typing import ArrayLike
 
 from microgradlike.compiler.arrays import Ints, Truths
+from microgradlike.compiler.graph import WHERE_NOT_ZERO
 from microgradlike.compiler.instructions import (
     ALWAYS,
     BY_ERROR,
@@ -27,9 +28,20 @@ from microgradlike.compiler.instructions import (
     Singles,
     Slots,
     Sums,
+    Take,
     parts_of,
 )
-from microgradlike.compiler.operations import ARITY, CODES, CONDITIONS, FOLDS, NAMES, SENDS_TO
+from microgradlike.compiler.operations import (
+    ARITY,
+    CODES,
+    CONDITIONS,
+    ENTRY,
+    FOLDS,
+    NAMES,
+    SENDS_TO,
+    TABLE,
+    TAKE,
+)
 
 if TYPE_CHECKING:
     from microgradlike.compiler.forms import Forms
@@ -55,6 +67,7 @@ def law(holds: ArrayLike, sentence: str, of: object = None) -> None:
 
 
 # ---- From a graph to levels --------------------------------------------------------------------
+_LINKS, _TAKE = [CODES[TABLE], CODES[ENTRY]], CODES[TAKE]
 _JOINS = numpy.isin(numpy.arange(len(NAMES)), [CODES[name] for name in CONDITIONS])
 
 
@@ -100,9 +113,15 @@ def _nothing_is_lost(g: Graph, f: Forms) -> None:
     law(there[g.outputs], "an output is not computed")
     law(there[f.terms.first] & there[f.terms.second], "a term is not computed")
     law(there[f.operands.value], "an operand of a fold is not computed")
-    plain = f.role == 1
+    linked = numpy.isin(g.op, _LINKS)
+    law(f.role[linked] == 0, "a table is computed")
+    taken = g.op == _TAKE
+    law(linked[g.right[taken]], "what is taken from is no table")
+    reads = (f.role == 1) | linked
     for operands, arity in ((g.left, 1), (g.right, 2)):
-        law(there[operands[plain & (ARITY[g.op] >= arity)]], "an operand is not computed")
+        users = reads & (ARITY[g.op] >= arity)
+        first = (arity == 1) & (g.op == CODES[ENTRY])  # which is the rest of the table
+        law(there[operands[users & ~first & ~(taken & (arity == 2))]], "an operand is not computed")
 
 
 def levels(found: Levels) -> None:
@@ -144,12 +163,13 @@ def grouped(found: Grouped) -> None:
         reach = p.reach[i.outs]
         masked = numpy.full(i.count, i.mask.kind) != ALWAYS
         law(
-            masked == (reach >= 0),
+            masked == ((reach >= 0) | (reach == WHERE_NOT_ZERO)),
             "{} has a mask where the graph has none, or none where it has",
             i,
         )
-        conditions = numpy.full(i.count, i.mask.slots if masked.any() else reach)
-        law(conditions[masked] == reach[masked], "the mask of {} is another condition", i)
+        conditions = numpy.full(i.count, i.mask.slots if len(i.mask.slots) else reach)
+        asked = masked & (reach >= 0)
+        law(conditions[asked] == reach[asked], "the mask of {} is another condition", i)
 
 
 def program(found: Program) -> None:
@@ -250,6 +270,10 @@ def _shapes(i: Instruction) -> None:
         law(i.bias is None or len(i.bias) == i.count, "{} has not a bias for each output", i)
     elif isinstance(i, Fold):
         law(len(i.values) == i.count, "{} has not values for each output", i)
+    elif isinstance(i, Take):
+        law(i.index.ndim == 1 and i.table.ndim == 2, "{} has no index, or no table", i)
+        width = len(i.index) * i.table.shape[1]
+        law(i.count == width, "{} has not an output for each entry of a row", i)
     if isinstance(i, Layer | Sums | Products) and i.signs is not None:
         shape = i.weights.shape if isinstance(i, Layer) else _terms(i).shape
         law(i.signs.shape == shape, "{} has not a sign for each term", i)
@@ -334,6 +358,8 @@ def _everything_is_sent(found: Plan, wants_once: Ints, wants: Ints) -> None:
 
 def _may_send(i: Instruction, side: int) -> bool:
     """Whether the error passes to an operand at all."""
+    if isinstance(i, Take):
+        return i.reads()[side].name == "table"
     return not isinstance(i, Elementwise) or bool(SENDS_TO[CODES[i.operation], side])
 
 

@@ -192,6 +192,30 @@ def _fold_back(back: Back, n: Numbers) -> None:
     n.send(back.sends[0], found)
 
 
+# ---- Tables ------------------------------------------------------------------------------------
+
+
+def _taken(i: of.Take, n: Numbers) -> Iterator[tuple[int, int, int | None]]:
+    """For each output its number, its slot, and that of its entry; None where there is none."""
+    entries, width = i.table.shape
+    for k, out in enumerate(i.outs.tolist()):
+        index = n.values[i.index[k // width]]
+        yield k, out, int(i.table[int(index), k % width]) if 0 <= index < entries else None
+
+
+def _take(i: of.Take, n: Numbers) -> None:
+    for _, out, slot in _taken(i, n):
+        n.values[out] = math.nan if slot is None else n.once[slot]
+
+
+def _take_back(back: Back, n: Numbers) -> None:
+    i = back.instruction
+    assert isinstance(i, of.Take)
+    for k, out, slot in _taken(i, n):
+        if slot is not None and _arrives(i, k, n):
+            n.owed[slot] += n.errors[out]
+
+
 def _arrives(i: of.Instruction, k: int, n: Numbers) -> bool:
     """Whether the error arrives at an output."""
     kind = i.mask.kind[k] if isinstance(i, of.Singles) else i.mask.kind
@@ -205,7 +229,7 @@ def _arrives(i: of.Instruction, k: int, n: Numbers) -> bool:
 _KINDS: dict[type[of.Instruction], tuple[Callable[[Any, Numbers], None], Any]] = {
     **dict.fromkeys((of.Layer, of.Sums, of.Products), (_sum, _sum_back)),
     **{of.Fold: (_fold, _fold_back), of.Elementwise: (_operation, _elementwise_back)},
-    **{of.Singles: (_operation, _singles_back)},
+    **{of.Singles: (_operation, _singles_back), of.Take: (_take, _take_back)},
 }
 
 # ---- The executor ------------------------------------------------------------------------------

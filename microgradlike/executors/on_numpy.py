@@ -32,6 +32,7 @@ from microgradlike.compiler.instructions import (
     Products,
     Singles,
     Sums,
+    Take,
 )
 from microgradlike.compiler.operations import NAMES, row_of
 from microgradlike.compiler.plan import Back, Plan, Send, in_a_row, plan
@@ -541,6 +542,53 @@ def _fold_back(self: _Lanes, back: Back) -> Action:
     return backward
 
 
+# ---- Tables ------------------------------------------------------------------------------------
+
+
+def _places(self: _Lanes, i: Take) -> Callable[[], tuple[Ints, Truths]]:
+    """The entry of each place and lane, and whether there is one."""
+    read, entries = _reader(self.values, i.index), len(i.table)
+
+    def places() -> tuple[Ints, Truths]:
+        index = read()
+        there = (index >= 0) & (index < entries)
+        return numpy.where(there, index, 0.0).astype(int), there
+
+    return places
+
+
+def _take(self: _Lanes, i: Take) -> Action:
+    out, _ = self.outputs(i)
+    places, table = _places(self, i), self.constant(i.table)
+    at_places = out.reshape(len(i.index), -1, out.shape[1])
+
+    def forward() -> None:
+        at, there = places()
+        at_places[...] = table()[at].transpose(0, 2, 1)
+        if not there.all():
+            numpy.copyto(at_places, numpy.nan, where=~there[:, None])
+
+    return forward
+
+
+def _take_back(self: _Lanes, back: Back) -> Action:
+    i = back.instruction
+    assert isinstance(i, Take)
+    _, errors = self.outputs(i)
+    places, reached, table = _places(self, i), self.reached(i), i.table
+    at_places = errors.reshape(len(i.index), -1, errors.shape[1])
+
+    def backward() -> None:
+        at, there = places()
+        if reached is not None:
+            there = there & reached()
+        # Shape (entries that were taken, width): only these rows of the table cost anything.
+        slots, sent = table[at[there]], at_places.transpose(0, 2, 1)[there]
+        numpy.add.at(self.once_errors, slots.ravel(), sent.ravel())
+
+    return backward
+
+
 # ---- Operations --------------------------------------------------------------------------------
 
 
@@ -696,11 +744,11 @@ def _nothing() -> None:
 
 _FORWARD: dict[type[Instruction], Callable[[_Lanes, Any], Action]] = {
     **{Layer: _layer, Sums: _sums, Products: _products, Fold: _fold},
-    **{Elementwise: _operation, Singles: _singles},
+    **{Take: _take, Elementwise: _operation, Singles: _singles},
 }
 _BACKWARD: dict[type[Instruction], Callable[[_Lanes, Back], Action]] = {
     **{Layer: _layer_back, Sums: _sums_back, Products: _products_back, Fold: _fold_back},
-    **{Elementwise: _operation_back, Singles: _singles_back},
+    **{Take: _take_back, Elementwise: _operation_back, Singles: _singles_back},
 }
 
 # ---- The executor ------------------------------------------------------------------------------

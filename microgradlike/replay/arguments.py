@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 import itertools
 import math
@@ -118,8 +119,17 @@ class Arguments:
         return Arguments([array[row : row + 1].copy() for array in self.arrays], self.how)
 
     def example(self, row: int) -> list[object]:
-        """One row, as floats and lists of floats."""
-        return [array[row].astype(float).tolist() for array in self.arrays]
+        """One row, as numbers and lists of them: integers where all rows have integers."""
+        return [
+            array[row].tolist() if array.dtype.kind in "iu" else array[row].astype(float).tolist()
+            for array in self.arrays
+        ]
+
+    def column(self, number: int, rows: slice | Places) -> Given:
+        """One of the numbers of a row, in these rows."""
+        place = bisect.bisect_right(self.starts, number) - 1
+        found: Given = self.flat[place][rows, number - self.starts[place]]
+        return found
 
     def given(self, row: int) -> list[object]:
         """One row, as the numbers that they were given as: labels may be integers."""
@@ -137,6 +147,25 @@ class Arguments:
             slots = slice(int(here[0]), int(here[-1]) + 1)
             parts.append((place, None if every else within[here], slots))
         return Columns(numbers, list(zip(places.tolist(), within.tolist(), strict=True)), parts)
+
+    def refuse_fractions(self, numbers: Sequence[int]) -> None:
+        """Some numbers of a row are integers in each row.
+
+        Raises:
+            ValueError: one is none.
+        """
+        for number in numbers:
+            place = bisect.bisect_right(self.starts, number) - 1
+            if self.arrays[place].dtype.kind not in "biu":
+                column = self.column(number, slice(None))
+                wrong = column != numpy.floor(column)
+                if wrong.any():
+                    raise ValueError(
+                        f"argument {place + 1} was of integers when the function was traced, and "
+                        "what it compares relies on that, but it is "
+                        f"{column[wrong.argmax()]} in row {wrong.argmax()}; give integers, or "
+                        "floats before it is traced, by retrace()"
+                    )
 
 
 class Columns(NamedTuple):

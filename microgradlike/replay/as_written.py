@@ -18,8 +18,9 @@ import numpy.typing
 from microgradlike.compiler.arrays import Floats
 from microgradlike.compiler.graph import Graph
 from microgradlike.compiler.instructions import INPUTS
-from microgradlike.compiler.operations import ARITY, CONDITIONS, NAMES
+from microgradlike.compiler.operations import ARITY, CONDITIONS, ENTRY, NAMES, TABLE, TAKE
 from microgradlike.compiler.passes import build
+from microgradlike.compiler.tables import is_whole, whole, without_tables
 from microgradlike.compiler.tape import Tape
 from microgradlike.executors.choose import executor_of
 from microgradlike.executors.executor import Call, Executor
@@ -53,7 +54,7 @@ class Exact:
     """
 
     def __init__(self, tape: Tape, outputs: list[int], on: str) -> None:
-        self._program = build(Graph(tape, outputs, as_written=True))
+        self._program = build(Graph(*without_tables(tape, outputs), as_written=True))
         self._outputs = len(outputs)
         self._on = on
         self._columns: Any = None
@@ -141,6 +142,14 @@ def near_ties(tape: Tape, outputs: Sequence[int]) -> tuple[Tape, int] | None:
         node for node, name in enumerate(names)
         if needed[node] and name in ("lt", "le", "eq", "ne") and added[node]
     ]  # fmt: skip
+    if compared:
+        whole(tape)  # of integers no order of the sums changes anything
+        rounded = [
+            node for node in compared
+            if not all(is_whole(tape, v) for v in (tape.left[node], tape.right[node]))
+        ]  # fmt: skip
+        tape.needs_integers |= len(rounded) < len(compared)
+        compared = rounded
     if not compared:
         return None
     wider = copy.copy(tape)
@@ -148,8 +157,13 @@ def near_ties(tape: Tape, outputs: Sequence[int]) -> tuple[Tape, int] | None:
     wider.left, wider.right = tape.left[:], tape.right[:]
     wider.constants, wider._constants = list(tape.constants), dict(tape._constants)
     sizes: dict[int, int] = {}
+    links = (
+        ()
+        if any(added[k] for k, name in enumerate(names) if name in (TABLE, ENTRY))
+        else (TABLE, ENTRY)
+    )
     for node, name in enumerate(names):  # of constants, they are asked for when they are met
-        if needed[node] and name not in CONDITIONS:
+        if needed[node] and name not in CONDITIONS and name not in links:
             sizes[node] = _size(wider, node, name, sizes)
     near = -1
     for node in compared:
@@ -163,7 +177,7 @@ def near_ties(tape: Tape, outputs: Sequence[int]) -> tuple[Tape, int] | None:
 
 
 def _operands(tape: Tape, node: int, name: str) -> tuple[int, ...]:
-    if name == "reach":  # where all is finite the condition decides nothing
+    if name in ("reach", TAKE):  # where all is finite the condition, and the index, are exact
         return (tape.right[node],)
     return (tape.left[node], tape.right[node])[: ARITY[tape.nodes[node]]]
 
@@ -182,8 +196,11 @@ def _size(tape: Tape, node: int, name: str, sizes: dict[int, int]) -> int:
         return tape.append("abs", tape.append("truediv", _size_of(tape, left, sizes), right))
     if name in _PASSES:
         return _size_of(tape, left, sizes)
-    if name in ("keep", "reach"):
+    if name in ("keep", "reach") or (name == TAKE and right in sizes):
         return tape.append(name, left, _size_of(tape, right, sizes))
+    if name in (TABLE, ENTRY):
+        entries = [_size_of(tape, v, sizes) for v in _operands(tape, node, name)]
+        return tape.append(name, *entries)
     return tape.append("abs", node)
 
 

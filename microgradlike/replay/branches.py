@@ -23,7 +23,8 @@ from microgradlike.compiler.tape import Tape
 from microgradlike.engine import Value
 from microgradlike.executors.choose import executor_of
 from microgradlike.executors.executor import Call, Ran, is_small
-from microgradlike.replay.arguments import Arguments, Places, Rows
+from microgradlike.inputs import NotInTable
+from microgradlike.replay.arguments import CHUNK, Arguments, Given, Places, Rows
 from microgradlike.replay.as_written import Exact, Some, near_ties
 from microgradlike.replay.exploring import Exploration
 from microgradlike.replay.spot_check import TWO_ROWS
@@ -75,6 +76,54 @@ class Replay:
         errors = numpy.zeros(len(theta))
         errors[self.take] = ran.errors
         return ran._replace(errors=errors)
+
+
+class Indices:
+    """What takes from tables: in each row it names an entry, or the row is refused.
+
+    Args:
+        tape: of the function.
+        arguments: rows such as it will be given.
+    """
+
+    def __init__(self, tape: Tape, arguments: Arguments) -> None:
+        codes, inputs = tape.nodes, CODES["input"]
+        self.given = {tape.left[v]: n for v, n in tape.indices.items() if codes[v] == inputs}
+        computed = {v: n for v, n in tape.indices.items() if codes[v] != inputs}
+        self.lengths = list(computed.values())
+        self.computed: Replay | None = None
+        if computed:
+            self.computed = Replay(build(Graph(tape, list(computed), 0)), arguments, "float64")
+
+    def check(self, theta: Floats, arguments: Arguments, rows: Places | None) -> None:
+        """Refuse a row that takes what is not there.
+
+        Raises:
+            IndexError: there is such a row; it is named.
+        """
+        for number, length in self.given.items():
+            for start in range(0, arguments.rows if rows is None else len(rows), CHUNK):
+                here = slice(start, start + CHUNK)
+                column = arguments.column(number, here if rows is None else rows[here])
+                _refuse_outside(column, length, start, rows)
+                arguments.let_go(len(column))
+        if self.computed is not None:
+            count = arguments.rows if rows is None else len(rows)
+            found = numpy.empty((count, len(self.lengths)))
+            self.computed.run(theta, arguments, rows, found)
+            for column, length in zip(found.T, self.lengths, strict=True):
+                _refuse_outside(column, length, 0, rows)
+
+
+def _refuse_outside(column: Given, length: int, start: int, rows: Places | None) -> None:
+    """Refuse an index that names no entry; the first one is of this row, or of this of the rows."""
+    there = (column >= 0) & (column < length)
+    if column.dtype.kind == "f":
+        there &= column == numpy.floor(column)
+    if not there.all():
+        first = int(there.argmin())
+        row = start + first if rows is None else int(rows[start + first])
+        raise NotInTable(float(column[first]), length, row)
 
 
 #: So many rows are looked for by halving: if more have errors that are not small, all others have.
@@ -145,6 +194,7 @@ class Path:
             if near is not None:
                 ties = build(Graph(near[0], [near[1]], 0))
                 self.ties = Replay(ties, arguments, dtype="float64")
+        self.indices = Indices(tape, arguments) if tape.indices else None
         self._written: dict[int, Exact] = {}
         self.taken = 0  # in which call a row has last taken it
         self.call = 0  # the call of the compiled function in which it was met
@@ -159,17 +209,22 @@ class Path:
 
     def parameters(self) -> Iterator[Value]:
         """Those that the path uses; the ones of a matrix in a row."""
-        for replay in (self.replay, self.guards, self.ties):
-            for place in replay.program.parameters if replay else ():
+        for replay in self.replays():
+            for place in replay.program.parameters:
                 yield self.tape.parameters[place]
 
     def find(self, places: dict[Value, int]) -> None:
         """Where the parameters of the path stand among those of the function."""
         self.places = numpy.array([places.get(p, -1) for p in self.tape.parameters], int)
         self.used = self.places >= 0
-        for replay in (self.replay, self.guards, self.ties):
-            if replay:
-                replay.place(self.places, len(places))
+        for replay in self.replays():
+            replay.place(self.places, len(places))
+
+    def replays(self) -> list[Replay]:
+        """All that is run for its rows."""
+        computed = self.indices.computed if self.indices else None
+        found = (self.replay, self.guards, self.ties, computed)
+        return [replay for replay in found if replay]
 
     def run(
         self, theta: Floats, arguments: Arguments, rows: Places | None, results: Floats,
@@ -200,6 +255,13 @@ class Path:
                     for row in some.by_parameters:  # one after the other, as the engine does
                         errors[self.places[self.used]] += row[self.used]
             return Ran(errors, float(results[:, 0].sum()), safe=False, unsafe=unsafe)
+
+    def check_rows(self, theta: Floats, arguments: Arguments, rows: Places | None) -> None:
+        """Refuse rows that take what is not there, or are not of integers where they were."""
+        if self.indices:
+            self.indices.check(theta, arguments, rows)
+        if self.tape.needs_integers:
+            arguments.refuse_fractions([self.tape.left[node] for node in self.tape.integers])
 
     def _tied(self, theta: Floats, arguments: Arguments, rows: Places | None, count: int) -> Truths:
         """The rows in which a ``where`` is so near a tie that the order of its sums decides."""

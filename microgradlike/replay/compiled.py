@@ -40,7 +40,8 @@ def compile(
     Args:
         f: a function of one example that returns a Value, or a list of Values. Of a 1-D array it
             is given a Value, the entry of one row; of a 2-D array a list of Values, and so on. The
-            Values that it closes over are its parameters. Its operations are those of Values.
+            Values that it closes over are its parameters. Its operations are those of Values;
+            integers take from tables by ``take(table, i)``.
         threads: over how many cores many rows are spread, where the extra ``compile`` is installed.
             The result is the same for any number, to the last digit.
         dtype: in which numbers it computes there: "float64", as the engine does, or "float32",

@@ -20,7 +20,7 @@ from microgradlike.compiler.joined import DoNotMeet
 from microgradlike.compiler.tape import Tape, TracingError, trace
 from microgradlike.engine import Value, is_detecting
 from microgradlike.functional import slopes_kept
-from microgradlike.inputs import describe, function
+from microgradlike.inputs import NotInTable, describe, function
 from microgradlike.reach import Held
 from microgradlike.replay.arguments import CHUNK, Arguments, How, Places
 from microgradlike.replay.exploring import Exploration
@@ -176,7 +176,10 @@ class Traces:
         if self._paths and self._paths[-1].call != self._calls:
             self._check_numbers()
         one = arguments.one(int(rows[0]))
-        tape = trace(self.function, one.example(0), places=self._meets and bool(self._paths))
+        try:
+            tape = trace(self.function, one.example(0), places=self._meets and bool(self._paths))
+        except NotInTable as error:
+            raise error.in_row(int(rows[0])) from None
         if not self._paths:
             self._single = tape.single
         elif len(tape.outputs) != self._paths[0].outputs or tape.single != self._single:
@@ -363,6 +366,7 @@ class Traces:
                 numbers = self.theta()
             count = arguments.rows if rows is None else len(rows)
             found = results if rows is None else numpy.empty((count, path.outputs))
+            path.check_rows(numbers, arguments, rows)
             if self._check and not is_detecting():
                 self._check_path(path, numbers, arguments, rows, mode)
             ran = path.run(numbers, arguments, rows, found, seeds, mode, jacobian)
@@ -430,6 +434,8 @@ class Traces:
             return
         with_slopes = path.replay.program.size <= WITH_SLOPES
         with_slopes &= len(path.tape.nodes) <= MOST_WITH_SLOPES
+        if mode == INPUTS:  # by Values, of which a == b asks whether they are the same one
+            with_slopes &= not path.tape.compares_integers
         count = arguments.rows if rows is None else len(rows)
         # The first row is mostly the one that was traced, so the last one tells more.
         spread = sorted({round(k) for k in numpy.linspace(count - 1, 0, left).tolist()})

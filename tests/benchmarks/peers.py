@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy
 
-from microgradlike import Value, compile, cos, dot, erf, exp, log, logsumexp, relu, sin, sqrt
-from microgradlike.nn import MLP
+from microgradlike import Value, compile, cos, dot, erf, exp, log, logsumexp, relu, sin, sqrt, take
+from microgradlike.nn import MLP, Embedding
 from tests.benchmarks import networks
 from tests.benchmarks.networks import arrays_of
 from tests.benchmarks.timing import compare
@@ -339,6 +339,81 @@ def mixture() -> Works:
     return works
 
 
+def factors() -> Works:
+    """Users x items, 500 x 1,000, 20 factors, 10,000 rows: value and gradient."""
+    users, items = Embedding(500, 20, seed=0), Embedding(1000, 20, seed=1)
+    X, Z, y = (
+        DRAW.integers(0, 500, 10_000),
+        DRAW.integers(0, 1000, 10_000),
+        DRAW.normal(size=10_000),
+    )
+    c = compile(lambda u, i, y: (dot(users(u), items(i)) - y) ** 2).trace(X, Z, y)
+    theta = c.theta()
+    works: Works = {"ours": lambda: c.value_and_grad(theta, X, Z, y)}
+    start = [numbers_of(users), numbers_of(items)]
+    if jax:
+
+        def cost(p: Any, u: Any, i: Any, y: Any) -> Any:
+            return (((p[0][u] * p[1][i]).sum(axis=1) - y) ** 2).mean()
+
+        works["jax"] = ready(jax.jit(jax.value_and_grad(cost)), start, X, Z, y)
+    if torch:
+        p = [torch.tensor(a, requires_grad=True) for a in start]
+        u, i, target = (torch.tensor(a) for a in (X, Z, y))
+
+        def eager() -> object:
+            for a in p:
+                a.grad = None
+            value = (((p[0][u] * p[1][i]).sum(dim=1) - target) ** 2).mean()
+            value.backward()
+            return value
+
+        works["torch"] = eager
+    return works
+
+
+def tokens() -> Works:
+    """The next of 27 characters after 3, embedding 27 x 16, MLP 48-64-27, 1,000 rows."""
+    words, model = Embedding(27, 16, seed=0), MLP(48, [64, 27], activation="tanh", seed=0)
+
+    def loss(context: Any, target: Any) -> Any:
+        scores = model([v for token in context for v in words(token)])
+        return logsumexp(scores) - take(scores, target)
+
+    X, y = DRAW.integers(0, 27, (1000, 3)), DRAW.integers(0, 27, 1000)
+    c = compile(loss).trace(X, y)
+    theta = c.theta()
+    works: Works = {"ours": lambda: c.value_and_grad(theta, X, y)}
+    start = [numbers_of(words), *arrays_of(model)]
+    if jax:
+
+        def cost(p: Any, x: Any, y: Any) -> Any:
+            scores = forward(p[1:], p[0][x].reshape(len(x), -1), jnp.tanh)
+            right = jnp.take_along_axis(scores, y[:, None], axis=1)[:, 0]
+            return (jax.nn.logsumexp(scores, axis=1) - right).mean()
+
+        works["jax"] = ready(jax.jit(jax.value_and_grad(cost)), start, X, y)
+    if torch:
+        p = [torch.tensor(a, requires_grad=True) for a in start]
+        data, labels = torch.tensor(X), torch.tensor(y)
+
+        def eager() -> object:
+            for a in p:
+                a.grad = None
+            scores = forward(p[1:], p[0][data].flatten(1), torch.tanh)
+            value = torch.nn.functional.cross_entropy(scores, labels)
+            value.backward()
+            return value
+
+        works["torch"] = eager
+    return works
+
+
+def numbers_of(table: Embedding) -> Any:
+    """The numbers of a table, as an array."""
+    return numpy.array([[v.data for v in row] for row in table.table])
+
+
 def bundle() -> Works:
     """The 2 x 15 Jacobian of the reprojection error of bundle adjustment, of 31,843 rows."""
 
@@ -454,6 +529,8 @@ WORKS: dict[str, tuple[Callable[[], Works], int, int]] = {
     "regression": (regression, 11, 2),
     "convolution": (convolution, 15, 10),
     "mixture": (mixture, 9, 1),
+    "factors": (factors, 15, 10),
+    "tokens": (tokens, 15, 10),
     "bundle": (bundle, 9, 1),
     "options": (options, 5, 1),
     "expression": (expression, 15, 100),

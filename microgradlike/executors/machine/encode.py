@@ -24,6 +24,7 @@ from microgradlike.compiler.instructions import (
     Products,
     Singles,
     Sums,
+    Take,
 )
 from microgradlike.compiler.operations import ARITY, NAMES
 from microgradlike.compiler.plan import Back, Send, in_a_row
@@ -32,12 +33,14 @@ from microgradlike.executors.machine.kernels import (
     ASSIGN,
     BIAS,
     BLAS,
+    ENTRIES,
     FOLD_FUNCTIONS,
     FUNCTIONS,
     IN_THETA,
     KERNEL,
     LOOPS,
     MASK,
+    MASKED,
     OTHER,
     OUT,
     OUTS,
@@ -391,6 +394,28 @@ def _fold_back(code: Code, back: Back) -> None:
     code.go_back(kernel, i.mask, fields, {TO_VALUES: i.values}, _to_values(back), scratch)
 
 
+# ---- Tables ------------------------------------------------------------------------------------
+
+
+def _of_take(code: Code, i: Take) -> dict[int, int]:
+    (entries, width), table = i.table.shape, code.keep(i, "table", i.table, None)
+    fields = {OUT: i.out, OUTS: i.count, TERMS: width, WEIGHTS: table, ENTRIES: entries}
+    return fields | code.place(VALUES, i.index)
+
+
+def _take(code: Code, i: Take) -> None:
+    code.forward.append(code.row(code.kernel(kernels.take), _of_take(code, i), 0))
+
+
+def _take_back(code: Code, back: Back) -> None:
+    i = back.instruction
+    assert isinstance(i, Take)
+    fields = _of_take(code, i) | {MASKED: i.mask.kind, MASK + 1: -1}
+    if i.mask.kind != ALWAYS:
+        fields |= code.place(MASK, i.mask.slots)
+    code.backward.append(code.row(code.kernel(kernels.take_back), fields, 0))
+
+
 # ---- Operations --------------------------------------------------------------------------------
 
 
@@ -474,9 +499,9 @@ def _singles_back(code: Code, back: Back) -> None:
 
 _FORWARD: dict[type[Instruction], Callable[[Code, Any], None]] = {
     **{Layer: _layer, Sums: _sums, Products: _products, Fold: _fold},
-    **{Elementwise: _elementwise, Singles: _singles},
+    **{Take: _take, Elementwise: _elementwise, Singles: _singles},
 }
 _BACKWARD: dict[type[Instruction], Callable[[Code, Back], None]] = {
     **{Layer: _layer_back, Sums: _sums_back, Products: _products_back, Fold: _fold_back},
-    **{Elementwise: _elementwise_back, Singles: _singles_back},
+    **{Take: _take_back, Elementwise: _elementwise_back, Singles: _singles_back},
 }

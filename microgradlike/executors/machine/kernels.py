@@ -40,6 +40,7 @@ from numba.misc.appdirs import AppDirs
 
 from microgradlike import files, ops
 from microgradlike.compiler.arrays import Floats, Ints
+from microgradlike.compiler.instructions import HERE, IN_ONCE
 from microgradlike.compiler.kept_code import STAMP
 from microgradlike.compiler.loops import loop
 from microgradlike.compiler.operations import CONDITIONS, row_of
@@ -87,6 +88,9 @@ TO_VALUES, TO_SECOND, TO_WEIGHTS, TO_BIAS = 11, 16, 12, 13
 BLAS, OWN, ROOM = 10, 14, 15
 #: Of folds: where the functions of a chain are listed; exp and log.
 FOLD_FUNCTIONS, LOOPS = 12, 13
+#: Of tables: how many entries there are, and of which kind the condition is; the entries stand one
+#: after the other, from the first weight on, and VALUES are indices.
+ENTRIES, MASKED = 8, 14
 #: The kernel that is called if an error arrives.
 OTHER = 17
 
@@ -836,6 +840,52 @@ def products_back(
                 else:
                     for lane in range(lanes):
                         e[lane] += w * d[lane] * y[lane]
+
+
+# ---- Tables ------------------------------------------------------------------------------------
+
+
+def take(
+    i_at: int, lists_at: int, values: Pointer, errors: Pointer, once: Pointer, owed: Pointer,
+    theta: Pointer, slopes: Pointer, lanes: int, first: int,
+) -> None:  # fmt: skip
+    """out = the entry of the index, a row of the table; NaN where there is none."""
+    i, lists = words(i_at), words(lists_at)
+    width, entries = i[TERMS], i[ENTRIES]
+    for place in range(i[OUTS] // width):
+        index = row(place_of(values, slot_of(i, lists, VALUES, place), lanes), lanes)
+        out = place_of(values, i[OUT] + place * width, lanes)
+        for lane in range(lanes):
+            at = index[lane]
+            if at >= 0 and at < entries:
+                entry = place_of(once, i[WEIGHTS] + int(at) * width, 1)
+                for k in range(width):
+                    out[k * lanes + lane] = entry[k]
+            else:
+                for k in range(width):
+                    out[k * lanes + lane] = math.nan
+
+
+def take_back(
+    i_at: int, lists_at: int, values: Pointer, errors: Pointer, once: Pointer, owed: Pointer,
+    theta: Pointer, slopes: Pointer, lanes: int, first: int,
+) -> None:  # fmt: skip
+    """delta for the entry that was taken."""
+    i, lists = words(i_at), words(lists_at)
+    width, entries, masked = i[TERMS], i[ENTRIES], i[MASKED]
+    slot = slot_of(i, lists, MASK, 0)
+    reached = row(place_of(values, slot, lanes), lanes)
+    if masked == IN_ONCE and row(place_of(once, slot, 1), 1)[0] == 0:
+        return
+    for place in range(i[OUTS] // width):
+        index = row(place_of(values, slot_of(i, lists, VALUES, place), lanes), lanes)
+        sent = place_of(errors, i[OUT] + place * width, lanes)
+        for lane in range(lanes):
+            at = index[lane]
+            if at >= 0 and at < entries and (masked != HERE or reached[lane] != 0):
+                entry = place_of(owed, i[WEIGHTS] + int(at) * width, 1)
+                for k in range(width):
+                    entry[k] += sent[k * lanes + lane]
 
 
 # ---- Folds -------------------------------------------------------------------------------------

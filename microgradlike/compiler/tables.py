@@ -1,0 +1,180 @@
+"""Tables on a tape: an index that differs from row to row takes an entry of a list.
+
+A table is a chain of nodes, one for each entry; ``take`` has the index and the end of the chain.
+Only a table that is the same for all rows is one, of parameters, constants, and what is computed of
+them: then a row costs the one entry that it takes. Where entries are computed for each row anyway,
+it is a choice of each entry where the index is its number; so it is for derivatives, and for rows
+that are computed as they were written.
+"""
+
+from __future__ import annotations
+
+import copy
+from array import array
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from microgradlike.compiler.operations import (
+    ARITIES,
+    CODES,
+    ENTRY,
+    NAMES,
+    TABLE,
+    TAKE,
+)
+from microgradlike.engine import Value
+from microgradlike.inputs import beside, place_in_table
+
+if TYPE_CHECKING:
+    from microgradlike.compiler.tape import Tape
+
+_TABLE, _ENTRY, _TAKE = (CODES[name] for name in (TABLE, ENTRY, TAKE))
+_INPUT, _REACH = CODES["input"], CODES["reach"]
+
+# ---- Taking ------------------------------------------------------------------------------------
+
+
+def take(tape: Tape, entries: Sequence[Value | float], index: Value) -> Value | float:
+    """Write down that an index takes an entry; see ``microgradlike.take``."""
+    node, number = tape.operand(index)
+    place = place_in_table(number, len(entries))
+    if node < 0:
+        return entries[place]
+    tape.indices[node] = min(len(entries), tape.indices.get(node, len(entries)))
+    operands = _operands(tape, entries)
+    if not _varies(tape, node) or any(_varies(tape, entry) for entry in operands if entry >= 0):
+        taken = _chosen(tape, node, operands)
+    else:
+        taken = tape.append(TAKE, node, _chain(tape, operands))
+    return tape.traced(taken, tape.operand(_number(entries[place]))[1])
+
+
+def _operands(tape: Tape, entries: Sequence[Value | float]) -> list[int]:
+    """The operands of a table; of one that was met before, they are known."""
+    key = tuple(map(id, entries))
+    known = tape.tables.get(key)
+    if known is None:  # it holds the entries, so that no id is given out again
+        operands = [tape.operand(_number(entry))[0] for entry in entries]
+        known = tape.tables[key] = operands, list(entries)
+    return known[0]
+
+
+def _number(entry: Value | float) -> Value | float:
+    return entry if isinstance(entry, Value) else beside(entry, "a table")
+
+
+def _chain(tape: Tape, operands: list[int]) -> int:
+    """The end of the chain of a table."""
+    key = tuple(operands)
+    if key not in tape.chains:
+        end = tape.append(TABLE, operands[0])
+        for operand in operands[1:]:
+            end = tape.append(ENTRY, end, operand)
+        tape.chains[key] = end
+    return tape.chains[key]
+
+
+def _chosen(tape: Tape, index: int, operands: list[int]) -> int:
+    """Each entry where the index is its number, and nothing elsewhere, added up."""
+    found = -1
+    for place, operand in enumerate(operands):
+        kept = tape.append("keep", is_at(tape, index, place), operand)
+        found = kept if place == 0 else tape.append("add", found, kept)
+    return found
+
+
+def is_at(tape: Tape, index: int, place: int) -> int:
+    """The condition that an index is this number."""
+    return tape.append("eq", index, tape.constant(float(place)))
+
+
+def entries_of(tape: Tape, end: int) -> list[int]:
+    """The operands of the table whose chain ends at a node."""
+    found, codes = [], _codes(tape)
+    while codes[end] == _ENTRY:
+        found.append(tape.right[end])
+        end = tape.left[end]
+    return [tape.left[end], *found[::-1]]
+
+
+def _codes(tape: Tape) -> bytearray:
+    """Those of its nodes, whether it has ended or not."""
+    found: bytearray = getattr(tape, "nodes", tape.code)
+    return found
+
+
+# ---- What is known of a node -------------------------------------------------------------------
+
+
+def _varies(tape: Tape, node: int) -> bool:
+    """Whether it differs from row to row."""
+    path, seen = [node], set[int]()
+    while path:
+        node = path.pop()
+        if node < 0 or node in tape.steady or node in seen:
+            continue
+        code = tape.code[node]
+        if code == _INPUT:
+            return True
+        seen.add(node)
+        path += [tape.left[node], tape.right[node]][code == _REACH : ARITIES[code]]
+    tape.steady |= seen
+    return False
+
+
+#: What is whole if all its operands are, to the last digit.
+_WHOLE = ("add", "sub", "mul", "neg", "abs", "maximum", "minimum", "detach", TABLE, ENTRY)
+#: What is whole if its right operand is.
+_AS_RIGHT = ("keep", "reach", TAKE)
+
+
+def whole(tape: Tape) -> bytearray:
+    """For each node whether it is an integer in all rows, so that no rounding can change it."""
+    found, code = tape.whole, _codes(tape)
+    for node in range(len(found), len(code)):
+        name = NAMES[code[node]]
+        sides = (tape.left[node], tape.right[node])[name in _AS_RIGHT : ARITIES[code[node]]]
+        known = name in _WHOLE or name in _AS_RIGHT
+        found.append(node in tape.integers or (known and all(is_whole(tape, v) for v in sides)))
+    return found
+
+
+def is_whole(tape: Tape, operand: int) -> bool:
+    """Whether an operand is an integer, as far as ``whole`` has come."""
+    if operand < 0:
+        return float(tape.constants[~operand]).is_integer()
+    return bool(tape.whole[operand])
+
+
+# ---- As choices --------------------------------------------------------------------------------
+
+
+def without_tables(tape: Tape, outputs: Sequence[int]) -> tuple[Tape, list[int]]:
+    """The same without tables: each entry is kept where the index is its number.
+
+    Returns:
+        The tape, which is the same one if it has none, and the outputs on it.
+    """
+    if _TAKE not in tape.nodes:
+        return tape, list(outputs)
+    wider = copy.copy(tape)
+    wider.code, wider.left, wider.right = bytearray(), array("i"), array("i")
+    wider.constants, wider._constants = list(tape.constants), dict(tape._constants)
+    place: list[int] = []
+
+    def of(operand: int) -> int:
+        return place[operand] if operand >= 0 else operand
+
+    for node, code in enumerate(tape.nodes):
+        left, right = tape.left[node], tape.right[node]
+        if code in (_TABLE, _ENTRY):
+            place.append(-1)  # whoever takes from it has its entries
+        elif code == _TAKE:
+            entries = list(map(of, entries_of(tape, right)))
+            place.append(_chosen(wider, of(left), entries))
+        else:
+            sides = (left, right) if not ARITIES[code] else (of(left), of(right))
+            place.append(wider.append(NAMES[code], *sides))
+    wider.nodes = wider.code
+    wider.written = {of(short): of(written) for short, written in tape.written.items()}
+    return wider, list(map(of, outputs))
