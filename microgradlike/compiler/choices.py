@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy
 
 from microgradlike.compiler.arrays import Floats, Ints, Truths
+from microgradlike.compiler.derivatives import number_of
 from microgradlike.compiler.joined import MADE, DoNotMeet, Fork, Joined, Run, Side, Step
 from microgradlike.compiler.operations import ARITIES, CONDITIONS, ENTRY, NAMES, TAKE
 from microgradlike.compiler.tape import Tape
@@ -92,6 +93,8 @@ class Choices:
         self._partners: dict[tuple[int, bool, Ref], set[Ref]] = {}
         self._known: dict[tuple[Any, ...], Ref] = {}
         self._within: dict[Ref, frozenset[int]] = {}
+        # Of all ways together whatever explains them is right.
+        self._all_ways = len(runs) >= joined.ways()
         end = joined.steps[-1]
         for _ in range(2):  # at first it is found out what belongs together
             self._known.clear()
@@ -124,17 +127,17 @@ class Choices:
                 found[node] = atoms.number(name, *map(ref, operands))
         return ref
 
-    def told_states(self) -> list[str]:
-        return [self._told(ref) for ref in self.states if ref is not None]
-
-    def _told(self, ref: Ref) -> str:
-        """A choice, independent of what else is known."""
-        if ref >= 0:
-            return str(ref)
+    def state(self, fork: int, ways: Mapping[int, bool]) -> int | None:
+        """The state of the function at a fork, for these decisions; None if it is not known."""
+        ref = self.states[fork]
+        assert ref is not None
+        while self.atoms.of(ref)[0] == _CHOICE:
+            _, other, a, b = self.atoms.of(ref)
+            if other not in ways:
+                return None
+            ref = a if ways[other] else b
         name, *parts = self.atoms.of(ref)
-        if name == _CHOICE:
-            return f"({parts[0]}: {self._told(parts[1])}, {self._told(parts[2])})"
-        return f"{name} {parts}"
+        return parts[0] if name == "state" else None
 
     # ---- What differs, explained ----
 
@@ -252,7 +255,7 @@ class Choices:
             bits = bits - _bits(side.T.astype(float) @ has)
         bits = bits - 2 * numpy.log2(numpy.arange(len(forks)) + 1)
         k = int(bits.argmax())
-        return (int(forks[k]), holds[:, k]) if bits[k] > 0 else None
+        return (int(forks[k]), holds[:, k]) if bits[k] > 0 or self._all_ways else None
 
     def _choice(self, fork: int, a: Ref, b: Ref) -> Ref:
         if a == b:
@@ -316,13 +319,64 @@ class Told(NamedTuple):
     Attributes:
         tape: for all rows that decide as some of the traces have decided; None if there are too
             many things that no trace has shown.
-        core: what it computes; it equals that of further traces that tell nothing new.
         doubts: how many decisions were not made together by any trace.
+        forks: that were met, and the ways in which each was decided.
+        conditions: their nodes.
+        choices: what each step takes.
     """
 
     tape: Tape | None
-    core: object
     doubts: int
+    forks: dict[Fork, frozenset[bool]]
+    conditions: list[int]
+    choices: Choices
+
+    def foretells(self, run: Run, values: Mapping[int, Value]) -> bool | None:
+        """Whether the tape computes what a further trace has found; None if it is not for such.
+
+        Args:
+            run: the trace; it is lined up with the others.
+            values: the parameters, by their id.
+        """
+        if self.tape is None:
+            return None
+        forks = {fork: number for number, fork in enumerate(self.forks)}
+        ways: dict[int, bool] = {}
+        states: list[tuple[int, int]] = []
+        for step, holds in run.holds.items():
+            fork = run.found[step]
+            assert isinstance(fork, Fork)
+            if holds not in self.forks.get(fork, ()):
+                return None
+            states.append((forks[fork], run.states[step]))
+            ways[forks[fork]] = holds
+        decided = {self.conditions[fork]: float(holds) for fork, holds in ways.items()}
+        ours = _numbers(
+            self.tape, run.tape.numbers, [p.data for p in self.tape.parameters], decided
+        )
+        if any(ours[node] != holds for node, (holds, _) in self.tape.guards.items()):
+            return None
+        theirs = _numbers(run.tape, run.tape.numbers, [values[p].data for p in run.parameters], {})
+        pairs = zip(_outputs(self.tape, ours), _outputs(run.tape, theirs), strict=True)
+        same = all(a == b or (a != a and b != b) for a, b in pairs)
+        return same and all(self.choices.state(fork, ways) in (s, None) for fork, s in states)
+
+
+def _numbers(
+    tape: Tape, inputs: list[float], parameters: list[float], decided: Mapping[int, float]
+) -> list[float]:
+    """The numbers of all nodes, where some conditions are decided otherwise than they say."""
+    own, tape.numbers = tape.numbers, inputs
+    found: list[float] = []
+    for node in range(len(tape.nodes)):
+        known = decided.get(node)
+        found.append(number_of(tape, node, found, parameters) if known is None else known)
+    tape.numbers = own
+    return found
+
+
+def _outputs(tape: Tape, numbers: list[float]) -> list[float]:
+    return [tape.constants[~out] if out < 0 else numbers[out] for out in tape.outputs]
 
 
 def tape_of(joined: Joined, values: Mapping[int, Value]) -> Told:
@@ -337,7 +391,9 @@ def tape_of(joined: Joined, values: Mapping[int, Value]) -> Told:
     """
     written = _Writer(joined, values)
     few = max(len(written.doubts), written.apart) <= MOST_DOUBTS
-    return Told(written.tape if few else None, written.core, written.apart)
+    forks = {fork: frozenset(fork.sides) for fork in joined.forks}
+    tape = written.tape if few else None
+    return Told(tape, written.apart, forks, written.conditions, written.choices)
 
 
 class _Writer:
@@ -370,10 +426,6 @@ class _Writer:
         tape.outputs = [self._taken(ref, end) for ref in self.choices.outputs]
         tape.single = base.single
         self._written()
-        self.core = (
-            *(bytes(tape.code), tape.left.tobytes(), tape.right.tobytes()),
-            *(repr(tape.constants), tape.outputs, self.choices.told_states()),
-        )
         self._find_doubts()
         if self.doubts:
             doubt = self.doubts[0]
@@ -545,12 +597,24 @@ class _Writer:
         if not edges:
             return
         took = numpy.stack([decided[:, fork.number] == holds for fork, holds in edges], axis=1)
-        together = took.T.astype(float) @ took
-        for a, b in numpy.argwhere(together == 0).tolist():
+        apart = took.T.astype(float) @ took == 0
+        number = {(fork.number, holds): k for k, (fork, holds) in enumerate(edges)}
+
+        def outer(edge: int) -> int:
+            """The decision within which another one is made; -1 of none."""
+            side = edges[edge][0].side
+            return number[side.fork.number, side.holds] if side.fork else -1
+
+        outers = [outer(edge) for edge in range(len(edges))]
+        for a, b in numpy.argwhere(apart).tolist():
             (one, holds), (other, holds_too) = edges[a], edges[b]
             if one.number >= other.number or one.sides[not holds].has(other.side):
                 continue
             self.apart += 1
-            if self.apart <= MOST_DOUBTS:
+            # What is within such a decision is told by it.
+            told = (outers[b] >= 0 and apart[a, outers[b]]) or (
+                outers[a] >= 0 and apart[outers[a], b]
+            )
+            if not told and self.apart <= MOST_DOUBTS:
                 masks = self._mask(one.sides[holds]), self._own_mask(other.sides[holds_too])
                 self.doubts.append(self._both(*masks))

@@ -187,22 +187,36 @@ def _either(a: Condition | None, b: Condition | None) -> Condition | None:
 
 def _numbers(tape: Tape) -> list[float]:
     """The number of each node so far in the row that is traced."""
-    numbers = tape.found
-    for node in range(len(numbers), len(tape.code)):
-        name, left, right = NAMES[tape.code[node]], tape.left[node], tape.right[node]
-        if name == "input":
-            numbers.append(tape.numbers[left])
-        elif name == "parameter":
-            numbers.append(tape.parameters[left]._number)
-        elif name in (TABLE, ENTRY):
-            numbers.append(0.0)
-        elif name == TAKE:
-            taken = entries_of(tape, right)[int(numbers[left])]
-            numbers.append(numbers[taken] if taken >= 0 else tape.constants[~taken])
-        else:
-            x, y = (numbers[v] if v >= 0 else tape.constants[~v] for v in (left, right))
-            numbers.append(on_numbers(name, x, y))
-    return numbers
+    parameters = [parameter._number for parameter in tape.parameters]
+    for node in range(len(tape.found), len(tape.code)):
+        tape.found.append(number_of(tape, node, tape.found, parameters))
+    return tape.found
+
+
+def number_of(
+    tape: Tape, node: int, numbers: Sequence[float], parameters: Sequence[float]
+) -> float:
+    """The number of a node.
+
+    Args:
+        tape: on which it is; it may have ended.
+        node: its number.
+        numbers: those of all nodes before.
+        parameters: those of the parameters.
+    """
+    code: bytearray = getattr(tape, "nodes", tape.code)
+    name, left, right = NAMES[code[node]], tape.left[node], tape.right[node]
+    if name == "input":
+        return tape.numbers[left]
+    if name == "parameter":
+        return parameters[left]
+    if name in (TABLE, ENTRY):
+        return 0.0
+    if name == TAKE:
+        left, right = entries_of(tape, right)[int(numbers[left])], 0
+        return numbers[left] if left >= 0 else tape.constants[~left]
+    x, y = (numbers[v] if v >= 0 else tape.constants[~v] for v in (left, right))
+    return on_numbers(name, x, y)
 
 
 # ---- A slope of the operator table, on a tape --------------------------------------------------

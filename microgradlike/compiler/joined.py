@@ -16,7 +16,9 @@ told by a guard of the tape, and are to be traced themselves.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+import numpy
 
 from microgradlike.compiler.operations import ENTRY, LEAVES, NAMES, TABLE
 from microgradlike.compiler.tape import Decided, Tape
@@ -158,7 +160,15 @@ class Side:
 
 
 class DoNotMeet(Exception):
-    """These traces are not those of one tape."""
+    """These traces are not those of one tape.
+
+    Args:
+        decided: how a trace has decided forks until it did something else.
+    """
+
+    def __init__(self, decided: Sequence[tuple[Fork, bool]] = ()) -> None:
+        super().__init__()
+        self.decided = decided
 
 
 class Joined:
@@ -193,6 +203,14 @@ class Joined:
         run.found = found
         self.runs.append(run)
         self._number()
+
+    def has_shown(self, decided: Sequence[tuple[Fork, bool]]) -> bool:
+        """Whether each two of these decisions were made together by some trace."""
+        took = numpy.zeros((len(self.runs), len(decided)))
+        for row, run in zip(took, self.runs, strict=True):
+            own = {run.found[k]: holds for k, holds in run.holds.items()}
+            row[:] = [own.get(fork) == holds for fork, holds in decided]
+        return bool((took.T @ took > 0).all())
 
     def ways(self) -> int:
         """In how many ways all decisions can be made together."""
@@ -285,11 +303,12 @@ def _walk(
     """
     found: list[Step | Fork] = []
     cuts: list[_Cut] = []
+    decided: list[tuple[Fork, bool]] = []
     k = start
     while k < len(run):
         item = _next(where)
         if item is None or item.token != run.tokens[k]:
-            raise DoNotMeet
+            raise DoNotMeet(decided)
         items, place = where[-1]
         where[-1] = items, place + 1
         found.append(item)
@@ -301,7 +320,10 @@ def _walk(
         if holds not in item.sides:
             if probe:
                 return found, cuts
-            new, old = _meet(where, run, k)
+            try:
+                new, old = _meet(where, run, k)
+            except DoNotMeet:
+                raise DoNotMeet([*decided, (item, holds)]) from None
             before = len(run.found)
             side = list(_line(run, k, k + new))
             found += run.found[before:]
@@ -309,9 +331,11 @@ def _walk(
             cuts.append((items, place, place + 1 + old, holds, side))
             where[-1] = items, place + 1 + old
             k += new
-        elif not item.is_open:
+            continue
+        decided.append((item, holds))
+        if not item.is_open:
             if len(where) > DEEPEST:
-                raise DoNotMeet
+                raise DoNotMeet(decided)
             where.append((item.sides[holds].items, 0))
     return found, cuts
 

@@ -47,7 +47,7 @@ MOST_PATHS, SOME_PATHS = 256, 32
 MOST_EXAMPLES = 64
 
 #: After so many that do not, nobody asks any more.
-MOST_APART = 3
+MOST_APART = 2
 
 
 class Traces:
@@ -203,11 +203,9 @@ class Traces:
         self, origin: Origin, arguments: Arguments, rows: Sequence[int] | Places
     ) -> Path | None:
         """A path that was met before and a new trace as one, if they meet again."""
-        from microgradlike.replay.branches import Path
-
         own = origin.tape.parameters
         some = numpy.random.default_rng(0).permutation(rows)[:MOST_EXAMPLES].tolist()
-        for place, old in enumerate(self._paths):
+        for old in tuple(self._paths):
             if not self._meets:
                 break
             values = {id(v): v for v in (*self._parameters.values, *old.tape.parameters, *own)}
@@ -224,33 +222,37 @@ class Traces:
                 origin.tape.parameters = own
             try:
                 examples = map(arguments.example, (int(rows[0]), *some))
-                path = Path(
-                    exploration.settle(examples, values),
-                    *(self._paths, origin.arguments, self._sending),
-                )
+                tape = exploration.settle(examples, values)
             except DoNotMeet:
                 self._met_not()
-                if old.exploration is None:
-                    continue
-                # What it was taken for has turned out to be wrong.
-                self._meets = False
-                path = Path(
-                    self._again(old.origins[0]),
-                    *(self._paths, old.origins[0].arguments, self._sending),
-                )
-            else:
-                path.made_of(old, exploration, origin)
-            self._parameters.meet(path, self.function)
-            self._paths[place] = path
-            self._parameters.leave(old)
-            if path.exploration is not None:
-                return path
+                if old.exploration is not None:  # what it was taken for was wrong
+                    self._take_apart(old)
+                continue
+            path = self._replaced(old, tape, origin.arguments)
+            path.made_of(old, exploration, origin)
+            return path
         return None
 
     def _met_not(self) -> None:
         self._apart += 1
         if self._apart == MOST_APART:
             self._meets = False
+
+    def _take_apart(self, path: Path) -> None:
+        """A path of several traces becomes that of its first one, and no others meet any more."""
+        self._meets = False
+        first = path.origins[0]
+        self._replaced(path, self._again(first), first.arguments)
+
+    def _replaced(self, old: Path, tape: Tape, arguments: Arguments) -> Path:
+        """A path of this tape, in the place of another one."""
+        from microgradlike.replay.branches import Path
+
+        path = Path(tape, self._paths, arguments, self._sending)
+        self._parameters.meet(path, self.function)
+        self._paths[self._paths.index(old)] = path
+        self._parameters.leave(old)
+        return path
 
     def _drop_a_path(self) -> None:
         """Forget the path that no row has taken for longest; its parameters stay known.
@@ -368,7 +370,15 @@ class Traces:
             found = results if rows is None else numpy.empty((count, path.outputs))
             path.check_rows(numbers, arguments, rows)
             if self._check and not is_detecting():
-                self._check_path(path, numbers, arguments, rows, mode)
+                try:
+                    self._check_path(path, numbers, arguments, rows, mode)
+                except TracingError:
+                    if path.exploration is None:
+                        raise
+                    self._take_apart(path)
+                    if jacobian is not None:
+                        jacobian[:] = 0.0
+                    return self._run(theta, arguments, seeds, mode, jacobian)
             ran = path.run(numbers, arguments, rows, found, seeds, mode, jacobian)
             if rows is not None:
                 results[rows] = found
