@@ -390,9 +390,9 @@ def tape_of(joined: Joined, values: Mapping[int, Value]) -> Told:
         DoNotMeet: what the traces have in common does not tell what rows would do.
     """
     written = _Writer(joined, values)
-    few = max(len(written.doubts), written.apart) <= MOST_DOUBTS
+    clear = max(len(written.doubts), written.apart) <= MOST_DOUBTS and not written.unclear
     forks = {fork: frozenset(fork.sides) for fork in joined.forks}
-    tape = written.tape if few else None
+    tape = written.tape if clear else None
     return Told(tape, written.apart, forks, written.conditions, written.choices)
 
 
@@ -407,6 +407,7 @@ class _Writer:
         self.masks: dict[int, int] = {}
         self.conditions: list[int] = [-1] * len(joined.forks)
         self.doubts: list[int] = []
+        self.unclear = False  # whether no row can be computed, for all that is known
         self._doubtful: list[tuple[Ref, Side]] = []
         base = joined.runs[0].tape
         for place, data in enumerate(base.numbers):
@@ -496,9 +497,9 @@ class _Writer:
     def _doubt(self, ref: Ref, mask: int | None) -> None:
         """Rows that would take what is unknown are no rows of this tape."""
         if ref == self.choices.unknown:
-            if mask is None:
-                raise DoNotMeet
-            self.doubts.append(mask)
+            self.unclear |= mask is None
+            if mask is not None:
+                self.doubts.append(mask)
         elif ref < 0 and self.atoms.of(ref)[0] == _CHOICE:
             _, fork, *both = self.atoms.of(ref)
             for holds, part in zip((True, False), both, strict=True):
@@ -525,6 +526,8 @@ class _Writer:
         tape = self.tape
         if name == "constant":
             return tape.constant(parts[0])
+        if name == "unknown":  # no row takes it
+            return tape.constant(0.0)
         if name == "parameter":
             return tape.leaf(self.values[parts[0]])
         if name == "not":

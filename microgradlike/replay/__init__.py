@@ -3,7 +3,8 @@
 ``arguments``   the rows that it is given, checked
 ``compiled``    ``compile`` and ``Compiled``: values of rows, and their derivatives
 ``traces``      its paths and parameters, and whether it is still the same function
-``branches``    rows that take the same branches, and how they are run
+``exploring``   traces of one path, and more of them, until they foretell further ones
+``branches``    rows that run together, and how they are run
 ``as_written``  rows whose numbers are so large that they are computed as they were written
 ``spot_check``  before a path is used, the function itself is asked about a row or two
 ``watch``       what the function finds outside of itself, and whether it is still the same
