@@ -7,6 +7,7 @@ from typing import Any
 import numpy
 
 from microgradlike import Value, compile, dot, sqrt, tanh
+from microgradlike.words import counted
 from tests.benchmarks.side_by_side import Ready, Work, Works, jax, jnp, with_jax
 
 
@@ -44,7 +45,7 @@ def cloth(side: int, rows: int) -> Work:
         return Ready(lambda: c.hvp(X, v=V.reshape(rows, -1)))
 
     return Work(
-        f"{side} x {side}, {rows} rows",
+        f"{side} x {side}, {counted(rows, 'row')}",
         energy,
         (X,),
         derivative=ours,
