@@ -116,6 +116,11 @@ Works = dict[str, Sequence[Callable[[], Work]]]
 # ---- What peers make ready ---------------------------------------------------------------------
 
 
+def values(numbers: Any) -> Any:
+    """A parameter of each number, in lists as an array has axes."""
+    return [values(part) for part in numbers] if numpy.ndim(numbers) else Value(float(numbers))
+
+
 def slopes(f: Callable[..., object], parameters: Sequence[Value], *columns: Any) -> Ready:
     """The mean of a function over rows, and its gradient by these parameters."""
     c = compile(f).trace(*columns)

@@ -8,21 +8,16 @@ from typing import Any
 
 import numpy
 
-from microgradlike import Value, dot, relu
+from microgradlike import dot, relu
 from tests.benchmarks.side_by_side import (
     Work,
     Works,
     jax,
     jax_rows,
     jnp,
+    values,
     with_jax,
 )
-
-
-def values(numbers: Any) -> list[Value]:
-    """A parameter of each number."""
-    return [Value(float(number)) for number in numbers]
-
 
 # ---- Independent decisions ---------------------------------------------------------------------
 
@@ -32,7 +27,7 @@ def ifs(count: int, rows: int) -> Work:
     draw = numpy.random.default_rng(count)
     X, y = draw.normal(size=(rows, count)), draw.normal(size=rows)
     start = [draw.normal(size=count) for _ in range(3)] + [numpy.zeros(1)]
-    knots, above, below, (offset,) = parts = [values(numbers) for numbers in start]
+    knots, above, below, (offset,) = parts = list(map(values, start))
 
     def loss(x: Any, y: Any) -> Any:
         total = offset
@@ -231,8 +226,7 @@ def pooling(rows: int) -> Work:
     draw = numpy.random.default_rng(6)
     X, y = draw.normal(size=(rows, 8, 8)), draw.normal(size=rows)
     start = [draw.normal(size=(4, 3, 3)) / 3, draw.normal(size=(4, 3, 3)) / 6]
-    kernels = [values(kernel.ravel()) for kernel in start[0]]
-    dense = [[values(row) for row in channel] for channel in start[1]]
+    kernels, dense = values(start[0].reshape(4, 9)), values(start[1])
     cells = [(r, q) for r in range(3) for q in range(3)]
 
     def loss(image: Any, y: Any) -> Any:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy
 
-from microgradlike import Value, compile, dot, sqrt, tanh
+from microgradlike import compile, dot, sqrt, tanh
 from microgradlike.words import counted
-from tests.benchmarks.side_by_side import Ready, Work, Works, jax, jnp, with_jax
+from tests.benchmarks.side_by_side import Ready, Work, Works, jax, jnp, values, with_jax
 
 
 def cloth(side: int, rows: int) -> Work:
@@ -58,7 +58,7 @@ def hessian(units: int, rows: int) -> Work:
     draw = numpy.random.default_rng(16)
     start = draw.normal(size=4 * units + 1) * 0.5
     X, y = draw.normal(size=(rows, 2)), draw.normal(size=rows)
-    theta = [Value(v) for v in start.tolist()]
+    theta = values(start)
 
     def loss(theta: Any, x: Any, y: Any) -> Any:
         hidden = [

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy
 
+from demos.transformer import take
 from microgradlike import dot, tanh
-from tests.benchmarks.side_by_side import Work, Works, jax, jnp, with_jax
-from tests.benchmarks.tables import table, take
+from tests.benchmarks.side_by_side import Work, Works, jax, jnp, values, with_jax
 
 
 def ratings(users: int, items: int, rows: int) -> Work:
@@ -16,7 +16,7 @@ def ratings(users: int, items: int, rows: int) -> Work:
     draw = numpy.random.default_rng(11)
     start = [draw.normal(size=(count, 8)) * 0.3 for count in (users, items)]
     columns = draw.integers(0, users, rows), draw.integers(0, items, rows), draw.normal(size=rows)
-    tastes, traits = map(table, start)
+    tastes, traits = map(values, start)
 
     def loss(user: Any, item: Any, rating: Any) -> Any:
         return (dot(take(tastes, user), take(traits, item)) - rating) ** 2
@@ -38,7 +38,7 @@ def ragged(longest: int, rows: int) -> Work:
     """A recurrent network of eight units reads a row as far as the row goes."""
     draw = numpy.random.default_rng(12)
     start = [draw.normal(size=(8, 8)) * 0.3, draw.normal(size=(3, 8)) * 0.3]
-    recurrent, (enter, bias, leave) = map(table, start)
+    recurrent, (enter, bias, leave) = map(values, start)
     columns = (
         draw.normal(size=(rows, longest)),
         draw.integers(1, longest + 1, rows),

@@ -6,16 +6,15 @@ from typing import Any
 
 import numpy
 
-from microgradlike import Value, dot, log, tanh
-from tests.benchmarks.side_by_side import Work, Works, jax, jnp, with_jax
-from tests.benchmarks.tables import table
+from microgradlike import dot, log, tanh
+from tests.benchmarks.side_by_side import Work, Works, jax, jnp, values, with_jax
 
 
 def recurrent(steps: int, units: int, rows: int) -> Work:
     """A recurrent network reads a signal and says one number in the end."""
     draw = numpy.random.default_rng(13)
     start = [draw.normal(size=(units, units)) / units**0.5, draw.normal(size=(3, units)) * 0.3]
-    weights, (enter, bias, leave) = map(table, start)
+    weights, (enter, bias, leave) = map(values, start)
     columns = draw.normal(size=(rows, steps)), draw.normal(size=rows)
 
     def loss(signal: Any, target: Any) -> Any:
@@ -48,7 +47,7 @@ def recurrent(steps: int, units: int, rows: int) -> Work:
 def predators(steps: int) -> Work:
     """Lotka and Volterra's hares and foxes for ten years, by steps of Runge and Kutta."""
     start, h = numpy.array([1.1, 0.4, 0.4, 0.1]), 10 / steps
-    rates = [Value(v) for v in start.tolist()]
+    rates = values(start)
     columns = tuple(numpy.array([v]) for v in (10.0, 5.0, 4.0, 6.0))
 
     def slopes(p: Any, x: Any, y: Any) -> Any:
@@ -83,7 +82,7 @@ def garch(steps: int) -> Work:
     """How likely a series of returns is, whose variance remembers the day before."""
     draw = numpy.random.default_rng(14)
     start, series = numpy.array([0.1, 0.1, 0.8]), draw.normal(size=(1, steps))
-    omega, alpha, beta = parameters = [Value(v) for v in start.tolist()]
+    omega, alpha, beta = parameters = values(start)
 
     def loss(returns: Any) -> Any:
         variance, total = 1.0, 0.0

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy
 
-from microgradlike import Value, exp, logsumexp
+from microgradlike import exp, logsumexp
 from tests.benchmarks.gradbench import complex_step
-from tests.benchmarks.side_by_side import Work, jax, jnp, torch, with_jax, with_torch
+from tests.benchmarks.side_by_side import Work, jax, jnp, torch, values, with_jax, with_torch
 
 #: Dimensions, components, points.
 SIZES = ((2, 5, 200), (10, 25, 1_000), (20, 50, 10_000))
@@ -105,8 +105,7 @@ def work(d: int, k: int, points: int) -> Work:
     start = [draw.normal(size=k), draw.normal(size=(k, d))]
     start += [draw.normal(size=(k, d)) * 0.1, draw.normal(size=(k, d * (d - 1) // 2)) * 0.1]
     X = draw.normal(size=(points, d))
-    alphas = [Value(v) for v in start[0].tolist()]
-    tables = [[[Value(v) for v in row] for row in part.tolist()] for part in start[1:]]
+    alphas, *tables = map(values, start)
     return Work(
         f"{d} dimensions, {k} components, {points:,} points",
         lambda x: program(points, x, alphas, *tables),

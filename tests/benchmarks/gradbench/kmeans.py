@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy
 
-from microgradlike import Value, compile, grad
-from tests.benchmarks.side_by_side import Ready, Work, jax, jnp, torch, with_jax
+from microgradlike import compile, grad
+from tests.benchmarks.side_by_side import Ready, Work, jax, jnp, torch, values, with_jax
 
 #: Points, centroids, dimensions.
 SIZES = ((500, 3, 2), (2_000, 5, 8), (10_000, 20, 16))
@@ -81,7 +81,7 @@ def work(count: int, k: int, d: int) -> Work:
     draw = numpy.random.default_rng(2)
     points = draw.normal(size=(count, d))
     start = points[draw.choice(count, k, replace=False)]
-    centroids = [[Value(v) for v in row] for row in start.tolist()]
+    centroids = values(start)
     return Work(
         f"{count:,} points, {k} centroids, {d} dimensions",
         lambda point: program(centroids, point),

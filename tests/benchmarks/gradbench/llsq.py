@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy
 
-from microgradlike import Value
-from tests.benchmarks.side_by_side import Work, jax, jnp, torch, with_jax, with_torch
+from tests.benchmarks.side_by_side import Work, jax, jnp, torch, values, with_jax, with_torch
 
 #: Coefficients, points.
 SIZES = ((4, 1_000), (32, 10_000), (128, 100_000))
@@ -41,7 +40,7 @@ def work(coefficients: int, points: int) -> Work:
     start = numpy.random.default_rng(3).normal(size=coefficients)
     t = numpy.linspace(-1, 1, points)
     s = numpy.sign(t)
-    x = [Value(v) for v in start.tolist()]
+    x = values(start)
     return Work(
         f"{coefficients} coefficients, {points:,} points",
         lambda t, s: program(x, t, s),

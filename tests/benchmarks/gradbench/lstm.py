@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy
 
-from microgradlike import Value, exp, log, sigmoid, tanh
+from microgradlike import exp, log, sigmoid, tanh
 from tests.benchmarks.gradbench import complex_step
-from tests.benchmarks.side_by_side import Work, jax, jnp, torch, with_jax, with_torch
+from tests.benchmarks.side_by_side import Work, jax, jnp, torch, values, with_jax, with_torch
 
 #: Layers, characters; a character has so many bits.
 SIZES = ((2, 8), (2, 128), (4, 1_024))
@@ -92,7 +92,7 @@ def work(layers: int, characters: int) -> Work:
     start = [draw.normal(size=(2 * layers, 4 * BITS)), draw.normal(size=(3, BITS))]
     state = draw.normal(size=(2 * layers, BITS))
     sequence = (draw.random((characters, BITS)) < 0.5).astype(float)
-    main, extra = ([[Value(v) for v in row] for row in part.tolist()] for part in start)
+    main, extra = map(values, start)
     return Work(
         f"{layers} layers, {characters:,} characters",
         lambda sequence: program(main, extra, state.tolist(), sequence),
