@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 
-from microgradlike import dot, relu
+from microgradlike import dot, exp, relu
 from tests.benchmarks.side_by_side import (
     Work,
     Works,
@@ -176,6 +176,65 @@ def ball(rows: int, steps: int) -> Work:
     )
 
 
+def barrier(rows: int, steps: int) -> Work:
+    """What an option is worth that ends with nothing once the price falls too low."""
+
+    def payoff(price: Any, volatility: Any, draws: Any) -> Any:
+        for draw in draws:
+            price = price * exp(0.1 * volatility * draw - 0.005 * volatility**2)
+            if price < 0.8:
+                return 0.0
+        return max(price - 1.0, 0.0)
+
+    def with_where(price: Any, volatility: Any, draws: Any) -> Any:
+        moves = jnp.exp(0.1 * volatility * draws - 0.005 * volatility**2)
+        prices = price * jnp.cumprod(moves)
+        return jnp.where((prices >= 0.8).all(), jnp.maximum(prices[-1] - 1.0, 0.0), 0.0)
+
+    draw = numpy.random.default_rng(17)
+    columns = (
+        draw.uniform(0.9, 1.3, rows),
+        draw.uniform(0.5, 1.5, rows),
+        draw.normal(size=(rows, steps)),
+    )
+    return Work(
+        f"{steps} steps, {rows:,} rows",
+        payoff,
+        columns,
+        jax=lambda: jax_rows(with_where, *columns),
+    )
+
+
+def outliers(points: int, rows: int) -> Work:
+    """A line through points, of which those far away do not count."""
+    draw = numpy.random.default_rng(18)
+    start = numpy.array([0.5, 0.1])
+    slope, offset = parameters = values(start)
+    X = draw.normal(size=(rows, points))
+    columns = X, X + draw.standard_t(2, size=(rows, points))
+
+    def loss(x: Any, y: Any) -> Any:
+        total: Any = 0.0
+        for a, b in zip(x, y, strict=True):
+            residual = b - (slope * a + offset)
+            if abs(residual) > 2:
+                continue
+            total = total + residual**2
+        return total
+
+    def cost(p: Any, x: Any, y: Any) -> Any:
+        residuals = y - (p[0] * x + p[1])
+        return jnp.where(jnp.abs(residuals) > 2, 0.0, residuals**2).sum(axis=1).mean()
+
+    return Work(
+        f"{points} points, {rows:,} rows",
+        loss,
+        columns,
+        parameters,
+        jax=lambda: with_jax(jax.value_and_grad(cost), start, *columns),
+    )
+
+
 def pid(rows: int, steps: int) -> Work:
     """A controller whose output and whose memory have limits: how its three gains are better."""
     start = numpy.array([2.0, 0.5, 0.1])
@@ -276,6 +335,30 @@ def look_for_largest(A: Any, b: Any, k: int) -> None:
     b[k], b[pivot] = b[pivot], b[k]
 
 
+def median(length: int, rows: int) -> Work:
+    """A signal without its spikes: of each five numbers the middle one, then a weighted sum."""
+    draw = numpy.random.default_rng(19)
+    start = draw.normal(size=length - 4)
+    weights = values(start)
+    columns = draw.normal(size=(rows, length)), draw.normal(size=rows)
+
+    def loss(signal: Any, target: Any) -> Any:
+        smooth = [sorted(signal[k : k + 5])[2] for k in range(length - 4)]
+        return (dot(weights, smooth) - target) ** 2
+
+    def cost(weights: Any, signals: Any, targets: Any) -> Any:
+        windows = jnp.stack([signals[:, k : length - 4 + k] for k in range(5)])
+        return ((jnp.median(windows, axis=0) @ weights - targets) ** 2).mean()
+
+    return Work(
+        f"{length} numbers, {rows:,} rows",
+        loss,
+        columns,
+        weights,
+        jax=lambda: with_jax(jax.value_and_grad(cost), start, *columns),
+    )
+
+
 def gauss(n: int, rows: int, choose: Callable[[Any, Any, int], None]) -> Work:
     """Linear equations by elimination with pivoting: the derivatives of the solution's length."""
 
@@ -309,9 +392,12 @@ WORKS: Works = {
     "payroll": [lambda: payroll(10_000)],
     "decision tree": [lambda: tree(5, 10_000)],
     "bouncing ball": [lambda: ball(100, 200), lambda: ball(1_000, 200)],
+    "barrier option": [lambda: barrier(10_000, 20)],
+    "outliers": [lambda: outliers(6, 10_000), lambda: outliers(20, 10_000)],
     "pid": [lambda: pid(200, 100)],
     "max pooling": [lambda: pooling(200)],
     "ten ifs": [lambda: ifs(10, 10_000)],
+    "median filter": [lambda: median(8, 200), lambda: median(32, 1_000)],
     "gauss": [lambda: gauss(3, 1_000, swap_when_larger), lambda: gauss(5, 1_000, swap_when_larger)],
     "gauss by max": [
         lambda: gauss(3, 1_000, look_for_largest),
