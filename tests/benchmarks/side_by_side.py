@@ -293,8 +293,9 @@ def in_its_own_process(
     module: str, name: str, size: int, limit: float, busy: bool
 ) -> dict[str, Any]:
     """What was known of a work in the end, or when its time was over."""
-    command = [sys.executable, "-m", "tests.benchmarks.side_by_side", module, name, str(size)]
-    command += ["busy"] * busy
+    quiet = "-W", "ignore::FutureWarning"  # PyTorch warns of its own functions
+    command = [sys.executable, *quiet, "-m", "tests.benchmarks.side_by_side", module, name]
+    command += [str(size), *["busy"] * busy]
     known: dict[str, Any] = {}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
