@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from typing import Any
 
 import numpy
@@ -24,7 +26,7 @@ def known(work: Work) -> dict[str, Any]:
 
 
 def test_a_peer_is_measured_in_turn_with_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(side_by_side, "installed", lambda name: True)
+    monkeypatch.setitem(side_by_side.RIVALS, "jax", True)
     rows = numpy.array([1.0, 2.0])
     work = Work("two rows", lambda x: x * x, (rows,), jax=lambda: Ready(lambda: 2 * rows))
     facts = known(work)
@@ -57,3 +59,9 @@ def test_a_distance_is_measured_by_the_largest_number() -> None:
 )
 def test_a_duration_has_the_unit_that_fits(seconds: float, told: str) -> None:
     assert duration(seconds) == told
+
+
+def test_the_programs_import_no_peer() -> None:
+    code = "import tests.benchmarks.gradbench, tests.benchmarks.everyday, tests.benchmarks.gpt, sys"
+    check = f"{code}; assert not {{'jax', 'torch'}} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", check], check=True, cwd=side_by_side.ROOT)

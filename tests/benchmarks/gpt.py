@@ -20,7 +20,14 @@ import numpy
 
 from demos import transformer
 from microgradlike import compile, optim
-from tests.benchmarks.side_by_side import duration, jax, jnp, machine, torch
+from tests.benchmarks.side_by_side import (
+    duration,
+    in_float64_on_one_thread,
+    jax,
+    jnp,
+    machine,
+    torch,
+)
 from tests.benchmarks.timing import compare
 
 RATE, KEEP, KEEP_SQUARE, EPS = 0.01, 0.85, 0.99, 1e-8
@@ -280,6 +287,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.gpt")
     parser.add_argument("--busy", action="store_true", help="seconds of the processor")
     clock = time.process_time if parser.parse_args().busy else time.perf_counter
+    in_float64_on_one_thread()
     one = numpy.array([transformer.ids(WORDS[0])])
     many = numpy.array([transformer.ids(WORDS[k % len(WORDS)]) for k in range(BATCH)])
     slow: dict[str, Step] = {

@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import importlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -33,24 +34,29 @@ from microgradlike import Value, compile
 from tests.benchmarks.timing import compare
 
 
-def installed(name: str) -> Any:
-    """The module, or None."""
-    with contextlib.suppress(ImportError):
-        return importlib.import_module(name)
-    return None
+class Later:
+    """A module that is imported when something of it is asked for: tests of programs need none.
+
+    It counts as true where it is installed.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __bool__(self) -> bool:
+        return importlib.util.find_spec(self._name) is not None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self._name), name)
 
 
-jax, jnp, torch = map(installed, ("jax", "jax.numpy", "torch"))
-if jax:
-    jax.config.update("jax_enable_x64", True)
-if torch:
-    torch.set_num_threads(1)
-    torch.set_default_dtype(torch.float64)
+jax, jnp, torch = map(Later, ("jax", "jax.numpy", "torch"))
 
 ROOT = Path(__file__).parent.parent.parent
 
 #: Who takes part, in the order of the table.
 PEERS = "ours", "jax", "torch"
+RIVALS = {"jax": jax, "torch": torch}
 #: Seconds for one program at one size, all peers together.
 LIMIT = 300.0
 #: Seconds for two peers in turn; each is called three times at least.
@@ -198,8 +204,18 @@ def torch_rows(function: Callable[..., Any], *columns: Any) -> Ready:
 # ---- One work in its process -------------------------------------------------------------------
 
 
+def in_float64_on_one_thread() -> None:
+    """What JAX and PyTorch have to be told once in a process."""
+    if jax:
+        jax.config.update("jax_enable_x64", True)
+    if torch:
+        torch.set_num_threads(1)
+        torch.set_default_dtype(torch.float64)
+
+
 def warm_up() -> None:
     """What is loaded and compiled once in a process is loaded."""
+    in_float64_on_one_thread()
     compile(lambda x: x.sin() * x).jacobian([1.0, 2.0])
     w = Value(1.0)
     c = compile(lambda x: (w * x).tanh()).trace([1.0, 2.0])
@@ -222,7 +238,7 @@ def measure(work: Work, clock: Clock) -> Iterator[dict[str, Any]]:
     started: dict[str, Started] = {}
     for peer in ("jax", "ours", "torch"):
         make: Peer | None = getattr(work, peer)
-        if make is None or (peer != "ours" and not installed(peer)):
+        if make is None or not RIVALS.get(peer, True):
             continue
         try:
             started[peer] = first = start(make, clock)
