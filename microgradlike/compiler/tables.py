@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 from array import array
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from microgradlike.compiler.operations import (
     ARITIES,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from microgradlike.compiler.tape import Tape
 
 _TABLE, _ENTRY, _TAKE = (CODES[name] for name in (TABLE, ENTRY, TAKE))
-_INPUT, _REACH = CODES["input"], CODES["reach"]
+_INPUT, _PARAMETER, _REACH = (CODES[name] for name in ("input", "parameter", "reach"))
 
 # ---- Taking ------------------------------------------------------------------------------------
 
@@ -41,22 +41,34 @@ def take(tape: Tape, entries: Sequence[Value | float], index: Value) -> Value | 
     if node < 0:
         return entries[place]
     tape.indices[node] = min(len(entries), tape.indices.get(node, len(entries)))
-    operands = _operands(tape, entries)
-    if not _varies(tape, node) or any(_varies(tape, entry) for entry in operands if entry >= 0):
-        taken = _chosen(tape, node, operands)
+    table = _table(tape, entries)
+    if table.varies or not _varies(tape, node):
+        taken = _chosen(tape, node, table.operands)
     else:
-        taken = tape.append(TAKE, node, _chain(tape, operands))
+        taken = tape.append(TAKE, node, _chain(tape, table.operands))
     return tape.traced(taken, tape.operand(_number(entries[place]))[1])
 
 
-def _operands(tape: Tape, entries: Sequence[Value | float]) -> list[int]:
-    """The operands of a table; of one that was met before, they are known."""
+class Known(NamedTuple):
+    """A table that was met."""
+
+    entries: list[Value | float]
+    """They are held, so that no id is given out again."""
+    operands: list[int]
+    varies: bool
+    """Whether an entry differs from row to row."""
+
+
+def _table(tape: Tape, entries: Sequence[Value | float]) -> Known:
+    """What is known of a table, which may have been met before."""
     key = tuple(map(id, entries))
     known = tape.tables.get(key)
-    if known is None:  # it holds the entries, so that no id is given out again
+    if known is None:
         operands = [tape.operand(_number(entry))[0] for entry in entries]
-        known = tape.tables[key] = operands, list(entries)
-    return known[0]
+        computed = (v for v in operands if v >= 0 and tape.code[v] != _PARAMETER)
+        varies = any(_varies(tape, v) for v in computed)
+        known = tape.tables[key] = Known(list(entries), operands, varies)
+    return known
 
 
 def _number(entry: Value | float) -> Value | float:

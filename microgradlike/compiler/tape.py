@@ -129,7 +129,7 @@ class Tape:
         self.integers: set[int] = set()
         self.compares_integers = self.needs_integers = False
         self.indices: dict[int, int] = {}
-        self.tables: dict[tuple[int, ...], tuple[list[int], list[Value | float]]] = {}
+        self.tables: dict[tuple[int, ...], tables.Known] = {}
         self.chains: dict[tuple[int, ...], int] = {}
         self.steady: set[int] = set()
         self.whole = bytearray()
