@@ -3,8 +3,7 @@
 A table is a chain of nodes, one for each entry; ``take`` has the index and the end of the chain.
 Only a table that is the same for all rows is one, of parameters, constants, and what is computed of
 them: then a row costs the one entry that it takes. Where entries are computed for each row anyway,
-it is a choice of each entry where the index is its number; so it is for derivatives, and for rows
-that are computed as they were written.
+it is a choice of each entry where the index is its number; so it is for derivatives by the entries.
 """
 
 from __future__ import annotations
@@ -158,35 +157,60 @@ def is_whole(tape: Tape, operand: int) -> bool:
     return bool(tape.whole[operand])
 
 
-# ---- As choices --------------------------------------------------------------------------------
+# ---- As further inputs, and as choices ----------------------------------------------------------
 
 
-def without_tables(tape: Tape, outputs: Sequence[int]) -> tuple[Tape, list[int]]:
-    """The same without tables: each entry is kept where the index is its number.
+class Taken(NamedTuple):
+    """What rows take from a table of parameters and constants, as a further input of theirs.
+
+    Attributes:
+        index: the number of the input that is the index.
+        entries: the numbers of parameters, or ``~k`` of the k-th constant.
+    """
+
+    index: int
+    entries: list[int]
+
+
+def without_tables(tape: Tape, outputs: Sequence[int]) -> tuple[Tape, list[int], list[Taken]]:
+    """The same without tables, for rows that are computed as they were written.
+
+    Who runs it gives what a row takes from a table of leaves, by an index that is an input: then
+    that row does not cost the whole table. Of others each entry is kept where the index is its
+    number.
 
     Returns:
-        The tape, which is the same one if it has none, and the outputs on it.
+        The tape, which is the same one if it takes nothing, and the outputs on it; and the inputs
+        that follow those of a row, and the parameters.
     """
     if _TAKE not in tape.nodes:
-        return tape, list(outputs)
+        return tape, list(outputs), []
     wider = copy.copy(tape)
     wider.code, wider.left, wider.right = bytearray(), array("i"), array("i")
     wider.constants, wider._constants = list(tape.constants), dict(tape._constants)
     place: list[int] = []
+    inputs: list[Taken] = []
 
     def of(operand: int) -> int:
         return place[operand] if operand >= 0 else operand
+
+    def taken(index: int, entries: list[int]) -> int:
+        leaves = all(v < 0 or tape.nodes[v] == _PARAMETER for v in entries)
+        if not leaves or tape.nodes[index] != _INPUT:
+            return _chosen(wider, of(index), list(map(of, entries)))
+        inputs.append(Taken(tape.left[index], [v if v < 0 else tape.left[v] for v in entries]))
+        known = len(tape.numbers) + len(tape.parameters)
+        return wider.append("input", known + len(inputs) - 1)
 
     for node, code in enumerate(tape.nodes):
         left, right = tape.left[node], tape.right[node]
         if code in (_TABLE, _ENTRY):
             place.append(-1)  # whoever takes from it has its entries
         elif code == _TAKE:
-            entries = list(map(of, entries_of(tape, right)))
-            place.append(_chosen(wider, of(left), entries))
+            place.append(taken(left, entries_of(tape, right)))
         else:
             sides = (left, right) if not ARITIES[code] else (of(left), of(right))
             place.append(wider.append(NAMES[code], *sides))
     wider.nodes = wider.code
     wider.written = {of(short): of(written) for short, written in tape.written.items()}
-    return wider, list(map(of, outputs))
+    return wider, list(map(of, outputs)), inputs

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy
 import numpy.typing
 
-from microgradlike.compiler.arrays import Floats
+from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.compiler.graph import Graph
 from microgradlike.compiler.instructions import INPUTS
 from microgradlike.compiler.operations import ARITY, CONDITIONS, ENTRY, NAMES, TABLE, TAKE
@@ -54,7 +54,10 @@ class Exact:
     """
 
     def __init__(self, tape: Tape, outputs: list[int], on: str) -> None:
-        self._program = build(Graph(*without_tables(tape, outputs), as_written=True))
+        tape, outputs, taken = without_tables(tape, outputs)
+        self._program = build(Graph(tape, outputs, as_written=True))
+        self._taken = [(index, numpy.array(entries)) for index, entries in taken]
+        self._constants = numpy.array(tape.constants, float)
         self._outputs = len(outputs)
         self._on = on
         self._columns: Any = None
@@ -72,14 +75,17 @@ class Exact:
             rows: the numbers of those that are wanted.
             seeds: the error of each output, the same in all rows; None for none.
         """
-        inputs = arguments.inputs
-        most = max(1, NUMBERS // (inputs + len(theta) + 1))
+        inputs, known = arguments.inputs, arguments.inputs + len(theta)
+        most = max(1, NUMBERS // (known + len(self._taken) + 1))
         for start in range(0, len(rows), most):
             some = slice(start, min(start + most, len(rows)))
             here = rows[some]
             count = len(here)
             own = numpy.broadcast_to(theta, (count, len(theta)))
-            given = Arguments([*(array[here] for array in arguments.arrays), own], arguments.how)
+            entries = [self._entries(arguments, here, *taken) for taken in self._taken]
+            further = [self._numbers(theta, entries)] if entries else []
+            rows_of = (array[here] for array in arguments.arrays)
+            given = Arguments([*rows_of, own, *further], arguments.how)
             outputs = numpy.empty((count, self._outputs))
             errors = numpy.zeros((1, count, given.inputs))
             if self._executor is None:
@@ -97,7 +103,25 @@ class Exact:
                     self._slow = NumpyExecutor(self._program, as_written=True)
                 errors[:] = 0.0
                 self._slow.run(call)
-            yield Some(some, outputs, errors[0, :, :inputs], errors[0, :, inputs:])
+            by_parameters = errors[0, :, inputs:known]
+            for place, entry in enumerate(entries):
+                of_parameters = numpy.flatnonzero(entry >= 0)
+                sent = errors[0, of_parameters, known + place]
+                by_parameters[of_parameters, entry[of_parameters]] += sent
+            yield Some(some, outputs, errors[0, :, :inputs], by_parameters)
+
+    def _entries(self, arguments: Arguments, rows: Places, index: int, entries: Ints) -> Ints:
+        """Which parameter each row takes from a table, or ``~k`` for the k-th constant."""
+        column = arguments.column(index, rows)
+        there = (column >= 0) & (column < len(entries))
+        # A row that takes what is not there is refused before anybody sees what is found here.
+        found: Ints = entries[numpy.where(there, column, 0).astype(int)]
+        return found
+
+    def _numbers(self, theta: Floats, entries: list[Ints]) -> Floats:
+        """The numbers of what rows take, shape (rows, entries)."""
+        both = numpy.concatenate([theta, self._constants[::-1]])  # the place of ~k is from the end
+        return both[numpy.array(entries).T]
 
 
 # ---- Rows near a tie ---------------------------------------------------------------------------
