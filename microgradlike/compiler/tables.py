@@ -164,11 +164,11 @@ class Taken(NamedTuple):
     """What rows take from a table of parameters and constants, as a further input of theirs.
 
     Attributes:
-        index: the number of the input that is the index.
+        number: of the input that is the index.
         entries: the numbers of parameters, or ``~k`` of the k-th constant.
     """
 
-    index: int
+    number: int
     entries: list[int]
 
 

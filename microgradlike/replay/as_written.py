@@ -121,7 +121,8 @@ class Exact:
     def _numbers(self, theta: Floats, entries: list[Ints]) -> Floats:
         """The numbers of what rows take, shape (rows, entries)."""
         both = numpy.concatenate([theta, self._constants[::-1]])  # the place of ~k is from the end
-        return both[numpy.array(entries).T]
+        found: Floats = both[numpy.array(entries).T]
+        return found
 
 
 # ---- Rows near a tie ---------------------------------------------------------------------------
