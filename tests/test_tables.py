@@ -172,14 +172,15 @@ def test_an_entry_that_is_not_taken_gets_nothing_however_steep_it_is() -> None:
     assert of_each_row.jacobian([1, 0], [0.0, 4.0])[:, 0, 1].tolist() == [3.0, 0.25]
 
 
+@pytest.mark.parametrize("on", ["floats", "numpy", "machine"])
 @pytest.mark.parametrize("huge", [1e200, float("inf"), float("nan")])
-def test_rows_that_are_computed_as_they_were_written(huge: float) -> None:
+def test_rows_that_are_computed_as_they_were_written(huge: float, on: str) -> None:
     w = [Value(2.0), Value(-3.0), Value(huge)]
 
     def f(i: Any, x: Any) -> Any:
         return take(w, i) * x + take(w, i) * x - x * x
 
-    c = compile(f)
+    c = compile(f, on=on)
     ids, x = [0, 1, 2, 0], [1.0, 1e200, 2.0, 3.0]
     numpy.testing.assert_allclose(c(ids, x), [f(*row).data for row in zip(ids, x, strict=True)])
     c.sum(ids, x).backward()
@@ -189,6 +190,32 @@ def test_rows_that_are_computed_as_they_were_written(huge: float) -> None:
     for row in zip(ids, x, strict=True):
         f(*row).backward()
     assert ours == [p.grad for p in w]
+
+
+@pytest.mark.parametrize("on", ["floats", "numpy", "machine"])
+def test_they_take_from_tables_of_any_kind_too(on: str) -> None:
+    w = [Value(2.0), Value(-3.0)]
+
+    def f(i: Any, x: Any) -> Any:
+        numbers = take([1.0, w[1], float("inf"), 4.0], i)
+        return numbers * x + take([exp(v) for v in w], i % 2) + take(w, (i + 1) % 2) * x - x * x
+
+    c = compile(f, on=on)
+    ids, x = [0, 1, 2, 3, 1], [1e200, 1e200, 2.0, 1.0, -1e300]
+    expected = [f(*row).data for row in zip(ids, x, strict=True)]
+    numpy.testing.assert_allclose(c(ids, x), expected, rtol=1e-12)
+    c.sum(ids, x).backward()
+    ours = [p.grad for p in w]
+    for p in w:
+        p.grad = 0.0
+    for row in zip(ids, x, strict=True):
+        f(*row).backward()
+    assert ours == pytest.approx([p.grad for p in w], rel=1e-12)
+
+
+def test_a_number_that_is_differentiated_by_takes_as_a_constant() -> None:
+    c = compile(lambda x: grad(lambda k: take(W, k) * k * x)(2.0))
+    assert c([1.0, 3.0]).tolist() == [9.0, 27.0]
 
 
 # ---- Instructions ------------------------------------------------------------------------------

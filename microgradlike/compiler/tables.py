@@ -189,28 +189,39 @@ def without_tables(tape: Tape, outputs: Sequence[int]) -> tuple[Tape, list[int],
     wider.code, wider.left, wider.right = bytearray(), array("i"), array("i")
     wider.constants, wider._constants = list(tape.constants), dict(tape._constants)
     place: list[int] = []
-    inputs: list[Taken] = []
 
     def of(operand: int) -> int:
         return place[operand] if operand >= 0 else operand
 
-    def taken(index: int, entries: list[int]) -> int:
-        leaves = all(v < 0 or tape.nodes[v] == _PARAMETER for v in entries)
-        if not leaves or tape.nodes[index] != _INPUT:
-            return _chosen(wider, of(index), list(map(of, entries)))
-        inputs.append(Taken(tape.left[index], [v if v < 0 else tape.left[v] for v in entries]))
-        known = len(tape.numbers) + len(tape.parameters)
-        return wider.append("input", known + len(inputs) - 1)
-
+    inputs = _inputs(tape)
+    known = len(tape.numbers) + len(tape.parameters)
+    # They come first: inputs of one kind have slots in a row.
+    given = {node: wider.append("input", known + k) for k, node in enumerate(inputs)}
     for node, code in enumerate(tape.nodes):
         left, right = tape.left[node], tape.right[node]
         if code in (_TABLE, _ENTRY):
             place.append(-1)  # whoever takes from it has its entries
         elif code == _TAKE:
-            place.append(taken(left, entries_of(tape, right)))
+            if node not in given:
+                entries = list(map(of, entries_of(tape, right)))
+                given[node] = _chosen(wider, of(left), entries)
+            place.append(given[node])
         else:
             sides = (left, right) if not ARITIES[code] else (of(left), of(right))
             place.append(wider.append(NAMES[code], *sides))
     wider.nodes = wider.code
     wider.written = {of(short): of(written) for short, written in tape.written.items()}
-    return wider, list(map(of, outputs)), inputs
+    return wider, list(map(of, outputs)), list(inputs.values())
+
+
+def _inputs(tape: Tape) -> dict[int, Taken]:
+    """The nodes whose number a row can be given, and what that is."""
+    found = {}
+    for node, code in enumerate(tape.nodes):
+        index = tape.left[node]
+        if code == _TAKE and tape.nodes[index] == _INPUT:
+            entries = entries_of(tape, tape.right[node])
+            if all(v < 0 or tape.nodes[v] == _PARAMETER for v in entries):
+                leaves = [v if v < 0 else tape.left[v] for v in entries]
+                found[node] = Taken(tape.left[index], leaves)
+    return found

@@ -412,8 +412,8 @@ class Tape:
             if found is not None:
                 known[node], self.nodes[node] = found, CODES["constant"]
         self.outputs = [known.get(out, out) for out in self.outputs]
-        for node in known.keys() & self.guards.keys():
-            del self.guards[node]
+        for node in known:
+            self.guards.pop(node, None), self.indices.pop(node, None)
 
     def _operand_for(self, name: str, operands: list[int]) -> int | None:
         """What can stand instead of a node, as it has constants as operands; None if nothing."""
