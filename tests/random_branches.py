@@ -59,11 +59,12 @@ class Writer:
         kind = self.draw.randrange(9)
         p, q = self.one(), self.one()
         number = round(self.draw.uniform(-2, 2), 1)
-        return [
+        formulas = [
             f"{p} + {q}", f"{p} - {q} * {number}", f"{p} * {q}", f"{p} * {number} + 0.5",
             f"max({p}, {q})", f"min({p}, {number}, {q})", f"sin({p})",
             f"({p} if {q} > {number} else {self.one()})", f"sqrt({p} + {number})",
-        ][kind]  # fmt: skip
+        ]  # fmt: skip
+        return formulas[kind]
 
     def condition(self) -> str:
         number = round(self.draw.uniform(-1, 1), 1)

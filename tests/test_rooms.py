@@ -29,13 +29,15 @@ microgradlike: typeset derivation flow
 microgradlike.exercises: numbers answers exercise nudged reading draft ladder kinds judgements
 microgradlike.exercises: making paper files . __main__
 microgradlike.compiler: . arrays kept_code loops operations tables derivatives tape
-microgradlike.compiler: joined choices graph forms levels stretches instructions verify grouping program slots
+microgradlike.compiler: joined choices together
+microgradlike.compiler: graph forms levels stretches instructions verify grouping program slots
 microgradlike.compiler: plan passes show __main__
 microgradlike.executors: . executor formulas on_floats on_numpy
 microgradlike.executors.machine: . addresses gemm kernels drive encode executor
 microgradlike.executors: choose
 microgradlike: reach
-microgradlike.replay: . arguments as_written spot_check watch exploring branches traces derived compiled
+microgradlike.replay: . arguments as_written spot_check watch exploring branches
+microgradlike.replay: traces derived compiled
 microgradlike: compiled learning training
 microgradlike: javascript
 microgradlike.grading: probes suspects verdict cases claims notes judge apart inside . __main__

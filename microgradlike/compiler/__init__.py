@@ -5,7 +5,8 @@ The rooms in the order of the data. Each pass is a function, and what it makes i
 ``operations``    what a node can be
 ``tape``          a function, run once on Values that write down what is done with them -> ``Tape``
 ``joined``        traces that part at an ``if`` and meet again, lined up -> ``Joined``
-``choices``       one tape of them, which chooses in each row -> ``Told``
+``choices``       what each step takes, by how conditions were decided -> ``Choices``
+``together``      one tape of them, which chooses in each row -> ``Told``
 ``graph``         the same without repetition, and when each node is computed -> ``Graph``
 ``forms``         sums of terms, however they were written, and folds -> ``Forms``
 ``levels``        each sum ready to be one instruction, and how deep everything is -> ``Levels``

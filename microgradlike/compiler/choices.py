@@ -1,4 +1,4 @@
-"""One tape of traces that are lined up: where they used different numbers, it chooses.
+"""What each step of traces that are lined up takes, by how conditions were decided.
 
 What an operation takes differs from trace to trace where a condition before it has changed a
 variable. Which one, is learned from the traces: ``Choices`` finds the decisions that explain which
@@ -9,49 +9,58 @@ that other one, it is unknown, and rows that would need it are no rows of this t
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy
 
 from microgradlike.compiler.arrays import Floats, Ints, Truths
-from microgradlike.compiler.derivatives import number_of
 from microgradlike.compiler.joined import MADE, DoNotMeet, Fork, Joined, Run, Side, Step
-from microgradlike.compiler.operations import ARITIES, CONDITIONS, ENTRY, NAMES, TAKE
-from microgradlike.compiler.tape import Tape
-from microgradlike.engine import Value
+from microgradlike.compiler.operations import ARITIES, NAMES
 
 #: A number: that of a step, or negative for what is no step, an ``Atoms``.
 Ref = int
 
-#: Rows may be told by so many things that no trace has decided together.
-MOST_DOUBTS = 500
-
 _ABSENT = numpy.iinfo(numpy.int64).min
-_UNKNOWN = ("unknown",)
-_CHOICE = "choice"
+UNKNOWN, CHOICE = "unknown", "choice"
+
+
+class Atom(NamedTuple):
+    """What a step can take that is no step.
+
+    Attributes:
+        name: "constant", "input", "parameter", what is made of others, such as "and"; or "choice":
+            the first part where the condition of a fork holds, and else the second one.
+        parts: what it is made of.
+        number: the place of an input, the id of a parameter, the number of a fork.
+        value: of a constant.
+    """
+
+    name: str
+    parts: tuple[Ref, ...] = ()
+    number: int = 0
+    value: float = 0.0
 
 
 class Atoms:
-    """What a step can take that is no step: ("constant", 2.0), ("input", 0), ("and", ref, ref) ...
-
-    ("choice", fork, a, b) is ``a`` where the condition of a fork holds, and else ``b``.
-    """
+    """A number for each atom, negative: steps have the others."""
 
     def __init__(self) -> None:
-        self._numbers: dict[tuple[Any, ...], Ref] = {}
-        self._list: list[tuple[Any, ...]] = []
+        self._numbers: dict[tuple[object, ...], Ref] = {}
+        self._list: list[Atom] = []
 
-    def number(self, *atom: Any) -> Ref:
-        key = (*atom[:-1], repr(atom[-1])) if atom[0] == "constant" else atom
+    def number(self, atom: Atom) -> Ref:
+        key = (*atom[:-1], repr(atom.value))  # 0.0 and -0.0 are equal, but not the same
         found = self._numbers.get(key)
         if found is None:
             self._list.append(atom)
             found = self._numbers[key] = -len(self._list)
         return found
 
-    def of(self, ref: Ref) -> tuple[Any, ...]:
+    def choice(self, fork: int, a: Ref, b: Ref) -> Ref:
+        return self.number(Atom(CHOICE, (a, b), fork))
+
+    def of(self, ref: Ref) -> Atom:
         return self._list[-ref - 1]
 
 
@@ -67,7 +76,7 @@ class Choices:
 
     def __init__(self, joined: Joined) -> None:
         self.joined, self.atoms = joined, Atoms()
-        self.unknown = self.atoms.number(*_UNKNOWN)
+        self.unknown = self.atoms.number(Atom(UNKNOWN))
         runs = joined.runs
         self.decided: Ints = numpy.full((len(runs), len(joined.forks)), -1)
         self._orders = numpy.array([fork.order for fork in joined.forks], int)
@@ -84,14 +93,14 @@ class Choices:
                 if isinstance(item, Fork):
                     self.decided[r, item.number] = run.holds[k]
                     condition[r, item.number] = refs(node)
-                    state[r, item.number] = self.atoms.number("state", run.states[k])
+                    state[r, item.number] = self.atoms.number(Atom("state", number=run.states[k]))
                 elif node >= 0:
                     left[r, item.number] = refs(run.tape.left[node])
                     if ARITIES[run.tape.nodes[node]] == 2:
                         right[r, item.number] = refs(run.tape.right[node])
             outputs[r] = [refs(out) for out in run.tape.outputs]
         self._partners: dict[tuple[int, bool, Ref], set[Ref]] = {}
-        self._known: dict[tuple[Any, ...], Ref] = {}
+        self._known: dict[tuple[object, ...], Ref] = {}
         self._within: dict[Ref, frozenset[int]] = {}
         # Of all ways together whatever explains them is right.
         self._all_ways = len(runs) >= joined.ways()
@@ -104,14 +113,14 @@ class Choices:
             self.states = self._all(state, joined.forks)
             self.outputs = self._all(outputs, [end] * outputs.shape[1])
 
-    def _refs(self, run: Run) -> Any:
+    def _refs(self, run: Run) -> Callable[[int], Ref]:
         """What tells what a node of a run is here."""
         tape, atoms = run.tape, self.atoms
         found: list[Ref] = [0] * len(tape.nodes)
         for item, node in zip(run.found, run.steps, strict=True):
             if isinstance(item, Step) and node >= 0:
                 found[node] = item.number
-        constants = [atoms.number("constant", value) for value in tape.constants]
+        constants = [atoms.number(Atom("constant", value=value)) for value in tape.constants]
 
         def ref(node: int) -> Ref:
             return constants[~node] if node < 0 else found[node]
@@ -119,29 +128,27 @@ class Choices:
         for node, code in enumerate(tape.nodes):
             name = NAMES[code]
             if name == "input":
-                found[node] = atoms.number(name, tape.left[node])
+                found[node] = atoms.number(Atom(name, number=tape.left[node]))
             elif name == "parameter":
-                found[node] = atoms.number(name, run.parameters[tape.left[node]])
+                found[node] = atoms.number(Atom(name, number=run.parameters[tape.left[node]]))
             elif name in MADE:
                 operands = (tape.left[node], tape.right[node])[: ARITIES[code]]
-                found[node] = atoms.number(name, *map(ref, operands))
+                found[node] = atoms.number(Atom(name, tuple(map(ref, operands))))
         return ref
 
     def state(self, fork: int, ways: Mapping[int, bool]) -> int | None:
         """The state of the function at a fork, for these decisions; None if it is not known."""
         ref = self.states[fork]
         assert ref is not None
-        while self.atoms.of(ref)[0] == _CHOICE:
-            _, other, a, b = self.atoms.of(ref)
-            if other not in ways:
+        while (atom := self.atoms.of(ref)).name == CHOICE:
+            if atom.number not in ways:
                 return None
-            ref = a if ways[other] else b
-        name, *parts = self.atoms.of(ref)
-        return parts[0] if name == "state" else None
+            ref = atom.parts[0] if ways[atom.number] else atom.parts[1]
+        return atom.number if atom.name == "state" else None
 
     # ---- What differs, explained ----
 
-    def _all(self, refs: Ints, users: Any) -> list[Ref | None]:
+    def _all(self, refs: Ints, users: Sequence[Step | Fork]) -> list[Ref | None]:
         """For each user the number it takes; None where it takes none. Most take the same."""
         there = refs != _ABSENT
         most = numpy.where(there, refs, _ABSENT).max(axis=0)
@@ -174,7 +181,8 @@ class Choices:
         left = [ref]
         while left:  # a table is a long chain
             ref = left[-1]
-            parts = [] if ref >= 0 or self.atoms.of(ref)[0] not in MADE else self.atoms.of(ref)[1:]
+            atom = self.atoms.of(ref) if ref < 0 else Atom("step")
+            parts = atom.parts if atom.name in MADE else ()
             missing = [part for part in parts if part not in self._within]
             left += missing
             if not missing:
@@ -195,13 +203,13 @@ class Choices:
             self.joined.sides[number].within() <= here for number in self._sides_of(int(refs[0]))
         ):
             return int(refs[0])
-        atoms = [self.atoms.of(ref) if ref < 0 else ("",) for ref in refs.tolist()]
-        if len({atom[0] for atom in atoms}) == 1 and atoms[0][0] in MADE:
+        atoms = [self.atoms.of(ref) if ref < 0 else Atom("step") for ref in refs.tolist()]
+        if len({atom.name for atom in atoms}) == 1 and atoms[0].name in MADE:
             parts = [
                 self._explained(runs, numpy.array(part), before, here)
-                for part in list(zip(*atoms, strict=True))[1:]
+                for part in zip(*(atom.parts for atom in atoms), strict=True)
             ]
-            return self.atoms.number(atoms[0][0], *parts)
+            return self.atoms.number(Atom(atoms[0].name, tuple(parts)))
         simple = self._simple(runs, refs, here)
         if simple is not None:
             return simple
@@ -223,7 +231,7 @@ class Choices:
         if latest < 0 or self._closed(latest, here) is None:
             return None
         known = self._from_within(latest, here)
-        if self._is_known(known) and all(
+        if self.is_known(known) and all(
             self._in_run(known, run) == ref
             for run, ref in zip(runs.tolist(), refs.tolist(), strict=True)
         ):
@@ -232,12 +240,11 @@ class Choices:
 
     def _in_run(self, ref: Ref, run: int) -> Ref:
         """What a choice is in a run."""
-        while ref < 0 and self.atoms.of(ref)[0] == _CHOICE:
-            _, fork, a, b = self.atoms.of(ref)
-            decided = self.decided[run, fork]
+        while ref < 0 and (atom := self.atoms.of(ref)).name == CHOICE:
+            decided = self.decided[run, atom.number]
             if decided < 0:
                 return self.unknown
-            ref = a if decided else b
+            ref = atom.parts[0] if decided else atom.parts[1]
         return ref
 
     def _split(self, runs: Ints, refs: Ints, before: int) -> tuple[int, Truths] | None:
@@ -260,20 +267,16 @@ class Choices:
     def _choice(self, fork: int, a: Ref, b: Ref) -> Ref:
         if a == b:
             return a
-        if self._is_known(a) and self._is_known(b):
+        if self.is_known(a) and self.is_known(b):
             self._partners.setdefault((fork, True, a), set()).add(b)
             self._partners.setdefault((fork, False, b), set()).add(a)
-        return self.atoms.number(_CHOICE, fork, a, b)
+        return self.atoms.choice(fork, a, b)
 
-    def _is_known(self, ref: Ref) -> bool:
-        if ref >= 0:
-            return True
-        name, *parts = self.atoms.of(ref)
-        if name == _CHOICE:
-            parts = parts[1:]
-        elif name not in MADE:
-            return ref != self.unknown
-        return all(map(self._is_known, parts))
+    def is_known(self, ref: Ref) -> bool:
+        """Whether nothing is unknown of what it is made of."""
+        return ref >= 0 or (
+            ref != self.unknown and all(map(self.is_known, self.atoms.of(ref).parts))
+        )
 
     def _from_within(self, ref: Ref, here: _Here) -> Ref:
         """The number of a step, or of the other side, where its own side ends before ``here``."""
@@ -285,7 +288,7 @@ class Choices:
         partners = self._partners.get((side.fork.number, side.holds, inside), set())
         other = next(iter(partners)) if len(partners) == 1 else self.unknown
         both = (inside, other) if side.holds else (other, inside)
-        return self.atoms.number(_CHOICE, side.fork.number, *both)
+        return self.atoms.choice(side.fork.number, *both)
 
     def _closed(self, ref: Ref, here: _Here) -> Side | None:
         """The outermost side that a step is on and ``here`` is not."""
@@ -308,316 +311,3 @@ def _bits(counts: Floats) -> Floats:
         each = numpy.where(counts > 0, counts * numpy.log2(whole / counts), 0.0)
     found: Floats = each.sum(axis=1)
     return found
-
-
-# ---- The tape ----------------------------------------------------------------------------------
-
-
-class Told(NamedTuple):
-    """What traces tell together.
-
-    Attributes:
-        tape: for all rows that decide as some of the traces have decided; None if there are too
-            many things that no trace has shown.
-        doubts: how many decisions were not made together by any trace.
-        forks: that were met, and the ways in which each was decided.
-        conditions: their nodes.
-        choices: what each step takes.
-    """
-
-    tape: Tape | None
-    doubts: int
-    forks: dict[Fork, frozenset[bool]]
-    conditions: list[int]
-    choices: Choices
-
-    def foretells(self, run: Run, values: Mapping[int, Value]) -> bool | None:
-        """Whether the tape computes what a further trace has found; None if it is not for such.
-
-        Args:
-            run: the trace; it is lined up with the others.
-            values: the parameters, by their id.
-        """
-        if self.tape is None:
-            return None
-        forks = {fork: number for number, fork in enumerate(self.forks)}
-        ways: dict[int, bool] = {}
-        states: list[tuple[int, int]] = []
-        for step, holds in run.holds.items():
-            fork = run.found[step]
-            assert isinstance(fork, Fork)
-            if holds not in self.forks.get(fork, ()):
-                return None
-            states.append((forks[fork], run.states[step]))
-            ways[forks[fork]] = holds
-        decided = {self.conditions[fork]: float(holds) for fork, holds in ways.items()}
-        ours = _numbers(
-            self.tape, run.tape.numbers, [p.data for p in self.tape.parameters], decided
-        )
-        if any(ours[node] != holds for node, (holds, _) in self.tape.guards.items()):
-            return None
-        theirs = _numbers(run.tape, run.tape.numbers, [values[p].data for p in run.parameters], {})
-        pairs = zip(_outputs(self.tape, ours), _outputs(run.tape, theirs), strict=True)
-        same = all(a == b or (a != a and b != b) for a, b in pairs)
-        return same and all(self.choices.state(fork, ways) in (s, None) for fork, s in states)
-
-
-def _numbers(
-    tape: Tape, inputs: list[float], parameters: list[float], decided: Mapping[int, float]
-) -> list[float]:
-    """The numbers of all nodes, where some conditions are decided otherwise than they say."""
-    own, tape.numbers = tape.numbers, inputs
-    found: list[float] = []
-    for node in range(len(tape.nodes)):
-        known = decided.get(node)
-        found.append(number_of(tape, node, found, parameters) if known is None else known)
-    tape.numbers = own
-    return found
-
-
-def _outputs(tape: Tape, numbers: list[float]) -> list[float]:
-    return [tape.constants[~out] if out < 0 else numbers[out] for out in tape.outputs]
-
-
-def tape_of(joined: Joined, values: Mapping[int, Value]) -> Told:
-    """One tape of traces.
-
-    Args:
-        joined: the traces.
-        values: the parameters, by their id.
-
-    Raises:
-        DoNotMeet: what the traces have in common does not tell what rows would do.
-    """
-    written = _Writer(joined, values)
-    clear = max(len(written.doubts), written.apart) <= MOST_DOUBTS and not written.unclear
-    forks = {fork: frozenset(fork.sides) for fork in joined.forks}
-    tape = written.tape if clear else None
-    return Told(tape, written.apart, forks, written.conditions, written.choices)
-
-
-class _Writer:
-    def __init__(self, joined: Joined, values: Mapping[int, Value]) -> None:
-        self.joined, self.choices, self.values = joined, Choices(joined), values
-        self.atoms = self.choices.atoms
-        self.tape = tape = Tape()
-        self.nodes: list[int] = []
-        self.made: dict[Ref, int] = {}
-        self.opposites: dict[int, int] = {}
-        self.masks: dict[int, int] = {}
-        self.conditions: list[int] = [-1] * len(joined.forks)
-        self.doubts: list[int] = []
-        self.unclear = False  # whether no row can be computed, for all that is known
-        self._doubtful: list[tuple[Ref, Side]] = []
-        base = joined.runs[0].tape
-        for place, data in enumerate(base.numbers):
-            node = self.made[self.atoms.number("input", place)] = tape.input(place, data).node
-            if place in base.integers:  # inputs are the first nodes
-                tape.integers.add(node)
-        items: list[Step | Fork] = [*joined.steps, *joined.forks]
-        for item in sorted(items, key=operator.attrgetter("order")):
-            if isinstance(item, Fork):
-                self._fork(item)
-            elif item.token[0] < len(NAMES):
-                self._step(item)
-        for run in joined.runs:
-            tape.compares_integers |= run.tape.compares_integers
-            tape.needs_integers |= run.tape.needs_integers
-        end = joined.steps[-1]
-        tape.outputs = [self._taken(ref, end) for ref in self.choices.outputs]
-        tape.single = base.single
-        self._written()
-        self._find_doubts()
-        if self.doubts:
-            doubt = self.doubts[0]
-            for other in self.doubts[1:]:
-                doubt = tape.append("or", doubt, other)
-            tape.guards[doubt] = False, self.line
-        tape.close()
-
-    def _step(self, step: Step) -> None:
-        name = NAMES[step.token[0]]
-        sides = (self.choices.left, self.choices.right)[: ARITIES[step.token[0]]]
-        operands = [self._taken(side[step.number], step) for side in sides]
-        if name == TAKE:
-            operands[0] = self._index(operands[0], step)
-        self.nodes.append(self.tape.append(name, *operands))
-
-    def _index(self, index: int, step: Step) -> int:
-        """What takes from a table; rows that are not on its side take the first entry."""
-        tape, mask = self.tape, self._mask(step.side)
-        if mask is not None and index >= 0:
-            kept = tape.append("keep", mask, index)
-            first = tape.append("keep", self._node_not(mask), tape.constant(0.0))
-            index = tape.append("add", kept, first)
-        for run in self.joined.runs:
-            for item, node in zip(run.found, run.steps, strict=True):
-                if item is step:
-                    length = run.tape.indices[run.tape.left[node]]
-                    tape.indices[index] = min(length, tape.indices.get(index, length))
-        return index
-
-    def _fork(self, fork: Fork) -> None:
-        condition = self._taken(self.choices.conditions[fork.number], fork)
-        self.conditions[fork.number] = condition
-        self.line = fork.line
-
-    def _holds(self, fork: int, holds: bool) -> int:
-        """The condition that a fork is decided so."""
-        return self.conditions[fork] if holds else self._node_not(self.conditions[fork])
-
-    def _node_not(self, node: int) -> int:
-        if node not in self.opposites:
-            self.opposites[node] = self.tape.append("not", node)
-        return self.opposites[node]
-
-    def _both(self, a: int | None, b: int) -> int:
-        return b if a is None else self.tape.append("and", a, b)
-
-    def _mask(self, side: Side) -> int | None:
-        """The condition under which a row is on a side; None of all rows."""
-        return self._own_mask(side) if side.fork else None
-
-    def _own_mask(self, side: Side) -> int:
-        if side.number not in self.masks:
-            assert side.fork
-            own = self._holds(side.fork.number, side.holds)
-            self.masks[side.number] = self._both(self._mask(side.fork.side), own)
-        return self.masks[side.number]
-
-    # ---- What is taken ----
-
-    def _taken(self, ref: Ref | None, user: Step | Fork) -> int:
-        """The operand for a number."""
-        assert ref is not None
-        if not self.choices._is_known(ref):
-            self._doubtful.append((ref, user.side))
-        return self._operand(ref)
-
-    def _doubt(self, ref: Ref, mask: int | None) -> None:
-        """Rows that would take what is unknown are no rows of this tape."""
-        if ref == self.choices.unknown:
-            self.unclear |= mask is None
-            if mask is not None:
-                self.doubts.append(mask)
-        elif ref < 0 and self.atoms.of(ref)[0] == _CHOICE:
-            _, fork, *both = self.atoms.of(ref)
-            for holds, part in zip((True, False), both, strict=True):
-                if not self.choices._is_known(part):
-                    self._doubt(part, self._both(mask, self._holds(fork, holds)))
-        elif ref < 0:
-            for part in self.atoms.of(ref)[1:]:
-                if not self.choices._is_known(part):
-                    self._doubt(part, mask)
-
-    def _operand(self, ref: Ref) -> int:
-        if ref >= 0:
-            return self.nodes[ref]
-        before = [ref]
-        while self.atoms.of(ref)[0] == ENTRY and ref not in self.made:  # a table is a long chain
-            ref = self.atoms.of(ref)[1]
-            before.append(ref)
-        for each in reversed(before):
-            if each not in self.made:
-                self.made[each] = self._made(*self.atoms.of(each))
-        return self.made[before[0]]
-
-    def _made(self, name: str, *parts: Any) -> int:
-        tape = self.tape
-        if name == "constant":
-            return tape.constant(parts[0])
-        if name == "unknown":  # no row takes it
-            return tape.constant(0.0)
-        if name == "parameter":
-            return tape.leaf(self.values[parts[0]])
-        if name == "not":
-            return self._node_not(self._operand(parts[0]))
-        if name in MADE:
-            return tape.append(name, *map(self._operand, parts))
-        fork, *both = parts
-        known = [part for part in both if part != self.choices.unknown]
-        if len(known) == 1:  # no row takes the other
-            return self._operand(known[0])
-        condition = self.conditions[fork]
-        opposite = self._node_not(condition)
-        a, b = map(self._operand, both)
-        if self._decides(both):
-            return tape.append(
-                "or", tape.append("and", condition, a), tape.append("and", opposite, b)
-            )
-        return tape.append(
-            "add", tape.append("keep", condition, a), tape.append("keep", opposite, b)
-        )
-
-    def _decides(self, refs: Any) -> bool:
-        """Whether these are conditions."""
-        for ref in refs:
-            if ref >= 0:
-                return NAMES[self.joined.steps[ref].token[0]] in CONDITIONS
-            name, *parts = self.atoms.of(ref)
-            if name in MADE:
-                return True
-            if name == _CHOICE:
-                return self._decides(parts[1:])
-        return False
-
-    def _written(self) -> None:
-        """What the engine computes otherwise than it is written here."""
-        for run in self.joined.runs:
-            step_of = {
-                node: item.number
-                for item, node in zip(run.found, run.steps, strict=True)
-                if isinstance(item, Step) and node >= 0
-            }
-            for short, written in run.tape.written.items():
-                if short in step_of and written in step_of:
-                    here = self.nodes[step_of[short]], self.nodes[step_of[written]]
-                    if self.tape.written.setdefault(*here) != here[1]:
-                        raise DoNotMeet
-
-    def _find_doubts(self) -> None:
-        """The conditions under which a row is no row of this tape."""
-        for ref, side in self._doubtful:
-            self._doubt(ref, self._mask(side))
-        for fork in self.joined.forks:
-            if fork.is_open:
-                (holds,) = fork.sides
-                condition = self.conditions[fork.number]
-                mask = self._mask(fork.side)
-                if mask is None and condition >= 0:
-                    self.tape.guards[condition] = holds, fork.line
-                else:
-                    self.doubts.append(self._both(mask, self._holds(fork.number, not holds)))
-        self.apart = 0
-        if len(self.joined.runs) < self.joined.ways():
-            self._doubt_pairs()
-
-    def _doubt_pairs(self) -> None:
-        """Two decisions that no trace has made together may do together what none has shown."""
-        decided = self.choices.decided
-        forks = [fork for fork in self.joined.forks if not fork.is_open]
-        edges = [(fork, holds) for fork in forks for holds in (True, False)]
-        if not edges:
-            return
-        took = numpy.stack([decided[:, fork.number] == holds for fork, holds in edges], axis=1)
-        apart = took.T.astype(float) @ took == 0
-        number = {(fork.number, holds): k for k, (fork, holds) in enumerate(edges)}
-
-        def outer(edge: int) -> int:
-            """The decision within which another one is made; -1 of none."""
-            side = edges[edge][0].side
-            return number[side.fork.number, side.holds] if side.fork else -1
-
-        outers = [outer(edge) for edge in range(len(edges))]
-        for a, b in numpy.argwhere(apart).tolist():
-            (one, holds), (other, holds_too) = edges[a], edges[b]
-            if one.number >= other.number or one.sides[not holds].has(other.side):
-                continue
-            self.apart += 1
-            # What is within such a decision is told by it.
-            told = (outers[b] >= 0 and apart[a, outers[b]]) or (
-                outers[a] >= 0 and apart[outers[a], b]
-            )
-            if not told and self.apart <= MOST_DOUBTS:
-                masks = self._mask(one.sides[holds]), self._own_mask(other.sides[holds_too])
-                self.doubts.append(self._both(*masks))

@@ -12,9 +12,9 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from microgradlike.compiler.choices import Told, tape_of
 from microgradlike.compiler.joined import DoNotMeet, Joined, Run
 from microgradlike.compiler.tape import Tape, trace
+from microgradlike.compiler.together import Told, tape_of
 from microgradlike.engine import Value
 
 #: So many traces are made before it is asked what they tell; then further ones, until so many in a
