@@ -13,10 +13,9 @@ import numpy
 
 from microgradlike import ops
 from microgradlike.differences import Comparison, Report, numeric_derivative, read_formula
-from microgradlike.engine import Value, no_grad, recording, topological_order
+from microgradlike.engine import Value, differentiated, no_grad, recording, topological_order
 from microgradlike.functional import grad, handed, is_one, leaves_of, scalar
 from microgradlike.inputs import beside, describe, number, plain_array, unwrapped
-from microgradlike.leaving import differentiated
 from microgradlike.rules import CustomRule
 from microgradlike.sweep import gradients
 from microgradlike.words import counted

@@ -91,6 +91,7 @@ def _made_again(node: Value, protocol: int) -> Reduced:
     if node._rule is None:
         _, slots = answer[2]
         slots["_x"] = 0.0
+        slots.pop("_home", None)
     return answer
 
 

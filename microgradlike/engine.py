@@ -451,7 +451,10 @@ def _compare(comparison: Callable[..., bool], x: Value, y: object) -> bool:
 class Leaf(Value, has_own_operators=True):
     """A Value that you made yourself: it has room for attributes of your own."""
 
-    __slots__ = ("__dict__", "__weakref__")
+    # Where its number is, if not here, but on a shelf with those of others (``shelf.py``).
+    __slots__ = ("__dict__", "__weakref__", "_home")
+
+    _home: tuple[Any, int] | None
 
 
 class Node(Value, has_own_operators=True):
@@ -643,11 +646,7 @@ _ONLY_LISTED = _references()
 
 def _remember(written: Value) -> None:
     """Keep the number that a Value has before it is written, for the results made with it."""
-    global _now
-    if sys.getrefcount(_now) > _UNUSED:
-        with _lock:
-            _tell(_now)
-            _now = _Moment()
+    _end_moment()
     told = _told
     if not told:
         return
@@ -663,6 +662,29 @@ def _remember(written: Value) -> None:
         known = dict(zip(*before, strict=True))
         numbers = tuple(map(known.get, told, numbers))
     written._x = told, numbers  # type: ignore[assignment]
+
+
+def written_soon() -> bool:
+    """Before many leaves are written: whether results are left that one of them must be told of.
+
+    If so, each is written as ``v.data = ...`` does.
+    """
+    global _told
+    _end_moment()
+    if _told and not _used():
+        with _lock:
+            _ended[:] = _used()
+            _told = tuple([moment.place for moment in _ended])
+    return bool(_told)
+
+
+def _end_moment() -> None:
+    """Numbers will be written: results that are made from now on know others than those so far."""
+    global _now
+    if sys.getrefcount(_now) > _UNUSED:
+        with _lock:
+            _tell(_now)
+            _now = _Moment()
 
 
 def _tell(moment: _Moment) -> None:
@@ -828,7 +850,7 @@ def _give_rule(out: Value, parents: Iterable[Value], slopes: Slopes | None, name
     # The walk back knows two operands: the others are those of a node that stands for them.
     out._x, *others = (*parents, _NOTHING, _NOTHING)[: max(2, len(parents))]
     out._y = functools.reduce(_beside, reversed(others))
-    for each in leaving.running:
+    for each in tuple(leaving.running):
         each.made.append(out)
 
 
@@ -1073,7 +1095,7 @@ def _watched(
         out._rule, out._x, out._y = None, 0.0, _NOT_KEPT
         return out
     out._rule, out._x, out._y, out._label = rule, x, y, _now
-    for each in leaving.running:
+    for each in tuple(leaving.running):
         each.made.append(out)
     if _modes and _mode.created is not None:
         _mode.created[out] = line = line_of_user_code()

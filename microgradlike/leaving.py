@@ -9,7 +9,6 @@ depend on them is a constant there, and may be read.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -49,21 +48,20 @@ class Differentiation:
 
 #: Those of all threads, as a function may hand its Values to another thread. While there are none,
 #: who reads a number pays for one look at this list.
-running: tuple[Differentiation, ...] = ()
-_lock = threading.Lock()
+running: list[Differentiation] = []
 
 
 @contextmanager
 def differentiated(inputs: Iterable[Value]) -> Iterator[Differentiation]:
     """In this block a function is called, to be differentiated by these inputs.
 
+    It is for ``engine.differentiated``, which sees to it that what is made is noted.
+
     Raises:
         TypeError: a number left the graph, even if the function caught that error itself.
     """
-    global running
     this = Differentiation(inputs)
-    with _lock:
-        running = (*running, this)
+    running.append(this)
     try:
         yield this
     except Exception as error:
@@ -71,8 +69,7 @@ def differentiated(inputs: Iterable[Value]) -> Iterator[Differentiation]:
             raise
         raise this.refusal from error  # NumPy, for one, has a sentence of its own
     finally:
-        with _lock:
-            running = tuple(each for each in running if each is not this)
+        running.remove(this)
     for refusal in (this.refusal, *(refusal for _, _, refusal in this.read)):
         if refusal is not None:
             raise refusal
@@ -80,7 +77,7 @@ def differentiated(inputs: Iterable[Value]) -> Iterator[Differentiation]:
 
 def depends(value: Value) -> bool:
     """Whether a value depends on the inputs of a function that is being differentiated."""
-    return any(value in each.dependent() for each in running)
+    return any(value in each.dependent() for each in tuple(running))
 
 
 def read(value: Value, frame: FrameType | None, line: Callable[[], str]) -> None:
@@ -88,7 +85,7 @@ def read(value: Value, frame: FrameType | None, line: Callable[[], str]) -> None
 
     It is refused in the end, unless the function that read it makes such a node; see ``made_from``.
     """
-    reached = [each for each in running if value in each.dependent()]
+    reached = [each for each in tuple(running) if value in each.dependent()]
     if reached:
         callers: list[FrameType] = []
         while frame is not None and len(callers) < _CALLERS:
@@ -105,7 +102,7 @@ _CALLERS = 4
 
 def made_from(parents: Sequence[Value], frame: FrameType) -> None:
     """A function has made a node of its own of these parents: their numbers stay in the graph."""
-    for each in running:
+    for each in tuple(running):
         each.read = [
             entry
             for entry in each.read
@@ -115,7 +112,7 @@ def made_from(parents: Sequence[Value], frame: FrameType) -> None:
 
 def refuse(value: Value, what: str, line: Callable[[], str]) -> None:
     """TypeError if the value depends on what is being differentiated; ``line`` tells where."""
-    reached = [each for each in running if value in each.dependent()]
+    reached = [each for each in tuple(running) if value in each.dependent()]
     if reached:
         refusal = _refusal(what, line())
         for each in reached:

@@ -12,6 +12,7 @@ import numpy.typing
 
 from microgradlike.engine import Value
 from microgradlike.inputs import describe, number, within
+from microgradlike.shelf import Group
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 Schedule: TypeAlias = Callable[[int], float]
@@ -35,6 +36,13 @@ class Optimizer:
             raise ValueError("an optimiser needs parameters, but the list of them is empty")
         self.schedule = _schedule(lr)
         self.steps = 0
+        self._group = Group(list(self.parameters))
+
+    def _together(self) -> Group:
+        """Its parameters as a group: the list of them may have been changed."""
+        if not self._group.is_of(self.parameters):
+            self._group = Group(list(self.parameters))
+        return self._group
 
     @property
     def lr(self) -> float:
@@ -52,8 +60,7 @@ class Optimizer:
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to zero."""
-        for parameter in self.parameters:
-            parameter.grad = 0.0
+        self._together().write_gradients(0.0)
 
     def step(self) -> None:
         """Change the parameters by their gradients. An interrupt leaves no step half taken.
@@ -62,11 +69,11 @@ class Optimizer:
             FloatingPointError: a gradient is NaN or infinite, or the step leads to such a number;
                 nothing was changed.
         """
-        theta = numpy.array([parameter.data for parameter in self.parameters])
-        gradient = numpy.array([parameter.grad for parameter in self.parameters])
+        group = self._together()
+        theta, gradient = group.numbers(), group.gradients()
         before = vars(self).copy()
         try:
-            data = self.next_theta(theta, gradient).tolist()
+            data = self.next_theta(theta, gradient)
         except BaseException:  # it may come when the moments are those after the step
             vars(self).update(before)
             raise
@@ -174,8 +181,8 @@ class Optimizer:
 
     def _kept(self) -> list[str]:
         """The attributes that make up the state; a method that was wrapped is none."""
-        kept = vars(self).items()
-        return [k for k, v in kept if k not in ("parameters", "schedule") and not callable(v)]
+        kept, others = vars(self).items(), ("parameters", "schedule", "_group")
+        return [k for k, v in kept if k not in others and not callable(v)]
 
     def _loaded(self, name: str, given: Any) -> Any:
         """An entry of a state: an array with a number for each parameter, or what it is."""
@@ -193,9 +200,8 @@ class Optimizer:
             raise ValueError(f"{name} of the state holds NaN or infinity; go back to an older one")
         return found
 
-    def _assign(self, data: list[float]) -> None:
-        for parameter, number_ in zip(self.parameters, data, strict=True):
-            parameter.data = number_
+    def _assign(self, data: Array | Sequence[float]) -> None:
+        self._together().write(numpy.asarray(data, float))
 
     def update(self, theta: Array, gradient: Array) -> Array:
         """The parameters after one step, from those before it and their gradient."""
@@ -472,10 +478,9 @@ def clip_grad_norm(parameters: Iterable[Value], max_norm: float) -> float:
             "clip_grad_norm got no parameters; an iterator gives them only once: pass a list, such "
             "as model.parameters()"
         )
-    gradient = numpy.array([parameter.grad for parameter in parameters])
-    norm, clipped = clipped_gradient(parameters, gradient, max_norm)
-    for parameter, grad in zip(parameters, clipped.tolist(), strict=True):
-        parameter.grad = grad
+    group = Group(parameters)
+    norm, clipped = clipped_gradient(parameters, group.gradients(), max_norm)
+    group.write_gradients(clipped)
     return norm
 
 

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 #: new room gets its place here.
 ORDER = """
 microgradlike: words inputs files ops
-microgradlike: recording rules copying leaving engine functions tables
+microgradlike: recording rules copying leaving engine shelf functions tables
 microgradlike: sweep functional differences checks
 microgradlike: nn losses optim
 microgradlike: typeset derivation flow

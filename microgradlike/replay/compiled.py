@@ -188,10 +188,7 @@ class Compiled(Derivatives):
         Raises:
             TypeError, ValueError: it is no array of as many numbers; nothing was changed.
         """
-        for parameter, data in zip(
-            self._parameters.values, self._checked(theta).tolist(), strict=True
-        ):
-            parameter.data = data
+        self._parameters.group.write(self._checked(theta))
 
     # ---- Tracing ----
 
@@ -289,10 +286,7 @@ class Total:
             raise RuntimeError(
                 "backward() of what was computed within no_grad: compute it outside of that block"
             )
-        for parameter, error in zip(
-            self._of._parameters.values, self._gradient.tolist(), strict=False
-        ):
-            parameter.grad += error
+        self._of._parameters.group.add(self._gradient)
 
 
 def _some(column: object) -> list[object]:

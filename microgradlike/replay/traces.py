@@ -32,6 +32,7 @@ from microgradlike.replay.spot_check import (
     spot_check,
 )
 from microgradlike.replay.watch import Watch, name_within, within_reach
+from microgradlike.shelf import Group
 from microgradlike.words import counted
 
 if TYPE_CHECKING:
@@ -521,6 +522,7 @@ class _Parameters:
         self._is_listed = listed is not None
         # How many references of ours each has that was met; a list that was given has one more.
         self._held, self._own = [0] * len(self.values), _HELD + self._is_listed
+        self.group = Group(self.values)
 
     def meet(self, path: Path, f: Callable[..., object]) -> None:
         """Take in those of a path that are new, and tell the path where its own are.
@@ -539,6 +541,8 @@ class _Parameters:
             self.places[parameter] = len(self.values)
             self.values.append(parameter)
         path.find(self.places)
+        if new:
+            self.group = Group(self.values)
         self._held += [0] * len(new)
         for place in path.places[path.used].tolist():
             self._held[place] = (self._held[place] or self._own) + 1  # the tape holds it
@@ -562,7 +566,7 @@ class _Parameters:
                 "nobody but this compiled function has one of its parameters any more, so it was "
                 "replaced by another Value; change parameters by p.data = ..., or call retrace()"
             )
-        return numpy.frombuffer(array("d", [parameter.data for parameter in self.values]))
+        return self.group.numbers()
 
 
 def _held() -> int:
