@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import math
+import operator
 import os
 import random
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from microgradlike import files
 from microgradlike.engine import Number, Value
 from microgradlike.functions import FUNCTIONS
 from microgradlike.inputs import describe, number
+from microgradlike.shelf import Group
 from microgradlike.tables import Table, take
 from microgradlike.words import counted
 
@@ -64,8 +68,10 @@ class Module:
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to zero."""
-        for parameter in self.parameters():
-            parameter.grad = 0.0
+        if _finds_its_own(self):
+            Group(self.parameters()).write_gradients(0.0)
+        else:
+            _structure_of(self).group.write_gradients(0.0)
 
     def modules(self) -> Iterator[Module]:
         """This module, and each of its parts that is a Module, once."""
@@ -187,6 +193,111 @@ def _parts(whole: object) -> list[tuple[object, object]]:
     if isinstance(whole, numpy.ndarray) and whole.dtype == object:
         whole = list(numpy.atleast_1d(whole))  # the rows of a matrix are arrays again
     return list(enumerate(whole)) if isinstance(whole, list | tuple) else []
+
+
+def _finds_its_own(module: Module) -> bool:
+    """Whether its class, or the module itself, has another way to find its parameters."""
+    ways = ("parameters", "named_parameters")
+    return any(
+        getattr(getattr(module, way), "__func__", None) is not vars(Module)[way] for way in ways
+    )
+
+
+class Structure:
+    """What a module, list or dict holds, noted so that one sees at once whether it still does.
+
+    To walk through a model takes longer than a step of its training, if that is compiled.
+
+    Args:
+        root: the module, list or dict. It is not held itself, but what is in it is.
+
+    Attributes:
+        group: the parameters, each once.
+
+    >>> weights = [Value(1.0), Value(2.0)]
+    >>> structure = Structure(weights)
+    >>> structure.is_same()
+    True
+    >>> weights[1] = Value(2.0)
+    >>> structure.is_same()
+    False
+    """
+
+    def __init__(self, root: object) -> None:
+        self._spaces: list[dict[Any, object]] = []  # the attributes of modules, and other dicts
+        self._rows: list[list[object]] = []  # lists of Values alone
+        self._others: list[Any] = []  # other lists, and arrays of objects
+        values: list[Any] = []
+        seen: dict[int, object] = {}
+        waiting = [root]
+        while waiting:
+            part = waiting.pop()
+            if isinstance(part, Value):
+                values.append(part)
+            elif id(part) in seen:
+                continue
+            elif isinstance(part, Module | dict):
+                seen[id(part)] = part
+                space = vars(part) if isinstance(part, Module) else part
+                self._spaces.append(space)
+                waiting += space.values()
+            elif isinstance(part, list) and part and _are_values(part):
+                seen[id(part)] = part
+                self._rows.append(part)
+                values += part
+            elif isinstance(part, list | tuple) or _is_of_objects(part):
+                seen[id(part)] = part
+                if not isinstance(part, tuple):
+                    self._others.append(part)
+                waiting += _items(part)
+        self.group = Group([v for v in dict.fromkeys(values) if not v.is_result])
+        self._copies = [row.copy() for row in self._rows]
+        self._things = list(self._in_spaces())
+        self._items = [_items(other) for other in self._others]
+
+    def is_same(self) -> bool:
+        """Whether each part holds the very same things."""
+        # Two Values are equal if they are one, so lists of them can be compared as a whole. One
+        # that is a plain number by now is no parameter any more, and passes if it is equal.
+        return (
+            self._rows == self._copies
+            and sum(map(len, self._spaces)) == len(self._things)
+            and all(map(operator.is_, self._in_spaces(), self._things))
+            and all(map(_are_the_same, map(_items, self._others), self._items))
+        )
+
+    def _in_spaces(self) -> Iterator[object]:
+        return itertools.chain.from_iterable(map(dict.values, self._spaces))
+
+
+#: The structure of each module whose gradients were set to zero, by its id, as long as it lives.
+_structures: dict[int, tuple[weakref.ref[Module], Structure]] = {}
+
+
+def _structure_of(module: Module) -> Structure:
+    place = id(module)
+    known, structure = _structures.get(place, (None, None))
+    if known is None or structure is None or known() is not module or not structure.is_same():
+        structure = Structure(module)
+        end = weakref.ref(module, lambda _: _structures.pop(place, None))
+        _structures[place] = end, structure
+    return structure
+
+
+def _are_values(items: list[object]) -> bool:
+    return all(issubclass(kind, Value) for kind in set(map(type, items)))
+
+
+def _is_of_objects(part: object) -> bool:
+    return isinstance(part, numpy.ndarray) and part.dtype == object
+
+
+def _items(part: Any) -> list[object]:
+    return list(part.flat) if isinstance(part, numpy.ndarray) else list(part)
+
+
+def _are_the_same(now: list[object], before: list[object]) -> bool:
+    return len(now) == len(before) and all(map(operator.is_, now, before))
 
 
 def _refuse_infinite(state: Mapping[str, float]) -> None:

@@ -92,7 +92,7 @@ class Shelved(Leaf, has_own_operators=True):
     __slots__ = ()
 
     @property
-    def _number(self) -> float:  # type: ignore[override]
+    def _number(self) -> float:
         home = self._home
         if home is None:  # it has just been cleared
             return self._number
@@ -114,7 +114,7 @@ class Shelved(Leaf, has_own_operators=True):
 
     # A gradient that is read is mostly about to be added to, and nobody else may come in between.
     @property
-    def _grad(self) -> float:  # type: ignore[override]
+    def _grad(self) -> float:
         home = self._home
         if home is not None:
             home[0].clear()

@@ -106,9 +106,10 @@ class Traces:
                 list, dict or set of its Values has grown or shrunk.
         """
         self._known()
-        if self.traced:
-            self._check_reach()
-        return self._parameters.numbers()
+        if not self.traced:
+            return self._parameters.numbers()
+        self._check_reach()
+        return self._parameters.numbers(self._watch.sees)
 
     @property
     def traced(self) -> bool:
@@ -523,6 +524,8 @@ class _Parameters:
         # How many references of ours each has that was met; a list that was given has one more.
         self._held, self._own = [0] * len(self.values), _HELD + self._is_listed
         self.group = Group(self.values)
+        self._seen: frozenset[Value] | None = None
+        self._unseen: list[int] = []
 
     def meet(self, path: Path, f: Callable[..., object]) -> None:
         """Take in those of a path that are new, and tell the path where its own are.
@@ -542,7 +545,7 @@ class _Parameters:
             self.values.append(parameter)
         path.find(self.places)
         if new:
-            self.group = Group(self.values)
+            self.group, self._seen = Group(self.values), None
         self._held += [0] * len(new)
         for place in path.places[path.used].tolist():
             self._held[place] = (self._held[place] or self._own) + 1  # the tape holds it
@@ -553,15 +556,22 @@ class _Parameters:
             self._held[place] -= 1
         path.tape.parameters = []  # its own cycles would hold them for a while
 
-    def numbers(self) -> Floats:
+    def numbers(self, seen: frozenset[Value] = frozenset()) -> Floats:
         """Those that they have now.
+
+        Args:
+            seen: those of which it would be noticed if they were replaced.
 
         Raises:
             ValueError: nobody else has one of them any more.
         """
         if not self.values:
             return numpy.empty(0)
-        if any(map(operator.le, map(sys.getrefcount, self.values), self._held)):
+        if seen is not self._seen:  # to count how many references each has takes a while
+            self._seen = seen
+            self._unseen = [place for place, v in enumerate(self.values) if v not in seen]
+        counts = map(sys.getrefcount, map(self.values.__getitem__, self._unseen))
+        if any(map(operator.le, counts, map(self._held.__getitem__, self._unseen))):
             raise ValueError(
                 "nobody but this compiled function has one of its parameters any more, so it was "
                 "replaced by another Value; change parameters by p.data = ..., or call retrace()"

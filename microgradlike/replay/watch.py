@@ -22,6 +22,7 @@ import numpy
 
 from microgradlike.compiler.tape import Traced
 from microgradlike.engine import Value
+from microgradlike.nn import Module, Structure
 from microgradlike.reach import Own, is_theirs, is_users, names_in
 
 #: So many Values are compared at each call; more would take longer than the call.
@@ -52,12 +53,15 @@ _GONE = (LookupError, AttributeError, TypeError, ValueError)
 class Watch:
     """The places in which a function, or what it calls, finds its parameters.
 
-    Those near it are compared one by one. Of long lists and the lists of large models only the
-    lengths are, and whether anybody else still has them.
+    Those near it are compared one by one; modules, lists and dicts of many as a whole. Of other
+    large models only the lengths of lists are, and whether anybody else still has them.
 
     Args:
         f: the function.
         parameters: the Values that it uses.
+
+    Attributes:
+        sees: the Values in what is compared as a whole: if one was replaced, that is noticed.
 
     >>> weights = [Value(1.0), Value(2.0)]
     >>> watch = Watch(lambda x: sum(w * x for w in weights), weights)
@@ -85,7 +89,7 @@ class Watch:
                 continue
             sized: list[_Sized] = []
             if step.is_large or (isinstance(found, _GROWING) and id(found) not in leads):
-                sized = [_Sized(name, c, step.is_large) for c in _growing(found)]
+                sized = [_Sized(name, c, step.is_large, id(found)) for c in _growing(found)]
                 self._sized += sized
             elif isinstance(found, _CONTAINERS) and id(found) in leads:
                 sized, contents = [_Sized(name, found, False)], _contents(found)
@@ -93,7 +97,15 @@ class Watch:
                     self._rows.append((sized[0], contents, list(contents())))
             self._near += [(read if each.found is found else None, each) for each in sized]
         del self._sized[_NEAR:], self._near[_NEAREST:]
-        large = [each for each in self._sized if each.is_large and not _is_plain(each.found)]
+        whole = [(step.name, step.found) for step in steps if step.is_whole]
+        self._whole = [(name, found, Structure(found)) for name, found in whole]
+        self.sees = self._seen()
+        inside = {id(found) for _, found in whole}
+        large = [
+            each
+            for each in self._sized
+            if each.is_large and each.of not in inside and not _is_plain(each.found)
+        ]
         self._inner, self._large = [each.found for each in large], large[-1].name if large else ""
 
     def moved(self) -> str:
@@ -119,10 +131,19 @@ class Watch:
                 if not sized.has_other_numbers():
                     return sized.name
                 sized.length = len(sized.found)
+        for place, (name, found, structure) in enumerate(self._whole):
+            if not structure.is_same():
+                again = Structure(found)
+                if again.group.values != structure.group.values:
+                    return name
+                self._whole[place] = name, found, again
         counts = map(sys.getrefcount, self._inner)
         if self._inner and any(map(operator.le, counts, itertools.repeat(_OURS))):
             return self._large  # nobody else has one of its lists any more
         return ""
+
+    def _seen(self) -> frozenset[Value]:
+        return frozenset(v for _, _, structure in self._whole for v in structure.group.values)
 
     def may_have_moved(self) -> bool:
         """Whether one of the lists that are nearest is another one, or has another length.
@@ -142,10 +163,11 @@ class Watch:
 class _Sized:
     """A list, dict or set, and its length; large, if it is of many Values or a model of many."""
 
-    __slots__ = ("found", "is_large", "length", "name")
+    __slots__ = ("found", "is_large", "length", "name", "of")
 
-    def __init__(self, name: str, found: Sized, is_large: bool) -> None:
+    def __init__(self, name: str, found: Sized, is_large: bool, of: int = 0) -> None:
         self.name, self.found, self.length, self.is_large = name, found, len(found), is_large
+        self.of = of  # the id of the large model that it is in
 
     def has_other_numbers(self) -> bool:
         """Whether it got, or lost, nothing but plain numbers."""
@@ -181,6 +203,14 @@ class _Step(NamedTuple):
     """Whether there is more in it than can be compared one by one."""
     is_alias: bool
     """Whether it was found before, in another place."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is large, and yet all that it holds can be compared as a whole."""
+        found = self.found
+        if not self.is_large or self.is_alias:
+            return False
+        return isinstance(found, Module | list | dict) and not _is_plain(found)
 
     def leads_to(self, parameters: Container[Value]) -> bool:
         if isinstance(self.found, Value):
