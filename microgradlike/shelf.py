@@ -231,7 +231,7 @@ class Group:
                 self._waits, self._uses = SOON if self._uses > SOON * LONGER else SOON * LONGER, 0
             if len(self.values) < FEWEST:
                 return None
-            if getattr(self.values[0], "_home", None) is None and self._waits:
+            if self._waits and Shelved not in set(map(type, self.values)):
                 self._waits -= 1
                 return None
             shelf = self._shelf = self._placed()
