@@ -224,10 +224,10 @@ class Structure:
     """
 
     def __init__(self, root: object) -> None:
-        self._spaces: list[dict[Any, object]] = []  # the attributes of modules, and other dicts
+        self._spaces: list[dict[str, object]] = []  # the attributes of modules, and other dicts
         self._rows: list[list[object]] = []  # lists of Values alone
-        self._others: list[Any] = []  # other lists, and arrays of objects
-        values: list[Any] = []
+        self._others: list[Iterable[object]] = []  # other lists, and arrays of objects
+        values: list[object] = []
         seen: dict[int, object] = {}
         waiting = [root]
         while waiting:
@@ -245,12 +245,13 @@ class Structure:
                 seen[id(part)] = part
                 self._rows.append(part)
                 values += part
-            elif isinstance(part, list | tuple) or _is_of_objects(part):
+            elif isinstance(part, list | tuple | numpy.ndarray):
                 seen[id(part)] = part
                 if not isinstance(part, tuple):
                     self._others.append(part)
                 waiting += _items(part)
-        self.group = Group([v for v in dict.fromkeys(values) if not v.is_result])
+        every = dict.fromkeys(v for v in values if isinstance(v, Value))
+        self.group = Group([v for v in every if not v.is_result])
         self._copies = [row.copy() for row in self._rows]
         self._things = list(self._in_spaces())
         self._items = [_items(other) for other in self._others]
@@ -288,12 +289,11 @@ def _are_values(items: list[object]) -> bool:
     return all(issubclass(kind, Value) for kind in set(map(type, items)))
 
 
-def _is_of_objects(part: object) -> bool:
-    return isinstance(part, numpy.ndarray) and part.dtype == object
-
-
-def _items(part: Any) -> list[object]:
-    return list(part.flat) if isinstance(part, numpy.ndarray) else list(part)
+def _items(part: Iterable[object]) -> list[object]:
+    """What a list or tuple holds, or an array of objects; another array holds no Values."""
+    if isinstance(part, numpy.ndarray):
+        return list(part.flat) if part.dtype == object else []
+    return list(part)
 
 
 def _are_the_same(now: list[object], before: list[object]) -> bool:

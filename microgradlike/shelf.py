@@ -14,12 +14,12 @@ import operator
 import threading
 import weakref
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import SupportsIndex, TypeAlias
 
 import numpy
 import numpy.typing
 
-from microgradlike import leaving
+from microgradlike import copying, leaving
 from microgradlike.engine import Leaf, Value, written_soon
 
 Array: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
@@ -129,7 +129,7 @@ class Shelved(Leaf, has_own_operators=True):
                 shelf, place = self._home
                 shelf.grads[place] = grad
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> copying.Reduced:
         self._grad  # noqa: B018  (a copy is of a leaf that is on no shelf)
         return self.__reduce_ex__(protocol)
 
@@ -137,7 +137,7 @@ class Shelved(Leaf, has_own_operators=True):
         self._grad  # noqa: B018
         return self.__copy__()
 
-    def __deepcopy__(self, memo: Any) -> Value:
+    def __deepcopy__(self, memo: copying.Memo) -> Value:
         self._grad  # noqa: B018
         return self.__deepcopy__(memo)
 
@@ -165,7 +165,7 @@ class Group:
     def __init__(self, values: list[Value]) -> None:
         self.values = values
         self._shelf: Shelf | None = None
-        self._places: Any = None
+        self._places: slice | numpy.typing.NDArray[numpy.intp] = slice(None)
         self._waits, self._uses = SOON, 0
 
     def __reduce__(self) -> tuple[type[Group], tuple[list[Value]]]:

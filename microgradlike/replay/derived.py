@@ -375,7 +375,7 @@ class _Played:
     def __call__(self, *inputs: object) -> Any:
         return self._played(inputs, None)
 
-    def _played(self, inputs: Sequence[object], parameters: Sequence[Any] | None) -> Any:
+    def _played(self, inputs: Sequence[object], parameters: Sequence[Value] | None) -> Any:
         """What it returns for these inputs, with others in place of its parameters."""
         of = self.of
         if not is_traced():
@@ -407,23 +407,23 @@ class _Played:
         moves = [(v, k, 1.0) for k, v in enumerate(flat(list(inputs)))]
         return traced_tangents(flat(self(*inputs)), moves)
 
-    def slope_by_inputs(self, *given: Any) -> Value:
+    def slope_by_inputs(self, *given: object) -> Value:
         """The slope of the only output along a vector, which is given after the inputs."""
         *inputs, vector = given
         return _along(self(*inputs), flat(inputs), flat(vector))
 
-    def product_by_inputs(self, *given: Any) -> list[Value]:
+    def product_by_inputs(self, *given: object) -> list[Value]:
         """The second derivatives by all inputs, times that vector."""
         *inputs, vector = given
-        along = grad(lambda *inside: dot(flat(grad(self)(*inside)), vector))
+        along = grad(lambda *inside: dot(flat(grad(self)(*inside)), flat(vector)))
         return flat(along(*inputs))
 
     # ---- By the parameters ----
 
-    def with_parameters(self, *given: Any) -> Any:
+    def with_parameters(self, *given: object) -> object:
         """The function of its inputs, and of a list of all its parameters."""
         *inputs, theta = given
-        return self._played(inputs, theta)
+        return self._played(inputs, flat(theta))
 
     def slope_by_parameters(
         self, known: Sequence[Value], directions: Sequence[Value], *inputs: object

@@ -119,13 +119,12 @@ class Traces:
     def _known(self) -> None:
         if self.traced or self._listed is not None:
             return
-        if self._is_alone:
-            self._arguments(())
-            return
-        raise ValueError(
-            "the function was not traced yet, so its parameters are unknown; "
-            "call it on some rows first, or c.trace(X, ...)"
-        )
+        if not self._is_alone:
+            raise ValueError(
+                "the function was not traced yet, so its parameters are unknown; "
+                "call it on some rows first, or c.trace(X, ...)"
+            )
+        self._arguments(())
 
     # ---- Tracing ----
 
