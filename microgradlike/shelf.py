@@ -147,7 +147,7 @@ Shelved.__name__ = Value.__name__
 
 # ---- Groups ------------------------------------------------------------------------------------
 
-_numbers, _grads = operator.attrgetter("_number"), operator.attrgetter("_grad")
+_numbers, _grads = operator.attrgetter("data"), operator.attrgetter("grad")
 
 
 class Group:
@@ -209,7 +209,7 @@ class Group:
                 return
         every = numpy.broadcast_to(gradients, (len(self.values),)).tolist()
         for value, grad in zip(self.values, every, strict=True):
-            value._grad = grad
+            value.grad = grad
 
     def add(self, gradients: Array) -> None:
         """Add to the gradients of the first ones, as ``backward()`` does."""
@@ -220,7 +220,7 @@ class Group:
                 shelf.grads[self._places] += gradients
                 return
         for value, error in zip(self.values, gradients.tolist(), strict=False):
-            value._grad += error
+            value.grad += error
 
     def _on_a_shelf(self) -> Shelf | None:
         """The shelf that all of them are on; None if there is none."""
