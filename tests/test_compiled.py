@@ -912,11 +912,38 @@ def test_a_parameter_that_was_replaced_is_noticed() -> None:
     with pytest.raises(ValueError, match=r"'held' is another Value than .* retrace\(\)"):
         c([1.0])
     assert c.retrace()([1.0]).tolist() == [3.0]
-    many = [Value(1.0) for _ in range(100)]  # too many to look at each
+    many = [Value(1.0) for _ in range(100)]  # too many to look at each: the list is compared
     c = compile(lambda x: many[70] * x).trace([1.0])
     many[70] = Value(3.0)
+    with pytest.raises(ValueError, match=r"'many' is another Value than .* retrace\(\)"):
+        c([1.0])
+    row = numpy.array([Value(1.0) for _ in range(100)], object)
+    c = compile(lambda x: row[70] * x).trace([1.0])
+    row[70] = Value(3.0)
     with pytest.raises(ValueError, match=r"it was replaced by another Value; .* retrace\(\)"):
         c([1.0])
+
+
+def test_a_parameter_of_a_large_model_that_was_replaced_is_noticed() -> None:
+    model: Any = MLP(3, [40, 1], seed=0)
+    kept = model.parameters()  # so that the old ones are not let go
+    c = compile(lambda x: model(x))
+    c.mean(X).backward()
+    model.zero_grad()
+    model.layers[0].neurons[20].w[1] = Value(1.0)
+    with pytest.raises(ValueError, match=r"'model' is another Value than .* retrace\(\)"):
+        c.mean(X)
+    c.retrace()
+    model.calls = 1  # plain numbers of a model are as they were traced
+    c.mean(X)
+    model.calls = 2
+    c.mean(X).backward()
+    model.head = Value(2.0)  # nor does it matter what the function does not use
+    c.mean(X)
+    assert len(c.parameters) == len(kept)
+    model.layers[0].neurons[1], model.layers[0].neurons[2] = model.layers[0].neurons[2:0:-1]
+    with pytest.raises(ValueError, match=r"'model' is another Value than"):
+        c.mean(X)
 
 
 def test_a_name_that_is_bound_to_another_value_is_noticed() -> None:

@@ -387,8 +387,14 @@ def test_a_listed_parameter_that_was_replaced_is_noticed() -> None:
     c = compile(model, parameters=model.parameters())
     c.mean([[1.0, 2.0]])
     model.layers[0].neurons[60].w[1] = Value(5.0)
-    with pytest.raises(ValueError, match="nobody but this compiled function"):
+    with pytest.raises(ValueError, match="is another Value than when the function was traced"):
         c.mean([[1.0, 2.0]])
+    row = numpy.array([Value(1.0) for _ in range(100)], object)
+    c = compile(lambda x: row[70] * x, parameters=row.tolist())
+    c.mean([1.0])
+    row[70] = Value(5.0)
+    with pytest.raises(ValueError, match="nobody but this compiled function"):
+        c.mean([1.0])
 
 
 def test_a_copy_has_the_parameters_of_its_function() -> None:
