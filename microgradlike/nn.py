@@ -224,7 +224,7 @@ class Structure:
     """
 
     def __init__(self, root: object) -> None:
-        self._spaces: list[dict[str, object]] = []  # the attributes of modules, and other dicts
+        self._spaces: list[Iterable[object]] = []  # what modules, and dicts, have at this moment
         self._rows: list[list[object]] = []  # lists of Values alone
         self._others: list[Iterable[object]] = []  # other lists, and arrays of objects
         values: list[object] = []
@@ -239,7 +239,7 @@ class Structure:
             elif isinstance(part, Module | dict):
                 seen[id(part)] = part
                 space = vars(part) if isinstance(part, Module) else part
-                self._spaces.append(space)
+                self._spaces.append(space.values())
                 waiting += space.values()
             elif isinstance(part, list) and part and _are_values(part):
                 seen[id(part)] = part
@@ -253,23 +253,34 @@ class Structure:
         every = dict.fromkeys(v for v in values if isinstance(v, Value))
         self.group = Group([v for v in every if not v.is_result])
         self._copies = [row.copy() for row in self._rows]
-        self._things = list(self._in_spaces())
+        self._things = list(itertools.chain.from_iterable(self._spaces))
+        # Of those which hold something themselves another one may be equal.
+        places = [k for k, thing in enumerate(self._things) if isinstance(thing, _HOLDERS)]
+        self._holders: Callable[[list[object]], tuple[object, ...]] = (
+            operator.itemgetter(0, 0, *places) if self._things else tuple
+        )
         self._items = [_items(other) for other in self._others]
 
     def is_same(self) -> bool:
         """Whether each part holds the very same things."""
-        # Two Values are equal if they are one, so lists of them can be compared as a whole. One
-        # that is a plain number by now is no parameter any more, and passes if it is equal.
-        return (
-            self._rows == self._copies
-            and sum(map(len, self._spaces)) == len(self._things)
-            and all(map(operator.is_, self._in_spaces(), self._things))
-            and all(map(_are_the_same, map(_items, self._others), self._items))
+        # Two Values are equal if they are one, so lists can be compared as a whole, which is quick.
+        # A Value that was replaced by the same number is a parameter no more, and is not missed.
+        try:
+            things = list(itertools.chain.from_iterable(self._spaces))
+            if self._rows != self._copies or things != self._things:
+                return False
+        except Exception:  # arrays, for one, do not say whether they are equal
+            return False
+        holders = self._holders(things), self._holders(self._things)
+        others = zip(map(_items, self._others), self._items, strict=True)
+        return all(map(operator.is_, *holders)) and all(
+            len(now) == len(before) and all(map(operator.is_, now, before))
+            for now, before in others
         )
 
-    def _in_spaces(self) -> Iterator[object]:
-        return itertools.chain.from_iterable(map(dict.values, self._spaces))
 
+#: What holds other things, among which there may be Values.
+_HOLDERS = (Module, dict, list, tuple, numpy.ndarray)
 
 #: The structure of each module whose gradients were set to zero, by its id, as long as it lives.
 _structures: dict[int, tuple[weakref.ref[Module], Structure]] = {}
@@ -294,10 +305,6 @@ def _items(part: Iterable[object]) -> list[object]:
     if isinstance(part, numpy.ndarray):
         return list(part.flat) if part.dtype == object else []
     return list(part)
-
-
-def _are_the_same(now: list[object], before: list[object]) -> bool:
-    return len(now) == len(before) and all(map(operator.is_, now, before))
 
 
 def _refuse_infinite(state: Mapping[str, float]) -> None:

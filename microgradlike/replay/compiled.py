@@ -42,6 +42,8 @@ def compile(
             is given a Value, the entry of one row; of a 2-D array a list of Values, and so on. The
             Values that it closes over are its parameters. Its operations are those of Values;
             integers take from tables by ``take(table, i)``.
+            Values that it closes over are its parameters. Its operations are those of Values. One
+            that takes no arguments is computed once: it has no rows, ``c()`` is one number.
         threads: over how many cores many rows are spread, where the extra ``compile`` is installed.
             The result is the same for any number, to the last digit.
         dtype: in which numbers it computes there: "float64", as the engine does, or "float32",
