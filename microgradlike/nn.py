@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import itertools
 import json
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+import numpy.typing
 
 from microgradlike import files
 from microgradlike.engine import Number, Value
@@ -195,12 +197,17 @@ def _parts(whole: object) -> list[tuple[object, object]]:
     return list(enumerate(whole)) if isinstance(whole, list | tuple) else []
 
 
+_WAYS = ("parameters", "named_parameters")
+
+
 def _finds_its_own(module: Module) -> bool:
     """Whether its class, or the module itself, has another way to find its parameters."""
-    ways = ("parameters", "named_parameters")
-    return any(
-        getattr(getattr(module, way), "__func__", None) is not vars(Module)[way] for way in ways
-    )
+    return _has_own_ways(type(module)) or not vars(module).keys().isdisjoint(_WAYS)
+
+
+@functools.lru_cache(maxsize=256)
+def _has_own_ways(kind: type) -> bool:
+    return any(getattr(kind, way) is not getattr(Module, way) for way in _WAYS)
 
 
 class Structure:
@@ -224,9 +231,9 @@ class Structure:
     """
 
     def __init__(self, root: object) -> None:
-        self._spaces: list[Iterable[object]] = []  # what modules, and dicts, have at this moment
+        self._spaces: list[Iterable[object]] = []  # what modules, dicts and other lists have
         self._rows: list[list[object]] = []  # lists of Values alone
-        self._others: list[Iterable[object]] = []  # other lists, and arrays of objects
+        self._arrays: list[numpy.typing.NDArray[numpy.object_]] = []  # of objects
         values: list[object] = []
         seen: dict[int, object] = {}
         waiting = [root]
@@ -245,11 +252,14 @@ class Structure:
                 seen[id(part)] = part
                 self._rows.append(part)
                 values += part
-            elif isinstance(part, list | tuple | numpy.ndarray):
+            elif isinstance(part, list | tuple):
                 seen[id(part)] = part
-                if not isinstance(part, tuple):
-                    self._others.append(part)
-                waiting += _items(part)
+                self._spaces.append(part)
+                waiting += part
+            elif isinstance(part, numpy.ndarray) and part.dtype == object:
+                seen[id(part)] = part
+                self._arrays.append(part)
+                waiting += part.flat
         every = dict.fromkeys(v for v in values if isinstance(v, Value))
         self.group = Group([v for v in every if not v.is_result])
         self._copies = [row.copy() for row in self._rows]
@@ -259,7 +269,7 @@ class Structure:
         self._holders: Callable[[list[object]], tuple[object, ...]] = (
             operator.itemgetter(0, 0, *places) if self._things else tuple
         )
-        self._items = [_items(other) for other in self._others]
+        self._items = [list(array.flat) for array in self._arrays]
 
     def is_same(self) -> bool:
         """Whether each part holds the very same things."""
@@ -272,10 +282,9 @@ class Structure:
         except Exception:  # arrays, for one, do not say whether they are equal
             return False
         holders = self._holders(things), self._holders(self._things)
-        others = zip(map(_items, self._others), self._items, strict=True)
         return all(map(operator.is_, *holders)) and all(
-            len(now) == len(before) and all(map(operator.is_, now, before))
-            for now, before in others
+            all(map(operator.is_, array.flat, items))  # an array has a fixed size
+            for array, items in zip(self._arrays, self._items, strict=True)
         )
 
 
@@ -298,13 +307,6 @@ def _structure_of(module: Module) -> Structure:
 
 def _are_values(items: list[object]) -> bool:
     return all(issubclass(kind, Value) for kind in set(map(type, items)))
-
-
-def _items(part: Iterable[object]) -> list[object]:
-    """What a list or tuple holds, or an array of objects; another array holds no Values."""
-    if isinstance(part, numpy.ndarray):
-        return list(part.flat) if part.dtype == object else []
-    return list(part)
 
 
 def _refuse_infinite(state: Mapping[str, float]) -> None:
