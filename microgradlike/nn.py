@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import itertools
 import json
@@ -202,12 +201,9 @@ _WAYS = ("parameters", "named_parameters")
 
 def _finds_its_own(module: Module) -> bool:
     """Whether its class, or the module itself, has another way to find its parameters."""
-    return _has_own_ways(type(module)) or not vars(module).keys().isdisjoint(_WAYS)
-
-
-@functools.lru_cache(maxsize=256)
-def _has_own_ways(kind: type) -> bool:
-    return any(getattr(kind, way) is not getattr(Module, way) for way in _WAYS)
+    kind = type(module)
+    own = any(getattr(kind, way) is not getattr(Module, way) for way in _WAYS)
+    return own or not vars(module).keys().isdisjoint(_WAYS)
 
 
 class Structure:
@@ -264,8 +260,9 @@ class Structure:
         self.group = Group([v for v in every if not v.is_result])
         self._copies = [row.copy() for row in self._rows]
         self._things = list(itertools.chain.from_iterable(self._spaces))
-        # Of those which hold something themselves another one may be equal.
-        places = [k for k, thing in enumerate(self._things) if isinstance(thing, _HOLDERS)]
+        # Of all but these another one may be equal: a list, or a number, which a Value is by now.
+        safe = (Value, str)
+        places = [k for k, thing in enumerate(self._things) if not isinstance(thing, safe)]
         self._holders: Callable[[list[object]], tuple[object, ...]] = (
             operator.itemgetter(0, 0, *places) if self._things else tuple
         )
@@ -287,9 +284,6 @@ class Structure:
             for array, items in zip(self._arrays, self._items, strict=True)
         )
 
-
-#: What holds other things, among which there may be Values.
-_HOLDERS = (Module, dict, list, tuple, numpy.ndarray)
 
 #: The structure of each module whose gradients were set to zero, by its id, as long as it lives.
 _structures: dict[int, tuple[weakref.ref[Module], Structure]] = {}

@@ -241,7 +241,9 @@ def test_zero_grad_finds_what_the_model_holds_by_now() -> None:
     assert zeroed()
     model.layers[0].neurons[3].w[1] = Value(2.0)
     assert zeroed()
-    model.extra = Value(1.0)
+    model.extra = 1.0
+    assert zeroed()
+    model.extra = Value(1.0)  # which is equal
     assert zeroed()
     model.more = {"a": [], "b": (Value(1.0), numpy.array([Value(2.0)], object))}
     assert zeroed()
