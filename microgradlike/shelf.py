@@ -39,19 +39,22 @@ _lock = threading.RLock()
 
 
 class Shelf:
-    """The numbers and the gradients of leaves, side by side.
+    """Numbers and gradients of leaves, side by side.
 
     Attributes:
         numbers, grads: of each leaf.
         looks: how many single numbers may still be read before it is cleared.
+        is_used: whether all its leaves are on it, until it is cleared.
     """
 
     def __init__(self, leaves: Sequence[Value]) -> None:
         count = len(leaves)
-        self.is_cleared = False
+        self.is_used = False
+        self.numbers, self.grads = numpy.empty(count), numpy.empty(count)
         # A leaf that nobody else has any more is not kept alive by its shelf.
         self._leaves = list(map(weakref.ref, leaves))
-        numbers, grads = [0.0] * count, [0.0] * count
+        self.rest()
+        numbers, grads = self.numbers, self.grads
         homes = list(zip(itertools.repeat(self), range(count)))
         for place, leaf in enumerate(leaves):
             # Nothing is called here: no other thread can write what has just been read.
@@ -59,8 +62,7 @@ class Shelf:
             grads[place] = leaf._grad
             leaf._home = homes[place]  # type: ignore[attr-defined]
             leaf.__class__ = Shelved
-        self.numbers, self.grads = numpy.array(numbers), numpy.array(grads)
-        self.rest()
+        self.is_used = True
 
     def rest(self) -> None:
         """All leaves were used together, so single looks do not count so far."""
@@ -71,15 +73,14 @@ class Shelf:
         return [leaf for reference in self._leaves if (leaf := reference()) is not None]
 
     def clear(self) -> None:
-        """Give all leaves their numbers back."""
+        """Give all leaves their numbers back; an interrupt leaves the rest of them here."""
         with _lock:
-            if self.is_cleared:
-                return
-            self.is_cleared = True
+            self.is_used = False
             both = zip(self.numbers.tolist(), self.grads.tolist(), strict=True)
             for reference, (number, grad) in zip(self._leaves, both, strict=True):
                 leaf = reference()
-                if leaf is not None:
+                home = getattr(leaf, "_home", None)
+                if leaf is not None and home is not None and home[0] is self:
                     leaf.__class__ = Leaf
                     leaf._number = number
                     leaf._grad = grad
@@ -225,7 +226,7 @@ class Group:
     def _on_a_shelf(self) -> Shelf | None:
         """The shelf that all of them are on; None if there is none."""
         shelf = self._shelf
-        if shelf is None or shelf.is_cleared:
+        if shelf is None or not shelf.is_used:
             if shelf is not None:
                 self._shelf = None
                 self._waits, self._uses = SOON if self._uses > SOON * LONGER else SOON * LONGER, 0
@@ -248,7 +249,7 @@ class Group:
             return None  # a class of the user's keeps what it has
         homes = [getattr(value, "_home", None) for value in self.values]
         shelves: set[Shelf] = {home[0] for home in homes if home is not None}
-        if kinds == {Shelved} and len(shelves) == 1:
+        if kinds == {Shelved} and len(shelves) == 1 and all(one.is_used for one in shelves):
             (shelf,) = shelves
         else:
             others = [leaf for one in shelves for leaf in one.leaves()]

@@ -196,6 +196,27 @@ def test_no_gradient_of_a_thread_is_lost() -> None:
     assert [v.grad for v in values[:3]] == [200.0, 0.0, 200.0]
 
 
+def test_an_interrupt_leaves_every_leaf_its_number() -> None:
+    values = leaves()
+    group = shelved(values)
+    group.write_gradients(1.0)
+    shelf = values[0]._home[0]  # type: ignore[attr-defined]
+    references = shelf._leaves[:]
+
+    def interrupted() -> Value:
+        raise KeyboardInterrupt
+
+    shelf._leaves[5] = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        values[7].grad  # noqa: B018
+    shelf._leaves[:] = references
+    assert [type(v) is Shelved for v in values[4:7]] == [False, True, True]
+    values[4].data, values[6].data = -4.0, -6.0
+    assert group.numbers()[3:8].tolist() == [3.0, -4.0, 5.0, -6.0, 7.0]
+    assert group.gradients().tolist() == [1.0] * COUNT
+    assert [v.grad for v in values] == [1.0] * COUNT
+
+
 @pytest.mark.parametrize(
     "optimizer",
     [
