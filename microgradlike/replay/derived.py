@@ -101,7 +101,8 @@ class Derivatives(Traces):
         """
         arguments = self._given(columns, reduce, "hvp_by_parameters takes theta and a vector")
         numbers = self._met(theta, arguments)
-        return self._times(numbers, self._checked(v, "v"), arguments, reduce)
+        product: Floats = self._times(numbers, self._checked(v, "v")[None], arguments, reduce)[0]
+        return product
 
     def hessian_by_parameters(
         self, theta: object, *columns: object, reduce: str = "mean"
@@ -129,26 +130,28 @@ class Derivatives(Traces):
         """
         arguments = self._given(columns, reduce, "hessian_by_parameters takes theta")
         numbers = self._met(theta, arguments)
-        found = numpy.empty((len(numbers), len(numbers)))
-        for row, v in zip(found, numpy.eye(len(numbers)), strict=True):
-            row[:] = self._times(numbers, v, arguments, reduce)
-        return found
+        return self._times(numbers, numpy.eye(len(numbers)), arguments, reduce)
 
-    def _times(self, theta: Floats, v: Floats, arguments: Arguments, reduce: str) -> Floats:
-        """The Hessian by the parameters times a vector: the gradient of a slope along it.
+    def _times(self, theta: Floats, vectors: Floats, arguments: Arguments, reduce: str) -> Floats:
+        """The Hessian by the parameters times each vector: the gradient of a slope along it.
 
         Going forward, then back, is quick. Where not all is finite then, it is done as the engine
         would, going back twice: it has NaN and infinity where they belong.
         """
         self._need_single("a mean or a sum over rows")
-        found = theta
+        count = len(theta)
+        found = numpy.empty(vectors.shape)
+        both = numpy.append(theta, theta)
         for name in ("slope", "product"):
             along = self._with_directions(name)
             given = along._arguments(arguments.arrays)
-            _, found = along._reduced(numpy.concatenate([theta, v]), given, reduce)
+            for product, vector in zip(found, vectors, strict=True):
+                both[count:] = vector
+                _, errors = along._reduced(both, given, reduce)
+                product[:] = errors[:count]
             if numpy.isfinite(found).all():
                 break
-        return found[: len(theta)]
+        return found
 
     def _with_directions(self, name: str) -> _OfTraces:
         """A slope by the parameters along further ones: a direction for each."""
