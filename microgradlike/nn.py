@@ -268,6 +268,11 @@ class Structure:
         )
         self._items = [list(array.flat) for array in self._arrays]
 
+    @property
+    def is_mostly_parameters(self) -> bool:
+        """Whether it is no list of data, for one, which takes long to compare."""
+        return len(self._things) <= 2 * len(self.group.values)
+
     def is_same(self) -> bool:
         """Whether each part holds the very same things."""
         # Two Values are equal if they are one, so lists can be compared as a whole, which is quick.

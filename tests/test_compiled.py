@@ -946,6 +946,37 @@ def test_a_parameter_of_a_large_model_that_was_replaced_is_noticed() -> None:
         c.mean(X)
 
 
+def test_a_parameter_in_one_of_many_matrices_that_was_replaced_is_noticed() -> None:
+    def matrix() -> list[list[Value]]:
+        return [[Value(float(i - j)) for i in range(9)] for j in range(9)]
+
+    state, other = {"a": matrix(), "b": matrix()}, matrix()
+    kept = [p for rows in (*state.values(), other) for row in rows for p in row]
+    data = [[1.0] * 9] * 2
+
+    def f(x: Any) -> Any:
+        for rows in (state["a"], state["b"], other):
+            x = [dot(row, x).tanh() for row in rows]
+        return functions.sum(x)
+
+    c = compile(f)
+    c.mean(data)
+    state["b"][8][8].data = 0.5
+    c.mean(data)
+    state["b"][8][8] = Value(1.0)
+    with pytest.raises(ValueError, match=r"'state' is another Value than"):
+        c.mean(data)
+    c.retrace().mean(data)
+    other[8] = other[8][::-1]
+    with pytest.raises(ValueError, match=r"'other' is another Value than"):
+        c.mean(data)
+    c.retrace().mean(data)
+    other = matrix()
+    with pytest.raises(ValueError, match=r"'other' is another Value than"):
+        c.mean(data)
+    assert len(kept) == len(c.retrace().parameters) == 3 * 81
+
+
 def test_a_name_that_is_bound_to_another_value_is_noticed() -> None:
     w, ws = Value(1.0), [Value(2.0), Value(3.0)]
     c = compile(lambda x: w * x + ws[0] * ws[1])

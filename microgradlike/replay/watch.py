@@ -15,7 +15,7 @@ import random
 import sys
 import types
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Any, NamedTuple
 
 import numpy
@@ -72,7 +72,9 @@ class Watch:
 
     def __init__(self, f: object, parameters: Container[Value]) -> None:
         steps = list(_walk(f, _MOST))
-        leads = {id(step.found) for step in steps if step.leads_to(parameters)}
+        self._whole = _whole(steps, parameters)
+        whole = {id(found) for _, found, _ in self._whole}
+        leads = whole | {id(step.found) for step in steps if step.leads_to(parameters)}
         known = 0
         while len(leads) > known:
             known = len(leads)
@@ -97,14 +99,11 @@ class Watch:
                     self._rows.append((sized[0], contents, list(contents())))
             self._near += [(read if each.found is found else None, each) for each in sized]
         del self._sized[_NEAR:], self._near[_NEAREST:]
-        whole = [(step.name, step.found) for step in steps if step.is_whole]
-        self._whole = [(name, found, Structure(found)) for name, found in whole]
-        self.sees = self._seen()
-        inside = {id(found) for _, found in whole}
+        self.sees = frozenset(v for *_, parts in self._whole for v in parts.group.values)
         large = [
             each
             for each in self._sized
-            if each.is_large and each.of not in inside and not _is_plain(each.found)
+            if each.is_large and each.of not in whole and not _is_plain(each.found)
         ]
         self._inner, self._large = [each.found for each in large], large[-1].name if large else ""
 
@@ -141,9 +140,6 @@ class Watch:
         if self._inner and any(map(operator.le, counts, itertools.repeat(_OURS))):
             return self._large  # nobody else has one of its lists any more
         return ""
-
-    def _seen(self) -> frozenset[Value]:
-        return frozenset(v for _, _, structure in self._whole for v in structure.group.values)
 
     def may_have_moved(self) -> bool:
         """Whether one of the lists that are nearest is another one, or has another length.
@@ -205,17 +201,38 @@ class _Step(NamedTuple):
     """Whether it was found before, in another place."""
 
     @property
-    def is_whole(self) -> bool:
-        """Whether it is large, and yet all that it holds can be compared as a whole."""
-        found = self.found
-        if not self.is_large or self.is_alias:
-            return False
-        return isinstance(found, Module | list | dict) and not _is_plain(found)
+    def is_inside(self) -> bool:
+        """Whether it is found in a module or container."""
+        return self.up is not None and isinstance(self.up.found, (*_PARTS, tuple))
 
     def leads_to(self, parameters: Container[Value]) -> bool:
         if isinstance(self.found, Value):
             return self.found in parameters
         return self.is_large or (isinstance(self.found, _CHANGING) and not len(self.found))
+
+
+def _whole(
+    steps: Sequence[_Step], parameters: Container[Value]
+) -> list[tuple[str, object, Structure]]:
+    """The modules, lists and dicts that are compared as a whole: their names, and what they hold.
+
+    They are those in which not all Values could be looked at one by one.
+    """
+    found: list[tuple[str, object, Structure]] = []
+    all_were_met = sum(isinstance(step.found, Value) for step in steps) < _MOST
+    for step in steps:
+        if step.is_alias or not isinstance(step.found, _PARTS):
+            continue
+        if step.is_large or not (all_were_met or step.is_inside):
+            parts = Structure(step.found)
+            of_parameters = any(value in parameters for value in parts.group.values)
+            if of_parameters and parts.is_mostly_parameters:
+                found.append((step.name, step.found, parts))
+    return found
+
+
+#: What a ``Structure`` tells of.
+_PARTS = (Module, list, dict)
 
 
 def _walk(f: object, most: int) -> Iterator[_Step]:
