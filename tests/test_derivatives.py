@@ -241,6 +241,24 @@ def test_the_gradient_of_each_row_by_the_parameters() -> None:
     assert compile(lambda x: x * x).gradients([1.0, 2.0]).shape == (2, 0)
 
 
+def test_all_ways_to_run_agree_on_derivatives_by_parameters() -> None:
+    net, loss = _classifier()
+    found = []
+    for on in ("floats", "numpy", "machine"):
+        c = compile(loss, on=on, parameters=net.parameters())
+        theta, v = c.theta(), numpy.linspace(-1.0, 1.0, 26)
+        found.append(
+            [
+                c.gradients(X, LABELS).ravel(),
+                c.hvp_by_parameters(theta, v, X, LABELS),
+                c.hvp(X, LABELS, v=numpy.ones((6, 4))).ravel(),
+            ]
+        )
+    for other in found[1:]:
+        for ours, theirs in zip(other, found[0], strict=True):
+            numpy.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-14)
+
+
 def test_gradients_are_those_of_the_branch_that_a_row_takes() -> None:
     a, b = Value(2.0), Value(3.0)
     c = compile(lambda x: a * x if x > 0 else b * x * x)
