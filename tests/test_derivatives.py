@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy
@@ -15,6 +16,8 @@ from microgradlike.compiler.tape import trace
 from microgradlike.nn import MLP
 from microgradlike.ops import OPERATORS
 from microgradlike.rules import Rule
+from tests.programs import Program, agree, error_bound, flat
+from tests.random_programs import close, logsumexp_as_compiled
 
 pytestmark = pytest.mark.usefixtures("executor")
 
@@ -466,3 +469,48 @@ def test_a_function_without_arguments_decides_anew() -> None:
     whole = compile(lambda x: x * c.function())
     whole.mean([2.0]).backward()
     assert (whole([2.0]).tolist(), a.grad) == ([6.0], -2.0)
+
+
+# ---- Random programs ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("special", [False, True])
+@pytest.mark.parametrize("seeds", [range(start, start + 10) for start in (1000, 2000)], ids=str)
+def test_random_programs_have_the_derivatives_of_the_engine(seeds: range, special: bool) -> None:
+    for seed in seeds:
+        program = Program(seed)
+        columns, target = program.examples(3, special)
+        own = program.parameters
+        c = compile(program, parameters=own)
+        found = c.gradients(columns, target).reshape(len(target), -1, len(own))
+        along = numpy.linspace(-1.0, 1.3, len(own)).tolist()
+        product, bound = numpy.zeros(len(own)), numpy.full(len(own), 1e-13)
+        for row, (x, y) in enumerate(zip(columns, target, strict=True)):
+            for k in range(program.outputs):
+                gradient = partial(_by_parameters, program, x, y, k)
+                slopes = gradient(*[Value(p.data) for p in own])
+                assert all(map(close, found[row, k], slopes)), (seed, row, k)
+            if program.outputs == 1:
+                with logsumexp_as_compiled(), numpy.errstate(all="ignore"):
+                    again = grad(lambda *ps, g=gradient, v=along: functions.dot(g(*ps), v))
+                    for place, number in enumerate(again(*[Value(p.data) for p in own])):
+                        product[place] += float(number)
+                        bound[place] += 10 * error_bound(number) + abs(float(number)) * 1e-15
+        if program.outputs == 1:
+            ours = c.hvp_by_parameters(c.theta(), along, columns, target, reduce="sum")
+            assert all(map(agree, ours, product, bound)), (seed, ours, product)
+
+
+def _by_parameters(program: Program, x: Any, y: float, k: int, *parameters: Value) -> list[Value]:
+    """The gradient of an output by the parameters of a program, as Values."""
+    own = program.parameters
+
+    def of(*parameters: Value) -> Value:
+        program.parameters = list(parameters)
+        try:
+            out: Value = flat(program(*program.row(x, y, Value)))[k]
+            return out
+        finally:
+            program.parameters = own
+
+    return list(grad(of)(*parameters))
