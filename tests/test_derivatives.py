@@ -359,6 +359,9 @@ def test_bad_vectors_are_one_sentence() -> None:
         compile(lambda x: [w * x]).trace([1.0]).hvp_by_parameters([1.0], [1.0], [1.0])
     with pytest.raises(ValueError, match='reduce is "mean" or "sum"'):
         c.hessian_by_parameters([1.0], [1.0], reduce="max")
+    none = compile(lambda x: x * x)
+    assert none.trace([1.0]).hvp_by_parameters([], [], [1.0]).shape == (0,)
+    assert none.hessian_by_parameters([], [1.0]).shape == (0, 0)
 
 
 # ---- One theta ---------------------------------------------------------------------------------
@@ -375,6 +378,7 @@ def test_functions_of_one_list_of_parameters_share_theta() -> None:
 
     short, long = of(2), of(3)
     assert short.parameters == w  # before a row was seen
+    short.assign([1.0, 2.0, 3.0])
     assert short.theta().tolist() == [1.0, 2.0, 3.0]
     value, gradient = short.value_and_grad(short.theta(), [[1.0, 2.0]])
     assert (value, gradient.tolist()) == (9.0, [1.0, 4.0, 0.0])
@@ -450,6 +454,11 @@ def test_a_function_without_arguments_has_no_rows() -> None:
     assert c.trace() is c
     with pytest.raises(TypeError, match="was traced with 0 arguments, but got 1 array"):
         c([1.0])
+    for takes_rows in (lambda x=1.0: at[0] * x, lambda *x: at[0] * x[0]):
+        with pytest.raises(TypeError, match=r"an array for each argument, .* but got none"):
+            compile(takes_rows)()
+        with pytest.raises(ValueError, match="was not traced yet"):
+            compile(takes_rows).theta()
     both = compile(lambda: [at[0], at[0] * at[1]])
     assert both().tolist() == [1.0, 3.0]
     assert both.gradients().tolist() == [[1.0, 0.0], [3.0, 1.0]]

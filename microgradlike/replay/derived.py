@@ -21,7 +21,7 @@ from microgradlike.engine import Value, copied, is_traced, recorder_of
 from microgradlike.functional import grad, gradient_graphs
 from microgradlike.functions import dot
 from microgradlike.inputs import describe
-from microgradlike.replay.arguments import FLOAT, Arguments, floats
+from microgradlike.replay.arguments import FLOAT, Arguments, How, floats
 from microgradlike.replay.traces import Traces, flat
 from microgradlike.words import counted
 
@@ -139,11 +139,11 @@ class Derivatives(Traces):
         would, going back twice: it has NaN and infinity where they belong.
         """
         self._need_single("a mean or a sum over rows")
-        count = len(theta)
+        count, played = len(theta), _Played(self)
         found = numpy.empty(vectors.shape)
         both = numpy.append(theta, theta)
-        for name in ("slope", "product"):
-            along = self._with_directions(name)
+        for way in (played.slope_by_parameters, played.product_by_parameters) if count else ():
+            along = self._with_directions(way)
             given = along._arguments(arguments.arrays)
             for product, vector in zip(found, vectors, strict=True):
                 both[count:] = vector
@@ -153,17 +153,15 @@ class Derivatives(Traces):
                 break
         return found
 
-    def _with_directions(self, name: str) -> _OfTraces:
+    def _with_directions(self, way: Callable[..., Value]) -> _OfTraces:
         """A slope by the parameters along further ones: a direction for each."""
         known = list(self._parameters.values)
-        key = f"{name} by {len(known)} parameters"
+        key = f"{way.__name__}, of {len(known)}"
         if key not in self._derived:
             directions = [Value(0.0) for _ in known]
-            f = getattr(_Played(self), f"{name}_by_parameters")
-            f = functools.partial(f, known, directions)
-            self._derived[key] = _OfTraces(
-                f, how=self._how, check=False, parameters=[*known, *directions]
-            )
+            f = functools.partial(way, known, directions)
+            listed = [*known, *directions]
+            self._derived[key] = _OfTraces(f, self._how, listed)
         return self._derived[key]
 
     def gradients(self, *columns: object) -> Floats:
@@ -232,7 +230,7 @@ class Derivatives(Traces):
 
     def _checked(self, theta: object, name: str = "theta") -> Floats:
         self._known()
-        if self._watch.may_have_moved():
+        if self.traced and self._watch.may_have_moved():
             self._check_reach()
         count = len(self._parameters.values)
         if type(theta) is numpy.ndarray and theta.dtype is FLOAT:
@@ -354,12 +352,18 @@ class Derivatives(Traces):
         self.theta()  # a derivative is of the traces, which must be of the function as it is
         found = self._derived.get(name)
         if found is None:
-            found = self._derived[name] = _OfTraces(f, how=self._how, check=False)
+            found = self._derived[name] = _OfTraces(f, self._how)
         return found
 
 
 class _OfTraces(Derivatives):
     """A derivative of a traced function, which is compiled itself."""
+
+    def __init__(
+        self, f: Callable[..., object], how: How, parameters: list[Value] | None = None
+    ) -> None:
+        super().__init__(f, how=how, check=False, parameters=parameters)
+        self._is_alone = True  # as the traced function may be
 
     def _check_numbers(self) -> None:
         """It plays traces, which never change; which one it plays, the numbers of now decide."""

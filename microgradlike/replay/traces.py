@@ -80,7 +80,7 @@ class Traces:
         self._how = (how or How()).check()
         self._sending, self._check = sending, check
         self._listed = None if parameters is None else _listed_parameters(parameters)
-        self._is_alone = _takes_nothing(f)
+        self._is_alone = not _takes_rows(f)
         self._repeatable = False
         self._shapes: list[tuple[int, ...]] = []
         self._example: Arguments | None = None
@@ -644,13 +644,21 @@ def _as_values(example: Any) -> Any:
     return list(map(_as_values, example)) if isinstance(example, list) else Value(example)
 
 
-def _takes_nothing(f: Callable[..., object]) -> bool:
-    """Whether a function can be called without arguments: then it has no rows."""
+def _takes_rows(f: Callable[..., object]) -> bool:
+    """Whether a function takes arguments, which differ from row to row."""
     try:
-        inspect.signature(f).bind()
-    except (TypeError, ValueError):
-        return False
-    return True
+        takes = inspect.signature(f).parameters.values()
+    except (TypeError, ValueError):  # some functions written in C do not tell
+        return True
+    return any(parameter.kind in _BY_POSITION for parameter in takes)
+
+
+#: The kinds of parameters to which a row can be given.
+_BY_POSITION = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.VAR_POSITIONAL,
+)
 
 
 def _check_call(f: Callable[..., object], count: int) -> None:
