@@ -152,20 +152,28 @@ class Arguments:
         """Some numbers of a row are integers in each row.
 
         Raises:
-            ValueError: one is none.
+            ValueError: one is none, or so large that floats do not hold each.
         """
         for number in numbers:
-            place = bisect.bisect_right(self.starts, number) - 1
-            if self.arrays[place].dtype.kind not in "biu":
-                column = self.column(number, slice(None))
-                wrong = column != numpy.floor(column)
-                if wrong.any():
-                    raise ValueError(
-                        f"argument {place + 1} was of integers when the function was traced, and "
-                        "what it compares relies on that, but it is "
-                        f"{column[wrong.argmax()]} in row {wrong.argmax()}; give integers, or "
-                        "floats before it is traced, by retrace()"
-                    )
+            place, column = bisect.bisect_right(self.starts, number), self.column(number, _ALL)
+            if column.dtype.kind == "f" and (wrong := column != numpy.floor(column)).any():
+                raise ValueError(
+                    f"argument {place} was of integers when the function was traced, and what it "
+                    f"compares relies on that, but it is {column[wrong.argmax()]} in row "
+                    f"{wrong.argmax()}; give integers, or floats before it is traced, by retrace()"
+                )
+            if (wrong := (column > _LARGEST) | (column < -_LARGEST)).any():
+                raise ValueError(
+                    f"argument {place} is compared as an integer, but is {column[wrong.argmax()]} "
+                    f"in row {wrong.argmax()}, beyond 2**53, where floats do not hold each one; "
+                    "number what there is: numpy.unique(x, return_inverse=True)[1]"
+                )
+
+
+_ALL = slice(None)
+
+#: Up to here a float holds each integer.
+_LARGEST = 2**53
 
 
 class Columns(NamedTuple):
