@@ -23,6 +23,7 @@ import numpy
 from microgradlike import TracingError, Value, compile, sin, sqrt
 
 INPUTS = 4
+ITEMS = [f"v[{k}]" for k in range(INPUTS)]
 
 
 class Writer:
@@ -53,7 +54,7 @@ class Writer:
 
     def one(self) -> str:
         """Something that has a number."""
-        return self.draw.choice([*"xyztabs", "w", "v[0]", "v[1]", "v[2]", "v[3]"])
+        return self.draw.choice(["x", "y", "z", "t", "a", "b", "s", "w", *ITEMS])
 
     def formula(self) -> str:
         kind = self.draw.randrange(9)

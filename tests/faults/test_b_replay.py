@@ -37,7 +37,7 @@ from microgradlike.compiler.passes import build
 from microgradlike.compiler.tape import trace
 from microgradlike.executors.machine import addresses, kernels
 from microgradlike.nn import MLP
-from microgradlike.replay import branches, traces
+from microgradlike.replay import branches, paths
 from microgradlike.replay.as_written import Exact
 from microgradlike.replay.branches import MOST_ALONE, Replay
 from tests.executors import small_blocks
@@ -363,7 +363,7 @@ def in_bits(w: Value, x: Any) -> Any:
 
 @pytest.mark.usefixtures("executor")
 def test_B22_paths_that_no_row_takes_any_more_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(traces, "MOST_PATHS", 8)
+    monkeypatch.setattr(paths, "MOST_PATHS", 8)
     w, b = Value(0.5), Value(100.0)
 
     def f(x: Any) -> Any:
@@ -393,7 +393,7 @@ def test_B22_paths_that_no_row_takes_any_more_are_dropped(monkeypatch: pytest.Mo
 def test_B22_a_parameter_that_was_replaced_is_noticed_when_paths_were_dropped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(traces, "MOST_PATHS", 4)
+    monkeypatch.setattr(paths, "MOST_PATHS", 4)
     values = {"w": Value(0.5)}
     c = compile(lambda x: in_steps(values["w"], x))
     for step in range(12):
@@ -409,7 +409,7 @@ def test_B22_a_parameter_that_was_replaced_is_noticed_when_paths_were_dropped(
 def test_B22_too_many_ways_in_one_call_are_told_soon(
     rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(traces, "MOST_PATHS", 40)
+    monkeypatch.setattr(paths, "MOST_PATHS", 40)
     w = Value(1.0)
     c = compile(lambda x: in_bits(w, x) if x < 99 else max(x, w, key=lambda v: v * 1))
     built = []
