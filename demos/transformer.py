@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from microgradlike import Value, dot, maximum, where
+from microgradlike import Value, maximum, take
 
 EMBEDDING, HEADS, CONTEXT = 16, 4, 16
 HEAD = EMBEDDING // HEADS
@@ -50,19 +50,6 @@ def model(seed: int, number: Callable[[float], Any] = Value) -> Model:
 def parameters(model: Model) -> list[Any]:
     """All numbers of a model."""
     return [number for matrix in model.values() for row in matrix for number in row]
-
-
-# ---- What a table and a list say where the data decide -----------------------------------------
-
-
-def take(table: Sequence[Any], i: Any) -> Any:
-    """Entry ``i`` of a list, or row ``i`` of a list of rows."""
-    if isinstance(i, int):
-        return table[i]
-    chosen = [where(i == k, 1.0, 0.0) for k in range(len(table))]
-    if isinstance(table[0], list):
-        return [dot(chosen, column) for column in zip(*table, strict=True)]
-    return dot(chosen, table)
 
 
 def largest(numbers: Sequence[Any]) -> Any:

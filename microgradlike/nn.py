@@ -614,10 +614,10 @@ def _size(size: object, whose: str, what: str) -> int:
     return int(size)
 
 
-def _activation(name: Any) -> str:
+def _activation(name: object) -> str:
     try:
         if str(name) != "linear":
-            FUNCTIONS[name](1.0)
+            FUNCTIONS[str(name)](1.0)
     except (KeyError, TypeError):  # there is none, or it takes several numbers
         raise ValueError(
             'an activation is "linear" or the name of a function of one number, such as "relu", '

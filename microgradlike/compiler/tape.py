@@ -408,31 +408,12 @@ class Tape:
             sides = (self.left, self.right)[: ARITIES[code]]
             for side in sides:
                 side[node] = known.get(side[node], side[node])
-            found = self._operand_for(NAMES[code], [side[node] for side in sides])
+            found = _operand_for(self, NAMES[code], [side[node] for side in sides])
             if found is not None:
                 known[node], self.nodes[node] = found, CODES["constant"]
         self.outputs = [known.get(out, out) for out in self.outputs]
         for node in known:
             self.guards.pop(node, None), self.indices.pop(node, None)
-
-    def _operand_for(self, name: str, operands: list[int]) -> int | None:
-        """What can stand instead of a node, as it has constants as operands; None if nothing."""
-        if name in (TABLE, ENTRY):
-            return None
-        if name == TAKE:
-            index, end = operands
-            found = tables.entries_of(self, end) if index < 0 else []
-            return found[int(self.constants[~index])] if index < 0 else None
-        if operands and max(operands) < 0:
-            x, y = ([self.constants[~v] for v in operands] + [0.0])[:2]
-            return self.constant(on_numbers(name, x, y))
-        numbers = [self.constants[~v] if v < 0 else None for v in operands]
-        for known, other in zip(numbers, reversed(operands), strict=True):
-            if known is not None and name in ("and", "or"):
-                return self.constant(known) if bool(known) is (name == "or") else other
-        if name in ("keep", "reach", SHARE) and numbers[0] is not None:
-            return operands[1] if name != SHARE and numbers[0] else self.constant(-0.0)
-        return None
 
     def same_as(self, other: Tape) -> bool:
         """Whether both did the same with the same numbers, perhaps with other parameters."""
@@ -443,6 +424,26 @@ class Tape:
             and self.outputs == other.outputs
             and list(map(repr, self.constants)) == list(map(repr, other.constants))
         )
+
+
+def _operand_for(tape: Tape, name: str, operands: list[int]) -> int | None:
+    """What can stand instead of a node, as it has constants as operands; None if nothing."""
+    if name in (TABLE, ENTRY):
+        return None
+    if name == TAKE:
+        index, end = operands
+        found = tables.entries_of(tape, end) if index < 0 else []
+        return found[int(tape.constants[~index])] if index < 0 else None
+    if operands and max(operands) < 0:
+        x, y = ([tape.constants[~v] for v in operands] + [0.0])[:2]
+        return tape.constant(on_numbers(name, x, y))
+    numbers = [tape.constants[~v] if v < 0 else None for v in operands]
+    for known, other in zip(numbers, reversed(operands), strict=True):
+        if known is not None and name in ("and", "or"):
+            return tape.constant(known) if bool(known) is (name == "or") else other
+    if name in ("keep", "reach", SHARE) and numbers[0] is not None:
+        return operands[1] if name != SHARE and numbers[0] else tape.constant(-0.0)
+    return None
 
 
 #: What to do where a number was asked for.

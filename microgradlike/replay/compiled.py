@@ -12,7 +12,6 @@ import copy
 import functools
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import numpy
 import numpy.typing
@@ -104,7 +103,7 @@ class Compiled(Derivatives):
         super().__init__(f, sending, how, check, parameters)
         functools.update_wrapper(self, f, updated=())
 
-    def __reduce__(self) -> str | tuple[Any, ...]:
+    def __reduce__(self) -> str | tuple[object, ...]:
         """A copy has the function and no traces: it is traced on the first rows it is given."""
         module = sys.modules.get(getattr(self, "__module__", ""), None)
         name = getattr(self, "__qualname__", "")
@@ -112,7 +111,7 @@ class Compiled(Derivatives):
             return name  # a decorated function is found by its name, as every function is
         return Compiled, (self.function, self._sending, self._how, self._check, self._listed)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Compiled:
+    def __deepcopy__(self, memo: dict[int, object]) -> Compiled:
         """A copy shares the Values that its function shares: a plain function is never copied."""
         if isinstance(self.__reduce__(), str):
             return self

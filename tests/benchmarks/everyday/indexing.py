@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy
 
-from demos.transformer import take
-from microgradlike import dot, tanh
+from microgradlike import dot, take, tanh
 from tests.benchmarks.side_by_side import Work, Works, jax, jnp, values, with_jax
 
 

@@ -1,0 +1,222 @@
+"""Plain branches that meet again: one program for all rows, and the numbers of the engine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+import pytest
+
+from microgradlike import TracingError, Value, compile, nn, sqrt, take
+from tests import random_branches
+
+Rows = Any
+
+
+def drawn(rows: int, inputs: int, seed: int = 0) -> Rows:
+    return numpy.random.default_rng(seed).uniform(-2, 2, (rows, inputs))
+
+
+def agrees(f: Callable[..., Any], X: Rows, again: Rows) -> Any:
+    """The function, compiled, after it has agreed with the engine on some rows and on others."""
+    c = compile(f)
+    for rows in (X, again):
+        values, slopes = [], []
+        for row in rows.tolist():
+            given = list(map(Value, row))
+            out = f(*given)
+            out = out if isinstance(out, Value) else Value(out)
+            out.backward()
+            values.append(out.data)
+            slopes.append([v.grad for v in given])
+        assert c(*rows.T) == pytest.approx(values, rel=1e-10, abs=1e-10)
+        assert c.jacobian(*rows.T)[:, 0] == pytest.approx(numpy.array(slopes), rel=1e-9, abs=1e-10)
+    return c
+
+
+def independent(*v: Any) -> Any:
+    total = 0.0
+    for x in v:
+        if x > 0:
+            total = total + x * x
+    return total
+
+
+def either(*v: Any) -> Any:
+    total = v[0] * 0
+    for x in v:
+        total = total + x * x if x > 0 else total - 3 * x
+    return total
+
+
+def largest(a: Any, b: Any, c: Any, d: Any) -> Any:
+    return max(a, b, c, d) * min(a, c) + max(a * b, c)
+
+
+def questions(a: Any, b: Any, c: Any) -> Any:
+    if a > 0:
+        if b > 0:
+            return 1.5 if c > 0.5 else a * b
+        return b * c
+    elif b > 1:
+        return 0.0
+    elif c > 0:
+        return a + b + c
+    return a - b - c
+
+
+def bounces(h: Any, v: Any) -> Any:
+    for _ in range(30):
+        v = v - 0.1
+        h = h + 0.1 * v
+        if h < 0:
+            h, v = -h, -0.8 * v
+    return h + v
+
+
+def pivots(*v: Any) -> Any:
+    """Three equations, the largest of a column first."""
+    A = [list(v[4 * i : 4 * i + 4]) for i in range(3)]
+    for k in range(3):
+        p = k
+        for j in range(k + 1, 3):
+            if abs(A[j][k]) > abs(A[p][k]):
+                p = j
+        A[k], A[p] = A[p], A[k]
+        for j in range(k + 1, 3):
+            m = A[j][k] / A[k][k]
+            A[j] = [x - m * y for x, y in zip(A[j], A[k], strict=True)]
+    return A[0][0] * A[1][1] * A[2][2] + A[2][3]
+
+
+def skips(*v: Any) -> Any:
+    total = 1.0
+    for x in v:
+        if x < -1:
+            continue
+        if total > 6:
+            break
+        total = total * (1 + 0.5 * x)
+    return total * v[0]
+
+
+def halves(x: Any) -> Any:
+    found = x * x + 1
+    while found > 0.3:
+        found = found / 2 - 0.01 * x
+    return found
+
+
+def roots(x: Any, y: Any) -> Any:
+    """Each side is infinite, or NaN, where it is not taken."""
+    found = sqrt(x) if x > 0 else 1 / (x - 1e-300)
+    if y > 0:
+        found = found + y.log()
+    return found
+
+
+@pytest.mark.parametrize(
+    "f, inputs",
+    [(independent, 6), (either, 8), (largest, 4), (questions, 3), (bounces, 2), (pivots, 12)],
+)
+def test_branches_that_meet_are_one_program(f: Callable[..., Any], inputs: int) -> None:
+    c = agrees(f, drawn(300, inputs), drawn(100, inputs, seed=1))
+    assert "path" not in c.describe()
+
+
+@pytest.mark.parametrize("f, inputs", [(skips, 5), (halves, 1), (roots, 2)])
+def test_loops_that_end_early_and_sides_that_are_not_finite(
+    f: Callable[..., Any], inputs: int
+) -> None:
+    agrees(f, drawn(300, inputs), drawn(100, inputs, seed=1))
+
+
+def test_a_plain_number_that_counts_is_never_guessed() -> None:
+    """Each count is a function of its own; how often it is reached has nothing to do with that."""
+
+    def f(*v: Any) -> Any:
+        count = 0
+        for x in v:
+            if x > 0:
+                count += 1
+        return v[0] * 100 if count >= 9 else v[0]  # a decision that no Value makes
+
+    X = drawn(60, 10)
+    many = numpy.abs(drawn(40, 10, seed=1))
+    many[:20, 3] *= -1
+    try:
+        agrees(f, X, many)
+    except TracingError as error:  # too many ways are told, not guessed
+        assert "ways" in str(error)
+
+
+def test_rows_that_raise_raise_and_the_others_do_not_mind() -> None:
+    def f(x: Any, y: Any) -> Any:
+        if x < 0:
+            raise ValueError("no negative numbers")
+        return x * y if y > 0 else x - y
+
+    c = compile(f)
+    assert c([1.0, 2.0, 3.0], [1.0, -1.0, 2.0]).tolist() == [1.0, 3.0, 6.0]
+    with pytest.raises(ValueError, match="no negative numbers"):
+        c([1.0, -2.0], [1.0, 1.0])
+    assert c([1.0, 2.0], [1.0, -1.0]).tolist() == [1.0, 3.0]
+
+
+def test_a_side_may_take_from_a_table() -> None:
+    table = nn.Embedding(4, 2, seed=0)
+
+    def f(i: Any, x: Any) -> Any:
+        if x > 0:
+            a, b = table(i)
+            return a * x + b
+        return x * x
+
+    c = compile(f)
+    found = c(numpy.array([0, 3, 9, 1]), numpy.array([1.0, 2.0, -1.0, 0.5]))
+    expected = [f(i, Value(x)).data for i, x in ((0, 1.0), (3, 2.0), (1, 0.5))]
+    assert found[[0, 1, 3]] == pytest.approx(expected)
+    assert found[2] == 1.0  # it takes nothing, so its index may be any
+
+
+def test_parameters_of_a_side_get_gradients_from_its_rows_alone() -> None:
+    v, w = Value(2.0), Value(3.0)
+    c = compile(lambda x: v * x if x > 0 else w * x * x)
+    c.sum([1.0, 2.0, -1.0, -3.0]).backward()
+    assert (v.grad, w.grad) == (3.0, 10.0)
+    assert "path" not in c.describe()
+
+
+def test_a_number_of_one_path_is_a_constant_without_gradient() -> None:
+    c = compile(lambda x: x * 3 if x > 1 else 0.25)
+    assert c([2.0, 0.0]).tolist() == [6.0, 0.25]
+    assert c.jacobian([2.0, 0.0]).ravel().tolist() == [3.0, 0.0]
+    with pytest.raises(TracingError, match=r"returned 0.25"):
+        compile(lambda x: 0.25)([1.0])
+
+
+def test_second_derivatives_go_through_branches() -> None:
+    c = compile(lambda x: x**3 if x > 0 else x * x + x)
+    assert c.hessian([2.0, -1.0, 3.0]).ravel().tolist() == [12.0, 2.0, 18.0]
+    assert c.hvp([2.0, -1.0], v=[[1.0], [2.0]]).ravel().tolist() == [12.0, 4.0]
+
+
+def test_nan_takes_the_side_that_it_takes_in_the_engine() -> None:
+    c = compile(lambda x: x * 2 if x > 0 else (5.0 if x < 0 else x + 1))
+    found = c([1.0, -1.0, 0.0, math.nan])
+    assert found[:3].tolist() == [2.0, 5.0, 1.0]
+    assert math.isnan(found[3])
+
+
+def test_a_choice_of_entries() -> None:
+    parts = [Value(1.0), Value(2.0), Value(4.0)]
+    c = compile(lambda i, x: take(parts, i) * (x if x > 0 else -2 * x))
+    assert c(numpy.array([0, 1, 2]), [1.0, -1.0, 2.0]).tolist() == [1.0, 4.0, 8.0]
+
+
+@pytest.mark.parametrize("first", range(0, 40, 10))
+def test_random_programs_with_branches(first: int) -> None:
+    for seed in range(first, first + 10):
+        assert list(random_branches.differences(seed, rows=20)) == []
