@@ -102,6 +102,7 @@ class Choices:
         self._partners: dict[tuple[int, bool, Ref], set[Ref]] = {}
         self._known: dict[tuple[object, ...], Ref] = {}
         self._within: dict[Ref, frozenset[int]] = {}
+        self._sure: set[Ref] = set()
         # Of all ways together whatever explains them is right.
         self._all_ways = len(runs) >= joined.ways()
         end = joined.steps[-1]
@@ -274,9 +275,16 @@ class Choices:
 
     def is_known(self, ref: Ref) -> bool:
         """Whether nothing is unknown of what it is made of."""
-        return ref >= 0 or (
-            ref != self.unknown and all(map(self.is_known, self.atoms.of(ref).parts))
-        )
+        left, seen = [ref], set[Ref]()
+        while left:  # a table is a long chain
+            ref = left.pop()
+            if ref == self.unknown:
+                return False
+            if ref < 0 and ref not in self._sure and ref not in seen:
+                seen.add(ref)
+                left += self.atoms.of(ref).parts
+        self._sure |= seen
+        return True
 
     def _from_within(self, ref: Ref, here: _Here) -> Ref:
         """The number of a step, or of the other side, where its own side ends before ``here``."""
