@@ -176,7 +176,9 @@ class Paths:
                 f"{len(tape.outputs)} on another; return as many on each"
             )
         origin = Origin(tape, list(map(id, tape.parameters)), one)
-        path = self._joined_path(origin, arguments, rows) if self._meets else None
+        dice = Held(())  # what is traced besides its rows draws no random numbers for them
+        path = self._joined_path(origin, arguments, rows) if self._meets and self._paths else None
+        dice.put_back()
         if path is None:
             if len(self._paths) >= MOST_PATHS:
                 self._drop_a_path()
