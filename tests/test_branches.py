@@ -175,7 +175,8 @@ def test_a_side_may_take_from_a_table() -> None:
         return x * x
 
     c = compile(f)
-    found = c(numpy.array([0, 3, 9, 1]), numpy.array([1.0, 2.0, -1.0, 0.5]))
+    found = c(numpy.array([0, 3, 9, 1] * 2), numpy.array([1.0, 2.0, -1.0, 0.5] * 2))
+    assert "path" not in c.describe()
     expected = [f(i, Value(x)).data for i, x in ((0, 1.0), (3, 2.0), (1, 0.5))]
     assert found[[0, 1, 3]] == pytest.approx(expected)
     assert found[2] == 1.0  # it takes nothing, so its index may be any
@@ -184,8 +185,8 @@ def test_a_side_may_take_from_a_table() -> None:
 def test_parameters_of_a_side_get_gradients_from_its_rows_alone() -> None:
     v, w = Value(2.0), Value(3.0)
     c = compile(lambda x: v * x if x > 0 else w * x * x)
-    c.sum([1.0, 2.0, -1.0, -3.0]).backward()
-    assert (v.grad, w.grad) == (3.0, 10.0)
+    c.sum([1.0, 2.0, -1.0, -3.0] * 2).backward()
+    assert (v.grad, w.grad) == (6.0, 20.0)
     assert "path" not in c.describe()
 
 
@@ -198,13 +199,16 @@ def test_a_number_of_one_path_is_a_constant_without_gradient() -> None:
 
 
 def test_second_derivatives_go_through_branches() -> None:
-    c = compile(lambda x: x**3 if x > 0 else x * x + x)
+    c = compile(lambda x: x**3 if x > 0 else x * x + x).trace(numpy.linspace(-2, 2, 9))
+    assert "path" not in c.describe()
     assert c.hessian([2.0, -1.0, 3.0]).ravel().tolist() == [12.0, 2.0, 18.0]
     assert c.hvp([2.0, -1.0], v=[[1.0], [2.0]]).ravel().tolist() == [12.0, 4.0]
 
 
 def test_nan_takes_the_side_that_it_takes_in_the_engine() -> None:
     c = compile(lambda x: x * 2 if x > 0 else (5.0 if x < 0 else x + 1))
+    c.trace(numpy.linspace(-2, 2, 9))
+    assert "path" not in c.describe()
     found = c([1.0, -1.0, 0.0, math.nan])
     assert found[:3].tolist() == [2.0, 5.0, 1.0]
     assert math.isnan(found[3])

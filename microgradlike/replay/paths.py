@@ -31,6 +31,9 @@ from microgradlike.replay.parameters import Parameters, holding, listed_paramete
 #: are kept, too. After so many new ones in a call it is plain whether there will be too many.
 MOST_PATHS, SOME_PATHS = 256, 32
 
+#: Of fewer rows, and fewer paths, each path is run by itself: that is sooner done.
+FEW_ROWS, FEW_PATHS = 8, 4
+
 #: So many rows are traced to find out how paths meet again.
 MOST_EXAMPLES = 64
 
@@ -176,9 +179,12 @@ class Paths:
                 f"{len(tape.outputs)} on another; return as many on each"
             )
         origin = Origin(tape, list(map(id, tape.parameters)), one)
-        dice = Held(())  # what is traced besides its rows draws no random numbers for them
-        path = self._joined_path(origin, arguments, rows) if self._meets and self._paths else None
-        dice.put_back()
+        path = None
+        few = arguments.rows < FEW_ROWS and len(self._paths) < FEW_PATHS
+        if self._meets and self._paths and not few:
+            dice = Held(())  # what is traced besides its rows draws no random numbers for them
+            path = self._joined_path(origin, arguments, rows)
+            dice.put_back()
         if path is None:
             if len(self._paths) >= MOST_PATHS:
                 self._drop_a_path()

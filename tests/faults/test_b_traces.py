@@ -54,7 +54,7 @@ def test_B1_a_path_that_is_first_met_at_another_theta() -> None:
     outputs, gradient = c.run(numpy.array([-2.0]), ([1.0, -1.0],), [1.0])
     assert outputs.ravel().tolist() == [-20.0, 2.0]
     assert gradient.tolist() == [9.0]
-    assert len(c.programs) == 1
+    assert len(c.programs) == 2
 
 
 def test_B1_an_optimiser_of_scipy_meets_branches() -> None:
