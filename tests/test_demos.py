@@ -764,8 +764,10 @@ def test_hand_derivation_agrees_three_ways(ran: Run) -> None:
     assert "gradient sent from e back to" in picture
 
 
-def test_hand_derivation_can_be_done_in_the_head_and_shows_why_order_matters(ran: Run) -> None:
-    printed = ran("hand_derivation", "0").printed
+def test_hand_derivation_can_be_done_in_the_head_and_shows_why_order_matters(
+    tmp_path: Path,
+) -> None:
+    printed = run("hand_derivation", "--out", str(tmp_path))
     numbers = re.findall(r"-?[\d.]+", printed.partition("a check")[0])
     assert all(float(number).is_integer() for number in numbers)
     shares = [float(share) for share in re.findall(r"= (\S+) to b\n", printed)]
