@@ -15,6 +15,7 @@ from microgradlike import TracingError, Value, compile, custom, functions, grad,
 from microgradlike.compiler.tape import trace
 from microgradlike.nn import MLP
 from microgradlike.ops import OPERATORS
+from microgradlike.replay import derived
 from microgradlike.rules import Rule
 from tests.programs import Program, agree, error_bound, flat
 from tests.random_programs import bounded, close, logsumexp_as_compiled
@@ -478,6 +479,19 @@ def test_a_function_without_arguments_decides_anew() -> None:
     whole = compile(lambda x: x * c.function())
     whole.mean([2.0]).backward()
     assert (whole([2.0]).tolist(), a.grad) == ([6.0], -2.0)
+
+
+def test_a_jacobian_that_is_asked_for_again_and_again_is_carried_forward(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(derived, "FORWARD", 50)
+    c = compile(lambda x, y: [(k * x + y).sin() * x for k in range(30)])
+    first = c.jacobian([0.5], [2.0])  # by thirty passes back
+    assert "jacobian" not in c._derived
+    for _ in range(3):
+        again = c.jacobian([0.5], [2.0])
+    assert "jacobian" in c._derived
+    numpy.testing.assert_allclose(again, first, rtol=1e-13)
 
 
 # ---- Random programs ---------------------------------------------------------------------------

@@ -28,9 +28,9 @@ from microgradlike.words import counted
 if TYPE_CHECKING:
     from microgradlike.compiler.program import Program
 
-#: The Jacobian of more outputs than inputs is carried forward where there are so many outputs, of
-#: all rows, for each input. Else the passes back are soon done, and what carries it takes longer to
-#: be traced: as long as some twenty times so many.
+#: The Jacobian of more outputs than inputs is carried forward when so many outputs, of all rows in
+#: all calls, were asked for, for each input. What carries it takes about as long to be traced as
+#: the passes back for them.
 FORWARD = 20_000
 
 
@@ -40,6 +40,7 @@ class Derivatives(Traces):
     def _forget(self) -> None:
         super()._forget()
         self._derived: dict[str, _OfTraces] = {}
+        self._sent_back = 0
 
     @property
     def programs(self) -> list[Program]:
@@ -264,7 +265,8 @@ class Derivatives(Traces):
         """
         arguments = self._arguments(columns)
         outputs = self._paths[0].outputs
-        if 0 < arguments.inputs < outputs and arguments.rows * outputs > FORWARD * arguments.inputs:
+        self._sent_back += arguments.rows * outputs
+        if 0 < arguments.inputs < outputs and self._sent_back > FORWARD * arguments.inputs:
             forward = self._derivative("jacobian", _Played(self).tangents)
             found, ran = forward._run(None, forward._arguments(columns))
             found = found.reshape(arguments.rows, outputs, arguments.inputs)
