@@ -15,6 +15,7 @@ told by a guard of the tape, and are to be traced themselves.
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
@@ -355,14 +356,23 @@ def _meet(where: _Where, run: Run, start: int) -> tuple[int, int]:
     # The same decision once more is mostly that of a loop's next round, which is the same for both.
     again = [old for old, item in enumerate(rest) if item.token == run.tokens[start - 1]]
     rounds = [new for new, token in enumerate(tokens) if token == run.tokens[start - 1]]
-    candidates = sorted(
-        (bisect_left(rounds, new) + bisect_left(again, old), new + old, new, old)
-        for new, token in enumerate(tokens)
-        for old in places.get(token, ())[:TRIED]
-    )
-    for _, both, new, old in candidates[:TRIED]:
+
+    def candidates(news: int, olds: int) -> list[tuple[int, int, int, int]]:
+        """The places where both are at the same token, the nearest first."""
+        return sorted(
+            (bisect_left(rounds, new) + bisect_left(again, old), new + old, new, old)
+            for new, token in enumerate(tokens[:news])
+            for old in places.get(token, ())[:TRIED]
+            if old < olds
+        )[:TRIED]
+
+    within = ([*rounds, len(tokens)][0] + 1, [*again, len(rest)][0] + 1)
+    everywhere = (len(tokens), len(rest) + 1)
+    for _, both, new, old in itertools.chain.from_iterable(
+        candidates(*limits) for limits in (within, everywhere)
+    ):
         if both > LONGEST_SIDES + 2 * (len(run) - new):
-            break
+            continue
         try:
             _walk([*after, (items, place + old)], run, start + new, probe=True)
         except DoNotMeet:
