@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy
 import pytest
+from scipy import optimize
 
 from microgradlike import TracingError, Value, compile, custom, functions, grad, where
 from microgradlike.compiler.tape import trace
@@ -338,7 +339,6 @@ def test_second_derivatives_follow_branches_and_further_parameters() -> None:
 
 
 def test_scipy_takes_second_derivatives_by_the_parameters() -> None:
-    optimize = pytest.importorskip("scipy.optimize")
     u, w = Value(-1.0), Value(2.0)
     c = compile(lambda x: (1 - u) ** 2 + 100 * (w - u * u) ** 2 * x, parameters=[u, w])
     for method, second in (("trust-ncg", {"hessp": c.hvp_by_parameters}),

@@ -15,7 +15,7 @@ import numpy
 from microgradlike.compiler.choices import CHOICE, UNKNOWN, Atom, Choices, Ref
 from microgradlike.compiler.derivatives import number_of
 from microgradlike.compiler.joined import MADE, DoNotMeet, Fork, Joined, Run, Side, Step
-from microgradlike.compiler.operations import ARITIES, CONDITIONS, ENTRY, NAMES, TAKE
+from microgradlike.compiler.operations import ARITIES, CODES, CONDITIONS, ENTRY, NAMES, TAKE
 from microgradlike.compiler.tape import Tape
 from microgradlike.engine import Value
 
@@ -126,15 +126,20 @@ class _Writer:
             ).node
             if place in base.integers:  # inputs are the first nodes
                 tape.integers.add(node)
+        self.lengths: dict[Step | Fork, int] = {}  # of the shortest table that a step takes from
+        for run in joined.runs:
+            tape.compares_integers |= run.tape.compares_integers
+            tape.needs_integers |= run.tape.needs_integers
+            for item, node in zip(run.found, run.steps, strict=True) if run.tape.indices else ():
+                if item.token[0] == CODES[TAKE]:
+                    length = run.tape.indices[run.tape.left[node]]
+                    self.lengths[item] = min(length, self.lengths.get(item, length))
         items: list[Step | Fork] = [*joined.steps, *joined.forks]
         for item in sorted(items, key=operator.attrgetter("order")):
             if isinstance(item, Fork):
                 self._fork(item)
             elif item.token[0] < len(NAMES):
                 self._step(item)
-        for run in joined.runs:
-            tape.compares_integers |= run.tape.compares_integers
-            tape.needs_integers |= run.tape.needs_integers
         end = joined.steps[-1]
         tape.outputs = [self._taken(ref, end) for ref in self.choices.outputs]
         tape.single = base.single
@@ -162,11 +167,8 @@ class _Writer:
             kept = tape.append("keep", mask, index)
             first = tape.append("keep", self._node_not(mask), tape.constant(0.0))
             index = tape.append("add", kept, first)
-        for run in self.joined.runs:
-            for item, node in zip(run.found, run.steps, strict=True):
-                if item is step:
-                    length = run.tape.indices[run.tape.left[node]]
-                    tape.indices[index] = min(length, tape.indices.get(index, length))
+        length = self.lengths[step]
+        tape.indices[index] = min(length, tape.indices.get(index, length))
         return index
 
     def _fork(self, fork: Fork) -> None:

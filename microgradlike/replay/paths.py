@@ -208,7 +208,9 @@ class Paths:
             try:
                 exploration = old.exploration
                 if exploration is None:
-                    exploration = Exploration(self.function, self._again(old.origins[0]))
+                    exploration = Exploration(
+                        self.function, self._again(old.origins[0], places=True)
+                    )
                 if not exploration.add(origin.tape):
                     continue
             except DoNotMeet:
@@ -310,10 +312,10 @@ class Paths:
                 return False
         return True
 
-    def _again(self, origin: Origin) -> Tape:
-        """The same trace once more."""
+    def _again(self, origin: Origin, places: bool = False) -> Tape:
+        """The same trace once more, with places if it is to be lined up with others."""
         decided = {node: holds for node, (holds, _) in origin.tape.guards.items()}
-        return trace(self.function, origin.arguments.example(0), decided, places=True)
+        return trace(self.function, origin.arguments.example(0), decided, places)
 
     def _check_reach(self) -> None:
         """What the function finds outside of itself must be what it found when it was traced."""
