@@ -14,6 +14,7 @@ from microgradlike.compiler.tape import TracingError
 from microgradlike.engine import Value, custom, detect_anomaly, no_grad, recorded_decisions
 from microgradlike.functional import grad
 from microgradlike.grading import check_engine
+from microgradlike.loops import loop, while_loop
 from microgradlike.tables import take
 from microgradlike.training import History, evaluate, fit
 
@@ -35,11 +36,13 @@ __all__ = [
     "evaluate",
     "fit",
     "grad",
+    "loop",
     "losses",
     "nn",
     "no_grad",
     "optim",
     "recorded_decisions",
     "take",
+    "while_loop",
     *vars(functions)["__all__"],
 ]

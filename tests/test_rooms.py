@@ -22,18 +22,18 @@ ROOT = Path(__file__).parent.parent
 #: new room gets its place here.
 ORDER = """
 microgradlike: words inputs files ops
-microgradlike: recording rules copying leaving engine shelf functions tables
+microgradlike: recording rules copying leaving engine shelf functions tables loops
 microgradlike: sweep functional differences checks
 microgradlike: nn losses optim
 microgradlike: typeset derivation flow
 microgradlike.exercises: numbers answers exercise nudged reading draft ladder kinds judgements
 microgradlike.exercises: making paper files . __main__
-microgradlike.compiler: . arrays kept_code loops operations tables derivatives tape
+microgradlike.compiler: . arrays kept_code loops operations tables derivatives rounds tape
 microgradlike.compiler: joined choices together
-microgradlike.compiler: graph forms levels stretches instructions verify grouping program slots
-microgradlike.compiler: plan passes show __main__
+microgradlike.compiler: graph forms levels stretches instructions verify program bodies grouping
+microgradlike.compiler: slots plan passes show __main__
 microgradlike.executors: . executor formulas on_floats on_numpy
-microgradlike.executors.machine: . addresses gemm kernels drive encode executor
+microgradlike.executors.machine: . addresses gemm kernels looping drive encode executor
 microgradlike.executors: choose
 microgradlike: reach
 microgradlike.replay: . arguments as_written spot_check watch exploring parameters branches
@@ -200,7 +200,7 @@ def test_the_package_loads_no_pictures() -> None:
 FUNCTION, CLASS = 80, 350
 
 #: How often ``Any`` is written in microgradlike, at most.
-ANY = 260
+ANY = 270
 
 
 def too_long(name: str, tree: ast.AST) -> Iterator[str]:

@@ -329,7 +329,7 @@ def test_a_fault_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     else:
         right = getattr(passes, where)
         monkeypatch.setattr(passes, where, lambda given: fault(right(given)))
-        if where == "split":
+        if where in ("split", "group"):
             monkeypatch.setattr(passes, where, lambda *given: fault(right(*given)))
     if found_by == "law":
         with pytest.raises(verify.BrokenLaw):
@@ -341,6 +341,6 @@ def test_a_fault_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_law_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passes, "group", lambda levels: backwards(group(levels)))
+    monkeypatch.setattr(passes, "group", lambda *given: backwards(group(*given)))
     with pytest.raises(verify.BrokenLaw, match="reads what is not computed yet"):
         compile(f, check=False)(X, Y)

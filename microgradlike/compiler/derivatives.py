@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from microgradlike import functions, ops
 from microgradlike.compiler.operations import (
+    CARRIED,
     CODES,
     ENTRY,
+    LOOP,
     NAMES,
+    RESULT,
+    ROUND,
     SENDS_TO,
     TABLE,
     TAKE,
@@ -23,12 +27,18 @@ from microgradlike.engine import Choice, Value, equal, recorder_of
 if TYPE_CHECKING:
     from microgradlike.compiler.tape import Condition, Tape, Traced, Truth
 
+
+class Unrolled(BaseException):
+    """Somebody differentiates through a loop: the function is traced with its rounds apart."""
+
+
 # ---- What a tape has so far --------------------------------------------------------------------
 
 #: For each code, as a list, which is quicker to ask than an array.
 _SENDS_TO: list[list[bool]] = SENDS_TO.tolist()
 
 _LINKS, _TAKE = (CODES[TABLE], CODES[ENTRY]), CODES[TAKE]
+_LOOP, _RESULT = CODES[LOOP], CODES[RESULT]
 
 #: What passes the error only under its left operand, a condition.
 _KEEPS = ("keep", "reach")
@@ -40,13 +50,16 @@ class _Recorded:
     def __init__(self, tape: Tape) -> None:
         self.tape = tape
         self.code, self.left, self.right = tape.code, tape.left, tape.right
-        self.numbers = _numbers(tape)
+        self.numbers = numbers_of(tape)
 
     def sends_to(self, node: int) -> Iterable[tuple[int, int]]:
         """The places and nodes of the operands that the error can pass to."""
         code = self.code[node]
-        if code in _LINKS:  # whoever takes from it has its entries
+        if code in _LINKS or code == _LOOP:  # who takes from it has its entries, or its operands
             return ()
+        if code == _RESULT:
+            read = entries_of(self.tape, self.left[self.left[node]])[1:]
+            return [(place, operand) for place, operand in enumerate(read) if operand >= 0]
         if code == _TAKE:
             entries = enumerate(entries_of(self.tape, self.right[node]))
             return [(place, entry) for place, entry in entries if entry >= 0]
@@ -57,6 +70,8 @@ class _Recorded:
     def passes(self, node: int, place: int) -> Condition | bool:
         """Where a node lets the error pass to an operand: a condition; or always, or never."""
         name = NAMES[self.code[node]]
+        if name == RESULT:  # of the rounds one after the other it can be said
+            raise Unrolled
         if name in _KEEPS:
             return self._condition(self.left[node])
         if name == TAKE:
@@ -70,6 +85,8 @@ class _Recorded:
     def sent(self, node: int, place: int, error: Value | float) -> Value | float:
         """What a node sends an operand of this error: a Value, or a number."""
         name = NAMES[self.code[node]]
+        if name == RESULT:
+            raise Unrolled
         if name in _KEEPS:
             return self._condition(self.left[node]).kept(error, by=name)
         if name == TAKE:
@@ -85,7 +102,7 @@ class _Recorded:
     def _condition(self, node: int) -> Condition:
         """Where what keeps an error lets it pass."""
         if node >= len(self.numbers):  # of an index, just written down
-            self.numbers = _numbers(self.tape)
+            self.numbers = numbers_of(self.tape)
         return self.tape.condition(node, bool(self.numbers[node]))
 
     def _evaluated(self, formula: str, node: int, error: Value | float | None = None) -> Any:
@@ -185,7 +202,7 @@ def _either(a: Condition | None, b: Condition | None) -> Condition | None:
     return a if a.node == b.node else a | b
 
 
-def _numbers(tape: Tape) -> list[float]:
+def numbers_of(tape: Tape) -> list[float]:
     """The number of each node so far in the row that is traced."""
     parameters = [parameter._number for parameter in tape.parameters]
     for node in range(len(tape.found), len(tape.code)):
@@ -210,8 +227,10 @@ def number_of(
         return tape.numbers[left]
     if name == "parameter":
         return parameters[left]
-    if name in (TABLE, ENTRY):
+    if name in (TABLE, ENTRY, ROUND, LOOP):
         return 0.0
+    if name in (CARRIED, RESULT):
+        return tape.loops.told[node]
     if name == TAKE:
         left, right = entries_of(tape, right)[int(numbers[left])], 0
         return numbers[left] if left >= 0 else tape.constants[~left]

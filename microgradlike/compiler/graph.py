@@ -120,7 +120,8 @@ class Graph:
         tape: where it was read from.
         op, left, right: as on the tape, but every operand is a node.
         constants: the numbers of the first nodes.
-        of_tape: for each node of the tape the node that it is here; -1 if no output needs it.
+        of_tape, of_constant: for each node of the tape, and each of its constants, the node that it
+            is here; -1 if no output needs it.
         outputs: the nodes of the outputs.
         as_written: whether nothing was, and nothing is to be, written in another way.
         nothing: the nodes of errors that do not arrive everywhere (``reach``): elsewhere they are
@@ -136,6 +137,7 @@ class Graph:
         as_written: compute as the engine does: equal operations do not become one, a square is no
             product, and sums are added up in the order in which they were written. Parameters
             are further inputs of a row, so that nothing is computed once for all rows.
+        depends: of a round of a loop, for whom the error of the loop is wanted.
     """
 
     def __init__(
@@ -144,6 +146,7 @@ class Graph:
         outputs: Sequence[int],
         sending: int | None = None,
         as_written: bool = False,
+        depends: int = 0,
     ) -> None:
         self.tape, self.as_written = tape, as_written
         shift = len(tape.constants)
@@ -197,6 +200,7 @@ class Graph:
         self.right: Ints = numpy.where(ARITY[op] == 2, number[right], 0)[live].astype(numpy.int32)
         self.constants = numpy.array(tape.constants, float)[live[:shift]]
         self.of_tape = numpy.where(live[same], number[same], -1)[shift:].astype(numpy.int32)
+        self.of_constant: Ints = numpy.where(live[:shift], number[:shift], -1)
         self.outputs = number[ends]
         reached = numpy.zeros(len(op), bool)
         reached[right[op == _REACH]] = True
@@ -205,6 +209,8 @@ class Graph:
         self.stage = numpy.zeros(len(self.op), numpy.int8)
         self.depends = numpy.zeros(len(self.op), numpy.int8)
         _find_stages(self.op, self.left, self.right, ARITY, SENDS, self.stage, self.depends)
+        if depends:  # what is handed on depends on all that the loop does
+            self.depends[self.depends > 0] = depends
 
     def _find_reach(self, sending: Ints) -> None:
         op, left, right = self.op, self.left, self.right
@@ -230,7 +236,12 @@ class Graph:
     def key(self) -> tuple[bytes, ...]:
         """Equal for graphs that compute the same."""
         arrays = (self.op, self.left, self.right, self.constants, self.outputs)
-        return tuple(array.tobytes() for array in arrays)
+        key = tuple(array.tobytes() for array in arrays)
+        tape = self.tape
+        if not tape.loops.rounds:
+            return key
+        # What a loop does in a round is no part of the graph, but of its tape.
+        return (*key, bytes(tape.nodes), tape.left.tobytes(), tape.right.tobytes())
 
 
 @loop()
@@ -288,7 +299,7 @@ def _find_stages(
             stage[n], depends[n] = ONCE, 1
         elif op[n] == _INPUT:
             stage[n], depends[n] = ROWS, 2
-        elif op[n] != _CONSTANT:
+        elif arity[op[n]] > 0:
             a, both = left[n], arity[op[n]] == 2
             stage[n] = max(stage[a], stage[right[n]]) if both else stage[a]
             stage[n] = max(stage[n], ONCE)  # also of constants alone, which ``reach`` leaves

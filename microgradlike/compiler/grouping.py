@@ -6,15 +6,16 @@ with the same weights one at several places, operations of one kind one on many 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy
 
 from microgradlike.compiler.arrays import Floats, Ints
+from microgradlike.compiler.bodies import Further, body
 from microgradlike.compiler.forms import FOLD, FORM, PLAIN, PRODUCT, WEIGHTED
-from microgradlike.compiler.graph import NEVER, ONCE, ROWS, WHERE_NOT_ZERO, depth_first
+from microgradlike.compiler.graph import NEVER, ONCE, ROWS, WHERE_NOT_ZERO, Graph, depth_first
 from microgradlike.compiler.instructions import (
     ALWAYS,
     BY_ERROR,
@@ -24,6 +25,7 @@ from microgradlike.compiler.instructions import (
     Fold,
     Instruction,
     Layer,
+    Loop,
     Mask,
     Operand,
     Products,
@@ -32,7 +34,17 @@ from microgradlike.compiler.instructions import (
     Take,
 )
 from microgradlike.compiler.levels import Levels, Parts
-from microgradlike.compiler.operations import ARITY, CODES, NAMES, TAKE
+from microgradlike.compiler.operations import (
+    ARITY,
+    CODES,
+    ENTRY,
+    LOOP,
+    NAMES,
+    RESULT,
+    TABLE,
+    TAKE,
+)
+from microgradlike.compiler.program import Program
 from microgradlike.compiler.stretches import stretches
 
 #: A weighted sum of at least this many terms is a layer of its own, even if it is beside others.
@@ -41,6 +53,7 @@ LONG_SUM = 16
 ORDERED = 2**16
 
 _INPUT, _PARAMETER, _TAKE = (CODES[name] for name in ("input", "parameter", TAKE))
+_LOOP, _RESULT, _LINKS = CODES[LOOP], CODES[RESULT], [CODES[TABLE], CODES[ENTRY]]
 
 
 class Grouped(NamedTuple):
@@ -52,6 +65,7 @@ class Grouped(NamedTuple):
         parameters: those that ``once`` begins with, in the order in which layers want them: a
             matrix is one piece. Constants follow.
         once, rows: what runs once per call, and what runs for each row.
+        further: what the rounds of loops want to be computed once; it is in ``once``.
     """
 
     parts: Parts
@@ -59,16 +73,24 @@ class Grouped(NamedTuple):
     parameters: Ints
     once: list[Instruction]
     rows: list[Instruction]
+    further: Further
 
 
-def group(levels: Levels) -> Grouped:
-    """Find what is computed together."""
+def group(levels: Levels, build: Callable[[Graph], Program]) -> Grouped:
+    """Find what is computed together.
+
+    Args:
+        levels: what is computed.
+        build: compiles the graph of a round of a loop.
+    """
     parts = levels.parts
+    further = Further(len(parts.stage))
     inputs = numpy.flatnonzero(parts.graph.op == _INPUT)
-    rows = list(_List(levels, ROWS, inputs))
+    rows = list(_List(levels, ROWS, inputs, build, further))
     parameters = _in_order(parts, rows)
-    once = list(_List(levels, ONCE, numpy.concatenate([parameters, *parts.of_constants()])))
-    return Grouped(parts, inputs, parameters, once, rows)
+    leaves = numpy.concatenate([parameters, *parts.of_constants()])
+    once = list(_List(levels, ONCE, leaves, build, further))
+    return Grouped(parts, inputs, parameters, [*once, *further.instructions], rows, further)
 
 
 def _in_order(parts: Parts, rows: list[Instruction]) -> Ints:
@@ -78,6 +100,7 @@ def _in_order(parts: Parts, rows: list[Instruction]) -> Ints:
         nodes.ravel() for instruction in rows for nodes in _claims(instruction) if nodes is not None
     ]
     claims = numpy.concatenate([*wanted, parameters])
+    claims = claims[claims < len(parts.stage)]
     claim = numpy.empty(len(parts.stage), int)
     claim[claims[::-1]] = numpy.arange(len(claims))[::-1]
     return parameters[numpy.argsort(claim[parameters])]
@@ -88,6 +111,9 @@ def _claims(i: Instruction) -> Iterator[Ints | None]:
         yield from (i.weights, i.bias)
     elif isinstance(i, Take):
         yield i.table
+    elif isinstance(i, Loop):
+        for inner in i.round.instructions:
+            yield from _claims(inner)
 
 
 class _SomeSums(NamedTuple):
@@ -114,14 +140,24 @@ class _List:
         levels: what is computed.
         stage: of the list.
         leaves: the nodes that it begins with.
+        build: compiles the graph of a round of a loop.
+        further: what that wants to be computed once.
 
     Attributes:
         rank: in which order nodes come: the leaves, then what is computed. What is read in that
             order is read from slots in a row.
     """
 
-    def __init__(self, levels: Levels, stage: int, leaves: Ints) -> None:
+    def __init__(
+        self,
+        levels: Levels,
+        stage: int,
+        leaves: Ints,
+        build: Callable[[Graph], Program],
+        further: Further,
+    ) -> None:
         self.levels, self.parts, self.now = levels, levels.parts, stage
+        self.build, self.further = build, further
         self.rank = numpy.full(len(self.parts.stage), -1, numpy.int32)
         self.rank[leaves] = numpy.arange(len(leaves))
         self.end = len(leaves)
@@ -130,7 +166,7 @@ class _List:
         nodes, graph = self.levels.computed[self.now], self.parts.graph
         if graph.as_written and 0 < len(nodes) <= ORDERED:
             order = depth_first(graph.op, graph.left, graph.right, ARITY, graph.outputs)
-            yield self._singles(order)
+            yield from self._one_by_one(order)
             return
         levels = self.levels.level[nodes]
         done = 0
@@ -141,11 +177,25 @@ class _List:
                 yield self._singles(nodes[start:end])
             done = end
 
+    def _one_by_one(self, order: Ints) -> Iterator[Instruction]:
+        """Single operations in this order, and loops between them."""
+        op = self.parts.graph.op[order]
+        order, op = order[~numpy.isin(op, _LINKS)], op[~numpy.isin(op, _LINKS)]
+        apart = numpy.flatnonzero(numpy.isin(op, (_LOOP, _RESULT)))
+        for start, end in pairwise([-1, *apart.tolist(), len(order)]):
+            if end > start + 1:
+                yield self._singles(order[start + 1 : end])
+            if end < len(order) and op[end] == _LOOP:
+                yield self._loop(int(order[end]))
+
     def _level(self, nodes: Ints) -> Iterator[Instruction]:
-        taken = self.parts.graph.op[self.parts.node_of[nodes]] == _TAKE
+        op = self.parts.graph.op[self.parts.node_of[nodes]]
+        taken, loops = op == _TAKE, op == _LOOP
         if taken.any():
             yield from self._takes(nodes[taken])
-            nodes = nodes[~taken]
+        for node in nodes[loops].tolist():
+            yield self._loop(node)
+        nodes = nodes[~(taken | loops | (op == _RESULT))]  # a loop gives its results itself
         roles = self.parts.role[nodes]
         for role, make in ((FORM, self._sums), (FOLD, self._folds), (PLAIN, self._elementwise)):
             some = nodes[roles == role]
@@ -229,6 +279,24 @@ class _List:
             taken = [node for _, nodes, _ in places for node in nodes]
             indices = numpy.array([index for index, *_ in places], numpy.int32)
             yield Take(**self._take(taken), index=indices, table=places[0][2])
+
+    # ---- Loops ----
+
+    def _loop(self, node: int) -> Instruction:
+        graph, stage = self.parts.graph, self.parts.stage
+        results = numpy.flatnonzero((graph.op == _RESULT) & (graph.left == node))
+        common = self._take([node, *results])
+        reach = int(self.parts.reach[node])  # to its results the error may come in several ways
+        kind = int(self._kind_of_mask(self.parts.reach[[node]])[0]) if reach >= 0 else ALWAYS
+        common["mask"] = Mask(kind, self.parts.reach[[node]]) if kind != ALWAYS else Mask()
+        if reach == WHERE_NOT_ZERO or kind == BY_ERROR:
+            common["mask"] = Mask(BY_ERROR)
+        of_rows = self.now == ROWS
+        found = body(
+            graph, node, results, kind in (HERE, IN_ONCE), lambda v: of_rows & (stage[v] < ROWS),
+            self.build, self.further,
+        )  # fmt: skip
+        return Loop(**common, **found._asdict())
 
     # ---- Single operations ----
 

@@ -9,6 +9,7 @@ graph: ``renumbered`` makes the one of the other.
 ``Products``     sums of as many products of two values each
 ``Fold``         one operation along a list of values: logsumexp, maximum, minimum
 ``Take``         entries of tables that are the same for all rows, by the index of each row
+``Loop``         a list of instructions of its own, round after round
 ``Elementwise``  one operation of the operator table, on many operands
 ``Singles``      a long stretch of operations that have little in common, one after the other
 """
@@ -147,6 +148,18 @@ def times(what: str, count: int) -> str:
     return f"{what} x{count}" if count > 1 else what
 
 
+class Operand(NamedTuple):
+    """An operand of an operation, for each output.
+
+    Attributes:
+        once: whether the slots are of ``once``, the same for all rows; for each of ``Singles``.
+        slots: one for each output.
+    """
+
+    once: Each
+    slots: Slots
+
+
 # ---- Sums --------------------------------------------------------------------------------------
 
 
@@ -277,6 +290,109 @@ class Take(Instruction):
         return times(f"take {width} of {entries}", len(self.index))
 
 
+# ---- Loops -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """What a loop does in one round: a list of instructions over slots of its own.
+
+    Where it reads ``once``, it reads that of the program.
+
+    Attributes:
+        instructions: of a round.
+        slots: how many it needs.
+        carried: the slot of each number that a round is handed; -1 of one that it does not read.
+        given: likewise of each that differs from round to round.
+        held: likewise of what is the same in all rounds, and differs from row to row.
+        active: the slot of the condition under which an error arrives; -1 where it always does.
+        results: what it hands on: whether that is in ``once``, and the slots.
+        sending: where the errors of these begin: elsewhere, if they arrive under a condition only.
+        going: whether the condition of another round is in ``once``, and its slot; None if it is
+            known how many rounds there are.
+        watched: the slots whose numbers are added up in another order than the engine's.
+        reordered: likewise of ``once``.
+        once: the slots of ``once`` that it reads.
+    """
+
+    instructions: tuple[Instruction, ...]
+    slots: int
+    carried: Slots
+    given: Slots
+    held: Slots
+    active: int
+    results: tuple[Truths, Slots]
+    sending: tuple[Truths, Slots]
+    going: tuple[bool, int] | None
+    watched: Slots
+    reordered: Slots
+    once: Slots
+
+    def renumbered(self, once: Slots) -> Round:
+        """The same with other numbers for the slots of ``once``."""
+        same = numpy.arange(self.slots, dtype=numpy.int32)
+
+        def of(pair: tuple[Truths, Slots]) -> tuple[Truths, Slots]:
+            lower, slots = pair
+            return lower, numpy.where(lower, once[slots * lower], slots)
+
+        going = self.going
+        if going is not None and going[0]:
+            going = True, int(once[going[1]])
+        return replace(
+            self,
+            instructions=tuple(i.renumbered(once, same) for i in self.instructions),
+            results=of(self.results), sending=of(self.sending), going=going,
+            reordered=once[self.reordered], once=once[self.once],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Loop(Instruction):
+    """Round after round of the same instructions; each hands numbers on to the next.
+
+    The first output is the sum of the squares of all that is watched in a round; then come results
+    of the last round.
+
+    Attributes:
+        round: what is done.
+        rounds: how many there are; 0 for as many as its condition holds.
+        first: what the first round is handed: for each whether it is in ``once``, and its slot.
+        rows: likewise what each round reads, shape (rounds, given).
+        held: the slots of what is the same in all rounds, and differs from row to row.
+        gives: for each output but the first, which of the results it is.
+    """
+
+    round: Round
+    rounds: int
+    first: Operand
+    rows: Operand
+    held: Slots
+    gives: Slots
+
+    def reads(self) -> tuple[Read, ...]:
+        return (
+            Read("first", *self.first), Read("rows", *self.rows), Read("held", False, self.held),
+            Read("once", True, self.round.once),
+        )  # fmt: skip
+
+    def reorders(self) -> tuple[Read, ...]:
+        watched = Read("outs", False, self.outs[:1])
+        return watched, Read("once", True, self.round.reordered)
+
+    def renumbered(self, once: Slots, here: Slots) -> Instruction:
+        def of(operand: Operand) -> Operand:
+            lower, slots = operand
+            return Operand(lower, numpy.where(lower, once[slots * lower], here[slots * ~lower]))
+
+        found = {"first": of(self.first), "rows": of(self.rows), "held": here[self.held]}
+        return self._with({**found, "round": self.round.renumbered(once)}, once, here)
+
+    def __str__(self) -> str:
+        count = f"{self.rounds} rounds" if self.rounds else "rounds while it holds"
+        return f"{count} of ({', '.join(map(str, self.round.instructions))})"
+
+
 # ---- Operations of the table -------------------------------------------------------------------
 
 
@@ -297,18 +413,6 @@ class Fold(Instruction):
         outs, terms = self.values.shape
         name = "logsumexp" if self.operation == "logaddexp" else self.operation
         return times(f"{name} {terms}", outs)
-
-
-class Operand(NamedTuple):
-    """An operand of an operation, for each output.
-
-    Attributes:
-        once: whether the slots are of ``once``, the same for all rows; for each of ``Singles``.
-        slots: one for each output.
-    """
-
-    once: Each
-    slots: Slots
 
 
 @dataclass(frozen=True, eq=False)

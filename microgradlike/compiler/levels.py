@@ -15,7 +15,9 @@ from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.compiler.forms import BIAS, FORM, GONE, PLAIN, UNIT, WEIGHTED, Forms
 from microgradlike.compiler.graph import ONCE, ROWS, Graph
 from microgradlike.compiler.loops import loop
-from microgradlike.compiler.operations import ARITY
+from microgradlike.compiler.operations import ARITY, CODES, ENTRY, TABLE
+
+_TABLE, _ENTRY = CODES[TABLE], CODES[ENTRY]
 
 
 class Parts(NamedTuple):
@@ -208,10 +210,11 @@ def find_levels(
         order: the nodes in an order in which operands come first.
     """
     for n in order:
-        if role[n] == GONE:
+        linked = op[n] == _TABLE or op[n] == _ENTRY  # as deep as what it holds
+        if role[n] == GONE and not linked:
             continue
         highest = 0
-        if role[n] == PLAIN:
+        if role[n] == PLAIN or linked:
             for side in range(arity[op[n]]):
                 operand = left[n] if side == 0 else right[n]
                 if stage[operand] == stage[n]:
@@ -221,4 +224,4 @@ def find_levels(
                 operand = operands[place]
                 if stage[operand] == stage[n]:
                     highest = max(highest, level[operand])
-        level[n] = highest + 1
+        level[n] = highest if linked else highest + 1

@@ -17,6 +17,8 @@ from microgradlike.recording import kinds
 
 #: Nodes that are given, not computed.
 LEAVES = ("constant", "parameter", "input")
+#: Leaves of a loop: what differs from round to round, and its round; see ``rounds.py``.
+CARRIED, ROUND = "carried", "rounds"
 
 # Conditions are 1 or 0. The rest is what only a tape needs: ``keep`` is its second operand where
 # its first one holds and else nothing, -0.0, which changes no sum; ``detach`` stops the error.
@@ -25,6 +27,7 @@ LEAVES = ("constant", "parameter", "input")
 # its first operand its error times the second one, which is a slope of the user's own. A node has
 # two operands at most, so a list is a chain of nodes: ``table`` is its first entry, ``entry`` adds
 # one to those before. ``take`` is the entry that its first operand, an index, names in a chain.
+# ``loop`` goes through its rounds, and ``result`` is one of the numbers that the last one gives.
 _TABLE = """
 # name   | value            | slope         | rule                                 | laws
   lt <   | x < y            | 0             | flat: nothing passes
@@ -52,18 +55,22 @@ _TABLE = """
          |                  | 1             | all passes
   take   | y                | 0             | flat: nothing passes to the index
          |                  | 1             | all passes to the entry
+  loop   | x                | 1             | all passes
+  result | x                | 1             | all passes
+         |                  | 0             | nothing passes
 """
 _ROWS = read(_TABLE)
 CONDITIONS = tuple(_ROWS)[:7]
 SHARE = "share"
 TABLE, ENTRY, TAKE = "table", "entry", "take"
+LOOP, RESULT = "loop", "result"
 
 #: A tie of two Values is shared, one with a number is not: these rows are two operators.
 _TIED = tuple(row.name for row in OPERATORS.values() if "tie" in "".join(row.slopes))
 AGAINST_A_NUMBER = "{} of a number"
 
 #: The operator of each code on the tape.
-NAMES = (*LEAVES, *OPERATORS, *map(AGAINST_A_NUMBER.format, _TIED), *_ROWS)
+NAMES = (*LEAVES, *OPERATORS, *map(AGAINST_A_NUMBER.format, _TIED), *_ROWS, CARRIED, ROUND)
 CODES: Mapping[str, int] = {name: code for code, name in enumerate(NAMES)}
 
 

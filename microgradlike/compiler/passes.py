@@ -46,4 +46,5 @@ def build(graph: Graph, seen: Seen | None = None) -> Program:
     levels = levels_of(numpy.full(len(graph.op), graph.as_written))
     if not graph.as_written and (small := small_sums(levels)).any():
         levels = levels_of(small)  # they become operations, on levels of their own
-    return made("program", place(made("grouped", group(levels))))
+    grouped = made("grouped", group(levels, lambda of_round: build(of_round, seen)))
+    return made("program", place(grouped))

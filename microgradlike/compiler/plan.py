@@ -24,6 +24,8 @@ from microgradlike.compiler.instructions import (
     Elementwise,
     Instruction,
     Layer,
+    Loop,
+    Operand,
     Products,
     Singles,
     Slots,
@@ -39,7 +41,8 @@ class Send(NamedTuple):
     """The errors of an instruction's outputs, sent to one of its operands.
 
     Of ``Singles`` all fields but the first are arrays, one entry for each error that is sent, in
-    order; and the name of the operand is 0 for the left one, 1 for the right one.
+    order; and the name of the operand is 0 for the left one, 1 for the right one. Of a ``Loop``
+    they are arrays, too, and the place is that of the number among all those of the operand.
 
     Attributes:
         name: of the operand: "weights", "bias", "values", "first", "second", "table", "x" or "y".
@@ -56,11 +59,22 @@ class Send(NamedTuple):
     place: Each = 0
 
 
+class Inside(NamedTuple):
+    """What the round of a loop sends: its own backward pass."""
+
+    backward: tuple[Back, ...]
+    """What its instructions send, the last one first."""
+    clear: Slots
+    """The slots of a round whose errors must be 0 before that."""
+
+
 class Back(NamedTuple):
     """All that an instruction sends, in order."""
 
     instruction: Instruction
     sends: tuple[Send, ...]
+    inside: Inside | None = None
+    """Of a loop."""
 
     def send(self, name: str) -> Send | None:
         """What is sent to an operand, if anything is."""
@@ -183,6 +197,9 @@ class _Backward:
     def _backs(self, instructions: Sequence[Instruction]) -> Iterator[Back]:
         for i in reversed(instructions):
             if numpy.any(i.depends & self.mode):
+                if isinstance(i, Loop):
+                    yield Back(i, tuple(self._of_loop(i)), self._inside(i))
+                    continue
                 sends = self._singles(i) if isinstance(i, Singles) else tuple(self._sends(i))
                 if sends:
                     yield Back(i, sends)
@@ -206,6 +223,43 @@ class _Backward:
 
     def _clear_before(self, slots: Slots) -> None:
         self.clear[slots[~self.written[slots]]] = True
+
+    def _inside(self, i: Loop) -> Inside:
+        """The backward pass of a round. What is handed on is wanted by the round before."""
+        one = i.round
+        wants = numpy.zeros(one.slots, numpy.int8)
+        for inner in one.instructions:
+            wants[inner.outs] = inner.depends
+        given = self._wanted(i.rows).any(axis=0) * self.mode
+        for slots, of in (
+            (one.carried, self.mode),
+            (one.given, given),
+            (one.held, self.wants[i.held]),
+        ):
+            there = slots >= 0
+            wants[slots[there]] = numpy.broadcast_to(of, slots.shape)[there]
+        lower, slots = one.sending
+        backs, clear = _Backward(self.wants_once, wants, self.mode).of_rows(
+            one.instructions, slots[~lower].tolist()
+        )
+        return Inside(backs, clear)
+
+    def _of_loop(self, i: Loop) -> Iterator[Send]:
+        """The errors of what the first round is handed, of the rows, and of what is held."""
+        for name, once, slots in i.reads()[:3]:
+            lower, at = numpy.broadcast_to(once, slots.shape).ravel(), slots.ravel()
+            wanted = numpy.flatnonzero(self._wanted(Operand(lower, at)))
+            here = at[wanted[~lower[wanted]]]
+            self._clear_before(here)
+            self.written[here] = True
+            yield Send(name, lower[wanted], at[wanted], False, wanted)
+
+    def _wanted(self, operand: Operand) -> Truths:
+        """Of which numbers the error is wanted."""
+        once, slots = operand
+        found = numpy.where(once, self.wants_once[slots * once], self.wants[slots * ~once])
+        wanted: Truths = found & self.mode != 0
+        return wanted
 
     def _singles(self, i: Singles) -> tuple[Send, ...]:
         """One error after the other: of each operation the one to the right operand first."""

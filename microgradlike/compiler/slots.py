@@ -19,11 +19,12 @@ from microgradlike.compiler.program import Program, Stage
 def place(grouped: Grouped) -> Program:
     """Give every node its slot: in each list the leaves come first, then what is computed."""
     parts, graph = grouped.parts, grouped.parts.graph
-    slot = numpy.full(len(parts.stage), -1, numpy.int32)
+    slot = numpy.full(grouped.further.end, -1, numpy.int32)
+    own = numpy.array([node for node, _ in grouped.further.constants], int)
     lists = []
     for leaves, instructions in (
         ([grouped.inputs], grouped.rows),
-        ([grouped.parameters, *parts.of_constants()], grouped.once),
+        ([grouped.parameters, *parts.of_constants(), own], grouped.once),
     ):
         nodes = numpy.concatenate([*leaves, *(i.outs for i in instructions)]).astype(int)
         slot[nodes] = numpy.arange(len(nodes))
@@ -36,7 +37,7 @@ def place(grouped: Grouped) -> Program:
         once,
         rows,
         graph.left[grouped.parameters].tolist(),
-        numpy.array(parts.constants),
+        numpy.array([*parts.constants, *(value for _, value in grouped.further.constants)]),
         graph.left[grouped.inputs].tolist(),
         [(bool(parts.stage[node] < ROWS), int(slot[node])) for node in graph.outputs],
         (NONE, NONE) if graph.as_written else _watched(grouped, once, rows, slot),

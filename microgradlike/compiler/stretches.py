@@ -7,7 +7,7 @@ import numpy
 from microgradlike.compiler.arrays import Ints, Truths
 from microgradlike.compiler.forms import FOLD, FORM, PLAIN, UNIT, WEIGHTED
 from microgradlike.compiler.levels import Levels, Parts
-from microgradlike.compiler.operations import CODES, NAMES, TAKE
+from microgradlike.compiler.operations import CODES, LOOP, NAMES, RESULT, TAKE
 
 #: A list of at least LONG operations has stretches of at least SHORT, in which a level has fewer
 #: than FEW operations of a kind. Sums of at most MOST_TERMS terms within a stretch are written out.
@@ -16,6 +16,8 @@ LONG, SHORT, FEW, MOST_TERMS = 80, 8, 4, 8
 #: counts is what they cost, in microseconds: to make an instruction; to make a single operation; by
 #: how much a thousand runs of that take longer than as a part of an instruction.
 SOON, INSTRUCTION, OPERATION, LONGER = 600, 290, 8, 25
+#: What is an instruction of its own.
+_OWN = [CODES[name] for name in (TAKE, LOOP, RESULT)]
 #: Greater than this are the kinds of dot products.
 _DOTS = len(NAMES)
 
@@ -64,7 +66,7 @@ def _kinds(parts: Parts, nodes: Ints, most_terms: int) -> tuple[Ints, Ints]:
     what is worth one of its own.
     """
     kinds, values = parts.graph.op[parts.node_of[nodes]], numpy.zeros(len(nodes), int)
-    kinds[kinds == CODES[TAKE]] = -1
+    kinds[numpy.isin(kinds, _OWN)] = -1
     roles = parts.role[nodes]
     sums, folds = numpy.flatnonzero(roles == FORM), numpy.flatnonzero(roles == FOLD)
     start = parts.bounds[nodes[sums]]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from microgradlike.compiler.operations import (
     ARITIES,
+    CARRIED,
     CODES,
     ENTRY,
     NAMES,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _TABLE, _ENTRY, _TAKE = (CODES[name] for name in (TABLE, ENTRY, TAKE))
 _INPUT, _PARAMETER, _REACH = (CODES[name] for name in ("input", "parameter", "reach"))
+_CARRIED = CODES[CARRIED]
 
 # ---- Taking ------------------------------------------------------------------------------------
 
@@ -39,12 +41,12 @@ def take(tape: Tape, entries: Sequence[Value | float], index: Value) -> Value | 
     place = place_in_table(number, len(entries))
     if node < 0:
         return entries[place]
-    tape.indices[node] = min(len(entries), tape.indices.get(node, len(entries)))
+    tape.note_index(node, len(entries))
     table = _table(tape, entries)
     if table.varies or not _varies(tape, node):
         taken = _chosen(tape, node, table.operands)
     else:
-        taken = tape.append(TAKE, node, _chain(tape, table.operands))
+        taken = tape.append(TAKE, node, chain(tape, table.operands))
     return tape.traced(taken, tape.operand(_number(entries[place]))[1])
 
 
@@ -74,7 +76,7 @@ def _number(entry: Value | float) -> Value | float:
     return entry if isinstance(entry, Value) else beside(entry, "a table")
 
 
-def _chain(tape: Tape, operands: list[int]) -> int:
+def chain(tape: Tape, operands: list[int]) -> int:
     """The end of the chain of a table."""
     key = tuple(operands)
     if key not in tape.chains:
@@ -101,15 +103,15 @@ def is_at(tape: Tape, index: int, place: int) -> int:
 
 def entries_of(tape: Tape, end: int) -> list[int]:
     """The operands of the table whose chain ends at a node."""
-    found, codes = [], _codes(tape)
-    while codes[end] == _ENTRY:
+    found, of = [], codes(tape)
+    while of[end] == _ENTRY:
         found.append(tape.right[end])
         end = tape.left[end]
     return [tape.left[end], *found[::-1]]
 
 
-def _codes(tape: Tape) -> bytearray:
-    """Those of its nodes, whether it has ended or not."""
+def codes(tape: Tape) -> bytearray:
+    """The codes of its nodes, whether it has ended or not."""
     found: bytearray = getattr(tape, "nodes", tape.code)
     return found
 
@@ -125,7 +127,7 @@ def _varies(tape: Tape, node: int) -> bool:
         if node < 0 or node in tape.steady or node in seen:
             continue
         code = tape.code[node]
-        if code == _INPUT:
+        if code in (_INPUT, _CARRIED):
             return True
         seen.add(node)
         path += [tape.left[node], tape.right[node]][code == _REACH : ARITIES[code]]
@@ -141,12 +143,13 @@ _AS_RIGHT = ("keep", "reach", TAKE)
 
 def whole(tape: Tape) -> bytearray:
     """For each node whether it is an integer in all rows, so that no rounding can change it."""
-    found, code = tape.whole, _codes(tape)
+    found, code = tape.whole, codes(tape)
     for node in range(len(found), len(code)):
         name = NAMES[code[node]]
         sides = (tape.left[node], tape.right[node])[name in _AS_RIGHT : ARITIES[code[node]]]
         known = name in _WHOLE or name in _AS_RIGHT
-        found.append(node in tape.integers or (known and all(is_whole(tape, v) for v in sides)))
+        integer = node in tape.integers or node in tape.loops.counted
+        found.append(integer or (known and all(is_whole(tape, v) for v in sides)))
     return found
 
 

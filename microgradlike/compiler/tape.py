@@ -24,13 +24,17 @@ from typing import Any, NamedTuple, NoReturn, SupportsIndex, TypeAlias
 import numpy
 
 from microgradlike import ops
-from microgradlike.compiler import derivatives, tables
+from microgradlike.compiler import derivatives, rounds, tables
 from microgradlike.compiler.operations import (
     ARITIES,
+    CARRIED,
     CODES,
     ENTRY,
+    LOOP,
     NAMES,
     OF_RULE,
+    RESULT,
+    ROUND,
     SHARE,
     TABLE,
     TAKE,
@@ -107,6 +111,7 @@ class Tape:
         needs_integers: whether anything relied on that they are.
         indices: the nodes that take from tables, and the length of the shortest one.
         tables, chains, steady, whole: what ``tables.py`` has found out so far.
+        loops: what is known of the loops.
 
     Args:
         follow: how conditions are decided, by their node, instead of by their numbers; or what
@@ -133,6 +138,7 @@ class Tape:
         self.chains: dict[tuple[int, ...], int] = {}
         self.steady: set[int] = set()
         self.whole = bytearray()
+        self.loops = rounds.Loops()
         self.refused: TracingError | None = None
         self.follow = follow or {}
         self.places: list[int] = []
@@ -327,6 +333,21 @@ class Tape:
         """The entry of a table that an index names."""
         return tables.take(self, entries, index)
 
+    def note_index(self, node: int, count: int) -> None:
+        """A node takes from a table of so many entries."""
+        rounds.index(self, node, count)
+
+    def loop(self, *given: Any) -> tuple[bool, object]:
+        """Whether a loop could be written down as one; and if so what its last round hands on."""
+        try:
+            return True, rounds.traced(self, *given)
+        except rounds.Apart:
+            return False, None
+
+    def need_whole(self, count: Value) -> None:
+        """Refuse a count of rounds that may be a fraction in some row."""
+        rounds.need_whole(self, count)
+
     def share(self, parent: Value | float, slope: Value | float) -> Value:
         """What adds nothing to a sum, and sends its error, times a slope, to a parent."""
         operands = self.operand(parent)[0], self.operand(slope)[0]
@@ -363,6 +384,8 @@ class Tape:
         """Decide a condition as the row that is traced does; rows that would not are not of it."""
         if condition.node not in self.guards:
             len(self.code)  # raises if the tape has ended
+            if self.loops.open and rounds.is_within(self, condition.node):
+                raise rounds.Apart
             frame = frame_of_user_code()
             place = _place(frame)
             holds = self._decide(condition, place)
@@ -381,11 +404,14 @@ class Tape:
 
     def close(self) -> None:
         """The function has returned; from now on its Values are refused."""
+        needed = (*self.outputs, *self.guards) if self.loops.told else ()
+        if any(rounds.is_within(self, node) for node in needed if node >= 0):
+            self._ended(None)  # type: ignore[arg-type]  # a Value of a round that is over
         self.nodes, self.code = self.code, _Ended(self)
         if isinstance(self.left, _Placed):
             self.places, self.left = self.left.places, array("i", self.left)
         if self._first_copy >= 0:
-            self._fold()
+            _fold(self)
         self._leaves.clear()
         self.tables.clear()
         for value in self._made:
@@ -397,24 +423,6 @@ class Tape:
                 )
         self._made.clear()
 
-    def _fold(self) -> None:
-        """What is computed of nothing but constants, where these are differentiated by, is one.
-
-        So that others keep their numbers, their nodes stay, as constants that nobody uses.
-        """
-        known: dict[int, int] = {}
-        for node in range(self._first_copy, len(self.nodes)):
-            code = self.nodes[node]
-            sides = (self.left, self.right)[: ARITIES[code]]
-            for side in sides:
-                side[node] = known.get(side[node], side[node])
-            found = _operand_for(self, NAMES[code], [side[node] for side in sides])
-            if found is not None:
-                known[node], self.nodes[node] = found, CODES["constant"]
-        self.outputs = [known.get(out, out) for out in self.outputs]
-        for node in known:
-            self.guards.pop(node, None), self.indices.pop(node, None)
-
     def same_as(self, other: Tape) -> bool:
         """Whether both did the same with the same numbers, perhaps with other parameters."""
         return (
@@ -423,12 +431,33 @@ class Tape:
             and self.right == other.right
             and self.outputs == other.outputs
             and list(map(repr, self.constants)) == list(map(repr, other.constants))
+            and self.loops.rounds == other.loops.rounds
         )
+
+
+def _fold(tape: Tape) -> None:
+    """What is computed of nothing but constants, where these are differentiated by, is one.
+
+    So that others keep their numbers, their nodes stay, as constants that nobody uses.
+    """
+    known: dict[int, int] = {}
+    for node in range(tape._first_copy, len(tape.nodes)):
+        code = tape.nodes[node]
+        sides = (tape.left, tape.right)[: ARITIES[code]]
+        for side in sides:
+            side[node] = known.get(side[node], side[node])
+        found = _operand_for(tape, NAMES[code], [side[node] for side in sides])
+        if found is not None:
+            known[node], tape.nodes[node] = found, CODES["constant"]
+    tape.outputs = [known.get(out, out) for out in tape.outputs]
+    tape.loops.rounds = [found.moved(lambda v: known.get(v, v)) for found in tape.loops.rounds]
+    for node in known:
+        tape.guards.pop(node, None), tape.indices.pop(node, None)
 
 
 def _operand_for(tape: Tape, name: str, operands: list[int]) -> int | None:
     """What can stand instead of a node, as it has constants as operands; None if nothing."""
-    if name in (TABLE, ENTRY):
+    if name in (TABLE, ENTRY, LOOP, RESULT):
         return None
     if name == TAKE:
         index, end = operands
@@ -555,7 +584,7 @@ def _state(frame: FrameType | None) -> int:
     """
     found: list[object] = []
     for _ in range(_FRAMES):
-        if frame is None or frame.f_code is trace.__code__:
+        if frame is None or frame.f_code is _traced.__code__:
             break
         for name, value in list(frame.f_locals.items()):
             found += name, _whole(value)
@@ -909,6 +938,16 @@ def trace(
     """
     _install()
     tape = Tape(follow, places)
+    try:
+        return _traced(f, example, tape)
+    except derivatives.Unrolled:
+        tape = Tape(follow, places)
+        tape.loops.apart = True
+        return _traced(f, example, tape)
+
+
+def _traced(f: Callable[..., object], example: Sequence[object], tape: Tape) -> Tape:
+    """Run a function on traced inputs of this tape, and end it."""
     count = itertools.count()
 
     def traced(value: Any) -> Any:
@@ -956,56 +995,79 @@ def play(tape: Tape, inputs: Sequence[Any], parameters: Sequence[Any] | None = N
         parameters: instead of those of the tape, if others are meant.
     """
     parameters = tape.parameters if parameters is None else parameters
-    found: list[Any] = []
+    found: list[Any] = [None] * len(tape.nodes)
 
     def of(operand: int) -> Any:
         return tape.constants[~operand] if operand < 0 else found[operand]
 
-    for node, (code, left, right) in enumerate(zip(tape.nodes, tape.left, tape.right, strict=True)):
-        name = NAMES[code]
-        row = row_of(name)[0]
-        if name == "constant":  # which nobody uses
-            found.append(None)
-        elif name == "input":
-            found.append(inputs[left])
-        elif name == "parameter":
-            found.append(parameters[left])
-        elif name in (TABLE, ENTRY):  # whoever takes from it has its entries
-            found.append(None)
-        elif name == TAKE:
-            entries = list(map(of, tables.entries_of(tape, right)))
-            found.append(take(entries, of(left)))
-        elif name == SHARE:
-            x, y = of(left), of(right)
-            on = next((v.tape for v in (x, y) if isinstance(v, Traced)), None)
-            found.append(on.share(x, y) if on else -0.0)
-        elif row and row.name in OPERATORS:
-            x, *y = (of(left), of(right))[: len(row.slopes)]
-            if isinstance(x, Value):
-                found.append(x.recorded[row.name](x, *y))
-            elif y and isinstance(y[0], Value):
-                found.append(y[0].reflected[row.name](y[0], x))
-            else:
-                found.append(ops.on_floats(row.value)(x, *(*y, 0.0)[:1], 0.0, 0.0))
-        elif name == "detach":
-            found.append(of(left).detach())
-        elif name in ("keep", "reach"):
-            x, y = of(left), of(right)
-            kept = isinstance(x, Condition)
-            found.append(x.kept(y, by=name) if kept else y if x else -0.0)
-        elif name == "not":
-            opposite = isinstance(of(left), Condition)
-            found.append(of(left).opposite() if opposite else not of(left))
-        else:
-            both = {"and": operator.and_, "or": operator.or_, "eq": equal}.get(name)
-            found.append((both or getattr(operator, name))(of(left), of(right)))
-        if node in tape.guards:
-            bool(found[-1])
+    def play_nodes(nodes: Iterable[int]) -> None:
+        for node in nodes:
+            name, left = NAMES[tape.nodes[node]], tape.left[node]
+            if name == "input":
+                found[node] = inputs[left]
+            elif name == "parameter":
+                found[node] = parameters[left]
+            elif name == TAKE:
+                entries = list(map(of, tables.entries_of(tape, tape.right[node])))
+                found[node] = take(entries, of(left))
+            elif name == LOOP:
+                found[node] = play_rounds(rounds.round_of(tape, node))
+            elif name == RESULT:
+                found[node] = found[left][int(of(tape.right[node]))]
+            elif name not in (TABLE, ENTRY, *_NOT_COMPUTED):  # who is above it has its entries
+                found[node] = _played(name, of(left), of(tape.right[node]))
+            if node in tape.guards:
+                bool(found[node])
+
+    def play_rounds(one: rounds.Round) -> list[Any]:
+        state, rows = list(map(of, one.first)), iter(one.rows)
+        nodes = rounds.computed(tape, one)
+        while True:
+            row = next(rows, None)
+            if row is None and one.going < 0:
+                return state
+            beside_it = [] if row is None else list(map(of, row))
+            for leaf, value in zip([*one.carried, *one.given], [*state, *beside_it], strict=True):
+                found[leaf] = value
+            play_nodes(nodes)
+            if one.going >= 0 and not of(one.going):
+                return state
+            state = list(map(of, one.results))
+
+    within = {node for one in tape.loops.rounds for node in rounds.inside(tape, one)}
+    play_nodes(node for node in range(len(tape.nodes)) if node not in within)
     for short, written in tape.written.items():
         if isinstance(found[short], Traced):
             found[short].tape.written_as(found[short], found[written])
     outputs = map(of, tape.outputs)
     return [out if isinstance(out, Value) else Value(out) for out in outputs]
+
+
+#: What is given, or has no number.
+_NOT_COMPUTED = ("constant", CARRIED, ROUND)
+
+
+def _played(name: str, x: Any, y: Any) -> Any:
+    """An operation done once more, with Values or numbers as its operands."""
+    row = row_of(name)[0]
+    if name == SHARE:
+        on = next((v.tape for v in (x, y) if isinstance(v, Traced)), None)
+        return on.share(x, y) if on else -0.0
+    if row and row.name in OPERATORS:
+        second = (y,)[: len(row.slopes) - 1]
+        if isinstance(x, Value):
+            return x.recorded[row.name](x, *second)
+        if second and isinstance(y, Value):
+            return y.reflected[row.name](y, x)
+        return ops.on_floats(row.value)(x, *(*second, 0.0)[:1], 0.0, 0.0)
+    if name == "detach":
+        return x.detach()
+    if name in ("keep", "reach"):
+        return x.kept(y, by=name) if isinstance(x, Condition) else y if x else -0.0
+    if name == "not":
+        return x.opposite() if isinstance(x, Condition) else not x
+    both = {"and": operator.and_, "or": operator.or_, "eq": equal}.get(name)
+    return (both or getattr(operator, name))(x, y)
 
 
 def _returned(wrong: object) -> str:

@@ -24,6 +24,7 @@ from microgradlike.compiler.instructions import (
     Fold,
     Instruction,
     Layer,
+    Loop,
     Products,
     Singles,
     Slots,
@@ -37,6 +38,7 @@ from microgradlike.compiler.operations import (
     CONDITIONS,
     ENTRY,
     FOLDS,
+    LOOP,
     NAMES,
     SENDS_TO,
     TABLE,
@@ -121,7 +123,8 @@ def _nothing_is_lost(g: Graph, f: Forms) -> None:
     for operands, arity in ((g.left, 1), (g.right, 2)):
         users = reads & (ARITY[g.op] >= arity)
         first = (arity == 1) & (g.op == CODES[ENTRY])  # which is the rest of the table
-        law(there[operands[users & ~first & ~(taken & (arity == 2))]], "an operand is not computed")
+        chained = (taken & (arity == 2)) | (g.op == CODES[LOOP])
+        law(there[operands[users & ~first & ~chained]], "an operand is not computed")
 
 
 def levels(found: Levels) -> None:
@@ -154,20 +157,23 @@ def grouped(found: Grouped) -> None:
     p = found.parts
     constants = numpy.concatenate(p.of_constants())
     once = numpy.concatenate([found.parameters, constants])
-    size = len(p.stage)
+    once = numpy.concatenate([once, [node for node, _ in found.further.constants]]).astype(int)
+    size = found.further.end
     law(len({*once.tolist()}) == len(once), "a parameter has two places")
     known = _in_order(found.once, once, None, size)
     there = _in_order(found.rows, found.inputs, known, size)
     law((known | there)[p.graph.outputs], "an output is not computed")
     for i in (*found.once, *found.rows):
-        reach = p.reach[i.outs]
-        masked = numpy.full(i.count, i.mask.kind) != ALWAYS
+        if i.outs[0] >= len(p.reach):  # of the round of a loop
+            continue
+        reach = p.reach[i.outs[:1] if isinstance(i, Loop) else i.outs]
+        masked = numpy.full(len(reach), i.mask.kind) != ALWAYS
         law(
             masked == ((reach >= 0) | (reach == WHERE_NOT_ZERO)),
             "{} has a mask where the graph has none, or none where it has",
             i,
         )
-        conditions = numpy.full(i.count, i.mask.slots if len(i.mask.slots) else reach)
+        conditions = numpy.full(len(reach), i.mask.slots if len(i.mask.slots) else reach)
         asked = masked & (reach >= 0)
         law(conditions[asked] == reach[asked], "the mask of {} is another condition", i)
 
@@ -360,6 +366,8 @@ def _may_send(i: Instruction, side: int) -> bool:
     """Whether the error passes to an operand at all."""
     if isinstance(i, Take):
         return i.reads()[side].name == "table"
+    if isinstance(i, Loop):  # to what it reads of ``once`` in its round, the round itself sends
+        return side < 3
     return not isinstance(i, Elementwise) or bool(SENDS_TO[CODES[i.operation], side])
 
 

@@ -216,6 +216,80 @@ def _take_back(back: Back, n: Numbers) -> None:
             n.owed[slot] += n.errors[out]
 
 
+# ---- Loops -------------------------------------------------------------------------------------
+
+
+def _window(i: of.Loop, n: Numbers, state: list[float], row: int) -> Numbers:
+    """One round: its own slots, with all that it computes."""
+    one, values = i.round, [0.0] * (i.round.slots + 1)  # at -1 is what it does not read
+    given = (
+        [n.value(*pair) for pair in zip(*(x[row].tolist() for x in i.rows), strict=True)]
+        if i.rounds
+        else []
+    )
+    held = [n.values[slot] for slot in i.held.tolist()]
+    for slots, numbers in ((one.carried, state), (one.given, given), (one.held, held)):
+        for slot, number in zip(slots.tolist(), numbers, strict=True):
+            values[slot] = number
+    values[one.active] = 1.0
+    found = Numbers(values, [0.0] * len(values), n.once, n.owed)
+    for inner in one.instructions:
+        _KINDS[type(inner)][0](inner, found)
+    return found
+
+
+def _states(i: of.Loop, n: Numbers) -> Iterator[tuple[list[float], float]]:
+    """What each round is handed, and at last what the last one gives; and what is watched."""
+    state = [n.value(*pair) for pair in zip(*(x.tolist() for x in i.first), strict=True)]
+    watched = 0.0
+    yield state, watched
+    for row in itertools.count() if i.round.going else range(i.rounds):
+        found = _window(i, n, state, row)
+        watched += sum(found.values[slot] ** 2 for slot in i.round.watched.tolist())
+        if i.round.going and not found.value(*i.round.going):
+            return
+        state = [
+            found.value(*pair) for pair in zip(*(x.tolist() for x in i.round.results), strict=True)
+        ]
+        yield state, watched
+
+
+def _loop(i: of.Loop, n: Numbers) -> None:
+    *_, (state, watched) = _states(i, n)
+    for out, number in zip(i.outs.tolist(), [watched, *(state[k] for k in i.gives)], strict=True):
+        n.values[out] = number
+
+
+def _loop_back(back: Back, n: Numbers) -> None:
+    """From the last round to the first: what a round was handed tells what it computed."""
+    i, inside = back.instruction, back.inside
+    assert isinstance(i, of.Loop) and inside is not None
+    one = i.round
+    given = [n.errors[out] for out in i.outs[1:].tolist()]
+    if not (any(given) if i.mask.kind == of.BY_ERROR else _arrives(i, 0, n)):
+        return
+    errors = [0.0] * len(one.carried)
+    for k, error in zip(i.gives.tolist(), given, strict=True):
+        errors[k] += error
+    rows = numpy.zeros(i.rows.slots.shape)
+    held = numpy.zeros(len(i.held))
+    for row, (state, _) in reversed(list(enumerate(list(_states(i, n))[:-1]))):
+        found = _window(i, n, state, row)
+        for once, slot, error in zip(*(x.tolist() for x in one.sending), errors, strict=True):
+            (n.owed if once else found.errors)[slot] += error
+        for inner in inside.backward:
+            _KINDS[type(inner.instruction)][1](inner, found)
+        found.errors[-1] = 0.0
+        errors = [found.errors[slot] for slot in one.carried.tolist()]
+        rows[row : row + 1] = [found.errors[slot] for slot in one.given.tolist()]
+        held += [found.errors[slot] for slot in one.held.tolist()]
+    for send, sent in zip(back.sends, (numpy.array(errors), rows.ravel(), held), strict=True):
+        for once, slot, place in zip(
+            send.once.tolist(), send.slots.tolist(), send.place.tolist(), strict=True
+        ):
+            (n.owed if once else n.errors)[slot] += float(sent[place])
+
+
 def _arrives(i: of.Instruction, k: int, n: Numbers) -> bool:
     """Whether the error arrives at an output."""
     kind = i.mask.kind[k] if isinstance(i, of.Singles) else i.mask.kind
@@ -230,6 +304,7 @@ _KINDS: dict[type[of.Instruction], tuple[Callable[[Any, Numbers], None], Any]] =
     **dict.fromkeys((of.Layer, of.Sums, of.Products), (_sum, _sum_back)),
     **{of.Fold: (_fold, _fold_back), of.Elementwise: (_operation, _elementwise_back)},
     **{of.Singles: (_operation, _singles_back), of.Take: (_take, _take_back)},
+    of.Loop: (_loop, _loop_back),
 }
 
 # ---- The executor ------------------------------------------------------------------------------

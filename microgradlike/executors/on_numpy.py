@@ -10,6 +10,7 @@ The formulas are those of the operator table, read as array expressions (``formu
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import threading
 from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ from microgradlike.compiler.instructions import (
     Fold,
     Instruction,
     Layer,
+    Loop,
     Products,
     Singles,
     Sums,
@@ -130,6 +132,8 @@ class _Lanes:
         once_errors: Floats, block: _Block, arrived: Truths | None = None,
     ) -> None:  # fmt: skip
         self.block, self.arrived = block, arrived
+        self.goes_back = bool(backs)
+        self.states: dict[int, list[Floats]] = {}  # what the rounds of each loop were handed
         self.values, self.errors, self.once, self.once_errors = values, errors, once, once_errors
         self.ones = numpy.ones(values.shape[1])
         self.prepare: list[Action] = []
@@ -589,6 +593,152 @@ def _take_back(self: _Lanes, back: Back) -> Action:
     return backward
 
 
+# ---- Loops -------------------------------------------------------------------------------------
+
+
+class _Rounds:
+    """The rounds of a loop, on slots of their own.
+
+    Args:
+        lanes: of the program that the loop is in.
+        i: the loop.
+        backs: what its instructions send.
+    """
+
+    def __init__(self, lanes: _Lanes, i: Loop, backs: Sequence[Back] = ()) -> None:
+        self.i, self.lanes, one = i, lanes, i.round
+        # At its end is what a round does not read, and where nobody looks.
+        self.values, self.errors = numpy.zeros((2, one.slots + 1, lanes.values.shape[1]))
+        arrived = None if lanes.arrived is None else numpy.zeros(self.values.shape, bool)
+        self.inner = _Lanes(
+            Stage(one.instructions, one.slots), backs, self.values, self.errors, lanes.once,
+            lanes.once_errors, lanes.block, arrived,
+        )  # fmt: skip
+        lanes.prepare += self.inner.prepare
+        self.results = _mixed(lanes.once, self.values, *one.results)
+        self.rows = [_mixed(lanes.once, lanes.values, *pair) for pair in zip(*i.rows, strict=True)]
+
+    def run(self, state: Floats, row: int) -> None:
+        """One round."""
+        one = self.i.round
+        self.values[one.carried] = state
+        if self.rows:
+            self.values[one.given] = self.rows[row]()
+        self.values[one.held] = self.lanes.values[self.i.held]
+        for step in self.inner.forward:
+            step()
+
+    def going(self) -> Truths:
+        """In which lanes there is another round."""
+        once, slot = self.i.round.going or (False, 0)
+        if once:
+            return numpy.full(self.values.shape[1], self.lanes.once[slot] != 0)
+        truth: Truths = self.values[slot] != 0
+        return truth
+
+
+def _mixed(once: Floats, values: Floats, lower: Truths, slots: Ints) -> Read:
+    """What gives the numbers of these slots, of which some are computed once."""
+    at_once, here = slots * lower, slots * ~lower
+    if not lower.any():
+        return lambda: values[here]
+    return lambda: numpy.where(lower[:, None], once[at_once][:, None], values[here])
+
+
+def _loop(self: _Lanes, i: Loop) -> Action:
+    rounds, (out, _) = _Rounds(self, i), self.outputs(i)
+    first, watched = _mixed(self.once, self.values, *i.first), i.round.watched
+    keeps = self.goes_back
+
+    def forward() -> None:
+        state, out[0] = first(), 0.0
+        states: list[Floats] = []
+        for row in itertools.count() if i.round.going else range(i.rounds):
+            rounds.run(state, row)
+            squares = (rounds.values[watched] ** 2).sum(axis=0)
+            if i.round.going:
+                going = rounds.going()
+                if not going.any():
+                    break
+                squares[~going] = 0.0  # what comes after the end of a lane is nobody's
+            if keeps:
+                states.append(state)
+            out[0] += squares
+            state = rounds.results()
+        out[1:] = state[i.gives]
+        self.states[id(i)] = states
+
+    return forward
+
+
+def _loop_back(self: _Lanes, back: Back) -> Action:
+    """From the last round to the first: what a round was handed tells what it computed."""
+    i, inside = back.instruction, back.inside
+    assert isinstance(i, Loop) and inside is not None
+    one, rounds, (_, given) = i.round, _Rounds(self, i, inside.backward), self.outputs(i)
+    inner, reached = rounds.inner, self.reached(i)
+    lower, slots = one.sending
+    sends = [_sender(self, send) for send in back.sends]
+    width = len(one.given)
+
+    def note(slots: Ints, came: Truths) -> None:
+        if self.arrived is not None:
+            numpy.logical_or.at(self.arrived, slots, came)
+
+    def backward() -> None:
+        active = numpy.ones(given.shape[1], bool) if reached is None else reached().any(axis=0)
+        if not active.any():
+            return
+        rounds.values[one.active] = active
+        errors = numpy.zeros((len(one.carried), given.shape[1]))
+        numpy.add.at(errors, i.gives, numpy.where(active, given[1:], 0.0))
+        came = numpy.zeros(errors.shape, bool)
+        if self.arrived is not None:
+            numpy.logical_or.at(came, i.gives, self.arrived[i.outs[1:]])
+        of_rows = numpy.zeros((i.rounds, width, given.shape[1]))
+        held, arrived = numpy.zeros((len(i.held), given.shape[1])), inner.arrived
+        for row, state in reversed(list(enumerate(self.states[id(i)]))):
+            rounds.run(state, row)
+            rounds.errors[inside.clear] = 0.0
+            numpy.add.at(rounds.errors, slots[~lower], errors[~lower])
+            numpy.add.at(self.once_errors, slots[lower], errors[lower].sum(axis=1))
+            if arrived is not None:
+                arrived[...] = False
+                numpy.logical_or.at(arrived, slots[~lower], came[~lower])
+            for step in inner.backward:
+                step()
+            rounds.errors[-1] = 0.0
+            errors = rounds.errors[one.carried]
+            held += rounds.errors[one.held]
+            if i.rounds:
+                of_rows[row] = rounds.errors[one.given]
+            if arrived is not None:
+                arrived[-1] = False
+                came = arrived[one.carried]
+                note(i.held, arrived[one.held])
+                if i.rounds:
+                    here = ~i.rows.once[row]
+                    note(i.rows.slots[row][here], arrived[one.given][here])
+        note(i.first.slots[~i.first.once], came[~i.first.once])
+        for send, sent in zip(
+            sends, (errors, of_rows.reshape(-1, given.shape[1]), held), strict=True
+        ):
+            send(sent)
+
+    return backward
+
+
+def _sender(self: _Lanes, send: Send) -> Add:
+    """What sends errors of all numbers of an operand of a loop to those that want them."""
+    lower, slots, place = send.once, send.slots, send.place
+
+    def add(sent: Floats) -> None:
+        numpy.add.at(self.errors, slots[~lower], sent[place[~lower]])
+        numpy.add.at(self.once_errors, slots[lower], sent[place[lower]].sum(axis=1))
+
+    return add
+
+
 # ---- Operations --------------------------------------------------------------------------------
 
 
@@ -744,11 +894,12 @@ def _nothing() -> None:
 
 _FORWARD: dict[type[Instruction], Callable[[_Lanes, Any], Action]] = {
     **{Layer: _layer, Sums: _sums, Products: _products, Fold: _fold},
-    **{Take: _take, Elementwise: _operation, Singles: _singles},
+    **{Take: _take, Elementwise: _operation, Singles: _singles, Loop: _loop},
 }
 _BACKWARD: dict[type[Instruction], Callable[[_Lanes, Back], Action]] = {
     **{Layer: _layer_back, Sums: _sums_back, Products: _products_back, Fold: _fold_back},
     **{Take: _take_back, Elementwise: _operation_back, Singles: _singles_back},
+    Loop: _loop_back,
 }
 
 # ---- The executor ------------------------------------------------------------------------------

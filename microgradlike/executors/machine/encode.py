@@ -20,6 +20,7 @@ from microgradlike.compiler.instructions import (
     Fold,
     Instruction,
     Layer,
+    Loop,
     Mask,
     Products,
     Singles,
@@ -28,7 +29,7 @@ from microgradlike.compiler.instructions import (
 )
 from microgradlike.compiler.operations import ARITY, NAMES
 from microgradlike.compiler.plan import Back, Send, in_a_row
-from microgradlike.executors.machine import gemm, kernels
+from microgradlike.executors.machine import gemm, kernels, looping
 from microgradlike.executors.machine.kernels import (
     ASSIGN,
     BIAS,
@@ -45,6 +46,7 @@ from microgradlike.executors.machine.kernels import (
     OUT,
     OUTS,
     OWN,
+    RECORD,
     ROOM,
     SCRATCH,
     SECOND,
@@ -128,17 +130,22 @@ class Code:
         instructions: of the list.
         backs: what they send.
         kind: of the machine.
+        room: for so many rounds of each loop that ends by itself.
 
     Attributes:
         forward, backward: the rows.
+        loops: what is known of each loop.
         lists: what rows refer to: slots, and addresses of functions.
         scratch: how many rows of scratch are needed.
     """
 
     def __init__(
-        self, memory: Memory, instructions: Sequence[Instruction], backs: Sequence[Back], kind: Kind
-    ) -> None:
-        self.memory, self.kind = memory, kind
+        self, memory: Memory, instructions: Sequence[Instruction], backs: Sequence[Back],
+        kind: Kind, room: int,
+    ) -> None:  # fmt: skip
+        self.memory, self.kind, self.room = memory, kind, room
+        self.backs = {id(back.instruction): back for back in backs}
+        self.loops: list[looping.Known] = []
         self.lists: list[int] = []
         self.scratch = 0
         self.forward: list[Ints] = []
@@ -416,6 +423,26 @@ def _take_back(code: Code, back: Back) -> None:
     code.backward.append(code.row(code.kernel(kernels.take_back), fields, 0))
 
 
+# ---- Loops -------------------------------------------------------------------------------------
+
+
+def _loop(code: Code, i: Loop) -> None:
+    back = code.backs.get(id(i))
+    sends = back.inside.backward if back and back.inside else ()
+    inner = Code(code.memory, i.round.instructions, sends, code.kind, code.room)
+    known = looping.Known(i, back, inner, code.room)
+    code.loops.append(known)
+    fields = {OUT: i.out, OUTS: i.count, RECORD: known.words.ctypes.data}
+    code.forward.append(code.row(code.kernel(looping.rounds), fields, 0))
+
+
+def _loop_back(code: Code, back: Back) -> None:
+    i = back.instruction
+    known = next(known for known in code.loops if known.i is i)
+    fields = {OUT: i.out, OUTS: i.count, RECORD: known.words.ctypes.data}
+    code.backward.append(code.row(code.kernel(looping.rounds_back), fields, 0))
+
+
 # ---- Operations --------------------------------------------------------------------------------
 
 
@@ -499,9 +526,10 @@ def _singles_back(code: Code, back: Back) -> None:
 
 _FORWARD: dict[type[Instruction], Callable[[Code, Any], None]] = {
     **{Layer: _layer, Sums: _sums, Products: _products, Fold: _fold},
-    **{Take: _take, Elementwise: _elementwise, Singles: _singles},
+    **{Take: _take, Elementwise: _elementwise, Singles: _singles, Loop: _loop},
 }
 _BACKWARD: dict[type[Instruction], Callable[[Code, Back], None]] = {
     **{Layer: _layer_back, Sums: _sums_back, Products: _products_back, Fold: _fold_back},
     **{Take: _take_back, Elementwise: _elementwise_back, Singles: _singles_back},
+    Loop: _loop_back,
 }

@@ -23,7 +23,7 @@ from microgradlike.compiler.loops import loop
 from microgradlike.compiler.plan import plan
 from microgradlike.compiler.program import Program
 from microgradlike.executors.executor import Call, Ran, stretches
-from microgradlike.executors.machine import gemm
+from microgradlike.executors.machine import gemm, looping
 from microgradlike.executors.machine.drive import (
     AT_ERRORS,
     AT_VALUES,
@@ -76,10 +76,11 @@ class _Machine:
         mode: ``PARAMETERS``, ``INPUTS``, or 0.
         columns: for each input of the program, its argument and its column there.
         kind: of its numbers.
+        room: for so many rounds of each loop that ends by itself.
     """
 
     def __init__(
-        self, program: Program, mode: int, columns: Sequence[tuple[int, int]], kind: Kind
+        self, program: Program, mode: int, columns: Sequence[tuple[int, int]], kind: Kind, room: int
     ) -> None:
         planned = plan(program, mode)
         program, own, number = planned.program, planned.own, kind.number
@@ -87,14 +88,16 @@ class _Machine:
         memory = Memory(slots, own, _aligned(_room(program), number))
         memory.numbers[count] = program.constants
 
-        once = Code(memory, program.once.instructions, planned.once_backward, kind)
+        once = Code(memory, program.once.instructions, planned.once_backward, kind, room)
         constants = memory.take_copies()
-        rows = Code(memory, program.rows.instructions, planned.backward, kind)
+        rows = Code(memory, program.rows.instructions, planned.backward, kind, room)
         once.put_scratch(memory.top)
         rows.put_scratch(program.rows.slots)
 
+        self.loops = [*once.loops, *rows.loops]
         height = max(program.rows.slots, 1) + rows.scratch
-        lanes = max(1, min(max(FEWEST, BLOCK // height), MOST, LARGEST // height))
+        whole = height + sum(known.height for known in rows.loops)
+        lanes = max(1, min(max(FEWEST, BLOCK // height), MOST, LARGEST // whole))
         self.lanes = lanes - lanes % EVEN if lanes > EVEN else lanes
         self.once, self.owed = (_aligned(memory.top + once.scratch, number) for _ in range(2))
         for start, numbers in memory.numbers.items():
@@ -102,6 +105,10 @@ class _Machine:
         for copy, source, sign in constants:
             self.once[copy] = sign * self.once[source]
         self.values, self.errors = (_aligned(height * self.lanes, number) for _ in range(2))
+        for known in once.loops:
+            known.put(1)
+        for known in rows.loops:
+            known.put(self.lanes)
         kept = numpy.ones(memory.top, bool)
         kept[:slots] = ~own
         lists: dict[int, ArrayLike] = {
@@ -184,17 +191,30 @@ class NumbaExecutor:
         self._inputs = numpy.array(program.inputs, numpy.int64)
         self._lock = threading.Lock()
         self._machines: dict[tuple[int, int], _Machine] = {}
+        self._room = looping.ROOM
 
     def _machine(self, mode: int, thread: int = 0) -> _Machine:
         found = self._machines.get((mode, thread))
         if found is None:
             found = self._machines[mode, thread] = _Machine(
-                self.program, mode, self.columns, self.kind
+                self.program, mode, self.columns, self.kind, self._room
             )
         return found
 
     def run(self, call: Call) -> Ran:
         """Compute all rows, and send errors back from the outputs if there are seeds."""
+        while True:
+            ran = self._run(call)
+            short = [known.short_of() for m in self._machines.values() for known in m.loops]
+            if not any(short):
+                return ran
+            # A loop has gone on for longer than ever before: there is room for that now.
+            self._room = 2 * max(short)
+            self._machines.clear()
+            if call.sizes is not None:
+                call.sizes[:] = 0.0
+
+    def _run(self, call: Call) -> Ran:
         theta, rows, results, seeds, mode, found, sizes = call
         if found is not None and len(self.columns) < found.shape[2]:
             found[...] = 0.0  # of the inputs that are not used

@@ -91,6 +91,8 @@ FOLD_FUNCTIONS, LOOPS = 12, 13
 #: Of tables: how many entries there are, and of which kind the condition is; the entries stand one
 #: after the other, from the first weight on, and VALUES are indices.
 ENTRIES, MASKED = 8, 14
+#: Of loops: the address of what is known of it; see ``looping.py``.
+RECORD = 3
 #: The kernel that is called if an error arrives.
 OTHER = 17
 

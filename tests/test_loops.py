@@ -1,0 +1,252 @@
+"""Loops: in plain Python, and compiled, where one round is traced once."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+import pytest
+
+from microgradlike import (
+    TracingError,
+    Value,
+    compile,
+    grad,
+    log,
+    loop,
+    take,
+    tanh,
+    where,
+    while_loop,
+)  # fmt: skip
+
+w, b = Value(0.5), Value(0.1)
+W = [[Value(0.1 * i - 0.2 * j + 0.05) for i in range(4)] for j in range(4)]
+T = [Value(0.3), Value(-0.2), Value(0.9)]
+PARAMETERS = [w, b, *(v for row in W for v in row), *T]
+ROWS = 7
+
+
+def recurrence(x: Value, y: Value) -> Any:
+    return loop(lambda s, r: tanh(w * s + r * y + b), x, [x * 1.0, 2.0 * x] * 5)
+
+
+def layers(x: Value, y: Value) -> Any:
+    """Weights of the caller, and biases that are added up once."""
+
+    def step(h: list[Value], r: Value) -> list[Value]:
+        return [tanh(sum(W[i][j] * h[j] for j in range(4)) + r * W[0][i] + b + w) for i in range(4)]
+
+    h = loop(step, [0.0] * 4, [x, y, x * y] * 4)
+    return sum(v * v for v in h)
+
+
+def on_one_side(x: Value, y: Value) -> Any:
+    return where(x > 0, loop(lambda s, k: s + tanh(x) * k * w, y, [1.0 * k for k in range(20)]), y)
+
+
+def not_a_number_on_the_side_not_taken(x: Value, y: Value) -> Any:
+    r = loop(lambda s, k: log(s * x + w * k), 3.0 + y * y, [1.0 * k + 9 for k in range(9)])
+    return where(x > 0, r, y * 2 * w)
+
+
+def within_a_loop(x: Value, y: Value) -> Any:
+    def step(s: Value, r: Value) -> Value:
+        inner: Value = loop(lambda q, t: q * tanh(w * r) + s * 0.1, r, [x, y] * 5)
+        return s + inner
+
+    return loop(step, 0.3 * x, [y, x, 1.0] * 3)
+
+
+def of_parameters(x: Value, y: Value) -> Any:
+    c = loop(lambda s, k: s * w + b, 1.0, [1.0] * 10)
+    return c * x + y * c * c
+
+
+def of_tuples(x: Value, y: Value) -> Any:
+    first, _, last = loop(lambda s, k: (s[1] + x, s[0] * w, k), (x, y, 0.0), list(range(11)))
+    return first + 0 * last
+
+
+def with_a_choice(x: Value, y: Value) -> Any:
+    return loop(lambda s, k: where(s > y, s - w * x, s + w * y).detach() + s * 0.5, x, 12)
+
+
+def with_a_branch(x: Value, y: Value) -> Any:
+    """What decides is traced round by round."""
+
+    def step(s: Value, _: int) -> Value:
+        if s > 0.5:
+            return s - x * w
+        return s + y * w
+
+    return loop(step, x, 12)
+
+
+def by_the_number_of_the_round(x: Value, y: Value) -> Any:
+    return loop(lambda s, k: s * x if k % 2 == 0 else s + y * w, x, 10)
+
+
+def with_a_gradient_within(x: Value, y: Value) -> Any:
+    return loop(lambda s, k: s + grad(lambda q: q * q * w * x)(s) * 0.1, y, 10)
+
+
+def under_a_gradient(x: Value, y: Value) -> Any:
+    return grad(lambda q: loop(lambda s, k: s * q * w + x, y, 10))(x)
+
+
+def newton(x: Value, y: Value) -> Any:
+    a = x * x + y * y + w
+    return while_loop(lambda v: abs(v * v - a) > 1e-9, lambda v: (v + a / v) / 2, a)
+
+
+def until_it_is_large(x: Value, y: Value) -> Any:
+    """As often as never, and as often as 40 times."""
+
+    def step(s: tuple[Value, Value]) -> tuple[Value, Value]:
+        return s[0] + abs(x) + 0.04, s[1] * y + loop(lambda q, k: q * w, s[1], 9)
+
+    return while_loop(lambda s: s[0] < 1 + x, step, (x * 0, y))[1]
+
+
+FUNCTIONS = [
+    *(recurrence, layers, on_one_side, not_a_number_on_the_side_not_taken, within_a_loop),
+    *(of_parameters, of_tuples, with_a_choice, with_a_branch, by_the_number_of_the_round),
+    *(with_a_gradient_within, under_a_gradient, newton, until_it_is_large),
+]
+
+
+def by_engine(f: Callable[..., Any], row: list[Any]) -> tuple[float, list[float]]:
+    """The value of a row and its slopes; those by parameters are added up there."""
+    given = [v if isinstance(v, int) else Value(v) for v in row]
+    out = f(*given)
+    if isinstance(out, Value):
+        out.backward()
+    return float(out), [v.grad if isinstance(v, Value) else 0.0 for v in given]
+
+
+def near(ours: Any, theirs: Any) -> None:
+    numpy.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-12)
+
+
+def compare(f: Callable[..., Any], rows: list[list[Any]], on: str) -> None:
+    columns = list(map(numpy.array, zip(*rows, strict=True)))
+    for parameter in PARAMETERS:
+        parameter.grad = 0.0
+    values, slopes = zip(*(by_engine(f, row) for row in rows), strict=True)
+    c = compile(f, on=on)
+    near(c(*columns), values)
+    near(c.jacobian(*columns)[:, 0], slopes)
+    gradient = c.value_and_grad(c.theta(), *columns, reduce="sum")[1]
+    near(gradient, [v.grad for v in c.parameters])
+
+
+@pytest.mark.parametrize("on", ["floats", "numpy", "machine"])
+@pytest.mark.parametrize("f", FUNCTIONS, ids=lambda f: f.__name__)
+def test_a_loop_is_its_rounds(f: Callable[..., Any], on: str) -> None:
+    draw = random.Random(1)
+    compare(f, [[draw.uniform(-1, 1.5) for _ in range(2)] for _ in range(ROWS)], on)
+
+
+@pytest.mark.parametrize("on", ["floats", "numpy", "machine"])
+def test_each_row_has_its_own_number_of_rounds(on: str) -> None:
+    def power(x: Value, n: int) -> Any:
+        return loop(lambda p, k: p * x + w * k, 1.0, n)
+
+    compare(power, [[0.7, n] for n in (0, 1, 2, 3, 30, 500, 0)], on)
+
+
+@pytest.mark.parametrize("on", ["floats", "numpy", "machine"])
+def test_a_round_takes_from_a_table_by_the_integer_of_its_row(on: str) -> None:
+    def words(i: int, j: int, x: Value) -> Any:
+        return loop(lambda s, t: tanh(s * x + take(T, t)), 0.0, [i, j, i, j, j, i, i, j, 0, 2])
+
+    draw = random.Random(1)
+    rows = [[draw.randrange(3), draw.randrange(3), draw.uniform(-1, 1)] for _ in range(ROWS)]
+    compare(words, rows, on)
+    with pytest.raises(IndexError, match=r"row 1"):
+        compile(words, on=on)([0, 3], [0, 1], [0.5, 0.5])
+
+
+def test_the_program_does_not_grow_with_the_rounds() -> None:
+    def sums(rounds: int) -> int:
+        c = compile(lambda x: loop(lambda s, k: tanh(s * x) + w, x, rounds)).trace([0.5])
+        return int(c.programs[0].size)
+
+    assert sums(10) == sums(1000)
+
+
+def test_a_loop_that_goes_on_for_longer_than_before_gets_room() -> None:
+    c = compile(lambda x, n: loop(lambda s, k: s * x, 1.0, n))
+    for n in (3, 5000, 10):
+        slopes = c.jacobian([0.9999], [n])[0, 0]
+        assert slopes[0] == pytest.approx(n * 0.9999 ** (n - 1), rel=1e-12)
+
+
+def test_second_derivatives_go_through_the_rounds() -> None:
+    c = compile(lambda x: loop(lambda s, k: s * x, 1.0, 10))
+    assert c.hessian([1.1])[0, 0, 0] == pytest.approx(90 * 1.1**8)
+    assert c.hvp([1.1], v=[2.0])[0] == pytest.approx(180 * 1.1**8)
+
+
+def test_rows_that_are_not_safe_run_as_they_were_written() -> None:
+    """The sum of huge numbers is infinite in one order, and not in another."""
+
+    def f(x: Value) -> Any:
+        return loop(lambda s, k: x * 1e300 + s * 1e-3 + w * x - x * 1e300, x, 10)
+
+    rows = [[1.0], [1e8], [1e9]]
+    with numpy.errstate(all="ignore"):
+        compare(f, rows, "machine")
+        compare(f, rows, "numpy")
+
+
+def test_a_value_of_a_round_that_is_over_is_refused() -> None:
+    kept = []
+
+    def step(s: Value, r: Value) -> Value:
+        kept.append(s * r)
+        return s + r
+
+    def f(x: Value) -> Any:
+        return loop(step, x, [x] * 10) + kept[-1]
+
+    with pytest.raises(TracingError, match="kept"):
+        compile(f)([0.5])
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: loop(3, 0.0, 3), "step of loop(step, state, rows) is a function"),
+        (lambda: loop(lambda s, k: s, 0.0, "ab"), "loop(step, state, rows) takes a list of rows"),
+        (lambda: loop(lambda s, k: s, 0.0, 2.5), "loop(step, state, rows) takes a list of rows"),
+        (lambda: loop(lambda s, k: s, 0.0, Value(2.5)), "takes a whole number of rounds"),
+        (lambda: while_loop(0, lambda s: s, 0.0), "condition of while_loop("),
+    ],
+)  # fmt: skip
+def test_bad_input_gets_a_sentence(make: Callable[[], object], sentence: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(sentence)):
+        make()
+
+
+def test_a_count_that_may_be_a_fraction_is_refused() -> None:
+    with pytest.raises(TracingError, match="counts by a column of integers"):
+        compile(lambda x, n: loop(lambda s, k: s * x, 1.0, n))([0.5], [2.5])
+
+
+def test_in_plain_python_a_loop_is_a_loop() -> None:
+    seen: list[object] = []
+
+    def step(state: float, row: object) -> float:
+        seen.append(row)
+        return state + 1.0
+
+    assert loop(step, 0.0, 3) == 3.0 and seen == [0, 1, 2]
+    assert loop(step, 0.0, ["a"]) == 1.0 and seen[-1] == "a"
+    assert loop(step, 5.0, []) == 5.0
+    assert while_loop(lambda s: s < 3, lambda s: s + 1, 0) == 3
+    assert loop(step, 0.0, Value(2.0)) == 2.0
