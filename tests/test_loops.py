@@ -189,7 +189,7 @@ def test_a_loop_that_goes_on_for_longer_than_before_gets_room() -> None:
 def test_second_derivatives_go_through_the_rounds() -> None:
     c = compile(lambda x: loop(lambda s, k: s * x, 1.0, 10))
     assert c.hessian([1.1])[0, 0, 0] == pytest.approx(90 * 1.1**8)
-    assert c.hvp([1.1], v=[2.0])[0] == pytest.approx(180 * 1.1**8)
+    assert c.hvp([1.1], v=[[2.0]])[0, 0] == pytest.approx(180 * 1.1**8)
 
 
 def test_rows_that_are_not_safe_run_as_they_were_written() -> None:
