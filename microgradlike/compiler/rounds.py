@@ -165,7 +165,7 @@ def traced(
         [operand for operand, _ in handed], of_rows, [],
     )  # fmt: skip
     found = _without_unread(tape, found)
-    found = found._replace(held=_held(tape, found))
+    found = found._replace(held=held_by(tape, found))
     node = written(tape, found)
     outs = []
     for k, number in enumerate(_last(tape, found)):
@@ -342,7 +342,7 @@ def _without_unread(tape: Tape, found: Round) -> Round:
     return found._replace(given=list(itertools.compress(found.given, there)), rows=rows)
 
 
-def _held(tape: Tape, found: Round) -> list[int]:
+def held_by(tape: Tape, found: Round) -> list[int]:
     """What a round reads that is the same in all of them."""
     own = inside(tape, found)
     reads = [v for node in own for v in operands_of(tape, node)]

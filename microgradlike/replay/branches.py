@@ -19,6 +19,7 @@ from microgradlike.compiler.instructions import INPUTS, PARAMETERS
 from microgradlike.compiler.operations import CODES
 from microgradlike.compiler.passes import build
 from microgradlike.compiler.program import Program
+from microgradlike.compiler.rolled import rolled
 from microgradlike.compiler.tape import Tape
 from microgradlike.engine import Value
 from microgradlike.executors.choose import executor_of
@@ -172,7 +173,8 @@ class Path:
         self.exploration: Exploration | None = None
         self.single = tape.single
         self.outputs = len(tape.outputs)
-        graph = Graph(tape, tape.outputs, sending)
+        self.rolled = rolled(tape)
+        graph = Graph(self.rolled, self.rolled.outputs, sending)
         self.key = (*graph.key(), *map(id, tape.parameters))
         # Paths that compute the same (a check of a label took another way) share one program.
         same = next((path for path in others if path.key == self.key), None)
@@ -311,9 +313,12 @@ class Path:
     def _as_written(self, what: int) -> Exact:
         """An output, all, or the guards."""
         if what not in self._written:
-            wanted = {ALL: self.tape.outputs, GUARDS: list(self.tape.guards)}
-            outputs = wanted[what] if what < 0 else [self.tape.outputs[what]]
-            self._written[what] = Exact(self.tape, outputs, self.arguments.how.on)
+            if what == GUARDS:
+                tape, outputs = self.tape, list(self.tape.guards)
+            else:
+                tape = self.rolled
+                outputs = tape.outputs if what == ALL else [tape.outputs[what]]
+            self._written[what] = Exact(tape, outputs, self.arguments.how.on)
         return self._written[what]
 
     def takes(self, theta: Floats, arguments: Arguments, rows: Places) -> Truths:

@@ -261,7 +261,7 @@ class Paths:
         if old.taken == self._calls:
             self._refuse_paths()
         self._paths.remove(old)
-        if all(path.replay.program.graph.tape is not old.tape for path in self._paths):
+        if all(path.replay.program.graph.tape is not old.rolled for path in self._paths):
             self._parameters.leave(old)
 
     def _refuse_paths(self) -> NoReturn:
