@@ -22,6 +22,7 @@ from microgradlike import (
     where,
     while_loop,
 )  # fmt: skip
+from microgradlike.executors.machine import fused
 
 w, b = Value(0.5), Value(0.1)
 W = [[Value(0.1 * i - 0.2 * j + 0.05) for i in range(4)] for j in range(4)]
@@ -149,6 +150,27 @@ def compare(f: Callable[..., Any], rows: list[list[Any]], on: str) -> None:
 def test_a_loop_is_its_rounds(f: Callable[..., Any], on: str) -> None:
     draw = random.Random(1)
     compare(f, [[draw.uniform(-1, 1.5) for _ in range(2)] for _ in range(ROWS)], on)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [recurrence, layers, not_a_number_on_the_side_not_taken, with_a_choice, newton, of_tuples],
+    ids=lambda f: f.__name__,
+)
+def test_of_few_rows_a_loop_is_one_kernel(
+    f: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, written = fused.sources, []
+
+    def sources(*given: Any) -> Any:
+        written.append(made(*given))
+        return written[-1]
+
+    monkeypatch.setattr(fused, "ROUNDS", 1)
+    monkeypatch.setattr(fused, "sources", sources)
+    draw = random.Random(2)
+    compare(f, [[draw.uniform(-1, 1.5) for _ in range(2)] for _ in range(3)], "machine")
+    assert written and all(written)
 
 
 @pytest.mark.parametrize("on", ["floats", "numpy", "machine"])

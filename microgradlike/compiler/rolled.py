@@ -81,7 +81,7 @@ class Stretch(NamedTuple):
 
     @property
     def rounds(self) -> int:
-        return self.operands.shape[1]
+        return len(self.operands[0])
 
     @property
     def end(self) -> int:
@@ -89,7 +89,8 @@ class Stretch(NamedTuple):
 
     def source(self, side: int, node: int) -> int:
         """Which node of its round an operand is that is within the stretch."""
-        return int((self.operands[side, -1, node] - self.start) % self.period)
+        operand = int(self.operands[side, -1, node])
+        return (operand - self.start) % self.period
 
 
 # ---- Finding -----------------------------------------------------------------------------------

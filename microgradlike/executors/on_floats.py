@@ -49,7 +49,7 @@ Operation: TypeAlias = tuple[str, list[float], list[int]]
 # ---- Sums of terms -----------------------------------------------------------------------------
 
 
-def _terms(i: OfTerms) -> Iterator[list[tuple[float, list[tuple[str, bool, int]]]]]:
+def terms_of(i: OfTerms) -> Iterator[list[tuple[float, list[tuple[str, bool, int]]]]]:
     """For each output the terms that are added up: a sign, and the factors.
 
     A factor is the name of an operand, whether it is of ``once``, and a slot.
@@ -72,7 +72,7 @@ def _terms(i: OfTerms) -> Iterator[list[tuple[float, list[tuple[str, bool, int]]
 
 
 def _sum(i: OfTerms, n: Numbers) -> None:
-    for slot, terms in zip(i.outs.tolist(), _terms(i), strict=True):
+    for slot, terms in zip(i.outs.tolist(), terms_of(i), strict=True):
         n.values[slot] = sum(
             math.prod([sign, *(n.value(once, at) for _, once, at in factors)])
             for sign, factors in terms
@@ -84,7 +84,7 @@ def _sum_back(back: Back, n: Numbers) -> None:
     assert isinstance(i, OfTerms)
     for send in back.sends:
         found: dict[int, float] = {}
-        for k, terms in enumerate(_terms(i)):
+        for k, terms in enumerate(terms_of(i)):
             elsewhere = isinstance(i, of.Layer) and k // len(i.weights) != send.place
             if (elsewhere and not send.once) or not _arrives(i, k, n):
                 continue

@@ -159,7 +159,7 @@ def test_B13_a_damaged_kernel_is_written_anew(
     monkeypatch.setattr(kernels, "AppDirs", lambda *_: SimpleNamespace(user_cache_dir=tmp_path))
     monkeypatch.setattr(kernels, "kernel", lambda function, number, cache, fused: cache)
     source = "def kernel():\n    return place_of\n"
-    make = kernels._from_source.__wrapped__
+    make = kernels.from_source.__wrapped__
     assert make(source, "float64")
     (path,) = tmp_path.glob("kernel_*.py")
     whole = path.read_bytes()

@@ -29,7 +29,7 @@ from microgradlike.compiler.instructions import (
 )
 from microgradlike.compiler.operations import ARITY, NAMES
 from microgradlike.compiler.plan import Back, Send, in_a_row
-from microgradlike.executors.machine import gemm, kernels, looping
+from microgradlike.executors.machine import fused, gemm, kernels, looping
 from microgradlike.executors.machine.kernels import (
     ASSIGN,
     BIAS,
@@ -131,6 +131,7 @@ class Code:
         backs: what they send.
         kind: of the machine.
         room: for so many rounds of each loop that ends by itself.
+        few: whether it is for few rows, so that whole loops are kernels.
 
     Attributes:
         forward, backward: the rows.
@@ -141,9 +142,9 @@ class Code:
 
     def __init__(
         self, memory: Memory, instructions: Sequence[Instruction], backs: Sequence[Back],
-        kind: Kind, room: int,
+        kind: Kind, room: int, few: bool,
     ) -> None:  # fmt: skip
-        self.memory, self.kind, self.room = memory, kind, room
+        self.memory, self.kind, self.room, self.few = memory, kind, room, few
         self.backs = {id(back.instruction): back for back in backs}
         self.loops: list[looping.Known] = []
         self.lists: list[int] = []
@@ -429,18 +430,26 @@ def _take_back(code: Code, back: Back) -> None:
 def _loop(code: Code, i: Loop) -> None:
     back = code.backs.get(id(i))
     sends = back.inside.backward if back and back.inside else ()
-    inner = Code(code.memory, i.round.instructions, sends, code.kind, code.room)
+    inner = Code(code.memory, i.round.instructions, sends, code.kind, code.room, code.few)
     known = looping.Known(i, back, inner, code.room)
     code.loops.append(known)
     fields = {OUT: i.out, OUTS: i.count, RECORD: known.words.ctypes.data}
-    code.forward.append(code.row(code.kernel(looping.rounds), fields, 0))
+    sources = fused.sources(i, back) if code.few and code.kind.fused else None
+    if sources is None:
+        kernel, known.kernel_back = map(code.kernel, (looping.rounds, looping.rounds_back))
+    else:
+        known.once_read = fused.once_read(i)
+        kernel, known.kernel_back = (
+            kernels.from_source(source, code.kind.number) if source else 0 for source in sources
+        )
+    code.forward.append(code.row(kernel, fields, 0))
 
 
 def _loop_back(code: Code, back: Back) -> None:
     i = back.instruction
     known = next(known for known in code.loops if known.i is i)
     fields = {OUT: i.out, OUTS: i.count, RECORD: known.words.ctypes.data}
-    code.backward.append(code.row(code.kernel(looping.rounds_back), fields, 0))
+    code.backward.append(code.row(known.kernel_back, fields, 0))
 
 
 # ---- Operations --------------------------------------------------------------------------------

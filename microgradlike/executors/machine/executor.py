@@ -18,7 +18,7 @@ import numpy
 from numpy.typing import ArrayLike
 
 from microgradlike.compiler.arrays import Floats, Ints
-from microgradlike.compiler.instructions import PARAMETERS, Layer
+from microgradlike.compiler.instructions import PARAMETERS, Layer, Loop
 from microgradlike.compiler.loops import loop
 from microgradlike.compiler.plan import plan
 from microgradlike.compiler.program import Program
@@ -58,6 +58,8 @@ from microgradlike.executors.machine.encode import Code, Kind, Memory, joined
 #: A block has about BLOCK numbers, in at least FEWEST and at most MOST rows; but never more than
 #: LARGEST numbers, 256 MB.
 BLOCK, FEWEST, MOST, LARGEST = 2**17, 128, 480, 2**25
+#: For so many rows a loop is one kernel; for more each instruction is.
+FEW = 4
 #: The rows of a block are a multiple of this, so that slots begin where a cache line does.
 EVEN = 16
 
@@ -77,20 +79,22 @@ class _Machine:
         columns: for each input of the program, its argument and its column there.
         kind: of its numbers.
         room: for so many rounds of each loop that ends by itself.
+        few: whether it is for few rows.
     """
 
     def __init__(
-        self, program: Program, mode: int, columns: Sequence[tuple[int, int]], kind: Kind, room: int
-    ) -> None:
+        self, program: Program, mode: int, columns: Sequence[tuple[int, int]], kind: Kind,
+        room: int, few: bool,
+    ) -> None:  # fmt: skip
         planned = plan(program, mode)
         program, own, number = planned.program, planned.own, kind.number
         count, slots = len(program.parameters), program.once.slots
         memory = Memory(slots, own, _aligned(_room(program), number))
         memory.numbers[count] = program.constants
 
-        once = Code(memory, program.once.instructions, planned.once_backward, kind, room)
+        once = Code(memory, program.once.instructions, planned.once_backward, kind, room, few=True)
         constants = memory.take_copies()
-        rows = Code(memory, program.rows.instructions, planned.backward, kind, room)
+        rows = Code(memory, program.rows.instructions, planned.backward, kind, room, few)
         once.put_scratch(memory.top)
         rows.put_scratch(program.rows.slots)
 
@@ -98,7 +102,7 @@ class _Machine:
         height = max(program.rows.slots, 1) + rows.scratch
         whole = height + sum(known.height for known in rows.loops)
         lanes = max(1, min(max(FEWEST, BLOCK // height), MOST, LARGEST // whole))
-        self.lanes = lanes - lanes % EVEN if lanes > EVEN else lanes
+        self.lanes = FEW if few else lanes - lanes % EVEN if lanes > EVEN else lanes
         self.once, self.owed = (_aligned(memory.top + once.scratch, number) for _ in range(2))
         for start, numbers in memory.numbers.items():
             self.once[start : start + len(numbers)] = numbers
@@ -190,14 +194,15 @@ class NumbaExecutor:
         self.program, self.columns, self.kind = program, columns, Kind(number, fused)
         self._inputs = numpy.array(program.inputs, numpy.int64)
         self._lock = threading.Lock()
-        self._machines: dict[tuple[int, int], _Machine] = {}
+        self._machines: dict[tuple[int, int, bool], _Machine] = {}
+        self._has_loops = any(isinstance(i, Loop) for i in program.rows.instructions)
         self._room = looping.ROOM
 
-    def _machine(self, mode: int, thread: int = 0) -> _Machine:
-        found = self._machines.get((mode, thread))
+    def _machine(self, mode: int, thread: int = 0, few: bool = False) -> _Machine:
+        found = self._machines.get((mode, thread, few))
         if found is None:
-            found = self._machines[mode, thread] = _Machine(
-                self.program, mode, self.columns, self.kind, self._room
+            found = self._machines[mode, thread, few] = _Machine(
+                self.program, mode, self.columns, self.kind, self._room, few
             )
         return found
 
@@ -239,7 +244,7 @@ class NumbaExecutor:
             return Ran(slopes if exact else slopes.astype(float), total, safe)
 
         with self._lock:
-            machine = self._machine(mode)
+            machine = self._machine(mode, few=self._has_loops and rows.count <= FEW)
             blocks = -(-rows.count // (PIECES * machine.lanes))
             pieces = rows.parts(rows.count if blocks < 2 else blocks * machine.lanes)
             start, end, parts = next(pieces)

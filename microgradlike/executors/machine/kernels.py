@@ -268,7 +268,7 @@ def kernel(
 # lanes; each call of a function before it is a loop of NumPy, from one scratch row into another.
 
 #: Functions that are spelt out in arithmetic.
-_SPELT = {
+SPELT = {
     "abs": "abs({0})",
     "divide": "{0} / {1}",
     "sqrt": "math.sqrt({0})",
@@ -276,7 +276,7 @@ _SPELT = {
     "maximum": "({0} if {0} >= {1} else {1} if {1} > {0} else math.nan)",
     "minimum": "({0} if {0} <= {1} else {1} if {1} < {0} else math.nan)",
 }
-_SPELT_FIRST = {
+SPELT_FIRST = {
     "sigmoid": "(1.0 if {0} >= 0 else exp(-abs({0}))) / (1.0 + exp(-abs({0})))",
     "softplus": "maximum({0}, 0.0) + log1p(exp(-abs({0})))",
 }
@@ -351,13 +351,13 @@ class _Loops(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.expr:
         name = ast.unparse(node.func)
         operands = [f"({ast.unparse(x)})" for x in node.args]
-        if name in _SPELT_FIRST:
-            first = ast.parse(_SPELT_FIRST[name].format(*operands), mode="eval").body
+        if name in SPELT_FIRST:
+            first = ast.parse(SPELT_FIRST[name].format(*operands), mode="eval").body
             found: ast.expr = self.visit(first)
             return found
         operands = [ast.unparse(self.visit(x)) for x in node.args]
-        if name in _SPELT:
-            spelt = _SPELT[name].format(*(f"({x})" for x in operands))
+        if name in SPELT:
+            spelt = SPELT[name].format(*(f"({x})" for x in operands))
             return ast.parse(spelt, mode="eval").body
         text = f"{name}({operands})"
         if text not in self._known:
@@ -408,7 +408,7 @@ def elementwise(
         that it calls.
     """
     source, rows, functions = _source(operation, kinds, by, mask)
-    return _from_source(source, number, fused), rows, _addresses(functions, number)
+    return from_source(source, number, fused), rows, _addresses(functions, number)
 
 
 def _addresses(functions: Iterable[str], number: str) -> list[int]:
@@ -549,7 +549,7 @@ from microgradlike.executors.machine.kernels import (
 
 
 @functools.cache
-def _from_source(source: str, number: str, fused: bool = True) -> int:
+def from_source(source: str, number: str, fused: bool = True) -> int:
     """The address of a kernel of which there is only text.
 
     It is written to a file, because numba keeps its machine code beside a file.
@@ -1028,7 +1028,7 @@ def fold(number: str, operation: str, back: bool) -> tuple[int, int, list[int]]:
         f"    n, terms, f = lanes, i[{TERMS}], i[{FOLD_FUNCTIONS}]\n"
         f"    for j in range(i[{OUTS}]):\n{inside}\n"
     )
-    return _from_source(source, number), loops.rows, _addresses(loops.functions, number)
+    return from_source(source, number), loops.rows, _addresses(loops.functions, number)
 
 
 def _of_pair(k: str, rows: int) -> list[str]:

@@ -51,8 +51,10 @@ WATCHED, WATCHES, CLEAR, CLEARS, STATE_ERRORS = range(33, 38)
 #: What is sent: (whether to ``once``, to which slot, from which) of the first state, of the rows,
 #: where those of each round begin, and of what is held.
 TO_FIRST, TO_FIRSTS, TO_ROWS, TO_ROWS_FROM, TO_HELD, TO_HELDS = range(38, 44)
+#: Of loops that are one kernel: the slots of ``once`` that it reads; how many rounds each row had.
+ONCE_READ, COUNTS = 44, 45
 #: How many places there are.
-PLACES = 44
+PLACES = 46
 
 #: For so many rounds of a loop that ends by itself there is room at first.
 ROOM = 64
@@ -94,6 +96,18 @@ def _send(lower: int, slot: int, sent: Pointer, errors: Pointer, owed: Pointer, 
         target, source = row(place_of(errors, slot, lanes), lanes), row(sent, lanes)
         for lane in range(lanes):
             target[lane] += source[lane]
+
+
+@loop()
+def send_one(
+    sends: Ints, k: int, of: Pointer, errors: Pointer, owed: Pointer, lanes: int, lane: int
+) -> None:
+    """Send the error of one row; see ``TO_FIRST``."""
+    sent = of[sends[3 * k + 2] * lanes + lane]
+    if sends[3 * k]:
+        owed[sends[3 * k + 1]] += sent
+    else:
+        errors[sends[3 * k + 1] * lanes + lane] += sent
 
 
 @loop()
@@ -302,6 +316,8 @@ class Known:
 
     Attributes:
         words: the numbers by place.
+        kernel_back: the address of what goes back.
+        once_read: see ``ONCE_READ``.
         height: how many numbers it needs for each lane.
     """
 
@@ -314,7 +330,9 @@ class Known:
         of_states = count * (self.kept + 3)
         self.height: int = 2 * self.slots + of_states + sum(known.height for known in inner.loops)
         self.words = numpy.zeros(PLACES, numpy.int64)
+        self.once_read: Ints = numpy.empty(0, numpy.int64)
         self.arrays: list[Ints | Floats] = []
+        self.kernel_back = 0
 
     def short_of(self) -> int:
         """How many rounds there is no room for: so many are wanted in all; 0 if there is."""
@@ -341,6 +359,7 @@ class Known:
             **{ROWS: i.rows.slots, ROWS_ONCE: i.rows.once, HELD_FROM: i.held},
             **{RESULTS: one.results[1], RESULTS_ONCE: one.results[0], SENDING: one.sending[1]},
             **{SENDING_ONCE: one.sending[0], GIVES: i.gives, WATCHED: one.watched},
+            **{ONCE_READ: self.once_read, COUNTS: numpy.zeros(lanes)},
             CLEAR: stretches(inside.clear) if inside else [],
             **self._sends(),
         }
