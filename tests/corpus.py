@@ -47,7 +47,7 @@ from microgradlike.compiler.operations import NAMES
 from microgradlike.compiler.passes import build
 from microgradlike.compiler.program import Program as Compiler
 from microgradlike.compiler.slots import in_few_slots
-from microgradlike.compiler.tables import without_tables
+from microgradlike.replay.as_written import without_tables
 from tests.executors import only_numpy
 from tests.programs import Program
 from tests.published import LEARNING, gpt

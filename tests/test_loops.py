@@ -226,6 +226,99 @@ def test_rows_that_are_not_safe_run_as_they_were_written() -> None:
         compare(f, rows, "numpy")
 
 
+FIRST, SECOND = Value(0.2), Value(0.3)
+
+
+def near_a_tie_in_a_round(x: Value, y: Value) -> Any:
+    """x + 0.2 + 0.3 is more than 0.6 in the order in which it is written, and not in another."""
+
+    def step(s: tuple[Value, Value], r: float) -> tuple[Value, Value]:
+        return s[0], where(s[0] + FIRST + SECOND > r, s[1] + 1.0, s[1] * 0.5 + x)
+
+    return loop(step, (x, y), [0.6] * 10)[1]
+
+
+def near_a_tie_of_the_condition(x: Value, y: Value) -> Any:
+    def going(s: tuple[Value, Value]) -> Any:
+        return (s[0] + FIRST + SECOND > 0.6) & (s[1] < 5)
+
+    return while_loop(going, lambda s: (s[0], s[1] + 1), (x, y))[1]
+
+
+def near_a_tie_after_the_rounds(x: Value, y: Value) -> Any:
+    return where(loop(lambda s, r: s + FIRST + SECOND, x, 10) > 5.1, x * y, y)
+
+
+def near_a_tie_within_a_loop(x: Value, y: Value) -> Any:
+    return loop(lambda q, t: q + near_a_tie_in_a_round(x, q) * 0.5, y, 8)
+
+
+@pytest.mark.parametrize("on", ["floats", "numpy", "machine"])
+@pytest.mark.parametrize(
+    "f",
+    [
+        *(near_a_tie_in_a_round, near_a_tie_of_the_condition),
+        *(near_a_tie_after_the_rounds, near_a_tie_within_a_loop),
+    ],
+    ids=lambda f: f.__name__,
+)
+def test_a_comparison_of_sums_is_made_in_the_order_of_the_engine(
+    f: Callable[..., Any], on: str
+) -> None:
+    compare(f, [[0.1, 0.2], [0.2, 0.1], [0.1, 0.5], [-0.3, 0.3]], on)
+
+
+def test_counting_rounds_is_no_tie() -> None:
+    """Else all rows would run as they were written."""
+    c = compile(lambda x, n: loop(lambda s, k: where(k < 3, s * x, s + w), 1.0, n))
+    c([0.5, 0.7], [3, 10])
+    assert [path.ties for path in c._paths] == [None]
+
+
+def of_a_branch(x: Value, y: Value) -> Any:
+    k = 3.0 if x > 0 else 2.0
+    return loop(lambda s, r: s * 0.1 * k + y, x, 10)
+
+
+def on_one_side_of_a_branch(x: Value, y: Value) -> Any:
+    """Rows on the other side would go on for ever."""
+    if x > 0.1:
+        return while_loop(lambda s: s > 0, lambda s: s - x, y) * w
+    return x * y
+
+
+def of_a_table_and_infinite(x: Value, y: Value) -> Any:
+    """Rows run as they were written, without tables."""
+    i = while_loop(lambda k: k < y, lambda k: k + 1.0, 0.0)
+    return loop(lambda s, k: x * 1e300 + s * 1e-3 + take(T, k) - x * 1e300, x + i, [0, 1, 2] * 4)
+
+
+def of_what_nobody_reads(x: Value, y: Value) -> Any:
+    def step(s: Value, r: Value) -> Value:
+        tanh(r * x)
+        return s * w
+
+    return loop(step, x, [x, y] * 5)
+
+
+@pytest.mark.parametrize("on", ["floats", "numpy", "machine"])
+@pytest.mark.parametrize(
+    "f",
+    [of_a_branch, on_one_side_of_a_branch, of_a_table_and_infinite, of_what_nobody_reads],
+    ids=lambda f: f.__name__,
+)
+def test_loops_go_with_branches_and_tables(f: Callable[..., Any], on: str) -> None:
+    rows = [[0.5, 0.7], [-0.5, 0.6], [0.25, 2.0], [1.5, 0.3], [-1.0, 1.0], *[[0.3, -0.1]] * 4]
+    with numpy.errstate(all="ignore"):
+        compare(f, [*rows, [1e9, 2.0]] if f is of_a_table_and_infinite else rows, on)
+
+
+@pytest.mark.parametrize("on", ["floats", "numpy", "machine"])
+def test_gradients_of_each_row_go_through_the_rounds(on: str) -> None:
+    c = compile(of_what_nobody_reads, on=on)
+    near(c.gradients([0.5, 2.0], [1.0, 1.0]), [[0.5 * 10 * 0.5**9], [2.0 * 10 * 0.5**9]])
+
+
 def test_a_value_of_a_round_that_is_over_is_refused() -> None:
     kept = []
 

@@ -36,8 +36,8 @@ microgradlike.executors: . executor formulas on_floats on_numpy
 microgradlike.executors.machine: . addresses gemm kernels looping fused drive encode executor
 microgradlike.executors: choose
 microgradlike: reach
-microgradlike.replay: . arguments as_written spot_check watch exploring parameters branches
-microgradlike.replay: paths traces derived compiled
+microgradlike.replay: . arguments as_written ties spot_check watch exploring parameters
+microgradlike.replay: branches paths traces derived compiled
 microgradlike: compiled learning training
 microgradlike: javascript
 microgradlike.grading: probes suspects verdict cases claims notes judge apart inside . __main__

@@ -241,7 +241,8 @@ class Graph:
         if not tape.loops.rounds:
             return key
         # What a loop does in a round is no part of the graph, but of its tape.
-        return (*key, bytes(tape.nodes), tape.left.tobytes(), tape.right.tobytes())
+        of_rounds = repr((tape.loops.rounds, tape.constants)).encode()
+        return (*key, bytes(tape.nodes), tape.left.tobytes(), tape.right.tobytes(), of_rounds)
 
 
 @loop()

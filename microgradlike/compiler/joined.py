@@ -55,6 +55,9 @@ class Run:
     """
 
     def __init__(self, tape: Tape) -> None:
+        if tape.loops.rounds:
+            # For rows that are not on its side, a loop that ends by itself might never end.
+            raise DoNotMeet
         self.tape = tape
         # Whoever has a parameter of a function is counted, so that others notice it is gone.
         self.parameters = list(map(id, tape.parameters))

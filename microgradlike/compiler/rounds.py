@@ -109,6 +109,11 @@ class Loops:
         self.lasts: dict[int, list[float]] = {}
         self.within = bytearray()
 
+    @property
+    def handed_on(self) -> set[int]:
+        """The leaves for what one round hands to the next."""
+        return {leaf for one in self.rounds for leaf in one.carried}
+
 
 # ---- Tracing a loop ----------------------------------------------------------------------------
 
@@ -350,6 +355,23 @@ def held_by(tape: Tape, found: Round) -> list[int]:
 
 
 # ---- Its numbers -------------------------------------------------------------------------------
+
+
+def find_counters(tape: Tape) -> None:
+    """Note which leaves are whole numbers in all rounds, for what is handed on is."""
+    found, known = tape.loops.handed_on, tape.loops.counted
+    size = -1
+    while size != len(found):
+        size = len(found)
+        tape.loops.counted = known | found
+        tape.whole = bytearray()
+        whole(tape)
+        found = {
+            leaf
+            for one in tape.loops.rounds
+            for leaf, *both in zip(one.carried, one.first, one.results, strict=True)
+            if leaf in found and all(is_whole(tape, v) for v in both)
+        }
 
 
 def _last(tape: Tape, found: Round) -> list[float]:

@@ -8,8 +8,6 @@ it is a choice of each entry where the index is its number; so it is for derivat
 
 from __future__ import annotations
 
-import copy
-from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,6 +17,7 @@ from microgradlike.compiler.operations import (
     CODES,
     ENTRY,
     NAMES,
+    RESULT,
     TABLE,
     TAKE,
 )
@@ -44,7 +43,7 @@ def take(tape: Tape, entries: Sequence[Value | float], index: Value) -> Value | 
     tape.note_index(node, len(entries))
     table = _table(tape, entries)
     if table.varies or not _varies(tape, node):
-        taken = _chosen(tape, node, table.operands)
+        taken = chosen(tape, node, table.operands)
     else:
         taken = tape.append(TAKE, node, chain(tape, table.operands))
     return tape.traced(taken, tape.operand(_number(entries[place]))[1])
@@ -87,7 +86,7 @@ def chain(tape: Tape, operands: list[int]) -> int:
     return tape.chains[key]
 
 
-def _chosen(tape: Tape, index: int, operands: list[int]) -> int:
+def chosen(tape: Tape, index: int, operands: list[int]) -> int:
     """Each entry where the index is its number, and nothing elsewhere, added up."""
     found = -1
     for place, operand in enumerate(operands):
@@ -148,6 +147,12 @@ def whole(tape: Tape) -> bytearray:
         name = NAMES[code[node]]
         sides = (tape.left[node], tape.right[node])[name in _AS_RIGHT : ARITIES[code[node]]]
         known = name in _WHOLE or name in _AS_RIGHT
+        if name == RESULT:  # as what is handed on is
+            of_round = tape.left[entries_of(tape, tape.left[tape.left[node]])[0]]
+            number = int(tape.constants[~tape.right[node]])
+            carried = tape.loops.rounds[of_round].carried[number]
+            found.append(carried in tape.loops.counted)
+            continue
         integer = node in tape.integers or node in tape.loops.counted
         found.append(integer or (known and all(is_whole(tape, v) for v in sides)))
     return found
@@ -158,73 +163,3 @@ def is_whole(tape: Tape, operand: int) -> bool:
     if operand < 0:
         return float(tape.constants[~operand]).is_integer()
     return bool(tape.whole[operand])
-
-
-# ---- As further inputs, and as choices ----------------------------------------------------------
-
-
-class Taken(NamedTuple):
-    """What rows take from a table of parameters and constants, as a further input of theirs.
-
-    Attributes:
-        number: of the input that is the index.
-        entries: the numbers of parameters, or ``~k`` of the k-th constant.
-    """
-
-    number: int
-    entries: list[int]
-
-
-def without_tables(tape: Tape, outputs: Sequence[int]) -> tuple[Tape, list[int], list[Taken]]:
-    """The same without tables, for rows that are computed as they were written.
-
-    Who runs it gives what a row takes from a table of leaves, by an index that is an input: then
-    that row does not cost the whole table. Of others each entry is kept where the index is its
-    number.
-
-    Returns:
-        The tape, which is the same one if it takes nothing, and the outputs on it; and the inputs
-        that follow those of a row, and the parameters.
-    """
-    if _TAKE not in tape.nodes:
-        return tape, list(outputs), []
-    wider = copy.copy(tape)
-    wider.code, wider.left, wider.right = bytearray(), array("i"), array("i")
-    wider.constants, wider._constants = list(tape.constants), dict(tape._constants)
-    place: list[int] = []
-
-    def of(operand: int) -> int:
-        return place[operand] if operand >= 0 else operand
-
-    inputs = _inputs(tape)
-    known = len(tape.numbers) + len(tape.parameters)
-    # They come first: inputs of one kind have slots in a row.
-    given = {node: wider.append("input", known + k) for k, node in enumerate(inputs)}
-    for node, code in enumerate(tape.nodes):
-        left, right = tape.left[node], tape.right[node]
-        if code in (_TABLE, _ENTRY):
-            place.append(-1)  # whoever takes from it has its entries
-        elif code == _TAKE:
-            if node not in given:
-                entries = list(map(of, entries_of(tape, right)))
-                given[node] = _chosen(wider, of(left), entries)
-            place.append(given[node])
-        else:
-            sides = (left, right) if not ARITIES[code] else (of(left), of(right))
-            place.append(wider.append(NAMES[code], *sides))
-    wider.nodes = wider.code
-    wider.written = {of(short): of(written) for short, written in tape.written.items()}
-    return wider, list(map(of, outputs)), list(inputs.values())
-
-
-def _inputs(tape: Tape) -> dict[int, Taken]:
-    """The nodes whose number a row can be given, and what that is."""
-    found = {}
-    for node, code in enumerate(tape.nodes):
-        index = tape.left[node]
-        if code == _TAKE and tape.nodes[index] == _INPUT:
-            entries = entries_of(tape, tape.right[node])
-            if all(v < 0 or tape.nodes[v] == _PARAMETER for v in entries):
-                leaves = [v if v < 0 else tape.left[v] for v in entries]
-                found[node] = Taken(tape.left[index], leaves)
-    return found

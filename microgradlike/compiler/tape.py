@@ -1034,8 +1034,8 @@ def play(tape: Tape, inputs: Sequence[Any], parameters: Sequence[Any] | None = N
                 return state
             state = list(map(of, one.results))
 
-    within = {node for one in tape.loops.rounds for node in rounds.inside(tape, one)}
-    play_nodes(node for node in range(len(tape.nodes)) if node not in within)
+    # Of a round there may also be what nobody reads.
+    play_nodes(node for node in range(len(tape.nodes)) if not rounds.is_within(tape, node))
     for short, written in tape.written.items():
         if isinstance(found[short], Traced):
             found[short].tape.written_as(found[short], found[written])

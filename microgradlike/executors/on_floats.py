@@ -245,7 +245,7 @@ def _states(i: of.Loop, n: Numbers) -> Iterator[tuple[list[float], float]]:
     yield state, watched
     for row in itertools.count() if i.round.going else range(i.rounds):
         found = _window(i, n, state, row)
-        watched += sum(found.values[slot] ** 2 for slot in i.round.watched.tolist())
+        watched += sum(v * v for v in map(found.values.__getitem__, i.round.watched.tolist()))
         if i.round.going and not found.value(*i.round.going):
             return
         state = [

@@ -9,18 +9,29 @@ itself, and the parameters as further inputs, as the engine would compute them.
 from __future__ import annotations
 
 import copy
+from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy
 import numpy.typing
 
+from microgradlike.compiler import rounds
 from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.compiler.graph import Graph
 from microgradlike.compiler.instructions import INPUTS
-from microgradlike.compiler.operations import ARITY, CONDITIONS, ENTRY, NAMES, TABLE, TAKE
+from microgradlike.compiler.operations import (
+    ARITY,
+    CODES,
+    ENTRY,
+    LOOP,
+    NAMES,
+    ROUND,
+    TABLE,
+    TAKE,
+)
 from microgradlike.compiler.passes import build
-from microgradlike.compiler.tables import is_whole, whole, without_tables
+from microgradlike.compiler.tables import chosen, entries_of
 from microgradlike.compiler.tape import Tape
 from microgradlike.executors.choose import executor_of
 from microgradlike.executors.executor import Call, Executor
@@ -125,108 +136,77 @@ class Exact:
         return found
 
 
-# ---- Rows near a tie ---------------------------------------------------------------------------
-
-#: Two sums are that near where they differ by less than this, relative to all that was added up.
-_NEAR = 1e-12
-
-#: Longer tapes are not looked through.
-MOST_NODES = 50_000
-
-#: What passes on how large the numbers are that went into its left operand.
-_PASSES = ("neg", "abs", "relu", "detach")
+# ---- Tables as further inputs, and as choices ---------------------------------------------------
 
 
-def near_ties(tape: Tape, outputs: Sequence[int]) -> tuple[Tape, int] | None:
-    """Find out in which rows a comparison could turn out otherwise in another order of the sums.
+class Taken(NamedTuple):
+    """What rows take from a table of parameters and constants, as a further input of theirs.
 
-    Args:
-        tape: of the function.
-        outputs: the operands whose comparisons are meant.
+    Attributes:
+        number: of the input that is the index.
+        entries: the numbers of parameters, or ``~k`` of the k-th constant.
+    """
+
+    number: int
+    entries: list[int]
+
+
+def without_tables(tape: Tape, outputs: Sequence[int]) -> tuple[Tape, list[int], list[Taken]]:
+    """The same without tables, for rows that are computed as they were written.
+
+    Who runs it gives what a row takes from a table of leaves, by an index that is an input: then
+    that row does not cost the whole table. Of others each entry is kept where the index is its
+    number.
 
     Returns:
-        The tape with further nodes, and that of a condition which holds in those rows; None if no
-        sum is compared.
+        The tape, which is the same one if it takes nothing, and the outputs on it; and the inputs
+        that follow those of a row, and the parameters.
     """
-    count = len(tape.nodes)
-    names = [NAMES[code] for code in tape.nodes] if count <= MOST_NODES else []
-    needed = bytearray(len(names))
-    for output in outputs:
-        if 0 <= output < len(names):
-            needed[output] = True
-    added = bytearray(len(names))  # whether a sum went into it, which may be rounded otherwise
-    for node, name in enumerate(names):
-        operands = [v for v in _operands(tape, node, name) if v >= 0]
-        added[node] = name in ("add", "sub", "logaddexp") or any(added[v] for v in operands)
-    for node in range(len(names) - 1, -1, -1):
-        if needed[node]:
-            for operand in _operands(tape, node, names[node]):
-                if operand >= 0:
-                    needed[operand] = True
-    compared = [
-        node for node, name in enumerate(names)
-        if needed[node] and name in ("lt", "le", "eq", "ne") and added[node]
-    ]  # fmt: skip
-    if compared:
-        whole(tape)  # of integers no order of the sums changes anything
-        rounded = [
-            node for node in compared
-            if not all(is_whole(tape, v) for v in (tape.left[node], tape.right[node]))
-        ]  # fmt: skip
-        tape.needs_integers |= len(rounded) < len(compared)
-        compared = rounded
-    if not compared:
-        return None
+    if CODES[TAKE] not in tape.nodes:
+        return tape, list(outputs), []
     wider = copy.copy(tape)
-    wider.code = bytearray(tape.nodes)
-    wider.left, wider.right = tape.left[:], tape.right[:]
+    wider.code, wider.left, wider.right = bytearray(), array("i"), array("i")
     wider.constants, wider._constants = list(tape.constants), dict(tape._constants)
-    sizes: dict[int, int] = {}
-    links = (
-        ()
-        if any(added[k] for k, name in enumerate(names) if name in (TABLE, ENTRY))
-        else (TABLE, ENTRY)
-    )
-    for node, name in enumerate(names):  # of constants, they are asked for when they are met
-        if needed[node] and name not in CONDITIONS and name not in links:
-            sizes[node] = _size(wider, node, name, sizes)
-    near = -1
-    for node in compared:
-        left, right = tape.left[node], tape.right[node]
-        size = wider.append("add", _size_of(wider, left, sizes), _size_of(wider, right, sizes))
-        far = wider.append("abs", wider.append("sub", left, right))
-        here = wider.append("lt", far, wider.append("mul", size, wider.constant(_NEAR)))
-        near = here if near < 0 else wider.append("or", near, here)
+    wider.loops = rounds.Loops()
+    place: list[int] = []
+
+    def of(operand: int) -> int:
+        return place[operand] if operand >= 0 else operand
+
+    inputs = _inputs(tape)
+    known = len(tape.numbers) + len(tape.parameters)
+    # They come first: inputs of one kind have slots in a row.
+    given = {node: wider.append("input", known + k) for k, node in enumerate(inputs)}
+    for node, code in enumerate(tape.nodes):
+        name, left, right = NAMES[code], tape.left[node], tape.right[node]
+        if name in (TABLE, ENTRY, ROUND):
+            place.append(-1)  # whoever is above it has its entries
+        elif name == LOOP:
+            place.append(rounds.written(wider, rounds.round_of(tape, node).moved(of)))
+        elif name == TAKE:
+            if node not in given:
+                entries = list(map(of, entries_of(tape, right)))
+                given[node] = chosen(wider, of(left), entries)
+            place.append(given[node])
+        else:
+            sides = (left, right) if not ARITY[code] else (of(left), of(right))
+            place.append(wider.append(name, *sides))
     wider.nodes = wider.code
-    return wider, near
+    wider.written = {of(short): of(written) for short, written in tape.written.items()}
+    return wider, list(map(of, outputs)), list(inputs.values())
 
 
-def _operands(tape: Tape, node: int, name: str) -> tuple[int, ...]:
-    if name in ("reach", TAKE):  # where all is finite the condition, and the index, are exact
-        return (tape.right[node],)
-    return (tape.left[node], tape.right[node])[: ARITY[tape.nodes[node]]]
-
-
-def _size_of(tape: Tape, operand: int, sizes: dict[int, int]) -> int:
-    return tape.constant(abs(tape.constants[~operand])) if operand < 0 else sizes[operand]
-
-
-def _size(tape: Tape, node: int, name: str, sizes: dict[int, int]) -> int:
-    """How large the numbers are that were added up to a node."""
-    left, right = tape.left[node], tape.right[node]
-    if name in ("add", "sub", "mul"):
-        both = _size_of(tape, left, sizes), _size_of(tape, right, sizes)
-        return tape.append("mul" if name == "mul" else "add", *both)
-    if name == "truediv":
-        return tape.append("abs", tape.append("truediv", _size_of(tape, left, sizes), right))
-    if name in _PASSES:
-        return _size_of(tape, left, sizes)
-    if name in ("keep", "reach") or (name == TAKE and right in sizes):
-        return tape.append(name, left, _size_of(tape, right, sizes))
-    if name in (TABLE, ENTRY):
-        entries = [_size_of(tape, v, sizes) for v in _operands(tape, node, name)]
-        return tape.append(name, *entries)
-    return tape.append("abs", node)
+def _inputs(tape: Tape) -> dict[int, Taken]:
+    """The nodes whose number a row can be given, and what that is."""
+    found = {}
+    for node, code in enumerate(tape.nodes):
+        index = tape.left[node]
+        if NAMES[code] == TAKE and NAMES[tape.nodes[index]] == "input":
+            entries = entries_of(tape, tape.right[node])
+            if all(v < 0 or NAMES[tape.nodes[v]] == "parameter" for v in entries):
+                leaves = [v if v < 0 else tape.left[v] for v in entries]
+                found[node] = Taken(tape.left[index], leaves)
+    return found
 
 
 _NONE = numpy.empty(0)

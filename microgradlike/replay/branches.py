@@ -26,9 +26,10 @@ from microgradlike.executors.choose import executor_of
 from microgradlike.executors.executor import Call, Ran, is_small
 from microgradlike.inputs import NotInTable
 from microgradlike.replay.arguments import CHUNK, Arguments, Given, Places, Rows
-from microgradlike.replay.as_written import Exact, Some, near_ties
+from microgradlike.replay.as_written import Exact, Some
 from microgradlike.replay.exploring import Exploration
 from microgradlike.replay.spot_check import TWO_ROWS
+from microgradlike.replay.ties import near_ties
 
 
 class Replay:
@@ -191,7 +192,8 @@ class Path:
             # A row takes the path that it takes when it is traced, in the numbers of the engine.
             self.guards = Replay(guards, arguments, dtype="float64")
         self.ties: Replay | None = None
-        if (graph.op == CODES["keep"]).any():  # ``where`` makes them of its branches
+        # ``where`` makes them of its branches; what a round does is on the tape alone.
+        if (graph.op == CODES["keep"]).any() or (tape.loops.rounds and CODES["keep"] in tape.nodes):
             near = near_ties(tape, tape.outputs)
             if near is not None:
                 ties = build(Graph(near[0], [near[1]], 0))

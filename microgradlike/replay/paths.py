@@ -181,7 +181,7 @@ class Paths:
         origin = Origin(tape, list(map(id, tape.parameters)), one)
         path = None
         few = arguments.rows < FEW_ROWS and len(self._paths) < FEW_PATHS
-        if self._meets and self._paths and not few:
+        if self._meets and self._paths and not few and not tape.loops.rounds:
             dice = Held(())  # what is traced besides its rows draws no random numbers for them
             path = self._joined_path(origin, arguments, rows)
             dice.put_back()
