@@ -57,9 +57,9 @@ class Mask(NamedTuple):
     def renumbered(self, once: Slots, here: Slots) -> Mask:
         if not len(self.slots):
             return self
-        of_here, of_once = (self.slots * (self.kind == kind) for kind in (HERE, IN_ONCE))
-        found = numpy.where(self.kind == HERE, here[of_here], once[of_once])
-        return Mask(self.kind, numpy.where(numpy.isin(self.kind, (HERE, IN_ONCE)), found, 0))
+        is_here, is_once = self.kind == HERE, self.kind == IN_ONCE
+        found = numpy.where(is_here, here[self.slots * is_here], once[self.slots * is_once])
+        return Mask(self.kind, found * (is_here | is_once))
 
 
 # ---- What all instructions share ---------------------------------------------------------------

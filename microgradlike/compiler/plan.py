@@ -161,7 +161,9 @@ def own_weights(program: Program) -> Truths:
 def in_a_row(slots: Slots) -> bool:
     """Whether slots follow each other, so that they are a view of an array, not a copy."""
     flat = slots.ravel()
-    return len(flat) > 0 and bool((flat == numpy.arange(flat[0], flat[0] + len(flat))).all())
+    if not len(flat) or flat[-1] - flat[0] != len(flat) - 1:  # mostly that tells it
+        return False
+    return bool((flat[1:] - flat[:-1] == 1).all())
 
 
 # ---- What is sent ------------------------------------------------------------------------------

@@ -144,7 +144,7 @@ class Traces(Paths):
         try:
             with holding(self._parameters.values, theta.tolist()), slopes_kept():
                 for row in some:
-                    self._check_row(path, theta, arguments, row, mode if with_slopes else 0)
+                    self._check_row(path, theta, arguments, row, mode, with_slopes)
         except TracingError:
             # A plain number may have changed since then: until retrace() it is what it was.
             if path.call == self._calls or self._does_the_same(path):
@@ -156,8 +156,11 @@ class Traces(Paths):
             path.to_check[kind] = min(path.to_check[kind], left - len(some))
 
     def _check_row(
-        self, path: Path, theta: Floats, arguments: Arguments, row: int, mode: int
-    ) -> None:
+        self, path: Path, theta: Floats, arguments: Arguments, row: int, mode: int,
+        with_slopes: bool,
+    ) -> None:  # fmt: skip
+        # Also without its slopes the row is run as all rows will be: then it needs no plan of its
+        # own, which costs more than a backward pass.
         one = arguments.one(row)
         outputs, slopes = numpy.empty((1, path.outputs)), None
         sending = path.outputs if self._sending is None else self._sending
@@ -173,10 +176,10 @@ class Traces(Paths):
             path.run(theta, one, None, outputs)
         asked = Question(
             *(self.function, arguments.given(row), self._parameters.values),
-            *(None if slopes is None else weights, mode == INPUTS),
+            *(weights if with_slopes and mode else None, with_slopes and mode == INPUTS),
         )
         digits = 1e-3 if self._how.dtype == "float32" else 1e-9
-        spot_check(asked, Answer(outputs[0], slopes), digits)
+        spot_check(asked, Answer(outputs[0], slopes if with_slopes else None), digits)
 
 
 def _name_anomaly(

@@ -203,9 +203,10 @@ class Code:
 
     def row(self, kernel: int, fields: dict[int, int], scratch: int, *within: int) -> Ints:
         """An instruction: its kernel, and the rest by place; some fields are places in scratch."""
-        row = numpy.zeros((1, WIDTH), numpy.int64)
-        row[0, KERNEL] = kernel
-        row[0, list(fields)] = list(fields.values())
+        numbers = [kernel] + [0] * (WIDTH - 1)
+        for field, number in fields.items():
+            numbers[field] = number
+        row = numpy.array([numbers])
         self.scratch = max(self.scratch, scratch)
         self._scratch_fields += [(row, field) for field in within]
         return row

@@ -979,6 +979,12 @@ def fold(number: str, operation: str, back: bool) -> tuple[int, int, list[int]]:
 
     Of its scratch rows so many as there are terms come on top, and one more.
     """
+    source, rows, functions = _source_of_fold(operation, back)
+    return from_source(source, number), rows, _addresses(functions, number)
+
+
+@functools.cache
+def _source_of_fold(operation: str, back: bool) -> tuple[str, int, tuple[str, ...]]:
     table, tie = row_of(operation)
     assert table is not None
     spelling = {"x": "x[lane]", "y": "y[lane]", "out": "z[lane]", "error": "c[lane]"}
@@ -1028,7 +1034,7 @@ def fold(number: str, operation: str, back: bool) -> tuple[int, int, list[int]]:
         f"    n, terms, f = lanes, i[{TERMS}], i[{FOLD_FUNCTIONS}]\n"
         f"    for j in range(i[{OUTS}]):\n{inside}\n"
     )
-    return from_source(source, number), loops.rows, _addresses(loops.functions, number)
+    return source, loops.rows, tuple(loops.functions)
 
 
 def _of_pair(k: str, rows: int) -> list[str]:
