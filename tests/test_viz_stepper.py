@@ -33,9 +33,9 @@ def random_graph(seed: int) -> Value:
     return root
 
 
-def big_network() -> Value:
-    """Some 980 nodes."""
-    model = MLP(2, [16, 16, 1], seed=0)
+def big_network(width: int = 8) -> Value:
+    """Some 300 nodes, far wider than a window; of 16 neurons in a layer some 980."""
+    model = MLP(2, [width, width, 1], seed=0)
     loss: Value = losses.hinge(model([Value(1.0, "x0"), Value(-0.5, "x1")]), -1)
     loss.label = "loss"
     return loss
@@ -596,7 +596,7 @@ def test_all_steps_can_be_read_below_each_other(visit: Visit, saved: Saved) -> N
         assert tab.page.inner_text(".sentence") in text
         assert tab.page.inner_text(".rule") in text
         tab.press("ArrowRight")
-    assert visit(saved("big")).page.locator(".all li").count() == 0
+    assert visit(saved("big", 16)).page.locator(".all li").count() == 0
 
 
 @once
@@ -631,7 +631,7 @@ def test_the_smallest_letters_can_be_read_until_the_reader_wants_all(
 def test_the_legend_wraps_and_stays_above_the_controls(
     visit: Visit, saved: Saved, view: dict[str, Any]
 ) -> None:
-    tab = visit(saved("big"), "#step=40")
+    tab = visit(saved("big"), "#step=22")
     tab.page.locator(".view:not([hidden]) .node[data-box]").nth(3).click()
     tab.page.click(".open")
     tab.press("+", 3)
@@ -694,8 +694,8 @@ def test_the_keys_are_listed_and_the_question_mark_shows_them(visit: Visit, save
 
 @once
 def test_a_page_of_980_nodes_is_small_and_quick(visit: Visit, saved: Saved) -> None:
-    assert saved("big").stat().st_size < 3_000_000
-    tab = visit(saved("big"))
+    assert saved("big", 16).stat().st_size < 3_000_000
+    tab = visit(saved("big", 16))
     heading = tab.page.inner_text(".heading")
     assert "folded: 982 nodes as" in heading and "looked into" not in heading
     views = tab.page.locator(".view")
@@ -705,7 +705,7 @@ def test_a_page_of_980_nodes_is_small_and_quick(visit: Visit, saved: Saved) -> N
 
 @each_width
 def test_a_part_can_be_opened_and_left_again(visit: Visit, saved: Saved) -> None:
-    tab = visit(saved("big"), "#step=40")
+    tab = visit(saved("big"), "#step=22")
     part = tab.page.locator(".view:not([hidden]) .node[data-box]").nth(3)
     name = part.get_attribute("data-name")
     part.click()
