@@ -98,7 +98,7 @@ def eager_step() -> None:
 compiled = compile(loss_of_one).trace(X, y)
 theta = compiled.theta()
 quick = seconds(lambda: compiled.value_and_grad(theta, X, y), 200)
-slow = seconds(eager_step, 5)
+slow = seconds(eager_step, 3)
 model.zero_grad()
 demo.say(
     f"Loss and gradient of 100 points: {quick * 1e6:,.0f} us compiled, {slow * 1e6:,.0f} us point "

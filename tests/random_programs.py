@@ -10,7 +10,7 @@ Half of them are run at special points; every fifth one has its Hessians compare
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -218,16 +218,17 @@ def on(executor: str) -> Iterator[None]:
         yield
 
 
-def check(program: Program, *points: Points) -> None:
+def check(program: Program, *points: Points, executors: Sequence[str] = EXECUTORS[:2]) -> None:
     """Values, Jacobians and gradients agree with the engine's, with numba and without.
 
-    One compiled function runs for all of the points, one after the other.
+    One compiled function runs for all of the points, one after the other. The third executor takes
+    its time.
     """
     asked = []
     for rows, special, bent in points:
         columns, target = program.examples(rows, special)
         asked.append((columns, target, bent, Expected(program, columns, target, bent)))
-    for executor in EXECUTORS[:2]:  # the third one takes its time
+    for executor in executors:
         try:
             with on(executor):
                 c = compile(program)
