@@ -46,6 +46,15 @@ class Points(NamedTuple):
     special: bool = False
     bent: bool = False
 
+    @classmethod
+    def both(cls, seed: int) -> list[Points]:
+        """Ordinary and special points: the branches of either may be traced first.
+
+        Hessians take as long as all else: every other pair of programs has them.
+        """
+        ordinary, special = cls(3, bent=seed % 4 < 2), cls(3, special=True, bent=seed % 5 == 0)
+        return [ordinary, special] if seed % 2 else [special, ordinary]
+
 
 class Found:
     """What a compiled program finds for all rows.
@@ -205,6 +214,11 @@ def compare(found: Found, expected: Expected) -> None:
 
 
 EXECUTORS = ("machine code", "NumPy", "plain Python")
+
+
+def in_turn(seed: int) -> list[str]:
+    """Four programs on machine code, the next four with NumPy: each is beside the engine alone."""
+    return [EXECUTORS[seed // 4 % 2]]
 
 
 @contextmanager

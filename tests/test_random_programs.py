@@ -7,7 +7,7 @@ import pytest
 from microgradlike.ops import OPERATORS
 from tests.executors import all_singles, small_blocks
 from tests.programs import BINARY, UNARY, Program, groups
-from tests.random_programs import EXECUTORS, Points, check
+from tests.random_programs import Points, check, in_turn
 
 #: These differed once: what is flat before what is steep, roundings that were taken for faults, a
 #: product that was not rounded by itself, an infinite error of ``logsumexp``.
@@ -28,22 +28,10 @@ def test_random_programs_that_differed_once(seed: int, special: bool) -> None:
     check(Program(seed), Points(2, special, bent=True))
 
 
-def in_turn(seed: int) -> list[str]:
-    """Four programs on machine code, the next four with NumPy: each is beside the engine alone."""
-    return [EXECUTORS[seed // 4 % 2]]
-
-
 @groups(100_000, 750)
 def test_random_programs(seeds: range) -> None:
-    """At ordinary and at special points: the branches of either may be traced first.
-
-    Hessians take as long as all else: every other pair of programs has them.
-    """
     for seed in seeds:
-        ordinary = Points(3, bent=seed % 4 < 2)
-        special = Points(3, special=True, bent=seed % 5 == 0)
-        points = (ordinary, special) if seed % 2 else (special, ordinary)
-        check(Program(seed), *points, executors=in_turn(seed))
+        check(Program(seed), *Points.both(seed), executors=in_turn(seed))
 
 
 @groups(300_000, 250)

@@ -37,7 +37,7 @@ from microgradlike.compiler.tape import trace
 from microgradlike.functional import slopes_kept
 from microgradlike.tables import Table
 from tests.programs import Program
-from tests.random_programs import Points, check
+from tests.random_programs import Points, check, in_turn
 
 DRAW = numpy.random.default_rng(5)
 W = [Value(v) for v in (1.0, -4.0, 9.0, 0.25)]
@@ -428,7 +428,4 @@ def test_labels_choose_among_the_outputs_in_a_loss() -> None:
 @pytest.mark.parametrize("seeds", [range(k, k + 20) for k in range(500_000, 500_060, 20)], ids=str)
 def test_random_programs_that_take_from_tables(seeds: range) -> None:
     for seed in seeds:
-        ordinary, special = Points(3, bent=True), Points(3, special=True, bent=seed % 5 == 0)
-        check(
-            Program(seed, tables=True), *((ordinary, special) if seed % 2 else (special, ordinary))
-        )
+        check(Program(seed, tables=True), *Points.both(seed), executors=in_turn(seed))
