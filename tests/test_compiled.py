@@ -7,6 +7,7 @@ import math
 import pickle
 import random
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy
@@ -30,9 +31,15 @@ from microgradlike import (
     where,
 )
 from microgradlike.compiler import kept_code, levels
+from microgradlike.compiler.instructions import INPUTS, PARAMETERS
+from microgradlike.compiler.plan import Plan, plan
+from microgradlike.compiler.program import Program
 from microgradlike.compiler.slots import in_few_slots
+from microgradlike.executors import on_numpy
+from microgradlike.executors.machine import executor as machine
 from microgradlike.nn import MLP
 from microgradlike.ops import OPERATORS
+from microgradlike.replay import traces
 from microgradlike.replay.compiled import Compiled
 from tests.executors import small_blocks, without_numba
 from tests.programs import flat
@@ -500,6 +507,34 @@ def test_single_precision() -> None:
     for dtype in ("half", None, 3):
         with pytest.raises(ValueError, match='dtype is "float64" or "float32", but got'):
             compile(loss, dtype=dtype)
+
+
+def test_a_large_program_is_planned_for_what_is_asked_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where its slopes are not compared with those of the function, its outputs are."""
+    monkeypatch.setattr(traces, "WITH_SLOPES", 0)
+    planned: list[int] = []
+
+    def noted(program: Program, mode: int) -> Plan:
+        planned.append(mode)
+        return plan(program, mode)
+
+    for module in (machine, on_numpy):
+        monkeypatch.setattr(module, "plan", noted)
+    w = Value(0.5)
+    compile(lambda x: tanh(w * x[0]) + x[1]).mean(X).backward()
+    assert set(planned) == {PARAMETERS}
+    compile(lambda x: tanh(x[0]) + x[1]).jacobian(X)
+    assert set(planned) == {PARAMETERS, INPUTS}
+    all_ways: list[Callable[[Any], object]] = [
+        lambda c: c(Y),
+        lambda c: c.mean(Y).backward(),
+        lambda c: c.jacobian(Y),
+    ]
+    for asked in all_ways:
+        with pytest.raises(TracingError, match="does something else on plain numbers"):
+            asked(compile(lambda x: w * x if isinstance(x, float) else w * x * 2))
 
 
 def test_slots_that_nobody_reads_any_more_are_used_again() -> None:
