@@ -47,8 +47,9 @@ from microgradlike.compiler.operations import (
 from microgradlike.compiler.program import Program
 from microgradlike.compiler.stretches import stretches
 
-#: A weighted sum of at least this many terms is a layer of its own, even if it is beside others.
-LONG_SUM = 16
+#: Beside others, a row or a column of fewer than LONG weights is no layer of its own. At several
+#: places it is one, if they are parameters; but a column of fewer than SHORT is none.
+LONG, SHORT = 16, 4
 #: At most this many operations are in the order of the engine, where they are as they were written.
 ORDERED = 2**16
 
@@ -368,20 +369,25 @@ class _List:
         for row in numpy.flatnonzero(~twice).tolist():
             same.setdefault(values[row].tobytes(), []).append(row)
         # Groups with the same weights on other values become one layer at several places.
-        alike: dict[tuple[int, bytes, bytes], list[tuple[_SomeSums, _SomeSums]]] = {}
-        for rows in same.values():
-            by_rank = sums.take(rows)
-            matrix = _standard(by_rank)
+        alike: dict[tuple[int, bytes, bytes], list[tuple[list[int], _SomeSums]]] = {}
+        groups = list(same.values())
+        for rows, matrix in zip(groups, _standard(sums, groups), strict=True):
             key = (len(rows), matrix.first.tobytes(), matrix.signs.tobytes())
-            alike.setdefault(key, []).append((by_rank, matrix))
+            alike.setdefault(key, []).append((rows, matrix))
+        terms = values.shape[1]
         for (count, *_), members in alike.items():
-            if len(members) > 1:
+            rows, matrix = members[0]
+            is_short = min(count, terms) == 1 and max(count, terms) < LONG
+            if is_short and len(members) > 1:  # of parameters it may be the kernel of a convolution
+                known = not self.parts.depends[matrix.first].any()
+                is_short = known or (terms == 1 and count < SHORT)
+            if is_short:  # as the weights of a diagonal matrix, which scale each value by its own
+                single += [row for rows, _ in members for row in rows]
+            elif len(members) > 1:
                 yield self._layer([matrix for _, matrix in members])
-            elif count == 1 and values.shape[1] < LONG_SUM:
-                single += same[members[0][0].second[0].tobytes()]
             else:
-                yield self._layer([members[0][0]])
-        if len(single) == 1 and values.shape[1] > 1 and not twice[single[0]]:
+                yield self._layer([sums.take(rows)])
+        if len(single) == 1 and terms > 1 and not twice[single[0]]:
             yield self._layer([sums.take(single)])
         elif single:
             yield self._plain_sums(WEIGHTED, sums.take(single))
@@ -437,11 +443,18 @@ def _runs(items: Ints, keys: Ints) -> Iterator[Ints]:
         yield items[start:end]
 
 
-def _standard(sums: _SomeSums) -> _SomeSums:
-    """Sums over the same values as a matrix whose rows and columns are in the weights' order.
+def _standard(sums: _SomeSums, groups: list[list[int]]) -> list[_SomeSums]:
+    """Of groups of sums over the same values, matrices with rows and columns in the weights' order.
 
     Columns in the order of the row that has the smallest weight.
     """
-    rows = numpy.argsort(sums.first.min(axis=1), kind="stable")
-    columns = numpy.argsort(sums.first[rows[0]], kind="stable")
-    return _SomeSums(sums.nodes[rows], *(x[rows][:, columns] for x in sums[1:]))
+    found: dict[int, _SomeSums] = {}
+    for count in {len(rows) for rows in groups}:  # all matrices of as many rows at once
+        places = [place for place, rows in enumerate(groups) if len(rows) == count]
+        rows = numpy.array([groups[place] for place in places])
+        order = numpy.argsort(sums.first[rows].min(axis=2), axis=1, kind="stable")
+        rows = numpy.take_along_axis(rows, order, axis=1)
+        columns = numpy.argsort(sums.first[rows[:, 0]], axis=1, kind="stable")[:, None]
+        matrices = [sums.nodes[rows], *(x[rows[:, :, None], columns] for x in sums[1:])]
+        found |= zip(places, map(_SomeSums, *matrices), strict=True)
+    return [found[place] for place in range(len(groups))]
