@@ -40,7 +40,8 @@ class Call(NamedTuple):
         results: where the outputs are written, shape (rows, outputs); None if nobody wants them.
         seeds: the error of each output, the same in all rows, shape (passes, outputs): one backward
             pass for each; None to compute only.
-        mode: ``PARAMETERS`` or ``INPUTS``: whose error is wanted.
+        mode: ``PARAMETERS`` or ``INPUTS``: whose error is wanted, now or in other calls; a call
+            without seeds can so use what others have made ready.
         found: where the errors of the inputs are written, shape (passes, rows, inputs).
         sizes: zeros, shape (rows,), where it is told which rows are safe: 0 in a block that is;
             else 1 and the squares of the row's watched numbers, and of the errors of its inputs.

@@ -1008,7 +1008,7 @@ class NumpyExecutor:
                         results[start:end, place] = self.once[slot] if once else block.values[slot]
                 if mode == PARAMETERS and sizes is not None and not (small and safe_once):
                     continue
-                gone = True
+                gone = seeds is not None
                 for going, seed in enumerate(() if seeds is None else seeds):
                     self._back(made, block, seed, end - start)
                     if found is not None:

@@ -73,7 +73,7 @@ class Replay:
         ran = self.executor.run(Call(numbers, some, results, seeds, mode, own, sizes))
         if jacobian is not None and rows is not None:
             jacobian[:, rows] = own
-        if mode != PARAMETERS or (self.whole and len(numbers) == len(theta)):
+        if seeds is None or mode != PARAMETERS or (self.whole and len(numbers) == len(theta)):
             return ran
         errors = numpy.zeros(len(theta))
         errors[self.take] = ran.errors
@@ -235,6 +235,7 @@ class Path:
         seeds: Any = None, mode: int = 0, jacobian: Floats | None = None,
     ) -> Ran:  # fmt: skip
         """Run all rows, or some; and those that are not safe once more, as they were written."""
+        sends = seeds is not None and mode == PARAMETERS
         sizes = numpy.zeros(len(results))
         ran = self.replay.run(theta, arguments, rows, results, seeds, mode, jacobian, sizes)
         tied = self._tied(theta, arguments, rows, len(results))
@@ -243,7 +244,7 @@ class Path:
         every = numpy.arange(len(results)) if rows is None else rows
         with numpy.errstate(all="ignore"):
             small, errors = (sizes < math.inf) & ~tied, ran.errors
-            if mode == PARAMETERS:
+            if sends:
                 if tied.any() or not is_small(errors):  # of which row is not known
                     errors, sizes = numpy.zeros(len(theta)), numpy.where(small, 1.0, sizes)
                 errors += self._gradient(theta, arguments, every, (sizes > 0) & small, small, seeds)
@@ -254,7 +255,7 @@ class Path:
             for found, seed in () if jacobian is None else zip(jacobian, seeds, strict=True):
                 for some in self._exact(theta, arguments, unsafe, seed):
                     found[unsafe[some.rows]] = some.by_inputs
-            for seed in seeds if mode == PARAMETERS else ():
+            for seed in seeds if sends else ():
                 for some in self._exact(theta, arguments, unsafe, seed):
                     for row in some.by_parameters:  # one after the other, as the engine does
                         errors[self.places[self.used]] += row[self.used]

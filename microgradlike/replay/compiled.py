@@ -199,7 +199,7 @@ class Compiled(Derivatives):
         Args:
             columns: as for a call.
         """
-        self._run(None, self._arguments(columns))
+        self._run(None, self._arguments(columns), None, PARAMETERS)
         return self
 
     def run(

@@ -159,24 +159,22 @@ class Traces(Paths):
         self, path: Path, theta: Floats, arguments: Arguments, row: int, mode: int,
         with_slopes: bool,
     ) -> None:  # fmt: skip
-        # Also without its slopes the row is run as all rows will be: then it needs no plan of its
-        # own, which costs more than a backward pass.
         one = arguments.one(row)
         outputs, slopes = numpy.empty((1, path.outputs)), None
         sending = path.outputs if self._sending is None else self._sending
         weights = numpy.zeros(path.outputs)
         weights[:sending] = numpy.linspace(1.0, 2.0, sending)
-        if mode == INPUTS:
+        if with_slopes and mode == INPUTS:
             slopes = numpy.zeros((1, 1, one.inputs))
             path.run(theta, one, None, outputs, weights[None], mode, slopes)
             slopes = slopes[0, 0]
-        elif mode == PARAMETERS:
+        elif with_slopes and mode == PARAMETERS:
             slopes = path.run(theta, one, None, outputs, weights[None], mode).errors
         else:
-            path.run(theta, one, None, outputs)
+            path.run(theta, one, None, outputs, None, mode)
         asked = Question(
             *(self.function, arguments.given(row), self._parameters.values),
-            *(weights if with_slopes and mode else None, with_slopes and mode == INPUTS),
+            *(None if slopes is None else weights, with_slopes and mode == INPUTS),
         )
         digits = 1e-3 if self._how.dtype == "float32" else 1e-9
         spot_check(asked, Answer(outputs[0], slopes if with_slopes else None), digits)
