@@ -160,10 +160,10 @@ def own_weights(program: Program) -> Truths:
 
 def in_a_row(slots: Slots) -> bool:
     """Whether slots follow each other, so that they are a view of an array, not a copy."""
-    flat = slots.ravel()
-    if not len(flat) or flat[-1] - flat[0] != len(flat) - 1:  # mostly that tells it
-        return False
-    return bool((flat[1:] - flat[:-1] == 1).all())
+    count = slots.size
+    if not count or slots.item(count - 1) - slots.item(0) != count - 1:
+        return False  # as is mostly told at once
+    return count == 1 or bool((numpy.diff(slots.ravel()) == 1).all())
 
 
 # ---- What is sent ------------------------------------------------------------------------------
@@ -181,6 +181,7 @@ class _Backward:
         self.wants_once, self.wants, self.mode = wants_once, wants, mode
         self.written = numpy.zeros(len(wants), bool)
         self.clear = numpy.zeros(len(wants), bool)
+        self._places = numpy.empty(len(wants), numpy.int64)
 
     def of_once(self, instructions: Sequence[Instruction]) -> tuple[Back, ...]:
         """All errors are added: those of the rows are there already."""
@@ -211,7 +212,7 @@ class _Backward:
             wanted = [send for send in group if self._is_wanted(send)]
             here = [send.slots.ravel() for send in wanted if not send.once]
             every = numpy.concatenate([NONE, *here])
-            unique = i.mask.kind != BY_ERROR and len(numpy.unique(every)) == len(every)
+            unique = i.mask.kind != BY_ERROR and bool(self._first(every).all())
             for send in wanted:
                 first = not send.once and unique and not self.written[send.slots].any()
                 if not (send.once or first):
@@ -219,6 +220,13 @@ class _Backward:
                 if not send.once:
                     self.written[send.slots] = True
                 yield send._replace(assigns=bool(first))
+
+    def _first(self, slots: Slots) -> Truths:
+        """For each of these slots whether it is there for the first time."""
+        places = numpy.arange(len(slots))
+        self._places[slots[::-1]] = places[::-1]  # of those that are equal the first one stays
+        first: Truths = self._places[slots] == places
+        return first
 
     def _is_wanted(self, send: Send) -> bool:
         return bool((self.wants_once if send.once else self.wants)[send.slots].any())
@@ -265,15 +273,11 @@ class _Backward:
 
     def _singles(self, i: Singles) -> tuple[Send, ...]:
         """One error after the other: of each operation the one to the right operand first."""
-        found = []
+        sent = SENDS_TO[i.operations] & (i.depends & self.mode != 0)[:, None]
         for side, (once, slots) in enumerate(i.operands):
             wanted = numpy.where(once, self.wants_once[slots * once], self.wants[slots * ~once])
-            sends = SENDS_TO[i.operations, side] & (i.depends & self.mode != 0)
-            found.append(numpy.flatnonzero(sends & (wanted != 0)))
-        places = numpy.concatenate(found)
-        sides = numpy.repeat([0, 1], list(map(len, found)))
-        order = numpy.lexsort((-sides, -places))
-        places, sides = places[order], sides[order]
+            sent[:, side] &= wanted != 0
+        places, sides = numpy.divmod(numpy.flatnonzero(sent)[::-1], 2)
         if not len(places):
             return ()
         (left_once, left), (right_once, right) = i.operands
@@ -281,8 +285,7 @@ class _Backward:
         slots = numpy.where(sides == 0, left[places], right[places])
         here = numpy.flatnonzero(~once)
         first = numpy.zeros(len(slots), bool)
-        first[here[numpy.unique(slots[here], return_index=True)[1]]] = True
-        first[here] &= ~self.written[slots[here]]
+        first[here] = self._first(slots[here]) & ~self.written[slots[here]]
         self.written[slots[here]] = True
         return (Send(sides, once, slots, first, places),)
 

@@ -6,6 +6,8 @@ So is each error that is sent back.
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -29,6 +31,7 @@ from microgradlike.compiler.instructions import (
 )
 from microgradlike.compiler.operations import ARITY, NAMES
 from microgradlike.compiler.plan import Back, Send, in_a_row
+from microgradlike.compiler.program import Program
 from microgradlike.executors.machine import fused, gemm, kernels, looping
 from microgradlike.executors.machine.kernels import (
     ASSIGN,
@@ -58,6 +61,7 @@ from microgradlike.executors.machine.kernels import (
     VALUES,
     WEIGHTS,
     WIDTH,
+    Row,
     X,
     Y,
 )
@@ -90,19 +94,28 @@ class Memory:
         sources, copies, signs: what is copied from where to where, and by which sign.
         numbers: that never change, by the place of the first.
         room: for large products of matrices.
+
+    Args:
+        program: what is computed.
+        own, room: see above.
     """
 
-    def __init__(self, slots: int, own: Truths, room: Floats) -> None:
-        self.top, self.own, self.room = slots, own, room
+    def __init__(self, program: Program, own: Truths, room: Floats) -> None:
+        self.top, self.own, self.room = program.once.slots, own, room
+        self._first, self._constants = len(program.parameters), program.constants
         self.sources: list[int] = []
         self.copies: list[int] = []
         self.signs: list[float] = []
-        self.numbers: dict[int, Floats] = {}
+        self.numbers = {self._first: self._constants}
 
     def keep(self, slots: Ints, signs: Floats | None) -> int:
         """The first of these slots, if they are in a row; else of copies that are."""
         if signs is None and in_a_row(slots):
             return int(slots.flat[0])
+        places = slots - self._first
+        if places.size and places.min() >= 0 and places.max() < len(self._constants):
+            numbers = self._constants[places]
+            return self.constants((numbers if signs is None else signs * numbers).ravel())
         start, self.top = self.top, self.top + slots.size
         self.sources += slots.ravel().tolist()
         self.copies += range(start, self.top)
@@ -114,12 +127,6 @@ class Memory:
         start, self.top = self.top, self.top + len(numbers)
         self.numbers[start] = numbers
         return start
-
-    def take_copies(self) -> list[tuple[int, int, float]]:
-        """The copies so far, which need no others to be made again."""
-        found = list(zip(self.copies, self.sources, self.signs, strict=True))
-        self.sources, self.copies, self.signs = [], [], []
-        return found
 
 
 class Code:
@@ -147,14 +154,15 @@ class Code:
         self.memory, self.kind, self.room, self.few = memory, kind, room, few
         self.backs = {id(back.instruction): back for back in backs}
         self.loops: list[looping.Known] = []
-        self.lists: list[int] = []
+        self.lists = array("q")
         self.scratch = 0
-        self.forward: list[Ints] = []
-        self.backward: list[Ints] = []
+        self.forward: list[Row | Ints] = []
+        self.backward: list[Row | Ints] = []
         self.functions: dict[tuple[int, ...], int] = {}
         self._kept: dict[tuple[int, str], int] = {}
         self._listed: dict[bytes, int] = {}
-        self._scratch_fields: list[tuple[Ints, int]] = []
+        self._scratch_fields: list[tuple[Row, int]] = []
+        self._scratch_columns: list[Ints] = []
         for instruction in instructions:
             _FORWARD[type(instruction)](self, instruction)
         for back in backs:
@@ -162,8 +170,10 @@ class Code:
 
     def put_scratch(self, start: int) -> None:
         """Tell all rows where the rows of scratch begin."""
-        for rows, field in self._scratch_fields:
-            rows[:, field] += start
+        for row, field in self._scratch_fields:
+            row[field] += start
+        for column in self._scratch_columns:
+            column += start
 
     def place(self, field: int, slots: Ints) -> dict[int, int]:
         """Slots as two fields: where they begin in a row, or where they are listed."""
@@ -172,7 +182,7 @@ class Code:
         key = slots.tobytes()
         if key not in self._listed:
             self._listed[key] = len(self.lists)
-            self.lists += slots.ravel().tolist()
+            self.lists.frombytes(slots.astype(numpy.int64).tobytes())
         return {field: 0, field + 1: self._listed[key]}
 
     def keep(self, i: Instruction, name: str, slots: Ints, signs: Floats | None) -> int:
@@ -194,25 +204,25 @@ class Code:
         key = tuple(functions)
         if key not in self.functions:
             self.functions[key] = len(self.lists)
-            self.lists += key
+            self.lists.extend(key)
         return self.functions[key]
 
     def kernel(self, function: Callable[..., None]) -> int:
         """The address of a kernel for the numbers of the machine."""
         return kernels.kernel(function, self.kind.number)
 
-    def row(self, kernel: int, fields: dict[int, int], scratch: int, *within: int) -> Ints:
+    def row(self, kernel: int, fields: dict[int, int], scratch: int, *within: int) -> Row:
         """An instruction: its kernel, and the rest by place; some fields are places in scratch."""
-        numbers = [kernel] + [0] * (WIDTH - 1)
+        row = [0] * WIDTH
+        row[KERNEL] = kernel
         for field, number in fields.items():
-            numbers[field] = number
-        row = numpy.array([numbers])
+            row[field] = number
         self.scratch = max(self.scratch, scratch)
         self._scratch_fields += [(row, field) for field in within]
         return row
 
     def single(self, name: str, kinds: str, fields: dict[int, int], *within: int,
-               by: str = "", mask: str = "") -> Ints:  # fmt: skip
+               by: str = "", mask: str = "") -> Row:  # fmt: skip
         """An operation of the table, element by element, forward or back; see ``kernels``."""
         kernel, scratch, functions = kernels.elementwise(
             self.kind.number, name, kinds, by, mask, self.kind.fused
@@ -271,13 +281,6 @@ class Code:
             place = {OUT: copies[PLACES[TO[send.name]]], OUTS: slots.size} | self.place(X, slots)
             place |= condition(MASK, slots.size) | {ASSIGN: int(send.assigns)}
             self.backward.append(self.single("detach", "v", place, 1, by="x", mask=condition_kind))
-
-
-def joined(rows: list[Ints]) -> Ints:
-    """All rows as one array."""
-    if len(rows) == 1:
-        return rows[0]
-    return numpy.concatenate([numpy.empty((0, WIDTH), numpy.int64), *rows])
 
 
 # ---- Sums --------------------------------------------------------------------------------------
@@ -485,25 +488,29 @@ def _elementwise_back(code: Code, back: Back) -> None:
 _MASKS = ("", "v", "o", "d")
 
 
-def _of_singles(i: Singles) -> tuple[Ints, Ints]:
-    """A row for each operation, without its kernel; and which operands are of ``once``."""
+#: So many rows of single operations are made at a time: they fit into the processor's cache.
+SOME = 2048
+#: What is the same in all of them.
+_USUAL = numpy.full(WIDTH, -1)
+_USUAL[[OUTS, ASSIGN, SCRATCH]] = 1, 0, 0
+
+
+def _of_singles(i: Singles) -> tuple[dict[int, Ints], Ints]:
+    """What kernels need to know of each operation, by field; which operands are of ``once``."""
     (left_once, left), (right_once, right) = i.operands
-    rows = numpy.full((i.count, WIDTH), -1)
-    rows[:, OUT], rows[:, OUTS] = i.outs, 1
-    rows[:, X], rows[:, Y], rows[:, MASK] = left, right, i.mask.slots
-    rows[:, ASSIGN], rows[:, SCRATCH] = 0, 0
-    return rows, left_once + 2 * (right_once & i.has_two())
+    fields = {OUT: i.outs, X: left, Y: right, MASK: i.mask.slots}
+    return fields, left_once + 2 * (right_once & i.has_two())
 
 
-def _with_kernels(code: Code, rows: Ints, *alike: Ints) -> Ints:
-    """The kernel of each row: by operation, lower operands, whom it sends to, and mask."""
+def _many(code: Code, fields: dict[int, Ints], *alike: Ints) -> Ints:
+    """A row for each operation; its kernel by name, lower operands, whom it sends to, and mask."""
     shape = len(NAMES), 4, 3, 4
     keys = numpy.ravel_multi_index(alike, shape)
-    for key in numpy.unique(keys):
-        here = numpy.flatnonzero(keys == key)
+    kernel_of, scratch = numpy.zeros((math.prod(shape), 2), numpy.int64), 0
+    for key in numpy.flatnonzero(numpy.bincount(keys)):
         operation, lower, by, mask = map(int, numpy.unravel_index(key, shape))
         kinds = "vo"[lower & 1] + "vo"[lower >> 1]
-        address, scratch, functions = kernels.elementwise(
+        address, needed, functions = kernels.elementwise(
             code.kind.number,
             NAMES[operation],
             kinds[: ARITY[operation]],
@@ -511,27 +518,33 @@ def _with_kernels(code: Code, rows: Ints, *alike: Ints) -> Ints:
             _MASKS[mask],
             code.kind.fused,
         )
-        rows[here, KERNEL], rows[here, FUNCTIONS] = address, code.calls(functions)
+        kernel_of[key], scratch = (address, code.calls(functions)), max(scratch, needed)
+    rows = numpy.empty((len(keys), WIDTH), numpy.int64)
+    for start in range(0, len(rows), SOME):
+        some = slice(start, start + SOME)
+        rows[some] = _USUAL
+        for field, numbers in fields.items():
+            rows[some, field] = numbers[some]
+        rows[some, [KERNEL, FUNCTIONS]] = kernel_of[keys[some]]
+    if scratch:
         code.scratch = max(code.scratch, scratch)
-    code._scratch_fields.append((rows, SCRATCH))
+        code._scratch_columns.append(rows[:, SCRATCH])
     return rows
 
 
 def _singles(code: Code, i: Singles) -> None:
-    rows, lower = _of_singles(i)
+    fields, lower = _of_singles(i)
     nothing = numpy.zeros_like(lower)
-    code.forward.append(_with_kernels(code, rows, i.operations, lower, nothing, nothing))
+    code.forward.append(_many(code, fields, i.operations, lower, nothing, nothing))
 
 
 def _singles_back(code: Code, back: Back) -> None:
     i, (send,) = back.instruction, back.sends
     assert isinstance(i, Singles)
-    rows, lower = _of_singles(i)
-    sent: Ints = rows[send.place]
-    sent[:, ASSIGN] = send.assigns
-    places, masks = send.place, i.mask.kind[send.place]
-    alike = i.operations[places], lower[places], 1 + send.name, masks
-    code.backward.append(_with_kernels(code, sent, *alike))
+    fields, lower = _of_singles(i)
+    sent = {field: numbers[send.place] for field, numbers in fields.items()}
+    alike = i.operations[send.place], lower[send.place], 1 + send.name, i.mask.kind[send.place]
+    code.backward.append(_many(code, sent | {ASSIGN: send.assigns}, *alike))
 
 
 _FORWARD: dict[type[Instruction], Callable[[Code, Any], None]] = {

@@ -53,7 +53,8 @@ from microgradlike.executors.machine.drive import (
     WATCHED_ONCE,
     drive,
 )
-from microgradlike.executors.machine.encode import Code, Kind, Memory, joined
+from microgradlike.executors.machine.encode import Code, Kind, Memory
+from microgradlike.executors.machine.kernels import joined
 
 #: A block has about BLOCK numbers, in at least FEWEST and at most MOST rows; but never more than
 #: LARGEST numbers, 256 MB.
@@ -89,11 +90,8 @@ class _Machine:
         planned = plan(program, mode)
         program, own, number = planned.program, planned.own, kind.number
         count, slots = len(program.parameters), program.once.slots
-        memory = Memory(slots, own, _aligned(_room(program), number))
-        memory.numbers[count] = program.constants
-
+        memory = Memory(program, own, _aligned(_room(program), number))
         once = Code(memory, program.once.instructions, planned.once_backward, kind, room, few=True)
-        constants = memory.take_copies()
         rows = Code(memory, program.rows.instructions, planned.backward, kind, room, few)
         once.put_scratch(memory.top)
         rows.put_scratch(program.rows.slots)
@@ -106,8 +104,6 @@ class _Machine:
         self.once, self.owed = (_aligned(memory.top + once.scratch, number) for _ in range(2))
         for start, numbers in memory.numbers.items():
             self.once[start : start + len(numbers)] = numbers
-        for copy, source, sign in constants:
-            self.once[copy] = sign * self.once[source]
         self.values, self.errors = (_aligned(height * self.lanes, number) for _ in range(2))
         for known in once.loops:
             known.put(1)
@@ -126,7 +122,7 @@ class _Machine:
             WATCHED_ONCE: stretches(program.watched[0], count),
         }
         self.arrays: dict[int, Ints | Floats] = {
-            place: numpy.array(numbers, numpy.int64) for place, numbers in lists.items()
+            place: numpy.asarray(numbers, numpy.int64) for place, numbers in lists.items()
         }
         self.arrays[SIGNS] = numpy.array(memory.signs, number)
         self.arrays |= {AT_VALUES: self.values, AT_ERRORS: self.errors}
@@ -231,7 +227,8 @@ class NumbaExecutor:
                 theta = theta.astype(self.kind.number)
 
         def work(machine: _Machine, start: int, end: int, parts: Sequence[Floats]) -> Ran:
-            slopes = numpy.empty(len(theta) if mode == PARAMETERS else 0, theta.dtype)
+            sent = len(seeds) and mode == PARAMETERS
+            slopes = numpy.empty(len(theta) if sent else 0, theta.dtype)
             some = _NOTHING if results is None else results
             of_each = _NO_SIZES if sizes is None else sizes
             if end - start < rows.count:

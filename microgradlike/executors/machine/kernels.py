@@ -27,6 +27,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import TypeAlias
 
 import numpy
 from llvmlite import ir
@@ -98,6 +99,18 @@ OTHER = 17
 
 #: So many numbers an instruction has.
 WIDTH = 18
+#: An instruction as numbers, by field.
+Row: TypeAlias = list[int]
+
+
+def joined(rows: list[Row | Ints]) -> Ints:
+    """All rows as one array."""
+    parts = [numpy.empty((0, WIDTH), numpy.int64)]
+    for kind, some in itertools.groupby(rows, type):
+        found = list(some)
+        parts += [numpy.array(found, numpy.int64)] if kind is list else map(numpy.asarray, found)
+    return parts[1] if len(parts) == 2 else numpy.concatenate(parts)
+
 
 # ---- Addresses ---------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from microgradlike.executors.machine.kernels import (
     RECORD,
     WIDTH,
     invoke,
+    joined,
     place_of,
     row,
     total,
@@ -300,11 +301,6 @@ def rounds_back(
 # ---- What they know ----------------------------------------------------------------------------
 
 
-def _joined(rows: list[Ints]) -> Ints:
-    """All rows of a list as one array."""
-    return numpy.concatenate([numpy.empty((0, WIDTH), numpy.int64), *rows])
-
-
 class Known:
     """What the kernels know of a loop, as whole numbers, most of them addresses.
 
@@ -353,7 +349,7 @@ class Known:
         ):
             self._put(place, numpy.zeros(size * lanes, number))
         words: dict[int, ArrayLike] = {
-            **{FORWARD: _joined(self.inner.forward), BACKWARD: _joined(self.inner.backward)},
+            **{FORWARD: joined(self.inner.forward), BACKWARD: joined(self.inner.backward)},
             **{LISTS: self.inner.lists, AT_CARRIED: one.carried, AT_GIVEN: one.given},
             **{AT_HELD: one.held, FIRST: i.first.slots, FIRST_ONCE: i.first.once},
             **{ROWS: i.rows.slots, ROWS_ONCE: i.rows.once, HELD_FROM: i.held},
@@ -373,8 +369,8 @@ class Known:
             **{HELD: len(one.held), GOING: going[1], GOING_ONCE: going[0]},
             **{ACTIVE: max(one.active, 0), MASKED: kind, MASK: mask, WATCHES: len(one.watched)},
             **{
-                FORWARDS: len(_joined(self.inner.forward)),
-                BACKWARDS: len(_joined(self.inner.backward)),
+                FORWARDS: len(joined(self.inner.forward)),
+                BACKWARDS: len(joined(self.inner.backward)),
             },
             CLEARS: len(stretches(inside.clear)) if inside else 0,
         }
