@@ -117,7 +117,7 @@ class Writer:
         if kind < 0.9:
             return f"xs[{self.draw.randrange(LONG)}]"
         if kind < 0.94:
-            return self.pick("take(T, i)", "take(T, j)", "take(N, i)")
+            return str(self.pick("take(T, i)", "take(T, j)", "take(N, i)"))
         return self.plain()
 
     def bounded(self, names: Sequence[str], deep: int) -> str:
@@ -176,7 +176,7 @@ class Writer:
     def shape(self, of: Sequence[str]) -> str:
         """A structure of one to four numbers, given as text."""
         if len(of) == 1:
-            return self.pick("{}", "{}", "[{}]", "({},)").format(*of)
+            return str(self.pick("{}", "{}", "[{}]", "({},)").format(*of))
         kind = self.draw.random()
         if kind < 0.35:
             return f"[{', '.join(of)}]"
@@ -287,7 +287,7 @@ class Writer:
         """What a round hands on."""
         kind = self.draw.random()
         if kind < 0.05:
-            return self.pick(*states)
+            return str(self.pick(*states))
         if kind < 0.08:
             return self.plain()
         if kind < 0.11:

@@ -104,7 +104,7 @@ class Arguments:
     @property
     def inputs(self) -> int:
         """How many numbers a row has."""
-        return self.starts[-1]
+        return sum(part.shape[1] for part in self.flat)
 
     def let_go(self, rows: int) -> None:
         """Now and then, let go of the pages of a file that were read: they would all stay."""

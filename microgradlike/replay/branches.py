@@ -29,7 +29,7 @@ from microgradlike.replay.arguments import CHUNK, Arguments, Given, Places, Rows
 from microgradlike.replay.as_written import Exact, Some
 from microgradlike.replay.exploring import Exploration
 from microgradlike.replay.spot_check import TWO_ROWS
-from microgradlike.replay.ties import near_ties
+from microgradlike.replay.ties import adds_as_written, near_ties
 
 
 class Replay:
@@ -183,17 +183,18 @@ class Path:
         self.guards: Replay | None = None
         if tape.guards:
             self.expected = numpy.array([holds for holds, _ in tape.guards.values()], float)
-            near = near_ties(tape, list(tape.guards))
+            guards = build(Graph(tape, list(tape.guards), 0))
+            near = None if adds_as_written(guards) else near_ties(tape, list(tape.guards))
             self.tied = near is not None
-            known = (
-                (tape, list(tape.guards)) if near is None else (near[0], [*tape.guards, near[1]])
-            )
-            guards = build(Graph(*known, 0))
+            if near is not None:
+                guards = build(Graph(near[0], [*tape.guards, near[1]], 0))
             # A row takes the path that it takes when it is traced, in the numbers of the engine.
             self.guards = Replay(guards, arguments, dtype="float64")
         self.ties: Replay | None = None
         # ``where`` makes them of its branches; what a round does is on the tape alone.
-        if (graph.op == CODES["keep"]).any() or (tape.loops.rounds and CODES["keep"] in tape.nodes):
+        keeps = (graph.op == CODES["keep"]).any()
+        keeps |= bool(tape.loops.rounds) and CODES["keep"] in tape.nodes
+        if keeps and not adds_as_written(self.replay.program):
             near = near_ties(tape, tape.outputs)
             if near is not None:
                 ties = build(Graph(near[0], [near[1]], 0))
@@ -238,6 +239,8 @@ class Path:
         sends = seeds is not None and mode == PARAMETERS
         sizes = numpy.zeros(len(results))
         ran = self.replay.run(theta, arguments, rows, results, seeds, mode, jacobian, sizes)
+        if ran.safe and self.ties is None:
+            return ran
         tied = self._tied(theta, arguments, rows, len(results))
         if ran.safe and not tied.any():
             return ran
@@ -331,12 +334,13 @@ class Path:
         count = len(self.expected)
         found = numpy.empty((len(rows), count + self.tied))
         sizes = numpy.zeros(len(rows))
-        safe = self.guards.run(theta, arguments, rows, found, sizes=sizes).safe
-        near = found[:, count:].any(axis=1)
-        if not safe:
-            near |= ~(sizes < math.inf)
-        found, places = found[:, :count], numpy.flatnonzero(near)
-        for some in self._exact(theta, arguments, rows[places], what=GUARDS) if near.any() else ():
-            found[places[some.rows]] = some.outputs
+        some = None if len(rows) == arguments.rows else rows
+        safe = self.guards.run(theta, arguments, some, found, sizes=sizes).safe
+        if self.tied or not safe:
+            near = found[:, count:].any(axis=1) | ~(sizes < math.inf)
+            found, places = found[:, :count], numpy.flatnonzero(near)
+            again = self._exact(theta, arguments, rows[places], what=GUARDS) if near.any() else ()
+            for here in again:
+                found[places[here.rows]] = here.outputs
         takes: Truths = (found == self.expected).all(axis=1)
         return takes

@@ -12,6 +12,7 @@ import copy
 from collections.abc import Iterable, Sequence
 
 from microgradlike.compiler import rounds
+from microgradlike.compiler.instructions import Fold, Instruction, Layer, Loop, Products, Sums
 from microgradlike.compiler.operations import (
     ARITY,
     CARRIED,
@@ -24,6 +25,7 @@ from microgradlike.compiler.operations import (
     TABLE,
     TAKE,
 )
+from microgradlike.compiler.program import Program
 from microgradlike.compiler.tables import chain, entries_of, is_whole, whole
 from microgradlike.compiler.tape import Tape
 
@@ -35,6 +37,20 @@ MOST_NODES = 50_000
 
 #: What passes on how large the numbers are that went into its left operand.
 _PASSES = ("neg", "abs", "relu", "detach")
+
+
+def adds_as_written(program: Program) -> bool:
+    """Whether all sums of a program are added up in the order in which they were written."""
+    return all(map(_is_in_order, (*program.once.instructions, *program.rows.instructions)))
+
+
+def _is_in_order(i: Instruction) -> bool:
+    """Whether there is only one order, or that of the engine is taken."""
+    if isinstance(i, Loop):
+        return all(map(_is_in_order, i.round.instructions))
+    if isinstance(i, Products):
+        return i.bias is None and i.first.shape[1] <= 2
+    return not (isinstance(i, Layer | Sums | Fold) and i.reorders())
 
 
 def near_ties(tape: Tape, outputs: Sequence[int]) -> tuple[Tape, int] | None:
@@ -231,10 +247,10 @@ class _Sizes:
             list(map(both, one.rows)), [],
         )  # fmt: skip
         found = found._replace(held=rounds.held_by(wider, found))
-        self.loops[node] = again = rounds.written(wider, found)
+        self.loops[node] = loop = rounds.written(wider, found)
         if rounds.is_within(self.tape, node):
-            self.place[node] = again
+            self.place[node] = loop
         if near < 0:
             return -1
-        result = self._result(again, 2 * len(one.carried))
+        result = self._result(loop, 2 * len(one.carried))
         return wider.append("lt", wider.constant(0.5), result)

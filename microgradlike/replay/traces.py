@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -84,19 +85,17 @@ class Traces(Paths):
         self, theta: Floats | None, arguments: Arguments
     ) -> Iterator[tuple[Path, Places | None]]:
         """The rows of each path; None for all."""
-
-        def now() -> Floats:
-            return self.theta() if theta is None else theta
-
         first = self._paths[0]
         if first.guards is None:
             yield first, None
             return
+        numbers = self.theta() if theta is None else theta
         new = of_new = 0  # paths, and how many rows take them
         for start in range(0, arguments.rows, CHUNK):
             left = numpy.arange(start, min(start + CHUNK, arguments.rows))
-            everything = len(left) == arguments.rows
             kept = iter(tuple(self._paths))
+            if arguments.rows == 1:  # it is likely to take the path that was taken last
+                kept = iter(sorted(self._paths, key=operator.attrgetter("taken"), reverse=True))
             while len(left):
                 path = next(kept, None)
                 if path is None:
@@ -112,18 +111,17 @@ class Traces(Paths):
                             "before; they are known now: take theta() anew and call again, or "
                             "c.trace(X, ...) with all rows before training"
                         )
-                    taken = path.takes(now(), arguments, left)
+                    numbers = self.theta() if theta is None else theta
+                    taken = path.takes(numbers, arguments, left)
                     taken[0] = True  # it is this row's own path, however its numbers are rounded
                     new, of_new = new + 1, of_new + int(taken.sum())
                 else:
-                    taken = path.takes(now(), arguments, left)
-                if taken.any():
+                    taken = path.takes(numbers, arguments, left)
+                count = numpy.count_nonzero(taken)
+                if count:
                     path.taken = self._calls
-                if everything and taken.all() and len(left) == arguments.rows:
-                    yield path, None
-                elif taken.any():
-                    yield path, left[taken]
-                left = left[~taken]
+                    yield path, None if count == arguments.rows else left[taken]
+                left = left[~taken] if count < len(left) else left[:0]
 
     def _check_path(
         self, path: Path, theta: Floats, arguments: Arguments, rows: Places | None, mode: int

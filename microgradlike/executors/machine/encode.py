@@ -444,7 +444,9 @@ def _loop(code: Code, i: Loop) -> None:
     else:
         known.once_read = fused.once_read(i)
         kernel, known.kernel_back = (
-            kernels.from_source(source, code.kind.number) if source else 0 for source in sources
+            # Nothing is rounded but as it is written: the engine decides likewise in each round.
+            kernels.from_source(source, code.kind.number, fused=False) if source else 0
+            for source in sources
         )
     code.forward.append(code.row(kernel, fields, 0))
 
