@@ -33,13 +33,14 @@ def place(grouped: Grouped) -> Program:
         Stage(tuple(i.renumbered(slot, slot) for i in instructions), slots)
         for instructions, slots in lists
     )
+    lower = parts.stage[graph.outputs] < ROWS
     return Program(
         once,
         rows,
         graph.left[grouped.parameters].tolist(),
         numpy.array([*parts.constants, *(value for _, value in grouped.further.constants)]),
         graph.left[grouped.inputs].tolist(),
-        [(bool(parts.stage[node] < ROWS), int(slot[node])) for node in graph.outputs],
+        list(zip(lower.tolist(), slot[graph.outputs].tolist(), strict=True)),
         (NONE, NONE) if graph.as_written else _watched(grouped, once, rows, slot),
         graph,
     )

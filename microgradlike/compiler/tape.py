@@ -387,18 +387,19 @@ class Tape:
             if self.loops.open and rounds.is_within(self, condition.node):
                 raise rounds.Apart
             frame = frame_of_user_code()
-            place = _place(frame)
+            lined_up = isinstance(self.left, _Placed)
+            place = _place(frame) if lined_up or callable(self.follow) else 0
             holds = self._decide(condition, place)
             # The text of the line is looked up only if somebody wants to know.
             self.guards[condition.node] = holds, (frame.f_code.co_filename, frame.f_lineno)
-            if isinstance(self.left, _Placed):
+            if lined_up:
                 self.decided.append(Decided(len(self.code), condition.node, place, _state(frame)))
         return self.guards[condition.node][0]
 
     def _decide(self, condition: Condition, place: int) -> bool:
-        if isinstance(self.follow, Mapping):
-            return self.follow.get(condition.node, condition.number)
-        return self.follow(place, condition.number)
+        if callable(self.follow):
+            return self.follow(place, condition.number)
+        return self.follow.get(condition.node, condition.number)
 
     # ---- The end ----
 

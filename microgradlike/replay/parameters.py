@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 import sys
 import threading
@@ -58,9 +59,8 @@ class Parameters:
                 f"the function uses {name}, a parameter that is not in the list that "
                 "compile(f, parameters=...) was given; add it to that list, or leave the list out"
             )
-        for parameter in new:
-            self.places[parameter] = len(self.values)
-            self.values.append(parameter)
+        self.places.update(zip(new, itertools.count(len(self.values))))
+        self.values += new
         path.find(self.places)
         if new:
             self.group, self._seen = Group(self.values), None

@@ -368,8 +368,12 @@ def _is_large(found: Any, most: int) -> bool:
     if isinstance(found, _CONTAINERS):
         first = itertools.islice(_contents(found)(), _FIRST)
         return _size(found) > most and not all(map(_is_plain, first))
+    if most == sys.maxsize:
+        return False
     try:
-        return most < sys.maxsize and len(list(found.parameters())) > most
+        if isinstance(found, Module) and type(found).parameters is Module.parameters:
+            return len(list(itertools.islice(found.named_parameters(), most + 1))) > most
+        return len(list(found.parameters())) > most
     except Exception:  # it has none, or something else has this name
         return False
 
