@@ -38,7 +38,7 @@ microgradlike.executors: choose
 microgradlike: reach
 microgradlike.replay: . arguments as_written ties spot_check watch exploring parameters
 microgradlike.replay: branches paths traces derived compiled
-microgradlike: compiled learning training
+microgradlike: compiled learning training warm
 microgradlike: javascript
 microgradlike.grading: probes suspects verdict cases claims notes judge apart inside . __main__
 microgradlike.grading: plugin

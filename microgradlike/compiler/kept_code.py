@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import pickle
+import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -28,10 +30,56 @@ _MADE_OF = (
 STAMP = hashlib.sha256(b"".join(path.read_bytes() for path in _MADE_OF)).hexdigest()
 
 
+class Waiting:
+    """What was compiled in this process, and how long that took; it says so, for somebody waits.
+
+    Attributes:
+        pieces, seconds: so far.
+        quiet: whether nothing is said.
+    """
+
+    def __init__(self) -> None:
+        self.pieces, self.seconds, self.quiet = 0, 0.0, False
+        self._told = 0
+        self._begun: list[float] = []  # one piece may need another, which is compiled meanwhile
+
+    def begins(self) -> None:
+        """A piece is not there, so it is compiled now."""
+        if not (self.pieces or self._begun or self.quiet):
+            print(
+                "compiling machine code, once on this machine: some loops of the compiler, and a "
+                "kernel for each kind of operation; about 20 seconds in all (python -m "
+                "microgradlike.warm does it beforehand)",
+                file=sys.stderr,
+            )
+        self._begun.append(time.perf_counter())
+
+    def ends(self) -> None:
+        """It has been compiled."""
+        self.pieces += 1
+        if self._begun:
+            seconds = time.perf_counter() - self._begun.pop()
+            self.seconds += 0.0 if self._begun else seconds
+
+    def tell(self) -> None:
+        """Say how much it was, if that was not said yet."""
+        if self.pieces > self._told and not self.quiet:
+            print(
+                f"compiled {self.pieces} pieces of machine code in {self.seconds:.1f} seconds, "
+                "which are kept for the next time",
+                file=sys.stderr,
+            )
+        self._told = self.pieces
+
+
+COMPILED = Waiting()
+
+
 class _Files(IndexDataCacheFile):  # type: ignore[misc]
     """The files of one function: an index, and one for each kind of arguments."""
 
     def save(self, key: object, data: object) -> None:
+        COMPILED.ends()
         content = self._dump((key, data))
         with contextlib.suppress(OSError):
             super().save(key, (zlib.crc32(content), content))
@@ -41,8 +89,11 @@ class _Files(IndexDataCacheFile):  # type: ignore[misc]
             check, content = super().load(key) or (0, b"")
             found, data = pickle.loads(content) if zlib.crc32(content) == check else (None, None)
         except Exception:  # a damaged pickle raises whatever it likes
-            return None
-        return data if found == key else None
+            found, data = None, None
+        if found == key:
+            return data
+        COMPILED.begins()
+        return None
 
     def _load_index(self) -> object:
         try:

@@ -100,9 +100,11 @@ def address_of(
     except RuntimeError:  # no folder can be written where it could be kept
         cache = False
     compiled.compile()
-    if not compiled.cache_hits and all(one.cache_hits for one in _KEPT):
-        when = "once on this machine" if cache else "anew each time, since no cache can be written"
-        print(f"compiling machine code, {when}: some seconds", file=sys.stderr)
+    if not cache and not _KEPT:
+        print(
+            "compiling machine code anew each time, since no cache can be written: some seconds",
+            file=sys.stderr,
+        )
     _KEPT.append(compiled)
     return int(compiled.address)
 

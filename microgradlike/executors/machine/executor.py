@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.compiler.instructions import PARAMETERS, Layer, Loop
+from microgradlike.compiler.kept_code import COMPILED
 from microgradlike.compiler.loops import loop
 from microgradlike.compiler.plan import plan
 from microgradlike.compiler.program import Program
@@ -137,15 +138,12 @@ class _Machine:
         self.table[SCATTERS] = mode == PARAMETERS
 
 
-def _in_a_row(columns: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
+def _in_a_row(columns: Sequence[tuple[int, int]]) -> Ints:
     """Columns that follow each other: their argument, the first one there, and how many."""
-    found: list[tuple[int, int, int]] = []
-    for part, column in columns:
-        if found and (part, column) == (found[-1][0], sum(found[-1][1:])):
-            found[-1] = (part, found[-1][1], found[-1][2] + 1)
-        else:
-            found.append((part, column, 1))
-    return found
+    found = numpy.array(columns, numpy.int64).reshape(-1, 2)
+    apart = (numpy.diff(found, axis=0) != (0, 1)).any(axis=1)
+    first = numpy.append(0, numpy.flatnonzero(apart) + 1)[: len(found)]
+    return numpy.column_stack([found[first], numpy.diff(first, append=len(found))])
 
 
 def _room(program: Program) -> int:
@@ -206,6 +204,7 @@ class NumbaExecutor:
         """Compute all rows, and send errors back from the outputs if there are seeds."""
         while True:
             ran = self._run(call)
+            COMPILED.tell()
             short = [known.short_of() for m in self._machines.values() for known in m.loops]
             if not any(short):
                 return ran

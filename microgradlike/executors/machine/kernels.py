@@ -1061,3 +1061,10 @@ def _of_pair(k: str, rows: int) -> list[str]:
     ):
         found += [f"p_{name} = place_of(values, {slot}, lanes)", f"{name} = row(p_{name}, n)"]
     return found
+
+
+#: The kernels of instructions, beside those that are written from formulas.
+OF_INSTRUCTIONS = (
+    *(if_error_arrives, layer, layer_back, sums, sums_back, products, products_back),
+    *(take, take_back, logsumexp, logsumexp_back),
+)
