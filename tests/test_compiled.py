@@ -49,6 +49,7 @@ pytestmark = pytest.mark.usefixtures("executor")
 NORMAL = numpy.random.default_rng(0).normal
 X = NORMAL(size=(7, 3))
 Y = NORMAL(size=7)
+ROWS = numpy.random.default_rng(1).normal(size=(6, 5))
 
 
 @pytest.fixture(params=["numba", "python"])
@@ -260,6 +261,31 @@ def test_a_residual_keeps_its_layer(passes: None) -> None:
 
     assert compile(block).trace(X).describe() == "rows x [layer 3->3, sum 2 x3]"
     agrees_with_eager(block, X)
+
+
+def test_a_diagonal_matrix_scales_each_value_by_its_own(passes: None) -> None:
+    w = [Value(0.1 * k) for k in range(12)]
+    kernel = [Value(1.0), Value(-2.0)]
+
+    def apart(x: Any) -> Any:  # three weights of each value
+        return [w[3 * k + j] * x[k] + w[k] for k in range(3) for j in range(3)]
+
+    def stencil(x: Any) -> Any:
+        return [x[k] * 0.25 + x[k + 1] * 0.5 + x[k + 2] * 0.25 for k in range(3)]
+
+    def convolution(x: Any) -> Any:
+        return [kernel[0] * x[k] + kernel[1] * x[k + 1] for k in range(4)]
+
+    for f, found in (
+        (apart, "scale x9"),
+        (stencil, "weighted sum 3 x3"),
+        (convolution, "layer 2->1 at 4 places"),
+    ):
+        c = compile(f).trace(ROWS)
+        assert c.describe() == f"rows x [{found}]"
+        assert c(ROWS) == pytest.approx(
+            numpy.array([[out.data for out in f(list(map(Value, row)))] for row in ROWS.tolist()])
+        )
 
 
 def test_scalar_code_without_layers_is_one_instruction(passes: None) -> None:
