@@ -1127,12 +1127,17 @@ def _call(node: Value) -> str:
 def frame_of_user_code() -> FrameType:
     """The frame that called into this package; what libraries did in between is passed over."""
     caller = sys._getframe(1)
-    while caller.f_back and caller.f_code.co_filename.startswith((_HERE, FILENAME)):
+    while caller.f_back and _is_in(caller.f_code.co_filename, _OURS):
         caller = caller.f_back
     frame: FrameType | None = caller
-    while frame and frame.f_code.co_filename.startswith(_LIBRARIES):
+    while frame and _is_in(frame.f_code.co_filename, _LIBRARIES):
         frame = frame.f_back
     return frame or caller
+
+
+@functools.lru_cache(maxsize=1024)  # asked at each decision of a function that is traced
+def _is_in(filename: str, folders: tuple[str, ...]) -> bool:
+    return filename.startswith(folders)
 
 
 def line_of_user_code() -> str:
@@ -1149,6 +1154,7 @@ _LONGEST = 80
 
 
 _HERE = os.path.dirname(__file__)
+_OURS = (_HERE, FILENAME)
 _LIBRARIES = (
     *("<frozen", "<__array_function__", _HERE, FILENAME),
     *{sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")},

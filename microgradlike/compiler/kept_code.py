@@ -30,6 +30,10 @@ _MADE_OF = (
 STAMP = hashlib.sha256(b"".join(path.read_bytes() for path in _MADE_OF)).hexdigest()
 
 
+#: Fewer seconds are no wait that is worth a word.
+WAIT = 1.0
+
+
 class Waiting:
     """What was compiled in this process, and how long that took; it says so, for somebody waits.
 
@@ -40,7 +44,7 @@ class Waiting:
 
     def __init__(self) -> None:
         self.pieces, self.seconds, self.quiet = 0, 0.0, False
-        self._told = 0
+        self._told = 0.0
         self._begun: list[float] = []  # one piece may need another, which is compiled meanwhile
 
     def begins(self) -> None:
@@ -62,14 +66,16 @@ class Waiting:
             self.seconds += 0.0 if self._begun else seconds
 
     def tell(self) -> None:
-        """Say how much it was, if that was not said yet."""
-        if self.pieces > self._told and not self.quiet:
+        """Say how much it was, if somebody has waited since that was said."""
+        if self.seconds - self._told < WAIT:
+            return
+        if not self.quiet:
             print(
                 f"compiled {self.pieces} pieces of machine code in {self.seconds:.1f} seconds, "
                 "which are kept for the next time",
                 file=sys.stderr,
             )
-        self._told = self.pieces
+        self._told = self.seconds
 
 
 COMPILED = Waiting()

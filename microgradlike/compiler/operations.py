@@ -6,6 +6,7 @@ arrays, by code.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import numpy
@@ -74,6 +75,7 @@ NAMES = (*LEAVES, *OPERATORS, *map(AGAINST_A_NUMBER.format, _TIED), *_ROWS, CARR
 CODES: Mapping[str, int] = {name: code for code, name in enumerate(NAMES)}
 
 
+@functools.cache
 def row_of(name: str) -> tuple[Operator | None, float]:
     """The row behind a name, and what each side of a tie gets; None of a leaf."""
     if name in OPERATORS:

@@ -447,6 +447,8 @@ def _fold(tape: Tape) -> None:
         sides = (tape.left, tape.right)[: ARITIES[code]]
         for side in sides:
             side[node] = known.get(side[node], side[node])
+        if all(side[node] >= 0 for side in sides):
+            continue
         found = _operand_for(tape, NAMES[code], [side[node] for side in sides])
         if found is not None:
             known[node], tape.nodes[node] = found, CODES["constant"]
