@@ -154,7 +154,7 @@ class Writer:
         """``where``, of which the side that is not taken may be no number."""
         p, q = self.draw.choice(of), self.draw.choice(of)
         if self.draw.random() < 0.4:
-            u = self.one(names)
+            u = f"({self.one(names)} + 0 * x)"
             bad = self.pick(f"log({u})", f"sqrt({u})", f"exp(({u}) * 800.0) * {p}", f"1.0 / {u}")
             if "log" in bad or "sqrt" in bad:
                 return f"where({u} > 0, {bad}, {q})"
