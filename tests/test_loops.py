@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -23,6 +24,8 @@ from microgradlike import (
     while_loop,
 )  # fmt: skip
 from microgradlike.executors.machine import fused
+from tests import random_loops
+from viz import save_stages
 
 w, b = Value(0.5), Value(0.1)
 W = [[Value(0.1 * i - 0.2 * j + 0.05) for i in range(4)] for j in range(4)]
@@ -268,6 +271,12 @@ def test_a_comparison_of_sums_is_made_in_the_order_of_the_engine(
     compare(f, [[0.1, 0.2], [0.2, 0.1], [0.1, 0.5], [-0.3, 0.3]], on)
 
 
+@pytest.mark.parametrize("on", ["numpy", "machine"])
+def test_a_condition_is_met_that_fewer_digits_would_never_meet(on: str) -> None:
+    c = compile(newton, on=on, dtype="float32")
+    near(c([3.0, 0.3], [2.0, 0.7]), [13.5**0.5, 1.08**0.5])
+
+
 def test_counting_rounds_is_no_tie() -> None:
     """Else all rows would run as they were written."""
     c = compile(lambda x, n: loop(lambda s, k: where(k < 3, s * x, s + w), 1.0, n))
@@ -365,3 +374,15 @@ def test_in_plain_python_a_loop_is_a_loop() -> None:
     assert loop(step, 5.0, []) == 5.0
     assert while_loop(lambda s: s < 3, lambda s: s + 1, 0) == 3
     assert loop(step, 0.0, Value(2.0)) == 2.0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_programs_agree(seed: int) -> None:
+    with numpy.errstate(all="ignore"):
+        assert list(random_loops.differences(seed, on=["numpy"])) == []
+
+
+def test_the_stages_of_a_loop_are_drawn(tmp_path: Path) -> None:
+    """The passes go through its round as well, which is not what is drawn."""
+    c = compile(within_a_loop, on="numpy").trace([0.5], [0.7])
+    assert "9 rounds of" in save_stages(c, tmp_path / "loop.html").read_text(encoding="utf-8")
