@@ -19,11 +19,15 @@ import numpy
 from microgradlike.compiled import compile
 from microgradlike.compiler.operations import (
     ARITIES,
+    CARRIED,
     CODES,
     ENTRY,
     FOLDS,
     LEAVES,
+    LOOP,
     NAMES,
+    RESULT,
+    ROUND,
     SENDS_TO,
     TABLE,
     TAKE,
@@ -34,7 +38,7 @@ from microgradlike.tables import take
 from microgradlike.words import counted
 
 #: Operations that have no kernel of this kind.
-_OTHERS = (*LEAVES, TABLE, ENTRY, TAKE)
+_OTHERS = (*LEAVES, CARRIED, ROUND, TABLE, ENTRY, TAKE, LOOP, RESULT)
 
 #: In which numbers programs compute.
 NUMBERS = "float64", "float32"
@@ -53,7 +57,7 @@ def warm(say: Callable[[str], None] = print) -> None:
 
     pieces: list[Callable[[], object]] = [partial(_run_a_little, number) for number in NUMBERS]
     pieces += _kernels()
-    say(f"{counted(len(pieces), 'piece')} of machine code, about 0.2 seconds each where new")
+    say(f"{counted(len(pieces), 'piece')} of machine code, about 0.4 seconds each where new")
     for done, piece in enumerate(pieces, 1):
         COMPILED.quiet = True  # what there is to say is said here
         piece()
@@ -84,11 +88,11 @@ def _run_a_little(number: str) -> None:
 
 def _kernels() -> Iterator[Callable[[], object]]:
     """What compiles each kernel that there can be."""
-    from microgradlike.executors.machine import gemm, kernels
+    from microgradlike.executors.machine import gemm, kernels, looping
 
     for number in NUMBERS:
         yield partial(gemm.own, number)
-        for kernel in kernels.OF_INSTRUCTIONS:
+        for kernel in (*kernels.OF_INSTRUCTIONS, looping.rounds, looping.rounds_back):
             yield partial(kernels.kernel, kernel, number)
         for code, back in product(numpy.flatnonzero(FOLDS).tolist(), (False, True)):
             if NAMES[code] != "logaddexp":
