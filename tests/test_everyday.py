@@ -7,7 +7,7 @@ from typing import Any
 import numpy
 import pytest
 
-from microgradlike import TracingError, Value, compile
+from microgradlike import Value, compile
 from tests.benchmarks.everyday import WORKS, branching
 from tests.benchmarks.side_by_side import Works
 
@@ -18,8 +18,6 @@ SHORTER: Works = {
     "bouncing ball": [lambda: branching.ball(100, 20)],
     "pid": [lambda: branching.pid(200, 8)],
 }
-#: What cannot be compiled, and a word of the sentence that says so.
-REFUSED = {"ragged lengths": "range"}
 
 
 def values(row: Any) -> Any:
@@ -39,7 +37,7 @@ def close(ours: Any, theirs: Any) -> None:
     assert numpy.abs(numpy.asarray(ours) - theirs).max(initial=0.0) <= 1e-11 * scale
 
 
-@pytest.mark.parametrize("name", [name for name in WORKS if name not in REFUSED])
+@pytest.mark.parametrize("name", WORKS)
 def test_a_program_does_compiled_what_it_does_in_plain_python(name: str) -> None:
     work = SHORTER.get(name, WORKS[name])[0]()
     columns = [numpy.asarray(column)[:ROWS] for column in work.columns]
@@ -62,10 +60,3 @@ def test_a_program_does_compiled_what_it_does_in_plain_python(name: str) -> None
     else:
         wanted = numpy.array([[v.grad for v in leaves(row)] for row in rows])
         close(c.jacobian(*columns)[:, 0], wanted)
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_compiled_is_refused(name: str) -> None:
-    work = WORKS[name][0]()
-    with pytest.raises(TracingError, match=REFUSED[name]):
-        compile(work.f)(*work.columns)

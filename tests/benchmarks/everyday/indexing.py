@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy
 
-from microgradlike import dot, take, tanh
+from microgradlike import dot, loop, take, tanh, where
 from tests.benchmarks.side_by_side import Work, Works, jax, jnp, values, with_jax
 
 
@@ -45,9 +45,12 @@ def ragged(longest: int, rows: int) -> Work:
     )
 
     def loss(x: Any, length: Any, target: Any) -> Any:
-        h: list[Any] = [0.0] * 8
-        for k in range(length):
-            h = [tanh(dot(recurrent[i], h) + enter[i] * x[k] + bias[i]) for i in range(8)]
+        def step(h: Any, at: Any) -> Any:
+            k, entry = at
+            after = [tanh(dot(recurrent[i], h) + enter[i] * entry + bias[i]) for i in range(8)]
+            return [where(k < length, *pair) for pair in zip(after, h, strict=True)]
+
+        h = loop(step, [0.0] * 8, list(enumerate(x)))
         return (dot(leave, h) - target) ** 2
 
     def cost(p: Any, X: Any, lengths: Any, targets: Any) -> Any:
