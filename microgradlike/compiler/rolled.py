@@ -112,14 +112,16 @@ def _stretch(tape: Tape) -> Stretch | None:
 def _looks(tape: Tape) -> Ints:
     """What each node looks like: its operation, and how far before it its operands are."""
     code = numpy.frombuffer(tape.nodes, numpy.uint8)
-    looks = code.astype(numpy.int64)
+    numbers = numpy.arange(len(code), dtype=numpy.int32)
+    alone = numpy.isin(code, _ALONE)
+    looks = code.astype(numpy.uint16)
     for side, arity, factor in ((tape.left, 1, 40503), (tape.right, 2, 30011)):
-        operands = numpy.frombuffer(side, numpy.int32)
-        distance = numpy.arange(len(code)) - operands
-        near = (operands >= 0) & (distance < len(code) // FEWEST) & (arity <= ARITY[code])
-        near &= ~numpy.isin(code[numpy.maximum(operands, 0) % len(code)], _ALONE)
-        looks += numpy.where(near, distance * factor, 0)
-    return looks.astype(numpy.uint16)
+        operands: Ints = numpy.frombuffer(side, numpy.int32)
+        distance = numbers - operands
+        near = (distance < len(code) // FEWEST) & (arity <= ARITY[code])
+        near &= (operands >= 0) & ~alone[operands % len(code)]
+        looks += distance.astype(numpy.uint16) * near * numpy.uint16(factor)
+    return looks
 
 
 def _next(looks: Ints, at: int, length: int) -> int:
@@ -145,7 +147,10 @@ def _around(tape: Tape, at: int, period: int) -> Stretch | None:
         begin += period * _first_alike(tape, begin, period, (end - begin) // period)
         for start in range(begin, begin + 2 * FARTHEST * period, period):
             count = (end - start) // period
-            if count >= FEWEST and (found := _checked(tape, start, period, count)):
+            found = _checked(tape, start, period, count) if count >= FEWEST else None
+            if found and not _is_deep(tape, found):
+                return None  # wherever a round begins
+            if found and _ends(tape, found) is not None:
                 return found
     return None
 
@@ -215,15 +220,15 @@ def _checked(tape: Tape, start: int, period: int, count: int) -> Stretch | None:
         same = (operands == operands[0]).all(axis=0)
         outside = numpy.where(same, HELD, GIVEN)
         kinds[side] = numpy.where(used, numpy.where(inside[probe], back, outside), HELD)
-    stretch = Stretch(start, period, found, kinds)
-    return stretch if _is_deep(code, stretch) and _ends(tape, stretch) is not None else None
+    return Stretch(start, period, found, kinds)
 
 
-def _is_deep(code: Ints, found: Stretch) -> bool:
+def _is_deep(tape: Tape, found: Stretch) -> bool:
     """Whether something is computed of itself rounds before, by more than a sum or a fold.
 
     Sets of what is handed on are the bits of whole numbers.
     """
+    code = tape.nodes[found.start : found.start + found.period]
     read_on = zip(*(x.tolist() for x in numpy.nonzero(found.kinds > 0)), strict=True)
     bits = {source: 1 << k for k, source in enumerate({found.source(*at) for at in read_on})}
     reads, deep = [0] * found.period, [0] * found.period  # all of it, and what not by sums alone
