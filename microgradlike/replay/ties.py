@@ -12,10 +12,20 @@ import copy
 from collections.abc import Iterable, Sequence
 
 from microgradlike.compiler import rounds
-from microgradlike.compiler.instructions import Fold, Instruction, Layer, Loop, Products, Sums
+from microgradlike.compiler.instructions import (
+    Elementwise,
+    Fold,
+    Instruction,
+    Layer,
+    Loop,
+    Products,
+    Singles,
+    Sums,
+)
 from microgradlike.compiler.operations import (
     ARITY,
     CARRIED,
+    CODES,
     CONDITIONS,
     ENTRY,
     LOOP,
@@ -39,6 +49,10 @@ MOST_NODES = 50_000
 _PASSES = ("neg", "abs", "relu", "detach")
 
 
+#: It adds up as sums do.
+_LOGADDEXP = "logaddexp"
+
+
 def adds_as_written(program: Program) -> bool:
     """Whether all sums of a program are added up in the order in which they were written."""
     return all(map(_is_in_order, (*program.once.instructions, *program.rows.instructions)))
@@ -48,6 +62,10 @@ def _is_in_order(i: Instruction) -> bool:
     """Whether there is only one order, or that of the engine is taken."""
     if isinstance(i, Loop):
         return all(map(_is_in_order, i.round.instructions))
+    if isinstance(i, Elementwise):  # which NumPy rounds in another way
+        return i.operation != _LOGADDEXP
+    if isinstance(i, Singles):
+        return not (i.operations == CODES[_LOGADDEXP]).any()
     if isinstance(i, Products):
         return i.bias is None and i.first.shape[1] <= 2
     return not (isinstance(i, Layer | Sums | Fold) and i.reorders())
@@ -76,7 +94,7 @@ def near_ties(tape: Tape, outputs: Sequence[int]) -> tuple[Tape, int] | None:
         operands = [v for v in _operands(tape, node, name) if v >= 0]
         if name == CARRIED:
             operands = [v for v in tape.loops.given.get(node, ()) if v >= 0]
-        sums = name in ("add", "sub", "logaddexp", RESULT) or node in handed_on
+        sums = name in ("add", "sub", _LOGADDEXP, RESULT) or node in handed_on
         added[node] = sums or any(added[v] for v in operands)
     for node in range(len(names) - 1, -1, -1):
         if needed[node]:
