@@ -31,7 +31,7 @@ STAMP = hashlib.sha256(b"".join(path.read_bytes() for path in _MADE_OF)).hexdige
 
 
 #: Fewer seconds are no wait that is worth a word.
-WAIT = 1.0
+WAIT = 5.0
 
 
 class Waiting:
