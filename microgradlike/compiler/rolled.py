@@ -35,6 +35,9 @@ from microgradlike.compiler.tape import Tape
 LONG = 20_000
 #: A loop has at least so many rounds, and a round reads at most so many rounds back.
 FEWEST, FARTHEST = 32, 4
+#: A longer round has matrices, which are as quick side by side, and are not computed twice then;
+#: but not where the program would be too long.
+MOST, TOO_LONG = 300, 2_000_000
 #: So many places where a round may begin are tried.
 BEGINS = 4
 #: A period is how soon so many operations come again, at one of these places of a tape.
@@ -99,10 +102,11 @@ class Stretch(NamedTuple):
 def _stretch(tape: Tape) -> Stretch | None:
     """The longest stretch around one of some places that is worth while, if there is one."""
     looks = _looks(tape)
+    most = MOST if len(looks) < TOO_LONG else len(looks)
     for place in PLACES:
         at = int(place * len(looks))
         periods = {_next(looks, at, length) - at for length in LENGTHS}
-        found = [_around(tape, at, period) for period in periods if period > 0]
+        found = [_around(tape, at, period) for period in periods if 0 < period <= most]
         there = [one for one in found if one is not None]
         if there:
             return max(there, key=lambda one: one.rounds * one.period)
