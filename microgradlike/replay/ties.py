@@ -214,8 +214,7 @@ class _Sizes:
         if name in _PASSES:
             return self._size_of(left)
         if name in ("keep", "reach") or (name == TAKE and right in self.sizes):
-            table = right if name == TAKE else -1
-            return add(name, self._at(left), self._size_of(right if table < 0 else table))
+            return add(name, self._at(left), self._size_of(right))
         if name in (TABLE, ENTRY):
             return add(name, *map(self._size_of, _operands(self.tape, node, name)))
         if name == RESULT:

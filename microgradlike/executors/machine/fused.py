@@ -31,7 +31,14 @@ from microgradlike.compiler.instructions import (
 )
 from microgradlike.compiler.operations import CONDITIONS, NAMES, row_of
 from microgradlike.compiler.plan import Back
-from microgradlike.executors.machine.kernels import ARGUMENTS, OUT, RECORD, SPELT, SPELT_FIRST
+from microgradlike.executors.machine.kernels import (
+    ARGUMENTS,
+    OUT,
+    RECORD,
+    SPELT,
+    SPELT_FIRST,
+    Named,
+)
 from microgradlike.executors.machine.looping import (
     CARRIED,
     COUNTS,
@@ -78,17 +85,8 @@ class Unspelt(Exception):
     """A formula, or an instruction, has no form of its own here."""
 
 
-class _Formula(ast.NodeTransformer):
+class _Formula(Named):
     """A formula of the operator table, with variables for its numbers."""
-
-    def __init__(self, spelling: Mapping[str, str]) -> None:
-        self.spelling = spelling
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        value = getattr(ops, node.id, None)
-        spelt = f"({value!r})" if isinstance(value, float) else self.spelling.get(node.id, node.id)
-        spelt = {"(inf)": "math.inf", "(nan)": "math.nan"}.get(spelt, spelt)
-        return ast.parse(spelt, mode="eval").body
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         name = ast.unparse(node.func)

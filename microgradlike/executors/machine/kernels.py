@@ -341,7 +341,24 @@ def _erf(x: str, out: str, call: str) -> list[str]:
     ]
 
 
-class _Loops(ast.NodeTransformer):
+class Named(ast.NodeTransformer):
+    """Spells the numbers of a formula.
+
+    Args:
+        spelling: how.
+    """
+
+    def __init__(self, spelling: Mapping[str, str]) -> None:
+        self.spelling = spelling
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        value = getattr(ops, node.id, None)
+        spelt = f"({value!r})" if isinstance(value, float) else self.spelling.get(node.id, node.id)
+        spelt = {"(inf)": "math.inf", "(nan)": "math.nan"}.get(spelt, spelt)
+        return ast.parse(spelt, mode="eval").body
+
+
+class _Loops(Named):
     """Takes the calls out of a formula: ``steps`` are loops, what is left is arithmetic.
 
     Args:
@@ -349,17 +366,11 @@ class _Loops(ast.NodeTransformer):
     """
 
     def __init__(self, spelling: Mapping[str, str]) -> None:
-        self.spelling = spelling
+        super().__init__(spelling)
         self.steps: list[str] = []
         self.functions: list[str] = []
         self.rows = 0
         self._known: dict[str, str] = {}
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        value = getattr(ops, node.id, None)
-        spelt = f"({value!r})" if isinstance(value, float) else self.spelling.get(node.id, node.id)
-        spelt = {"(inf)": "math.inf", "(nan)": "math.nan"}.get(spelt, spelt)
-        return ast.parse(spelt, mode="eval").body
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         name = ast.unparse(node.func)
