@@ -97,14 +97,10 @@ def _kernels() -> Iterator[Callable[[], object]]:
         for code, back in product(numpy.flatnonzero(FOLDS).tolist(), (False, True)):
             if NAMES[code] != "logaddexp":
                 yield partial(kernels.fold, number, NAMES[code], back)
-    for (number, fused), name in product(_ROUNDED, NAMES):
+    for number, name in product(NUMBERS, NAMES):
         if name not in _OTHERS:
             for kinds, by, mask in _ways(name):
-                yield partial(kernels.elementwise, number, name, kinds, by, mask, fused)
-
-
-#: In which numbers operations are computed, and whether a product and a sum are rounded once.
-_ROUNDED = ("float64", True), ("float32", True), ("float64", False)
+                yield partial(kernels.elementwise, number, name, kinds, by, mask)
 
 
 def _ways(name: str) -> Iterator[tuple[str, str, str]]:

@@ -7,7 +7,7 @@ import pytest
 from microgradlike.ops import OPERATORS
 from tests.executors import all_singles, small_blocks
 from tests.programs import BINARY, UNARY, Program, groups
-from tests.random_programs import Points, check, in_turn
+from tests.random_programs import ELSEWHERE, Points, check, in_turn
 
 #: These differed once: what is flat before what is steep, roundings that were taken for faults, a
 #: product that was not rounded by itself, an infinite error of ``logsumexp``.
@@ -32,6 +32,12 @@ def test_random_programs_that_differed_once(seed: int, special: bool) -> None:
 def test_random_programs(seeds: range) -> None:
     for seed in seeds:
         check(Program(seed), *Points.both(seed), executors=in_turn(seed))
+
+
+@groups(200_000, 100)
+def test_random_programs_where_last_digits_are_others(seeds: range) -> None:
+    for seed in seeds:
+        check(Program(seed), *Points.both(seed), executors=[ELSEWHERE])
 
 
 @groups(300_000, 250)

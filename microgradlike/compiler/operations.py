@@ -6,6 +6,7 @@ arrays, by code.
 
 from __future__ import annotations
 
+import ast
 import functools
 from collections.abc import Mapping
 
@@ -116,6 +117,25 @@ COMMUTES: Truths = numpy.isin(
         *(name for name in CONDITIONS if _ROWS[name].commutes),
     ],
 )
+#: What else IEEE 754 rounds as Python does, wherever it is computed. Of other functions, such as
+#: exp, the last digit depends on who computes them: NumPy, and on which processor.
+ALIKE = frozenset(
+    (
+        *("abs", "sqrt", "sign", "maximum", "minimum", "floor", "ceil", "trunc", "rint"),
+        *("divide", "remainder", "floor_divide", "round_to"),
+    )
+)
+
+
+def _is_rounded_alike(name: str) -> bool:
+    row = row_of(name)[0]
+    tree = ast.parse(ops.spell(row.value, str) if row else "0", mode="eval")
+    calls = (call.func for call in ast.walk(tree) if isinstance(call, ast.Call))
+    return all(isinstance(f, ast.Name) and f.id in ALIKE for f in calls)
+
+
+#: Which ones give the same number, to the last digit, whoever computes them.
+ROUNDED_ALIKE: Truths = numpy.array([_is_rounded_alike(name) for name in NAMES])
 #: Which ones, in a chain or a tree, are one operation along a list of values.
 FOLDS: Truths = numpy.isin(NAMES, [row.name for row in OPERATORS.values() if row.folds])
 

@@ -15,7 +15,6 @@ def executor_of(
     places: Sequence[tuple[int, int]],
     on: str = "auto",
     number: str = "float64",
-    as_written: bool = False,
 ) -> Executor:
     """What runs a program.
 
@@ -25,7 +24,6 @@ def executor_of(
         on: "machine", as machine code; "numpy"; "floats", in plain Python; or "auto", the first
             where numba is installed, else the second.
         number: "float64" or "float32": in which machine code computes.
-        as_written: whether the graph of the program is, and is to be computed so.
 
     Raises:
         ImportError: machine code is asked for, and numba is not installed.
@@ -43,4 +41,4 @@ def executor_of(
             'on="machine" needs numba: pip install "microgradlike[compile]"; or leave it to '
             'on="auto"'
         ) from None
-    return NumbaExecutor(program, places, number, fused=not as_written)
+    return NumbaExecutor(program, places, number)

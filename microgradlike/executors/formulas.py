@@ -15,7 +15,7 @@ import numpy
 
 from microgradlike import ops
 from microgradlike.compiler.arrays import Floats
-from microgradlike.compiler.operations import NAMES, row_of
+from microgradlike.compiler.operations import ALIKE, NAMES, row_of
 
 
 def _power(x: Floats, y: Floats) -> Floats:
@@ -98,14 +98,22 @@ _SHORTER = {
 
 
 @functools.cache
-def formula(text: str) -> Callable[..., Any]:
+def formula(text: str, as_written: bool = False) -> Callable[..., Any]:
     """A formula of the operator table as a function of the arrays x, y and out, of tie and error.
+
+    Args:
+        text: the formula.
+        as_written: whether its functions are those of the engine, to the last digit.
 
     >>> formula("0.0 if x <= 0 else x")(numpy.array([-1.0, 2.0]), None, None, 0)
     array([0., 2.])
     """
     meaning = {name: _elementwise(v) if callable(v) else v for name, v in vars(ops).items()}
-    return ops.formula(_SHORTER.get(text, text), meaning | ON_ARRAYS, element_by_element=True)
+    known = {
+        name: found for name, found in ON_ARRAYS.items()
+        if not as_written or name in ALIKE or name not in meaning
+    }  # fmt: skip
+    return ops.formula(_SHORTER.get(text, text), meaning | known, element_by_element=True)
 
 
 #: What signs are called in NumPy.

@@ -36,7 +36,7 @@ from microgradlike.compiler.instructions import (
     Sums,
     Take,
 )
-from microgradlike.compiler.operations import NAMES, row_of
+from microgradlike.compiler.operations import CODES, NAMES, ROUNDED_ALIKE, row_of
 from microgradlike.compiler.plan import Back, Plan, Send, in_a_row, plan
 from microgradlike.compiler.program import Program, Stage
 from microgradlike.executors.executor import Call, Ran, is_small, stretches
@@ -132,6 +132,7 @@ class _Lanes:
         once_errors: Floats, block: _Block, arrived: Truths | None = None,
     ) -> None:  # fmt: skip
         self.block, self.arrived = block, arrived
+        self.as_written = arrived is not None
         self.goes_back = bool(backs)
         self.states: dict[int, list[Floats]] = {}  # what the rounds of each loop were handed
         self.values, self.errors, self.once, self.once_errors = values, errors, once, once_errors
@@ -290,6 +291,12 @@ def _dot(a: Floats, b: Floats, out: Floats | None = None) -> Floats:
     return numpy.dot(a, b, out=out)
 
 
+def _two_products(a: Floats, b: Floats, out: Floats) -> None:
+    """The sum of two products, each rounded by itself: a*b - c*d is 0 where both are equal."""
+    numpy.multiply(a[0], b[0], out=out)
+    numpy.add(out, a[1] * b[1], out=out)
+
+
 def _in_order(*actions: Action | None) -> Action:
     first, *others = [action for action in actions if action is not None]
     if not others:
@@ -308,11 +315,14 @@ def _in_order(*actions: Action | None) -> Action:
 def _layer(self: _Lanes, i: Layer) -> Action:
     out, _ = self.outputs(i)
     weights = self.weights(i)
+    at_places = out.reshape(len(i.values), len(i.weights), out.shape[1])
+    if i.bias is None and i.values.shape[1] == 2:
+        pairs = _reader(self.values, i.values.T[:, :, None])
+        return lambda: _two_products(weights().T[:, :, None], pairs(), at_places)
     if len(i.values) == 1:
         read = _reader(self.values, i.values[0])
         return _in_order(lambda: _dot(weights(), read(), out=out), self.bias(i))
     read = _reader(self.values, i.values)
-    at_places = out.reshape(len(i.values), len(i.weights), out.shape[1])
     return _in_order(lambda: numpy.matmul(weights(), read(), out=at_places), self.bias(i))
 
 
@@ -378,6 +388,8 @@ def _sums(self: _Lanes, i: Sums) -> Action:
     def forward() -> None:
         if weights is None:
             read().sum(axis=1, out=out)
+        elif i.bias is None and i.values.shape[1] == 2:
+            _two_products(weights().T[:, :, None], read().swapaxes(0, 1), out)
         else:
             numpy.einsum("nk,nkm->nm", weights(), read(), out=out)
 
@@ -412,20 +424,29 @@ def _sums_back(self: _Lanes, back: Back) -> Action:
 
 def _products(self: _Lanes, i: Products) -> Action:
     out, _ = self.outputs(i)
-    grid = _grid(i)
+    grid, in_pairs = _grid(i), i.bias is None and i.first.shape[1] == 2
     if grid is not None:  # all pairs of the rows of two matrices: a small product in each lane
         first, second = (_reader(self.values, rows) for rows in grid)
         shape = (len(grid[0]), len(grid[1]), out.shape[1])
         whole = out.reshape(shape)
-        return _in_order(
-            lambda: numpy.einsum("pkm,qkm->pqm", first(), second(), out=whole), self.bias(i)
-        )
+
+        def pairs() -> None:
+            a, b = first(), second()
+            if in_pairs:
+                _two_products(a.swapaxes(0, 1)[:, :, None], b.swapaxes(0, 1)[:, None], whole)
+            else:
+                numpy.einsum("pkm,qkm->pqm", a, b, out=whole)
+
+        return _in_order(pairs, self.bias(i))
     first, second = _reader(self.values, i.first), _reader(self.values, i.second)
     signs = None if i.signs is None else i.signs[:, :, None]
 
     def forward() -> None:
         a, b = first(), second()
-        if out.size == 1 and signs is None:
+        if in_pairs:
+            both = a if signs is None else a * signs
+            _two_products(both.swapaxes(0, 1), b.swapaxes(0, 1), out)
+        elif out.size == 1 and signs is None:
             out[...] = numpy.dot(a.ravel(), b.ravel())
         else:
             numpy.einsum("nkm,nkm->nm", a if signs is None else a * signs, b, out=out)
@@ -743,12 +764,12 @@ def _sender(self: _Lanes, send: Send) -> Add:
 
 
 @functools.cache
-def _computes(operation: str) -> Callable[[Floats, Floats | None, Floats], None]:
+def _computes(operation: str, as_written: bool) -> Callable[[Floats, Floats | None, Floats], None]:
     """What computes an operation of x and y, into a third array."""
     row, tie = row_of(operation)
     assert row is not None
-    ufunc, compute = UFUNCS.get(row.name), formula(row.value)
-    if ufunc is None:
+    ufunc, compute = UFUNCS.get(row.name), formula(row.value, as_written)
+    if ufunc is None or (as_written and not ROUNDED_ALIKE[CODES[operation]]):
         return lambda x, y, out: numpy.copyto(out, compute(x, y, None, tie))
     if len(row.slopes) == 1:
         return lambda x, _, out: ufunc(x, out=out)
@@ -802,7 +823,7 @@ def _operands(self: _Lanes, i: Elementwise) -> list[Callable[[], Any]]:
 
 def _operation(self: _Lanes, i: Elementwise) -> Action:
     out, _ = self.outputs(i)
-    (first, second), compute = _operands(self, i), _computes(i.operation)
+    (first, second), compute = _operands(self, i), _computes(i.operation, self.as_written)
     return lambda: compute(first(), second(), out)
 
 
@@ -841,7 +862,8 @@ def _singles(self: _Lanes, i: Singles) -> Action:
     )
     outs = [values[slot] for slot in i.outs]
     names = [NAMES[operation] for operation in i.operations.tolist()]
-    steps = list(zip(map(_computes, names), xs, ys, outs, strict=True))
+    computes = [_computes(name, self.as_written) for name in names]
+    steps = list(zip(computes, xs, ys, outs, strict=True))
 
     def forward() -> None:
         for compute, x, y, out in steps:

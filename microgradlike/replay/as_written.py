@@ -2,8 +2,9 @@
 
 A compiled function adds up sums in another order than they were written in, and merges operations
 that are equal. Where numbers are huge, infinite or NaN, a sum could then be infinite, or NaN, where
-the engine's is not. Such rows, which are few, run once more: with nothing rewritten, each row for
-itself, and the parameters as further inputs, as the engine would compute them.
+the engine's is not; and where two numbers are nearly equal, the last digit decides which one is the
+smaller one. Such rows, which are few, run once more: with nothing rewritten, each row for itself,
+the parameters as further inputs, and functions such as exp those of the engine, element by element.
 """
 
 from __future__ import annotations
@@ -33,8 +34,7 @@ from microgradlike.compiler.operations import (
 from microgradlike.compiler.passes import build
 from microgradlike.compiler.tables import chosen, entries_of
 from microgradlike.compiler.tape import Tape
-from microgradlike.executors.choose import executor_of
-from microgradlike.executors.executor import Call, Executor
+from microgradlike.executors.executor import Call
 from microgradlike.executors.on_numpy import NumpyExecutor
 from microgradlike.replay.arguments import Arguments, Places, Rows
 
@@ -61,19 +61,16 @@ class Exact:
     Args:
         tape: of the function.
         outputs: the operands that are wanted.
-        on: what runs it.
     """
 
-    def __init__(self, tape: Tape, outputs: list[int], on: str) -> None:
+    def __init__(self, tape: Tape, outputs: list[int]) -> None:
         tape, outputs, taken = without_tables(tape, outputs)
         self._program = build(Graph(tape, outputs, as_written=True))
         self._taken = [(index, numpy.array(entries)) for index, entries in taken]
         self._constants = numpy.array(tape.constants, float)
         self._outputs = len(outputs)
-        self._on = on
+        self._executor = NumpyExecutor(self._program, as_written=True)
         self._columns: Any = None
-        self._executor: Executor | None = None
-        self._slow: NumpyExecutor | None = None
 
     def run(
         self, theta: Floats, arguments: Arguments, rows: Places, seeds: Floats | None = None
@@ -99,21 +96,11 @@ class Exact:
             given = Arguments([*rows_of, own, *further], arguments.how)
             outputs = numpy.empty((count, self._outputs))
             errors = numpy.zeros((1, count, given.inputs))
-            if self._executor is None:
+            if self._columns is None:
                 self._columns = given.columns(self._program.inputs)
-                places = self._columns.places
-                self._executor = executor_of(self._program, places, self._on, as_written=True)
             rows_here = Rows(given, self._columns, None)
             back = () if seeds is None else (numpy.array([seeds]), INPUTS, errors)
-            call = Call(_NONE, rows_here, outputs, *back)
-            self._executor.run(call)
-            if numpy.isnan(errors).any():
-                # Perhaps from 0 times infinity, where nothing had arrived: the engine sends nothing
-                # on from there, and this executor knows where that is.
-                if self._slow is None:
-                    self._slow = NumpyExecutor(self._program, as_written=True)
-                errors[:] = 0.0
-                self._slow.run(call)
+            self._executor.run(Call(_NONE, rows_here, outputs, *back))
             by_parameters = errors[0, :, inputs:known]
             for place, entry in enumerate(entries):
                 of_parameters = numpy.flatnonzero(entry >= 0)

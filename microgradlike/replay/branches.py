@@ -29,7 +29,7 @@ from microgradlike.replay.arguments import CHUNK, Arguments, Given, Places, Rows
 from microgradlike.replay.as_written import Exact, Some
 from microgradlike.replay.exploring import Exploration
 from microgradlike.replay.spot_check import TWO_ROWS
-from microgradlike.replay.ties import adds_as_written, near_ties
+from microgradlike.replay.ties import is_rounded_as_written, near_ties
 
 
 class Replay:
@@ -186,7 +186,7 @@ class Path:
         if tape.guards:
             self.expected = numpy.array([holds for holds, _ in tape.guards.values()], float)
             guards = build(Graph(tape, list(tape.guards), 0))
-            near = None if adds_as_written(guards) else near_ties(tape, list(tape.guards))
+            near = None if is_rounded_as_written(guards) else near_ties(tape, list(tape.guards))
             self.tied = near is not None
             if near is not None:
                 guards = build(Graph(near[0], [*tape.guards, near[1]], 0))
@@ -196,7 +196,7 @@ class Path:
         # ``where`` makes them of its branches; what a round does is on the tape alone.
         keeps = (graph.op == CODES["keep"]).any()
         keeps |= bool(tape.loops.rounds) and CODES["keep"] in tape.nodes
-        if keeps and not adds_as_written(self.replay.program):
+        if keeps and not is_rounded_as_written(self.replay.program):
             near = near_ties(tape, tape.outputs)
             if near is not None:
                 ties = build(Graph(near[0], [near[1]], 0))
@@ -326,7 +326,7 @@ class Path:
             else:
                 tape = self.rolled
                 outputs = tape.outputs if what == ALL else [tape.outputs[what]]
-            self._written[what] = Exact(tape, outputs, self.arguments.how.on)
+            self._written[what] = Exact(tape, outputs)
         return self._written[what]
 
     def takes(self, theta: Floats, arguments: Arguments, rows: Places) -> Truths:

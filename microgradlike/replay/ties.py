@@ -1,9 +1,10 @@
-"""Rows in which a comparison is so near a tie that the order of a sum decides it.
+"""Rows in which a comparison is so near a tie that a last digit decides it.
 
-A compiled function adds up sums in another order than they were written in. Beside each number its
-size is computed: how large all is that was added up to it. Where two sums differ by next to
-nothing, relative to their sizes, the comparison could turn out otherwise. Such rows run as they
-were written (``as_written.py``).
+A compiled function adds up sums in another order than they were written in, and the last digit of a
+function such as exp depends on who computes it. Beside each number its size is computed: how large
+all is that was added up to it. Where two numbers differ by next to nothing, relative to their
+sizes, the comparison could turn out otherwise. Such rows run as they were written
+(``as_written.py``).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from microgradlike.compiler.operations import (
     NAMES,
     RESULT,
     ROUND,
+    ROUNDED_ALIKE,
     TABLE,
     TAKE,
 )
@@ -49,38 +51,34 @@ MOST_NODES = 50_000
 _PASSES = ("neg", "abs", "relu", "detach")
 
 
-#: It adds up as sums do.
-_LOGADDEXP = "logaddexp"
+def is_rounded_as_written(program: Program) -> bool:
+    """Whether a program finds each number to the last digit of the engine's."""
+    return all(map(_is_as_written, (*program.once.instructions, *program.rows.instructions)))
 
 
-def adds_as_written(program: Program) -> bool:
-    """Whether all sums of a program are added up in the order in which they were written."""
-    return all(map(_is_in_order, (*program.once.instructions, *program.rows.instructions)))
-
-
-def _is_in_order(i: Instruction) -> bool:
-    """Whether there is only one order, or that of the engine is taken."""
+def _is_as_written(i: Instruction) -> bool:
+    """Whether there is only one order and one way to round, or those of the engine are taken."""
     if isinstance(i, Loop):
-        return all(map(_is_in_order, i.round.instructions))
-    if isinstance(i, Elementwise):  # which NumPy rounds in another way
-        return i.operation != _LOGADDEXP
+        return all(map(_is_as_written, i.round.instructions))
+    if isinstance(i, Elementwise):
+        return bool(ROUNDED_ALIKE[CODES[i.operation]])
     if isinstance(i, Singles):
-        return not (i.operations == CODES[_LOGADDEXP]).any()
+        return bool(ROUNDED_ALIKE[i.operations].all())
     if isinstance(i, Products):
         return i.bias is None and i.first.shape[1] <= 2
     return not (isinstance(i, Layer | Sums | Fold) and i.reorders())
 
 
 def near_ties(tape: Tape, outputs: Sequence[int]) -> tuple[Tape, int] | None:
-    """Find out in which rows a comparison could turn out otherwise in another order of the sums.
+    """Find out in which rows the last digit could decide a comparison.
 
     Args:
         tape: of the function.
         outputs: the operands whose comparisons are meant.
 
     Returns:
-        The tape with further nodes, and that of a condition which holds in those rows; None if no
-        sum is compared.
+        The tape with further nodes, and that of a condition which holds in those rows; None if
+        nothing is compared that could be rounded otherwise.
     """
     count = len(tape.nodes)
     names = [NAMES[code] for code in tape.nodes] if count <= MOST_NODES else []
@@ -89,12 +87,13 @@ def near_ties(tape: Tape, outputs: Sequence[int]) -> tuple[Tape, int] | None:
         if 0 <= output < len(names):
             needed[output] = True
     handed_on = tape.loops.handed_on
-    added = bytearray(len(names))  # whether a sum went into it, which may be rounded otherwise
+    added = bytearray(len(names))  # whether what went into it may be rounded otherwise
     for node, name in enumerate(names):
         operands = [v for v in _operands(tape, node, name) if v >= 0]
         if name == CARRIED:
             operands = [v for v in tape.loops.given.get(node, ()) if v >= 0]
-        sums = name in ("add", "sub", _LOGADDEXP, RESULT) or node in handed_on
+        sums = name in ("add", "sub", RESULT) or node in handed_on
+        sums |= not ROUNDED_ALIKE[tape.nodes[node]]
         added[node] = sums or any(added[v] for v in operands)
     for node in range(len(names) - 1, -1, -1):
         if needed[node]:

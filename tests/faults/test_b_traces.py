@@ -20,11 +20,12 @@ import pytest
 from scipy.optimize import minimize
 
 import microgradlike
-from microgradlike import Value, compile, exp, fit, grad, losses, sin, where
+from microgradlike import Value, compile, exp, fit, functions, grad, losses, sin, where
 from microgradlike.compiler.tape import TracingError
 from microgradlike.nn import MLP, Module
 from microgradlike.replay import watch
 from microgradlike.replay.spot_check import Answer, Question, spot_check
+from tests.executors import other_last_digits
 
 pytestmark = pytest.mark.usefixtures("executor")
 
@@ -698,6 +699,33 @@ def test_B20_decisions_on_ties_of_weighted_sums(as_where: bool, of_parameters: b
     )
     assert (slopes[above >= 0.5] == [1.0, 0.0]).all()
     assert (slopes[above < 0.5] == [0.0, -0.5]).all()
+
+
+SHARP = ["exp", "log", "log1p", "tanh", "sinh", "atan", "cbrt", "erf", "sigmoid", "softplus"]
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+@pytest.mark.parametrize("name", [*SHARP, "pow", "atan2", "hypot", "logaddexp"])
+def test_a_decision_on_the_last_digit_of_a_function(
+    name: str, elsewhere: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its threshold is what the engine finds, to the last digit; that of NumPy may be another."""
+    if elsewhere:
+        other_last_digits(monkeypatch)
+    of_two = getattr(functions, name)
+    of: Any = of_two if name not in SHARP else lambda x, _: of_two(x)
+
+    def f(x: Any, y: Any, limit: Any) -> Any:
+        below = where(of(x, y) < limit, x * 3.0, -y)
+        return below + (x if of(x, y) <= limit else 2.0 * y)
+
+    rows = [
+        [x, y, math.nextafter(float(of(x, y)), direction) if direction else float(of(x, y))]
+        for x, y in numpy.random.default_rng(0).uniform(0.2, 2.0, (60, 2)).tolist()
+        for direction in (-math.inf, 0.0, math.inf)
+    ]
+    expected = [float(f(*map(Value, row))) for row in rows]
+    assert compile(f)(*numpy.transpose(rows)).tolist() == expected
 
 
 # ---- B15: copies -------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy
 
@@ -73,18 +73,6 @@ PLACES = {TO_VALUES: VALUES, TO_SECOND: SECOND}
 SENT, WRITTEN = 1, 2
 
 
-class Kind(NamedTuple):
-    """In which numbers a machine computes, and how.
-
-    Attributes:
-        number: "float64" or "float32".
-        fused: whether operations may round a product and a sum once.
-    """
-
-    number: str
-    fused: bool
-
-
 class Memory:
     """What is computed once: its slots, then copies of what does not stand in a row.
 
@@ -136,7 +124,7 @@ class Code:
         memory: where copies of what is computed once are kept.
         instructions: of the list.
         backs: what they send.
-        kind: of the machine.
+        number: "float64" or "float32": in which it is computed.
         room: for so many rounds of each loop that ends by itself.
         few: whether it is for few rows, so that whole loops are kernels.
 
@@ -149,9 +137,9 @@ class Code:
 
     def __init__(
         self, memory: Memory, instructions: Sequence[Instruction], backs: Sequence[Back],
-        kind: Kind, room: int, few: bool,
+        number: str, room: int, few: bool,
     ) -> None:  # fmt: skip
-        self.memory, self.kind, self.room, self.few = memory, kind, room, few
+        self.memory, self.number, self.room, self.few = memory, number, room, few
         self.backs = {id(back.instruction): back for back in backs}
         self.loops: list[looping.Known] = []
         self.lists = array("q")
@@ -209,7 +197,7 @@ class Code:
 
     def kernel(self, function: Callable[..., None]) -> int:
         """The address of a kernel for the numbers of the machine."""
-        return kernels.kernel(function, self.kind.number)
+        return kernels.kernel(function, self.number)
 
     def row(self, kernel: int, fields: dict[int, int], scratch: int, *within: int) -> Row:
         """An instruction: its kernel, and the rest by place; some fields are places in scratch."""
@@ -224,9 +212,7 @@ class Code:
     def single(self, name: str, kinds: str, fields: dict[int, int], *within: int,
                by: str = "", mask: str = "") -> Row:  # fmt: skip
         """An operation of the table, element by element, forward or back; see ``kernels``."""
-        kernel, scratch, functions = kernels.elementwise(
-            self.kind.number, name, kinds, by, mask, self.kind.fused
-        )
+        kernel, scratch, functions = kernels.elementwise(self.number, name, kinds, by, mask)
         fields = fields | {FUNCTIONS: self.calls(functions)}
         return self.row(kernel, fields, scratch, SCRATCH, *within)
 
@@ -311,8 +297,8 @@ def _of_layer(code: Code, i: Layer, place: int) -> tuple[dict[int, int], int]:
     own = bool(memory.own[i.weights].all())
     weights = int(i.weights[0, 0]) if own else code.keep(i, "weights", i.weights, i.signs)
     fields = {OUT: i.out + place * outs, OUTS: outs, TERMS: ins, WEIGHTS: weights}
-    fields |= {IN_THETA: int(own), BLAS: gemm.BLAS[code.kind.number]}
-    fields[OWN] = gemm.own(code.kind.number) if len(memory.room) else 0
+    fields |= {IN_THETA: int(own), BLAS: gemm.BLAS[code.number]}
+    fields[OWN] = gemm.own(code.number) if len(memory.room) else 0
     fields[ROOM] = memory.room.ctypes.data
     fields |= code.place(VALUES, i.values[place]) | _bias(code, i)
     if i.bias is not None:
@@ -383,7 +369,7 @@ def _products_back(code: Code, back: Back) -> None:
 
 def _of_fold(code: Code, i: Fold, back: bool) -> tuple[int, dict[int, int], int]:
     """The kernel of a fold, what it needs to know, and how many scratch rows."""
-    terms, number = i.values.shape[1], code.kind.number
+    terms, number = i.values.shape[1], code.number
     fields = {OUT: i.out, OUTS: i.count, TERMS: terms} | code.place(VALUES, i.values)
     if i.operation == "logaddexp":
         loops = [kernels.loop_of(function, number) for function in (numpy.exp, numpy.log)]
@@ -434,18 +420,18 @@ def _take_back(code: Code, back: Back) -> None:
 def _loop(code: Code, i: Loop) -> None:
     back = code.backs.get(id(i))
     sends = back.inside.backward if back and back.inside else ()
-    inner = Code(code.memory, i.round.instructions, sends, code.kind, code.room, code.few)
+    inner = Code(code.memory, i.round.instructions, sends, code.number, code.room, code.few)
     known = looping.Known(i, back, inner, code.room)
     code.loops.append(known)
     fields = {OUT: i.out, OUTS: i.count, RECORD: known.words.ctypes.data}
-    sources = fused.sources(i, back) if code.few and code.kind.fused else None
+    sources = fused.sources(i, back) if code.few else None
     if sources is None:
         kernel, known.kernel_back = map(code.kernel, (looping.rounds, looping.rounds_back))
     else:
         known.once_read = fused.once_read(i)
         kernel, known.kernel_back = (
             # Nothing is rounded but as it is written: the engine decides likewise in each round.
-            kernels.from_source(source, code.kind.number, fused=False) if source else 0
+            kernels.from_source(source, code.number, fused=False) if source else 0
             for source in sources
         )
     code.forward.append(code.row(kernel, fields, 0))
@@ -513,12 +499,11 @@ def _many(code: Code, fields: dict[int, Ints], *alike: Ints) -> Ints:
         operation, lower, by, mask = map(int, numpy.unravel_index(key, shape))
         kinds = "vo"[lower & 1] + "vo"[lower >> 1]
         address, needed, functions = kernels.elementwise(
-            code.kind.number,
+            code.number,
             NAMES[operation],
             kinds[: ARITY[operation]],
             ("", "x", "y")[by],
             _MASKS[mask],
-            code.kind.fused,
         )
         kernel_of[key], scratch = (address, code.calls(functions)), max(scratch, needed)
     rows = numpy.empty((len(keys), WIDTH), numpy.int64)

@@ -54,7 +54,7 @@ from microgradlike.executors.machine.drive import (
     WATCHED_ONCE,
     drive,
 )
-from microgradlike.executors.machine.encode import Code, Kind, Memory
+from microgradlike.executors.machine.encode import Code, Memory
 from microgradlike.executors.machine.kernels import joined
 
 #: A block has about BLOCK numbers, in at least FEWEST and at most MOST rows; but never more than
@@ -79,21 +79,23 @@ class _Machine:
         program: the instructions.
         mode: ``PARAMETERS``, ``INPUTS``, or 0.
         columns: for each input of the program, its argument and its column there.
-        kind: of its numbers.
+        number: "float64" or "float32".
         room: for so many rounds of each loop that ends by itself.
         few: whether it is for few rows.
     """
 
     def __init__(
-        self, program: Program, mode: int, columns: Sequence[tuple[int, int]], kind: Kind,
+        self, program: Program, mode: int, columns: Sequence[tuple[int, int]], number: str,
         room: int, few: bool,
     ) -> None:  # fmt: skip
         planned = plan(program, mode)
-        program, own, number = planned.program, planned.own, kind.number
+        program, own = planned.program, planned.own
         count, slots = len(program.parameters), program.once.slots
         memory = Memory(program, own, _aligned(_room(program), number))
-        once = Code(memory, program.once.instructions, planned.once_backward, kind, room, few=True)
-        rows = Code(memory, program.rows.instructions, planned.backward, kind, room, few)
+        once = Code(
+            memory, program.once.instructions, planned.once_backward, number, room, few=True
+        )
+        rows = Code(memory, program.rows.instructions, planned.backward, number, room, few)
         once.put_scratch(memory.top)
         rows.put_scratch(program.rows.slots)
 
@@ -175,7 +177,6 @@ class NumbaExecutor:
         program: what to run.
         columns: for each input of the program, its argument and its column there.
         number: "float64" or "float32", in which it is computed; what goes in and out is float64.
-        fused: whether operations may round a product and a sum once: not what is as it was written.
     """
 
     def __init__(
@@ -183,9 +184,8 @@ class NumbaExecutor:
         program: Program,
         columns: Sequence[tuple[int, int]],
         number: str = "float64",
-        fused: bool = True,
     ) -> None:
-        self.program, self.columns, self.kind = program, columns, Kind(number, fused)
+        self.program, self.columns, self.number = program, columns, number
         self._inputs = numpy.array(program.inputs, numpy.int64)
         self._lock = threading.Lock()
         self._machines: dict[tuple[int, int, bool], _Machine] = {}
@@ -196,7 +196,7 @@ class NumbaExecutor:
         found = self._machines.get((mode, thread, few))
         if found is None:
             found = self._machines[mode, thread, few] = _Machine(
-                self.program, mode, self.columns, self.kind, self._room, few
+                self.program, mode, self.columns, self.number, self._room, few
             )
         return found
 
@@ -220,10 +220,10 @@ class NumbaExecutor:
             found[...] = 0.0  # of the inputs that are not used
         if seeds is None:
             seeds = _NOTHING
-        exact = self.kind.number == "float64"
+        exact = self.number == "float64"
         if not exact:
             with numpy.errstate(over="ignore"):  # what is too large is infinite
-                theta = theta.astype(self.kind.number)
+                theta = theta.astype(self.number)
 
         def work(machine: _Machine, start: int, end: int, parts: Sequence[Floats]) -> Ran:
             sent = len(seeds) and mode == PARAMETERS

@@ -414,7 +414,7 @@ class _Loops(Named):
 
 
 def elementwise(
-    number: str, operation: str, kinds: str, by: str = "", mask: str = "", fused: bool = True
+    number: str, operation: str, kinds: str, by: str = "", mask: str = ""
 ) -> tuple[int, int, list[int]]:
     """The kernel of an operation, forward, or backward by one of its operands.
 
@@ -425,14 +425,13 @@ def elementwise(
         by: "x" or "y": the operand that gets the error; "" forward.
         mask: where the error arrives: "" everywhere, "v" or "o" where that is not 0, "d" where the
             error itself is not 0.
-        fused: whether a product and a sum may be rounded once, or are rounded as they are written.
 
     Returns:
         Its address, the number of scratch rows that it needs, and the addresses of the functions
         that it calls.
     """
     source, rows, functions = _source(operation, kinds, by, mask)
-    return from_source(source, number, fused), rows, _addresses(functions, number)
+    return from_source(source, number), rows, _addresses(functions, number)
 
 
 def _addresses(functions: Iterable[str], number: str) -> list[int]:

@@ -340,7 +340,7 @@ class Known:
         """Make room for so many lanes, and write down where everything is."""
         for known in self.inner.loops:
             known.put(lanes)
-        i, one, number = self.i, self.i.round, self.inner.kind.number
+        i, one, number = self.i, self.i.round, self.inner.number
         count = len(one.carried)
         inside = self.back.inside if self.back else None
         for place, size in (
