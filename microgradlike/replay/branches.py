@@ -29,7 +29,7 @@ from microgradlike.replay.arguments import CHUNK, Arguments, Given, Places, Rows
 from microgradlike.replay.as_written import Exact, Some
 from microgradlike.replay.exploring import Exploration
 from microgradlike.replay.spot_check import TWO_ROWS
-from microgradlike.replay.ties import is_rounded_as_written, near_ties
+from microgradlike.replay.ties import is_rounded_as_written, may_tie, near_ties
 
 
 class Replay:
@@ -193,10 +193,11 @@ class Path:
             # A row takes the path that it takes when it is traced, in the numbers of the engine.
             self.guards = Replay(guards, arguments, dtype="float64")
         self.ties: Replay | None = None
-        # ``where`` makes them of its branches; what a round does is on the tape alone.
-        keeps = (graph.op == CODES["keep"]).any()
-        keeps |= bool(tape.loops.rounds) and CODES["keep"] in tape.nodes
-        if keeps and not is_rounded_as_written(self.replay.program):
+        # What a round does is on the tape alone.
+        chooses = may_tie(
+            numpy.frombuffer(tape.nodes, numpy.uint8) if tape.loops.rounds else graph.op
+        )
+        if chooses and not is_rounded_as_written(self.replay.program):
             near = near_ties(tape, tape.outputs)
             if near is not None:
                 ties = build(Graph(near[0], [near[1]], 0))

@@ -12,7 +12,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sequence
 
+import numpy
+
 from microgradlike.compiler import rounds
+from microgradlike.compiler.arrays import Ints
 from microgradlike.compiler.instructions import (
     Elementwise,
     Fold,
@@ -49,6 +52,19 @@ MOST_NODES = 50_000
 
 #: What passes on how large the numbers are that went into its left operand.
 _PASSES = ("neg", "abs", "relu", "detach")
+
+
+#: Of a number next to one of these numbers, the last digit decides how far they jump: of a multiple
+#: of the second operand, of 0, of an integer, and halfway between two of them.
+_OF_QUOTIENTS, _AT_ZERO = ("mod", "floordiv"), ("sign",)
+_AT_INTEGERS, _BETWEEN = ("floor", "ceil", "trunc"), ("round", "round_to")
+_JUMPS = (*_OF_QUOTIENTS, *_AT_ZERO, *_AT_INTEGERS, *_BETWEEN)
+_COMPARE = ("lt", "le", "eq", "ne")
+
+
+def may_tie(nodes: Ints) -> bool:
+    """Whether, among the codes of nodes, there are such as choose or jump."""
+    return bool(numpy.isin(nodes, [CODES[name] for name in ("keep", *_JUMPS)]).any())
 
 
 def is_rounded_as_written(program: Program) -> bool:
@@ -105,14 +121,14 @@ def near_ties(tape: Tape, outputs: Sequence[int]) -> tuple[Tape, int] | None:
                     needed[operand] = True
     compared = [
         node for node, name in enumerate(names)
-        if needed[node] and name in ("lt", "le", "eq", "ne") and added[node]
+        if needed[node] and name in (*_COMPARE, *_JUMPS) and added[node]
     ]  # fmt: skip
     if compared:
         rounds.find_counters(tape)
         whole(tape)  # of integers no order of the sums changes anything
         rounded = [
             node for node in compared
-            if not all(is_whole(tape, v) for v in (tape.left[node], tape.right[node]))
+            if not all(is_whole(tape, v) for v in _operands(tape, node, names[node]))
         ]  # fmt: skip
         tape.needs_integers |= len(rounded) < len(compared)
         compared = rounded
@@ -182,7 +198,8 @@ class _Sizes:
             if name not in CONDITIONS and name != ROUND:  # of constants, when they are met
                 self.sizes[node] = self._size(node, name)
             if node in self.compared:
-                near = self._either(near, self._is_near(node))
+                is_near = self._is_near if name in _COMPARE else self._jumps_near
+                near = self._either(near, is_near(node))
         return near
 
     def _either(self, near: int, here: int) -> int:
@@ -193,6 +210,24 @@ class _Sizes:
         size = add("add", *map(self._size_of, both))
         far = add("abs", add("sub", *map(self._at, both)))
         return add("lt", far, add("mul", size, self.wider.constant(_NEAR)))
+
+    def _jumps_near(self, node: int) -> int:
+        """Whether its operand is next to a number where it jumps."""
+        add, one, tape = self.wider.append, self.wider.constant, self.tape
+        name, left, right = NAMES[tape.nodes[node]], tape.left[node], tape.right[node]
+        x, size = self._at(left), self._size_of(left)
+        if name in _OF_QUOTIENTS:
+            by = self._at(right)
+            x = add("truediv", x, by)
+            of_both = add("add", size, add("mul", add("abs", x), self._size_of(right)))
+            size = add("abs", add("truediv", of_both, by))
+        if name == "round_to":
+            scale = add("pow", one(10.0), self._at(right))
+            x, size = add("mul", x, scale), add("mul", size, scale)
+        if name in _BETWEEN:
+            x = add("add", x, one(0.5))
+        far = add("abs", x if name in _AT_ZERO else add("sub", x, add("round", x)))
+        return add("lt", far, add("mul", size, one(_NEAR)))
 
     def _at(self, operand: int) -> int:
         return self.place[operand] if operand >= 0 else operand

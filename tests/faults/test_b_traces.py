@@ -20,7 +20,7 @@ import pytest
 from scipy.optimize import minimize
 
 import microgradlike
-from microgradlike import Value, compile, exp, fit, functions, grad, losses, sin, where
+from microgradlike import Value, compile, exp, fit, functions, grad, loop, losses, sin, where
 from microgradlike.compiler.tape import TracingError
 from microgradlike.nn import MLP, Module
 from microgradlike.replay import watch
@@ -699,6 +699,30 @@ def test_B20_decisions_on_ties_of_weighted_sums(as_where: bool, of_parameters: b
     )
     assert (slopes[above >= 0.5] == [1.0, 0.0]).all()
     assert (slopes[above < 0.5] == [0.0, -0.5]).all()
+
+
+JUMPS: dict[str, Callable[[Any], Any]] = {
+    "floor": lambda s: functions.floor(s * 10),
+    "ceil": lambda s: functions.ceil(s * 10),
+    "trunc": lambda s: functions.trunc(s * -10),
+    "round": lambda s: functions.round(s * 10 + 0.5),
+    "round to digits": lambda s: round(s + 0.05, 1),
+    "sign": lambda s: functions.sign(s - 0.5),
+    "mod": lambda s: s % 0.1,
+    "floordiv": lambda s: s // 0.1,
+    "of a loop": lambda s: loop(lambda q, _: q + functions.floor(s * 10 + q), s * 0.0, 9),
+}
+
+
+@pytest.mark.parametrize("name", JUMPS)
+def test_jumps_of_weighted_sums(name: str) -> None:
+    def f(x: Any) -> Any:
+        s = 0.1 * x[0] + 0.2 * x[1] + 0.3 * x[2] + 0.4 * x[3]
+        return JUMPS[name](s) * x[0]
+
+    rows = TENTHS[:1000]
+    expected = [float(f(list(map(Value, row)))) for row in rows.tolist()]
+    assert compile(f)(rows) == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
 SHARP = ["exp", "log", "log1p", "tanh", "sinh", "atan", "cbrt", "erf", "sigmoid", "softplus"]
