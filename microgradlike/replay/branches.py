@@ -194,10 +194,8 @@ class Path:
             self.guards = Replay(guards, arguments, dtype="float64")
         self.ties: Replay | None = None
         # What a round does is on the tape alone.
-        chooses = may_tie(
-            numpy.frombuffer(tape.nodes, numpy.uint8) if tape.loops.rounds else graph.op
-        )
-        if chooses and not is_rounded_as_written(self.replay.program):
+        nodes = numpy.frombuffer(tape.nodes, numpy.uint8) if tape.loops.rounds else graph.op
+        if may_tie(nodes) and not is_rounded_as_written(self.replay.program):
             near = near_ties(tape, tape.outputs)
             if near is not None:
                 ties = build(Graph(near[0], [near[1]], 0))
