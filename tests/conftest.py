@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
-from numba.core.ccallback import CFunc
 from numba.core.dispatcher import Dispatcher
 from playwright.sync_api import sync_playwright
 
@@ -76,8 +75,7 @@ def compiled_by_one_worker(shared_folder: Path) -> Iterator[None]:
         return one_by_one
 
     with pytest.MonkeyPatch.context() as patch:
-        for kind in (CFunc, Dispatcher):
-            patch.setattr(kind, "compile", waiting(kind.compile))
+        patch.setattr(Dispatcher, "compile", waiting(Dispatcher.compile))
         yield
 
 

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 from typing import Any
 
-import numba
 import numpy
 import pytest
-from numba import types
 
 from microgradlike.executors.machine import gemm
-from microgradlike.executors.machine.addresses import address_of, numbers_at
+from microgradlike.executors.machine.addresses import address_of
 
 
 @functools.cache
-def own(number: str) -> int:
-    """The address of the loop, as programs call it, also where they would call BLAS."""
-    return address_of(gemm.large_product, gemm._given(types.CPointer(getattr(types, number))))
+def own(number: str) -> Any:
+    """The loop, as programs call it, also where they would call BLAS."""
+    whole, pointer = ctypes.c_int64, ctypes.c_void_p
+    kind = ctypes.CFUNCTYPE(None, pointer, *[whole] * 5, pointer, pointer, whole, pointer)
+    return kind(address_of(gemm.large_product, gemm.given(number)))
 
 
 def run(room: Any, turns: Any, shape: Any, a: Any, b: Any, keep: int, c: Any) -> None:
-    called(own(room.dtype.name), room, turns, shape, a, b, keep, c)
-
-
-@numba.njit  # type: ignore[untyped-decorator]
-def called(own: int, room: Any, turns: Any, shape: Any, a: Any, b: Any, keep: int, c: Any) -> None:
-    at_room, at_c = numbers_at(room.ctypes.data, room), numbers_at(c.ctypes.data, c)
-    at_a, at_b = numbers_at(a.ctypes.data, a), numbers_at(b.ctypes.data, b)
-    rows, columns, inner = shape
-    gemm.call(own, at_room, turns[0], turns[1], rows, columns, inner, at_a, at_b, keep, at_c)
+    at_room, at_a, at_b, at_c = (array.ctypes.data for array in (room, a, b, c))
+    own(room.dtype.name)(at_room, *turns, *shape, at_a, at_b, keep, at_c)
 
 
 SHAPES = [(12, 16, 1), (1, 1, 1), (13, 17, 3), (97, 31, 40), (30, 100, 300), (100, 33, 513)]

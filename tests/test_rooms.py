@@ -33,7 +33,7 @@ microgradlike.compiler: joined choices together
 microgradlike.compiler: graph forms levels stretches instructions verify program bodies grouping
 microgradlike.compiler: slots plan passes show __main__
 microgradlike.executors: . executor formulas on_floats on_numpy
-microgradlike.executors.machine: . addresses gemm kernels looping fused drive encode executor
+microgradlike.executors.machine: . emit addresses gemm kernels looping fused drive encode executor
 microgradlike.executors: choose
 microgradlike: reach
 microgradlike.replay: . arguments as_written ties spot_check watch exploring parameters

@@ -1,6 +1,7 @@
 """A plan as machine code.
 
-``addresses``  pointers, and the address of a compiled function
+``emit``       the part of Python in which kernels are written, as LLVM
+``addresses``  pointers, and the address of a compiled function, which is kept
 ``gemm``       large products of matrices
 ``kernels``    a small piece of machine code for each kind of instruction and each formula
 ``encode``     a plan as lists of whole numbers, each with the kernel that it calls

@@ -1,22 +1,39 @@
-"""What kernels and products of matrices share: pointers, and the address of a compiled function."""
+"""What kernels and products of matrices share: pointers, and the address of a compiled function.
+
+Functions of the kind that kernels are have a place of their own where their machine code is kept:
+one file each, by all that it was made of, so that a kernel is compiled once on a machine.
+"""
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import pickle
 import sys
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
+import llvmlite
+import numba
 from llvmlite import ir
-from numba import types
+from numba import carray, types
 from numba.core.base import BaseContext
-from numba.core.ccallback import CFunc
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import cpu_target
 from numba.core.typing import BaseContext as TypingContext
 from numba.core.typing import Signature
 from numba.extending import intrinsic
+from numba.misc.appdirs import AppDirs
 
-from microgradlike.compiler.kept_code import keep
-
-WORD, BYTE, VOID = ir.IntType(64), ir.IntType(8).as_pointer(), ir.VoidType()
+from microgradlike import files
+from microgradlike.compiler import instructions
+from microgradlike.compiler.arrays import Ints
+from microgradlike.compiler.kept_code import COMPILED, stamp_of
+from microgradlike.compiler.loops import loop
+from microgradlike.executors.machine import emit
+from microgradlike.executors.machine.emit import Kind, Rounding
 
 #: What writes the code of an intrinsic: it is given the LLVM values of the arguments.
 Generate: TypeAlias = (
@@ -62,11 +79,32 @@ def numbers_at(context: TypingContext, address: types.Type, like: types.Type) ->
     return types.CPointer(like.dtype)(types.int64, like), generate
 
 
-# ---- Addresses ---------------------------------------------------------------------------------
+_EVERYTHING = 1 << 40  # nothing checks how long an array at an address is
 
 
-def calling(given: Sequence[types.Type]) -> Typed:
-    """The type, and the code, of calling by its address a function that takes such arguments."""
+@intrinsic
+def words_at(context: TypingContext, address: types.Type) -> Typed:
+    """The pointer to the whole numbers that stand at an address."""
+
+    def generate(
+        _: BaseContext, builder: ir.IRBuilder, signature: Signature, arguments: Sequence[ir.Value]
+    ) -> ir.Value:
+        return builder.inttoptr(arguments[0], emit.WORDS)
+
+    return types.CPointer(types.int64)(types.int64), generate
+
+
+@intrinsic
+def invoke(
+    context: TypingContext, address: types.Type, i: types.Type, lists: types.Type,
+    values: types.Type, errors: types.Type, once: types.Type, owed: types.Type, theta: types.Type,
+    slopes: types.Type, lanes: types.Type, first: types.Type,
+) -> Typed:  # fmt: skip
+    """Call the kernel that stands at an address."""
+    given = [
+        x if isinstance(x, types.CPointer) else types.int64
+        for x in (i, lists, values, errors, once, owed, theta, slopes, lanes, first)
+    ]
 
     def generate(
         target: BaseContext,
@@ -74,40 +112,104 @@ def calling(given: Sequence[types.Type]) -> Typed:
         signature: Signature,
         arguments: Sequence[ir.Value],
     ) -> ir.Value:
-        kind = ir.FunctionType(VOID, [target.get_value_type(x) for x in given])
+        kind = ir.FunctionType(emit.VOID, [target.get_value_type(x) for x in given])
         builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
         return target.get_dummy_value()
 
     return types.void(types.int64, *given), generate
 
 
-def address_of(
-    function: Callable[..., None],
-    given: Sequence[types.Type],
-    cache: bool = True,
-    fused: bool = True,
-) -> int:
-    """The address of a function that takes such arguments, compiled now unless it was before.
+@loop()
+def words(address: int) -> Ints:
+    found: Ints = carray(words_at(address), _EVERYTHING)
+    return found
 
-    Its products and sums may be ``fused``, as one operation that is rounded once.
+
+# ---- Addresses ---------------------------------------------------------------------------------
+
+#: A product and a sum are one operation that is rounded once, where the processor has that.
+CONTRACTED: Rounding = frozenset({"contract"})
+
+#: What kept code was made of, beside its own source.
+_STAMP = stamp_of(
+    Path(instructions.__file__),
+    *(Path(__file__).with_name(f"{name}.py") for name in ("emit", "gemm", "kernels", "looping")),
+)
+
+
+@functools.cache
+def address_of(
+    function: Callable[..., object],
+    kinds: tuple[Kind, ...],
+    rounding: Rounding = CONTRACTED,
+) -> int:
+    """The address of a function that takes such arguments, compiled now unless it was before."""
+    source = emit.source_of(function)
+    return address_of_source(source, vars(sys.modules[function.__module__]), kinds, rounding)
+
+
+def address_of_source(
+    source: str, names: Mapping[str, object], kinds: Sequence[Kind], rounding: Rounding,
+    eager: bool = False,
+) -> int:  # fmt: skip
+    """The same of a function of which there is only text.
+
+    Args:
+        source: of the function.
+        names: what it calls, and numbers, by the name that they have in it.
+        kinds: of its arguments.
+        rounding: how its products and sums may be rounded.
+        eager: whether all that it reads is there, also on the side of a choice that is not taken.
     """
-    options = {"error_model": "numpy", "fastmath": {"contract"} if fused else False}
-    compiled: Any = CFunc(function, (tuple(given), types.void), {}, options)
+    codegen = cpu_target.target_context.codegen()
+    versions = llvmlite.__version__, numba.__version__, codegen.magic_tuple()
+    key = source, list(map(emit.spelt, kinds)), sorted(rounding), eager, versions, _STAMP
+    name = f"kernel_{hashlib.sha256(repr(key).encode()).hexdigest()[:32]}"
+    path = Path(AppDirs("microgradlike", False).user_cache_dir) / name
+    with global_compiler_lock:
+        found = _read(path)
+        if found is None:
+            COMPILED.begins()
+            module = ir.Module(name)
+            module.triple = codegen.magic_tuple()[0]
+            tree = emit.read(source)
+            symbol = emit.Module(module).function(name, tree, names, kinds, rounding, eager).name
+            library = codegen.create_library(name)
+            library.enable_object_caching()
+            library.add_ir_module(module)
+            library.finalize()
+            _keep(path, (symbol, library.serialize_using_object_code()))
+            COMPILED.ends()
+        else:
+            symbol, state = found
+            library = codegen.unserialize_library(state)
+        _IN_USE.append(library)
+        return int(library.get_pointer_to_function(symbol))
+
+
+def _read(path: Path) -> Any:
+    """What is kept in a file; None if that is nothing, or not what was written."""
     try:
-        if cache:
-            compiled.enable_caching()
-            keep(compiled._cache)
-    except RuntimeError:  # no folder can be written where it could be kept
-        cache = False
-    compiled.compile()
-    if not cache and not _KEPT:
-        print(
-            "compiling machine code anew each time, since no cache can be written: some seconds",
-            file=sys.stderr,
-        )
-    _KEPT.append(compiled)
-    return int(compiled.address)
+        content = path.read_bytes()
+        check, kept = int.from_bytes(content[:4], "little"), content[4:]
+        return pickle.loads(kept) if zlib.crc32(kept) == check else None
+    except Exception:  # a damaged pickle raises whatever it likes
+        return None
+
+
+def _keep(path: Path, state: object) -> None:
+    kept = pickle.dumps(state)
+    try:
+        files.make_folder(path.parent)
+        files.write(path, zlib.crc32(kept).to_bytes(4, "little") + kept)
+    except OSError:  # no folder can be written where it could be kept
+        if not _IN_USE:
+            print(
+                "compiling machine code anew each time, since no cache can be written: some "
+                "seconds",
+                file=sys.stderr,
+            )
 
 
 #: What is compiled lives as long as the process: the addresses are in use.
-_KEPT: list[Any] = []
+_IN_USE: list[Any] = []

@@ -8,8 +8,8 @@ import numpy
 
 from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.compiler.loops import loop
-from microgradlike.executors.machine.addresses import Pointer, moved, numbers_at
-from microgradlike.executors.machine.kernels import WIDTH, inner, invoke, words
+from microgradlike.executors.machine.addresses import Pointer, invoke, moved, numbers_at, words
+from microgradlike.executors.machine.kernels import WIDTH, inner
 
 #: So many numbers of an argument are read from a row at a time: those of a cache line.
 LINE = 8

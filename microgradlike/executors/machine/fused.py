@@ -261,13 +261,6 @@ def _operations(i: Instruction) -> Iterator[tuple[str, list[tuple[bool, int]]]]:
 
 # ---- The source of the kernels -----------------------------------------------------------------
 
-_HEADING = """\
-from microgradlike.executors.machine.addresses import numbers_at
-from microgradlike.executors.machine.looping import send_one
-
-
-"""
-
 
 def sources(i: Loop, back: Back | None) -> tuple[str, str] | None:
     """The sources of the kernels that go through all rounds, and back; None if there are none."""
@@ -306,7 +299,7 @@ def _kernel(lines: _Lines, start: list[str], lane: list[str], end: list[str]) ->
         *end,
     ]
     body = "\n".join(_indented(first))
-    return f"{_HEADING}def kernel({', '.join(ARGUMENTS)}):\n{body}\n"
+    return f"def kernel({', '.join(ARGUMENTS)}):\n{body}\n"
 
 
 def _indented(lines: Sequence[str]) -> list[str]:

@@ -10,29 +10,22 @@ once, in the order in which it is read, and stays in the cache.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
 
 from llvmlite import binding, ir
-from numba import types
 from numba.core import cgutils
-from numba.core.base import BaseContext
-from numba.core.typing import BaseContext as TypingContext
-from numba.core.typing import Signature
-from numba.extending import get_cython_function_address, intrinsic
+from numba.extending import get_cython_function_address
 from threadpoolctl import threadpool_info
 
-from microgradlike.compiler.loops import loop
 from microgradlike.executors.machine.addresses import (
-    BYTE,
-    VOID,
-    WORD,
     Pointer,
-    Typed,
     address_of,
-    calling,
+    invoke,
     moved,
     numbers_at,
 )
+from microgradlike.executors.machine.emit import DOUBLE, SINGLE, VOID, WORD, Kind, written
+
+BYTE = ir.IntType(8).as_pointer()
 
 # ---- BLAS --------------------------------------------------------------------------------------
 
@@ -42,47 +35,35 @@ BLAS = {
 }
 
 
-@intrinsic
+@written
 def gemm(
-    context: TypingContext, address: types.Type, turn_a: types.Type, turn_b: types.Type,
-    rows: types.Type, columns: types.Type, inner: types.Type, a: types.Type, b: types.Type,
-    keep: types.Type, c: types.Type,
-) -> Typed:  # fmt: skip
+    builder: ir.IRBuilder, function: ir.Value, turn_a: ir.Value, turn_b: ir.Value, rows: ir.Value,
+    columns: ir.Value, inner: ir.Value, a: ir.Value, b: ir.Value, keep: ir.Value, c: ir.Value,
+) -> ir.Value:  # fmt: skip
     """c = a b, or c += a b, by the function of BLAS that stands at an address; see ``product``."""
+    number, real = ir.IntType(32), a.type.pointee
 
-    def generate(
-        target: BaseContext,
-        builder: ir.IRBuilder,
-        signature: Signature,
-        arguments: Sequence[ir.Value],
-    ) -> ir.Value:
-        function, turn_a, turn_b, rows, columns, inner, a, b, keep, c = arguments
-        number, real = ir.IntType(32), a.type.pointee
+    def stored(value: ir.Value) -> ir.Value:
+        place = cgutils.alloca_once(builder, value.type)
+        builder.store(value, place)
+        return builder.bitcast(place, BYTE)
 
-        def stored(value: ir.Value) -> ir.Value:
-            place = cgutils.alloca_once(builder, value.type)
-            builder.store(value, place)
-            return builder.bitcast(place, BYTE)
+    def letter(turned: ir.Value) -> ir.Value:
+        is_turned = builder.icmp_signed("!=", turned, WORD(0))
+        return stored(builder.select(is_turned, ir.IntType(8)(84), ir.IntType(8)(78)))  # T, N
 
-        def letter(turned: ir.Value) -> ir.Value:
-            is_turned = builder.icmp_signed("!=", turned, WORD(0))
-            return stored(builder.select(is_turned, ir.IntType(8)(84), ir.IntType(8)(78)))  # T, N
+    def leading(turned: ir.Value, if_so: ir.Value, if_not: ir.Value) -> ir.Value:
+        is_turned = builder.icmp_signed("!=", turned, WORD(0))
+        return stored(builder.trunc(builder.select(is_turned, if_so, if_not), number))
 
-        def leading(turned: ir.Value, if_so: ir.Value, if_not: ir.Value) -> ir.Value:
-            is_turned = builder.icmp_signed("!=", turned, WORD(0))
-            return stored(builder.trunc(builder.select(is_turned, if_so, if_not), number))
-
-        m, n, k = (stored(builder.trunc(x, number)) for x in (rows, columns, inner))
-        beta = stored(builder.uitofp(keep, real))
-        a, b, c = (builder.bitcast(x, BYTE) for x in (a, b, c))
-        # BLAS counts by columns: what it takes for b a is a b row by row.
-        lead_a, lead_b = leading(turn_a, rows, inner), leading(turn_b, inner, columns)
-        given = [letter(turn_b), letter(turn_a), n, m, k, stored(real(1.0)), b, lead_b, a, lead_a]
-        kind = ir.FunctionType(VOID, [BYTE] * 13)
-        builder.call(builder.inttoptr(function, kind.as_pointer()), [*given, beta, c, n])
-        return target.get_dummy_value()
-
-    return types.void(*[types.int64] * 6, a, b, types.int64, c), generate
+    m, n, k = (stored(builder.trunc(x, number)) for x in (rows, columns, inner))
+    beta = stored(builder.uitofp(keep, real))
+    a, b, c = (builder.bitcast(x, BYTE) for x in (a, b, c))
+    # BLAS counts by columns: what it takes for b a is a b row by row.
+    lead_a, lead_b = leading(turn_a, rows, inner), leading(turn_b, inner, columns)
+    given = [letter(turn_b), letter(turn_a), n, m, k, stored(real(1.0)), b, lead_b, a, lead_a]
+    kind = ir.FunctionType(VOID, [BYTE] * 13)
+    return builder.call(builder.inttoptr(function, kind.as_pointer()), [*given, beta, c, n])
 
 
 # ---- Our own -----------------------------------------------------------------------------------
@@ -125,50 +106,28 @@ def _load(builder: ir.IRBuilder, pointer: ir.Value, vector: ir.VectorType) -> ir
     return found
 
 
-@intrinsic
-def width(context: TypingContext, pointer: types.Type) -> Typed:
+@written
+def width(_: ir.IRBuilder, pointer: ir.Value) -> ir.Value:
     """How many numbers a vector has."""
-
-    def generate(
-        _: BaseContext, builder: ir.IRBuilder, signature: Signature, arguments: Sequence[ir.Value]
-    ) -> ir.Value:
-        return WORD(_vector(arguments[0].type.pointee).count)
-
-    return types.int64(pointer), generate
+    return WORD(_vector(pointer.type.pointee).count)
 
 
-def _tile(height: int) -> Callable[..., None]:
+def _tile(
+    height: int, builder: ir.IRBuilder, a: ir.Value, by_row: ir.Value, by_step: ir.Value,
+    b: ir.Value, depth: ir.Value, keep: ir.Value, c: ir.Value, columns: ir.Value,
+) -> None:  # fmt: skip
     """What computes a tile of so many rows: of c = a b, or of c += a b.
 
     It is given ``a``, and how far apart its numbers are by rows, and by steps of the sum; ``b``, a
     panel, which has for each step the vectors of a tile, in a row; the number of steps; whether it
     is added to c; the place of the tile in ``c``, and how many columns c has.
     """
-
-    def generate(
-        target: BaseContext,
-        builder: ir.IRBuilder,
-        signature: Signature,
-        arguments: Sequence[ir.Value],
-    ) -> ir.Value:
-        *operands, keep, c, columns = arguments
-        found = _sums(builder, height, *operands)
-        with builder.if_else(builder.icmp_signed("!=", keep, WORD(0))) as (then, otherwise):
-            with then:
-                _write(builder, found, c, columns, adds=True)
-            with otherwise:
-                _write(builder, found, c, columns, adds=False)
-        return target.get_dummy_value()
-
-    def tile(
-        context: TypingContext, a: types.Type, by_row: types.Type, by_step: types.Type,
-        b: types.Type, depth: types.Type, keep: types.Type, c: types.Type, columns: types.Type,
-    ) -> Typed:  # fmt: skip
-        words = [types.int64] * 2
-        return types.void(a, *words, b, *words, c, types.int64), generate
-
-    made: Callable[..., None] = intrinsic(tile)
-    return made
+    found = _sums(builder, height, a, by_row, by_step, b, depth)
+    with builder.if_else(builder.icmp_signed("!=", keep, WORD(0))) as (then, otherwise):
+        with then:
+            _write(builder, found, c, columns, adds=True)
+        with otherwise:
+            _write(builder, found, c, columns, adds=False)
 
 
 def _sums(
@@ -246,49 +205,36 @@ def _write(
             builder.store(total, _at(builder, place, total.type)).align = 4
 
 
-high_tile, low_tile = _tile(TILE), _tile(LOWER)
+high_tile, low_tile = (written(functools.partial(_tile, height)) for height in (TILE, LOWER))
 
 
-@intrinsic
+@written
 def turn(
-    context: TypingContext, x: types.Type, columns: types.Type, out: types.Type,
-    out_columns: types.Type,
-) -> Typed:  # fmt: skip
+    builder: ir.IRBuilder, x: ir.Value, columns: ir.Value, out: ir.Value, out_columns: ir.Value
+) -> None:
     """out = x turned, of as many rows and columns as a vector has numbers."""
-
-    def generate(
-        target: BaseContext,
-        builder: ir.IRBuilder,
-        signature: Signature,
-        arguments: Sequence[ir.Value],
-    ) -> ir.Value:
-        x, columns, out, out_columns = arguments
-        vector = _vector(x.type.pointee)
-        count = vector.count
-        rows = [
-            _load(builder, builder.gep(x, [builder.mul(columns, WORD(k))]), vector)
-            for k in range(count)
-        ]
-        half = count // 2
-        while half:  # swap the blocks beside the diagonal, then those within each block
-            low = [k if not k & half else count + k - half for k in range(count)]
-            high = [k + half if not k & half else count + k for k in range(count)]
-            kind = ir.VectorType(ir.IntType(32), count)
-            for k in range(count):
-                if not k & half:
-                    pair = rows[k], rows[k + half]
-                    rows[k] = builder.shuffle_vector(*pair, ir.Constant(kind, low))
-                    rows[k + half] = builder.shuffle_vector(*pair, ir.Constant(kind, high))
-            half //= 2
-        for k, row in enumerate(rows):
-            place = builder.gep(out, [builder.mul(out_columns, WORD(k))])
-            builder.store(row, _at(builder, place, vector)).align = 4
-        return target.get_dummy_value()
-
-    return types.void(x, types.int64, out, types.int64), generate
+    vector = _vector(x.type.pointee)
+    count = vector.count
+    rows = [
+        _load(builder, builder.gep(x, [builder.mul(columns, WORD(k))]), vector)
+        for k in range(count)
+    ]
+    half = count // 2
+    while half:  # swap the blocks beside the diagonal, then those within each block
+        low = [k if not k & half else count + k - half for k in range(count)]
+        high = [k + half if not k & half else count + k for k in range(count)]
+        kind = ir.VectorType(ir.IntType(32), count)
+        for k in range(count):
+            if not k & half:
+                pair = rows[k], rows[k + half]
+                rows[k] = builder.shuffle_vector(*pair, ir.Constant(kind, low))
+                rows[k + half] = builder.shuffle_vector(*pair, ir.Constant(kind, high))
+        half //= 2
+    for k, row in enumerate(rows):
+        place = builder.gep(out, [builder.mul(out_columns, WORD(k))])
+        builder.store(row, _at(builder, place, vector)).align = 4
 
 
-@loop()
 def _copy_panel(
     b: Pointer, by_row: int, by_column: int, depth: int, count: int, panel: Pointer
 ) -> None:
@@ -314,13 +260,11 @@ def _copy_panel(
                 panel[k * size + j] = b[k + j * by_column]
 
 
-@loop()
 def _height(rows: int) -> int:
     """Of the next tile, where so many rows are left."""
     return LOWER if rows == LOWER or rows == 2 * LOWER else TILE
 
 
-@loop()
 def _copy_rows(a: Pointer, by_row: int, by_step: int, rows: int, depth: int, out: Pointer) -> int:
     """Rows of a, tile after tile: for each step of the sum its numbers in a row, or zeros.
 
@@ -392,19 +336,10 @@ def large_product(
             i += height
 
 
-@intrinsic
-def call(
-    context: TypingContext, own: types.Type, room: types.Type, turn_a: types.Type,
-    turn_b: types.Type, rows: types.Type, columns: types.Type, inner: types.Type, a: types.Type,
-    b: types.Type, keep: types.Type, c: types.Type,
-) -> Typed:  # fmt: skip
-    """Call ``large_product`` by its address."""
-    return calling(_given(a))
-
-
-def _given(pointer: types.Type) -> list[types.Type]:
-    """What ``large_product`` is given."""
-    return [pointer, *[types.int64] * 5, pointer, pointer, types.int64, pointer]
+def given(number: str) -> tuple[Kind, ...]:
+    """The kinds of what ``large_product`` is given."""
+    pointer = (DOUBLE if number == "float64" else SINGLE).as_pointer()
+    return (pointer, *[WORD] * 5, pointer, pointer, WORD, pointer)
 
 
 @functools.cache
@@ -412,10 +347,9 @@ def own(number: str) -> int:
     """The address of ``large_product`` for such numbers; 0 where it is not faster than BLAS."""
     if not is_faster():
         return 0
-    return address_of(large_product, _given(types.CPointer(getattr(types, number))))
+    return address_of(large_product, given(number))
 
 
-@loop()
 def product(blas: int, own: int, room: int, turn_a: int, turn_b: int, rows: int, columns: int,
             inner: int, a: Pointer, b: Pointer, keep: int, c: Pointer) -> None:  # fmt: skip
     """c = a b, or c += a b: a product of two matrices, each row after row.
@@ -430,6 +364,6 @@ def product(blas: int, own: int, room: int, turn_a: int, turn_b: int, rows: int,
     """
     large = rows >= ROWS and columns >= COLUMNS and rows * columns * inner >= LARGE
     if own and large:
-        call(own, numbers_at(room, a), turn_a, turn_b, rows, columns, inner, a, b, keep, c)
+        invoke(own, numbers_at(room, a), turn_a, turn_b, rows, columns, inner, a, b, keep, c)
     else:
         gemm(blas, turn_a, turn_b, rows, columns, inner, a, b, keep, c)

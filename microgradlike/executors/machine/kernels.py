@@ -20,42 +20,32 @@ from __future__ import annotations
 import ast
 import ctypes
 import functools
-import hashlib
 import itertools
 import math
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
 import numpy
 from llvmlite import ir
-from numba import carray, types
 from numba.core import cgutils
-from numba.core.base import BaseContext
-from numba.core.typing import BaseContext as TypingContext
-from numba.core.typing import Signature
-from numba.extending import intrinsic
-from numba.misc.appdirs import AppDirs
 
-from microgradlike import files, ops
+from microgradlike import ops
 from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.compiler.instructions import HERE, IN_ONCE
-from microgradlike.compiler.kept_code import STAMP
 from microgradlike.compiler.loops import loop
 from microgradlike.compiler.operations import CONDITIONS, row_of
 from microgradlike.executors.formulas import ON_ARRAYS
+from microgradlike.executors.machine import emit
 from microgradlike.executors.machine.addresses import (
-    BYTE,
-    VOID,
-    WORD,
+    CONTRACTED,
     Pointer,
-    Typed,
     address_of,
-    calling,
+    address_of_source,
+    invoke,
     moved,
+    words,
 )
+from microgradlike.executors.machine.emit import Kind, Rounding, written
 from microgradlike.executors.machine.gemm import product
 from microgradlike.ops import ALIASES, OPERATORS
 
@@ -114,73 +104,32 @@ def joined(rows: list[Row | Ints]) -> Ints:
 
 # ---- Addresses ---------------------------------------------------------------------------------
 
-_EVERYTHING = 1 << 40  # nothing checks how long an array at an address is
 
+@written
+def apply_one(builder: ir.IRBuilder, loop: ir.Value, data: ir.Value, *given: ir.Value) -> ir.Value:
+    """out[k] = f(x[k]), for the loop of f that NumPy has at an address.
 
-@intrinsic
-def words_at(context: TypingContext, address: types.Type) -> Typed:
-    """The pointer to the whole numbers that stand at an address."""
-
-    def generate(
-        _: BaseContext, builder: ir.IRBuilder, signature: Signature, arguments: Sequence[ir.Value]
-    ) -> ir.Value:
-        return builder.inttoptr(arguments[0], WORD.as_pointer())
-
-    return types.CPointer(types.int64)(types.int64), generate
-
-
-@intrinsic
-def invoke(
-    context: TypingContext, address: types.Type, i: types.Type, lists: types.Type,
-    values: types.Type, errors: types.Type, once: types.Type, owed: types.Type, theta: types.Type,
-    slopes: types.Type, lanes: types.Type, first: types.Type,
-) -> Typed:  # fmt: skip
-    """Call the kernel that stands at an address."""
-    given = [
-        x if isinstance(x, types.CPointer) else types.int64
-        for x in (i, lists, values, errors, once, owed, theta, slopes, lanes, first)
-    ]
-
-    return calling(given)
-
-
-def _call_ufunc(
-    target: BaseContext, builder: ir.IRBuilder, signature: Signature, arguments: Sequence[ir.Value]
-) -> ir.Value:
-    """Call a loop of NumPy: (pointers to the operands, their count, their strides, data)."""
-    loop, data, *operands, count = arguments
-    size = signature.args[2].dtype.bitwidth // 8
-    kind = ir.FunctionType(VOID, [BYTE] * 4)
-    places = cgutils.alloca_once(builder, ir.ArrayType(WORD, len(operands)))
-    strides = cgutils.alloca_once(builder, ir.ArrayType(WORD, len(operands)))
-    length = cgutils.alloca_once(builder, WORD)
+    It takes pointers to the operands, their count, their strides, and data of its own.
+    """
+    *operands, count = given
+    size = 8 if operands[0].type.pointee == emit.DOUBLE else 4
+    byte = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(emit.VOID, [byte] * 4)
+    several = ir.ArrayType(emit.WORD, len(operands))
+    places, strides = (cgutils.alloca_once(builder, several) for _ in range(2))
+    length = cgutils.alloca_once(builder, emit.WORD)
     builder.store(count, length)
     for place, operand in enumerate(operands):
-        pointer = builder.ptrtoint(operand, WORD)
+        pointer = builder.ptrtoint(operand, emit.WORD)
         builder.store(pointer, cgutils.gep_inbounds(builder, places, 0, place))
-        builder.store(WORD(size), cgutils.gep_inbounds(builder, strides, 0, place))
-    pointers = [builder.bitcast(x, BYTE) for x in (places, length, strides)]
+        builder.store(emit.WORD(size), cgutils.gep_inbounds(builder, strides, 0, place))
+    pointers = [builder.bitcast(x, byte) for x in (places, length, strides)]
     function = builder.inttoptr(loop, kind.as_pointer())
-    builder.call(function, [*pointers, builder.inttoptr(data, BYTE)])
-    return target.get_dummy_value()
+    return builder.call(function, [*pointers, builder.inttoptr(data, byte)])
 
 
-@intrinsic
-def apply_one(
-    context: TypingContext, loop: types.Type, data: types.Type, x: types.Type, out: types.Type,
-    count: types.Type,
-) -> Typed:  # fmt: skip
-    """out[k] = f(x[k]), for the loop of f that NumPy has at an address."""
-    return types.void(types.int64, types.int64, x, out, types.int64), _call_ufunc
-
-
-@intrinsic
-def apply_two(
-    context: TypingContext, loop: types.Type, data: types.Type, x: types.Type, y: types.Type,
-    out: types.Type, count: types.Type,
-) -> Typed:  # fmt: skip
-    """out[k] = f(x[k], y[k])."""
-    return types.void(types.int64, types.int64, x, y, out, types.int64), _call_ufunc
+#: out[k] = f(x[k], y[k]).
+apply_two = apply_one
 
 
 class _UFunc(ctypes.Structure):
@@ -213,27 +162,17 @@ def loop_of(function: numpy.ufunc, number: str) -> tuple[int, int]:
 # ---- What kernels are made of ------------------------------------------------------------------
 
 
-@loop()
-def words(address: int) -> Ints:
-    found: Ints = carray(words_at(address), _EVERYTHING)
-    return found
-
-
-@loop()
 def place_of(base: Pointer, slot: int, lanes: int) -> Pointer:
     """The pointer to a slot's numbers."""
     found: Pointer = moved(base, slot * lanes)
     return found
 
 
-@loop()
-def row(pointer: Pointer, count: int) -> Floats:
+def row(pointer: Pointer, count: int) -> Pointer:
     """So many numbers from a pointer on."""
-    found: Floats = carray(pointer, count)
-    return found
+    return pointer
 
 
-@loop()
 def slot_of(i: Ints, lists: Ints, field: int, k: int) -> int:
     """The k-th slot of a field: they stand in a row from the first one on, or are listed."""
     found: int = i[field] + k if i[field + 1] < 0 else lists[i[field + 1] + k]
@@ -267,13 +206,15 @@ def times(x: float, y: float) -> float:
     return x * y
 
 
-@functools.cache
-def kernel(
-    function: Callable[..., None], number: str, cache: bool = True, fused: bool = True
-) -> int:
+def kernel(function: Callable[..., None], number: str) -> int:
     """The address of a kernel for float64 or float32, compiled now unless it was before."""
-    word, pointer = types.int64, types.CPointer(getattr(types, number))
-    return address_of(function, [word, word, *[pointer] * 6, word, word], cache, fused)
+    return address_of(function, _arguments(number))
+
+
+def _arguments(number: str) -> tuple[Kind, ...]:
+    """The kinds of what a kernel is given."""
+    pointer = (emit.DOUBLE if number == "float64" else emit.SINGLE).as_pointer()
+    return (emit.WORD, emit.WORD, *[pointer] * 6, emit.WORD, emit.WORD)
 
 
 # ---- Formulas ----------------------------------------------------------------------------------
@@ -561,44 +502,20 @@ def _written(
     )
 
 
-_HEADING = """\
-import math
-from microgradlike.executors.machine.kernels import (
-    apply_one, apply_two, place_of, row, slot_of, total, words
-)
-
-
-"""
-
-
 @functools.cache
-def from_source(source: str, number: str, fused: bool = True) -> int:
+def from_source(
+    source: str, number: str, rounding: Rounding = CONTRACTED, *further: Callable[..., None]
+) -> int:
     """The address of a kernel of which there is only text.
 
-    It is written to a file, because numba keeps its machine code beside a file.
+    Args:
+        source: of the kernel, which reads nothing that is not there.
+        number: "float64" or "float32".
+        rounding: how its products and sums may be rounded.
+        further: what it calls that is not of this file.
     """
-    # What it is made of may change as well, such as the functions above.
-    name = f"kernel_{hashlib.sha256((STAMP + source).encode()).hexdigest()[:16]}"
-    folder = Path(AppDirs("microgradlike", False).user_cache_dir)
-    name += "" if fused else "_as_written"  # what is kept does not tell how it was compiled
-    path, source = folder / f"{name}.py", _HEADING + source
-    module = sys.modules[name] = ModuleType(name)
-    exec(compile(source, path, "exec"), vars(module))
-    try:
-        files.make_folder(folder)
-        if not _holds(path, source.encode()):
-            files.write(path, source.encode())
-    except OSError:
-        return kernel(module.kernel, number, False, fused)
-    return kernel(module.kernel, number, True, fused)
-
-
-def _holds(path: Path, content: bytes) -> bool:
-    """Whether a file has this content."""
-    try:
-        return path.read_bytes() == content
-    except OSError:
-        return False
+    names = globals() | {function.__name__: function for function in further}
+    return address_of_source(source, names, _arguments(number), rounding, eager=True)
 
 
 # ---- Under a condition -------------------------------------------------------------------------
@@ -624,7 +541,6 @@ def if_error_arrives(
 SMALL = 64
 
 
-@loop()
 def _inputs(i: Ints, lists: Ints, base: Pointer, lanes: int) -> Pointer:
     """The pointer to the values of a layer, one after the other: a copy if they stand apart."""
     if i[VALUES + 1] < 0:

@@ -14,21 +14,18 @@ from numpy.typing import ArrayLike
 
 from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.compiler.instructions import ALWAYS, HERE, IN_ONCE, Loop
-from microgradlike.compiler.loops import loop
 from microgradlike.compiler.plan import Back
 from microgradlike.executors.executor import stretches
-from microgradlike.executors.machine.addresses import Pointer, moved, numbers_at
+from microgradlike.executors.machine.addresses import Pointer, invoke, moved, numbers_at, words
 from microgradlike.executors.machine.kernels import (
     OUT,
     OUTS,
     RECORD,
     WIDTH,
-    invoke,
     joined,
     place_of,
     row,
     total,
-    words,
 )
 
 if TYPE_CHECKING:
@@ -63,7 +60,6 @@ ROOM = 64
 # ---- Kernels -----------------------------------------------------------------------------------
 
 
-@loop()
 def _state(known: Ints, like: Pointer, number: int, lanes: int) -> Pointer:
     """What a round is handed; if nothing is kept, or there is no room, of every other round."""
     place = number if number < known[KEPT] else known[KEPT] + number % 2
@@ -71,14 +67,12 @@ def _state(known: Ints, like: Pointer, number: int, lanes: int) -> Pointer:
     return found
 
 
-@loop()
 def _copy(into: Pointer, of: Pointer, lanes: int) -> None:
     target, source = row(into, lanes), row(of, lanes)
     for lane in range(lanes):
         target[lane] = source[lane]
 
 
-@loop()
 def _read(into: Pointer, lower: int, slot: int, values: Pointer, once: Pointer, lanes: int) -> None:
     """Copy the number of a slot to all lanes."""
     if lower:
@@ -89,7 +83,6 @@ def _read(into: Pointer, lower: int, slot: int, values: Pointer, once: Pointer, 
         _copy(into, place_of(values, slot, lanes), lanes)
 
 
-@loop()
 def _send(lower: int, slot: int, sent: Pointer, errors: Pointer, owed: Pointer, lanes: int) -> None:
     if lower:
         owed[slot] += total(row(sent, lanes), lanes)
@@ -99,7 +92,6 @@ def _send(lower: int, slot: int, sent: Pointer, errors: Pointer, owed: Pointer, 
             target[lane] += source[lane]
 
 
-@loop()
 def send_one(
     sends: Ints, k: int, of: Pointer, errors: Pointer, owed: Pointer, lanes: int, lane: int
 ) -> None:
@@ -111,7 +103,6 @@ def send_one(
         errors[sends[3 * k + 1] * lanes + lane] += sent
 
 
-@loop()
 def _run(
     known: Ints, forward: int, values: Pointer, errors: Pointer, once: Pointer, owed: Pointer,
     theta: Pointer, slopes: Pointer, lanes: int, first: int,
@@ -124,7 +115,6 @@ def _run(
                theta, slopes, lanes, first)  # fmt: skip
 
 
-@loop()
 def _begin(
     known: Ints, number: int, window: Pointer, values: Pointer, once: Pointer, lanes: int
 ) -> None:
@@ -144,7 +134,6 @@ def _begin(
             _read(place_of(window, given[k], lanes), lower[at], rows[at], values, once, lanes)
 
 
-@loop()
 def _hold(known: Ints, window: Pointer, values: Pointer, lanes: int) -> None:
     held, of = words(known[AT_HELD]), words(known[HELD_FROM])
     for k in range(known[HELD]):
@@ -204,7 +193,6 @@ def rounds(
         _copy(place_of(values, i[OUT] + 1 + k, lanes), place_of(state, gives[k], lanes), lanes)
 
 
-@loop()
 def _arrived(
     i: Ints, known: Ints, values: Pointer, errors: Pointer, once: Pointer, lanes: int
 ) -> bool:
