@@ -90,7 +90,11 @@ def _bodies(x: Any, w: Any, steps: int) -> Any:
 LOOPS = [_newton, _leapfrog, _by_numbers, _curvature, _bodies]
 
 
-@pytest.mark.parametrize("way", ["eager", "differentiated", "traced"])
+#: Whoever counts lines in Python 3.10 holds the Values that a function made, which none may.
+WAYS = ["eager", "differentiated", *(["traced"] if sys.version_info >= (3, 11) else [])]
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_gradient_in_every_step_costs_as_much_in_the_last_as_in_the_first(
     loop: Callable[..., Any], way: str

@@ -11,6 +11,7 @@ import pytest
 
 from microgradlike import Value, compile, functions, grad, take
 from microgradlike.compiler import passes, plan, verify
+from microgradlike.compiler.forms import Forms
 from microgradlike.compiler.grouping import group
 from microgradlike.compiler.instructions import (
     HERE,
@@ -235,6 +236,7 @@ FAULTS: dict[str, tuple[Any, str, Callable[[Any], Any], str]] = {
     "a term is lost": (f, "split", a_lost_term, "comparison"),
     "the sign of terms is wrong": (f, "split", a_wrong_sign, "comparison"),
     "biases are lost": (f, "split", a_lost_bias, "comparison"),
+    "what is compared is in another order": (g, "Forms", lambda made: Forms(made.graph), "law"),
     "a level is too low": (f, "find", a_level_too_low, "law"),
     "something is not computed": (f, "find", something_not_computed, "law"),
     "something is in the wrong list": (f, "find", in_the_wrong_list, "law"),
@@ -329,7 +331,7 @@ def test_a_fault_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     else:
         right = getattr(passes, where)
         monkeypatch.setattr(passes, where, lambda given: fault(right(given)))
-        if where in ("split", "group"):
+        if where in ("Forms", "split", "group"):
             monkeypatch.setattr(passes, where, lambda *given: fault(right(*given)))
     if found_by == "law":
         with pytest.raises(verify.BrokenLaw):

@@ -18,6 +18,7 @@ from microgradlike.compiler.operations import (
     ARITY,
     CODES,
     COMMUTES,
+    DECIDES,
     ENTRY,
     LEAVES,
     SENDS,
@@ -124,6 +125,9 @@ class Graph:
             is here; -1 if no output needs it.
         outputs: the nodes of the outputs.
         as_written: whether nothing was, and nothing is to be, written in another way.
+        decides: the additions that end in a comparison, or in an operator that jumps: the last
+            digit can decide there. Such additions are made in the order of the engine, if
+            ``in_order`` says so: if no sum among them is long.
         nothing: the nodes of errors that do not arrive everywhere (``reach``): elsewhere they are
             0, unless they are multiplied by infinities or NaN.
         reach: for each node the condition under which the error reaches it, ``ALWAYS``, ``NEVER``
@@ -209,6 +213,10 @@ class Graph:
         self.stage = numpy.zeros(len(self.op), numpy.int8)
         self.depends = numpy.zeros(len(self.op), numpy.int8)
         _find_stages(self.op, self.left, self.right, ARITY, SENDS, self.stage, self.depends)
+        self.decides = numpy.zeros(len(self.op), bool)
+        self.in_order = not (as_written or tape.loops.rounds) and _find_deciding(
+            self.op, self.left, self.right, ARITY, DECIDES, self.decides
+        )
         if depends:  # what is handed on depends on all that the loop does
             self.depends[self.depends > 0] = depends
 
@@ -309,6 +317,40 @@ def _find_stages(
                     depends[n] = depends[a]
                 if both:
                     depends[n] |= depends[right[n]]
+
+
+#: Longer sums are layers, which are quicker in another order.
+LONGEST = 8
+
+
+@loop()
+def _find_deciding(
+    op: Ints, left: Ints, right: Ints, arity: Ints, by_digits: Truths, decides: Truths
+) -> bool:
+    """Which additions end where the last digit decides; whether none of their sums is long."""
+    uses = numpy.zeros(len(op), numpy.int32)
+    terms = numpy.ones(len(op), numpy.int32)
+    for n in range(len(op)):
+        for side in range(arity[op[n]]):
+            uses[left[n] if side == 0 else right[n]] += 1
+    for n in range(len(op)):
+        if op[n] == _ADD or op[n] == _SUB or op[n] == _NEG:
+            terms[n] = 0
+            for side in range(arity[op[n]]):
+                operand = left[n] if side == 0 else right[n]
+                inner = op[operand] == _ADD or op[operand] == _SUB or op[operand] == _NEG
+                terms[n] += terms[operand] if inner and uses[operand] == 1 else 1
+    ends = decides.copy()
+    for n in range(len(op) - 1, -1, -1):
+        if ends[n] or by_digits[op[n]]:
+            for side in range(arity[op[n]]):
+                ends[left[n] if side == 0 else right[n]] = True
+    short = True
+    for n in range(len(op)):
+        if ends[n] and (op[n] == _ADD or op[n] == _SUB or op[n] == _NEG):
+            decides[n] = True
+            short = short and terms[n] <= LONGEST
+    return short
 
 
 # ---- The order of the engine -------------------------------------------------------------------

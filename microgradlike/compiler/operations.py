@@ -117,6 +117,13 @@ COMMUTES: Truths = numpy.isin(
         *(name for name in CONDITIONS if _ROWS[name].commutes),
     ],
 )
+#: Operators that jump: next to a multiple of the second operand, to 0, to an integer, and halfway
+#: between two of them, the last digit of a number decides how far.
+OF_QUOTIENTS, AT_ZERO = ("mod", "floordiv"), ("sign",)
+AT_INTEGERS, BETWEEN = ("floor", "ceil", "trunc"), ("round", "round_to")
+JUMPS = (*OF_QUOTIENTS, *AT_ZERO, *AT_INTEGERS, *BETWEEN)
+#: Which ones the last digit of an operand can decide.
+DECIDES: Truths = numpy.isin(NAMES, ["lt", "le", "eq", "ne", *JUMPS])
 #: What else IEEE 754 rounds as Python does, wherever it is computed. Of other functions, such as
 #: exp, the last digit depends on who computes them: NumPy, and on which processor.
 ALIKE = frozenset(

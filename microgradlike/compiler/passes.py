@@ -43,8 +43,9 @@ def build(graph: Graph, seen: Seen | None = None) -> Program:
         return made("levels", find(split(graph, forms)))
 
     made("graph", graph)
-    levels = levels_of(numpy.full(len(graph.op), graph.as_written))
+    plain = graph.decides if graph.in_order else numpy.full(len(graph.op), graph.as_written)
+    levels = levels_of(plain)
     if not graph.as_written and (small := small_sums(levels)).any():
-        levels = levels_of(small)  # they become operations, on levels of their own
+        levels = levels_of(small | plain)  # they become operations, on levels of their own
     grouped = made("grouped", group(levels, lambda of_round: build(of_round, seen)))
     return made("program", place(grouped))

@@ -93,7 +93,7 @@ def graph(g: Graph) -> None:
 def forms(f: Forms) -> None:
     """Sums have terms, folds operands, of what comes before them; and nothing is lost."""
     g, role, terms = f.graph, f.role, f.terms
-    gone, _, form, fold = range(4)
+    gone, plain, form, fold = range(4)
     law((role >= gone) & (role <= fold), "a node has no role")
     law(role[terms.of] == form, "a term is of what is no sum")
     for operand in (terms.first, terms.second):
@@ -104,6 +104,8 @@ def forms(f: Forms) -> None:
     law(has_terms[role == form], "a sum has no terms")
     law(role[f.operands.of] == fold, "an operand is of what is no fold")
     law(FOLDS[g.op[f.operands.of]], "a fold is of an operation that has no folds")
+    if g.in_order:
+        law(role[g.decides] == plain, "what decides a comparison is not in the engine's order")
     length = numpy.bincount(f.operands.of, minlength=len(role))
     law(length[role == fold] >= 3, "a fold has fewer than three operands")
     _nothing_is_lost(g, f)

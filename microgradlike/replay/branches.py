@@ -185,8 +185,10 @@ class Path:
         self.guards: Replay | None = None
         if tape.guards:
             self.expected = numpy.array([holds for holds, _ in tape.guards.values()], float)
-            guards = build(Graph(tape, list(tape.guards), 0))
-            near = None if is_rounded_as_written(guards) else near_ties(tape, list(tape.guards))
+            of_guards = Graph(tape, list(tape.guards), 0)
+            guards, near = build(of_guards), None
+            if not is_rounded_as_written(guards):
+                near = near_ties(tape, list(tape.guards), of_guards.in_order)
             self.tied = near is not None
             if near is not None:
                 guards = build(Graph(near[0], [*tape.guards, near[1]], 0))
@@ -196,7 +198,7 @@ class Path:
         # What a round does is on the tape alone.
         nodes = numpy.frombuffer(tape.nodes, numpy.uint8) if tape.loops.rounds else graph.op
         if may_tie(nodes) and not is_rounded_as_written(self.replay.program):
-            near = near_ties(tape, tape.outputs)
+            near = near_ties(tape, tape.outputs, graph.in_order)
             if near is not None:
                 ties = build(Graph(near[0], [near[1]], 0))
                 self.ties = Replay(ties, arguments, dtype="float64")

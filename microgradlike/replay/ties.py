@@ -28,12 +28,17 @@ from microgradlike.compiler.instructions import (
 )
 from microgradlike.compiler.operations import (
     ARITY,
+    AT_ZERO,
+    BETWEEN,
     CARRIED,
     CODES,
     CONDITIONS,
+    DECIDES,
     ENTRY,
+    JUMPS,
     LOOP,
     NAMES,
+    OF_QUOTIENTS,
     RESULT,
     ROUND,
     ROUNDED_ALIKE,
@@ -54,17 +59,9 @@ MOST_NODES = 50_000
 _PASSES = ("neg", "abs", "relu", "detach")
 
 
-#: Of a number next to one of these numbers, the last digit decides how far they jump: of a multiple
-#: of the second operand, of 0, of an integer, and halfway between two of them.
-_OF_QUOTIENTS, _AT_ZERO = ("mod", "floordiv"), ("sign",)
-_AT_INTEGERS, _BETWEEN = ("floor", "ceil", "trunc"), ("round", "round_to")
-_JUMPS = (*_OF_QUOTIENTS, *_AT_ZERO, *_AT_INTEGERS, *_BETWEEN)
-_COMPARE = ("lt", "le", "eq", "ne")
-
-
 def may_tie(nodes: Ints) -> bool:
     """Whether, among the codes of nodes, there are such as choose or jump."""
-    return bool(numpy.isin(nodes, [CODES[name] for name in ("keep", *_JUMPS)]).any())
+    return bool(numpy.isin(nodes, [CODES[name] for name in ("keep", *JUMPS)]).any())
 
 
 def is_rounded_as_written(program: Program) -> bool:
@@ -85,12 +82,15 @@ def _is_as_written(i: Instruction) -> bool:
     return not (isinstance(i, Layer | Sums | Fold) and i.reorders())
 
 
-def near_ties(tape: Tape, outputs: Sequence[int]) -> tuple[Tape, int] | None:
+def near_ties(
+    tape: Tape, outputs: Sequence[int], in_order: bool = False
+) -> tuple[Tape, int] | None:
     """Find out in which rows the last digit could decide a comparison.
 
     Args:
         tape: of the function.
         outputs: the operands whose comparisons are meant.
+        in_order: whether the sums that are compared are added up in the order of the engine.
 
     Returns:
         The tape with further nodes, and that of a condition which holds in those rows; None if
@@ -109,8 +109,8 @@ def near_ties(tape: Tape, outputs: Sequence[int]) -> tuple[Tape, int] | None:
         if name == CARRIED:
             operands = [v for v in tape.loops.given.get(node, ()) if v >= 0]
         sums = name in ("add", "sub", RESULT) or node in handed_on
-        sums |= not ROUNDED_ALIKE[tape.nodes[node]]
-        added[node] = sums or any(added[v] for v in operands)
+        rounds_otherwise = (sums and not in_order) or not ROUNDED_ALIKE[tape.nodes[node]]
+        added[node] = rounds_otherwise or any(added[v] for v in operands)
     for node in range(len(names) - 1, -1, -1):
         if needed[node]:
             within = (
@@ -121,7 +121,7 @@ def near_ties(tape: Tape, outputs: Sequence[int]) -> tuple[Tape, int] | None:
                     needed[operand] = True
     compared = [
         node for node, name in enumerate(names)
-        if needed[node] and name in (*_COMPARE, *_JUMPS) and added[node]
+        if needed[node] and DECIDES[tape.nodes[node]] and added[node]
     ]  # fmt: skip
     if compared:
         rounds.find_counters(tape)
@@ -198,7 +198,7 @@ class _Sizes:
             if name not in CONDITIONS and name != ROUND:  # of constants, when they are met
                 self.sizes[node] = self._size(node, name)
             if node in self.compared:
-                is_near = self._is_near if name in _COMPARE else self._jumps_near
+                is_near = self._is_near if name not in JUMPS else self._jumps_near
                 near = self._either(near, is_near(node))
         return near
 
@@ -216,7 +216,7 @@ class _Sizes:
         add, one, tape = self.wider.append, self.wider.constant, self.tape
         name, left, right = NAMES[tape.nodes[node]], tape.left[node], tape.right[node]
         x, size = self._at(left), self._size_of(left)
-        if name in _OF_QUOTIENTS:
+        if name in OF_QUOTIENTS:
             by = self._at(right)
             x = add("truediv", x, by)
             of_both = add("add", size, add("mul", add("abs", x), self._size_of(right)))
@@ -224,9 +224,9 @@ class _Sizes:
         if name == "round_to":
             scale = add("pow", one(10.0), self._at(right))
             x, size = add("mul", x, scale), add("mul", size, scale)
-        if name in _BETWEEN:
+        if name in BETWEEN:
             x = add("add", x, one(0.5))
-        far = add("abs", x if name in _AT_ZERO else add("sub", x, add("round", x)))
+        far = add("abs", x if name in AT_ZERO else add("sub", x, add("round", x)))
         return add("lt", far, add("mul", size, one(_NEAR)))
 
     def _at(self, operand: int) -> int:

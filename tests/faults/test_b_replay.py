@@ -303,7 +303,10 @@ def test_B23_all_rows_may_be_bad(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("executor")
 def test_B23_of_a_branch_only_the_bad_row_is_decided_again(monkeypatch: pytest.MonkeyPatch) -> None:
     def f(x: Any) -> Any:
-        return x[0] * 2 if x[0] * x[1] + x[2] * x[3] > 1 else x[1] * 3
+        total = x[0] * x[1] + x[2] * x[3]
+        for k in range(8):  # a sum of fewer terms is added up in the engine's order
+            total = total + 0.1 * x[k % 4]
+        return x[0] * 2 if total > 1 else x[1] * 3
 
     c = compile(f)
     X = numpy.random.default_rng(2).normal(size=(64, 4))
