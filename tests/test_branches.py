@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -218,6 +219,53 @@ def test_a_choice_of_entries() -> None:
     parts = [Value(1.0), Value(2.0), Value(4.0)]
     c = compile(lambda i, x: take(parts, i) * (x if x > 0 else -2 * x))
     assert c(numpy.array([0, 1, 2]), [1.0, -1.0, 2.0]).tolist() == [1.0, 4.0, 8.0]
+
+
+LIMIT = Value(0.25)
+SORTS: dict[str, Callable[..., Any]] = {
+    "numbers": lambda *v: sorted(v),
+    "down": lambda *v: sorted(v, reverse=True),
+    "by a key": lambda *v: sorted(v, key=lambda x: x * x),
+    "by a key, down": lambda *v: sorted(v, key=lambda x: x * x, reverse=True),
+    "with a parameter and numbers": lambda *v: sorted([*v, LIMIT, 0.5, 1]),
+    "pairs by a key": lambda *v: [
+        x for pair in sorted(itertools.pairwise(v), key=lambda p: p[0] * p[1]) for x in pair
+    ],
+    "a median": lambda *v: sorted(v[1:4])[1] * v[0],
+}
+
+
+@pytest.mark.parametrize("name", SORTS)
+def test_sorted_is_one_program(name: str) -> None:
+    f, draw = SORTS[name], numpy.random.default_rng(5)
+    # Many numbers are equal, or are their negatives: they stay in their order.
+    rows = numpy.concatenate([draw.integers(-2, 3, (60, 5)) / 2, draw.normal(size=(60, 5))])
+    c = compile(f)
+    values, jacobian = c(*rows.T).reshape(len(rows), -1), c.jacobian(*rows.T)
+    for row, found, slopes in zip(rows.tolist(), values, jacobian, strict=True):
+        given = list(map(Value, row))
+        out = f(*given)
+        outs = out if isinstance(out, list) else [out]
+        assert found.tolist() == [float(out) for out in outs]
+        for out, ours in zip(outs, slopes, strict=True):
+            for v in given:
+                v.grad = 0.0
+            if isinstance(out, Value):
+                out.backward()
+            assert ours.tolist() == [v.grad for v in given]
+    assert len(c.programs) == 1
+
+
+def test_sorted_is_pythons_where_it_must_be() -> None:
+    c = compile(lambda *v: sorted(v)[1] + len(sorted("cab")) + sorted([3, 1, 2], reverse=True)[0])
+    rows = numpy.array([[1.0, 2.0, 0.5], [math.nan, 1.0, 2.0], [2.0, math.nan, 1.0]])
+    expected = [sorted(row)[1] + 6 for row in rows.tolist()]
+    assert c(*rows.T) == pytest.approx(expected, nan_ok=True)
+    nearest = compile(lambda *v: v[sorted(range(3), key=lambda k: abs(v[k] - 1))[0]] * 2)
+    assert nearest([1.5, 0.0], [0.6, 3.0], [5.0, 1.2]).tolist() == [1.2, 2.4]
+    with pytest.raises(ValueError, match="no"):
+        compile(lambda x: sorted([x, x * 2], key=lambda v: int("no")))([1.0])
+    assert sorted.__module__ == "builtins"
 
 
 @pytest.mark.parametrize("first", range(0, 20, 5))

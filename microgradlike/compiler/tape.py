@@ -42,6 +42,7 @@ from microgradlike.compiler.operations import (
     on_numbers,
     row_of,
 )
+from microgradlike.compiler.sorting import sorting
 from microgradlike.engine import (
     Choice,
     Value,
@@ -959,7 +960,7 @@ def _traced(f: Callable[..., object], example: Sequence[object], tape: Tape) -> 
         return tape.input(next(count), value)
 
     arguments = [traced(value) for value in example]
-    with traced_on(tape):
+    with traced_on(tape), sorting():
         try:
             result: Any = f(*arguments)
         except Exception as error:
