@@ -10,6 +10,7 @@ import pytest
 
 from microgradlike import Value, compile, log, tanh, where
 from microgradlike.compiler import rolled
+from microgradlike.compiler.instructions import Loop
 from microgradlike.compiler.tape import trace
 
 ROUNDS = 60
@@ -98,6 +99,31 @@ def test_a_plain_loop_is_rolled_up(
     ]
     for parameter, slope in slopes[1].items():
         assert slopes[0][parameter] == pytest.approx(slope, rel=1e-9)
+
+
+@pytest.mark.parametrize("f", LOOPS, ids=lambda f: f.__name__)
+def test_of_few_rows_that_come_often_a_shorter_loop_is_a_kernel(
+    f: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "ROUNDS", 120)
+    width = 120 if f in (volatility, recurrent) else 2
+    X = numpy.random.default_rng(0).uniform(0.2, 1.5, (width, 9))
+    c = compile(f, on="machine").trace(*X)
+    values, slopes = c(*X), c.jacobian(*X)
+    theta = c.theta()
+    for k in [*range(9), *range(9)]:
+        here = X[:, k : k + 1]
+        assert c(*here) == pytest.approx(values[k], rel=1e-10)
+        assert c.jacobian(*here)[0] == pytest.approx(slopes[k], rel=1e-9, abs=1e-12)
+    value, gradient = c.value_and_grad(theta, *X[:, :4])
+    assert value == pytest.approx(values[:4].mean(), rel=1e-10)
+    assert c.value_and_grad(theta, *X)[0] == pytest.approx(values.mean(), rel=1e-10)
+    (path,) = c._paths
+    assert path.of_few is not None and "rounds of" not in c.describe()
+    assert any(isinstance(i, Loop) for i in path.of_few.program.rows.instructions)
+    path.of_few = None
+    others = c.value_and_grad(theta, *X[:, :4])[1]
+    assert gradient == pytest.approx(others, rel=1e-9, abs=1e-12)
 
 
 def test_what_is_no_recurrence_is_computed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,8 @@ from microgradlike.compiler.tape import Tape
 #: Shorter tapes stay as they are: they are soon compiled, and all that does not need the round
 #: before is computed for many rounds at once.
 LONG = 20_000
+#: Where few rows are asked for again and again, shorter ones become loops, too: those are a kernel.
+LONG_OF_FEW_ROWS = 500
 #: A loop has at least so many rounds, and a round reads at most so many rounds back.
 FEWEST, FARTHEST = 32, 4
 #: A longer round has matrices, which are as quick side by side, and are not computed twice then;
@@ -54,12 +56,12 @@ _ALONE = [CODES[name] for name in (*LEAVES, TABLE, ENTRY, LOOP, RESULT, CARRIED,
 INSIDE, HELD, GIVEN = 0, -1, -2
 
 
-def rolled(tape: Tape) -> Tape:
+def rolled(tape: Tape, long: int | None = None) -> Tape:
     """The same with loops in place of what repeats; the tape itself if nothing does.
 
-    Only what its outputs need is meant: guards are left out.
+    Only what its outputs need is meant: guards are left out. Tapes that are not so long stay.
     """
-    while len(tape.nodes) >= LONG:
+    while len(tape.nodes) >= (LONG if long is None else long):
         found = _stretch(tape)
         if found is None:
             break

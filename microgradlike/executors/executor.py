@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from types import EllipsisType
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy
 
@@ -81,7 +81,17 @@ class Ran(NamedTuple):
 
 
 class Executor(Protocol):
-    """Runs one program."""
+    """Runs one program.
+
+    Attributes:
+        few: for so many rows at most, loops may be kernels of their own.
+    """
+
+    few: ClassVar[int] = 0
+
+    def is_one_kernel(self) -> bool:
+        """Whether each loop is a kernel of its own, for few rows."""
+        return False
 
     def run(self, call: Call) -> Ran:
         """Compute all rows, and send errors back from the outputs if there are seeds."""

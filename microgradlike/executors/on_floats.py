@@ -19,7 +19,7 @@ from microgradlike.compiler import instructions as of
 from microgradlike.compiler.operations import NAMES, on_numbers, row_of
 from microgradlike.compiler.plan import Back, Send, plan
 from microgradlike.compiler.program import Program
-from microgradlike.executors.executor import Call, Ran, is_small
+from microgradlike.executors.executor import Call, Executor, Ran, is_small
 
 
 class Numbers(NamedTuple):
@@ -310,7 +310,7 @@ _KINDS: dict[type[of.Instruction], tuple[Callable[[Any, Numbers], None], Any]] =
 # ---- The executor ------------------------------------------------------------------------------
 
 
-class FloatsExecutor:
+class FloatsExecutor(Executor):
     """A program at work, in floats."""
 
     def __init__(self, program: Program) -> None:

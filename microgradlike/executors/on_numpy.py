@@ -39,7 +39,7 @@ from microgradlike.compiler.instructions import (
 from microgradlike.compiler.operations import CODES, NAMES, ROUNDED_ALIKE, row_of
 from microgradlike.compiler.plan import Back, Plan, Send, in_a_row, plan
 from microgradlike.compiler.program import Program, Stage
-from microgradlike.executors.executor import Call, Ran, is_small, stretches
+from microgradlike.executors.executor import Call, Executor, Ran, is_small, stretches
 from microgradlike.executors.formulas import UFUNCS, formula
 
 Read: TypeAlias = Callable[[], Floats]
@@ -930,7 +930,7 @@ _BACKWARD: dict[type[Instruction], Callable[[_Lanes, Back], Action]] = {
 BLOCK, FEWEST, MOST = 2**20, 16, 4096
 
 
-class NumpyExecutor:
+class NumpyExecutor(Executor):
     """A program at work.
 
     Args:

@@ -19,7 +19,7 @@ from microgradlike.compiler.instructions import INPUTS, PARAMETERS
 from microgradlike.compiler.operations import CODES
 from microgradlike.compiler.passes import build
 from microgradlike.compiler.program import Program
-from microgradlike.compiler.rolled import rolled
+from microgradlike.compiler.rolled import LONG_OF_FEW_ROWS, rolled
 from microgradlike.compiler.tape import Tape
 from microgradlike.engine import Value
 from microgradlike.executors.choose import executor_of
@@ -42,7 +42,7 @@ class Replay:
     """
 
     def __init__(self, program: Program, arguments: Arguments, dtype: str = "") -> None:
-        self.program = program
+        self.program, self.dtype = program, dtype
         self.columns = arguments.columns(program.inputs)
         how = arguments.how
         self.executor = executor_of(program, self.columns.places, how.on, dtype or how.dtype)
@@ -134,6 +134,9 @@ MOST_ALONE = 32
 #: Rows of a path of several traces that are compared with the function itself.
 CHECKED = 4
 
+#: After so many runs of few rows it is worth while to look for loops in a shorter tape.
+OFTEN = 8
+
 #: Instead of the number of an output: all of them; the guards.
 ALL, GUARDS = -1, -2
 
@@ -194,6 +197,8 @@ class Path:
                 guards = build(Graph(near[0], [*tape.guards, near[1]], 0))
             # A row takes the path that it takes when it is traced, in the numbers of the engine.
             self.guards = Replay(guards, arguments, dtype="float64")
+        self.of_few: Replay | None = None  # what runs few rows, once they were asked for often
+        self.often = 0
         self.ties: Replay | None = None
         # What a round does is on the tape alone.
         nodes = numpy.frombuffer(tape.nodes, numpy.uint8) if tape.loops.rounds else graph.op
@@ -224,14 +229,14 @@ class Path:
     def find(self, places: dict[Value, int]) -> None:
         """Where the parameters of the path stand among those of the function."""
         self.places = numpy.array([places.get(p, -1) for p in self.tape.parameters], int)
-        self.used = self.places >= 0
+        self.used, self.count = self.places >= 0, len(places)
         for replay in self.replays():
             replay.place(self.places, len(places))
 
     def replays(self) -> list[Replay]:
         """All that is run for its rows."""
         computed = self.indices.computed if self.indices else None
-        found = (self.replay, self.guards, self.ties, computed)
+        found = (self.replay, self.of_few, self.guards, self.ties, computed)
         return [replay for replay in found if replay]
 
     def run(
@@ -241,7 +246,10 @@ class Path:
         """Run all rows, or some; and those that are not safe once more, as they were written."""
         sends = seeds is not None and mode == PARAMETERS
         sizes = numpy.zeros(len(results))
-        ran = self.replay.run(theta, arguments, rows, results, seeds, mode, jacobian, sizes)
+        replay = self.replay
+        if len(results) <= replay.executor.few:
+            replay = self._replay_of_few()
+        ran = replay.run(theta, arguments, rows, results, seeds, mode, jacobian, sizes)
         if ran.safe and self.ties is None:
             return ran
         tied = self._tied(theta, arguments, rows, len(results))
@@ -266,6 +274,20 @@ class Path:
                     for row in some.by_parameters:  # one after the other, as the engine does
                         errors[self.places[self.used]] += row[self.used]
             return Ran(errors, float(results[:, 0].sum()), safe=False, unsafe=unsafe)
+
+    def _replay_of_few(self) -> Replay:
+        """What runs few rows: with loops that are one kernel, if that is asked for often."""
+        self.often += 1
+        if self.often == OFTEN and not self.rolled.loops.rounds:
+            tape = rolled(self.tape, LONG_OF_FEW_ROWS)
+            if tape is not self.tape:
+                graph = Graph(tape, tape.outputs, self.sending)
+                found = Replay(build(graph), self.arguments, self.replay.dtype)
+                decides = may_tie(numpy.frombuffer(tape.nodes, numpy.uint8))
+                decides &= self.ties is None and not is_rounded_as_written(found.program)
+                if found.executor.is_one_kernel() and not decides:
+                    self.of_few = found.place(self.places, self.count)
+        return self.of_few or self.replay
 
     def check_rows(self, theta: Floats, arguments: Arguments, rows: Places | None) -> None:
         """Refuse rows that take what is not there, or are not of integers where they were."""

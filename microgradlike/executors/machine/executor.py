@@ -13,6 +13,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
 import numpy
 from numpy.typing import ArrayLike
@@ -23,8 +24,8 @@ from microgradlike.compiler.kept_code import COMPILED
 from microgradlike.compiler.loops import loop
 from microgradlike.compiler.plan import plan
 from microgradlike.compiler.program import Program
-from microgradlike.executors.executor import Call, Ran, stretches
-from microgradlike.executors.machine import gemm, looping
+from microgradlike.executors.executor import Call, Executor, Ran, stretches
+from microgradlike.executors.machine import fused, gemm, looping
 from microgradlike.executors.machine.drive import (
     AT_ERRORS,
     AT_VALUES,
@@ -166,7 +167,7 @@ def _aligned(count: int, number: str) -> Floats:
 # ---- The executor ------------------------------------------------------------------------------
 
 
-class NumbaExecutor:
+class NumbaExecutor(Executor):
     """A program at work.
 
     Many rows are run in pieces, one after the other or several at a time, each with an error of the
@@ -178,6 +179,12 @@ class NumbaExecutor:
         columns: for each input of the program, its argument and its column there.
         number: "float64" or "float32", in which it is computed; what goes in and out is float64.
     """
+
+    few: ClassVar[int] = FEW
+
+    def is_one_kernel(self) -> bool:
+        loops = [i for i in self.program.rows.instructions if isinstance(i, Loop)]
+        return all(fused.sources(i, None) is not None for i in loops)
 
     def __init__(
         self,

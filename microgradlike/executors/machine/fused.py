@@ -67,7 +67,7 @@ from microgradlike.executors.machine.looping import ROUNDS as COUNT
 from microgradlike.executors.on_floats import terms_of
 
 #: A loop of more terms and operations is compiled for too long, and gains little.
-MOST = 150
+MOST = 300
 #: A loop of fewer rounds is soon done.
 ROUNDS = 64
 
