@@ -222,22 +222,30 @@ def test_a_choice_of_entries() -> None:
 
 
 LIMIT = Value(0.25)
-SORTS: dict[str, Callable[..., Any]] = {
-    "numbers": lambda *v: sorted(v),
-    "down": lambda *v: sorted(v, reverse=True),
-    "by a key": lambda *v: sorted(v, key=lambda x: x * x),
-    "by a key, down": lambda *v: sorted(v, key=lambda x: x * x, reverse=True),
-    "with a parameter and numbers": lambda *v: sorted([*v, LIMIT, 0.5, 1]),
-    "pairs by a key": lambda *v: [
+CHOICES: dict[str, Callable[..., Any]] = {
+    "the largest": lambda *v: max(v) * v[0],
+    "the smallest of many": lambda *v: min([a * b + k % 3 for a in v for k, b in enumerate(v)] * 2),
+    "by a key": lambda *v: max(v, key=lambda x: x * x),
+    "pairs by a key": lambda *v: [*min(itertools.pairwise(v), key=lambda p: p[0] * p[1])],
+    "of plain numbers, too": lambda *v: 2 * max(v[0], 0.0) + 0.1 * min(v[1], 1, v[2] * v[3]) + v[4],
+    "clipped": lambda *v: 0.3 * min(max(v[0] + v[1], -0.5), 0.5) + 1.5 + 0 * v[4],
+    "with a parameter": lambda *v: max(v[0], LIMIT) * 2 - min([LIMIT, v[1]]) + max(1, 2),
+    "what is on a side": lambda *v: v[0] + (2 * max(v[1], 0.5) if v[2] > 0 else 0.0) * 3,
+    "sorted": lambda *v: sorted(v),
+    "sorted down": lambda *v: sorted(v, reverse=True),
+    "sorted by a key": lambda *v: sorted(v, key=lambda x: x * x),
+    "sorted by a key, down": lambda *v: sorted(v, key=lambda x: x * x, reverse=True),
+    "sorted with a parameter and numbers": lambda *v: sorted([*v, LIMIT, 0.5, 1]),
+    "pairs sorted by a key": lambda *v: [
         x for pair in sorted(itertools.pairwise(v), key=lambda p: p[0] * p[1]) for x in pair
     ],
     "a median": lambda *v: sorted(v[1:4])[1] * v[0],
 }
 
 
-@pytest.mark.parametrize("name", SORTS)
-def test_sorted_is_one_program(name: str) -> None:
-    f, draw = SORTS[name], numpy.random.default_rng(5)
+@pytest.mark.parametrize("name", CHOICES)
+def test_what_python_chooses_is_one_program(name: str) -> None:
+    f, draw = CHOICES[name], numpy.random.default_rng(5)
     # Many numbers are equal, or are their negatives: they stay in their order.
     rows = numpy.concatenate([draw.integers(-2, 3, (60, 5)) / 2, draw.normal(size=(60, 5))])
     c = compile(f)
@@ -256,16 +264,28 @@ def test_sorted_is_one_program(name: str) -> None:
     assert len(c.programs) == 1
 
 
-def test_sorted_is_pythons_where_it_must_be() -> None:
+def test_what_chooses_is_pythons_where_it_must_be() -> None:
     c = compile(lambda *v: sorted(v)[1] + len(sorted("cab")) + sorted([3, 1, 2], reverse=True)[0])
     rows = numpy.array([[1.0, 2.0, 0.5], [math.nan, 1.0, 2.0], [2.0, math.nan, 1.0]])
     expected = [sorted(row)[1] + 6 for row in rows.tolist()]
     assert c(*rows.T) == pytest.approx(expected, nan_ok=True)
+    c = compile(lambda *v: max(v) + min(v[::-1]) + max([3, 1]) + len(max(["a", "bc"], key=len)))
+    expected = [max(row) + min(row[::-1]) + 5 for row in rows.tolist()]
+    assert c(*rows.T) == pytest.approx(expected, nan_ok=True)
+    many = numpy.random.default_rng(0).normal(size=(40, 50))
+    many[7, [3, 30]] = math.nan
+    c = compile(lambda v: max(v) - min(v))
+    expected = [max(row) - min(row) for row in many.tolist()]
+    assert c(many) == pytest.approx(expected, nan_ok=True)
+    assert compile(lambda x: x + max([], default=2.0))([1.0]).tolist() == [3.0]
+    with pytest.raises(ValueError, match="empty"):
+        compile(lambda x: x + max([]))([1.0])
     nearest = compile(lambda *v: v[sorted(range(3), key=lambda k: abs(v[k] - 1))[0]] * 2)
     assert nearest([1.5, 0.0], [0.6, 3.0], [5.0, 1.2]).tolist() == [1.2, 2.4]
     with pytest.raises(ValueError, match="no"):
         compile(lambda x: sorted([x, x * 2], key=lambda v: int("no")))([1.0])
-    assert sorted.__module__ == "builtins"
+    assert {f.__module__ for f in (max, min, sorted)} == {"builtins"}
+    assert not hasattr(max, "__wrapped__")
 
 
 @pytest.mark.parametrize("first", range(0, 20, 5))

@@ -25,6 +25,7 @@ import numpy
 
 from microgradlike import ops
 from microgradlike.compiler import derivatives, rounds, tables
+from microgradlike.compiler.choosing import choosing
 from microgradlike.compiler.operations import (
     ARITIES,
     CARRIED,
@@ -42,7 +43,6 @@ from microgradlike.compiler.operations import (
     on_numbers,
     row_of,
 )
-from microgradlike.compiler.sorting import sorting
 from microgradlike.engine import (
     Choice,
     Value,
@@ -960,7 +960,7 @@ def _traced(f: Callable[..., object], example: Sequence[object], tape: Tape) -> 
         return tape.input(next(count), value)
 
     arguments = [traced(value) for value in example]
-    with traced_on(tape), sorting():
+    with traced_on(tape), choosing():
         try:
             result: Any = f(*arguments)
         except Exception as error:

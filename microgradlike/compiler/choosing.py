@@ -1,0 +1,158 @@
+"""Python's ``max``, ``min`` and ``sorted``, of traced Values: they choose in each row.
+
+As any comparison of traced Values, those that these functions make would be decided, and each order
+be a path of its own: five numbers have 120. And what ``max(x, 0.0)`` gives would be a plain number
+on one path and a Value on another. So while a function is traced, they choose as ``where`` does:
+``max`` and ``min`` the one item or the other, ``sorted`` exchanges neighbours again and again. Of
+equal numbers the first one is taken, or stays the first one, as in Python.
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import operator
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias, cast
+
+from microgradlike.engine import Choice, Value
+from microgradlike.functions import where
+
+Number: TypeAlias = "Value | float"
+Item: TypeAlias = "Number | list[Item] | tuple[Item, ...]"
+#: A key, and whose it is.
+Pair: TypeAlias = "tuple[Number, Item]"
+
+#: Of more numbers the exchanges of ``sorted`` would be too many; of the largest of more, pairs are
+#: compared, then pairs of those, so that the one does not wait for all others.
+MOST = 32
+
+_python = {"max": builtins.max, "min": builtins.min, "sorted": builtins.sorted}
+_lock = threading.Lock()
+_tracing = 0
+
+
+@contextmanager
+def choosing() -> Iterator[None]:
+    """Within this block they choose among traced Values; for all else they are Python's."""
+    global _tracing
+    with _lock:
+        _tracing += 1
+        vars(builtins).update(_OURS)
+    try:
+        yield
+    finally:
+        with _lock:
+            _tracing -= 1
+            if not _tracing:
+                vars(builtins).update(_python)
+
+
+# ---- The largest, and the smallest -------------------------------------------------------------
+
+
+def _best(
+    python: Callable[..., object], is_better: Callable[[Number, Number], object]
+) -> Callable[..., object]:
+    """``max`` or ``min``."""
+
+    @functools.wraps(python)
+    def best(
+        *given: object, key: Callable[[Item], Number] | None = None, **default: object
+    ) -> object:
+        items: list[Item] = list(cast("Any", given[0] if len(given) == 1 else given))
+        keys = cast("list[Number]", items) if key is None else list(map(key, items))
+        if not any(isinstance(each, Value) for each in keys):
+            found = iter(keys)  # each key is asked for once, as in Python
+            return python(items, key=lambda _: next(found), **default)
+        can_be_chosen = _can_be_chosen(items, keys, key is None)
+
+        def better(a: Pair, b: Pair) -> Pair:
+            condition = is_better(b[0], a[0])
+            if can_be_chosen and isinstance(condition, Choice):
+                largest = where(condition, b[0], a[0])
+                return largest, largest if key is None else _chosen(condition, b[1], a[1])
+            return b if condition else a
+
+        pairs: list[Pair] = list(zip(keys, items, strict=True))
+        if can_be_chosen and len(pairs) > MOST and _none_is_nan(keys):
+            while len(pairs) > 1:
+                halves = range(0, len(pairs), 2)
+                pairs = [functools.reduce(better, pairs[k : k + 2]) for k in halves]
+        return functools.reduce(better, pairs)[1]
+
+    return best
+
+
+# ---- Sorted ------------------------------------------------------------------------------------
+
+
+def _sorted(
+    iterable: Iterable[Item], /, *, key: Callable[[Item], Number] | None = None,
+    reverse: bool = False,
+) -> list[Item]:  # fmt: skip
+    items = list(iterable)
+    keys = cast("list[Number]", items) if key is None else list(map(key, items))
+    is_short = 1 < len(items) <= MOST
+    if not (is_short and _can_be_chosen(items, keys, key is None) and _none_is_nan(keys)):
+        found = iter(keys)
+        return _python["sorted"](items, key=lambda _: next(found), reverse=reverse)  # type: ignore[no-any-return, operator]
+    # Backwards, equal numbers stay in their order where it is reversed before and after.
+    pairs: list[Pair] = list(zip(keys, items, strict=True))[:: -1 if reverse else 1]
+    for turn in range(len(pairs)):
+        for k in range(turn % 2, len(pairs) - 1, 2):
+            (a, first), (b, second) = pairs[k : k + 2]
+            exchanged = b < a
+            pairs[k] = where(exchanged, b, a), _chosen(exchanged, second, first)
+            pairs[k + 1] = where(exchanged, a, b), _chosen(exchanged, first, second)
+    return [item for _, item in pairs][:: -1 if reverse else 1]
+
+
+_OURS = {
+    "max": _best(builtins.max, operator.gt),
+    "min": _best(builtins.min, operator.lt),
+    "sorted": _sorted,
+}
+
+# ---- What can be chosen ------------------------------------------------------------------------
+
+
+def _can_be_chosen(items: Sequence[object], keys: Sequence[object], are_keys: bool) -> bool:
+    """Whether one item can stand for another: Values, or as many of them, alike in each item."""
+    if not all(map(_is_number, keys)):
+        return False
+    forms = set(map(_form, items))
+    return are_keys or (len(forms) == 1 and "?" not in forms.pop())
+
+
+def _is_number(x: object) -> bool:
+    return isinstance(x, Value | float | int)
+
+
+def _form(x: object) -> str:
+    """Of Values, and lists and tuples of them; all else is a ?: a plain number may be an index."""
+    if isinstance(x, list | tuple):
+        return f"{type(x).__name__}({', '.join(map(_form, x))})"
+    return "Value" if isinstance(x, Value) else "?"
+
+
+def _chosen(condition: object, x: Item, y: Item) -> Item:
+    if not isinstance(x, list | tuple):
+        found: Number = where(condition, x, y)
+        return found
+    assert isinstance(y, list | tuple)
+    parts = [_chosen(condition, *pair) for pair in zip(x, y, strict=True)]
+    return parts if isinstance(x, list) else tuple(parts)
+
+
+def _none_is_nan(keys: Sequence[Number]) -> bool:
+    """Whether there are traced ones, and none is NaN, which has no place in an order.
+
+    Rows where one is are of another path.
+    """
+    is_there = [key <= key for key in keys]
+    if not any(isinstance(each, Choice) for each in is_there):
+        return False
+    return bool(functools.reduce(operator.and_, is_there))
