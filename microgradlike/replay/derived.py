@@ -6,6 +6,7 @@ more, with the first derivatives written on the same tape, and that is a functio
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 #: all calls, were asked for, for each input. What carries it takes about as long to be traced as
 #: the passes back for them.
 FORWARD = 20_000
+
+#: Of so many rows at most, the rows of their Hessians are computed at once.
+FEW = 16
 
 
 class Derivatives(Traces):
@@ -308,6 +312,14 @@ class Derivatives(Traces):
             shape = arguments.rows, arguments.inputs, arguments.inputs
         if not arguments.inputs:
             return numpy.empty(shape)
+        if self._single and arguments.rows <= FEW:
+            # So few rows leave most of a processor idle: those of the matrix are computed at once.
+            count = arguments.inputs
+            many = (numpy.repeat(array, count, axis=0) for array in arguments.arrays)
+            with contextlib.suppress(IndexError, ValueError):  # which name a row of these
+                found = self.hvp(*many, v=numpy.tile(numpy.eye(count), (arguments.rows, 1)))
+                if numpy.isfinite(found).all():
+                    return found.reshape(shape)
         slopes = self._derivative("hessian", _Played(self).gradients)
         return slopes.jacobian(*columns).reshape(shape)
 
