@@ -10,9 +10,12 @@ equal numbers the first one is taken, or stays the first one, as in Python.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import functools
 import operator
+import sys
 import threading
+import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias, cast
@@ -29,25 +32,97 @@ Pair: TypeAlias = "tuple[Number, Item]"
 #: compared, then pairs of those, so that the one does not wait for all others.
 MOST = 32
 
+#: A module's names.
+Names: TypeAlias = "dict[str, Any]"
+
 _python = {"max": builtins.max, "min": builtins.min, "sorted": builtins.sorted}
 _lock = threading.Lock()
-_tracing = 0
+#: The modules in whose functions they choose, each with how many traces want that.
+_choosing: dict[int, int] = {}
+
+#: So many functions are looked through, and none of these packages, which have no Values.
+_FAR = 300
+_LIBRARIES = sys.stdlib_module_names - {"__main__"} | {"numpy", "scipy", "numba", "microgradlike"}
 
 
 @contextmanager
-def choosing() -> Iterator[None]:
-    """Within this block they choose among traced Values; for all else they are Python's."""
-    global _tracing
+def choosing(f: object) -> Iterator[None]:
+    """Within this block they choose, in the modules of a function and of what it calls.
+
+    There they are names of the module; elsewhere, and of all but traced Values, they are Python's.
+    """
+    modules = list(_modules_of(f))
     with _lock:
-        _tracing += 1
-        vars(builtins).update(_OURS)
+        for names in modules:
+            _choosing[id(names)] = _choosing.get(id(names), 0) + 1
+            for name, ours in _OURS.items():  # not where the module has its own
+                names.setdefault(name, ours)
     try:
         yield
     finally:
         with _lock:
-            _tracing -= 1
-            if not _tracing:
-                vars(builtins).update(_python)
+            for names in modules:
+                _choosing[id(names)] -= 1
+                if not _choosing[id(names)]:
+                    del _choosing[id(names)]
+                    for name, ours in _OURS.items():
+                        if names.get(name) is ours:
+                            del names[name]
+
+
+def _modules_of(f: object) -> Iterator[Names]:
+    """The names of each module that has a function which this one is, or calls."""
+    left, seen, found = [f], set[int](), set[int]()
+    while left and len(seen) < _FAR:
+        thing = left.pop()
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, types.FunctionType):
+            names = thing.__globals__
+            if _is_theirs(names.get("__name__")):
+                if id(names) not in found:
+                    found.add(id(names))
+                    yield names
+                left += _led_to(thing)
+        elif isinstance(thing, functools.partial):
+            left += [thing.func, *thing.args, *thing.keywords.values()]
+        elif isinstance(thing, types.MethodType):
+            left += [thing.__func__, thing.__self__]
+        elif isinstance(thing, type):
+            if _is_theirs(thing.__module__):
+                left += [*filter(_may_call, vars(thing).values()), *thing.__bases__]
+        elif isinstance(thing, classmethod | staticmethod | property):
+            left += [getattr(thing, name, None) for name in ("__func__", "fget")]
+        else:
+            left.append(type(thing))
+
+
+def _led_to(f: types.FunctionType) -> Iterator[object]:
+    """What a function finds outside of itself and may call."""
+    for cell in f.__closure__ or ():
+        with contextlib.suppress(ValueError):  # it is empty
+            yield cell.cell_contents
+    names = f.__globals__
+    for code in _codes(f.__code__):
+        yield from filter(_may_call, map(names.get, code.co_names))
+    yield from f.__defaults__ or ()
+    yield getattr(f, "__wrapped__", None)
+
+
+def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _codes(constant)
+
+
+def _is_theirs(module: object) -> bool:
+    return str(module).partition(".")[0] not in _LIBRARIES
+
+
+def _may_call(thing: object) -> bool:
+    return callable(thing) or isinstance(thing, classmethod | staticmethod | property)
 
 
 # ---- The largest, and the smallest -------------------------------------------------------------

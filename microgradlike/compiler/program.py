@@ -7,6 +7,7 @@ of ``rows`` the inputs, then what is computed, one lane for each row.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ from microgradlike.compiler.instructions import (
     Elementwise,
     Fold,
     Instruction,
+    Loop,
+    Singles,
     Slots,
     Sums,
     times,
@@ -107,7 +110,19 @@ class Program:
     watched: tuple[Slots, Slots]
     graph: Graph
 
+    def steps(self) -> int:
+        """How many steps it takes for few rows: instructions, single operations, in each round."""
+        return _steps(self.rows.instructions)
+
     @property
     def size(self) -> int:
         """How many numbers it holds for a row beside the parameters; of a dot product it is one."""
         return self.rows.slots + self.once.slots - len(self.parameters)
+
+
+def _steps(instructions: Sequence[Instruction]) -> int:
+    loops = [i for i in instructions if isinstance(i, Loop)]
+    singles = sum(i.count for i in instructions if isinstance(i, Singles))
+    # Of a loop that ends by itself nobody knows how often it goes round.
+    of_loops = sum(max(i.rounds, 1) * _steps(i.round.instructions) for i in loops)
+    return len(instructions) + singles + of_loops

@@ -56,13 +56,18 @@ _ALONE = [CODES[name] for name in (*LEAVES, TABLE, ENTRY, LOOP, RESULT, CARRIED,
 INSIDE, HELD, GIVEN = 0, -1, -2
 
 
-def rolled(tape: Tape, long: int | None = None) -> Tape:
+def rolled(tape: Tape, few_rows: bool = False) -> Tape:
     """The same with loops in place of what repeats; the tape itself if nothing does.
 
-    Only what its outputs need is meant: guards are left out. Tapes that are not so long stay.
+    Only what its outputs need is meant: guards are left out.
+
+    Args:
+        tape: of the function.
+        few_rows: whether it is for few rows: then shorter ones become loops, too, and those of
+            longer rounds.
     """
-    while len(tape.nodes) >= (LONG if long is None else long):
-        found = _stretch(tape)
+    while len(tape.nodes) >= (LONG_OF_FEW_ROWS if few_rows else LONG):
+        found = _stretch(tape, few_rows)
         if found is None:
             break
         tape = _with_loop(tape, found)
@@ -101,10 +106,10 @@ class Stretch(NamedTuple):
 # ---- Finding -----------------------------------------------------------------------------------
 
 
-def _stretch(tape: Tape) -> Stretch | None:
+def _stretch(tape: Tape, few_rows: bool) -> Stretch | None:
     """The longest stretch around one of some places that is worth while, if there is one."""
     looks = _looks(tape)
-    most = MOST if len(looks) < TOO_LONG else len(looks)
+    most = MOST if len(looks) < TOO_LONG and not few_rows else len(looks)
     for place in PLACES:
         at = int(place * len(looks))
         periods = {_next(looks, at, length) - at for length in LENGTHS}

@@ -960,7 +960,7 @@ def _traced(f: Callable[..., object], example: Sequence[object], tape: Tape) -> 
         return tape.input(next(count), value)
 
     arguments = [traced(value) for value in example]
-    with traced_on(tape), choosing():
+    with traced_on(tape), choosing(f):
         try:
             result: Any = f(*arguments)
         except Exception as error:

@@ -19,7 +19,7 @@ from microgradlike.compiler.instructions import INPUTS, PARAMETERS
 from microgradlike.compiler.operations import CODES
 from microgradlike.compiler.passes import build
 from microgradlike.compiler.program import Program
-from microgradlike.compiler.rolled import LONG_OF_FEW_ROWS, rolled
+from microgradlike.compiler.rolled import rolled
 from microgradlike.compiler.tape import Tape
 from microgradlike.engine import Value
 from microgradlike.executors.choose import executor_of
@@ -136,6 +136,10 @@ CHECKED = 4
 
 #: After so many runs of few rows it is worth while to look for loops in a shorter tape.
 OFTEN = 8
+
+#: A loop of several kernels is worth while if it takes so many times fewer steps: going back, each
+#: round is computed once more.
+_LOOPS_ARE_QUICKER = 4
 
 #: Instead of the number of an output: all of them; the guards.
 ALL, GUARDS = -1, -2
@@ -279,13 +283,16 @@ class Path:
         """What runs few rows: with loops that are one kernel, if that is asked for often."""
         self.often += 1
         if self.often == OFTEN and not self.rolled.loops.rounds:
-            tape = rolled(self.tape, LONG_OF_FEW_ROWS)
+            tape = rolled(self.tape, few_rows=True)
             if tape is not self.tape:
                 graph = Graph(tape, tape.outputs, self.sending)
                 found = Replay(build(graph), self.arguments, self.replay.dtype)
                 decides = may_tie(numpy.frombuffer(tape.nodes, numpy.uint8))
                 decides &= self.ties is None and not is_rounded_as_written(found.program)
-                if found.executor.is_one_kernel() and not decides:
+                is_quicker = found.executor.is_one_kernel() or (
+                    _LOOPS_ARE_QUICKER * found.program.steps() < self.replay.program.steps()
+                )
+                if is_quicker and not decides:
                     self.of_few = found.place(self.places, self.count)
         return self.of_few or self.replay
 

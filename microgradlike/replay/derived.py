@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy
 import numpy.typing
 
-from microgradlike.compiler.arrays import Floats
+from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.compiler.derivatives import traced_tangents
 from microgradlike.compiler.instructions import INPUTS, PARAMETERS
 from microgradlike.compiler.tape import play
@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 #: the passes back for them.
 FORWARD = 20_000
 
-#: Of so many rows at most, the rows of their Hessians are computed at once.
-FEW = 16
+#: Of so many rows at most, the rows of a Hessian, and the columns of a Jacobian of so many outputs,
+#: are computed at once.
+FEW, MANY = 16, 32
 
 
 class Derivatives(Traces):
@@ -274,14 +275,31 @@ class Derivatives(Traces):
             forward = self._derivative("jacobian", _Played(self).tangents)
             found, ran = forward._run(None, forward._arguments(columns))
             found = found.reshape(arguments.rows, outputs, arguments.inputs)
-            with numpy.errstate(all="ignore"):
-                huge = ~(numpy.einsum("roi,roi->r", found, found) < numpy.inf)
-            huge[numpy.array(ran.unsafe, int)] = True
-            if huge.any():  # NaN could stand elsewhere than in the engine
-                some = Arguments([array[huge] for array in arguments.arrays], self._how)
-                found[huge] = self._by_passes(some)
-            return found
+            return self._with_huge(arguments, found, ran.unsafe)
+        if arguments.rows <= FEW and outputs >= MANY and arguments.inputs < 2 * outputs:
+            with contextlib.suppress(IndexError, ValueError):  # which name a row of these
+                return self._at_once(arguments)
         return self._by_passes(arguments)
+
+    def _at_once(self, arguments: Arguments) -> Floats:
+        """The Jacobian of few rows, carried forward along each input: all of that at once."""
+        rows, count = arguments.rows, arguments.inputs
+        forward = self._derivative("jacobian at once", _Played(self).slopes_along)
+        found, ran = forward._run(None, forward._arguments(_along_each_input(arguments)))
+        found = found.reshape(rows, count, -1).transpose(0, 2, 1)
+        return self._with_huge(arguments, found, numpy.array(ran.unsafe, int) // max(count, 1))
+
+    def _with_huge(
+        self, arguments: Arguments, found: Floats, unsafe: Iterable[int] | Ints
+    ) -> Floats:
+        """A Jacobian that was carried forward, but for rows where NaN could stand elsewhere."""
+        with numpy.errstate(all="ignore"):
+            huge = ~(numpy.einsum("roi,roi->r", found, found) < numpy.inf)
+        huge[numpy.fromiter(unsafe, int)] = True
+        if huge.any():
+            some = Arguments([array[huge] for array in arguments.arrays], self._how)
+            found[huge] = self._by_passes(some)
+        return found
 
     def _by_passes(self, arguments: Arguments) -> Floats:
         """The Jacobian of rows, by a pass back from each output."""
@@ -313,11 +331,9 @@ class Derivatives(Traces):
         if not arguments.inputs:
             return numpy.empty(shape)
         if self._single and arguments.rows <= FEW:
-            # So few rows leave most of a processor idle: those of the matrix are computed at once.
-            count = arguments.inputs
-            many = (numpy.repeat(array, count, axis=0) for array in arguments.arrays)
             with contextlib.suppress(IndexError, ValueError):  # which name a row of these
-                found = self.hvp(*many, v=numpy.tile(numpy.eye(count), (arguments.rows, 1)))
+                *many, each = _along_each_input(arguments)
+                found = self.hvp(*many, v=each)
                 if numpy.isfinite(found).all():
                     return found.reshape(shape)
         slopes = self._derivative("hessian", _Played(self).gradients)
@@ -428,6 +444,12 @@ class _Played:
         moves = [(v, k, 1.0) for k, v in enumerate(flat(list(inputs)))]
         return traced_tangents(flat(self(*inputs)), moves)
 
+    def slopes_along(self, *given: object) -> list[Value]:
+        """The slope of each output along a vector, which is given after the inputs."""
+        *inputs, vector = given
+        moves = [(v, 0, by) for v, by in zip(flat(inputs), flat(vector), strict=True)]
+        return traced_tangents(flat(self(*inputs)), moves)
+
     def slope_by_inputs(self, *given: object) -> Value:
         """The slope of the only output along a vector, which is given after the inputs."""
         *inputs, vector = given
@@ -470,6 +492,16 @@ def _along(out: Value, inputs: Sequence[Value], direction: Sequence[Value]) -> V
     moves = [(v, 0, by.detach()) for v, by in zip(inputs, direction, strict=True)]
     (slope,) = traced_tangents([out], moves)
     return slope
+
+
+def _along_each_input(arguments: Arguments) -> list[Floats]:
+    """Each row as often as it has inputs, and so many vectors, each along one of them.
+
+    So few rows leave most of a processor idle: what is asked for each input is computed at once.
+    """
+    count = arguments.inputs
+    many = [numpy.repeat(array, count, axis=0) for array in arguments.arrays]
+    return [*many, numpy.tile(numpy.eye(count), (arguments.rows, 1))]
 
 
 @functools.lru_cache(maxsize=64)
