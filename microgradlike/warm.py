@@ -57,7 +57,7 @@ def warm(say: Callable[[str], None] = print) -> None:
 
     pieces: list[Callable[[], object]] = [partial(_run_a_little, number) for number in NUMBERS]
     pieces += _kernels()
-    say(f"{counted(len(pieces), 'piece')} of machine code, about 0.4 seconds each where new")
+    say(f"{counted(len(pieces), 'piece')} of machine code, about 0.05 seconds each where new")
     for done, piece in enumerate(pieces, 1):
         COMPILED.quiet = True  # what there is to say is said here
         piece()

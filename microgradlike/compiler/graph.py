@@ -21,7 +21,9 @@ from microgradlike.compiler.operations import (
     DECIDES,
     ENTRY,
     LEAVES,
+    POSITIVE,
     SENDS,
+    SHARP,
     TABLE,
     TAKE,
 )
@@ -125,9 +127,11 @@ class Graph:
             is here; -1 if no output needs it.
         outputs: the nodes of the outputs.
         as_written: whether nothing was, and nothing is to be, written in another way.
-        decides: the additions that end in a comparison, or in an operator that jumps: the last
-            digit can decide there. Such additions are made in the order of the engine, if
-            ``in_order`` says so: if no sum among them is long.
+        ordered: the additions that are made in the order of the engine: short sums that end in a
+            comparison, or in an operator that jumps, for the last digit can decide there; and such
+            as end where it matters whether they are 0: at the kink of abs, or in 1 / x. Sums of
+            weighted values are layers, which are quicker in another order.
+        in_order: whether all sums are so that end in a comparison, or in an operator that jumps.
         nothing: the nodes of errors that do not arrive everywhere (``reach``): elsewhere they are
             0, unless they are multiplied by infinities or NaN.
         reach: for each node the condition under which the error reaches it, ``ALWAYS``, ``NEVER``
@@ -213,10 +217,13 @@ class Graph:
         self.stage = numpy.zeros(len(self.op), numpy.int8)
         self.depends = numpy.zeros(len(self.op), numpy.int8)
         _find_stages(self.op, self.left, self.right, ARITY, SENDS, self.stage, self.depends)
-        self.decides = numpy.zeros(len(self.op), bool)
-        self.in_order = not (as_written or tape.loops.rounds) and _find_deciding(
-            self.op, self.left, self.right, ARITY, DECIDES, self.decides
-        )
+        self.ordered = numpy.full(len(self.op), as_written)
+        self.in_order = False
+        if not (as_written or tape.loops.rounds):
+            self.in_order = _find_ordered(
+                *(self.op, self.left, self.right, ARITY, self.stage),
+                *(DECIDES, SHARP, POSITIVE, self.ordered),
+            )
         if depends:  # what is handed on depends on all that the loop does
             self.depends[self.depends > 0] = depends
 
@@ -324,32 +331,52 @@ LONGEST = 8
 
 
 @loop()
-def _find_deciding(
-    op: Ints, left: Ints, right: Ints, arity: Ints, by_digits: Truths, decides: Truths
-) -> bool:
-    """Which additions end where the last digit decides; whether none of their sums is long."""
-    uses = numpy.zeros(len(op), numpy.int32)
-    terms = numpy.ones(len(op), numpy.int32)
-    for n in range(len(op)):
+def _find_ordered(
+    op: Ints, left: Ints, right: Ints, arity: Ints, stage: Ints, by_digits: Truths, sharp: Truths,
+    positive: Truths, ordered: Truths,
+) -> bool:  # fmt: skip
+    """Which additions are made in the engine's order; whether that is so for all that decide."""
+    count = len(op)
+    uses, terms = numpy.zeros(count, numpy.int32), numpy.ones(count, numpy.int32)
+    rising, weighted = numpy.ones(count, numpy.bool_), numpy.zeros(count, numpy.bool_)
+    for n in range(count):
         for side in range(arity[op[n]]):
             uses[left[n] if side == 0 else right[n]] += 1
-    for n in range(len(op)):
+    root = numpy.full(count, -1, numpy.int32)
+    for n in range(count - 1, -1, -1):
         if op[n] == _ADD or op[n] == _SUB or op[n] == _NEG:
-            terms[n] = 0
+            if root[n] < 0:
+                root[n], terms[n] = n, 0
+            top = root[n]
             for side in range(arity[op[n]]):
                 operand = left[n] if side == 0 else right[n]
                 inner = op[operand] == _ADD or op[operand] == _SUB or op[operand] == _NEG
-                terms[n] += terms[operand] if inner and uses[operand] == 1 else 1
-    ends = decides.copy()
-    for n in range(len(op) - 1, -1, -1):
-        if ends[n] or by_digits[op[n]]:
-            for side in range(arity[op[n]]):
-                ends[left[n] if side == 0 else right[n]] = True
+                if inner and uses[operand] == 1:
+                    root[operand] = top
+                    continue
+                terms[top] += 1
+                a, b = left[operand], right[operand]
+                is_product = op[operand] == _MUL
+                weighted[top] |= is_product and stage[a] != stage[b] and min(stage[a], stage[b]) > 0
+                is_square = is_product and a == b
+                rising[top] &= op[n] == _ADD and (is_square or positive[op[operand]])
+    decides, near = numpy.zeros(count, numpy.bool_), numpy.zeros(count, numpy.bool_)
+    for n in range(count - 1, -1, -1):
+        adds = op[n] == _ADD or op[n] == _SUB or op[n] == _NEG
+        passes = near[n] and (adds or op[n] == _MUL or op[n] == _KEEP or op[n] == _DIVIDE)
+        for side in range(arity[op[n]]):
+            operand = left[n] if side == 0 else right[n]
+            decides[operand] |= decides[n] or by_digits[op[n]]
+            near[operand] |= passes or (sharp[op[n]] and (side == 1 or op[n] != _DIVIDE))
     short = True
-    for n in range(len(op)):
-        if ends[n] and (op[n] == _ADD or op[n] == _SUB or op[n] == _NEG):
-            decides[n] = True
-            short = short and terms[n] <= LONGEST
+    for n in range(count):
+        if root[n] >= 0 and decides[n]:
+            short = short and terms[root[n]] <= LONGEST
+    for n in range(count):
+        if root[n] >= 0:
+            top = root[n]
+            exact = terms[top] <= LONGEST and not weighted[top] and not rising[top]
+            ordered[n] = (decides[n] and short) or (near[top] and exact)
     return short
 
 

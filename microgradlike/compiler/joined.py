@@ -37,8 +37,9 @@ LONGEST_SIDES = 64
 #: Conditions stand within one another at most so deep.
 DEEPEST = 100
 
-#: So many steps are looked through, and so many places tried, to find where two traces meet.
-LOOKED_THROUGH, TRIED = 5000, 100
+#: So many steps are looked through, and so many places tried, to find where two traces meet; and so
+#: many pairs of places are looked at in all, of all traces: who needs more would wait for minutes.
+LOOKED_THROUGH, TRIED, PAIRS = 5000, 100, 2_000_000
 
 
 class Run:
@@ -51,6 +52,7 @@ class Run:
         holds: how each decision was made, by the number of its step.
         states: of the function at that moment, see ``Decided``.
         parameters: the ids of those of the tape.
+        pairs: how many pairs of places were looked at to line it up, and those before it.
         found: the step of the joined tape that each one is; set when it is joined.
     """
 
@@ -66,6 +68,7 @@ class Run:
         self.tokens: list[tuple[int, int]] = []
         self.holds: dict[int, bool] = {}
         self.found: list[Step | Fork] = []
+        self.pairs = 0
         self.states: dict[int, int] = {}
         decided = iter([*tape.decided, Decided(-1, -1, -1, -1)])
         at, condition, place, state = next(decided)
@@ -184,6 +187,7 @@ class Joined:
 
     def __init__(self, run: Run) -> None:
         self.all = Side()
+        self.pairs = 0  # of places that were looked at
         self.runs: list[Run] = []
         self.all.items = list(_line(run, 0, len(run)))
         self.join(run)
@@ -194,7 +198,11 @@ class Joined:
         Raises:
             DoNotMeet: it does not become the same again; nothing has changed.
         """
-        found, cuts = _walk([(self.all.items, 0)], run, 0)
+        run.pairs = self.pairs
+        try:
+            found, cuts = _walk([(self.all.items, 0)], run, 0)
+        finally:
+            self.pairs = run.pairs
         # The last one first, for what is before it in the same list stays where it is.
         for items, place, ends, holds, new in reversed(cuts):
             fork = items[place]
@@ -362,12 +370,16 @@ def _meet(where: _Where, run: Run, start: int) -> tuple[int, int]:
 
     def candidates(news: int, olds: int) -> list[tuple[int, int, int, int]]:
         """The places where both are at the same token, the nearest first."""
-        return sorted(
+        found = [
             (bisect_left(rounds, new) + bisect_left(again, old), new + old, new, old)
             for new, token in enumerate(tokens[:news])
             for old in places.get(token, ())[:TRIED]
             if old < olds
-        )[:TRIED]
+        ]
+        run.pairs += len(found)
+        if run.pairs > PAIRS:
+            raise DoNotMeet
+        return sorted(found)[:TRIED]
 
     within = ([*rounds, len(tokens)][0] + 1, [*again, len(rest)][0] + 1)
     everywhere = (len(tokens), len(rest) + 1)

@@ -59,7 +59,7 @@ class Waiting:
         if not (self.pieces or self._begun or self.quiet):
             print(
                 "compiling machine code, once on this machine: some loops of the compiler, and a "
-                "kernel for each kind of operation; about 20 seconds in all (python -m "
+                "kernel for each kind of operation; about ten seconds in all (python -m "
                 "microgradlike.warm does it beforehand)",
                 file=sys.stderr,
             )

@@ -124,6 +124,23 @@ AT_INTEGERS, BETWEEN = ("floor", "ceil", "trunc"), ("round", "round_to")
 JUMPS = (*OF_QUOTIENTS, *AT_ZERO, *AT_INTEGERS, *BETWEEN)
 #: Which ones the last digit of an operand can decide.
 DECIDES: Truths = numpy.isin(NAMES, ["lt", "le", "eq", "ne", *JUMPS])
+#: Which ones have a kink, or an end, or are infinite somewhere; a quotient is where its right side
+#: is 0. Next to that place the last digit of an operand can decide what the slope is.
+SHARP: Truths = numpy.array(
+    [
+        name.removesuffix(AGAINST_A_NUMBER.format(""))
+        in (
+            *("truediv", "pow", "abs", "relu", "leaky_relu", "elu", "maximum", "minimum", "hypot"),
+            *("log", "log2", "log10", "log1p", "sqrt", "cbrt", "asin", "acos", "acosh", "atanh"),
+            "atan2",
+        )
+        for name in NAMES
+    ]
+)
+#: What is never negative: a sum of such is 0 in any order, or in none.
+POSITIVE: Truths = numpy.isin(
+    NAMES, ["exp", "exp2", "sigmoid", "softplus", "abs", "relu", "sqrt", "cosh", "hypot"]
+)
 #: What else IEEE 754 rounds as Python does, wherever it is computed. Of other functions, such as
 #: exp, the last digit depends on who computes them: NumPy, and on which processor.
 ALIKE = frozenset(

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias, TypeVar
 
-import numpy
-
 from microgradlike.compiler import verify
 from microgradlike.compiler.arrays import Truths
 from microgradlike.compiler.forms import Forms
@@ -43,9 +41,8 @@ def build(graph: Graph, seen: Seen | None = None) -> Program:
         return made("levels", find(split(graph, forms)))
 
     made("graph", graph)
-    plain = graph.decides if graph.in_order else numpy.full(len(graph.op), graph.as_written)
-    levels = levels_of(plain)
+    levels = levels_of(graph.ordered)
     if not graph.as_written and (small := small_sums(levels)).any():
-        levels = levels_of(small | plain)  # they become operations, on levels of their own
+        levels = levels_of(small | graph.ordered)  # they become operations, on levels of their own
     grouped = made("grouped", group(levels, lambda of_round: build(of_round, seen)))
     return made("program", place(grouped))

@@ -264,7 +264,8 @@ class Tape:
             self._refuse(
                 f"a == b, or a != b, of two Values, at {line_of_user_code()}: it asks whether they "
                 "are the same node; to compare their numbers, write abs(a - b) < 1e-9, or "
-                "(a <= b) & (a >= b)"
+                "(a <= b) & (a >= b); tuples compare by ==, so give sorted, max or min a key, such "
+                "as key=lambda t: t[0]"
             )
         return self.compare(comparison, x, y)
 

@@ -104,8 +104,7 @@ def forms(f: Forms) -> None:
     law(has_terms[role == form], "a sum has no terms")
     law(role[f.operands.of] == fold, "an operand is of what is no fold")
     law(FOLDS[g.op[f.operands.of]], "a fold is of an operation that has no folds")
-    if g.in_order:
-        law(role[g.decides] == plain, "what decides a comparison is not in the engine's order")
+    law(role[g.ordered & (ARITY[g.op] > 0)] <= plain, "a sum is not in the engine's order")
     length = numpy.bincount(f.operands.of, minlength=len(role))
     law(length[role == fold] >= 3, "a fold has fewer than three operands")
     _nothing_is_lost(g, f)

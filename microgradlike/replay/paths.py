@@ -167,10 +167,13 @@ class Paths:
         if self._paths and self._paths[-1].call != self._calls:
             self._check_numbers()
         one = arguments.one(int(rows[0]))
+        dice = Held(())
         try:
             tape = trace(self.function, one.example(0), places=self._meets and bool(self._paths))
         except NotInTable as error:
             raise error.in_row(int(rows[0])) from None
+        if dice.changed():
+            self._refuse_what_changes()
         if not self._paths:
             self._single = tape.single
         elif len(tape.outputs) != self._paths[0].outputs or tape.single != self._single:
@@ -296,12 +299,15 @@ class Paths:
         with holding(list(reached), moved):
             same = self._does_the_same(path)
         if not same or dice.changed():
-            raise TracingError(
-                "the function does something else when it runs once more: it draws random numbers, "
-                "or uses numbers that change, such as p.data of a parameter (p.detach() is its "
-                "Value without error); a compiled function repeats its first run, so draw outside "
-                "of it, and give the numbers as an argument"
-            )
+            self._refuse_what_changes()
+
+    def _refuse_what_changes(self) -> NoReturn:
+        raise TracingError(
+            "the function does something else when it runs once more: it draws random numbers, "
+            "or uses numbers that change, such as p.data of a parameter (p.detach() is its "
+            "Value without error); a compiled function repeats its first run, so draw outside "
+            "of it, and give the numbers as an argument"
+        )
 
     def _does_the_same(self, path: Path) -> bool:
         """Whether the function, traced again on rows of a path, does what it did then."""
