@@ -1,4 +1,4 @@
-"""compile() beside PyTorch, JAX, CasADi and micrograd: ``python -m tests.benchmarks.peers``.
+"""compile() beside PyTorch, JAX, CasADi, heyoka, micrograd: ``python -m tests.benchmarks.peers``.
 
 Needs the extra ``bench``; a peer that is not installed is left out. All compute in float64 on one
 thread, in one process and in turn; what counts is the ratio of the medians. A work is the same for
@@ -33,7 +33,7 @@ def installed(name: str) -> Any:
     return None
 
 
-jax, jnp, torch, casadi = map(installed, ("jax", "jax.numpy", "torch", "casadi"))
+jax, jnp, torch, casadi, heyoka = map(installed, ("jax", "jax.numpy", "torch", "casadi", "heyoka"))
 if jax:
     jax.config.update("jax_enable_x64", True)
 if torch:
@@ -474,6 +474,31 @@ def options() -> Works:
     return works
 
 
+def hamiltonian() -> Works:
+    """Three bodies, one without mass: the Hamiltonian and its gradient, 1,000,000 rows."""
+    mu = 0.01
+
+    def energy(f: Any, x: Any, y: Any, z: Any, px: Any, py: Any, pz: Any) -> Any:
+        first = f.sqrt((x - mu) * (x - mu) + y * y + z * z)
+        second = f.sqrt((x - mu + 1) * (x - mu + 1) + y * y + z * z)
+        kinetic = 0.5 * (px * px + py * py + pz * pz)
+        return kinetic + y * px - x * py - (1 - mu) / first - mu / second
+
+    columns = list(DRAW.uniform(0.2, 1.5, (6, 1_000_000)))
+    c = compile(lambda *x: energy(SimpleNamespace(sqrt=sqrt), *x)).trace(*[x[:2] for x in columns])
+    works: Works = {"ours": lambda: (c(*columns), c.jacobian(*columns))}
+    if heyoka:
+        names = heyoka.make_vars("x", "y", "z", "px", "py", "pz")
+        h = energy(heyoka, *names)
+        function = heyoka.cfunc([h, *(heyoka.diff(h, v) for v in names)], names)
+        given, found = numpy.array(columns), numpy.empty((7, len(columns[0])))
+        works["heyoka"] = lambda: function(given, outputs=found)
+    if jax:
+        row = jax.value_and_grad(lambda *x: energy(jnp, *x), argnums=tuple(range(6)))
+        works["jax"] = ready(jax.jit(jax.vmap(row)), *columns)
+    return works
+
+
 def expression() -> Works:
     """The gradient of one scalar expression of 1,000 operations, of one row."""
 
@@ -533,6 +558,7 @@ WORKS: dict[str, tuple[Callable[[], Works], int, int]] = {
     "tokens": (tokens, 15, 10),
     "bundle": (bundle, 9, 1),
     "options": (options, 5, 1),
+    "hamiltonian": (hamiltonian, 7, 1),
     "expression": (expression, 15, 100),
     "threads": (threads, 15, 2),
 }
