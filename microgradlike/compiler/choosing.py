@@ -147,6 +147,7 @@ def _best(
         def better(a: Pair, b: Pair) -> Pair:
             condition = is_better(b[0], a[0])
             if can_be_chosen and isinstance(condition, Choice):
+                condition = _picks(condition) if key is None else condition
                 largest = where(condition, b[0], a[0])
                 return largest, largest if key is None else _chosen(condition, b[1], a[1])
             return b if condition else a
@@ -179,7 +180,7 @@ def _sorted(
     for turn in range(len(pairs)):
         for k in range(turn % 2, len(pairs) - 1, 2):
             (a, first), (b, second) = pairs[k : k + 2]
-            exchanged = b < a
+            exchanged = _picks(b < a) if key is None else b < a
             pairs[k] = where(exchanged, b, a), _chosen(exchanged, second, first)
             pairs[k + 1] = where(exchanged, a, b), _chosen(exchanged, first, second)
     return [item for _, item in pairs][:: -1 if reverse else 1]
@@ -220,6 +221,11 @@ def _chosen(condition: object, x: Item, y: Item) -> Item:
     assert isinstance(y, list | tuple)
     parts = [_chosen(condition, *pair) for pair in zip(x, y, strict=True)]
     return parts if isinstance(x, list) else tuple(parts)
+
+
+def _picks(condition: object) -> object:
+    """The condition by which one of two numbers is taken: at a tie both are the same."""
+    return cast("Any", condition).picks() if isinstance(condition, Choice) else condition
 
 
 def _none_is_nan(keys: Sequence[Number]) -> bool:

@@ -366,7 +366,8 @@ def _find_ordered(
         passes = near[n] and (adds or op[n] == _MUL or op[n] == _KEEP or op[n] == _DIVIDE)
         for side in range(arity[op[n]]):
             operand = left[n] if side == 0 else right[n]
-            decides[operand] |= decides[n] or by_digits[op[n]]
+            of_itself = arity[op[n]] == 2 and left[n] == right[n]
+            decides[operand] |= decides[n] or (by_digits[op[n]] and not of_itself)
             near[operand] |= passes or (sharp[op[n]] and (side == 1 or op[n] != _DIVIDE))
     short = True
     for n in range(count):

@@ -29,7 +29,9 @@ CARRIED, ROUND = "carried", "rounds"
 # its first operand its error times the second one, which is a slope of the user's own. A node has
 # two operands at most, so a list is a chain of nodes: ``table`` is its first entry, ``entry`` adds
 # one to those before. ``take`` is the entry that its first operand, an index, names in a chain.
-# ``loop`` goes through its rounds, and ``result`` is one of the numbers that the last one gives.
+# ``lower`` is the condition by which ``max`` takes one of two: at a tie it does not matter which,
+# but for the slope. ``loop`` goes through its rounds, and ``result`` is one of the numbers that the
+# last one gives.
 _TABLE = """
 # name   | value            | slope         | rule                                 | laws
   lt <   | x < y            | 0             | flat: nothing passes
@@ -60,9 +62,11 @@ _TABLE = """
   loop   | x                | 1             | all passes
   result | x                | 1             | all passes
          |                  | 0             | nothing passes
+  lower  | x < y            | 0             | flat: nothing passes
+         |                  | 0
 """
 _ROWS = read(_TABLE)
-CONDITIONS = tuple(_ROWS)[:7]
+CONDITIONS = (*tuple(_ROWS)[:7], "lower")
 SHARE = "share"
 TABLE, ENTRY, TAKE = "table", "entry", "take"
 LOOP, RESULT = "loop", "result"
@@ -132,7 +136,7 @@ SHARP: Truths = numpy.array(
         in (
             *("truediv", "pow", "abs", "relu", "leaky_relu", "elu", "maximum", "minimum", "hypot"),
             *("log", "log2", "log10", "log1p", "sqrt", "cbrt", "asin", "acos", "acosh", "atanh"),
-            "atan2",
+            *("atan2", "lower"),
         )
         for name in NAMES
     ]

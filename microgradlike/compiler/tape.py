@@ -634,6 +634,11 @@ class Condition(Choice):
             tape._opposites[self.node], tape._opposites[found.node] = found, self
         return found
 
+    def picks(self) -> Condition:
+        """The same condition, by which the smaller one of both is taken, or the larger one."""
+        self.tape.code[self.node] = CODES["lower"]
+        return self
+
     def is_opposite(self, other: Condition) -> bool:
         """Whether the other one is known to hold just where this one does not."""
         opposite = self.tape._opposites.get(self.node)
