@@ -264,6 +264,24 @@ def test_what_python_chooses_is_one_program(name: str) -> None:
     assert len(c.programs) == 1
 
 
+@pytest.mark.parametrize("name", CHOICES)
+def test_what_python_chooses_has_all_derivatives(name: str) -> None:
+    f, draw = CHOICES[name], numpy.random.default_rng(6)
+    c, rows = compile(f), draw.normal(size=(20, 5))
+    if c(*rows.T).ndim == 1:
+        few, many = c.hessian(*rows[:3].T), c.hessian(*rows.T)
+        assert few == pytest.approx(many[:3], rel=1e-9, abs=1e-12)
+        c.gradients(*rows.T)
+    wide = compile(lambda *v: [out * k for out in _listed(f(*v)) for k in range(32)])
+    one = c.jacobian(*rows.T).reshape(20, -1, 5)[0]
+    found = wide.jacobian(*rows[:1].T)[0].reshape(-1, 32, 5)
+    assert found == pytest.approx(numpy.arange(32)[:, None] * one[:, None], rel=1e-9, abs=1e-12)
+
+
+def _listed(out: Any) -> list[Any]:
+    return out if isinstance(out, list) else [out]
+
+
 def test_what_chooses_is_pythons_where_it_must_be() -> None:
     c = compile(lambda *v: sorted(v)[1] + len(sorted("cab")) + sorted([3, 1, 2], reverse=True)[0])
     rows = numpy.array([[1.0, 2.0, 0.5], [math.nan, 1.0, 2.0], [2.0, math.nan, 1.0]])

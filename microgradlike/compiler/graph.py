@@ -220,9 +220,11 @@ class Graph:
         self.ordered = numpy.full(len(self.op), as_written)
         self.in_order = False
         if not (as_written or tape.loops.rounds):
+            zero = numpy.zeros(len(self.op), bool)
+            zero[: len(self.constants)] = self.constants == 0
             self.in_order = _find_ordered(
                 *(self.op, self.left, self.right, ARITY, self.stage),
-                *(DECIDES, SHARP, POSITIVE, self.ordered),
+                *(DECIDES, SHARP, POSITIVE, zero, self.ordered),
             )
         if depends:  # what is handed on depends on all that the loop does
             self.depends[self.depends > 0] = depends
@@ -333,7 +335,7 @@ LONGEST = 8
 @loop()
 def _find_ordered(
     op: Ints, left: Ints, right: Ints, arity: Ints, stage: Ints, by_digits: Truths, sharp: Truths,
-    positive: Truths, ordered: Truths,
+    positive: Truths, zero: Truths, ordered: Truths,
 ) -> bool:  # fmt: skip
     """Which additions are made in the engine's order; whether that is so for all that decide."""
     count = len(op)
@@ -354,7 +356,7 @@ def _find_ordered(
                 if inner and uses[operand] == 1:
                     root[operand] = top
                     continue
-                terms[top] += 1
+                terms[top] += not zero[operand]  # ``sum`` begins with 0
                 a, b = left[operand], right[operand]
                 is_product = op[operand] == _MUL
                 weighted[top] |= is_product and stage[a] != stage[b] and min(stage[a], stage[b]) > 0

@@ -1076,6 +1076,9 @@ def _played(name: str, x: Any, y: Any) -> Any:
         return x.kept(y, by=name) if isinstance(x, Condition) else y if x else -0.0
     if name == "not":
         return x.opposite() if isinstance(x, Condition) else not x
+    if name == "lower":
+        found = x < y
+        return found.picks() if isinstance(found, Condition) else found
     both = {"and": operator.and_, "or": operator.or_, "eq": equal}.get(name)
     return (both or getattr(operator, name))(x, y)
 

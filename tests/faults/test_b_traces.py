@@ -740,12 +740,14 @@ KINKS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.parametrize("eight", [False, True])
 @pytest.mark.parametrize("name", KINKS)
-def test_kinks_and_poles_of_short_sums(name: str) -> None:
+def test_kinks_and_poles_of_short_sums(name: str, eight: bool) -> None:
     """Where a sum is 0 to the engine, it is 0, for slopes and infinities as well."""
 
     def f(x: Any) -> Any:
-        return KINKS[name]((x[0] + x[1]) - (x[2] + x[3])) + x[0] * x[1]
+        of_eight = sum([x[3], -x[0], 0.5, x[2], -x[1], 1, 0.3, -1.8])
+        return KINKS[name](of_eight if eight else (x[0] + x[1]) - (x[2] + x[3])) + x[0] * x[1]
 
     rows = numpy.round(TENTHS[:400] - 0.5, 1)
     rows[:, 3] = rows[:, 0] + rows[:, 1] - rows[:, 2]

@@ -90,7 +90,7 @@ def symbol_of(graph: Graph, node: int) -> str:
     return symbol(NAMES[graph.op[node]], bool(graph.left[node] == graph.right[node]))
 
 
-COMPARISONS = {"lt": "<", "le": "≤", "eq": "=", "ne": "≠"}
+COMPARISONS = {"lt": "<", "le": "≤", "eq": "=", "ne": "≠", "lower": "<"}
 
 
 def role_and_words(path: Path, key: Key) -> tuple[str, str]:

@@ -23,7 +23,7 @@ _NOUNS = {
     **{"mul": "multiplication", "add": "addition", "sub": "subtraction", "neg": "negation"},
     **{"truediv": "division", "pow": "power", "and": "condition", "or": "condition"},
     **{"not": "condition", "lt": "comparison", "le": "comparison", "eq": "comparison"},
-    **{"ne": "comparison"},
+    **{"ne": "comparison", "lower": "comparison"},
 }
 
 
