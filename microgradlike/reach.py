@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 import numpy
 import numpy.typing
 
+from microgradlike.compiler.choosing import names_in
 from microgradlike.engine import Choice, Value
 from microgradlike.nn import Module
 
@@ -84,15 +85,6 @@ def is_ours(f: object) -> bool:
     while isinstance(f, functools.partial):
         f = f.func
     return isinstance(f, types.FunctionType) and f.__code__.co_filename.startswith(_HERE)
-
-
-def names_in(code: types.CodeType) -> set[str]:
-    """All names in the text of a function, also in those within it."""
-    names = set(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            names |= names_in(constant)
-    return names
 
 
 def _found_by(f: types.FunctionType) -> Iterator[tuple[str, object]]:

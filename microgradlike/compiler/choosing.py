@@ -35,7 +35,6 @@ MOST = 32
 #: A module's names.
 Names: TypeAlias = "dict[str, Any]"
 
-_python = {"max": builtins.max, "min": builtins.min, "sorted": builtins.sorted}
 _lock = threading.Lock()
 #: The modules in whose functions they choose, each with how many traces want that.
 _choosing: dict[int, int] = {}
@@ -103,18 +102,18 @@ def _led_to(f: types.FunctionType) -> Iterator[object]:
     for cell in f.__closure__ or ():
         with contextlib.suppress(ValueError):  # it is empty
             yield cell.cell_contents
-    names = f.__globals__
-    for code in _codes(f.__code__):
-        yield from filter(_may_call, map(names.get, code.co_names))
+    yield from filter(_may_call, map(f.__globals__.get, sorted(names_in(f.__code__))))
     yield from f.__defaults__ or ()
     yield getattr(f, "__wrapped__", None)
 
 
-def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
-    yield code
+def names_in(code: types.CodeType) -> set[str]:
+    """All names in the text of a function, also in those within it."""
+    names = set(code.co_names)
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            yield from _codes(constant)
+            names |= names_in(constant)
+    return names
 
 
 def _is_theirs(module: object) -> bool:
@@ -140,8 +139,7 @@ def _best(
         items: list[Item] = list(cast("Any", given[0] if len(given) == 1 else given))
         keys = cast("list[Number]", items) if key is None else list(map(key, items))
         if not any(isinstance(each, Value) for each in keys):
-            found = iter(keys)  # each key is asked for once, as in Python
-            return python(items, key=lambda _: next(found), **default)
+            return _as_python(python, items, keys, **default)
         can_be_chosen = _can_be_chosen(items, keys, key is None)
 
         def better(a: Pair, b: Pair) -> Pair:
@@ -173,8 +171,7 @@ def _sorted(
     keys = cast("list[Number]", items) if key is None else list(map(key, items))
     is_short = 1 < len(items) <= MOST
     if not (is_short and _can_be_chosen(items, keys, key is None) and _none_is_nan(keys)):
-        found = iter(keys)
-        return _python["sorted"](items, key=lambda _: next(found), reverse=reverse)  # type: ignore[no-any-return, operator]
+        return cast("list[Item]", _as_python(builtins.sorted, items, keys, reverse=reverse))
     # Backwards, equal numbers stay in their order where it is reversed before and after.
     pairs: list[Pair] = list(zip(keys, items, strict=True))[:: -1 if reverse else 1]
     for turn in range(len(pairs)):
@@ -193,6 +190,14 @@ _OURS = {
 }
 
 # ---- What can be chosen ------------------------------------------------------------------------
+
+
+def _as_python(
+    python: Callable[..., object], items: list[Item], keys: Sequence[Number], **more: object
+) -> object:
+    """What Python's own function gives; each key was asked for once, as there."""
+    found = iter(keys)
+    return python(items, key=lambda _: next(found), **more)
 
 
 def _can_be_chosen(items: Sequence[object], keys: Sequence[object], are_keys: bool) -> bool:

@@ -122,7 +122,7 @@ def near_ties(
     compared = [
         node for node, name in enumerate(names)
         if needed[node] and DECIDES[tape.nodes[node]] and added[node]
-        and (names[node] in JUMPS or tape.left[node] != tape.right[node])
+        and (name in JUMPS or tape.left[node] != tape.right[node])
     ]  # fmt: skip
     if compared:
         rounds.find_counters(tape)

@@ -20,10 +20,11 @@ from typing import Any, NamedTuple
 
 import numpy
 
+from microgradlike.compiler.choosing import names_in
 from microgradlike.compiler.tape import Traced
 from microgradlike.engine import Value
 from microgradlike.nn import Module, Structure
-from microgradlike.reach import Own, is_theirs, is_users, names_in
+from microgradlike.reach import Own, is_theirs, is_users
 
 #: So many Values are compared at each call; more would take longer than the call.
 _MOST = 64

@@ -112,8 +112,7 @@ def invoke(
         signature: Signature,
         arguments: Sequence[ir.Value],
     ) -> ir.Value:
-        kind = ir.FunctionType(emit.VOID, [target.get_value_type(x) for x in given])
-        builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
+        emit.invoke(builder, *arguments)
         return target.get_dummy_value()
 
     return types.void(types.int64, *given), generate

@@ -108,6 +108,12 @@ def written(write: Callable[..., Any]) -> Any:
     return write
 
 
+def invoke(builder: ir.IRBuilder, address: Number, *given: Number) -> Number:
+    """Call what is at an address, a kernel for one."""
+    kind = ir.FunctionType(VOID, [number.type for number in given])
+    return builder.call(builder.inttoptr(address, kind.as_pointer()), given)
+
+
 @functools.cache
 def source_of(function: Callable[..., object]) -> str:
     """The source of a function, at the left edge."""
@@ -376,10 +382,8 @@ class _Numbers:
     def call_min(self, x: Number, y: Number) -> Number:
         return self.b.select(self.b.icmp_signed("<", y, x), y, x)
 
-    def call_invoke(self, address: Number, *given: Number) -> Number:
-        """Call the kernel that is at an address."""
-        kind = ir.FunctionType(VOID, [number.type for number in given])
-        return self.b.call(self.b.inttoptr(address, kind.as_pointer()), given)
+    def call_invoke(self, *given: Number) -> Number:
+        return invoke(self.b, *given)
 
 
 class _Function(_Numbers):

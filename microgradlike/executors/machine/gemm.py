@@ -16,6 +16,7 @@ from numba.core import cgutils
 from numba.extending import get_cython_function_address
 from threadpoolctl import threadpool_info
 
+from microgradlike.executors.machine import emit
 from microgradlike.executors.machine.addresses import (
     Pointer,
     address_of,
@@ -23,7 +24,7 @@ from microgradlike.executors.machine.addresses import (
     moved,
     numbers_at,
 )
-from microgradlike.executors.machine.emit import DOUBLE, SINGLE, VOID, WORD, Kind, written
+from microgradlike.executors.machine.emit import DOUBLE, SINGLE, WORD, Kind, written
 
 BYTE = ir.IntType(8).as_pointer()
 
@@ -62,8 +63,7 @@ def gemm(
     # BLAS counts by columns: what it takes for b a is a b row by row.
     lead_a, lead_b = leading(turn_a, rows, inner), leading(turn_b, inner, columns)
     given = [letter(turn_b), letter(turn_a), n, m, k, stored(real(1.0)), b, lead_b, a, lead_a]
-    kind = ir.FunctionType(VOID, [BYTE] * 13)
-    return builder.call(builder.inttoptr(function, kind.as_pointer()), [*given, beta, c, n])
+    return emit.invoke(builder, function, *given, beta, c, n)
 
 
 # ---- Our own -----------------------------------------------------------------------------------

@@ -114,7 +114,6 @@ def apply_one(builder: ir.IRBuilder, loop: ir.Value, data: ir.Value, *given: ir.
     *operands, count = given
     size = 8 if operands[0].type.pointee == emit.DOUBLE else 4
     byte = ir.IntType(8).as_pointer()
-    kind = ir.FunctionType(emit.VOID, [byte] * 4)
     several = ir.ArrayType(emit.WORD, len(operands))
     places, strides = (cgutils.alloca_once(builder, several) for _ in range(2))
     length = cgutils.alloca_once(builder, emit.WORD)
@@ -124,8 +123,7 @@ def apply_one(builder: ir.IRBuilder, loop: ir.Value, data: ir.Value, *given: ir.
         builder.store(pointer, cgutils.gep_inbounds(builder, places, 0, place))
         builder.store(emit.WORD(size), cgutils.gep_inbounds(builder, strides, 0, place))
     pointers = [builder.bitcast(x, byte) for x in (places, length, strides)]
-    function = builder.inttoptr(loop, kind.as_pointer())
-    return builder.call(function, [*pointers, builder.inttoptr(data, byte)])
+    return emit.invoke(builder, loop, *pointers, builder.inttoptr(data, byte))
 
 
 #: out[k] = f(x[k], y[k]).
