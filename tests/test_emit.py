@@ -11,7 +11,7 @@ import numpy
 import pytest
 
 from microgradlike.executors.machine import addresses, emit
-from microgradlike.executors.machine.emit import AS_WRITTEN, DOUBLE, SINGLE, WORD
+from microgradlike.executors.machine.emit import DOUBLE, SINGLE, WORD
 
 FOUR, HALF = 4, 0.5
 
@@ -67,7 +67,7 @@ def ran(function: Any, number: str, x: list[float], a: int, b: int) -> list[floa
     pointer = (DOUBLE if number == "float64" else SINGLE).as_pointer()
     given = numpy.array(x, number)
     out = numpy.zeros(11, number)
-    address = addresses.address_of(function, (pointer, pointer, WORD, WORD), AS_WRITTEN)
+    address = addresses.address_of(function, (pointer, pointer, WORD, WORD))
     whole = ctypes.c_int64
     call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, whole, whole)(address)
     call(out.ctypes.data, given.ctypes.data, a, b)
@@ -111,7 +111,7 @@ def test_what_reads_beside_an_array_is_not_read_where_it_is_not_wanted() -> None
     source = "def f(out, x, a, b):\n    out[0] = x[a] if a >= 0 and x[b] > 0 else 1.0\n"
     pointer = DOUBLE.as_pointer()
     kinds = (pointer, pointer, WORD, WORD)
-    address = addresses.address_of_source(source, {}, kinds, AS_WRITTEN)
+    address = addresses.address_of_source(source, {}, kinds)
     whole = ctypes.c_int64
     call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, whole, whole)(address)
     out, x = numpy.zeros(1), numpy.ones(3)

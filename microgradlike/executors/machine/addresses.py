@@ -33,7 +33,7 @@ from microgradlike.compiler.arrays import Ints
 from microgradlike.compiler.kept_code import COMPILED, stamp_of
 from microgradlike.compiler.loops import loop
 from microgradlike.executors.machine import emit
-from microgradlike.executors.machine.emit import Kind, Rounding
+from microgradlike.executors.machine.emit import Kind
 
 #: What writes the code of an intrinsic: it is given the LLVM values of the arguments.
 Generate: TypeAlias = (
@@ -126,9 +126,6 @@ def words(address: int) -> Ints:
 
 # ---- Addresses ---------------------------------------------------------------------------------
 
-#: A product and a sum are one operation that is rounded once, where the processor has that.
-CONTRACTED: Rounding = frozenset({"contract"})
-
 #: What kept code was made of, beside its own source.
 _STAMP = stamp_of(
     Path(instructions.__file__),
@@ -140,15 +137,14 @@ _STAMP = stamp_of(
 def address_of(
     function: Callable[..., object],
     kinds: tuple[Kind, ...],
-    rounding: Rounding = CONTRACTED,
 ) -> int:
     """The address of a function that takes such arguments, compiled now unless it was before."""
     source = emit.source_of(function)
-    return address_of_source(source, vars(sys.modules[function.__module__]), kinds, rounding)
+    return address_of_source(source, vars(sys.modules[function.__module__]), kinds)
 
 
 def address_of_source(
-    source: str, names: Mapping[str, object], kinds: Sequence[Kind], rounding: Rounding,
+    source: str, names: Mapping[str, object], kinds: Sequence[Kind],
     eager: bool = False,
 ) -> int:  # fmt: skip
     """The same of a function of which there is only text.
@@ -157,12 +153,11 @@ def address_of_source(
         source: of the function.
         names: what it calls, and numbers, by the name that they have in it.
         kinds: of its arguments.
-        rounding: how its products and sums may be rounded.
         eager: whether all that it reads is there, also on the side of a choice that is not taken.
     """
     codegen = cpu_target.target_context.codegen()
     versions = llvmlite.__version__, numba.__version__, codegen.magic_tuple()
-    key = source, list(map(emit.spelt, kinds)), sorted(rounding), eager, versions, _STAMP
+    key = source, list(map(emit.spelt, kinds)), eager, versions, _STAMP
     name = f"kernel_{hashlib.sha256(repr(key).encode()).hexdigest()[:32]}"
     path = Path(AppDirs("microgradlike", False).user_cache_dir) / name
     with global_compiler_lock:
@@ -172,7 +167,7 @@ def address_of_source(
             module = ir.Module(name)
             module.triple = codegen.magic_tuple()[0]
             tree = emit.read(source)
-            symbol = emit.Module(module).function(name, tree, names, kinds, rounding, eager).name
+            symbol = emit.Module(module).function(name, tree, names, kinds, eager=eager).name
             library = codegen.create_library(name)
             library.enable_object_caching()
             library.add_ir_module(module)

@@ -71,7 +71,7 @@ class Module:
 
     def function(
         self, name: str, tree: ast.FunctionDef, names: Mapping[str, object], kinds: Sequence[Kind],
-        rounding: Rounding, eager: bool = False, is_inner: bool = False,
+        rounding: Rounding = AS_WRITTEN, eager: bool = False, is_inner: bool = False,
     ) -> ir.Function:  # fmt: skip
         """Write a function for arguments of these kinds."""
         known: dict[str, Kind] = {}

@@ -33,7 +33,6 @@ from microgradlike.compiler.operations import ARITY, NAMES
 from microgradlike.compiler.plan import Back, Send, in_a_row
 from microgradlike.compiler.program import Program
 from microgradlike.executors.machine import fused, gemm, kernels, looping
-from microgradlike.executors.machine.emit import AS_WRITTEN
 from microgradlike.executors.machine.kernels import (
     ASSIGN,
     BIAS,
@@ -431,8 +430,7 @@ def _loop(code: Code, i: Loop) -> None:
     else:
         known.once_read = fused.once_read(i)
         kernel, known.kernel_back = (
-            # Nothing is rounded but as it is written: the engine decides likewise in each round.
-            kernels.from_source(source, code.number, AS_WRITTEN, looping.send_one) if source else 0
+            kernels.from_source(source, code.number, looping.send_one) if source else 0
             for source in sources
         )
     code.forward.append(code.row(kernel, fields, 0))

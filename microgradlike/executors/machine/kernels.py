@@ -11,8 +11,11 @@ whoever runs a program calls the next kernel without knowing which it is:
 ``theta, slopes``  the weights that only their layer uses, and their errors
 ``lanes, first``   how many rows there are, and whether they are the first ones
 
-Loops over lanes become vector instructions. Functions such as exp are NumPy's own loops, called by
-their address: as fast, as exact, and the same to the last digit.
+Loops over lanes become vector instructions. Each product and each sum is rounded as it is written:
+a * b - c * d is 0 where both are equal, and a kernel gives the same numbers on any processor. Only
+sums over rows, and products of matrices, are added up in whatever order is quickest. Functions such
+as exp are NumPy's own loops, called by their address: as fast, as exact, and the same to the last
+digit.
 """
 
 from __future__ import annotations
@@ -37,7 +40,6 @@ from microgradlike.compiler.operations import CONDITIONS, row_of
 from microgradlike.executors.formulas import ON_ARRAYS
 from microgradlike.executors.machine import emit
 from microgradlike.executors.machine.addresses import (
-    CONTRACTED,
     Pointer,
     address_of,
     address_of_source,
@@ -45,7 +47,7 @@ from microgradlike.executors.machine.addresses import (
     moved,
     words,
 )
-from microgradlike.executors.machine.emit import Kind, Rounding, written
+from microgradlike.executors.machine.emit import Kind, written
 from microgradlike.executors.machine.gemm import product
 from microgradlike.ops import ALIASES, OPERATORS
 
@@ -193,15 +195,6 @@ def inner(x: Floats | Pointer, y: Floats | Pointer, count: int) -> float:
     for k in range(count):
         found += x[k] * y[k]
     return found
-
-
-@loop(fastmath=False)  # without saying so it is compiled as who calls it
-def times(x: float, y: float) -> float:
-    """A product that is rounded before it is added to something.
-
-    Where two products are added, each is rounded: a*b - c*d is 0 where both are equal.
-    """
-    return x * y
 
 
 def kernel(function: Callable[..., None], number: str) -> int:
@@ -501,19 +494,16 @@ def _written(
 
 
 @functools.cache
-def from_source(
-    source: str, number: str, rounding: Rounding = CONTRACTED, *further: Callable[..., None]
-) -> int:
+def from_source(source: str, number: str, *further: Callable[..., None]) -> int:
     """The address of a kernel of which there is only text.
 
     Args:
         source: of the kernel, which reads nothing that is not there.
         number: "float64" or "float32".
-        rounding: how its products and sums may be rounded.
         further: what it calls that is not of this file.
     """
     names = globals() | {function.__name__: function for function in further}
-    return address_of_source(source, names, _arguments(number), rounding, eager=True)
+    return address_of_source(source, names, _arguments(number), eager=True)
 
 
 # ---- Under a condition -------------------------------------------------------------------------
@@ -577,18 +567,14 @@ def layer(
         x0, w0 = row(x, lanes), w[j * ins]
         if i[BIAS] >= 0:
             for lane in range(lanes):
-                out[lane] = times(w0, x0[lane]) + b
+                out[lane] = w0 * x0[lane] + b
         else:
             for lane in range(lanes):
                 out[lane] = w0 * x0[lane]
         for k in range(1, ins):
             xk, wk = row(place_of(x, k, lanes), lanes), w[j * ins + k]
-            if ins == 2 and i[BIAS] < 0:
-                for lane in range(lanes):
-                    out[lane] += times(wk, xk[lane])
-            else:
-                for lane in range(lanes):
-                    out[lane] += wk * xk[lane]
+            for lane in range(lanes):
+                out[lane] += wk * xk[lane]
 
 
 def layer_back(
@@ -673,9 +659,6 @@ def sums(
                 if k == 0:
                     for lane in range(lanes):
                         z[lane] = w * x[lane]
-                elif terms == 2:
-                    for lane in range(lanes):
-                        z[lane] += times(w, x[lane])
                 else:
                     for lane in range(lanes):
                         z[lane] += w * x[lane]
@@ -735,9 +718,6 @@ def products(
                 if k == 0:
                     for lane in range(lanes):
                         z[lane] = w * x[lane] * y[lane]
-                elif terms == 2:
-                    for lane in range(lanes):
-                        z[lane] += times(w * x[lane], y[lane])
                 else:
                     for lane in range(lanes):
                         z[lane] += w * x[lane] * y[lane]
