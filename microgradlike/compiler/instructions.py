@@ -328,6 +328,13 @@ class Round:
     reordered: Slots
     once: Slots
 
+    def read_after(self) -> list[int]:
+        """The slots that are read when the round is over."""
+        found = [self.watched, *(slots[~lower] for lower, slots in (self.results, self.sending))]
+        if self.going is not None and not self.going[0]:
+            found.append(numpy.array(self.going[1:]))
+        return [slot for slots in found for slot in slots.tolist()]
+
     def renumbered(self, once: Slots) -> Round:
         """The same with other numbers for the slots of ``once``."""
         same = numpy.arange(self.slots, dtype=numpy.int32)
@@ -473,6 +480,15 @@ class Singles(Instruction):
     def has_two(self) -> Truths:
         """For each whether it has a second operand."""
         return numpy.equal(ARITY[self.operations], 2)
+
+    def some(self, places: Ints) -> Singles:
+        """Only some of the operations."""
+        return replace(
+            self, outs=self.outs[places], depends=self.depends[places], nodes=self.nodes[places],
+            mask=Mask(self.mask.kind[places], self.mask.slots[places]),
+            operations=self.operations[places],
+            operands=tuple(Operand(x.once[places], x.slots[places]) for x in self.operands),
+        )  # fmt: skip
 
     def __str__(self) -> str:
         return times("single operations", self.count)

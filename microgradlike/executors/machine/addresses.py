@@ -129,7 +129,10 @@ def words(address: int) -> Ints:
 #: What kept code was made of, beside its own source.
 _STAMP = stamp_of(
     Path(instructions.__file__),
-    *(Path(__file__).with_name(f"{name}.py") for name in ("emit", "gemm", "kernels", "looping")),
+    *(
+        Path(__file__).with_name(f"{name}.py")
+        for name in ("emit", "gemm", "kernels", "looping", "merged")
+    ),
 )
 
 
@@ -155,9 +158,17 @@ def address_of_source(
         kinds: of its arguments.
         eager: whether all that it reads is there, also on the side of a choice that is not taken.
     """
+
+    def write(module: emit.Module, name: str) -> ir.Function:
+        return module.function(name, emit.read(source), names, kinds, eager=eager)
+
+    return address_of_key((source, list(map(emit.spelt, kinds)), eager), write)
+
+
+def address_of_key(key: object, write: Callable[[emit.Module, str], ir.Function]) -> int:
+    """The same of a function that ``write`` writes, and that ``key`` tells from all others."""
     codegen = cpu_target.target_context.codegen()
-    versions = llvmlite.__version__, numba.__version__, codegen.magic_tuple()
-    key = source, list(map(emit.spelt, kinds)), eager, versions, _STAMP
+    key = key, llvmlite.__version__, numba.__version__, codegen.magic_tuple(), _STAMP
     name = f"kernel_{hashlib.sha256(repr(key).encode()).hexdigest()[:32]}"
     path = Path(AppDirs("microgradlike", False).user_cache_dir) / name
     with global_compiler_lock:
@@ -166,8 +177,7 @@ def address_of_source(
             COMPILED.begins()
             module = ir.Module(name)
             module.triple = codegen.magic_tuple()[0]
-            tree = emit.read(source)
-            symbol = emit.Module(module).function(name, tree, names, kinds, eager=eager).name
+            symbol = write(emit.Module(module), name).name
             library = codegen.create_library(name)
             library.enable_object_caching()
             library.add_ir_module(module)

@@ -37,10 +37,15 @@ AS_WRITTEN: Rounding = frozenset()
 _WIDTH = {TRUTH: 0, WORD: 1, SINGLE: 2, DOUBLE: 3}
 
 #: Functions that take no time.
-_QUICK = ("abs", "math.sqrt", "math.copysign")
+_QUICK = (
+    *("abs", "math.sqrt", "math.copysign", "math.floor", "math.ceil", "math.trunc", "math.rint"),
+)
 
 #: Functions that LLVM knows; others are those of C.
-_KNOWN = ("exp", "log", "log10", "sin", "cos", "pow", "sqrt", "copysign")
+_KNOWN = (
+    *("exp", "log", "log10", "sin", "cos", "pow", "sqrt", "copysign"),
+    *("floor", "ceil", "trunc", "rint"),
+)
 
 _COMPARISONS = {
     ast.Lt: "<",
@@ -134,7 +139,7 @@ def spelt(kind: Kind) -> str:
     return str(kind) if pointee is None else f"{spelt(pointee)}*"
 
 
-class _Numbers:
+class Numbers:
     """Variables of a function, and what is computed of them.
 
     Args:
@@ -186,6 +191,8 @@ class _Numbers:
         own = number.type
         if own == kind:
             return number
+        if isinstance(kind, ir.VectorType) and not isinstance(own, ir.VectorType):
+            return self.all_lanes(self.to(number, kind.element), kind)
         if kind == TRUTH:
             return self.holds(number)
         if kind == WORD:
@@ -196,13 +203,21 @@ class _Numbers:
             return self.b.sitofp(number, kind)
         return self.b.fpext(number, kind) if kind == DOUBLE else self.b.fptrunc(number, kind)
 
+    def all_lanes(self, number: Number, kind: ir.VectorType) -> Number:
+        """The same number in each lane of a vector."""
+        if isinstance(number, ir.Constant):
+            return kind([number.constant] * kind.count)
+        one = self.b.insert_element(kind(ir.Undefined), number, ir.IntType(32)(0))
+        places = ir.VectorType(ir.IntType(32), kind.count)(None)
+        return self.b.shuffle_vector(one, kind(ir.Undefined), places)
+
     def holds(self, number: Number) -> Number:
         """Whether a number is true."""
-        if number.type == TRUTH:
+        if _element(number.type) == TRUTH:
             return number
         if number.type == WORD:
             return self.b.icmp_signed("!=", number, WORD(0))
-        return self.b.fcmp_unordered("!=", number, number.type(0.0))
+        return self.b.fcmp_unordered("!=", number, self.to(DOUBLE(0.0), number.type))
 
     def block(self) -> ir.Block:
         return self.ir.append_basic_block()
@@ -288,6 +303,8 @@ class _Numbers:
         for operand in node.values[1:]:
             if self.is_harmless(operand):
                 other = self.holds(self.number(operand))
+                kind = common(found.type, other.type)
+                found, other = self.to(found, kind), self.to(other, kind)
                 found = self.b.and_(found, other) if is_and else self.b.or_(found, other)
             else:
                 sides = operand, ast.Constant(not is_and)
@@ -300,6 +317,8 @@ class _Numbers:
             return self.either(condition, node.body, node.orelse)
         a, b = self.number(node.body), self.number(node.orelse)
         kind = common(a.type, b.type)
+        if isinstance(condition.type, ir.VectorType):
+            kind = ir.VectorType(_element(kind), condition.type.count)
         return self.b.select(condition, self.to(a, kind), self.to(b, kind))
 
     def is_harmless(self, node: ast.expr) -> bool:
@@ -353,13 +372,21 @@ class _Numbers:
 
     def mathematical(self, name: str, given: Sequence[Number]) -> Number:
         kind = functools.reduce(common, (number.type for number in given))
-        kind = kind if kind in (SINGLE, DOUBLE) else DOUBLE
+        kind = kind if _element(kind) in (SINGLE, DOUBLE) else DOUBLE
         given = [self.to(number, kind) for number in given]
-        module, of = self.home.module, ir.FunctionType(kind, [kind] * len(given))
+        of = ir.FunctionType(kind, [kind] * len(given))
         if name in _KNOWN:
-            return self.b.call(module.declare_intrinsic(f"llvm.{name}", [kind], of), given)
+            return self.b.call(self.intrinsic(f"llvm.{name}", of), given)
+        module = self.home.module
         in_c = name + ("f" if kind == SINGLE else "")
         return self.b.call(module.globals.get(in_c) or ir.Function(module, of, in_c), given)
+
+    def intrinsic(self, name: str, of: ir.FunctionType) -> ir.Function:
+        """A function of numbers of one kind that LLVM has itself."""
+        kind = of.args[0]
+        lanes = f"v{kind.count}" if isinstance(kind, ir.VectorType) else ""
+        name += f".{lanes}f{32 if _element(kind) == SINGLE else 64}"
+        return self.home.module.globals.get(name) or ir.Function(self.home.module, of, name)
 
     def call_words(self, address: Number) -> Number:
         return self.b.inttoptr(address, WORDS)
@@ -371,7 +398,7 @@ class _Numbers:
         return self.b.inttoptr(address, like.type)
 
     def call_abs(self, x: Number) -> Number:
-        return self.b.call(self.home.module.declare_intrinsic("llvm.fabs", [x.type]), [x])
+        return self.b.call(self.intrinsic("llvm.fabs", ir.FunctionType(x.type, [x.type])), [x])
 
     def call_int(self, x: Number) -> Number:
         return self.to(x, WORD)
@@ -386,11 +413,11 @@ class _Numbers:
         return invoke(self.b, *given)
 
 
-class _Function(_Numbers):
+class _Function(Numbers):
     """A function, statement by statement.
 
     Args:
-        tree: its source; the others are those of ``_Numbers``.
+        tree: its source; the others are those of ``Numbers``.
     """
 
     def __init__(
@@ -538,10 +565,18 @@ class _Function(_Numbers):
         self.b.ret(self.to(number, self.known["return"]))
 
 
+def _element(kind: Kind) -> Kind:
+    """What a vector is made of; any other kind is that of one number."""
+    return kind.element if isinstance(kind, ir.VectorType) else kind
+
+
 def common(x: Kind, y: Kind) -> Kind:
     """The kind of what two numbers become together."""
     if x == y:
         return x
+    for vector in (x, y):
+        if isinstance(vector, ir.VectorType):
+            return ir.VectorType(common(_element(x), _element(y)), vector.count)
     if {x, y} == {WORD, SINGLE}:  # a float32 cannot be every whole number
         return DOUBLE
     return max(x, y, key=_WIDTH.__getitem__)

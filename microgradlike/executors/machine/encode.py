@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy
@@ -32,7 +32,7 @@ from microgradlike.compiler.instructions import (
 from microgradlike.compiler.operations import ARITY, NAMES
 from microgradlike.compiler.plan import Back, Send, in_a_row
 from microgradlike.compiler.program import Program
-from microgradlike.executors.machine import fused, gemm, kernels, looping
+from microgradlike.executors.machine import fused, gemm, kernels, looping, merged
 from microgradlike.executors.machine.kernels import (
     ASSIGN,
     BIAS,
@@ -127,6 +127,7 @@ class Code:
         number: "float64" or "float32": in which it is computed.
         room: for so many rounds of each loop that ends by itself.
         few: whether it is for few rows, so that whole loops are kernels.
+        kept: the slots whose numbers others read, where operations are put together; else None.
 
     Attributes:
         forward, backward: the rows.
@@ -137,7 +138,7 @@ class Code:
 
     def __init__(
         self, memory: Memory, instructions: Sequence[Instruction], backs: Sequence[Back],
-        number: str, room: int, few: bool,
+        number: str, room: int, few: bool, kept: Iterable[int] | None = None,
     ) -> None:  # fmt: skip
         self.memory, self.number, self.room, self.few = memory, number, room, few
         self.backs = {id(back.instruction): back for back in backs}
@@ -151,10 +152,24 @@ class Code:
         self._listed: dict[bytes, int] = {}
         self._scratch_fields: list[tuple[Row, int]] = []
         self._scratch_columns: list[Ints] = []
-        for instruction in instructions:
-            _FORWARD[type(instruction)](self, instruction)
-        for back in backs:
-            _BACKWARD[type(back.instruction)](self, back)
+        self.merges = kept is not None
+        parts: tuple[merged.Forward, merged.Backward] = [*instructions], [*backs]
+        if kept is not None:
+            parts = merged.merged(instructions, backs, memory.own, kept)
+            # The errors of copies are added up in the order in which these were made.
+            for back in reversed(backs):
+                if any(numpy.any(send.once) for send in back.sends):
+                    _OPERANDS[type(back.instruction)](self, back.instruction)
+        for part in parts[0]:
+            if isinstance(part, merged.Kernel):
+                self.forward.append(self.row(merged.address_of(part), {}, 0))
+            else:
+                _FORWARD[type(part)](self, part)
+        for back in parts[1]:
+            if isinstance(back, merged.Kernel):
+                self.backward.append(self.row(merged.address_of(back), {}, 0))
+            else:
+                _BACKWARD[type(back.instruction)](self, back)
 
     def put_scratch(self, start: int) -> None:
         """Tell all rows where the rows of scratch begin."""
@@ -420,7 +435,8 @@ def _take_back(code: Code, back: Back) -> None:
 def _loop(code: Code, i: Loop) -> None:
     back = code.backs.get(id(i))
     sends = back.inside.backward if back and back.inside else ()
-    inner = Code(code.memory, i.round.instructions, sends, code.number, code.room, code.few)
+    kept = i.round.read_after() if code.merges else None
+    inner = Code(code.memory, i.round.instructions, sends, code.number, code.room, code.few, kept)
     known = looping.Known(i, back, inner, code.room)
     code.loops.append(known)
     fields = {OUT: i.out, OUTS: i.count, RECORD: known.words.ctypes.data}
@@ -533,6 +549,12 @@ def _singles_back(code: Code, back: Back) -> None:
     code.backward.append(_many(code, sent | {ASSIGN: send.assigns}, *alike))
 
 
+#: What has operands that may be copied.
+_OPERANDS: dict[type[Instruction], Callable[[Code, Any], object]] = {
+    **{Sums: _of_sums, Products: _of_products, Take: _of_take},
+    Layer: lambda code, i: _of_layer(code, i, 0),
+    **dict.fromkeys((Fold, Elementwise, Singles, Loop), lambda code, i: None),
+}
 _FORWARD: dict[type[Instruction], Callable[[Code, Any], None]] = {
     **{Layer: _layer, Sums: _sums, Products: _products, Fold: _fold},
     **{Take: _take, Elementwise: _elementwise, Singles: _singles, Loop: _loop},

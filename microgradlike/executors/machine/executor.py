@@ -10,6 +10,7 @@ where the caller has them, and their errors written where the caller wants them.
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -83,20 +84,23 @@ class _Machine:
         number: "float64" or "float32".
         room: for so many rounds of each loop that ends by itself.
         few: whether it is for few rows.
+        merges: whether operations are put together (``merged.py``).
     """
 
     def __init__(
         self, program: Program, mode: int, columns: Sequence[tuple[int, int]], number: str,
-        room: int, few: bool,
+        room: int, few: bool, merges: bool,
     ) -> None:  # fmt: skip
-        planned = plan(program, mode)
+        planned = plan(program, mode, again=not merges)
         program, own = planned.program, planned.own
+        read = [slot for lower, slot in program.outputs if not lower]
+        kept = {*read, *program.watched[1].tolist()} if merges else None
         count, slots = len(program.parameters), program.once.slots
         memory = Memory(program, own, _aligned(_room(program), number))
         once = Code(
             memory, program.once.instructions, planned.once_backward, number, room, few=True
         )
-        rows = Code(memory, program.rows.instructions, planned.backward, number, room, few)
+        rows = Code(memory, program.rows.instructions, planned.backward, number, room, few, kept)
         once.put_scratch(memory.top)
         rows.put_scratch(program.rows.slots)
 
@@ -195,15 +199,17 @@ class NumbaExecutor(Executor):
         self.program, self.columns, self.number = program, columns, number
         self._inputs = numpy.array(program.inputs, numpy.int64)
         self._lock = threading.Lock()
-        self._machines: dict[tuple[int, int, bool], _Machine] = {}
+        self._machines: dict[tuple[int, int, bool, bool], _Machine] = {}
         self._has_loops = any(isinstance(i, Loop) for i in program.rows.instructions)
         self._room = looping.ROOM
+        self._merges = bool(os.environ.get("MERGE")) and number == "float64"
 
     def _machine(self, mode: int, thread: int = 0, few: bool = False) -> _Machine:
-        found = self._machines.get((mode, thread, few))
+        key = mode, thread, few, self._merges
+        found = self._machines.get(key)
         if found is None:
-            found = self._machines[mode, thread, few] = _Machine(
-                self.program, mode, self.columns, self.number, self._room, few
+            found = self._machines[key] = _Machine(
+                self.program, mode, self.columns, self.number, self._room, few, self._merges
             )
         return found
 

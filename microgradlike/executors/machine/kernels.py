@@ -199,10 +199,10 @@ def inner(x: Floats | Pointer, y: Floats | Pointer, count: int) -> float:
 
 def kernel(function: Callable[..., None], number: str) -> int:
     """The address of a kernel for float64 or float32, compiled now unless it was before."""
-    return address_of(function, _arguments(number))
+    return address_of(function, arguments(number))
 
 
-def _arguments(number: str) -> tuple[Kind, ...]:
+def arguments(number: str) -> tuple[Kind, ...]:
     """The kinds of what a kernel is given."""
     pointer = (emit.DOUBLE if number == "float64" else emit.SINGLE).as_pointer()
     return (emit.WORD, emit.WORD, *[pointer] * 6, emit.WORD, emit.WORD)
@@ -217,6 +217,7 @@ SPELT = {
     "abs": "abs({0})",
     "divide": "{0} / {1}",
     "sqrt": "math.sqrt({0})",
+    **{name: f"math.{name}({{0}})" for name in ("floor", "ceil", "trunc", "rint")},
     "sign": "(1.0 if {0} > 0 else -1.0 if {0} < 0 else {0})",
     "maximum": "({0} if {0} >= {1} else {1} if {1} > {0} else math.nan)",
     "minimum": "({0} if {0} <= {1} else {1} if {1} < {0} else math.nan)",
@@ -366,6 +367,13 @@ def elementwise(
     return from_source(source, number), rows, _addresses(functions, number)
 
 
+def without_calls(text: str, names: Mapping[str, str]) -> str | None:
+    """A formula as source, some of its names spelt so; None if it calls a function."""
+    loops = _Loops(names)
+    found = _arithmetic(text, loops)
+    return None if loops.steps else found
+
+
 def _addresses(functions: Iterable[str], number: str) -> list[int]:
     """The loops of these functions, and what they are given."""
     loops = (
@@ -503,7 +511,7 @@ def from_source(source: str, number: str, *further: Callable[..., None]) -> int:
         further: what it calls that is not of this file.
     """
     names = globals() | {function.__name__: function for function in further}
-    return address_of_source(source, names, _arguments(number), eager=True)
+    return address_of_source(source, names, arguments(number), eager=True)
 
 
 # ---- Under a condition -------------------------------------------------------------------------
@@ -635,6 +643,9 @@ def layer_back(
 
 # ---- Sums and products -------------------------------------------------------------------------
 
+#: Sums of so many terms, in a row, are added up in whatever order is quickest if there is one lane.
+LONG = 16
+
 
 def sums(
     i_at: int, lists_at: int, values: Pointer, errors: Pointer, once: Pointer, owed: Pointer,
@@ -645,7 +656,7 @@ def sums(
     terms = i[TERMS]
     for j in range(i[OUTS]):
         z = row(place_of(values, i[OUT] + j, lanes), lanes)
-        in_a_row = lanes == 1 and i[VALUES + 1] < 0 and terms > 2
+        in_a_row = lanes == 1 and i[VALUES + 1] < 0 and terms >= LONG
         if in_a_row and i[WEIGHTS] >= 0:  # what is computed once may be a long sum
             weights = row(place_of(once, i[WEIGHTS] + j * terms, 1), terms)
             z[0] = inner(weights, row(place_of(values, i[VALUES] + j * terms, 1), terms), terms)
@@ -705,7 +716,7 @@ def products(
     terms = i[TERMS]
     for j in range(i[OUTS]):
         z = row(place_of(values, i[OUT] + j, lanes), lanes)
-        in_a_row = lanes == 1 and i[VALUES + 1] < 0 and i[SECOND + 1] < 0 and terms > 2
+        in_a_row = lanes == 1 and i[VALUES + 1] < 0 and i[SECOND + 1] < 0 and terms >= LONG
         if in_a_row and i[WEIGHTS] < 0:
             x = row(place_of(values, i[VALUES] + j * terms, 1), terms)
             z[0] = inner(x, row(place_of(values, i[SECOND] + j * terms, 1), terms), terms)
