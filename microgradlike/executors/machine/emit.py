@@ -84,8 +84,7 @@ class Module:
             kind = ir.FunctionType(known.get("return", VOID), kinds)
             function = ir.Function(self.module, kind, self.module.get_unique_name(name))
             if is_inner:
-                function.linkage = "internal"
-                function.attributes.add("alwaysinline")
+                make_inner(function)
             try:
                 _Function(self, function, tree, names, rounding, eager, known)
             except _Wider:
@@ -105,6 +104,12 @@ class Module:
                 plain.__name__, tree, names, kinds, rounding, is_inner=True
             )
         return self._written[key]
+
+
+def make_inner(function: ir.Function) -> None:
+    """Write a function into whoever calls it."""
+    function.linkage = "internal"
+    function.attributes.add("alwaysinline")
 
 
 def written(write: Callable[..., Any]) -> Any:
@@ -163,6 +168,10 @@ class Numbers:
         self.places: dict[str, Number] = {}
         self.entry = function.append_basic_block("entry")  # all room is made there
         self.b = ir.IRBuilder(function.append_basic_block("start"))
+
+    def enter(self) -> None:
+        """Begin with what was written: no more room is made."""
+        ir.IRBuilder(self.entry).branch(self.ir.blocks[1])
 
     # ---- Variables ----
 
@@ -434,7 +443,7 @@ class _Function(Numbers):
                 self.b.unreachable()
             else:
                 self.b.ret_void()
-        ir.IRBuilder(self.entry).branch(function.blocks[1])
+        self.enter()
 
     # ---- Statements ----
 

@@ -10,7 +10,6 @@ where the caller has them, and their errors written where the caller wants them.
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -66,6 +65,11 @@ BLOCK, FEWEST, MOST, LARGEST = 2**17, 128, 480, 2**25
 FEW = 4
 #: The rows of a block are a multiple of this, so that slots begin where a cache line does.
 EVEN = 16
+
+#: Once so many rows were run, operations are put together; a call counts as so many more. The
+#: numbers stay the same, to the last digit, so it does not matter when. Longer programs, which would
+#: be compiled for too long, stay as they are.
+MANY, CALL, MERGED = 100_000, 16, 5_000
 
 #: Rows of many blocks are run in this many pieces.
 PIECES = 24
@@ -200,9 +204,11 @@ class NumbaExecutor(Executor):
         self._inputs = numpy.array(program.inputs, numpy.int64)
         self._lock = threading.Lock()
         self._machines: dict[tuple[int, int, bool, bool], _Machine] = {}
-        self._has_loops = any(isinstance(i, Loop) for i in program.rows.instructions)
+        loops = [i for i in program.rows.instructions if isinstance(i, Loop)]
+        self._has_loops, self._rounds = bool(loops), max([1, *(i.rounds for i in loops)])
         self._room = looping.ROOM
-        self._merges = bool(os.environ.get("MERGE")) and number == "float64"
+        self._work, self._merges = 0, False
+        self._can_merge = number == "float64" and program.rows.slots <= MERGED
 
     def _machine(self, mode: int, thread: int = 0, few: bool = False) -> _Machine:
         key = mode, thread, few, self._merges
@@ -212,6 +218,13 @@ class NumbaExecutor(Executor):
                 self.program, mode, self.columns, self.number, self._room, few, self._merges
             )
         return found
+
+    def _count(self, rows: int) -> None:
+        """Note that so many rows are run: if there were many, operations are put together."""
+        self._work += (rows + CALL) * self._rounds
+        if self._can_merge and not self._merges and self._work >= MANY:
+            self._merges = True
+            self._machines.clear()
 
     def run(self, call: Call) -> Ran:
         """Compute all rows, and send errors back from the outputs if there are seeds."""
@@ -253,6 +266,7 @@ class NumbaExecutor(Executor):
             return Ran(slopes if exact else slopes.astype(float), total, safe)
 
         with self._lock:
+            self._count(rows.count)
             machine = self._machine(mode, few=self._has_loops and rows.count <= FEW)
             blocks = -(-rows.count // (PIECES * machine.lanes))
             pieces = rows.parts(rows.count if blocks < 2 else blocks * machine.lanes)

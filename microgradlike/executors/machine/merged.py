@@ -152,7 +152,7 @@ class Unit(NamedTuple):
         return self.is_short() and self.mask[0] in kinds
 
     def reads(self) -> set[int]:
-        """The slots of its own list that it reads, with those of its condition."""
+        """The slots of its own list that it reads."""
         i, found = self.i, set()
         if isinstance(i, Singles):
             operands = i.operands[: ARITY[i.operations[self.k]]]
@@ -161,8 +161,12 @@ class Unit(NamedTuple):
             for read in i.reads():
                 for once, slots in parts_of(read):
                     found |= set() if once else set(slots.ravel().tolist())
+        return found
+
+    def conditions(self) -> set[int]:
+        """The slots of its own list that tell where its error arrives."""
         kind, slots = self.mask
-        return found | set(slots) if kind == HERE else found
+        return set(slots) if kind == HERE else set()
 
 
 class Part(NamedTuple):
@@ -540,7 +544,7 @@ def merged(
             for slot in part.unit.outs:
                 consumers.setdefault(slot, set()).add(place)
             if not is_kernel or part.sends_to_once():
-                written |= part.unit.reads() | set(part.unit.outs)
+                written |= part.unit.reads() | part.unit.conditions() | set(part.unit.outs)
                 for slot in part.unit.outs:
                     consumers[slot].add(-1)  # who is no kernel that is put together here
     backward: Backward = []
@@ -579,6 +583,8 @@ def merged(
 #: So many lanes are computed at a time.
 LANES = 8 if get_host_cpu_features().get("avx512f") else 4
 _VECTOR, _INT = ir.VectorType(DOUBLE, LANES), ir.IntType(32)
+_ACTIVE = ir.VectorType(emit.TRUTH, LANES)
+_PLACES = ir.VectorType(_INT, LANES)
 
 
 @functools.cache
@@ -600,6 +606,44 @@ def address_of(kernel: Kernel) -> int:
     return address_of_key((kernel, LANES), lambda module, name: _Body(module, name, kernel).ir)
 
 
+class _Formula(emit.Numbers):
+    """A formula as a function of vectors, which is written into whoever calls it."""
+
+    def __init__(self, home: emit.Module, text: str, names: Sequence[str]) -> None:
+        of = ir.FunctionType(_VECTOR, [_VECTOR] * len(names))
+        function = ir.Function(home.module, of, home.module.get_unique_name("formula"))
+        emit.make_inner(function)
+        super().__init__(home, function, {}, emit.AS_WRITTEN, True, {})
+        self._given = dict(zip(names, function.args, strict=True))
+        self.b.ret(self.to(self.number(_parsed(text)), _VECTOR))
+        self.enter()
+
+    def _Name(self, node: ast.Name) -> emit.Number:
+        return self._given[node.id]
+
+
+def _access(home: emit.Module, name: str) -> ir.Function:
+    """A function that reads or writes the lanes of a slot that there are, as a vector."""
+    pointer, stores = DOUBLE.as_pointer(), name == "store"
+    kinds = [pointer, WORD, WORD, WORD, _ACTIVE, *([_VECTOR] if stores else [])]
+    kind = emit.VOID if stores else _VECTOR
+    function = ir.Function(home.module, ir.FunctionType(kind, kinds), f"{name}_lanes")
+    emit.make_inner(function)
+    base, slot, lanes, lane, active, *number = function.args
+    b = ir.IRBuilder(function.append_basic_block())
+    place = b.gep(base, [b.add(b.mul(slot, lanes), lane)])
+    given = [*number, b.bitcast(place, _VECTOR.as_pointer()), _INT(8), active]
+    given += [] if stores else [_VECTOR([0.0] * LANES)]
+    of = ir.FunctionType(kind, [each.type for each in given])
+    masked = ir.Function(home.module, of, f"llvm.masked.{name}.v{LANES}f64.p0")
+    found = b.call(masked, given)
+    if stores:
+        b.ret_void()
+    else:
+        b.ret(found)
+    return function
+
+
 class _Body(emit.Numbers):
     """The function of a kernel: a loop over the lanes, some at a time.
 
@@ -613,52 +657,46 @@ class _Body(emit.Numbers):
         kinds = kernels.arguments("float64")
         function = ir.Function(home.module, ir.FunctionType(emit.VOID, kinds), name)
         super().__init__(home, function, {}, emit.AS_WRITTEN, True, {})
-        self.bases = dict(zip(kernels.ARGUMENTS, function.args, strict=True))
-        self.lanes = self.bases["lanes"]
+        self._bases = dict(zip(kernels.ARGUMENTS, function.args, strict=True))
+        self._load, self._store = (_access(home, name) for name in ("load", "store"))
+        self._formulas: dict[str, ir.Function] = {}
+        self._numbers: dict[Operand, emit.Number] = {}
         read = [x for line in kernel.lines for _, x in line.operands]
         read += [store.number for store in kernel.stores]
-        self.known: dict[Operand, emit.Number] = {}  # type: ignore[assignment]
         for base, slot in dict.fromkeys(x for x in read if x[0] in (ONCE, THETA)):
-            number = self.b.load(self.b.gep(self.bases[base], [WORD(slot)]))
-            self.known[base, slot] = self.to(number, _VECTOR)
+            number = self.b.load(self.b.gep(self._bases[base], [WORD(slot)]))
+            self._numbers[base, slot] = self.to(number, _VECTOR)
         before, inside, after = self.b.block, self.block(), self.block()
         self.b.branch(inside)
         self.b.position_at_end(inside)
-        self.lane = self.b.phi(WORD)
-        left = self.b.trunc(self.b.sub(self.lanes, self.lane), _INT)
-        places = ir.VectorType(_INT, LANES)
-        self.active = self.b.icmp_signed("<", places(list(range(LANES))), self.to(left, places))
+        lanes, self._lane = self._bases["lanes"], self.b.phi(WORD)
+        left = self.to(self.b.trunc(self.b.sub(lanes, self._lane), _INT), _PLACES)
+        self._active = self.b.icmp_signed("<", _PLACES(list(range(LANES))), left)
         for place, line in enumerate(kernel.lines):
-            self.named = {name: self.operand(x) for name, x in line.operands}
-            self.known[LINE, place] = self.to(self.number(_parsed(line.text)), _VECTOR)
+            given = [self._operand(x) for _, x in line.operands]
+            self._numbers[LINE, place] = self.b.call(self._formula(line), given)
         for store in kernel.stores:
-            given = [self.operand(store.number), self.at(store.to, store.slot)]
-            self.masked("store", emit.VOID, [*given, _INT(8), self.active])
-        following = self.b.add(self.lane, WORD(LANES))
-        self.lane.add_incoming(WORD(0), before)
-        self.lane.add_incoming(following, inside)
-        self.b.cbranch(self.b.icmp_signed("<", following, self.lanes), inside, after)
+            number = self._operand(store.number)
+            self.b.call(self._store, [*self._at(store.to, store.slot), number])
+        following = self.b.add(self._lane, WORD(LANES))
+        self._lane.add_incoming(WORD(0), before)
+        self._lane.add_incoming(following, inside)
+        self.b.cbranch(self.b.icmp_signed("<", following, lanes), inside, after)
         self.b.position_at_end(after)
         self.b.ret_void()
-        ir.IRBuilder(self.entry).branch(before)
+        self.enter()
 
-    def _Name(self, node: ast.Name) -> emit.Number:
-        return self.named[node.id]
+    def _formula(self, line: Line) -> ir.Function:
+        if line.text not in self._formulas:
+            names = [name for name, _ in line.operands]
+            self._formulas[line.text] = _Formula(self.home, line.text, names).ir
+        return self._formulas[line.text]
 
-    def operand(self, operand: Operand) -> emit.Number:
-        if operand not in self.known:
-            given = [self.at(*operand), _INT(8), self.active, _VECTOR([0.0] * LANES)]
-            self.known[operand] = self.masked("load", _VECTOR, given)
-        return self.known[operand]
+    def _operand(self, operand: Operand) -> emit.Number:
+        if operand not in self._numbers:
+            self._numbers[operand] = self.b.call(self._load, self._at(*operand))
+        return self._numbers[operand]
 
-    def at(self, base: str, slot: int) -> emit.Number:
-        """Where the numbers of a slot stand."""
-        place = self.b.add(self.b.mul(WORD(slot), self.lanes), self.lane)
-        return self.b.bitcast(self.b.gep(self.bases[base], [place]), _VECTOR.as_pointer())
-
-    def masked(self, name: str, kind: emit.Kind, given: list[emit.Number]) -> emit.Number:
-        """Read or write the lanes that there are."""
-        of = ir.FunctionType(kind, [number.type for number in given])
-        name = f"llvm.masked.{name}.v{LANES}f64.p0"
-        found = self.home.module.globals.get(name) or ir.Function(self.home.module, of, name)
-        return self.b.call(found, given)
+    def _at(self, base: str, slot: int) -> list[emit.Number]:
+        """Which lanes of which slot are read or written."""
+        return [self._bases[base], WORD(slot), self._bases["lanes"], self._lane, self._active]
