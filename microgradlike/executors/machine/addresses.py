@@ -19,6 +19,7 @@ import llvmlite
 import numba
 from llvmlite import ir
 from numba import carray, types
+from numba.core import cgutils
 from numba.core.base import BaseContext
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
@@ -77,6 +78,32 @@ def numbers_at(context: TypingContext, address: types.Type, like: types.Type) ->
         return builder.inttoptr(arguments[0], target.get_value_type(signature.return_type))
 
     return types.CPointer(like.dtype)(types.int64, like), generate
+
+
+@intrinsic
+def copied(
+    context: TypingContext, into: types.Type, of: types.Type, count: types.Type
+) -> Typed:  # fmt: skip
+    """Copy so many numbers, which may be of another kind there: they are known to stand apart."""
+
+    def generate(
+        target: BaseContext,
+        builder: ir.IRBuilder,
+        signature: Signature,
+        arguments: Sequence[ir.Value],
+    ) -> ir.Value:
+        into, of, count = arguments
+        if into.type == of.type:
+            cgutils.raw_memcpy(builder, into, of, count, 8 if of.type.pointee == emit.DOUBLE else 4)
+        else:
+            convert = builder.fptrunc if of.type.pointee == emit.DOUBLE else builder.fpext
+            with cgutils.for_range(builder, count) as loop:
+                number = builder.load(builder.gep(of, [loop.index]))
+                place = builder.gep(into, [loop.index])
+                builder.store(convert(number, into.type.pointee), place)
+        return target.get_dummy_value()
+
+    return types.void(into, of, types.int64), generate
 
 
 _EVERYTHING = 1 << 40  # nothing checks how long an array at an address is

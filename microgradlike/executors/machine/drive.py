@@ -8,8 +8,15 @@ import numpy
 
 from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.compiler.loops import loop
-from microgradlike.executors.machine.addresses import Pointer, invoke, moved, numbers_at, words
-from microgradlike.executors.machine.kernels import WIDTH, inner
+from microgradlike.executors.machine.addresses import (
+    Pointer,
+    copied,
+    invoke,
+    moved,
+    numbers_at,
+    words,
+)
+from microgradlike.executors.machine.kernels import WIDTH, inner, total
 
 #: So many numbers of an argument are read from a row at a time: those of a cache line.
 LINE = 8
@@ -18,9 +25,9 @@ LINE = 8
 ONCE_FORWARD, FORWARD, BACKWARD, ONCE_BACKWARD, ONCE_LISTS, LISTS = range(6)
 SOURCES, COPIES, SIGNS, CLEAR, FORGET, SHARED, OUTPUTS = range(6, 13)
 COLUMNS, INPUTS_COUNT, AT_VALUES, AT_ERRORS, ONCE, OWED = range(13, 19)
-DIRECT, LANES, PARAMETER_COUNT, SCATTERS, WATCHED_ONCE, WATCHED = range(19, 25)
+DIRECT, LANES, PARAMETER_COUNT, SCATTERS, WATCHED_ONCE, WATCHED, SIZE = range(19, 26)
 #: How many places there are.
-PLACES = 25
+PLACES = 26
 
 
 # ---- Pieces of the loop ------------------------------------------------------------------------
@@ -119,6 +126,9 @@ def _load(
                     for j in range(LINE):
                         into[j * lanes + lane] = line[j]
                 done += LINE
+            elif by_row == 8:
+                copied(into, numbers_at(place + done * by_column, results), lanes)
+                done += 1
             else:
                 for lane in range(lanes):
                     at = place + done * by_column + lane * by_row
@@ -134,6 +144,8 @@ def _is_small(table: Ints, values: Pointer, lanes: int) -> bool:
     for k in range(table[WATCHED, 1]):
         numbers = moved(values, watched[2 * k] * lanes)
         small = small and inner(numbers, numbers, watched[2 * k + 1] * lanes) < math.inf
+    if table[SIZE, 0] >= 0:
+        small = small and total(moved(values, table[SIZE, 0] * lanes), lanes) < math.inf
     return small
 
 
@@ -148,6 +160,9 @@ def _tell_sizes(table: Ints, values: Pointer, start: int, lanes: int, sizes: Flo
         for slot in range(watched[2 * k + 1]):
             for lane in range(lanes):
                 sizes[start + lane] += numbers[slot * lanes + lane] ** 2
+    if table[SIZE, 0] >= 0:
+        for lane in range(lanes):
+            sizes[start + lane] += values[table[SIZE, 0] * lanes + lane]
 
 
 @loop(inline="always")
@@ -161,6 +176,9 @@ def _store(
         if outputs[2 * k]:
             for lane in range(lanes):
                 results[start + lane, k] = once[slot]
+        elif table[OUTPUTS, 1] == 1:
+            into = numbers_at(results.ctypes.data + 8 * start, results)
+            copied(into, moved(values, slot * lanes), lanes)
         else:
             for lane in range(lanes):
                 results[start + lane, k] = values[slot * lanes + lane]
@@ -187,6 +205,11 @@ def _gather(
     errors: Pointer, inputs: int, found: Ints, going: int, start: int, lanes: int, results: Floats
 ) -> None:
     """Write the errors of the inputs of some rows; ``results`` are numbers as theirs."""
+    if found[2] == 8:
+        for j in range(inputs):
+            at = found[0] + going * found[1] + start * 8 + found[3 + j]
+            copied(numbers_at(at, results), moved(errors, j * lanes), lanes)
+        return
     for some in range(0, inputs, LINE):
         few = min(LINE, inputs - some)
         numbers = moved(errors, some * lanes)
@@ -275,6 +298,8 @@ def drive(
         if first:  # no block has gone back
             slopes[:] = 0.0
         safe = safe and inner(slopes, slopes, len(slopes)) < math.inf
+    if table[OUTPUTS, 1] == 1:
+        return total(numbers_at(results.ctypes.data, results), len(results)), safe
     sum_of_outputs = 0.0
     for k in range(len(results)):
         sum_of_outputs += results[k, 0]

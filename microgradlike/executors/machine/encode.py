@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy
@@ -127,18 +127,20 @@ class Code:
         number: "float64" or "float32": in which it is computed.
         room: for so many rounds of each loop that ends by itself.
         few: whether it is for few rows, so that whole loops are kernels.
-        kept: the slots whose numbers others read, where operations are put together; else None.
+        outside: what others do with its numbers, where operations are put together; else None.
 
     Attributes:
         forward, backward: the rows.
         loops: what is known of each loop.
+        watched: the slots that ``outside`` wants to be watched, and that no kernel watches.
         lists: what rows refer to: slots, and addresses of functions.
         scratch: how many rows of scratch are needed.
     """
 
     def __init__(
         self, memory: Memory, instructions: Sequence[Instruction], backs: Sequence[Back],
-        number: str, room: int, few: bool, kept: Iterable[int] | None = None,
+        number: str, room: int, few: bool,
+        outside: merged.Outside | None = None,
     ) -> None:  # fmt: skip
         self.memory, self.number, self.room, self.few = memory, number, room, few
         self.backs = {id(back.instruction): back for back in backs}
@@ -152,20 +154,21 @@ class Code:
         self._listed: dict[bytes, int] = {}
         self._scratch_fields: list[tuple[Row, int]] = []
         self._scratch_columns: list[Ints] = []
-        self.merges = kept is not None
-        parts: tuple[merged.Forward, merged.Backward] = [*instructions], [*backs]
-        if kept is not None:
-            parts = merged.merged(instructions, backs, memory.own, kept)
+        self.merges = outside is not None
+        parts = merged.Merged([*instructions], [*backs], [])
+        if outside is not None:
+            parts = merged.merged(instructions, backs, memory.own, outside)
             # The errors of copies are added up in the order in which these were made.
             for back in reversed(backs):
                 if any(numpy.any(send.once) for send in back.sends):
                     _OPERANDS[type(back.instruction)](self, back.instruction)
-        for part in parts[0]:
+        self.watched = parts.watched
+        for part in parts.forward:
             if isinstance(part, merged.Kernel):
                 self.forward.append(self.row(merged.address_of(part), {}, 0))
             else:
                 _FORWARD[type(part)](self, part)
-        for back in parts[1]:
+        for back in parts.backward:
             if isinstance(back, merged.Kernel):
                 self.backward.append(self.row(merged.address_of(back), {}, 0))
             else:
@@ -435,8 +438,10 @@ def _take_back(code: Code, back: Back) -> None:
 def _loop(code: Code, i: Loop) -> None:
     back = code.backs.get(id(i))
     sends = back.inside.backward if back and back.inside else ()
-    kept = i.round.read_after() if code.merges else None
-    inner = Code(code.memory, i.round.instructions, sends, code.number, code.room, code.few, kept)
+    outside = merged.Outside(frozenset(i.round.read_after())) if code.merges else None
+    inner = Code(
+        code.memory, i.round.instructions, sends, code.number, code.room, code.few, outside
+    )
     known = looping.Known(i, back, inner, code.room)
     code.loops.append(known)
     fields = {OUT: i.out, OUTS: i.count, RECORD: known.words.ctypes.data}

@@ -24,6 +24,7 @@ from microgradlike.compiler.kept_code import COMPILED
 from microgradlike.compiler.loops import loop
 from microgradlike.compiler.plan import plan
 from microgradlike.compiler.program import Program
+from microgradlike.compiler.slots import in_few_slots
 from microgradlike.executors.executor import Call, Executor, Ran, stretches
 from microgradlike.executors.machine import fused, gemm, looping
 from microgradlike.executors.machine.drive import (
@@ -50,6 +51,7 @@ from microgradlike.executors.machine.drive import (
     SCATTERS,
     SHARED,
     SIGNS,
+    SIZE,
     SOURCES,
     WATCHED,
     WATCHED_ONCE,
@@ -57,6 +59,7 @@ from microgradlike.executors.machine.drive import (
 )
 from microgradlike.executors.machine.encode import Code, Memory
 from microgradlike.executors.machine.kernels import joined
+from microgradlike.executors.machine.merged import Outside
 
 #: A block has about BLOCK numbers, in at least FEWEST and at most MOST rows; but never more than
 #: LARGEST numbers, 256 MB.
@@ -67,8 +70,8 @@ FEW = 4
 EVEN = 16
 
 #: Once so many rows were run, operations are put together; a call counts as so many more. The
-#: numbers stay the same, to the last digit, so it does not matter when. Longer programs, which would
-#: be compiled for too long, stay as they are.
+#: numbers stay the same, to the last digit, so it does not matter when. Programs of more slots,
+#: which would be compiled for too long, stay as they are.
 MANY, CALL, MERGED = 100_000, 16, 5_000
 
 #: Rows of many blocks are run in this many pieces.
@@ -97,21 +100,26 @@ class _Machine:
     ) -> None:  # fmt: skip
         planned = plan(program, mode, again=not merges)
         program, own = planned.program, planned.own
-        read = [slot for lower, slot in program.outputs if not lower]
-        kept = {*read, *program.watched[1].tolist()} if merges else None
+        outside, size = None, program.rows.slots
+        if merges:
+            read = frozenset(slot for lower, slot in program.outputs if not lower)
+            outside = Outside(read, frozenset(program.watched[1].tolist()), size)
         count, slots = len(program.parameters), program.once.slots
         memory = Memory(program, own, _aligned(_room(program), number))
         once = Code(
             memory, program.once.instructions, planned.once_backward, number, room, few=True
         )
-        rows = Code(memory, program.rows.instructions, planned.backward, number, room, few, kept)
+        rows = Code(memory, program.rows.instructions, planned.backward, number, room, few, outside)
         once.put_scratch(memory.top)
-        rows.put_scratch(program.rows.slots)
+        rows.put_scratch(size + merges)
+        watched = numpy.array(rows.watched, numpy.int32) if merges else program.watched[1]
 
         self.loops = [*once.loops, *rows.loops]
-        height = max(program.rows.slots, 1) + rows.scratch
+        height = max(size, 1) + rows.scratch + merges
         whole = height + sum(known.height for known in rows.loops)
-        lanes = max(1, min(max(FEWEST, BLOCK // height), MOST, LARGEST // whole))
+        # Rows are in the same blocks, and so added up alike, whether operations are put together.
+        slots_in_use = in_few_slots(program).rows.slots if merges and not mode else size
+        lanes = max(1, min(max(FEWEST, BLOCK // max(slots_in_use, 1)), MOST, LARGEST // whole))
         self.lanes = FEW if few else lanes - lanes % EVEN if lanes > EVEN else lanes
         self.once, self.owed = (_aligned(memory.top + once.scratch, number) for _ in range(2))
         for start, numbers in memory.numbers.items():
@@ -130,7 +138,7 @@ class _Machine:
             **{SOURCES: memory.sources, COPIES: memory.copies},
             **{CLEAR: stretches(planned.clear), FORGET: stretches(numpy.flatnonzero(kept))},
             **{SHARED: numpy.flatnonzero(~own[:count]), COLUMNS: _in_a_row(columns)},
-            **{OUTPUTS: program.outputs, WATCHED: stretches(program.watched[1])},
+            **{OUTPUTS: program.outputs, WATCHED: stretches(watched)},
             WATCHED_ONCE: stretches(program.watched[0], count),
         }
         self.arrays: dict[int, Ints | Floats] = {
@@ -147,6 +155,7 @@ class _Machine:
         self.table[LANES], self.table[INPUTS_COUNT] = self.lanes, len(columns)
         self.table[PARAMETER_COUNT] = count
         self.table[SCATTERS] = mode == PARAMETERS
+        self.table[SIZE] = size if len(watched) < len(program.watched[1]) else -1
 
 
 def _in_a_row(columns: Sequence[tuple[int, int]]) -> Ints:

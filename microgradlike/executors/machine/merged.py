@@ -277,6 +277,11 @@ class _Lines:
         assert isinstance(i, Layer | Sums | Products)
         return [self._sum(_ordered(i, terms)) for terms in terms_of(i)]
 
+    def square(self, slot: int, size: Operand | None) -> Operand:
+        """The square of a number, added to those before."""
+        x = self.value(slot)
+        return self.line("z + x * x", z=size, x=x) if size else self.line("x * x", x=x)
+
     def _operand(self, i: Elementwise | Singles, k: int, name: str) -> Operand:
         operand = i.operands["xy".index(name)]
         once = bool(numpy.broadcast_to(operand.once, i.count)[k])
@@ -509,28 +514,43 @@ def _kernel(lines: Sequence[Line], stores: Iterable[Store]) -> Kernel:
     return Kernel(tuple(found), tuple(put))
 
 
-#: What a list of instructions becomes.
-Forward: TypeAlias = "list[Kernel | Instruction]"
-Backward: TypeAlias = "list[Kernel | Back]"
+class Outside(NamedTuple):
+    """What others do with the numbers of a list.
+
+    Attributes:
+        read: the slots that they read.
+        watched: the slots of which they want to know how large the numbers are. Where one is in a
+            kernel that puts operations together, that adds its square to the slot ``size``.
+        size: see there.
+    """
+
+    read: frozenset[int]
+    watched: frozenset[int] = frozenset()
+    size: int = -1
+
+
+class Merged(NamedTuple):
+    """What a list becomes: kernels, and what stays as it was; and what nobody has watched yet."""
+
+    forward: list[Kernel | Instruction]
+    backward: list[Kernel | Back]
+    watched: list[int]
 
 
 def merged(
-    instructions: Sequence[Instruction], backs: Sequence[Back], own: Truths, kept: Iterable[int]
-) -> tuple[Forward, Backward]:
+    instructions: Sequence[Instruction], backs: Sequence[Back], own: Truths, outside: Outside
+) -> Merged:
     """The instructions of a list, and what they send, in as few kernels as can be.
 
     Args:
         instructions, backs: of the list.
         own: for each slot of ``once`` whether it stands in ``theta``.
-        kept: the slots whose numbers others read.
-
-    Returns:
-        Forward and back: kernels, and what stays as it was.
+        outside: what others do with its numbers.
     """
     pieces = list(_pieces(part for i in instructions for part in _parts(i)))
     back_pieces = list(_pieces(part for back in backs for part in _back_parts(back)))
     of_slot: dict[int, Unit] = {}
-    written = set(kept)
+    written = set(outside.read)
     for is_kernel, piece in pieces:
         outs = {slot for part in piece for slot in part.unit.outs}
         reads = set().union(*(part.unit.reads() for part in piece))
@@ -547,7 +567,7 @@ def merged(
                 written |= part.unit.reads() | part.unit.conditions() | set(part.unit.outs)
                 for slot in part.unit.outs:
                     consumers[slot].add(-1)  # who is no kernel that is put together here
-    backward: Backward = []
+    backward: list[Kernel | Back] = []
     for place, (is_kernel, piece) in enumerate(back_pieces):
         if not is_kernel:
             backward += _whole(piece)
@@ -564,7 +584,8 @@ def merged(
         backward.append(_kernel(errors.lines, stores))
         rest = (Part(part.unit, part.sends_to_once()) for part in piece)
         backward += _whole(part for part in rest if part.back)
-    forward: Forward = []
+    forward: list[Kernel | Instruction] = []
+    watched, size = set(outside.watched), None
     for is_kernel, piece in pieces:
         if not is_kernel:
             forward += _whole(piece)
@@ -574,8 +595,15 @@ def merged(
             found = lines.compute(unit)
             lines.values |= zip(unit.outs, found, strict=True)
         stores = [Store(VALUES, slot, x) for slot, x in lines.values.items() if slot in written]
+        read = {x[1] for line in lines.lines for _, x in line.operands if x[0] == VALUES}
+        if here := watched & (read | lines.values.keys()):
+            watched -= here
+            for slot in sorted(here):
+                size = lines.square(slot, size)
+            stores.append(Store(VALUES, outside.size, size))
+            size = VALUES, outside.size
         forward.append(_kernel(lines.lines, stores))
-    return forward, backward
+    return Merged(forward, backward, sorted(watched))
 
 
 # ---- Machine code ------------------------------------------------------------------------------
