@@ -262,15 +262,26 @@ class Graph:
         return (*key, bytes(tape.nodes), tape.left.tobytes(), tape.right.tobytes(), of_rounds)
 
 
+#: Conditions are told apart by 64 times so many others that they are made of; further ones are not.
+_WORDS = 8
+
+
 @loop()
 def _find_reach(
     op: Ints, left: Ints, right: Ints, arity: Ints, sends: Truths, reach: Ints, count: int
 ) -> int:
     """Under which condition the error reaches each node, from the outputs down to the leaves.
 
-    Two conditions make a third one, which becomes a node of its own.
+    Two conditions make a third one, which becomes a node of its own, unless there is one already
+    that holds in the same rows. ``made`` has a row for each that others are made of, or that is
+    made: a bit for each condition that makes it hold alone.
     """
-    end = count
+    end, atoms = count, 0
+    row_of = numpy.full(len(op), -1, numpy.int32)
+    made = numpy.zeros((64, _WORDS), numpy.uint64)
+    of_row = numpy.zeros(64, numpy.int32)
+    rows = 0
+    table = numpy.full(256, -1, numpy.int32)  # of rows, by their bits
     for n in range(count - 1, -1, -1):
         if reach[n] == NEVER or not sends[op[n]]:
             continue
@@ -299,12 +310,56 @@ def _find_reach(
             elif old != ALWAYS and old != new:
                 if (op[old] == _NOT and left[old] == new) or (op[new] == _NOT and left[new] == old):
                     reach[operand] = ALWAYS  # both branches use it
-                elif end < len(op):
-                    op[end], left[end], right[end] = _OR, old, new
-                    reach[operand], end = end, end + 1
-                else:
+                    continue
+                if rows + 3 > len(made):
+                    made = numpy.concatenate((made, numpy.zeros_like(made)))
+                    of_row = numpy.concatenate((of_row, numpy.zeros_like(of_row)))
+                    table = numpy.full(4 * len(made), -1, numpy.int32)
+                    for row in range(rows):
+                        table[_place_of(made, row, table)] = row
+                for which in range(2):
+                    condition = old if which == 0 else new
+                    if row_of[condition] < 0 and atoms < 64 * _WORDS:
+                        made[rows] = numpy.uint64(0)
+                        row_of[condition], of_row[rows] = rows, condition
+                        made[rows, atoms // 64] = numpy.uint64(1) << numpy.uint64(atoms % 64)
+                        table[_place_of(made, rows, table)] = rows
+                        rows, atoms = rows + 1, atoms + 1
+                a, b, found = row_of[old], row_of[new], -1
+                if a >= 0 and b >= 0:
+                    for word in range(_WORDS):
+                        made[rows, word] = made[a, word] | made[b, word]
+                    found = table[_place_of(made, rows, table)]
+                    if found >= 0:
+                        reach[operand] = of_row[found]
+                        continue
+                if end == len(op):
                     raise MemoryError("more conditions than nodes")
+                op[end], left[end], right[end] = _OR, old, new
+                if a >= 0 and b >= 0:
+                    row_of[end], of_row[rows] = rows, end
+                    table[_place_of(made, rows, table)] = rows
+                    rows += 1
+                reach[operand], end = end, end + 1
     return end
+
+
+@loop()
+def _place_of(made: Ints, row: int, table: Ints) -> int:
+    """The place of a row in the table, or of one that is equal to it; or where it could be."""
+    mixed = numpy.uint64(0)
+    for word in range(_WORDS):
+        mixed = (mixed ^ made[row, word]) * numpy.uint64(0x9E3779B97F4A7C15)
+        mixed ^= mixed >> numpy.uint64(29)
+    place = numpy.int64(mixed & numpy.uint64(len(table) - 1))
+    while table[place] >= 0:
+        equal = True
+        for word in range(_WORDS):
+            equal = equal and made[table[place], word] == made[row, word]
+        if equal:
+            break
+        place = (place + 1) & (len(table) - 1)
+    return place
 
 
 @loop()
