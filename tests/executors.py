@@ -74,3 +74,8 @@ def all_singles(patch: pytest.MonkeyPatch) -> None:
     """Whatever has few operations that are alike is a stretch of single operations."""
     patch.setattr(stretches, "LONG", 1)
     patch.setattr(stretches, "SHORT", 1)
+
+
+def together(patch: pytest.MonkeyPatch) -> None:
+    """Operations are put together at once, not only when many rows were run."""
+    patch.setattr(machine, "MANY", 0)

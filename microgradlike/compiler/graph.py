@@ -263,7 +263,7 @@ class Graph:
 
 
 #: Conditions are told apart by 64 times so many others that they are made of; further ones are not.
-_WORDS = 8
+_WORDS, _LOW = 8, 0xFFFFFFFF
 
 
 @loop()
@@ -347,11 +347,11 @@ def _find_reach(
 @loop()
 def _place_of(made: Ints, row: int, table: Ints) -> int:
     """The place of a row in the table, or of one that is equal to it; or where it could be."""
-    mixed = numpy.uint64(0)
+    place = numpy.int64(0)
     for word in range(_WORDS):
-        mixed = (mixed ^ made[row, word]) * numpy.uint64(0x9E3779B97F4A7C15)
-        mixed ^= mixed >> numpy.uint64(29)
-    place = numpy.int64(mixed & numpy.uint64(len(table) - 1))
+        for part in (made[row, word] >> numpy.uint64(32), made[row, word] & numpy.uint64(_LOW)):
+            place = (place * 1_000_003 + numpy.int64(part)) % 2_147_483_647
+    place %= len(table)
     while table[place] >= 0:
         equal = True
         for word in range(_WORDS):
