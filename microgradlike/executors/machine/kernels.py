@@ -435,6 +435,9 @@ def _source(operation: str, kinds: str, by: str, mask: str) -> tuple[str, int, t
         arrives = {"v": "m[lane]", "o": "m", "d": "d[lane]"}[mask]
         found = f"({found}) if {arrives} != 0 else 0.0"
     sums = by and names[by] == "o"
+    if found == "s0[lane]" and len(loops.steps) == 1 and not by:  # a call, and nothing else
+        loops.steps, loops.rows = [loops.steps[0].replace("p_s0", "p_z")], 0
+        found = ""
     rows = loops.rows + bool(sums)
     merges = not rows and "o" not in kinds + mask
     return _written(names, by, mask, found, loops, bool(sums), merges), rows, tuple(loops.functions)
@@ -459,6 +462,8 @@ def _written(
     if merges:
         lists = " and ".join(f"i[{fields[name] + 1}] < 0" for name in reads)
         lines.append(f"if {lists}:\n        n, count = lanes * count, 1")
+    if found and not (loops.rows or sums):
+        lines += _of_one_row(names, by, mask, found)
     body = []
 
     def slot(name: str) -> str:
@@ -480,7 +485,7 @@ def _written(
         known(f"s{k}", "values", f"i[{SCRATCH}] + {k}")
     body += loops.steps
     if not by:
-        body += ["for lane in range(n):", f"    z[lane] = {found}"]
+        body += ["for lane in range(n):", f"    z[lane] = {found}"] if found else []
     elif sums:
         last = f"s{loops.rows}"
         body += ["for lane in range(n):", f"    {last}[lane] = {found}"]
@@ -499,6 +504,47 @@ def _written(
     return (
         f"def kernel({', '.join(ARGUMENTS)}):\n    {start}\n    for j in range(count):\n{inside}\n"
     )
+
+
+def _of_one_row(names: Mapping[str, str], by: str, mask: str, found: str) -> list[str]:
+    """The same for a single row: a loop over the outputs, each of which is one number."""
+    fields = {"x": X, "y": Y, "m": MASK}
+    places = {
+        name: f"{'values' if kind == 'v' else 'once'}[slot_of(i, lists, {fields[name]}, j)]"
+        for name, kind in (dict(names) | ({"m": mask} if mask in ("v", "o") else {})).items()
+    }
+    places |= {"z": f"values[i[{OUT}] + j]", "d": f"errors[i[{OUT}] + j]"}
+    text = ast.unparse(_InPlace(places).visit(ast.parse(found, mode="eval")))
+    into = f"errors[slot_of(i, lists, {fields[by]}, j)]" if by else places["z"]
+    lines = ["if n == 1:"]
+    if by:
+        lines += [
+            f"    if i[{ASSIGN}]:",
+            "        for j in range(count):",
+            f"            {into} = {text}",
+            "        return",
+        ]
+    return [
+        *lines,
+        "    for j in range(count):",
+        f"        {into} {'+=' if by else '='} {text}",
+        "    return",
+    ]
+
+
+class _InPlace(ast.NodeTransformer):
+    """Spells a number of a row as where it stands."""
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        self.places = places
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if node.id in self.places:
+            return ast.parse(self.places[node.id], mode="eval").body
+        return node
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        return self.visit(node.value) if isinstance(node.value, ast.Name) else node
 
 
 @functools.cache
@@ -821,6 +867,20 @@ def take_back(
 # ---- Folds -------------------------------------------------------------------------------------
 
 
+def _shares(i: Ints, lists: Ints, values: Pointer, share: Pointer, j: int) -> float:
+    """exp(value - largest) of each value of a single row; returns the largest."""
+    terms, f = i[TERMS], i[LOOPS]
+    most = values[slot_of(i, lists, VALUES, j * terms)]
+    for k in range(terms):
+        x = values[slot_of(i, lists, VALUES, j * terms + k)]
+        most = x if x > most or x != x else most
+        share[k] = x
+    for k in range(terms):
+        share[k] = share[k] - most
+    apply_one(lists[f], lists[f + 1], share, share, terms)
+    return most
+
+
 def logsumexp(
     i_at: int, lists_at: int, values: Pointer, errors: Pointer, once: Pointer, owed: Pointer,
     theta: Pointer, slopes: Pointer, lanes: int, first: int,
@@ -828,7 +888,14 @@ def logsumexp(
     """out = log(exp(value) + exp(value) + ...), as seen from the largest value."""
     i, lists = words(i_at), words(lists_at)
     terms, f = i[TERMS], i[LOOPS]
-    for j in range(i[OUTS]):
+    for j in range(i[OUTS] if lanes == 1 else 0):
+        place = place_of(values, i[SCRATCH], 1)
+        most = _shares(i, lists, values, place, j)
+        out = place_of(values, i[OUT] + j, 1)
+        out[0] = total(place, terms)
+        apply_one(lists[f + 2], lists[f + 3], out, out, 1)
+        out[0] = out[0] + most if abs(most) < math.inf else most
+    for j in range(i[OUTS] if lanes > 1 else 0):
         z = row(place_of(values, i[OUT] + j, lanes), lanes)
         places = place_of(values, i[SCRATCH], lanes), place_of(values, i[SCRATCH] + 1, lanes)
         largest, e = row(places[0], lanes), row(places[1], lanes)
@@ -869,8 +936,20 @@ def logsumexp_back(
     """
     i, lists = words(i_at), words(lists_at)
     terms, f = i[TERMS], i[LOOPS]
+    for j in range(i[OUTS] if lanes == 1 else 0):
+        share = place_of(values, i[SCRATCH], 1)
+        _shares(i, lists, values, share, j)
+        error = errors[i[OUT] + j] / total(share, terms)
+        if i[TO_VALUES] & 2:
+            for k in range(terms):
+                errors[slot_of(i, lists, VALUES, j * terms + k)] = error * share[k]
+        else:
+            for k in range(terms):
+                errors[slot_of(i, lists, VALUES, j * terms + k)] += error * share[k]
+    if lanes == 1:
+        return
     largest = row(place_of(values, i[SCRATCH] + terms, lanes), lanes)
-    total = row(place_of(values, i[SCRATCH] + terms + 1, lanes), lanes)
+    whole = row(place_of(values, i[SCRATCH] + terms + 1, lanes), lanes)
     for j in range(i[OUTS]):
         d = row(place_of(errors, i[OUT] + j, lanes), lanes)
         for k in range(terms):
@@ -878,7 +957,7 @@ def logsumexp_back(
             for lane in range(lanes):
                 is_larger = k == 0 or x[lane] > largest[lane] or x[lane] != x[lane]
                 largest[lane] = x[lane] if is_larger else largest[lane]
-                total[lane] = 0.0
+                whole[lane] = 0.0
         for k in range(terms):
             x = row(place_of(values, slot_of(i, lists, VALUES, j * terms + k), lanes), lanes)
             place = place_of(values, i[SCRATCH] + k, lanes)
@@ -887,19 +966,19 @@ def logsumexp_back(
                 share[lane] = x[lane] - largest[lane]
             apply_one(lists[f], lists[f + 1], place, place, lanes)
             for lane in range(lanes):
-                total[lane] += share[lane]
+                whole[lane] += share[lane]
         for lane in range(lanes):
-            total[lane] = d[lane] / total[lane]
+            whole[lane] = d[lane] / whole[lane]
         for k in range(terms):
             slot = slot_of(i, lists, VALUES, j * terms + k)
             e = row(place_of(errors, slot, lanes), lanes)
             share = row(place_of(values, i[SCRATCH] + k, lanes), lanes)
             if i[TO_VALUES] & 2:
                 for lane in range(lanes):
-                    e[lane] = total[lane] * share[lane]
+                    e[lane] = whole[lane] * share[lane]
             else:
                 for lane in range(lanes):
-                    e[lane] += total[lane] * share[lane]
+                    e[lane] += whole[lane] * share[lane]
 
 
 def fold(number: str, operation: str, back: bool) -> tuple[int, int, list[int]]:
