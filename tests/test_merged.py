@@ -49,7 +49,8 @@ def both(f: Callable[..., Any], *columns: Any, **how: Any) -> list[tuple[Any, An
 
 def is_together(c: Compiled) -> bool:
     """Whether any of its kernels puts operations together."""
-    return any(path.replay.executor._merges for path in c._paths)
+    executors = [path.replay.executor for path in c._paths]
+    return any(isinstance(x, executor.NumbaExecutor) and x._merges for x in executors)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -34,7 +34,8 @@ microgradlike.compiler: joined choices together
 microgradlike.compiler: graph forms levels stretches instructions verify program bodies grouping
 microgradlike.compiler: slots plan passes show __main__
 microgradlike.executors: . executor formulas on_floats on_numpy
-microgradlike.executors.machine: . emit addresses gemm kernels looping fused drive encode executor
+microgradlike.executors.machine: . emit addresses gemm kernels looping fused merged drive encode
+microgradlike.executors.machine: executor
 microgradlike.executors: choose
 microgradlike: reach
 microgradlike.replay: . arguments as_written ties spot_check watch exploring parameters

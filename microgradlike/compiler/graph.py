@@ -347,10 +347,10 @@ def _find_reach(
 @loop()
 def _place_of(made: Ints, row: int, table: Ints) -> int:
     """The place of a row in the table, or of one that is equal to it; or where it could be."""
-    place = numpy.int64(0)
+    place = 0
     for word in range(_WORDS):
         for part in (made[row, word] >> numpy.uint64(32), made[row, word] & numpy.uint64(_LOW)):
-            place = (place * 1_000_003 + numpy.int64(part)) % 2_147_483_647
+            place = (place * 1_000_003 + int(part)) % 2_147_483_647
     place %= len(table)
     while table[place] >= 0:
         equal = True

@@ -487,7 +487,10 @@ class Singles(Instruction):
             self, outs=self.outs[places], depends=self.depends[places], nodes=self.nodes[places],
             mask=Mask(self.mask.kind[places], self.mask.slots[places]),
             operations=self.operations[places],
-            operands=tuple(Operand(x.once[places], x.slots[places]) for x in self.operands),
+            operands=(
+                Operand(self.operands[0].once[places], self.operands[0].slots[places]),
+                Operand(self.operands[1].once[places], self.operands[1].slots[places]),
+            ),
         )  # fmt: skip
 
     def __str__(self) -> str:

@@ -102,17 +102,16 @@ class Plan:
     own: Truths
 
 
-def plan(program: Program, mode: int, again: bool = True) -> Plan:
+def plan(program: Program, mode: int) -> Plan:
     """Find out what is sent in a backward pass.
 
     Args:
         program: that is run.
         mode: for whom: ``PARAMETERS``, ``INPUTS``, or 0 for nobody.
-        again: whether slots are used again when nobody reads them any more, if nothing is sent.
     """
     own = own_weights(program)
     if not mode:
-        return Plan(in_few_slots(program) if again else program, mode, (), (), NONE, own)
+        return Plan(in_few_slots(program), mode, (), (), NONE, own)
     wants_once, wants = (found & mode for found in wanted_slots(program))
     seeded = [slot for once, slot in program.outputs if not once]
     backward = _Backward(wants_once, wants, mode)

@@ -150,6 +150,25 @@ class Compiled(Derivatives):
         found = results[:, 0] if self._single else results
         return found if columns else found[0]
 
+    def value_and_jacobian(self, *columns: object) -> tuple[Floats, Floats]:
+        """The outputs of each row, and their derivatives by that row's inputs, in one go.
+
+        Args:
+            columns: as for a call.
+
+        Returns:
+            What a call returns, of shape (rows,), or (rows, outputs) if the function returns a
+            list; and an array of shape (rows, outputs, inputs), as ``jacobian`` does.
+
+        >>> from microgradlike import compile
+        >>> compile(lambda x: x[0] * x[1]).value_and_jacobian([[2.0, 3.0], [4.0, 5.0]])
+        (array([ 6., 20.]), array([[[3., 2.]],
+        <BLANKLINE>
+               [[5., 4.]]]))
+        """
+        values, found = self._values_and_passes(self._arguments(columns))
+        return values[:, 0] if self._single else values, found
+
     def __get__(self, instance: object, owner: type | None = None) -> Compiled:
         if instance is None:
             return self

@@ -281,25 +281,6 @@ class Derivatives(Traces):
                 return self._at_once(arguments)
         return self._by_passes(arguments)
 
-    def value_and_jacobian(self, *columns: object) -> tuple[Floats, Floats]:
-        """The outputs of each row, and their derivatives by that row's inputs, in one go.
-
-        Args:
-            columns: as for a call.
-
-        Returns:
-            What a call returns, of shape (rows,), or (rows, outputs) if the function returns a
-            list; and an array of shape (rows, outputs, inputs), as ``jacobian`` does.
-
-        >>> from microgradlike import compile
-        >>> compile(lambda x: x[0] * x[1]).value_and_jacobian([[2.0, 3.0], [4.0, 5.0]])
-        (array([ 6., 20.]), array([[[3., 2.]],
-        <BLANKLINE>
-               [[5., 4.]]]))
-        """
-        values, found = self._values_and_passes(self._arguments(columns))
-        return values[:, 0] if self._single else values, found
-
     def _at_once(self, arguments: Arguments) -> Floats:
         """The Jacobian of few rows, carried forward along each input: all of that at once."""
         rows, count = arguments.rows, arguments.inputs

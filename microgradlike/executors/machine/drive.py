@@ -219,6 +219,17 @@ def _gather(
                 numbers_at(at + found[3 + some + j], results)[0] = numbers[j * lanes + lane]
 
 
+@loop(inline="always")
+def _added_up(table: Ints, results: Floats) -> float:
+    """The sum of the first output."""
+    if table[OUTPUTS, 1] == 1:
+        return total(numbers_at(results.ctypes.data, results), len(results))
+    found = 0.0
+    for k in range(len(results)):
+        found += results[k, 0]
+    return found
+
+
 # ---- The loop ----------------------------------------------------------------------------------
 
 
@@ -298,9 +309,4 @@ def drive(
         if first:  # no block has gone back
             slopes[:] = 0.0
         safe = safe and inner(slopes, slopes, len(slopes)) < math.inf
-    if table[OUTPUTS, 1] == 1:
-        return total(numbers_at(results.ctypes.data, results), len(results)), safe
-    sum_of_outputs = 0.0
-    for k in range(len(results)):
-        sum_of_outputs += results[k, 0]
-    return sum_of_outputs, safe
+    return _added_up(table, results), safe

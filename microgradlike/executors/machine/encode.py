@@ -168,11 +168,11 @@ class Code:
                 self.forward.append(self.row(merged.address_of(part), {}, 0))
             else:
                 _FORWARD[type(part)](self, part)
-        for back in parts.backward:
-            if isinstance(back, merged.Kernel):
-                self.backward.append(self.row(merged.address_of(back), {}, 0))
+        for sent in parts.backward:
+            if isinstance(sent, merged.Kernel):
+                self.backward.append(self.row(merged.address_of(sent), {}, 0))
             else:
-                _BACKWARD[type(back.instruction)](self, back)
+                _BACKWARD[type(sent.instruction)](self, sent)
 
     def put_scratch(self, start: int) -> None:
         """Tell all rows where the rows of scratch begin."""
@@ -555,7 +555,7 @@ def _singles_back(code: Code, back: Back) -> None:
 
 
 #: What has operands that may be copied.
-_OPERANDS: dict[type[Instruction], Callable[[Code, Any], object]] = {
+_OPERANDS: dict[type[Instruction], Callable[..., object]] = {
     **{Sums: _of_sums, Products: _of_products, Take: _of_take},
     Layer: lambda code, i: _of_layer(code, i, 0),
     **dict.fromkeys((Fold, Elementwise, Singles, Loop), lambda code, i: None),

@@ -24,7 +24,6 @@ from microgradlike.compiler.kept_code import COMPILED
 from microgradlike.compiler.loops import loop
 from microgradlike.compiler.plan import plan
 from microgradlike.compiler.program import Program
-from microgradlike.compiler.slots import in_few_slots
 from microgradlike.executors.executor import Call, Executor, Ran, stretches
 from microgradlike.executors.machine import fused, gemm, looping
 from microgradlike.executors.machine.drive import (
@@ -98,8 +97,10 @@ class _Machine:
         self, program: Program, mode: int, columns: Sequence[tuple[int, int]], number: str,
         room: int, few: bool, merges: bool,
     ) -> None:  # fmt: skip
-        planned = plan(program, mode, again=not merges)
-        program, own = planned.program, planned.own
+        planned = plan(program, mode)
+        own, slots_in_use = planned.own, max(planned.program.rows.slots, 1)
+        if not merges:
+            program = planned.program
         outside, size = None, program.rows.slots
         if merges:
             read = frozenset(slot for lower, slot in program.outputs if not lower)
@@ -118,8 +119,7 @@ class _Machine:
         height = max(size, 1) + rows.scratch + merges
         whole = height + sum(known.height for known in rows.loops)
         # Rows are in the same blocks, and so added up alike, whether operations are put together.
-        slots_in_use = in_few_slots(program).rows.slots if merges and not mode else size
-        lanes = max(1, min(max(FEWEST, BLOCK // max(slots_in_use, 1)), MOST, LARGEST // whole))
+        lanes = max(1, min(max(FEWEST, BLOCK // slots_in_use), MOST, LARGEST // whole))
         self.lanes = FEW if few else lanes - lanes % EVEN if lanes > EVEN else lanes
         self.once, self.owed = (_aligned(memory.top + once.scratch, number) for _ in range(2))
         for start, numbers in memory.numbers.items():

@@ -51,8 +51,7 @@ WIDE = 64
 #: Operations that take so long that they are written rather than computed again.
 SLOW = ("truediv", "sqrt", "softsign")
 
-#: A number that a line reads: another line, or a slot of "values", "errors", "once" or
-#: "theta".
+#: A number that a line reads: another line, or a slot of "values", "errors", "once" or "theta".
 Operand: TypeAlias = "tuple[str, int]"
 LINE, VALUES, ERRORS, ONCE, THETA = "line", "values", "errors", "once", "theta"
 #: A factor of a term: the name of the operand, whether it is of ``once``, and its slot.
@@ -102,7 +101,7 @@ class Unit(NamedTuple):
     def operation(self) -> str:
         """The name of an operation of the table."""
         if isinstance(self.i, Singles):
-            return NAMES[self.i.operations[self.k]]
+            return NAMES[int(self.i.operations[self.k])]
         assert isinstance(self.i, Elementwise)
         return self.i.operation
 
@@ -131,11 +130,11 @@ class Unit(NamedTuple):
         if isinstance(i, Elementwise | Singles):
             return formula(self.operation) is not None
         if isinstance(i, Layer):
-            return i.weights.size < kernels.SMALL
+            return bool(i.weights.size < kernels.SMALL)
         if isinstance(i, Fold):
             return i.operation in ("maximum", "minimum") and i.values.shape[1] < LONG
         if isinstance(i, Sums | Products):
-            return (i.values if isinstance(i, Sums) else i.first).shape[1] < LONG
+            return bool((i.values if isinstance(i, Sums) else i.first).shape[1] < LONG)
         return False
 
     def sends_shortly(self, back: Back) -> bool:
@@ -212,18 +211,23 @@ def _pieces(parts: Iterable[Part]) -> Iterator[tuple[bool, list[Part]]]:
         yield is_short and len(piece) > 1, piece
 
 
-def _whole(parts: Iterable[Part]) -> Iterator[Instruction | Back]:
-    """Parts that stay as they were, those of one instruction again together."""
-    for _, some in itertools.groupby(parts, lambda part: id(part.unit.i)):
-        found = list(some)
-        (i, _), back = found[0]
-        if not isinstance(i, Singles):
-            yield back or i
-        elif back is None:
-            yield i.some(numpy.array([part.unit.k for part in found]))
+def _instructions(parts: Iterable[Part]) -> Iterator[Instruction]:
+    """What stays as it was, single operations of one instruction again together."""
+    for _, some in itertools.groupby((part.unit for part in parts), lambda unit: id(unit.i)):
+        units = list(some)
+        i = units[0].i
+        yield i.some(numpy.array([unit.k for unit in units])) if isinstance(i, Singles) else i
+
+
+def _backs(sent: Iterable[Back]) -> Iterator[Back]:
+    """Likewise what is sent."""
+    for _, some in itertools.groupby(sent, lambda back: id(back.instruction)):
+        backs = list(some)
+        if isinstance(backs[0].instruction, Singles):
+            sends = zip(*(back.sends[0] for back in backs), strict=True)
+            yield backs[0]._replace(sends=(Send(*map(numpy.array, sends)),))
         else:
-            sends = [part.back.sends[0] for part in found if part.back]
-            yield back._replace(sends=(Send(*map(numpy.array, zip(*sends, strict=True))),))
+            yield from backs
 
 
 # ---- Lines -------------------------------------------------------------------------------------
@@ -277,10 +281,13 @@ class _Lines:
         assert isinstance(i, Layer | Sums | Products)
         return [self._sum(_ordered(i, terms)) for terms in terms_of(i)]
 
-    def square(self, slot: int, size: Operand | None) -> Operand:
-        """The square of a number, added to those before."""
-        x = self.value(slot)
-        return self.line("z + x * x", z=size, x=x) if size else self.line("x * x", x=x)
+    def squares(self, slots: Sequence[int], *before: Operand) -> Operand:
+        """The sum of the squares of some numbers, and of what was added up before."""
+        found = before
+        for slot in slots:
+            x = self.value(slot)
+            found = (self.line("z + x * x", z=found[0], x=x) if found else self.line("x * x", x=x),)
+        return found[0]
 
     def _operand(self, i: Elementwise | Singles, k: int, name: str) -> Operand:
         operand = i.operands["xy".index(name)]
@@ -570,7 +577,7 @@ def merged(
     backward: list[Kernel | Back] = []
     for place, (is_kernel, piece) in enumerate(back_pieces):
         if not is_kernel:
-            backward += _whole(piece)
+            backward += _backs(part.back for part in piece if part.back)
             continue
         errors = _Errors(own, of_slot, written)
         for unit, back in piece:
@@ -582,13 +589,14 @@ def merged(
             if consumers.get(slot) != {place}
         ]
         backward.append(_kernel(errors.lines, stores))
-        rest = (Part(part.unit, part.sends_to_once()) for part in piece)
-        backward += _whole(part for part in rest if part.back)
+        rest = (part.sends_to_once() for part in piece)
+        backward += _backs(back for back in rest if back)
     forward: list[Kernel | Instruction] = []
-    watched, size = set(outside.watched), None
+    watched = set(outside.watched)
+    size: tuple[Operand, ...] = ()
     for is_kernel, piece in pieces:
         if not is_kernel:
-            forward += _whole(piece)
+            forward += _instructions(piece)
             continue
         lines = _Lines(own)
         for unit, _ in piece:
@@ -598,10 +606,8 @@ def merged(
         read = {x[1] for line in lines.lines for _, x in line.operands if x[0] == VALUES}
         if here := watched & (read | lines.values.keys()):
             watched -= here
-            for slot in sorted(here):
-                size = lines.square(slot, size)
-            stores.append(Store(VALUES, outside.size, size))
-            size = VALUES, outside.size
+            stores.append(Store(VALUES, outside.size, lines.squares(sorted(here), *size)))
+            size = ((VALUES, outside.size),)
         forward.append(_kernel(lines.lines, stores))
     return Merged(forward, backward, sorted(watched))
 
