@@ -39,7 +39,7 @@ microgradlike.executors.machine: executor
 microgradlike.executors: choose
 microgradlike: reach
 microgradlike.replay: . arguments as_written ties spot_check watch exploring parameters
-microgradlike.replay: branches paths traces derived compiled
+microgradlike.replay: branches paths traces sparse derived compiled
 microgradlike: compiled learning training warm
 microgradlike: javascript
 microgradlike.grading: probes suspects verdict cases claims notes judge apart inside . __main__

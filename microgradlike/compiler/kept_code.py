@@ -51,12 +51,13 @@ class Waiting:
 
     def __init__(self) -> None:
         self.pieces, self.seconds, self.quiet = 0, 0.0, False
-        self._told = 0.0
+        self._told, self._announced = 0.0, False
         self._begun: list[float] = []  # one piece may need another, which is compiled meanwhile
 
-    def begins(self) -> None:
-        """A piece is not there, so it is compiled now."""
-        if not (self.pieces or self._begun or self.quiet):
+    def begins(self, is_shared: bool = True) -> None:
+        """A piece is not there, so it is compiled now; other programs may need it, too, or not."""
+        if is_shared and not (self._announced or self.quiet):
+            self._announced = True
             print(
                 "compiling machine code, once on this machine: some loops of the compiler, and a "
                 "kernel for each kind of operation; about ten seconds in all (python -m "

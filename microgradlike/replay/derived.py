@@ -23,7 +23,8 @@ from microgradlike.functional import grad, gradient_graphs
 from microgradlike.functions import dot
 from microgradlike.inputs import describe
 from microgradlike.replay.arguments import FLOAT, Arguments, How, floats
-from microgradlike.replay.traces import Traces, flat
+from microgradlike.replay.sparse import Passes, SentBack, each
+from microgradlike.replay.traces import flat
 from microgradlike.words import counted
 
 if TYPE_CHECKING:
@@ -37,9 +38,11 @@ FORWARD = 20_000
 #: Of so many rows at most, the rows of a Hessian, and the columns of a Jacobian of so many outputs,
 #: are computed at once.
 FEW, MANY = 16, 32
+#: Of more rows, where that takes so much fewer passes.
+LESS = 8
 
 
-class Derivatives(Traces):
+class Derivatives(SentBack):
     """A function that was traced, and its derivatives."""
 
     def _forget(self) -> None:
@@ -276,17 +279,23 @@ class Derivatives(Traces):
             found, ran = forward._run(None, forward._arguments(columns))
             found = found.reshape(arguments.rows, outputs, arguments.inputs)
             return self._with_huge(arguments, found, ran.unsafe)
-        if arguments.rows <= FEW and outputs >= MANY and arguments.inputs < 2 * outputs:
-            with contextlib.suppress(IndexError, ValueError):  # which name a row of these
-                return self._at_once(arguments)
+        if outputs >= MANY and len(self._paths) == 1:
+            of = self._passes(arguments)
+            is_few = arguments.rows <= FEW and of.forward < 2 * of.back
+            if is_few or LESS * of.forward <= of.back:
+                with contextlib.suppress(IndexError, ValueError):  # which name a row of these
+                    return self._at_once(arguments, of)
         return self._by_passes(arguments)
 
-    def _at_once(self, arguments: Arguments) -> Floats:
-        """The Jacobian of few rows, carried forward along each input: all of that at once."""
-        rows, count = arguments.rows, arguments.inputs
+    def _at_once(self, arguments: Arguments, along: Passes) -> Floats:
+        """The Jacobian, carried forward along some inputs at a time: all of that at once."""
+        rows, count = arguments.rows, along.forward
+        each = along.of_input == numpy.arange(count)[:, None]
         forward = self._derivative("jacobian at once", _Played(self).slopes_along)
-        found, ran = forward._run(None, forward._arguments(_along_each_input(arguments)))
-        found = found.reshape(rows, count, -1).transpose(0, 2, 1)
+        given = forward._arguments(_along_each(arguments, each.astype(float)))
+        together, ran = forward._run(None, given)
+        found = together.reshape(rows, count, -1).transpose(0, 2, 1)
+        found = numpy.where(along.depends, found[:, :, along.of_input], 0.0)
         return self._with_huge(arguments, found, numpy.array(ran.unsafe, int) // max(count, 1))
 
     def _with_huge(
@@ -304,13 +313,6 @@ class Derivatives(Traces):
     def _by_passes(self, arguments: Arguments) -> Floats:
         """The Jacobian of rows, by a pass back from each output."""
         return self._values_and_passes(arguments)[1]
-
-    def _values_and_passes(self, arguments: Arguments) -> tuple[Floats, Floats]:
-        """The outputs of rows, and their Jacobian, in whose memory each column is in a row."""
-        outputs = self._paths[0].outputs
-        found = numpy.zeros((outputs, arguments.inputs, arguments.rows)).transpose(0, 2, 1)
-        values, _ = self._run(None, arguments, _each(outputs), INPUTS, found)
-        return values, found.transpose(1, 0, 2)
 
     def hessian(self, *columns: object) -> Floats:
         """The second derivatives of each row's outputs by that row's inputs.
@@ -336,7 +338,7 @@ class Derivatives(Traces):
             return numpy.empty(shape)
         if self._single and arguments.rows <= FEW:
             with contextlib.suppress(IndexError, ValueError):  # which name a row of these
-                *many, each = _along_each_input(arguments)
+                *many, each = _along_each(arguments, numpy.eye(arguments.inputs))
                 found = self.hvp(*many, v=each)
                 if numpy.isfinite(found).all():
                     return found.reshape(shape)
@@ -371,7 +373,7 @@ class Derivatives(Traces):
         slope = self._derivative("hvp", _Played(self).slope_by_inputs)
         found = numpy.zeros((1, arguments.rows, 2 * arguments.inputs))
         given = slope._arguments([*arguments.arrays, vectors])
-        _, ran = slope._run(None, given, _each(1), INPUTS, found)
+        _, ran = slope._run(None, given, each(1), INPUTS, found)
         products: Floats = found[0, :, : arguments.inputs]
         with numpy.errstate(all="ignore"):
             doubtful = ~numpy.isfinite(products.sum(axis=1))
@@ -498,20 +500,13 @@ def _along(out: Value, inputs: Sequence[Value], direction: Sequence[Value]) -> V
     return slope
 
 
-def _along_each_input(arguments: Arguments) -> list[Floats]:
-    """Each row as often as it has inputs, and so many vectors, each along one of them.
+def _along_each(arguments: Arguments, vectors: Floats) -> list[Floats]:
+    """Each row as often as there are vectors, and these, for each row.
 
-    So few rows leave most of a processor idle: what is asked for each input is computed at once.
+    So few rows leave most of a processor idle: what is asked for each vector is computed at once.
     """
-    count = arguments.inputs
-    many = [numpy.repeat(array, count, axis=0) for array in arguments.arrays]
-    return [*many, numpy.tile(numpy.eye(count), (arguments.rows, 1))]
-
-
-@functools.lru_cache(maxsize=64)
-def _each(outputs: int) -> Floats:
-    """The errors of so many outputs, one after the other."""
-    return numpy.eye(outputs)
+    many = [numpy.repeat(array, len(vectors), axis=0) for array in arguments.arrays]
+    return [*many, numpy.tile(vectors, (arguments.rows, 1))]
 
 
 @functools.lru_cache(maxsize=64)

@@ -61,6 +61,8 @@ RIVALS = {"jax": jax, "torch": torch}
 LIMIT = 300.0
 #: Seconds for two peers in turn; each is called three times at least.
 TOGETHER = 4.0
+#: Seconds for which each is called before that.
+SETTLED = 1.5
 
 
 def flat(result: Any) -> Any:
@@ -275,9 +277,18 @@ def start(make: Peer, clock: Clock) -> Started:
     return Started(seconds, clock() - begun, ready, numbers)
 
 
+def settle(call: Callable[[], Any]) -> None:
+    """Call it until it is as quick as it will be: some compile again what is asked for often."""
+    begun = time.perf_counter()
+    while time.perf_counter() - begun < SETTLED:
+        call()
+
+
 def in_turn(ours: Started, rival: Started, clock: Clock) -> dict[str, float]:
     """The medians of both, what one is of the other, and how far apart their numbers are."""
     both = ours, rival
+    for peer in both:
+        settle(peer.ready.call)
     calls = max(1, int(0.02 / max(1e-6, *(peer.again for peer in both))))
     once = max(1e-6, sum(peer.again for peer in both) * (calls + 1))
     runs = max(3, min(15, int(TOGETHER / once)))

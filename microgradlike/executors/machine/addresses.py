@@ -192,8 +192,13 @@ def address_of_source(
     return address_of_key((source, list(map(emit.spelt, kinds)), eager), write)
 
 
-def address_of_key(key: object, write: Callable[[emit.Module, str], ir.Function]) -> int:
-    """The same of a function that ``write`` writes, and that ``key`` tells from all others."""
+def address_of_key(
+    key: object, write: Callable[[emit.Module, str], ir.Function], is_shared: bool = True
+) -> int:
+    """The same of a function that ``write`` writes, and that ``key`` tells from all others.
+
+    Who is told that machine code is compiled once on a machine, is so of what programs share.
+    """
     codegen = cpu_target.target_context.codegen()
     key = key, llvmlite.__version__, numba.__version__, codegen.magic_tuple(), _STAMP
     name = f"kernel_{hashlib.sha256(repr(key).encode()).hexdigest()[:32]}"
@@ -201,7 +206,7 @@ def address_of_key(key: object, write: Callable[[emit.Module, str], ir.Function]
     with global_compiler_lock:
         found = _read(path)
         if found is None:
-            COMPILED.begins()
+            COMPILED.begins(is_shared)
             module = ir.Module(name)
             module.triple = codegen.magic_tuple()[0]
             symbol = write(emit.Module(module), name).name

@@ -637,7 +637,11 @@ def _names_in(text: str) -> frozenset[str]:
 @functools.cache
 def address_of(kernel: Kernel) -> int:
     """The address of a kernel, compiled now unless it was before."""
-    return address_of_key((kernel, LANES), lambda module, name: _Body(module, name, kernel).ir)
+
+    def write(module: emit.Module, name: str) -> ir.Function:
+        return _Body(module, name, kernel).ir
+
+    return address_of_key((kernel, LANES), write, is_shared=False)
 
 
 class _Formula(emit.Numbers):
