@@ -290,9 +290,9 @@ class Derivatives(SentBack):
     def _at_once(self, arguments: Arguments, along: Passes) -> Floats:
         """The Jacobian, carried forward along some inputs at a time: all of that at once."""
         rows, count = arguments.rows, along.forward
-        each = along.of_input == numpy.arange(count)[:, None]
+        vectors = along.of_input == numpy.arange(count)[:, None]
         forward = self._derivative("jacobian at once", _Played(self).slopes_along)
-        given = forward._arguments(_along_each(arguments, each.astype(float)))
+        given = forward._arguments(_along_each(arguments, vectors.astype(float)))
         together, ran = forward._run(None, given)
         found = together.reshape(rows, count, -1).transpose(0, 2, 1)
         found = numpy.where(along.depends, found[:, :, along.of_input], 0.0)
@@ -338,8 +338,8 @@ class Derivatives(SentBack):
             return numpy.empty(shape)
         if self._single and arguments.rows <= FEW:
             with contextlib.suppress(IndexError, ValueError):  # which name a row of these
-                *many, each = _along_each(arguments, numpy.eye(arguments.inputs))
-                found = self.hvp(*many, v=each)
+                *many, along = _along_each(arguments, numpy.eye(arguments.inputs))
+                found = self.hvp(*many, v=along)
                 if numpy.isfinite(found).all():
                     return found.reshape(shape)
         slopes = self._derivative("hessian", _Played(self).gradients)
