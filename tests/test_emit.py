@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import math
+import os
 import struct
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -124,3 +126,13 @@ def test_what_reads_beside_an_array_is_not_read_where_it_is_not_wanted() -> None
 def test_the_text_of_a_kind_tells_whose_pointer_it_is() -> None:
     kinds = (DOUBLE, SINGLE, WORD, DOUBLE.as_pointer(), SINGLE.as_pointer(), WORD.as_pointer())
     assert len(set(map(emit.spelt, kinds))) == len(kinds)
+
+
+def test_files_that_nobody_uses_make_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(addresses, "FILES", 3)
+    for age in range(6):
+        path = tmp_path / f"kernel_{age}"
+        path.write_bytes(b"")
+        os.utime(path, (0, 1000 - age))
+    addresses._make_room(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"kernel_0", "kernel_1", "kernel_2"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import pickle
 import sys
 import zlib
@@ -228,7 +229,9 @@ def _read(path: Path) -> Any:
     try:
         content = path.read_bytes()
         check, kept = int.from_bytes(content[:4], "little"), content[4:]
-        return pickle.loads(kept) if zlib.crc32(kept) == check else None
+        found = pickle.loads(kept) if zlib.crc32(kept) == check else None
+        os.utime(path)  # it is in use
+        return found
     except Exception:  # a damaged pickle raises whatever it likes
         return None
 
@@ -237,6 +240,7 @@ def _keep(path: Path, state: object) -> None:
     kept = pickle.dumps(state)
     try:
         files.make_folder(path.parent)
+        _make_room(path.parent)
         files.write(path, zlib.crc32(kept).to_bytes(4, "little") + kept)
     except OSError:  # no folder can be written where it could be kept
         if not _IN_USE:
@@ -245,6 +249,19 @@ def _keep(path: Path, state: object) -> None:
                 "seconds",
                 file=sys.stderr,
             )
+
+
+#: More files are not kept than so many, of about 10 kB each.
+FILES = 20_000
+
+
+@functools.cache
+def _make_room(folder: Path) -> None:
+    """Where there are too many files, the half goes that was not used for longest."""
+    found = [(entry.stat().st_mtime, entry.path) for entry in os.scandir(folder)]
+    if len(found) > FILES:
+        for _, path in sorted(found)[: len(found) // 2]:
+            Path(path).unlink(missing_ok=True)
 
 
 #: What is compiled lives as long as the process: the addresses are in use.
