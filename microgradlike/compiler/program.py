@@ -7,9 +7,10 @@ of ``rows`` the inputs, then what is computed, one lane for each row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import combinations
+from typing import Any, TypeAlias
 
 import numpy
 
@@ -38,8 +39,13 @@ class Stage:
         return ", ".join(name for name, _ in self.named())
 
     def named(self) -> list[tuple[str, list[Instruction]]]:
-        """The instructions by name; those that make a softmax have one name."""
-        named = {place: (str(i), [i]) for place, i in enumerate(self.instructions)}
+        """The instructions by name; those that make a softmax, or a choice, have one name."""
+        named: Named = {place: (str(i), [i]) for place, i in enumerate(self.instructions)}
+        self._name_softmax(named)
+        self._name_choices(named)
+        return [named[place] for place in sorted(named)]
+
+    def _name_softmax(self, named: Named) -> None:
         written = numpy.full(self.slots, -1)
         for place, i in enumerate(self.instructions):
             written[i.outs] = place
@@ -77,10 +83,68 @@ class Stage:
                         parts = [at_held, at_max, at_sub, *parts]
             if not named.keys() >= set(parts):  # another softmax has taken one of them
                 continue
-            members = [member for part in parts for member in named.pop(part)[1]]
             name = times(f"softmax {total.values.shape[1]}", total.count)
-            named[place] = name, [*members, i]
-        return list(named.values())
+            _put_together(named, name, [*parts, place])
+
+    def _name_choices(self, named: Named) -> None:
+        """A sum of what is kept under a condition, and what is kept where it does not hold."""
+        of_slot: dict[int, tuple[Elementwise, int]] = {}
+        places: dict[int, int] = {}
+        for place, i in enumerate(self.instructions):
+            if isinstance(i, Elementwise) and i.operation in ("keep", "not"):
+                of_slot |= {slot: (i, k) for k, slot in enumerate(i.outs.tolist())}
+                places |= dict.fromkeys(i.outs.tolist(), place)
+
+        def operand(slot: int, operation: str) -> int | None:
+            """The first operand of what writes a slot, if it is of this list."""
+            i, k = of_slot.get(slot, (None, 0))
+            if i is None or i.operation != operation or i.operands[0].once:
+                return None
+            return int(i.operands[0].slots[k])
+
+        def conditions(a: int, b: int) -> list[int]:
+            """The slots of a condition, and its opposite, if it chooses between these."""
+            found = [x for slot in (a, b) if (x := operand(slot, "keep")) is not None]
+            opposite = [x for x in found if operand(x, "not") in found]
+            return opposite if len(found) == 2 else []
+
+        taken: dict[int, int] = {}  # by which sum
+        for place, i in enumerate(self.instructions):
+            for terms in _terms(i):
+                kept = [slot for slot in terms if operand(slot, "keep") is not None]
+                for pair in combinations(kept, 2):
+                    if opposite := conditions(*pair):
+                        taken |= dict.fromkeys([*pair, *opposite], place)
+        parts: dict[int, list[int]] = {place: [] for place in taken.values()}
+        for part in sorted({places[slot] for slot in taken}):
+            outs = self.instructions[part].outs.tolist()
+            if all(slot in taken for slot in outs):
+                parts[taken[outs[0]]].append(part)
+        for place, some in parts.items():
+            every = [self.instructions[part] for part in some]
+            count = sum(i.count for i in every if str(i).startswith("keep")) // 2
+            if isinstance(total := self.instructions[place], Elementwise) and count == total.count:
+                some.append(place)  # the sum is all there is
+            if count:
+                _put_together(named, times("choose", count), some)
+
+
+def _terms(i: Instruction) -> Iterator[list[int]]:
+    """For each output of a plain sum its terms."""
+    if isinstance(i, Elementwise) and i.operation == "add" and not any(x.once for x in i.operands):
+        yield from map(list, zip(*(x.slots.tolist() for x in i.operands), strict=True))
+    elif isinstance(i, Sums) and i.weights is None and i.signs is None:
+        yield from i.values.tolist()
+
+
+#: Instructions by the place of the last one: their name, and which ones they are.
+Named: TypeAlias = "dict[int, tuple[str, list[Instruction]]]"
+
+
+def _put_together(named: Named, name: str, parts: Sequence[int]) -> None:
+    """Give parts a name together, at the place of the last one."""
+    members = [member for part in parts for member in named.pop(part)[1]]
+    named[parts[-1]] = name, members
 
 
 @dataclass(frozen=True, eq=False)
