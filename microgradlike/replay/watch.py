@@ -301,8 +301,10 @@ def _inside(
         yield name, at("__func__")
         yield name, at("__self__")
     elif isinstance(found, functools.partial):
-        for known in ("func", "args", "keywords"):
-            yield name, at(known)
+        yield name, at("func")
+        for place in range(len(found.args)):
+            yield dotted(f"args[{place}]"), functools.partial(_argument, found, place)
+        yield name, at("keywords")
     elif isinstance(found, types.ModuleType | type):
         within = found.__mro__ if isinstance(found, type) else (found,)
         there = {known for space in within if is_theirs(space) for known in vars(space)}
@@ -316,6 +318,10 @@ def _inside(
             yield name, functools.partial(lambda v: type(v).__call__, found)
     elif hasattr(found, "__wrapped__"):
         yield name, at("__wrapped__")
+
+
+def _argument(found: functools.partial[object], place: int) -> object:
+    return found.args[place]
 
 
 def _names(f: types.FunctionType) -> set[str]:
