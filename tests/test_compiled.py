@@ -1288,13 +1288,14 @@ def test_what_a_function_returned_is_named(f: Any, words: str) -> None:
 
 
 def test_what_a_partial_was_given_is_watched_as_a_whole() -> None:
-    model = {"w": [[Value(float(k)) for k in range(30)] for _ in range(30)], "b": [Value(1.0)]}
+    weights = [[Value(float(k)) for k in range(30)] for _ in range(30)]
+    model = {"w": weights, "b": [Value(1.0)]}
 
     def f(model: dict[str, Any], x: Any) -> Any:
         return sum(w * x for row in model["w"] for w in row) + model["b"][0]
 
     c = compile(functools.partial(f, model)).trace([1.0])
     assert c._watch.sees >= set(c.parameters)
-    model["w"][3][4] = Value(2.0)
+    weights[3][4] = Value(2.0)
     with pytest.raises(ValueError, match="'args' is another Value"):
         c([1.0])

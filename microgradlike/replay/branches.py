@@ -16,7 +16,7 @@ import numpy.typing
 from microgradlike.compiler.arrays import Floats, Truths
 from microgradlike.compiler.graph import Graph
 from microgradlike.compiler.instructions import INPUTS, PARAMETERS
-from microgradlike.compiler.operations import CODES
+from microgradlike.compiler.operations import CODES, NAMES
 from microgradlike.compiler.passes import build
 from microgradlike.compiler.program import Program
 from microgradlike.compiler.rolled import rolled
@@ -133,6 +133,12 @@ MOST_ALONE = 32
 
 #: Rows of a path of several traces that are compared with the function itself.
 CHECKED = 4
+#: And one of each way in which they decide: so many ways in a call, which take so many steps
+#: together, but some in any case; and so many rows, and conditions, are looked at.
+MOST_WAYS, MOST_STEPS, LEAST_WAYS = 256, 200_000, 4
+MOST_ROWS, MOST_CONDITIONS = 20_000, 1_024
+#: What compares two numbers.
+_COMPARES = numpy.isin(NAMES, ["lt", "le", "eq", "ne", "lower"])
 
 #: After so many runs of few rows it is worth while to look for loops in a shorter tape.
 OFTEN = 8
@@ -159,6 +165,46 @@ class Origin(NamedTuple):
     arguments: Arguments
 
 
+class Ways:
+    """How the rows of a path of several traces decide: each way is compared once with the function.
+
+    Traces tell what belongs together, of which few are made. So a way that no trace has gone may be
+    taken for another one. It is found out in calls 1, 2, 4, 8 and so on.
+
+    Args:
+        tape: of the path.
+        arguments: one of its rows.
+    """
+
+    def __init__(self, tape: Tape, arguments: Arguments) -> None:
+        code = numpy.frombuffer(tape.nodes, numpy.uint8)
+        conditions = numpy.flatnonzero(_COMPARES[code])[:MOST_CONDITIONS].tolist()
+        self._count = len(conditions)
+        self._most = max(LEAST_WAYS, min(MOST_WAYS, MOST_STEPS // len(code)))
+        self.replay = Replay(build(Graph(tape, conditions, 0)), arguments, dtype="float64")
+        self._known: set[bytes] = set()
+        self._calls = 0
+
+    def is_due(self) -> bool:
+        """Whether it is to be found out in this call."""
+        self._calls += 1
+        return self._count > 0 and self._calls & (self._calls - 1) == 0
+
+    def unknown(self, theta: Floats, arguments: Arguments, rows: Places | None) -> list[int]:
+        """Rows that decide in ways that were not met before, the most frequent first."""
+        every = numpy.arange(arguments.rows) if rows is None else rows
+        some = every[numpy.linspace(0, len(every) - 1, min(len(every), MOST_ROWS)).astype(int)]
+        found = numpy.empty((len(some), self._count))
+        self.replay.run(theta, arguments, some, found)
+        ways = numpy.packbits(found != 0, axis=1)
+        whole = numpy.ascontiguousarray(ways).view(f"V{ways.shape[1]}").ravel()
+        names, first, counts = numpy.unique(whole, return_index=True, return_counts=True)
+        order = numpy.argsort(-counts, kind="stable").tolist()
+        new = [k for k in order if names[k].tobytes() not in self._known][: self._most]
+        self._known.update(names[k].tobytes() for k in new)
+        return [int(some[first[k]]) for k in new]
+
+
 class Path:
     """Rows that run together, for they take the same branches, or such as meet again.
 
@@ -171,6 +217,7 @@ class Path:
     Attributes:
         origins: traces that it was made of.
         exploration: all of them, lined up; None if there is only one.
+        ways: then how its rows decide.
     """
 
     def __init__(
@@ -179,6 +226,7 @@ class Path:
         self.tape, self.arguments, self.sending = tape, arguments.one(), sending
         self.origins = [Origin(tape, list(map(id, tape.parameters)), self.arguments)]
         self.exploration: Exploration | None = None
+        self.ways: Ways | None = None
         self.single = tape.single
         self.outputs = len(tape.outputs)
         self.rolled = rolled(tape)
@@ -223,6 +271,7 @@ class Path:
         """Note what it was made of: all traces of a path, and one more."""
         self.origins, self.exploration = [path.origins[0], origin], exploration
         self.to_check = dict.fromkeys(self.to_check, CHECKED)
+        self.ways = Ways(self.tape, self.arguments)
 
     def parameters(self) -> Iterator[Value]:
         """Those that the path uses; the ones of a matrix in a row."""
@@ -240,7 +289,8 @@ class Path:
     def replays(self) -> list[Replay]:
         """All that is run for its rows."""
         computed = self.indices.computed if self.indices else None
-        found = (self.replay, self.of_few, self.guards, self.ties, computed)
+        ways = self.ways.replay if self.ways else None
+        found = (self.replay, self.of_few, self.guards, self.ties, computed, ways)
         return [replay for replay in found if replay]
 
     def run(

@@ -128,7 +128,9 @@ class Traces(Paths):
     ) -> None:
         """Compare a path with the function itself, if that was not done yet for such a run."""
         left = path.to_check[mode]
-        if not left:
+        is_due = path.ways is not None and path.ways.is_due()
+        ways = path.ways.unknown(theta, arguments, rows) if path.ways and is_due else []
+        if not (left or ways):
             return
         with_slopes = path.replay.program.size <= WITH_SLOPES
         with_slopes &= len(path.tape.nodes) <= MOST_WITH_SLOPES
@@ -141,8 +143,10 @@ class Traces(Paths):
         dice = Held(())
         try:
             with holding(self._parameters.values, theta.tolist()), slopes_kept():
-                for row in some:
+                for row in some if left else ():
                     self._check_row(path, theta, arguments, row, mode, with_slopes)
+                for row in ways:
+                    self._check_row(path, theta, arguments, row, 0, with_slopes=False)
         except TracingError:
             # A plain number may have changed since then: until retrace() it is what it was.
             if path.call == self._calls or self._does_the_same(path):
@@ -151,7 +155,7 @@ class Traces(Paths):
             dice.put_back()
         # Whatever is asked of a path, it computes the outputs.
         for kind in (0, mode) if with_slopes else path.to_check:
-            path.to_check[kind] = min(path.to_check[kind], left - len(some))
+            path.to_check[kind] = min(path.to_check[kind], max(0, left - len(some)))
 
     def _check_row(
         self, path: Path, theta: Floats, arguments: Arguments, row: int, mode: int,
