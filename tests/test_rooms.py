@@ -32,7 +32,7 @@ microgradlike.compiler: . arrays kept_code loops operations tables derivatives r
 microgradlike.compiler: rolled
 microgradlike.compiler: joined choices together
 microgradlike.compiler: graph forms levels stretches instructions verify program bodies grouping
-microgradlike.compiler: slots plan passes show __main__
+microgradlike.compiler: slots plan passes dependence show __main__
 microgradlike.executors: . executor formulas on_floats on_numpy
 microgradlike.executors.machine: . emit addresses gemm kernels looping fused merged drive encode
 microgradlike.executors.machine: executor

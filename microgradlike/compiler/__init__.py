@@ -20,5 +20,7 @@ The rooms in the order of the data. Each pass is a function, and what it makes i
 
     python -m microgradlike.compiler FILE:FUNCTION ARGUMENT ...
 
+``dependence`` tells which outputs depend on which inputs: most of a Jacobian may be zero.
+
 ``loops`` and ``kept_code`` compile the loops over arrays, once on a machine.
 """

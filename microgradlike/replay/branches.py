@@ -272,6 +272,7 @@ class Path:
         self.origins, self.exploration = [path.origins[0], origin], exploration
         self.to_check = dict.fromkeys(self.to_check, CHECKED)
         self.ways = Ways(self.tape, self.arguments)
+        self.ways.replay.place(self.places, self.count)
 
     def parameters(self) -> Iterator[Value]:
         """Those that the path uses; the ones of a matrix in a row."""

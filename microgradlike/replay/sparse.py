@@ -15,15 +15,10 @@ import numpy
 
 from microgradlike.compiler.arrays import Floats, Ints, Truths
 from microgradlike.compiler.instructions import INPUTS
-from microgradlike.compiler.loops import loop
-from microgradlike.compiler.operations import ARITY, CODES
 from microgradlike.compiler.tape import Tape
 from microgradlike.executors.executor import Ran
 from microgradlike.replay.arguments import Arguments
 from microgradlike.replay.traces import Traces
-
-#: More memory than so many bytes is not spent on finding it out.
-MOST = 2**26
 
 
 class Passes(NamedTuple):
@@ -74,32 +69,6 @@ def _put_together(columns: Truths) -> Ints:
     return found if len(groups) < len(found) else numpy.arange(len(found))
 
 
-def dependence(tape: Tape, inputs: int) -> Truths:
-    """Which output of a tape may depend on which of so many inputs, shape (outputs, inputs)."""
-    words = -(-inputs // 64)
-    if tape.loops.rounds or len(tape.nodes) * words * 8 > MOST:
-        return numpy.ones((len(tape.outputs), inputs), bool)
-    bits = numpy.zeros((len(tape.nodes) + 1, words), numpy.uint64)  # the last one is a constant's
-    code = numpy.frombuffer(tape.nodes, numpy.uint8)
-    left, right = (numpy.frombuffer(side, numpy.int32) for side in (tape.left, tape.right))
-    _find_inputs(code, left, right, ARITY, CODES["input"], bits)
-    of_outputs = bits[[out if out >= 0 else -1 for out in tape.outputs]]
-    every = numpy.unpackbits(of_outputs.view(numpy.uint8), axis=1, bitorder="little")
-    return every[:, :inputs].astype(bool)
-
-
-@loop()
-def _find_inputs(code: Ints, left: Ints, right: Ints, arity: Ints, given: int, bits: Ints) -> None:
-    """The inputs that each node is computed from, as bits."""
-    for n in range(len(code)):
-        if code[n] == given:
-            bits[n, left[n] // 64] |= numpy.uint64(1) << numpy.uint64(left[n] % 64)
-        for side in range(arity[code[n]]):
-            operand = left[n] if side == 0 else right[n]
-            for word in range(bits.shape[1] if operand >= 0 else 0):
-                bits[n, word] |= bits[operand, word]
-
-
 # ---- Functions ---------------------------------------------------------------------------------
 
 
@@ -112,6 +81,9 @@ class SentBack(Traces):
         """The passes that its Jacobian takes, as far as its paths are known."""
         tapes = [path.tape for path in self._paths]
         if self._sparse is None or tapes != self._sparse[0]:
+            # It needs numba: only who compiles waits for that.
+            from microgradlike.compiler.dependence import dependence
+
             every = [dependence(tape, arguments.inputs) for tape in tapes]
             self._sparse = tapes, passes(numpy.logical_or.reduce(every))
         return self._sparse[1]
