@@ -143,3 +143,37 @@ def test_no_two_of_a_pass_meet(seed: int) -> None:
         for group in range(of.max(initial=-1) + 1):
             assert (rows[of == group].sum(axis=0) <= 1).all()
     assert found.back <= len(depends) and found.forward <= depends.shape[1]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 16, 17, 40])
+@pytest.mark.parametrize("first", [False, True])
+def test_a_branch_that_is_met_in_this_call(rows: int, first: bool) -> None:
+    def f(x: Any) -> list[Any]:
+        return [x[i] * x[1] if x[0] > 0 else x[i] * x[2] for i in range(33)]
+
+    def by_neighbours(x: Any) -> list[Any]:
+        return [x[i] * x[i + 1] if x[i] > 0 else x[i] * x[0] for i in range(33)]
+
+    for g in (f, by_neighbours):
+        x = DRAW.normal(size=(rows, 34))
+        c = compile(g)
+        if first:
+            c.jacobian(abs(x))
+        for mine, row in zip(c.jacobian(x), x.tolist(), strict=True):
+            assert mine == pytest.approx(by_hand(g, row), rel=1e-13)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 16])
+def test_second_derivatives_behind_a_branch_that_is_met_in_this_call(rows: int) -> None:
+    def f(x: Any) -> list[Any]:
+        return [x[0] ** 2 * x[1] if x[0] > 0 else x[0] ** 2 * x[2]] * 11
+
+    x = DRAW.normal(size=(rows, 3))
+    x[-1, 0] = -1.0
+    c = compile(f)
+    c(x)
+    for mine, (a, b, d) in zip(c.hessian(x), x.tolist(), strict=True):
+        k = 1 if a > 0 else 2
+        expected = numpy.zeros((3, 3))
+        expected[0, 0], expected[0, k], expected[k, 0] = 2 * (b if a > 0 else d), 2 * a, 2 * a
+        assert mine == pytest.approx(numpy.array([expected] * 11), rel=1e-13)

@@ -23,7 +23,7 @@ from microgradlike.functional import grad, gradient_graphs
 from microgradlike.functions import dot
 from microgradlike.inputs import describe
 from microgradlike.replay.arguments import FLOAT, Arguments, How, floats
-from microgradlike.replay.sparse import Passes, SentBack, each
+from microgradlike.replay.sparse import Passes, SentBack, each, passes
 from microgradlike.replay.traces import flat
 from microgradlike.words import counted
 
@@ -294,6 +294,9 @@ class Derivatives(SentBack):
         forward = self._derivative("jacobian at once", _Played(self).slopes_along)
         given = forward._arguments(_along_each(arguments, vectors.astype(float)))
         together, ran = forward._run(None, given)
+        met = forward._passes(given).depends[:, -arguments.inputs :]
+        if (met & ~along.depends).any():  # a row was met that depends on more
+            return self._at_once(arguments, passes(met | along.depends))
         found = together.reshape(rows, count, -1).transpose(0, 2, 1)
         found = numpy.where(along.depends, found[:, :, along.of_input], 0.0)
         return self._with_huge(arguments, found, numpy.array(ran.unsafe, int) // max(count, 1))
