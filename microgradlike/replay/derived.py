@@ -313,10 +313,6 @@ class Derivatives(SentBack):
             found[huge] = self._by_passes(some)
         return found
 
-    def _by_passes(self, arguments: Arguments) -> Floats:
-        """The Jacobian of rows, by a pass back from each output."""
-        return self._values_and_passes(arguments)[1]
-
     def hessian(self, *columns: object) -> Floats:
         """The second derivatives of each row's outputs by that row's inputs.
 

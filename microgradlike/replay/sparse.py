@@ -88,6 +88,10 @@ class SentBack(Traces):
             self._sparse = tapes, passes(numpy.logical_or.reduce(every))
         return self._sparse[1]
 
+    def _by_passes(self, arguments: Arguments) -> Floats:
+        """The Jacobian of rows, by a pass back from each output."""
+        return self._values_and_passes(arguments)[1]
+
     def _values_and_passes(self, arguments: Arguments) -> tuple[Floats, Floats]:
         """The outputs of rows, and their Jacobian, in whose memory each column is in a row."""
         outputs = self._paths[0].outputs
