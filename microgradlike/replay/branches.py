@@ -178,7 +178,8 @@ class Ways:
 
     def __init__(self, tape: Tape, arguments: Arguments) -> None:
         code = numpy.frombuffer(tape.nodes, numpy.uint8)
-        conditions = numpy.flatnonzero(_COMPARES[code])[:MOST_CONDITIONS].tolist()
+        is_needed = Graph(tape, tape.outputs, 0).of_tape >= 0
+        conditions = numpy.flatnonzero(_COMPARES[code] & is_needed)[:MOST_CONDITIONS].tolist()
         self._count = len(conditions)
         self._most = max(LEAST_WAYS, min(MOST_WAYS, MOST_STEPS // len(code)))
         self.replay = Replay(build(Graph(tape, conditions, 0)), arguments, dtype="float64")
