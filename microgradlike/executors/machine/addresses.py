@@ -6,6 +6,7 @@ one file each, by all that it was made of, so that a kernel is compiled once on 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -198,7 +199,7 @@ def address_of_key(
 ) -> int:
     """The same of a function that ``write`` writes, and that ``key`` tells from all others.
 
-    Who is told that machine code is compiled once on a machine, is so of what programs share.
+    Who waits is told that machine code is compiled once on a machine, if other programs share it.
     """
     codegen = cpu_target.target_context.codegen()
     key = key, llvmlite.__version__, numba.__version__, codegen.magic_tuple(), _STAMP
@@ -230,7 +231,8 @@ def _read(path: Path) -> Any:
         content = path.read_bytes()
         check, kept = int.from_bytes(content[:4], "little"), content[4:]
         found = pickle.loads(kept) if zlib.crc32(kept) == check else None
-        os.utime(path)  # it is in use
+        with contextlib.suppress(OSError):  # of a folder that can be read only
+            os.utime(path)  # it is in use
         return found
     except Exception:  # a damaged pickle raises whatever it likes
         return None
