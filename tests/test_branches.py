@@ -317,6 +317,11 @@ def test_a_way_that_no_trace_has_gone_is_compared_with_the_function() -> None:
     assert list(random_branches.differences(70029)) == []
 
 
+def test_what_is_made_of_constants_alone_is_no_row_as_it_was_written() -> None:
+    """A row that runs as it was written has such a condition: it was an IndexError."""
+    assert list(random_branches.differences(200380)) == []
+
+
 def test_each_way_is_compared_once() -> None:
     asked: list[list[float]] = []
 

@@ -167,7 +167,8 @@ class _List:
         nodes, graph = self.levels.computed[self.now], self.parts.graph
         if graph.as_written and 0 < len(nodes) <= ORDERED:
             order = depth_first(graph.op, graph.left, graph.right, ARITY, graph.outputs)
-            yield from self._one_by_one(order)
+            # What is made of constants alone is in another list than the rest.
+            yield from self._one_by_one(order[numpy.isin(order, nodes)])
             return
         levels = self.levels.level[nodes]
         done = 0
