@@ -135,7 +135,7 @@ MOST_ALONE = 32
 CHECKED = 4
 #: And one of each way in which they decide: so many ways in a call, which take so many steps
 #: together, but some in any case; and so many rows, and conditions, are looked at.
-MOST_WAYS, MOST_STEPS, LEAST_WAYS = 256, 200_000, 4
+MOST_WAYS, MOST_STEPS, LEAST_WAYS, VERY_MANY = 256, 200_000, 4, 1_024
 MOST_ROWS, MOST_CONDITIONS = 20_000, 1_024
 #: What compares two numbers.
 _COMPARES = numpy.isin(NAMES, ["lt", "le", "eq", "ne", "lower"])
@@ -169,7 +169,8 @@ class Ways:
     """How the rows of a path of several traces decide: each way is compared once with the function.
 
     Traces tell what belongs together, of which few are made. So a way that no trace has gone may be
-    taken for another one. It is found out in calls 1, 2, 4, 8 and so on.
+    taken for another one. It is found out in each call, until one has no new ways, or there were
+    very many; then in the second one after that, in the fourth one, and so on.
 
     Args:
         tape: of the path.
@@ -184,12 +185,12 @@ class Ways:
         self._most = max(LEAST_WAYS, min(MOST_WAYS, MOST_STEPS // len(code)))
         self.replay = Replay(build(Graph(tape, conditions, 0)), arguments, dtype="float64")
         self._known: set[bytes] = set()
-        self._calls = 0
+        self._left = self._every = 1  # calls until then
 
     def is_due(self) -> bool:
         """Whether it is to be found out in this call."""
-        self._calls += 1
-        return self._count > 0 and self._calls & (self._calls - 1) == 0
+        self._left -= 1
+        return self._count > 0 and self._left <= 0
 
     def unknown(self, theta: Floats, arguments: Arguments, rows: Places | None) -> list[int]:
         """Rows that decide in ways that were not met before, the most frequent first."""
@@ -203,6 +204,8 @@ class Ways:
         order = numpy.argsort(-counts, kind="stable").tolist()
         new = [k for k in order if names[k].tobytes() not in self._known][: self._most]
         self._known.update(names[k].tobytes() for k in new)
+        self._every = 1 if new and len(self._known) < VERY_MANY else 2 * self._every
+        self._left = self._every
         return [int(some[first[k]]) for k in new]
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy
 import numpy.typing
 
-from microgradlike.compiler.arrays import Floats, Ints
+from microgradlike.compiler.arrays import Floats
 from microgradlike.compiler.derivatives import traced_tangents
 from microgradlike.compiler.instructions import INPUTS, PARAMETERS
 from microgradlike.compiler.tape import play
@@ -29,6 +29,7 @@ from microgradlike.words import counted
 
 if TYPE_CHECKING:
     from microgradlike.compiler.program import Program
+    from microgradlike.replay.branches import Path
 
 #: The Jacobian of more outputs than inputs is carried forward when so many outputs, of all rows in
 #: all calls, were asked for, for each input. What carries it takes about as long to be traced as
@@ -208,6 +209,7 @@ class Derivatives(SentBack):
         """The numbers of the parameters, known after all paths have been traced that rows take."""
         for _ in self._split(None, arguments):
             pass
+        self._compare_ways(None, arguments)
         if theta is None:
             return self.theta()
         numbers = self._checked(theta)
@@ -275,6 +277,7 @@ class Derivatives(SentBack):
         outputs = self._paths[0].outputs
         self._sent_back += arguments.rows * outputs
         if 0 < arguments.inputs < outputs and self._sent_back > FORWARD * arguments.inputs:
+            self._compare_ways(None, arguments)
             forward = self._derivative("jacobian", _Played(self).tangents)
             found, ran = forward._run(None, forward._arguments(columns))
             found = found.reshape(arguments.rows, outputs, arguments.inputs)
@@ -289,6 +292,7 @@ class Derivatives(SentBack):
 
     def _at_once(self, arguments: Arguments, along: Passes) -> Floats:
         """The Jacobian, carried forward along some inputs at a time: all of that at once."""
+        self._compare_ways(None, arguments)
         rows, count = arguments.rows, along.forward
         vectors = along.of_input == numpy.arange(count)[:, None]
         forward = self._derivative("jacobian at once", _Played(self).slopes_along)
@@ -300,18 +304,6 @@ class Derivatives(SentBack):
         found = together.reshape(rows, count, -1).transpose(0, 2, 1)
         found = numpy.where(along.depends, found[:, :, along.of_input], 0.0)
         return self._with_huge(arguments, found, numpy.array(ran.unsafe, int) // max(count, 1))
-
-    def _with_huge(
-        self, arguments: Arguments, found: Floats, unsafe: Iterable[int] | Ints
-    ) -> Floats:
-        """A Jacobian that was carried forward, but for rows where NaN could stand elsewhere."""
-        with numpy.errstate(all="ignore"):
-            huge = ~(numpy.einsum("roi,roi->r", found, found) < numpy.inf)
-        huge[numpy.fromiter(unsafe, int)] = True
-        if huge.any():
-            some = Arguments([array[huge] for array in arguments.arrays], self._how)
-            found[huge] = self._by_passes(some)
-        return found
 
     def hessian(self, *columns: object) -> Floats:
         """The second derivatives of each row's outputs by that row's inputs.
@@ -341,6 +333,7 @@ class Derivatives(SentBack):
                 found = self.hvp(*many, v=along)
                 if numpy.isfinite(found).all():
                     return found.reshape(shape)
+        self._compare_ways(None, arguments)
         slopes = self._derivative("hessian", _Played(self).gradients)
         return slopes.jacobian(*columns).reshape(shape)
 
@@ -369,6 +362,7 @@ class Derivatives(SentBack):
         if not arguments.inputs:
             return numpy.empty(vectors.shape)
         # Forward, then back; and back twice where that gives no numbers, or rows were not safe.
+        self._compare_ways(None, arguments)
         slope = self._derivative("hvp", _Played(self).slope_by_inputs)
         found = numpy.zeros((1, arguments.rows, 2 * arguments.inputs))
         given = slope._arguments([*arguments.arrays, vectors])
@@ -382,6 +376,10 @@ class Derivatives(SentBack):
             some = again._arguments([array[doubtful] for array in given.arrays])
             products[doubtful], _ = again._run(None, some)
         return products
+
+    def _take_apart(self, path: Path) -> None:
+        super()._take_apart(path)
+        self._derived.clear()  # they are those of a path that was wrong
 
     def _derivative(self, name: str, f: Callable[..., object]) -> _OfTraces:
         self.theta()  # a derivative is of the traces, which must be of the function as it is

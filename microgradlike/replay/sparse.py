@@ -9,6 +9,7 @@ Estimation of Sparse Jacobian Matrices", 1974).
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy
@@ -115,6 +116,18 @@ class SentBack(Traces):
         found = numpy.zeros((len(seeds), arguments.inputs, arguments.rows)).transpose(0, 2, 1)
         values, ran = self._run(None, arguments, seeds, INPUTS, found)
         return values, found, ran
+
+    def _with_huge(
+        self, arguments: Arguments, found: Floats, unsafe: Iterable[int] | Ints
+    ) -> Floats:
+        """A Jacobian that was carried forward, but for rows where NaN could stand elsewhere."""
+        with numpy.errstate(all="ignore"):
+            huge = ~(numpy.einsum("roi,roi->r", found, found) < numpy.inf)
+        huge[numpy.fromiter(unsafe, int)] = True
+        if huge.any():
+            some = Arguments([array[huge] for array in arguments.arrays], self._how)
+            found[huge] = self._by_passes(some)
+        return found
 
 
 @functools.lru_cache(maxsize=64)

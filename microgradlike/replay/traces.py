@@ -123,6 +123,21 @@ class Traces(Paths):
                     yield path, None if count == arguments.rows else left[taken]
                 left = left[~taken] if count < len(left) else left[:0]
 
+    def _compare_ways(self, theta: Floats | None, arguments: Arguments) -> None:
+        """Compare the ways of rows that only derivatives of their paths will run; see ``_run``."""
+        if not self._check or is_detecting():
+            return
+        for path, rows in self._split(theta, arguments):
+            if path.ways is None:
+                continue
+            try:
+                numbers = self.theta() if theta is None else theta
+                self._check_path(path, numbers, arguments, rows, 0)
+            except TracingError:
+                self._take_apart(path)
+                self._compare_ways(theta, arguments)
+                return
+
     def _check_path(
         self, path: Path, theta: Floats, arguments: Arguments, rows: Places | None, mode: int
     ) -> None:
