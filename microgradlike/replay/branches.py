@@ -137,6 +137,8 @@ CHECKED = 4
 #: together, but some in any case; and so many rows, and conditions, are looked at.
 MOST_WAYS, MOST_STEPS, LEAST_WAYS, VERY_MANY = 256, 200_000, 4, 1_024
 MOST_ROWS, MOST_CONDITIONS = 20_000, 1_024
+#: By so many rows it is told whether they are those of the call before.
+SOME_ROWS = 32
 #: What compares two numbers.
 _COMPARES = numpy.isin(NAMES, ["lt", "le", "eq", "ne", "lower"])
 
@@ -179,18 +181,25 @@ class Ways:
 
     def __init__(self, tape: Tape, arguments: Arguments) -> None:
         code = numpy.frombuffer(tape.nodes, numpy.uint8)
-        is_needed = Graph(tape, tape.outputs, 0).of_tape >= 0
-        conditions = numpy.flatnonzero(_COMPARES[code] & is_needed)[:MOST_CONDITIONS].tolist()
+        # Also such as no output needs, as far as the traces tell.
+        conditions = numpy.flatnonzero(_COMPARES[code])[:MOST_CONDITIONS].tolist()
         self._count = len(conditions)
         self._most = max(LEAST_WAYS, min(MOST_WAYS, MOST_STEPS // len(code)))
         self.replay = Replay(build(Graph(tape, conditions, 0)), arguments, dtype="float64")
         self._known: set[bytes] = set()
         self._left = self._every = 1  # calls until then
+        self._mark = 0
 
-    def is_due(self) -> bool:
-        """Whether it is to be found out in this call."""
+    def is_due(self, theta: Floats, arguments: Arguments) -> bool:
+        """Whether it is to be found out in this call: not twice for the same rows."""
+        some = numpy.linspace(0, arguments.rows - 1, SOME_ROWS).astype(int)
+        parts = (array[some].tobytes() for array in arguments.arrays)
+        mark = hash((arguments.rows, theta.tobytes(), *parts))
+        if not self._count or mark == self._mark:
+            return False
+        self._mark = mark
         self._left -= 1
-        return self._count > 0 and self._left <= 0
+        return self._left <= 0
 
     def unknown(self, theta: Floats, arguments: Arguments, rows: Places | None) -> list[int]:
         """Rows that decide in ways that were not met before, the most frequent first."""
@@ -217,6 +226,7 @@ class Path:
         others: paths.
         arguments: one of the rows.
         sending: how many of the first outputs will ever send an error back; None for all.
+        is_joined: whether the tape was made of several traces.
 
     Attributes:
         origins: traces that it was made of.
@@ -225,12 +235,13 @@ class Path:
     """
 
     def __init__(
-        self, tape: Tape, others: list[Path], arguments: Arguments, sending: int | None
-    ) -> None:
+        self, tape: Tape, others: list[Path], arguments: Arguments, sending: int | None,
+        is_joined: bool = False,
+    ) -> None:  # fmt: skip
         self.tape, self.arguments, self.sending = tape, arguments.one(), sending
         self.origins = [Origin(tape, list(map(id, tape.parameters)), self.arguments)]
         self.exploration: Exploration | None = None
-        self.ways: Ways | None = None
+        self.ways = Ways(tape, self.arguments) if is_joined else None
         self.single = tape.single
         self.outputs = len(tape.outputs)
         self.rolled = rolled(tape)
@@ -275,8 +286,6 @@ class Path:
         """Note what it was made of: all traces of a path, and one more."""
         self.origins, self.exploration = [path.origins[0], origin], exploration
         self.to_check = dict.fromkeys(self.to_check, CHECKED)
-        self.ways = Ways(self.tape, self.arguments)
-        self.ways.replay.place(self.places, self.count)
 
     def parameters(self) -> Iterator[Value]:
         """Those that the path uses; the ones of a matrix in a row."""

@@ -229,7 +229,7 @@ class Paths:
                 if old.exploration is not None:  # what it was taken for was wrong
                     self._take_apart(old)
                 continue
-            path = self._replaced(old, tape, origin.arguments)
+            path = self._replaced(old, tape, origin.arguments, is_joined=True)
             path.made_of(old, exploration, origin)
             return path
         return None
@@ -245,11 +245,13 @@ class Paths:
         first = path.origins[0]
         self._replaced(path, self._again(first), first.arguments)
 
-    def _replaced(self, old: Path, tape: Tape, arguments: Arguments) -> Path:
+    def _replaced(
+        self, old: Path, tape: Tape, arguments: Arguments, is_joined: bool = False
+    ) -> Path:
         """A path of this tape, in the place of another one."""
         from microgradlike.replay.branches import Path
 
-        path = Path(tape, self._paths, arguments, self._sending)
+        path = Path(tape, self._paths, arguments, self._sending, is_joined)
         self._parameters.meet(path, self.function)
         self._paths[self._paths.index(old)] = path
         self._parameters.leave(old)

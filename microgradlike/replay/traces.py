@@ -143,7 +143,7 @@ class Traces(Paths):
     ) -> None:
         """Compare a path with the function itself, if that was not done yet for such a run."""
         left = path.to_check[mode]
-        is_due = path.ways is not None and path.ways.is_due()
+        is_due = path.ways is not None and path.ways.is_due(theta, arguments)
         ways = path.ways.unknown(theta, arguments, rows) if path.ways and is_due else []
         if not (left or ways):
             return
