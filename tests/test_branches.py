@@ -317,6 +317,11 @@ def test_a_way_that_no_trace_has_gone_is_compared_with_the_function() -> None:
     assert list(random_branches.differences(70029)) == []
 
 
+def test_traces_that_seem_to_need_what_comes_later_are_paths_of_their_own() -> None:
+    """It was an IndexError."""
+    assert list(random_branches.differences(300027)) == []
+
+
 def test_what_is_made_of_constants_alone_is_no_row_as_it_was_written() -> None:
     """A row that runs as it was written has such a condition: it was an IndexError."""
     assert list(random_branches.differences(200380)) == []

@@ -224,6 +224,8 @@ class _Writer:
                 self._doubt(part, within)
 
     def _operand(self, ref: Ref) -> int:
+        if ref >= len(self.nodes):  # a step that comes later: this is not how the traces meet
+            raise DoNotMeet
         if ref >= 0:
             return self.nodes[ref]
         before = [ref]
