@@ -40,6 +40,7 @@ from microgradlike.compiler.plan import Back, Send, in_a_row
 from microgradlike.executors.machine import emit, kernels
 from microgradlike.executors.machine.addresses import address_of_key
 from microgradlike.executors.machine.emit import DOUBLE, WORD
+from microgradlike.executors.machine.fused import Factor
 from microgradlike.executors.on_floats import terms_of
 
 #: A kernel has so many lines at most: a longer one is compiled for too long.
@@ -54,8 +55,6 @@ SLOW = ("truediv", "sqrt", "softsign")
 #: A number that a line reads: another line, or a slot of "values", "errors", "once" or "theta".
 Operand: TypeAlias = "tuple[str, int]"
 LINE, VALUES, ERRORS, ONCE, THETA = "line", "values", "errors", "once", "theta"
-#: A factor of a term: the name of the operand, whether it is of ``once``, and its slot.
-Factor: TypeAlias = "tuple[str, bool, int]"
 
 
 class Line(NamedTuple):
