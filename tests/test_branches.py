@@ -317,6 +317,21 @@ def test_a_way_that_no_trace_has_gone_is_compared_with_the_function() -> None:
     assert list(random_branches.differences(70029)) == []
 
 
+def test_ways_are_compared_by_their_slopes_where_all_values_are_nan() -> None:
+    """NaN decides in ways that no other row goes: the values were NaN, rightly, the slopes not."""
+    for seed in (200138, 200299, 500016):
+        assert list(random_branches.differences(seed)) == []
+
+
+def test_a_value_that_is_nan_for_the_function_alone_is_not_rounding() -> None:
+    assert list(random_branches.differences(200054)) == []
+
+
+def test_the_rows_of_a_path_that_was_taken_apart_are_new_to_other_paths() -> None:
+    """They were taken for those of the call before."""
+    assert list(random_branches.differences(500407)) == []
+
+
 def test_traces_that_seem_to_need_what_comes_later_are_paths_of_their_own() -> None:
     """It was an IndexError."""
     assert list(random_branches.differences(300027)) == []

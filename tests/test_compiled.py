@@ -23,6 +23,7 @@ from microgradlike import (
     exp,
     functions,
     grad,
+    loop,
     losses,
     maximum,
     no_grad,
@@ -840,6 +841,22 @@ def test_only_rows_that_are_not_safe_are_not_carried_forward(
     rows[[3, 7], 1] = math.nan, 1e200
     c.jacobian(rows)
     assert redone == [2]
+
+
+def test_a_branch_that_only_a_derivative_meets_has_its_integers() -> None:
+    """It was refused: the counts were handed on as floats, which may be fractions."""
+
+    def f(x: Any, y: Any, k: Any) -> Any:
+        found = loop(lambda s, i: s * 0.9 + x * x, y, k)
+        return found * y if x > 0 else found
+
+    columns = [-1.0, 2.0, 3.0], [0.5, 1.5, -0.5], numpy.array([1, 2, 0])
+    c = compile(f)
+    expected = [f(*row) for row in zip(*columns, strict=True)]
+    assert c(*columns).tolist() == pytest.approx(expected)
+    for of in ("hessian", "jacobian"):
+        first = compile(f, check=False)
+        assert (getattr(first, of)(*columns) == getattr(c, of)(*columns)).all()
 
 
 def test_hessian_vector_products() -> None:

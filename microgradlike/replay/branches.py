@@ -187,14 +187,20 @@ class Ways:
         self._most = max(LEAST_WAYS, min(MOST_WAYS, MOST_STEPS // len(code)))
         self.replay = Replay(build(Graph(tape, conditions, 0)), arguments, dtype="float64")
         self._known: set[bytes] = set()
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Rows may come that another path has run until now: find out in the next call."""
         self._left = self._every = 1  # calls until then
         self._mark = 0
 
-    def is_due(self, theta: Floats, arguments: Arguments) -> bool:
+    def is_due(self, theta: Floats, arguments: Arguments, rows: Places | None) -> bool:
         """Whether it is to be found out in this call: not twice for the same rows."""
-        some = numpy.linspace(0, arguments.rows - 1, SOME_ROWS).astype(int)
+        count = arguments.rows if rows is None else len(rows)
+        some = numpy.linspace(0, count - 1, SOME_ROWS).astype(int)
+        some = some if rows is None else rows[some]
         parts = (array[some].tobytes() for array in arguments.arrays)
-        mark = hash((arguments.rows, theta.tobytes(), *parts))
+        mark = hash((count, theta.tobytes(), *parts))
         if not self._count or mark == self._mark:
             return False
         self._mark = mark

@@ -22,7 +22,7 @@ from microgradlike.engine import Value, copied, is_traced, recorder_of
 from microgradlike.functional import grad, gradient_graphs
 from microgradlike.functions import dot
 from microgradlike.inputs import describe
-from microgradlike.replay.arguments import FLOAT, Arguments, How, floats
+from microgradlike.replay.arguments import FLOAT, Arguments, Given, How, floats
 from microgradlike.replay.sparse import Passes, SentBack, each, passes
 from microgradlike.replay.traces import flat
 from microgradlike.words import counted
@@ -420,7 +420,9 @@ class _Played:
         of = self.of
         if not is_traced():
             return of.function(*inputs)
-        row = [numpy.array([_numbers(part)], float) for part in inputs]
+        assert of._example  # it was traced; what were integers then is traced as such
+        pairs = zip(inputs, of._example.arrays, strict=True)
+        row = [_column(_numbers(part), own) for part, own in pairs]
         theta = None if parameters is None else numpy.array(_numbers(parameters), float)
         (path, _), *_ = of._split(theta, Arguments(row, of._how))
         instead = None
@@ -510,6 +512,12 @@ def _along_each(arguments: Arguments, vectors: Floats) -> list[Floats]:
 def _share(rows: int) -> Floats:
     """The error of one output of so many, of which the mean is taken."""
     return numpy.array([[1.0 / rows]])
+
+
+def _column(numbers: Any, own: Given) -> Given:
+    """A row of these numbers; of integers if they are, and if the column was one of integers."""
+    row = numpy.array([numbers], float)
+    return row.astype(own.dtype) if own.dtype.kind in "iu" and (row % 1 == 0).all() else row
 
 
 def _numbers(part: Any) -> Any:

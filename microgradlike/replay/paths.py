@@ -244,6 +244,9 @@ class Paths:
         self._meets = False
         first = path.origins[0]
         self._replaced(path, self._again(first), first.arguments)
+        for other in self._paths:
+            if other.ways is not None:
+                other.ways.begin_anew()
 
     def _replaced(
         self, old: Path, tape: Tape, arguments: Arguments, is_joined: bool = False

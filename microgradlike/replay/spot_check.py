@@ -120,7 +120,7 @@ def _check_differences(asked: Question, compiled: Answer, eager: Answer, digits:
             sizes = _sizes(asked, of_slopes=place == 1)
             with numpy.errstate(all="ignore"):
                 lost = (abs(ours - theirs) <= digits * 1e-3 * sizes) | ~numpy.isfinite(sizes)
-                lost &= ~near
+                lost &= ~near & (numpy.isnan(ours) == numpy.isnan(theirs))
             if place == 0 and lost.any() and (near | lost).all():
                 return  # all digits are rounding, and so are those of its slopes
             near |= lost

@@ -143,14 +143,16 @@ class Traces(Paths):
     ) -> None:
         """Compare a path with the function itself, if that was not done yet for such a run."""
         left = path.to_check[mode]
-        is_due = path.ways is not None and path.ways.is_due(theta, arguments)
+        is_due = path.ways is not None and path.ways.is_due(theta, arguments, rows)
         ways = path.ways.unknown(theta, arguments, rows) if path.ways and is_due else []
         if not (left or ways):
             return
         with_slopes = path.replay.program.size <= WITH_SLOPES
         with_slopes &= len(path.tape.nodes) <= MOST_WITH_SLOPES
-        if mode == INPUTS:  # by Values, of which a == b asks whether they are the same one
-            with_slopes &= not path.tape.compares_integers
+        # By Values, of which a == b asks whether they are the same one.
+        by_inputs = with_slopes and not path.tape.compares_integers
+        if mode == INPUTS:
+            with_slopes = by_inputs
         count = arguments.rows if rows is None else len(rows)
         # The first row is mostly the one that was traced, so the last one tells more.
         spread = sorted({round(k) for k in numpy.linspace(count - 1, 0, left).tolist()})
@@ -160,8 +162,8 @@ class Traces(Paths):
             with holding(self._parameters.values, theta.tolist()), slopes_kept():
                 for row in some if left else ():
                     self._check_row(path, theta, arguments, row, mode, with_slopes)
-                for row in ways:
-                    self._check_row(path, theta, arguments, row, 0, with_slopes=False)
+                for row in ways:  # two ways can have the same value, as where it is NaN
+                    self._check_row(path, theta, arguments, row, INPUTS, by_inputs)
         except TracingError:
             # A plain number may have changed since then: until retrace() it is what it was.
             if path.call == self._calls or self._does_the_same(path):
