@@ -64,7 +64,7 @@ def loop(step: Callable[..., State], state: State, rows: State) -> State:
             "loop(step, state, rows) takes a list of rows, or how many rounds there are as an int, "
             f"but got {describe(rows)}"
         )
-    return _rounds(step, state, list(rows), None)
+    return rounds_of(step, state, list(rows), None)
 
 
 def while_loop(
@@ -101,15 +101,16 @@ def while_loop(
     """
     function("condition of while_loop(condition, step, state)", condition)
     function("step of while_loop(condition, step, state)", step)
-    return _rounds(lambda before, *_: step(before), state, (), condition)
+    return rounds_of(lambda before, *_: step(before), state, (), condition)
 
 
-def _rounds(
+def rounds_of(
     step: Callable[..., State],
     state: State,
     rows: Sequence[State],
     going: Callable[[State], State] | None,
 ) -> State:
+    """``loop``, or ``while_loop`` where ``going`` tells whether there is another round."""
     tape = recorder()
     if tape is not None:
         looped, found = tape.loop(step, state, rows, going)
@@ -134,11 +135,11 @@ def _counted(step: Callable[..., State], state: State, count: Value) -> State:
                 "loop(step, state, count) takes a whole number of rounds, but got a Value of "
                 f"{rounds!r}"
             )
-        return _rounds(step, state, range(int(rounds)), None)
+        return rounds_of(step, state, range(int(rounds)), None)
     tape.need_whole(count)
 
     def counted(before: tuple[State, State]) -> tuple[State, State]:
         k, inner = before
         return k + 1, step(inner, k)
 
-    return _rounds(counted, (0, state), (), lambda before: before[0] < count)[1]
+    return rounds_of(counted, (0, state), (), lambda before: before[0] < count)[1]

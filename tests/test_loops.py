@@ -18,6 +18,7 @@ from microgradlike import (
     grad,
     log,
     loop,
+    sin,
     take,
     tanh,
     where,
@@ -215,6 +216,74 @@ def test_second_derivatives_go_through_the_rounds() -> None:
     c = compile(lambda x: loop(lambda s, k: s * x, 1.0, 10))
     assert c.hessian([1.1])[0, 0, 0] == pytest.approx(90 * 1.1**8)
     assert c.hvp([1.1], v=[[2.0]])[0, 0] == pytest.approx(180 * 1.1**8)
+
+
+def counted(x: Any, y: Any, k: Any) -> Any:
+    return loop(lambda s, i: s * 0.9 + x * x * sin(s), y, k) * y
+
+
+def until(x: Any, y: Any, k: Any) -> Any:
+    first, second = while_loop(
+        lambda s: s[0] * s[0] < 9, lambda s: (s[0] * 1.5 + x * 0.1, s[1] + sin(s[0] * y)), (x, y)
+    )
+    return first * second
+
+
+def with_rows(x: Any, y: Any, k: Any) -> Any:
+    rows = [(x, y), (y, x), (1.0, y), (x * y, 2.0)] * 3
+    return loop(lambda s, r: s * r[0] + sin(r[1]) * y, x, rows)
+
+
+def loops_in_a_loop(x: Any, y: Any, k: Any) -> Any:
+    return loop(lambda s, i: loop(lambda t, j: t * 0.5 + s * y, s * x, k), x, 9) * y
+
+
+def squares_of_slopes(f: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda x, y, k: sum(v * v for v in grad(lambda a, b: f(a, b, k))(x, y))
+
+
+@pytest.mark.parametrize(
+    "f, on",
+    [
+        *((f, on) for f in (counted, until, with_rows) for on in ("floats", "numpy", "machine")),
+        *((loops_in_a_loop, on) for on in ("numpy", "machine")),
+    ],
+)
+def test_the_derivative_of_a_loop_is_a_loop(f: Callable[..., Any], on: str) -> None:
+    """Gradients within the function, and Hessians; rows have different numbers of rounds."""
+    x, y = [0.7, 0.3, 1.1, 0.5], [0.2, -1.0, 0.4, 1.5]
+    counts = numpy.array([11, 0, 3, 9])
+    for g in (f, squares_of_slopes(f)):
+        c = compile(g, on=on)
+        outputs, slopes, curves = (of(x, y, counts) for of in (c, c.jacobian, c.hessian))
+        products = c.hvp(x, y, counts, v=[[1.0, 1.0, 0.0]] * 4)
+        for row, (a, b, k) in enumerate(zip(x, y, counts.tolist(), strict=True)):
+
+            def here(a: Any, b: Any, k: int = k, g: Callable[..., Any] = g) -> Any:
+                return g(a, b, k)
+
+            assert outputs[row] == pytest.approx(float(here(a, b)), rel=1e-12)
+            first = [float(s) for s in grad(here)(a, b)]
+            assert slopes[row].ravel()[:2] == pytest.approx(first, rel=1e-12, abs=1e-12)
+            second = [
+                [float(s) for s in grad(lambda a, b, n=n: grad(here)(a, b)[n])(a, b)]
+                for n in range(2)
+            ]
+            for n in range(2):
+                assert curves[row, n, :2] == pytest.approx(second[n], rel=1e-11, abs=1e-11)
+            assert products[row, :2] == pytest.approx(numpy.sum(second, 0), rel=1e-11, abs=1e-11)
+        assert len(c._paths) == 1
+        assert "rounds" in c.describe()
+
+
+def test_through_a_loop_by_many_values_its_rounds_are_traced_apart() -> None:
+    def f(*x: Any) -> Any:
+        return sum(grad(lambda *x: loop(lambda s, r: s * r, 1.0, list(x)))(*x))
+
+    x = [1.0 + 0.1 * k for k in range(20)]
+    c = compile(f)
+    assert c(*([v] for v in x)) == pytest.approx(float(f(*x)))
+    assert "rounds" not in c.describe()
 
 
 def test_rows_that_are_not_safe_run_as_they_were_written() -> None:

@@ -28,8 +28,8 @@ microgradlike: nn losses optim
 microgradlike: typeset derivation flow
 microgradlike.exercises: numbers answers exercise nudged reading draft ladder kinds judgements
 microgradlike.exercises: making paper files . __main__
-microgradlike.compiler: . arrays kept_code loops operations tables derivatives rounds choosing tape
-microgradlike.compiler: rolled
+microgradlike.compiler: . arrays kept_code loops operations tables numbers rounds derivatives
+microgradlike.compiler: choosing tape rolled
 microgradlike.compiler: joined choices together
 microgradlike.compiler: graph forms levels stretches instructions verify program bodies grouping
 microgradlike.compiler: slots plan passes dependence show __main__

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from microgradlike import functions, ops
+from microgradlike.compiler import rounds
+from microgradlike.compiler.numbers import numbers_of
 from microgradlike.compiler.operations import (
-    CARRIED,
     CODES,
     ENTRY,
     LOOP,
     NAMES,
     RESULT,
-    ROUND,
     SENDS_TO,
     TABLE,
     TAKE,
-    on_numbers,
     row_of,
 )
 from microgradlike.compiler.tables import entries_of, is_at
@@ -29,7 +28,11 @@ if TYPE_CHECKING:
 
 
 class Unrolled(BaseException):
-    """Somebody differentiates through a loop: the function is traced with its rounds apart."""
+    """Somebody differentiates through a loop, by much: its rounds are to be traced apart."""
+
+
+#: By at most so many Values the gradient through a loop is carried forward, in a wider loop.
+MOST_FORWARD = 16
 
 
 # ---- What a tape has so far --------------------------------------------------------------------
@@ -66,6 +69,18 @@ class _Recorded:
         sends = _SENDS_TO[code]
         sides = enumerate((self.left[node], self.right[node]))
         return tuple((place, operand) for place, operand in sides if sends[place] and operand >= 0)
+
+    def is_through_rounds(self, out: int, depends: set[int]) -> bool:
+        """Whether an error passes through a loop on its way from a node to these."""
+        left, seen = [out] if self.tape.loops.rounds else [], {out}
+        while left:
+            node = left.pop()
+            if self.code[node] == _RESULT:
+                return True
+            before = {v for _, v in self.sends_to(node) if v in depends and v not in seen}
+            seen |= before
+            left += before
+        return False
 
     def passes(self, node: int, place: int) -> Condition | bool:
         """Where a node lets the error pass to an operand: a condition; or always, or never."""
@@ -113,9 +128,10 @@ class _Recorded:
         return _on_traced(formula)(x, y, self._operand(node), tie, error)
 
     def _operand(self, node: int) -> Value | float:
-        if node < 0:
-            return self.tape.constants[~node]
-        return self.tape.traced(node, self.numbers[node])
+        return self.tape.traced(node, self.numbers[node]) if node >= 0 else self.number(node)
+
+    def number(self, operand: int) -> float:
+        return self.numbers[operand] if operand >= 0 else self.tape.constants[~operand]
 
 
 # ---- Backward, and forward ---------------------------------------------------------------------
@@ -134,6 +150,8 @@ def traced_gradients(out: Traced, inputs: Sequence[Any]) -> list[Value]:
     for node in range(first, out.node + 1):
         if any(operand in depends for _, operand in recorded.sends_to(node)):
             depends.add(node)
+    if recorded.is_through_rounds(out.node, depends) and len(inputs) <= MOST_FORWARD:
+        return traced_tangents([out], [(v, k, 1.0) for k, v in enumerate(inputs)])
     upstream: dict[int, Value | float] = {out.node: 1.0}
     reach: dict[int, Condition | None] = {out.node: None}
     for node in range(out.node, first - 1, -1):
@@ -176,20 +194,111 @@ def traced_tangents(
     tangents: dict[int, dict[int, Value | float]] = {}
     for moved, k, by in moves:
         tangents.setdefault(moved.node, {})[k] = by
-    for node in range(min(tangents), last + 1):
-        found = tangents.get(node, {})
-        for place, operand in recorded.sends_to(node):
-            if operand not in tangents:
-                continue
-            for k, tangent in tangents[operand].items():
-                moved = recorded.sent(node, place, tangent)
-                found[k] = found[k] + moved if k in found else moved
-        if found:
-            tangents[node] = found
+    _carry(recorded, tangents, range(min(tangents), last + 1))
     of_outs = [tangents.get(out.node, {}) if recorder_of(out) else {} for out in outs]
     return _as_values(
         found.get(k, 0.0) for found in of_outs for k in range(1 + max(k for _, k, _ in moves))
     )
+
+
+#: For each node that moves, how far it does along each direction.
+Tangents: TypeAlias = dict[int, dict[int, Value | float]]
+
+
+def _carry(recorded: _Recorded, tangents: Tangents, nodes: range) -> None:
+    """Add the tangents of these nodes, in their order."""
+    tape, wider = recorded.tape, dict[int, dict[int, dict[int, Value | float]]]()
+    ended = [node for node in nodes if recorded.code[node] == _LOOP] if tape.loops.rounds else ()
+    apart = {v for loop in ended for v in rounds.inside(tape, rounds.round_of(tape, loop))}
+    for node in nodes:
+        if node in apart:
+            continue
+        if recorded.code[node] == _LOOP:
+            wider[node] = _of_rounds(recorded, tangents, node)
+            continue
+        found = tangents.get(node, {})
+        if recorded.code[node] == _RESULT:
+            number = int(tape.constants[~recorded.right[node]])
+            found = wider.get(recorded.left[node], {}).get(number, {})
+        else:
+            for place, operand in recorded.sends_to(node):
+                for k, tangent in tangents.get(operand, {}).items():
+                    moved = recorded.sent(node, place, tangent)
+                    found[k] = found[k] + moved if k in found else moved
+        if found:
+            tangents[node] = found
+
+
+def _of_rounds(
+    recorded: _Recorded, tangents: Tangents, loop: int
+) -> dict[int, dict[int, Value | float]]:
+    """The tangents of what a loop hands on, by its number.
+
+    They are those of another loop, whose rounds hand on tangents beside the numbers.
+    """
+    tape, one = recorded.tape, rounds.round_of(recorded.tape, loop)
+    read = entries_of(tape, recorded.left[loop])[1:]
+    directions = sorted({k for operand in read for k in tangents.get(operand, ())})
+    if not directions:
+        return {}
+    moving = _moving(recorded, tangents, one)
+    carried = [n for n, leaf in enumerate(one.carried) if leaf in moving]
+    given = [n for n, leaf in enumerate(one.given) if leaf in moving]
+
+    def of(operand: int) -> list[int]:
+        """The operands of its tangents, along all directions."""
+        known = tangents.get(operand, {})
+        return [tape.operand(known.get(k, 0.0))[0] for k in directions]
+
+    first = [v for n in carried for v in of(one.first[n])]
+    rows = [[v for n in given for v in of(row[n])] for row in one.rows]
+    recorded.numbers = numbers_of(tape)
+    start = len(tape.code)
+    place = rounds.once_more(tape, one)
+    nodes = range(start, len(tape.code))
+
+    def leaves(of_leaves: list[int], firsts: Sequence[int]) -> list[int]:
+        """Those of the tangents of leaves."""
+        numbers = iter([recorded.number(operand) for operand in firsts])
+        found = [[rounds.new_leaf(tape, next(numbers)) for _ in directions] for _ in of_leaves]
+        for leaf, own in zip(of_leaves, found, strict=True):
+            tangents[place[leaf]] = dict(zip(directions, own, strict=True))
+        return [v.node for own in found for v in own]
+
+    of_carried = leaves([one.carried[n] for n in carried], first)
+    of_given = leaves([one.given[n] for n in given], rows[0] if rows else ())
+    for k, leaf in enumerate(of_given):
+        tape.loops.given[leaf] = [row[k] for row in rows]
+    recorded.numbers = numbers_of(tape)
+    _carry(recorded, tangents, nodes)
+    results = [place[v] for v in one.results]
+    found = rounds.ended(tape, rounds.Round(
+        [*(place[v] for v in one.carried), *of_carried],
+        [*results, *(v for n in carried for v in of(results[n]))],
+        [*(place[v] for v in one.given), *of_given],
+        place[one.going] if one.going >= 0 else -1,
+        [*one.first, *first], [[*row, *more] for row, more in zip(one.rows, rows, strict=True)], [],
+    ))  # fmt: skip
+    recorded.numbers = numbers_of(tape)
+    tangent = iter(found[len(one.carried) :])
+    return {n: {k: next(tangent) for k in directions} for n in carried}
+
+
+def _moving(recorded: _Recorded, tangents: Tangents, one: rounds.Round) -> set[int]:
+    """What moves within a loop, of its leaves and of what it computes."""
+    moving = {v for v in one.held if v in tangents}
+    columns = zip(one.given, zip(*one.rows, strict=True), strict=True) if one.rows else ()
+    moving |= {leaf for leaf, operands in columns if any(v in tangents for v in operands)}
+    moving |= {leaf for leaf, v in zip(one.carried, one.first, strict=True) if v in tangents}
+    nodes, size = rounds.computed(recorded.tape, one), -1
+    while size != len(moving):
+        size = len(moving)
+        for node in nodes:
+            if any(operand in moving for _, operand in recorded.sends_to(node)):
+                moving.add(node)
+        pairs = zip(one.carried, one.results, strict=True)
+        moving |= {leaf for leaf, v in pairs if v in moving or v in tangents}
+    return moving
 
 
 def _as_values(found: Iterable[Value | float]) -> list[Value]:
@@ -200,42 +309,6 @@ def _either(a: Condition | None, b: Condition | None) -> Condition | None:
     if a is None or b is None or a.is_opposite(b):
         return None
     return a if a.node == b.node else a | b
-
-
-def numbers_of(tape: Tape) -> list[float]:
-    """The number of each node so far in the row that is traced."""
-    parameters = [parameter._number for parameter in tape.parameters]
-    for node in range(len(tape.found), len(tape.code)):
-        tape.found.append(number_of(tape, node, tape.found, parameters))
-    return tape.found
-
-
-def number_of(
-    tape: Tape, node: int, numbers: Sequence[float], parameters: Sequence[float]
-) -> float:
-    """The number of a node.
-
-    Args:
-        tape: on which it is; it may have ended.
-        node: its number.
-        numbers: those of all nodes before.
-        parameters: those of the parameters.
-    """
-    code: bytearray = getattr(tape, "nodes", tape.code)
-    name, left, right = NAMES[code[node]], tape.left[node], tape.right[node]
-    if name == "input":
-        return tape.numbers[left]
-    if name == "parameter":
-        return parameters[left]
-    if name in (TABLE, ENTRY, ROUND, LOOP):
-        return 0.0
-    if name in (CARRIED, RESULT):
-        return tape.loops.told[node]
-    if name == TAKE:
-        left, right = entries_of(tape, right)[int(numbers[left])], 0
-        return numbers[left] if left >= 0 else tape.constants[~left]
-    x, y = (numbers[v] if v >= 0 else tape.constants[~v] for v in (left, right))
-    return on_numbers(name, x, y)
 
 
 # ---- A slope of the operator table, on a tape --------------------------------------------------

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy
 
 from microgradlike import ops
-from microgradlike.compiler.derivatives import numbers_of
+from microgradlike.compiler.numbers import numbers_of
 from microgradlike.compiler.operations import (
     ARITIES,
     CARRIED,
@@ -35,7 +35,7 @@ from microgradlike.inputs import beside, place_in_table
 from microgradlike.loops import State
 
 if TYPE_CHECKING:
-    from microgradlike.compiler.tape import Tape
+    from microgradlike.compiler.tape import Condition, Tape, Traced
 
 _CARRIED, _ROUND, _LOOP, _RESULT = (CODES[name] for name in (CARRIED, ROUND, LOOP, RESULT))
 _LINKS, _TAKE = (CODES[TABLE], CODES[ENTRY]), CODES[TAKE]
@@ -149,8 +149,8 @@ def traced(
     handed = [tape.operand(leaf) for leaf in first]
     of_rows = [[tape.operand(leaf)[0] for leaf in leaves] for leaves, _ in read]
     undo = _undo(tape)
-    carried = [_leaf(tape, number) for _, number in handed]
-    given = [_leaf(tape, tape.operand(leaf)[1]) for leaf in (read[0][0] if read else ())]
+    carried = [new_leaf(tape, number) for _, number in handed]
+    given = [new_leaf(tape, tape.operand(leaf)[1]) for leaf in (read[0][0] if read else ())]
     for k, leaf in enumerate(given):
         if all(type(leaves[k]) is int for leaves, _ in read):
             tape.loops.counted.add(leaf.node)
@@ -169,6 +169,11 @@ def traced(
         [v.node for v in carried], results, [v.node for v in given], condition,
         [operand for operand, _ in handed], of_rows, [],
     )  # fmt: skip
+    return restored(shape, iter(ended(tape, found)))
+
+
+def ended(tape: Tape, found: Round) -> list[Traced]:
+    """Append a loop whose round is written down; what the last round hands on."""
     found = _without_unread(tape, found)
     found = found._replace(held=held_by(tape, found))
     node = written(tape, found)
@@ -177,7 +182,7 @@ def traced(
         result = tape.append(RESULT, node, tape.constant(float(k)))
         tape.loops.told[result] = number
         outs.append(tape.traced(result, number))
-    return restored(shape, iter(outs))
+    return outs
 
 
 #: What grows while a tape is written: of all that it knows, the last comes off again.
@@ -213,7 +218,8 @@ def _undo(tape: Tape) -> Callable[[], None]:
     return undo
 
 
-def _leaf(tape: Tape, number: float) -> State:
+def new_leaf(tape: Tape, number: float) -> Traced:
+    """A new one, and its number in the first round."""
     node = tape.append(CARRIED, 0)
     tape.loops.told[node] = number
     return tape.traced(node, number)
@@ -235,9 +241,21 @@ def _one_round(
         raise Apart
     if condition is not None:
         before = flat(given[0])[0]
-        found = [condition.choose(*pair) for pair in zip(found, before, strict=True)]
+        found = [_chosen(tape, condition, *pair) for pair in zip(found, before, strict=True)]
     operands = [tape.operand(value)[0] for value in found]
     return operands, -1 if condition is None else condition.node
+
+
+def _chosen(tape: Tape, condition: Condition, value: State, before: State) -> State:
+    """A value where a condition holds, and else the one before; it may be that already."""
+    node, of = tape.operand(value)[0], codes(tape)
+    if node >= 0 and NAMES[of[node]] == "add":
+        sides = tape.left[node], tape.right[node]
+        kept = [(tape.left[v], tape.right[v]) for v in sides if v >= 0 and NAMES[of[v]] == "keep"]
+        otherwise = (condition.opposite().node, tape.operand(before)[0])
+        if len(kept) == 2 and kept[0][0] == condition.node and kept[1] == otherwise:
+            return value
+    return condition.choose(value, before)
 
 
 def written(tape: Tape, found: Round) -> int:
@@ -480,6 +498,29 @@ def apiece(tape: Tape, found: Round, is_once: Callable[[int], bool]) -> Apiece:
 
     going = of(found.going) if found.going >= 0 else -1
     return Apiece(own, list(map(of, found.results)), going, held, once)
+
+
+def once_more(tape: Tape, found: Round) -> dict[int, int]:
+    """Write what a round computes once more, on new leaves; where all of it is now."""
+    place: dict[int, int] = Same()
+    leaves, loops = [*found.carried, *found.given], tape.loops
+    for node in leaves:
+        place[node] = new_leaf(tape, loops.told[node]).node
+    copy(tape, tape, place, members(tape, found))
+    for node, again in tuple(place.items()):
+        if node in loops.told:
+            loops.told[again] = loops.told[node]
+        if node in loops.given:
+            loops.given[again] = [place[v] for v in loops.given[node]]
+    loops.counted |= {place[node] for node in loops.counted if node in place}
+    return place
+
+
+class Same(dict[int, int]):
+    """Where nodes are; those that are not known are where they were."""
+
+    def __missing__(self, node: int) -> int:
+        return node
 
 
 def copy(tape: Tape, other: Tape, place: dict[int, int], nodes: Sequence[int]) -> None:

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, NoReturn, SupportsIndex, TypeAlias
 
 import numpy
 
-from microgradlike import ops
+from microgradlike import loops, ops
 from microgradlike.compiler import derivatives, rounds, tables
 from microgradlike.compiler.choosing import choosing
 from microgradlike.compiler.operations import (
@@ -1029,20 +1029,22 @@ def play(tape: Tape, inputs: Sequence[Any], parameters: Sequence[Any] | None = N
             if node in tape.guards:
                 bool(found[node])
 
-    def play_rounds(one: rounds.Round) -> list[Any]:
-        state, rows = list(map(of, one.first)), iter(one.rows)
+    def play_rounds(one: rounds.Round) -> loops.State:
+        state, rows = list(map(of, one.first)), [list(map(of, row)) for row in one.rows]
         nodes = rounds.computed(tape, one)
-        while True:
-            row = next(rows, None)
-            if row is None and one.going < 0:
-                return state
-            beside_it = [] if row is None else list(map(of, row))
-            for leaf, value in zip([*one.carried, *one.given], [*state, *beside_it], strict=True):
+
+        def begin(state: loops.State, row: loops.State = ()) -> loops.State:
+            for leaf, value in zip([*one.carried, *one.given], [*state, *row], strict=True):
                 found[leaf] = value
             play_nodes(nodes)
-            if one.going >= 0 and not of(one.going):
-                return state
-            state = list(map(of, one.results))
+            return of(one.going) if one.going >= 0 else None
+
+        def step(state: loops.State, *row: loops.State) -> loops.State:
+            if one.going < 0:
+                begin(state, *row)
+            return list(map(of, one.results))
+
+        return loops.rounds_of(step, state, rows, begin if one.going >= 0 else None)
 
     # Of a round there may also be what nobody reads.
     play_nodes(node for node in range(len(tape.nodes)) if not rounds.is_within(tape, node))

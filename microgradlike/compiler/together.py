@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy
 
 from microgradlike.compiler.choices import CHOICE, UNKNOWN, Atom, Choices, Ref
-from microgradlike.compiler.derivatives import number_of
 from microgradlike.compiler.joined import MADE, DoNotMeet, Fork, Joined, Run, Side, Step
+from microgradlike.compiler.numbers import number_of
 from microgradlike.compiler.operations import ARITIES, CODES, CONDITIONS, ENTRY, NAMES, TAKE
 from microgradlike.compiler.tape import Tape
 from microgradlike.engine import Value

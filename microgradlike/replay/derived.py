@@ -514,7 +514,7 @@ def _share(rows: int) -> Floats:
     return numpy.array([[1.0 / rows]])
 
 
-def _column(numbers: Any, own: Given) -> Given:
+def _column(numbers: object, own: Given) -> Given:
     """A row of these numbers; of integers if they are, and if the column was one of integers."""
     row = numpy.array([numbers], float)
     return row.astype(own.dtype) if own.dtype.kind in "iu" and (row % 1 == 0).all() else row

@@ -153,13 +153,6 @@ def _operands(tape: Tape, node: int, name: str) -> Sequence[int]:
     return (tape.left[node], tape.right[node])[: ARITY[tape.nodes[node]]]
 
 
-class _Same(dict[int, int]):
-    """Where nodes are on another tape; those that are not known are where they were."""
-
-    def __missing__(self, node: int) -> int:
-        return node
-
-
 class _Sizes:
     """Writes down the size of each number beside it, and whether comparisons are near a tie.
 
@@ -182,7 +175,7 @@ class _Sizes:
         wider.chains, wider.loops = dict(tape.chains), copy.copy(tape.loops)
         wider.loops.rounds = list(tape.loops.rounds)
         self.sizes: dict[int, int] = {}
-        self.place = _Same()  # where what a round computes is once more
+        self.place = rounds.Same()  # where what a round computes is once more
         self.loops: dict[int, int] = {}  # where each loop is once more
 
     def of_nodes(self, nodes: Iterable[int], in_round: bool = False) -> int:
