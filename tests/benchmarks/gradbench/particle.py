@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy
 
-from microgradlike import compile, grad, sqrt
+from microgradlike import compile, grad, sqrt, while_loop
 from tests.benchmarks.gradbench import complex_step
 from tests.benchmarks.gradbench.descent import argmin, jax_argmin
 from tests.benchmarks.side_by_side import Ready, Work, jax, jnp, torch, with_jax
@@ -28,14 +28,17 @@ def program(w: Any, dt: float) -> Any:
     def potential(x: Any, y: Any) -> Any:
         return sum(1 / sqrt((x - a) ** 2 + (y - b) ** 2) for a, b in charges)
 
-    x, y, vx, vy = 0.0, 8.0, 0.75, 0.0
-    while True:
+    def step(state: Any) -> Any:
+        x, y, vx, vy = state
         ax, ay = grad(potential)(x, y)
-        after = x + dt * vx, y + dt * vy
-        if after[1] <= 0:
-            return (x - y / vy * vx) ** 2
-        x, y = after
-        vx, vy = vx - dt * ax, vy - dt * ay
+        return x + dt * vx, y + dt * vy, vx - dt * ax, vy - dt * ay
+
+    def flies(state: Any) -> Any:
+        _, y, _, vy = state
+        return y + dt * vy > 0
+
+    x, y, vx, vy = while_loop(flies, step, (0.0, 8.0, 0.75, 0.0))
+    return (x - y / vy * vx) ** 2
 
 
 def compiled(dt: float) -> Ready:
