@@ -11,6 +11,7 @@ it is recorded as a guard: another row whose conditions would decide otherwise n
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
 import linecache
@@ -992,6 +993,17 @@ def _traced(f: Callable[..., object], example: Sequence[object], tape: Tape) -> 
         del result, outputs  # what the function has kept of its own Values is found out now
         tape.close()
     return tape
+
+
+def wider(tape: Tape) -> Tape:
+    """A copy of a tape that has ended, to which further nodes can be appended."""
+    copy_of: Tape = copy.copy(tape)
+    copy_of.code = copy_of.nodes = bytearray(tape.nodes)
+    copy_of.left, copy_of.right = tape.left[:], tape.right[:]
+    copy_of.constants, copy_of._constants = list(tape.constants), dict(tape._constants)
+    copy_of.chains, copy_of.loops = dict(tape.chains), copy.copy(tape.loops)
+    copy_of.loops.rounds = list(tape.loops.rounds)
+    return copy_of
 
 
 def play(tape: Tape, inputs: Sequence[Any], parameters: Sequence[Any] | None = None) -> list[Value]:

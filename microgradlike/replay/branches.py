@@ -7,6 +7,7 @@ numbers are huge, infinite or NaN, run once more as they were written (``as_writ
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from microgradlike.compiler.operations import CODES, NAMES
 from microgradlike.compiler.passes import build
 from microgradlike.compiler.program import Program
 from microgradlike.compiler.rolled import rolled
-from microgradlike.compiler.tape import Tape
+from microgradlike.compiler.tape import Tape, wider
 from microgradlike.engine import Value
 from microgradlike.executors.choose import executor_of
 from microgradlike.executors.executor import Call, Ran, is_small
@@ -134,11 +135,13 @@ MOST_ALONE = 32
 #: Rows of a path of several traces that are compared with the function itself.
 CHECKED = 4
 #: And one of each way in which they decide: so many ways in a call, which take so many steps
-#: together, but some in any case; and so many rows, and conditions, are looked at.
-MOST_WAYS, MOST_STEPS, LEAST_WAYS, VERY_MANY = 256, 200_000, 4, 1_024
-MOST_ROWS, MOST_CONDITIONS = 20_000, 1_024
-#: By so many rows it is told whether they are those of the call before.
-SOME_ROWS = 32
+#: together, but some in any case. After so many ways, or so many calls without a new one, it is
+#: seldom asked for new ones.
+MOST_WAYS, MOST_STEPS, LEAST_WAYS = 256, 200_000, 4
+VERY_MANY, QUIET = 1_024, 64
+#: By so many rows, and the sum of about so many numbers, it is told whether a call has other ones
+#: than the one before.
+SOME_ROWS, SOME_NUMBERS = 32, 50_000
 #: What compares two numbers.
 _COMPARES = numpy.isin(NAMES, ["lt", "le", "eq", "ne", "lower"])
 
@@ -171,8 +174,10 @@ class Ways:
     """How the rows of a path of several traces decide: each way is compared once with the function.
 
     Traces tell what belongs together, of which few are made. So a way that no trace has gone may be
-    taken for another one. It is found out in each call, until one has no new ways, or there were
-    very many; then in the second one after that, in the fourth one, and so on.
+    taken for another one. It is found out in each call with other rows, until many calls had no new
+    ways, or there were very many; then in the second one after that, in the fourth one, and so on.
+
+    A way has a number: each condition has one, of which those that hold are added up.
 
     Args:
         tape: of the path.
@@ -182,26 +187,34 @@ class Ways:
     def __init__(self, tape: Tape, arguments: Arguments) -> None:
         code = numpy.frombuffer(tape.nodes, numpy.uint8)
         # Also such as no output needs, as far as the traces tell.
-        conditions = numpy.flatnonzero(_COMPARES[code])[:MOST_CONDITIONS].tolist()
-        self._count = len(conditions)
+        conditions = numpy.flatnonzero(_COMPARES[code]).tolist()
+        self._decides = bool(conditions)
         self._most = max(LEAST_WAYS, min(MOST_WAYS, MOST_STEPS // len(code)))
-        self.replay = Replay(build(Graph(tape, conditions, 0)), arguments, dtype="float64")
-        self._known: set[bytes] = set()
+        further, draw = wider(tape), random.Random(0)
+        number = further.constant(0.0)
+        for condition in conditions:  # the sum of all is a whole number that a float holds
+            own = further.constant(float(draw.randrange(2**53 // len(conditions))))
+            number = further.append("add", number, further.append("keep", condition, own))
+        self.replay = Replay(build(Graph(further, [number], 0)), arguments, dtype="float64")
+        self._known = numpy.array([math.inf])  # in their order
         self.begin_anew()
 
     def begin_anew(self) -> None:
-        """Rows may come that another path has run until now: find out in the next call."""
+        """Rows may come that another path has run until now: find out in the next calls."""
         self._left = self._every = 1  # calls until then
-        self._mark = 0
+        self._quiet = self._mark = 0
 
     def is_due(self, theta: Floats, arguments: Arguments, rows: Places | None) -> bool:
         """Whether it is to be found out in this call: not twice for the same rows."""
         count = arguments.rows if rows is None else len(rows)
         some = numpy.linspace(0, count - 1, SOME_ROWS).astype(int)
         some = some if rows is None else rows[some]
-        parts = (array[some].tobytes() for array in arguments.arrays)
-        mark = hash((count, theta.tobytes(), *parts))
-        if not self._count or mark == self._mark:
+        parts = [array[some].tobytes() for array in arguments.arrays]
+        if count > SOME_ROWS:
+            parts += [array[:: 1 + array.size // SOME_NUMBERS].sum() for array in arguments.arrays]
+        numbers = theta.tobytes() if len(self.replay.program.parameters) else b""
+        mark = hash((count, numbers, *parts))
+        if not self._decides or mark == self._mark:
             return False
         self._mark = mark
         self._left -= 1
@@ -209,19 +222,20 @@ class Ways:
 
     def unknown(self, theta: Floats, arguments: Arguments, rows: Places | None) -> list[int]:
         """Rows that decide in ways that were not met before, the most frequent first."""
-        every = numpy.arange(arguments.rows) if rows is None else rows
-        some = every[numpy.linspace(0, len(every) - 1, min(len(every), MOST_ROWS)).astype(int)]
-        found = numpy.empty((len(some), self._count))
-        self.replay.run(theta, arguments, some, found)
-        ways = numpy.packbits(found != 0, axis=1)
-        whole = numpy.ascontiguousarray(ways).view(f"V{ways.shape[1]}").ravel()
-        names, first, counts = numpy.unique(whole, return_index=True, return_counts=True)
-        order = numpy.argsort(-counts, kind="stable").tolist()
-        new = [k for k in order if names[k].tobytes() not in self._known][: self._most]
-        self._known.update(names[k].tobytes() for k in new)
-        self._every = 1 if new and len(self._known) < VERY_MANY else 2 * self._every
+        found = numpy.empty((arguments.rows if rows is None else len(rows), 1))
+        self.replay.run(theta, arguments, rows, found)
+        ways = found[:, 0]
+        places = numpy.flatnonzero(self._known[self._known.searchsorted(ways)] != ways)
+        names, first, counts = numpy.unique(ways[places], return_index=True, return_counts=True)
+        new = numpy.argsort(-counts, kind="stable")[: self._most]
+        self._known = numpy.union1d(self._known, names[new])
+        self._quiet = 0 if len(new) else self._quiet + 1
+        if self._quiet >= QUIET or len(self._known) > VERY_MANY:
+            self._every *= 2
         self._left = self._every
-        return [int(some[first[k]]) for k in new]
+        chosen = places[first[new]]
+        found_in: list[int] = (chosen if rows is None else rows[chosen]).tolist()
+        return found_in
 
 
 class Path:

@@ -9,7 +9,6 @@ sizes, the comparison could turn out otherwise. Such rows run as they were writt
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Sequence
 
 import numpy
@@ -47,7 +46,7 @@ from microgradlike.compiler.operations import (
 )
 from microgradlike.compiler.program import Program
 from microgradlike.compiler.tables import chain, entries_of, is_whole, whole
-from microgradlike.compiler.tape import Tape
+from microgradlike.compiler.tape import Tape, wider
 
 #: Two sums are that near where they differ by less than this, relative to all that was added up.
 _NEAR = 1e-12
@@ -168,12 +167,7 @@ class _Sizes:
 
     def __init__(self, tape: Tape, compared: set[int]) -> None:
         self.tape, self.compared = tape, compared
-        self.wider = wider = copy.copy(tape)
-        wider.code = wider.nodes = bytearray(tape.nodes)
-        wider.left, wider.right = tape.left[:], tape.right[:]
-        wider.constants, wider._constants = list(tape.constants), dict(tape._constants)
-        wider.chains, wider.loops = dict(tape.chains), copy.copy(tape.loops)
-        wider.loops.rounds = list(tape.loops.rounds)
+        self.wider = wider(tape)
         self.sizes: dict[int, int] = {}
         self.place = rounds.Same()  # where what a round computes is once more
         self.loops: dict[int, int] = {}  # where each loop is once more
