@@ -10,8 +10,11 @@ from typing import Any
 import numpy
 import pytest
 
-from microgradlike import TracingError, Value, compile, nn, sqrt, take
+from microgradlike import TracingError, Value, compile, exp, log, nn, sin, sqrt, take, where
+from microgradlike.compiler.instructions import Elementwise
+from microgradlike.executors.machine.executor import NumbaExecutor
 from tests import random_branches
+from tests.executors import all_singles, together
 
 Rows = Any
 
@@ -365,3 +368,61 @@ def test_each_way_is_compared_once() -> None:
     for _ in range(5):
         c(*draw)
     assert len(asked) == count
+
+
+# ---- A side that no row takes --------------------------------------------------------------------
+
+
+def with_slow_sides(x: Any, y: Any) -> Any:
+    """Sides that take long: in a row, within each other, and an operation that both sides need."""
+    total = x * y + exp(y * 0.5)
+    if x > 0:
+        total = total + sin(x * y) * sin(total)
+        if y > 0.5:
+            total = total * log(y + total * total)
+    elif y > 1:
+        total = total - exp(total * 0.1) * y
+    return where(y > 2, sin(total), total)
+
+
+@pytest.mark.parametrize("on", ["floats", "numpy", "machine"])
+@pytest.mark.parametrize("how", [lambda patch: None, all_singles, together])
+def test_a_side_that_no_row_takes_is_left_out(
+    on: str, how: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever rows take: none a side, one, or all; and the numbers are those of the engine."""
+    how(monkeypatch)
+    draw = numpy.random.default_rng(0)
+    x, y = draw.normal(size=(2, 60))
+    c = compile(with_slow_sides, on=on)
+    c(x, y)
+    for some in (x > 0, x < 0, (x < 0) & (y < 1), (x < 0) & (y > 1), x < 9):
+        values, slopes = c(x[some], y[some]), c.jacobian(x[some], y[some])[:, 0]
+        for k, row in enumerate(zip(x[some].tolist(), y[some].tolist(), strict=True)):
+            a, b = map(Value, row)
+            out = with_slow_sides(a, b)
+            out.backward()
+            assert values[k] == pytest.approx(out.data, rel=1e-12)
+            assert slopes[k] == pytest.approx([a.grad, b.grad], rel=1e-11)
+    assert len(c._paths) == 1
+
+
+def test_what_is_left_out_is_not_computed() -> None:
+    """In its place are ones, which are nobody's; before and after, too."""
+    c = compile(lambda x, y: where(x > 0, sin(y * 3), x) + y)
+    c([1.0, -1.0], [0.5, 0.25])
+    executor = c._paths[0].replay.executor
+    assert isinstance(executor, NumbaExecutor)
+    (sine,) = (
+        i.out for i in executor.program.rows.instructions
+        if isinstance(i, Elementwise) and i.operation == "sin"
+    )  # fmt: skip
+    machine = executor._machine(0)
+    for x, expected in (
+        ([-1.0, -2.0], [1.0, 1.0]),
+        ([-1.0, 2.0], numpy.sin([1.5, 0.75])),
+        ([-3.0, -1.0], [1.0, 1.0]),
+    ):
+        assert c(x, [0.5, 0.25]).shape == (2,)
+        lanes = 2
+        assert machine.values[sine * lanes : (sine + 1) * lanes] == pytest.approx(expected)

@@ -24,6 +24,7 @@ from microgradlike.compiler.instructions import (
     Singles,
     Take,
 )
+from microgradlike.compiler.operations import CODES
 from microgradlike.compiler.plan import Back
 from microgradlike.compiler.program import Stage
 from tests.executors import all_singles
@@ -231,6 +232,27 @@ def nothing_cleared(found: Any) -> Any:
     return replace(found, clear=found.clear[:0])
 
 
+def products_for_sums(i: Singles) -> Singles:
+    add, mul = CODES["add"], CODES["mul"]
+    return replace(i, operations=numpy.where(i.operations == add, mul, i.operations))
+
+
+def sides(x: Any, y: Any) -> Any:
+    """A sine that one side of a branch needs, and an exponential that everybody needs."""
+    e = functions.exp(x[0])
+    return functions.where(y > 0, functions.sin(x[1]) * WEIGHTS[0][0], e) + e * BIAS[0]
+
+
+def waiting_for_the_sine(grouped: Any) -> Any:
+    mask = grouped.rows[on("sin")(grouped)].mask
+    return named("exp", lambda i: replace(i, mask=mask))(grouped)
+
+
+def the_sine_first(grouped: Any) -> Any:
+    rows, place = list(grouped.rows), on("sin")(grouped)
+    return grouped._replace(rows=[rows.pop(place), *rows])
+
+
 FAULTS: dict[str, tuple[Any, str, Callable[[Any], Any], str]] = {
     # name: the function, the pass, the fault, and who finds it
     "a term is lost": (f, "split", a_lost_term, "comparison"),
@@ -288,7 +310,7 @@ FAULTS: dict[str, tuple[Any, str, Callable[[Any], Any], str]] = {
     ),
     "single operations are other ones": (
         *(g, "group"),
-        of_kind(Singles, lambda i: replace(i, operations=i.operations[::-1])),
+        of_kind(Singles, products_for_sums),
         "comparison",
     ),
     "of single operations all errors are written": (g, "plan", changed_sends(all_assign), "law"),
@@ -302,10 +324,12 @@ FAULTS: dict[str, tuple[Any, str, Callable[[Any], Any], str]] = {
         *(h, "group", of_kind(Take, lambda i: replace(i, index=i.outs[:1])), "law"),
     ),
     "a table gets no errors": (h, "plan", nothing_for_the_table, "law"),
+    "an operation is left out that somebody needs": (sides, "group", waiting_for_the_sine, "law"),
+    "an operation does not wait for its condition": (sides, "group", the_sine_first, "law"),
 }
 
 
-@pytest.mark.parametrize("function", [f, g, h])
+@pytest.mark.parametrize("function", [f, g, h, sides])
 def test_without_a_fault_all_laws_hold_and_all_numbers_agree(
     function: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,8 +21,10 @@ from microgradlike.compiler.operations import (
     DECIDES,
     ENTRY,
     LEAVES,
+    LOOP,
     POSITIVE,
     SENDS,
+    SENDS_TO,
     SHARP,
     TABLE,
     TAKE,
@@ -40,6 +42,7 @@ _ADD, _SUB, _NEG, _MUL = (CODES[name] for name in ("add", "sub", "neg", "mul"))
 _POW = CODES[AGAINST_A_NUMBER.format("pow")]
 _DIVIDE, _WHERE = CODES["truediv"], CODES["where"]
 _TABLE, _ENTRY, _TAKE = (CODES[name] for name in (TABLE, ENTRY, TAKE))
+_LOOP = CODES[LOOP]
 _KEEP, _REACH, _AND, _OR, _NOT = (CODES[name] for name in ("keep", "reach", "and", "or", "not"))
 
 
@@ -137,6 +140,8 @@ class Graph:
         reach: for each node the condition under which the error reaches it, ``ALWAYS``, ``NEVER``
             or ``WHERE_NOT_ZERO``: a branch of ``where`` that was not taken gets none, nor does an
             entry of a table.
+        elsewhere: for each node whether somebody reads it to whom no error goes back, such as a
+            comparison. If nobody does, it is needed only where the error reaches it.
 
     Args:
         tape: of the function.
@@ -238,6 +243,9 @@ class Graph:
         reach[sending] = ALWAYS
         count = _find_reach(op, left, right, ARITY, SENDS, reach, len(self.op))
         self.op, self.left, self.right, self.reach = (x[:count] for x in (op, left, right, reach))
+        self.elsewhere = numpy.full(count, self.as_written)
+        self.elsewhere[self.outputs[len(sending) :]] = True
+        _find_elsewhere(self.op, self.left, self.right, ARITY, SENDS_TO, self.elsewhere)
 
     def tables(self, ends: Ints) -> list[Ints]:
         """The entries of the tables whose chains end at these nodes."""
@@ -360,6 +368,17 @@ def _place_of(made: Ints, row: int, table: Ints) -> int:
             break
         place = (place + 1) & (len(table) - 1)
     return place
+
+
+@loop()
+def _find_elsewhere(
+    op: Ints, left: Ints, right: Ints, arity: Ints, sends_to: Truths, elsewhere: Truths
+) -> None:
+    """See ``Graph.elsewhere``; ``sends_to`` tells it for each operator, and each of its sides."""
+    for n in range(len(op) - 1, -1, -1):
+        for side in range(arity[op[n]]):
+            if elsewhere[n] or not sends_to[op[n], side] or op[n] == _LOOP:
+                elsewhere[left[n] if side == 0 else right[n]] = True
 
 
 @loop()

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from microgradlike.compiler.arrays import Floats, Ints
+from microgradlike.compiler.arrays import Floats, Ints, Truths
 from microgradlike.compiler.bodies import Further, body
 from microgradlike.compiler.forms import FOLD, FORM, PLAIN, PRODUCT, WEIGHTED
 from microgradlike.compiler.graph import NEVER, ONCE, ROWS, WHERE_NOT_ZERO, Graph, depth_first
@@ -215,11 +215,16 @@ class _List:
         mask = Mask()
         if highest >= 0:
             slots = reach[:1] if (reach == reach[0]).all() else reach
-            mask = Mask(int(self._kind_of_mask(slots[0])), slots)
+            mask = Mask(int(self._kind_of_mask(slots[0])), slots, self._only(nodes))
         elif highest == WHERE_NOT_ZERO:
             mask = Mask(BY_ERROR)
         common = {"depends": 0 if highest == NEVER else depends, "mask": mask}
         return common | {"outs": nodes, "nodes": self.parts.node_of[nodes]}
+
+    def _only(self, nodes: Ints) -> bool | Truths:
+        """Whether they are needed under their conditions alone; see ``Mask``."""
+        found = (self.parts.reach[nodes] >= 0) & (self.parts.elsewhere[nodes] == 0)
+        return found if found.any() else False
 
     def _kind_of_mask(self, conditions: Ints) -> Ints:
         """How a condition is met by what this list computes."""
@@ -312,7 +317,7 @@ class _List:
         kinds = numpy.where(reach >= 0, self._kind_of_mask(reach), ALWAYS)
         kinds[reach == WHERE_NOT_ZERO] = BY_ERROR
         common["depends"] = numpy.where(reach == NEVER, 0, self.parts.depends[nodes])
-        common["mask"] = Mask(kinds, numpy.maximum(reach, 0))
+        common["mask"] = Mask(kinds, numpy.maximum(reach, 0), self._only(nodes))
         operands = (
             Operand(of_rows & (stage[left] < ROWS), left),
             Operand(of_rows & (stage[right] < ROWS), right),

@@ -23,7 +23,7 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 import numpy
 
 from microgradlike.compiler.arrays import Floats, Ints, Truths
-from microgradlike.compiler.operations import ARITY, CODES
+from microgradlike.compiler.operations import ARITY, CODES, SLOW
 
 Slots: TypeAlias = Ints
 Signs: TypeAlias = Floats
@@ -49,17 +49,24 @@ class Mask(NamedTuple):
     Attributes:
         kind: ``ALWAYS``, ``HERE``, ``IN_ONCE`` or ``BY_ERROR``; of ``Singles`` one for each output.
         slots: of conditions: one for all outputs, or one for each.
+        only: whether the outputs are needed there only, by nobody else; likewise for all, or each.
     """
 
     kind: Each = ALWAYS
     slots: Slots = NONE
+    only: bool | Truths = False
+
+    def some(self, places: Ints) -> Mask:
+        """The same of some outputs of ``Singles``."""
+        only = self.only[places] if isinstance(self.only, numpy.ndarray) else self.only
+        return Mask(self.kind[places], self.slots[places], only)
 
     def renumbered(self, once: Slots, here: Slots) -> Mask:
         if not len(self.slots):
             return self
         is_here, is_once = self.kind == HERE, self.kind == IN_ONCE
         found = numpy.where(is_here, here[self.slots * is_here], once[self.slots * is_once])
-        return Mask(self.kind, found * (is_here | is_once))
+        return Mask(self.kind, found * (is_here | is_once), self.only)
 
 
 # ---- What all instructions share ---------------------------------------------------------------
@@ -122,6 +129,16 @@ class Instruction:
     def reorders(self) -> tuple[Read, ...]:
         """The operands that are added up in another order than the engine's, or squared."""
         return ()
+
+    def is_slow(self) -> bool | Truths:
+        """Whether its operations take long; of ``Singles`` for each."""
+        return False
+
+    def waits_for(self) -> Slots:
+        """For each output the condition without which in no row it is left out; -1 for none."""
+        waits = numpy.equal(self.mask.kind, HERE) & self.mask.only & self.is_slow()
+        slots = self.mask.slots if len(self.mask.slots) else -1
+        return numpy.where(numpy.broadcast_to(waits, self.count), slots, -1)
 
     def renumbered(self, once: Slots, here: Slots) -> Instruction:
         """The same with other numbers for its slots.
@@ -438,6 +455,9 @@ class Elementwise(Instruction):
         (once, left), (_, right) = self.operands
         return (Read("x", once, left[left == right]),)
 
+    def is_slow(self) -> bool:
+        return bool(SLOW[CODES[self.operation]])
+
     def renumbered(self, once: Slots, here: Slots) -> Instruction:
         operands = (Operand(x.once, (once if x.once else here)[x.slots]) for x in self.operands)
         return self._with({"operands": tuple(operands)}, once, here)
@@ -477,6 +497,10 @@ class Singles(Instruction):
         )
         return self._with({"operands": tuple(operands)}, once, here)
 
+    def is_slow(self) -> Truths:
+        found: Truths = SLOW[self.operations]
+        return found
+
     def has_two(self) -> Truths:
         """For each whether it has a second operand."""
         return numpy.equal(ARITY[self.operations], 2)
@@ -485,7 +509,7 @@ class Singles(Instruction):
         """Only some of the operations."""
         return replace(
             self, outs=self.outs[places], depends=self.depends[places], nodes=self.nodes[places],
-            mask=Mask(self.mask.kind[places], self.mask.slots[places]),
+            mask=self.mask.some(places),
             operations=self.operations[places],
             operands=(
                 Operand(self.operands[0].once[places], self.operands[0].slots[places]),

@@ -15,7 +15,7 @@ from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.compiler.forms import BIAS, FORM, GONE, PLAIN, UNIT, WEIGHTED, Forms
 from microgradlike.compiler.graph import ONCE, ROWS, Graph
 from microgradlike.compiler.loops import loop
-from microgradlike.compiler.operations import ARITY, CODES, ENTRY, TABLE
+from microgradlike.compiler.operations import ARITY, CODES, ENTRY, SLOW, TABLE
 
 _TABLE, _ENTRY = CODES[TABLE], CODES[ENTRY]
 
@@ -27,7 +27,7 @@ class Parts(NamedTuple):
 
     Attributes:
         graph, forms: what it was made of.
-        role, stage, reach, depends: of each, as in the graph and in its forms.
+        role, stage, reach, elsewhere, depends: of each, as in the graph and in its forms.
         node_of: the node that each is, or that it is a part of.
         order: all but the constants of our own, in an order in which operands come first.
         kind, first, second, sign: the terms of all sums but their biases, sum by sum.
@@ -42,6 +42,7 @@ class Parts(NamedTuple):
     role: Ints
     stage: Ints
     reach: Ints
+    elsewhere: Ints
     depends: Ints
     node_of: Ints
     order: Ints
@@ -141,6 +142,7 @@ def _sorted(
     stage = extended(graph.stage, stages)
     depends = extended(graph.depends, graph.depends[like])
     depends[count:computed][stage[count:computed] == ONCE] = 1
+    elsewhere = extended(graph.elsewhere, graph.elsewhere[like])
     # A part is computed just before the sum that it is part of.
     nodes = numpy.arange(count, dtype=numpy.int32)
     node_of = extended(nodes, like)
@@ -151,7 +153,7 @@ def _sorted(
     counts = numpy.bincount(of[order] + 1, minlength=computed + 1)
     return Parts(
         *(graph, forms, extended(forms.role, numpy.full(len(like), FORM)), stage),
-        *(extended(graph.reach, graph.reach[like]), depends, node_of, in_order),
+        *(extended(graph.reach, graph.reach[like]), elsewhere, depends, node_of, in_order),
         *(kind[order], first[order], second[order], sign[order], numpy.cumsum(counts)),
         *(bias, bias_sign, constants, computed - zero - 1),
     )
@@ -183,15 +185,21 @@ def find(parts: Parts) -> Levels:
     operand = numpy.concatenate([parts.first, parts.second, forms.operands.value])
     # A weight is of a lower stage, and does not count.
     order = numpy.argsort(of, kind="stable")
+    none = numpy.full(total, -1, numpy.int32)
     start = numpy.zeros(total + 1, numpy.int64)
     numpy.cumsum(numpy.bincount(of, minlength=total), out=start[1:])
     pad = numpy.zeros(total - len(graph.op), numpy.int32)
     op, left, right = (numpy.concatenate([x, pad]) for x in (graph.op, graph.left, graph.right))
     level = numpy.zeros(total, numpy.int32)
-    find_levels(
-        *(op, left, right, ARITY, parts.stage, parts.role),
-        *(start, operand[order].astype(numpy.int32), parts.order, level),
-    )
+    # What takes long and is needed under a condition alone comes after that.
+    waits = SLOW[op] & (parts.reach >= 0) & ~parts.elsewhere.astype(bool)
+    waits &= parts.stage[parts.reach] == parts.stage
+    after: Ints = numpy.where(waits, parts.reach, -1)
+    for node in (none, after) if waits.any() else (none,):  # conditions never wait
+        find_levels(
+            *(op, left, right, ARITY, parts.stage, parts.role),
+            *(start, operand[order].astype(numpy.int32), parts.order, node, level),
+        )
     computed = numpy.flatnonzero((parts.role != GONE) & (level > 0))
     computed = computed[numpy.argsort(level[computed], kind="stable")]
     stages = parts.stage[computed]
@@ -201,13 +209,14 @@ def find(parts: Parts) -> Levels:
 @loop()
 def find_levels(
     op: Ints, left: Ints, right: Ints, arity: Ints, stage: Ints, role: Ints,
-    start: Ints, operands: Ints, order: Ints, level: Ints,
+    start: Ints, operands: Ints, order: Ints, after: Ints, level: Ints,
 ) -> None:  # fmt: skip
     """The longest way from the leaves of its stage up to each node that is computed.
 
     Args:
         start, operands: of sums and folds, in a row for each node: their values.
         order: the nodes in an order in which operands come first.
+        after: for each node another one, whose level is known, and after which it comes; or -1.
     """
     for n in order:
         linked = op[n] == _TABLE or op[n] == _ENTRY  # as deep as what it holds
@@ -224,4 +233,6 @@ def find_levels(
                 operand = operands[place]
                 if stage[operand] == stage[n]:
                     highest = max(highest, level[operand])
+        if after[n] >= 0:
+            highest = max(highest, level[after[n]])
         level[n] = highest if linked else highest + 1

@@ -164,6 +164,8 @@ def _is_rounded_alike(name: str) -> bool:
 
 #: Which ones give the same number, to the last digit, whoever computes them.
 ROUNDED_ALIKE: Truths = numpy.array([_is_rounded_alike(name) for name in NAMES])
+#: Which ones take so long that it is worth while to ask whether any row needs them.
+SLOW: Truths = ~ROUNDED_ALIKE
 #: Which ones, in a chain or a tree, are one operation along a list of values.
 FOLDS: Truths = numpy.isin(NAMES, [row.name for row in OPERATORS.values() if row.folds])
 

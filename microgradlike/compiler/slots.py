@@ -105,6 +105,9 @@ def in_few_slots(program: Program) -> Program:
 
 def _of_this_list(i: Instruction, steps: Ints) -> Iterator[tuple[Ints, Slots]]:
     """The slots of its own list that an instruction reads, each with the step that reads it."""
+    asked = i.waits_for()
+    waits = asked >= 0
+    yield numpy.broadcast_to(steps, asked.shape)[waits], asked[waits]
     for read in i.reads():
         here = numpy.broadcast_to(~numpy.asarray(read.once), read.slots.shape)
         by = numpy.broadcast_to(steps if isinstance(i, Singles) else steps[0], read.slots.shape)

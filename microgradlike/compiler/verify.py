@@ -69,7 +69,7 @@ def law(holds: ArrayLike, sentence: str, of: object = None) -> None:
 
 
 # ---- From a graph to levels --------------------------------------------------------------------
-_LINKS, _TAKE = [CODES[TABLE], CODES[ENTRY]], CODES[TAKE]
+_LINKS, _TAKE, _LOOP = [CODES[TABLE], CODES[ENTRY]], CODES[TAKE], CODES[LOOP]
 _JOINS = numpy.isin(numpy.arange(len(NAMES)), [CODES[name] for name in CONDITIONS])
 
 
@@ -88,6 +88,9 @@ def graph(g: Graph) -> None:
     law(~computed[:plain] & (g.op[plain:] != CODES["constant"]).all(), "a constant has no number")
     law((g.outputs >= 0) & (g.outputs < count), "an output is no node")
     law(g.reach < count, "an error arrives under a condition that is no node")
+    for side, operands in enumerate((g.left, g.right)):
+        asks = g.elsewhere | ~SENDS_TO[g.op, side] | (g.op == _LOOP)
+        law(g.elsewhere[operands[asks & (ARITY[g.op] > side)]], "who needs a node is forgotten")
 
 
 def forms(f: Forms) -> None:
@@ -174,6 +177,8 @@ def grouped(found: Grouped) -> None:
             "{} has a mask where the graph has none, or none where it has",
             i,
         )
+        only = numpy.broadcast_to(i.mask.only, len(reach))
+        law(~(only & p.elsewhere[i.outs[: len(reach)]].astype(bool)), "somebody else needs {}", i)
         conditions = numpy.full(len(reach), i.mask.slots if len(i.mask.slots) else reach)
         asked = masked & (reach >= 0)
         law(conditions[asked] == reach[asked], "the mask of {} is another condition", i)
@@ -230,6 +235,8 @@ def _in_order(
         if isinstance(i, Singles):
             _single_by_single(i, there, once)
             continue
+        asked = i.waits_for()
+        law(there[asked[asked >= 0]], "{} waits for what is not computed yet", i)
         for read in i.reads():
             for of_once, numbers in parts_of(read):
                 source = there if once is None or not of_once else once
@@ -249,6 +256,10 @@ def _single_by_single(i: Singles, there: Truths, once: Truths | None) -> None:
     position[i.outs] = numpy.arange(i.count)
     law(~there[i.outs], "{} writes what is there already", i)
     law(len({*i.outs.tolist()}) == i.count, "{} writes twice at one place", i)
+    asked = i.waits_for()
+    waits = numpy.flatnonzero(asked >= 0)
+    early = (position[asked[waits]] >= 0) & (position[asked[waits]] < waits)
+    law(there[asked[waits]] | early, "{} waits for what is not computed yet", i)
     for of_once, slots in ((left_once, left), (right_once, right)):
         lower = numpy.full(slots.shape, of_once & (once is not None))
         if once is not None:

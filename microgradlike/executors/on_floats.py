@@ -120,8 +120,10 @@ def _operations(i: OfTable, n: Numbers) -> Iterator[Operation]:
 
 
 def _operation(i: OfTable, n: Numbers) -> None:
-    for slot, (name, operands, _) in zip(i.outs.tolist(), _operations(i, n), strict=True):
-        n.values[slot] = on_numbers(name, *operands)
+    conditions = i.waits_for().tolist()
+    for k, (name, operands, _) in enumerate(_operations(i, n)):
+        is_left_out = conditions[k] >= 0 and n.values[conditions[k]] == 0
+        n.values[i.outs[k]] = 1.0 if is_left_out else on_numbers(name, *operands)
 
 
 def _elementwise_back(back: Back, n: Numbers) -> None:

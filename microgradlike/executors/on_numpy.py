@@ -824,7 +824,18 @@ def _operands(self: _Lanes, i: Elementwise) -> list[Callable[[], Any]]:
 def _operation(self: _Lanes, i: Elementwise) -> Action:
     out, _ = self.outputs(i)
     (first, second), compute = _operands(self, i), _computes(i.operation, self.as_written)
-    return lambda: compute(first(), second(), out)
+    asked = numpy.unique(i.waits_for())
+    if asked[0] < 0:
+        return lambda: compute(first(), second(), out)
+    condition = _reader(self.values, asked)
+
+    def forward() -> None:
+        if condition().any():
+            compute(first(), second(), out)
+        else:
+            out[...] = 1.0
+
+    return forward
 
 
 def _operation_back(self: _Lanes, back: Back) -> Action:
@@ -843,6 +854,10 @@ def _operation_back(self: _Lanes, back: Back) -> Action:
 
     def backward() -> None:
         x, y = first(), second()
+        if reached is not None and not reached().any():
+            for *_, add in senders:
+                add(numpy.zeros_like(errors))
+            return
         for sends, into, arrives, add in senders:
             sent = sends(errors, x, y, out, into)
             if arrives is not None:
@@ -863,11 +878,15 @@ def _singles(self: _Lanes, i: Singles) -> Action:
     outs = [values[slot] for slot in i.outs]
     names = [NAMES[operation] for operation in i.operations.tolist()]
     computes = [_computes(name, self.as_written) for name in names]
-    steps = list(zip(computes, xs, ys, outs, strict=True))
+    conditions = [values[slot] if slot >= 0 else None for slot in i.waits_for().tolist()]
+    steps = list(zip(computes, xs, ys, outs, conditions, strict=True))
 
     def forward() -> None:
-        for compute, x, y, out in steps:
-            compute(x, y, out)
+        for compute, x, y, out, condition in steps:
+            if condition is None or condition.any():
+                compute(x, y, out)
+            else:
+                out[...] = 1.0
 
     return forward
 

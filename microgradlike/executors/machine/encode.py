@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy
@@ -17,6 +19,7 @@ from microgradlike.compiler.arrays import Floats, Ints, Truths
 from microgradlike.compiler.instructions import (
     ALWAYS,
     BY_ERROR,
+    HERE,
     IN_ONCE,
     Elementwise,
     Fold,
@@ -24,6 +27,7 @@ from microgradlike.compiler.instructions import (
     Layer,
     Loop,
     Mask,
+    Operand,
     Products,
     Singles,
     Sums,
@@ -37,6 +41,7 @@ from microgradlike.executors.machine.kernels import (
     ASSIGN,
     BIAS,
     BLAS,
+    CONDITION,
     ENTRIES,
     FOLD_FUNCTIONS,
     FUNCTIONS,
@@ -61,6 +66,7 @@ from microgradlike.executors.machine.kernels import (
     VALUES,
     WEIGHTS,
     WIDTH,
+    WRITES,
     Row,
     X,
     Y,
@@ -475,9 +481,25 @@ def _of_elementwise(code: Code, i: Elementwise) -> tuple[str, dict[int, int]]:
     return "".join("o" if operand.once else "v" for operand in i.operands), fields
 
 
+def _left_out(code: Code, row: Row, condition: int, writes: int) -> Row:
+    """The same, but only if its condition holds in some row."""
+    row[OTHER], row[KERNEL] = row[KERNEL], code.kernel(kernels.if_taken)
+    row[CONDITION], row[WRITES] = condition, writes
+    return row
+
+
 def _elementwise(code: Code, i: Elementwise) -> None:
-    kinds, fields = _of_elementwise(code, i)
-    code.forward.append(code.single(i.operation, kinds, fields))
+    conditions = i.waits_for()
+    if (conditions < 0).all():
+        kinds, fields = _of_elementwise(code, i)
+        code.forward.append(code.single(i.operation, kinds, fields))
+        return
+    for start, end in pairwise([0, *(numpy.flatnonzero(numpy.diff(conditions)) + 1), i.count]):
+        operands = tuple(Operand(x.once, x.slots[start:end]) for x in i.operands)
+        some = replace(i, outs=i.outs[start:end], nodes=i.nodes[start:end], operands=operands)
+        kinds, fields = _of_elementwise(code, some)
+        row, slot = code.single(i.operation, kinds, fields), int(conditions[start])
+        code.forward.append(row if slot < 0 else _left_out(code, row, slot, OUT))
 
 
 def _elementwise_back(code: Code, back: Back) -> None:
@@ -489,7 +511,13 @@ def _elementwise_back(code: Code, back: Back) -> None:
         fields |= code.place(MASK, numpy.broadcast_to(i.mask.slots, i.count))
     for send in back.sends:
         here = fields | {ASSIGN: int(send.assigns)}
-        code.backward.append(code.single(i.operation, kinds, here, by=send.name, mask=mask))
+        row = code.single(i.operation, kinds, here, by=send.name, mask=mask)
+        side = "xy".index(send.name)
+        calls = kernels.elementwise(code.number, i.operation, kinds, send.name, mask)[2]
+        if calls and mask == "v" and (i.mask.slots == i.mask.slots[0]).all():
+            writes = (X, Y)[side] if kinds[side] == "v" else 0
+            row = _left_out(code, row, int(i.mask.slots[0]), writes)
+        code.backward.append(row)
 
 
 #: How a kernel is told where the error arrives, by the kind of a mask.
@@ -510,11 +538,14 @@ def _of_singles(i: Singles) -> tuple[dict[int, Ints], Ints]:
     return fields, left_once + 2 * (right_once & i.has_two())
 
 
-def _many(code: Code, fields: dict[int, Ints], *alike: Ints) -> Ints:
-    """A row for each operation; its kernel by name, lower operands, whom it sends to, and mask."""
+def _many(code: Code, fields: dict[int, Ints], waits: Truths, *alike: Ints) -> Ints:
+    """A row for each operation; its kernel by name, lower operands, whom it sends to, and mask.
+
+    Those that wait, and call functions, are left out where their condition holds nowhere.
+    """
     shape = len(NAMES), 4, 3, 4
     keys = numpy.ravel_multi_index(alike, shape)
-    kernel_of, scratch = numpy.zeros((math.prod(shape), 2), numpy.int64), 0
+    kernel_of, scratch = numpy.zeros((math.prod(shape), 3), numpy.int64), 0
     for key in numpy.flatnonzero(numpy.bincount(keys)):
         operation, lower, by, mask = map(int, numpy.unravel_index(key, shape))
         kinds = "vo"[lower & 1] + "vo"[lower >> 1]
@@ -525,14 +556,25 @@ def _many(code: Code, fields: dict[int, Ints], *alike: Ints) -> Ints:
             ("", "x", "y")[by],
             _MASKS[mask],
         )
-        kernel_of[key], scratch = (address, code.calls(functions)), max(scratch, needed)
+        calls = code.calls(functions), len(functions)
+        kernel_of[key], scratch = (address, *calls), max(scratch, needed)
     rows = numpy.empty((len(keys), WIDTH), numpy.int64)
     for start in range(0, len(rows), SOME):
         some = slice(start, start + SOME)
         rows[some] = _USUAL
         for field, numbers in fields.items():
             rows[some, field] = numbers[some]
-        rows[some, [KERNEL, FUNCTIONS]] = kernel_of[keys[some]]
+        rows[some, [KERNEL, FUNCTIONS]] = kernel_of[keys[some], :2]
+    waits = waits & (kernel_of[keys, 2] > 0)
+    if waits.any():
+        rows[waits, OTHER] = rows[waits, KERNEL]
+        rows[waits, KERNEL], rows[waits, CONDITION] = (
+            code.kernel(kernels.if_taken),
+            rows[waits, MASK],
+        )
+        sides = numpy.where(alike[1] & 1, 0, X), numpy.where(alike[1] & 2, 0, Y)
+        writes = numpy.select([alike[2] == 0, alike[2] == 1], [OUT, sides[0]], sides[1])
+        rows[waits, WRITES] = writes[waits]
     if scratch:
         code.scratch = max(code.scratch, scratch)
         code._scratch_columns.append(rows[:, SCRATCH])
@@ -542,7 +584,8 @@ def _many(code: Code, fields: dict[int, Ints], *alike: Ints) -> Ints:
 def _singles(code: Code, i: Singles) -> None:
     fields, lower = _of_singles(i)
     nothing = numpy.zeros_like(lower)
-    code.forward.append(_many(code, fields, i.operations, lower, nothing, nothing))
+    waits = i.waits_for() >= 0
+    code.forward.append(_many(code, fields, waits, i.operations, lower, nothing, nothing))
 
 
 def _singles_back(code: Code, back: Back) -> None:
@@ -550,8 +593,9 @@ def _singles_back(code: Code, back: Back) -> None:
     assert isinstance(i, Singles)
     fields, lower = _of_singles(i)
     sent = {field: numbers[send.place] for field, numbers in fields.items()}
-    alike = i.operations[send.place], lower[send.place], 1 + send.name, i.mask.kind[send.place]
-    code.backward.append(_many(code, sent | {ASSIGN: send.assigns}, *alike))
+    kind = i.mask.kind[send.place]
+    alike = i.operations[send.place], lower[send.place], 1 + send.name, kind
+    code.backward.append(_many(code, sent | {ASSIGN: send.assigns}, kind == HERE, *alike))
 
 
 #: What has operands that may be copied.

@@ -74,6 +74,9 @@ X, Y, ASSIGN, MASK, FUNCTIONS = 4, 6, 8, 12, 11
 TERMS, VALUES, SECOND = 3, 4, 14
 #: The first weight or sign, or -1; whether it stands in theta; the first bias, or -1.
 WEIGHTS, IN_THETA, BIAS = 6, 7, 8
+#: Of an operation that is left out where a condition holds in no row: the condition; and whose
+#: numbers it writes: its own (``OUT``), or errors (``X`` or ``Y``), or those of ``once`` (0).
+CONDITION, WRITES = 16, 10
 #: Going back: whether the errors of values are wanted (1), and nobody has written there (2);
 #: likewise of second values; whether those of weights and of biases are wanted.
 TO_VALUES, TO_SECOND, TO_WEIGHTS, TO_BIAS = 11, 16, 12, 13
@@ -576,6 +579,29 @@ def if_error_arrives(
             invoke(i[OTHER], i_at, lists_at, values, errors, once, owed, theta, slopes, lanes,
                    first)  # fmt: skip
             return
+
+
+def if_taken(
+    i_at: int, lists_at: int, values: Pointer, errors: Pointer, once: Pointer, owed: Pointer,
+    theta: Pointer, slopes: Pointer, lanes: int, first: int,
+) -> None:  # fmt: skip
+    """The other kernel, unless the condition holds in no row; then ones, or errors of zero."""
+    i, lists = words(i_at), words(lists_at)
+    holds = row(place_of(values, i[CONDITION], lanes), lanes)
+    for k in range(lanes):
+        if holds[k] != 0:
+            invoke(i[OTHER], i_at, lists_at, values, errors, once, owed, theta, slopes, lanes,
+                   first)  # fmt: skip
+            return
+    if i[WRITES] == OUT:
+        found, count = row(place_of(values, i[OUT], lanes), lanes), i[OUTS] * lanes
+        for k in range(count):
+            found[k] = 1.0
+    elif i[WRITES] and i[ASSIGN]:
+        for j in range(i[OUTS]):
+            sent = row(place_of(errors, slot_of(i, lists, i[WRITES], j), lanes), lanes)
+            for k in range(lanes):
+                sent[k] = 0.0
 
 
 # ---- Layers ------------------------------------------------------------------------------------

@@ -107,7 +107,7 @@ class Unit(NamedTuple):
     @property
     def mask(self) -> tuple[int, list[int]]:
         """Where the error arrives: the kind, and the slots of conditions."""
-        kind, slots = self.i.mask
+        kind, slots, _ = self.i.mask
         if self.k >= 0:
             return int(kind[self.k]), slots[self.k : self.k + 1].tolist()
         return int(kind), slots.tolist()
@@ -135,6 +135,11 @@ class Unit(NamedTuple):
         if isinstance(i, Sums | Products):
             return bool((i.values if isinstance(i, Sums) else i.first).shape[1] < LONG)
         return False
+
+    def waits(self) -> bool:
+        """Whether it is left out where its condition holds nowhere."""
+        asked = self.i.waits_for()
+        return bool((asked if self.k < 0 else asked[self.k]).max() >= 0)
 
     def sends_shortly(self, back: Back) -> bool:
         """The same of what it sends to values."""
@@ -560,6 +565,8 @@ def merged(
     for is_kernel, piece in pieces:
         outs = {slot for part in piece for slot in part.unit.outs}
         reads = set().union(*(part.unit.reads() for part in piece))
+        if not is_kernel:
+            reads |= set().union(*(part.unit.conditions() for part in piece if part.unit.waits()))
         written |= reads - outs if is_kernel else reads
         if is_kernel:
             for unit, _ in piece:
