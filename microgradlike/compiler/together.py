@@ -50,26 +50,67 @@ class Told(NamedTuple):
         """
         if self.tape is None:
             return None
+        made = self._decisions(run)
+        if made is None:
+            return None
+        decided = {self.conditions[fork]: float(holds) for fork, _, holds in made}
+        ours, theirs = self._both_numbers(run, values, decided)
+        if any(ours[node] != holds for node, (holds, _) in self.tape.guards.items()):
+            return None
+        return self._agree(run, ours, theirs, made)
+
+    def follows(self, run: Run, values: Mapping[int, Value]) -> bool:
+        """Whether the tape decides as a trace of a row has decided, and by the same numbers.
+
+        If so, all other rows for which the tape decides alike are right as well: what it compares,
+        and returns, is what the function compares and returns on that way.
+        """
+        made = self._decisions(run)
+        if self.tape is None or made is None:
+            return False
+        ours, theirs = self._both_numbers(run, values, {})
+        for fork, step, holds in made:
+            node, other = self.conditions[fork], run.steps[step]
+            if node < 0 or ours[node] != holds:
+                return False
+            if self.tape.nodes[node] == run.tape.nodes[other]:
+                sides = (self.tape.left, run.tape.left), (self.tape.right, run.tape.right)
+                for here, there in sides[: ARITIES[run.tape.nodes[other]]]:
+                    a = _number(self.tape, here[node], ours)
+                    if not _is_same(a, _number(run.tape, there[other], theirs)):
+                        return False
+        return self._agree(run, ours, theirs, made)
+
+    def _decisions(self, run: Run) -> list[tuple[int, int, bool]] | None:
+        """The forks of a trace, its steps, and how it decided; None if no trace decided so."""
         forks = {fork: number for number, fork in enumerate(self.forks)}
-        ways: dict[int, bool] = {}
-        states: list[tuple[int, int]] = []
+        made: list[tuple[int, int, bool]] = []
         for step, holds in run.holds.items():
             fork = run.found[step]
             assert isinstance(fork, Fork)
             if holds not in self.forks.get(fork, ()):
                 return None
-            states.append((forks[fork], run.states[step]))
-            ways[forks[fork]] = holds
-        decided = {self.conditions[fork]: float(holds) for fork, holds in ways.items()}
-        ours = _numbers(
-            self.tape, run.tape.numbers, [p.data for p in self.tape.parameters], decided
-        )
-        if any(ours[node] != holds for node, (holds, _) in self.tape.guards.items()):
-            return None
-        theirs = _numbers(run.tape, run.tape.numbers, [values[p].data for p in run.parameters], {})
+            made.append((forks[fork], step, holds))
+        return made
+
+    def _both_numbers(
+        self, run: Run, values: Mapping[int, Value], decided: Mapping[int, float]
+    ) -> tuple[list[float], list[float]]:
+        """The numbers of the tape's nodes for the row of a trace, and those of the trace's."""
+        assert self.tape
+        row = run.tape.numbers
+        ours = _numbers(self.tape, row, [p.data for p in self.tape.parameters], decided)
+        return ours, _numbers(run.tape, row, [values[p].data for p in run.parameters], {})
+
+    def _agree(
+        self, run: Run, ours: list[float], theirs: list[float], made: list[tuple[int, int, bool]]
+    ) -> bool:
+        assert self.tape
         pairs = zip(_outputs(self.tape, ours), _outputs(run.tape, theirs), strict=True)
-        same = all(a == b or (a != a and b != b) for a, b in pairs)
-        return same and all(self.choices.state(fork, ways) in (s, None) for fork, s in states)
+        ways = {fork: holds for fork, _, holds in made}
+        return all(_is_same(a, b) for a, b in pairs) and all(
+            self.choices.state(fork, ways) in (run.states[step], None) for fork, step, _ in made
+        )
 
 
 def _numbers(
@@ -86,7 +127,15 @@ def _numbers(
 
 
 def _outputs(tape: Tape, numbers: list[float]) -> list[float]:
-    return [tape.constants[~out] if out < 0 else numbers[out] for out in tape.outputs]
+    return [_number(tape, out, numbers) for out in tape.outputs]
+
+
+def _number(tape: Tape, operand: int, numbers: list[float]) -> float:
+    return tape.constants[~operand] if operand < 0 else numbers[operand]
+
+
+def _is_same(a: float, b: float) -> bool:
+    return a == b or (a != a and b != b)
 
 
 def tape_of(joined: Joined, values: Mapping[int, Value]) -> Told:

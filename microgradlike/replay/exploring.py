@@ -48,6 +48,7 @@ class Exploration:
         self._joined = Joined(first)
         self._ways = {_way(first)}
         self._coins = _Coins(first)
+        self._told: Told | None = None
 
     def add(self, tape: Tape) -> bool:
         """Line up one more trace; whether it decides otherwise than those that were known.
@@ -106,10 +107,30 @@ class Exploration:
             ended = made >= most
             settled = all_ways or (right >= NEXT and (ended or not told.doubts))
             if settled and told.tape:
+                self._told = told
                 return told.tape
             if all_ways or ended or wrong > MOST_WRONG:
                 raise DoNotMeet
             wanted = NEXT
+
+    def follows(self, row: Sequence[object], values: Mapping[int, Value]) -> bool:
+        """Whether the tape of all traces decides, and computes, what a row does, for its reasons.
+
+        Args:
+            row: an example, which the tape is for.
+            values: the parameters, by their id.
+        """
+        tape = trace(self._function, row, places=True)
+        values = dict(values) | {id(value): value for value in tape.parameters}
+        run = Run(tape)
+        if _way(run) in self._ways:
+            return True
+        try:
+            self._joined.join(run)
+        except DoNotMeet:
+            return False
+        self._ways.add(_way(run))
+        return self._told is not None and self._told.follows(run, values)
 
     def _one_more(self, row: Sequence[object], of_row: bool, values: dict[int, Value]) -> None:
         """Trace a row, as it is or as coins decide."""

@@ -164,6 +164,7 @@ class Traces(Paths):
                     self._check_row(path, theta, arguments, row, mode, with_slopes)
                 for row in ways:  # two ways can have the same value, as where it is NaN
                     self._check_row(path, theta, arguments, row, INPUTS, by_inputs)
+                    self._check_way(path, arguments, row)
         except TracingError:
             # A plain number may have changed since then: until retrace() it is what it was.
             if path.call == self._calls or self._does_the_same(path):
@@ -173,6 +174,13 @@ class Traces(Paths):
         # Whatever is asked of a path, it computes the outputs.
         for kind in (0, mode) if with_slopes else path.to_check:
             path.to_check[kind] = min(path.to_check[kind], max(0, left - len(some)))
+
+    def _check_way(self, path: Path, arguments: Arguments, row: int) -> None:
+        """Trace a row that decides as no other one before, and see whether the path knew it."""
+        known = (*self._parameters.values, *path.tape.parameters)
+        assert path.exploration
+        if not path.exploration.follows(arguments.example(row), {id(v): v for v in known}):
+            raise TracingError(f"row {row} decides in a way that was not foretold")
 
     def _check_row(
         self, path: Path, theta: Floats, arguments: Arguments, row: int, mode: int,
