@@ -304,7 +304,8 @@ class Writer:
         t = self.new("t")
         if self.draw.random() < 0.5:  # through the loop
             call = re.sub(r"\bx\b", t, call)
-        return f"grad(lambda {t}: as_value({t} * w * {call}))({self.one(names)})"
+        # Of a plain number the engine gives a number, which has no slopes.
+        return f"grad(lambda {t}: as_value({t} * w * {call}))({self.one(names)} + 0 * x)"
 
 
 def flat(state: Any) -> list[Any]:

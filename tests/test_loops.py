@@ -25,6 +25,7 @@ from microgradlike import (
     while_loop,
 )  # fmt: skip
 from microgradlike.executors.machine import fused
+from microgradlike.executors.machine.executor import NumbaExecutor
 from tests import random_loops
 from viz import save_stages
 
@@ -455,3 +456,37 @@ def test_the_stages_of_a_loop_are_drawn(tmp_path: Path) -> None:
     """The passes go through its round as well, which is not what is drawn."""
     c = compile(within_a_loop, on="numpy").trace([0.5], [0.7])
     assert "9 rounds of" in save_stages(c, tmp_path / "loop.html").read_text(encoding="utf-8")
+
+
+def test_a_loop_within_a_loop_keeps_fewer_states() -> None:
+    """The square root of the rounds, for each of both loops."""
+
+    def by_one(x: Any, n: Any) -> Any:
+        return loop(lambda s, _: tanh(s * w + 0.1 * x), x, n)
+
+    def by_two(x: Any, n: Any) -> Any:
+        return loop(lambda s, _: by_one_more(s, x, n), x, n)
+
+    def by_one_more(s: Any, x: Any, n: Any) -> Any:
+        return loop(lambda t, _: tanh(t * w + 0.1 * x), s, n)
+
+    found = []
+    kept = []
+    for f, rounds in ((by_one, 900), (by_two, 30)):
+        c = compile(f, on="machine", check=False)
+        x, n = [0.5, -0.25], numpy.array([rounds, rounds])
+        found.append(c.value_and_grad(numpy.array([1.05]), x, n, reduce="sum"))
+        executor = c._paths[0].replay.executor
+        assert isinstance(executor, NumbaExecutor)
+        machines = executor._machines.values()
+        kept.append(max(sum(k.kept for k in every(m.loops)) for m in machines))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-12)
+    assert found[0][1] == pytest.approx(found[1][1], rel=1e-9)
+    assert kept[0] >= 900 and kept[1] < 900 / 4
+
+
+def every(loops: Any) -> Any:
+    """What is known of loops, and of the loops within them."""
+    for known in loops:
+        yield known
+        yield from every(known.inner.loops)
