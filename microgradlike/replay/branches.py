@@ -6,6 +6,7 @@ numbers are huge, infinite or NaN, run once more as they were written (``as_writ
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 from collections.abc import Iterator
@@ -139,9 +140,9 @@ CHECKED = 4
 #: seldom asked for new ones.
 MOST_WAYS, MOST_STEPS, LEAST_WAYS = 256, 200_000, 4
 VERY_MANY, QUIET = 1_024, 64
-#: By so many rows, and the sum of about so many numbers, it is told whether a call has other ones
-#: than the one before.
-SOME_ROWS, SOME_NUMBERS = 32, 50_000
+#: By about so many numbers of each argument it is told whether a call has other rows than the one
+#: before.
+SOME_NUMBERS = 50_000
 #: What compares two numbers.
 _COMPARES = numpy.isin(NAMES, ["lt", "le", "eq", "ne", "lower"])
 
@@ -207,13 +208,8 @@ class Ways:
     def is_due(self, theta: Floats, arguments: Arguments, rows: Places | None) -> bool:
         """Whether it is to be found out in this call: not twice for the same rows."""
         count = arguments.rows if rows is None else len(rows)
-        some = numpy.linspace(0, count - 1, SOME_ROWS).astype(int)
-        some = some if rows is None else rows[some]
-        parts = [array[some].tobytes() for array in arguments.arrays]
-        if count > SOME_ROWS:
-            parts += [array[:: 1 + array.size // SOME_NUMBERS].sum() for array in arguments.arrays]
         numbers = theta.tobytes() if len(self.replay.program.parameters) else b""
-        mark = hash((count, numbers, *parts))
+        mark = hash((count, numbers, numpy.array([_mark(x) for x in arguments.arrays]).tobytes()))
         if not self._decides or mark == self._mark:
             return False
         self._mark = mark
@@ -236,6 +232,18 @@ class Ways:
         chosen = places[first[new]]
         found_in: list[int] = (chosen if rows is None else rows[chosen]).tolist()
         return found_in
+
+
+@functools.cache
+def _weights() -> Floats:
+    return numpy.random.default_rng(0).uniform(0.5, 1.0, SOME_NUMBERS)
+
+
+def _mark(array: Given) -> float:
+    """A number that other numbers would not have."""
+    some, weights = array[:: 1 + array.size // SOME_NUMBERS].reshape(-1), _weights()
+    found: float = some[: len(weights)].dot(weights[: len(some)])
+    return found
 
 
 class Path:

@@ -123,12 +123,12 @@ class Exploration:
         tape = trace(self._function, row, places=True)
         values = dict(values) | {id(value): value for value in tape.parameters}
         run = Run(tape)
-        if _way(run) in self._ways:
-            return True
         try:
             self._joined.join(run)
         except DoNotMeet:
             return False
+        if _way(run) in self._ways:
+            self._joined.runs.pop()  # it tells nothing new
         self._ways.add(_way(run))
         return self._told is not None and self._told.follows(run, values)
 
