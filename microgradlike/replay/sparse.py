@@ -57,17 +57,14 @@ def passes(depends: Truths) -> Passes:
 
 def _put_together(columns: Truths) -> Ints:
     """For each column the group it is in: no two of a group are in the same row."""
-    found = numpy.zeros(columns.shape[1], int)
-    groups: list[Truths] = []
+    found, count = numpy.zeros(columns.shape[1], int), 0
+    taken = numpy.zeros((len(columns), len(found) + 1), bool)  # by each group
     for column in numpy.argsort(-columns.sum(axis=0), kind="stable").tolist():
-        own = columns[:, column]
-        place = next((k for k, rows in enumerate(groups) if not (rows & own).any()), len(groups))
-        if place == len(groups):
-            groups.append(own.copy())
-        else:
-            groups[place] |= own
-        found[column] = place
-    return found if len(groups) < len(found) else numpy.arange(len(found))
+        own = numpy.flatnonzero(columns[:, column])
+        place = int(taken[own, : count + 1].any(axis=0).argmin())
+        taken[own, place] = True
+        found[column], count = place, max(count, place + 1)
+    return found if count < len(found) else numpy.arange(len(found))
 
 
 # ---- Functions ---------------------------------------------------------------------------------
