@@ -140,6 +140,7 @@ def _counted(step: Callable[..., State], state: State, count: Value) -> State:
 
     def counted(before: tuple[State, State]) -> tuple[State, State]:
         k, inner = before
+        tape.counts(k)
         return k + 1, step(inner, k)
 
     return rounds_of(counted, (0, state), (), lambda before: before[0] < count)[1]

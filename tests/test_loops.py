@@ -277,6 +277,34 @@ def test_the_derivative_of_a_loop_is_a_loop(f: Callable[..., Any], on: str) -> N
         assert "rounds" in c.describe()
 
 
+def ends_by_a_column(x: Any, y: Any, k: Any) -> Any:
+    """The column, and a parameter, are in the condition alone."""
+    return while_loop(lambda s: s < y * y + T[2], lambda s: s * 1.5 + x * x + b, x * x + 0.1)
+
+
+def counts_by_a_round(x: Any, y: Any, k: Any) -> Any:
+    """How many rounds there are within a round is told by its number."""
+    return loop(lambda s, i: loop(lambda t, _: t * w + x, s, i) * 0.5, y, k)
+
+
+@pytest.mark.parametrize("f", [counted, ends_by_a_column, counts_by_a_round])
+def test_what_is_asked_about_a_few_rows_is_not_that_of_other_ones(f: Callable[..., Any]) -> None:
+    """What has no slope had one: that of other numbers, which were there before."""
+    draw = numpy.random.default_rng(0)
+    compiled, numpys = (compile(f, on=on, parameters=PARAMETERS) for on in ("machine", "numpy"))
+    for rows in (4, 3, 2, 1, 4, 5, 3, 1, 2, 4, 2):
+        columns = *draw.uniform(0.2, 1.5, (2, rows)), draw.integers(0, 6, rows)
+        pairs = [
+            (
+                *(of(*columns) for of in (c.jacobian, c.hessian, c.gradients)),
+                c.value_and_grad(c.theta(), *columns)[1],
+            )
+            for c in (compiled, numpys)
+        ]
+        for ours, theirs in zip(*pairs, strict=True):
+            assert ours == pytest.approx(theirs, rel=1e-10, abs=1e-12)
+
+
 def test_through_a_loop_by_many_values_its_rounds_are_traced_apart() -> None:
     def f(*x: Any) -> Any:
         return sum(grad(lambda *x: loop(lambda s, r: s * r, 1.0, list(x)))(*x))

@@ -351,6 +351,11 @@ class Tape:
         """Refuse a count of rounds that may be a fraction in some row."""
         rounds.need_whole(self, count)
 
+    def counts(self, value: Traced | int) -> None:
+        """Note that a Value is a whole number in all rows, such as that of a round."""
+        if isinstance(value, Traced):
+            self.loops.counted.add(value.node)
+
     def share(self, parent: Value | float, slope: Value | float) -> Value:
         """What adds nothing to a sum, and sends its error, times a slope, to a parent."""
         operands = self.operand(parent)[0], self.operand(slope)[0]

@@ -396,6 +396,7 @@ def _backward(i: Loop, back: Back, lines: _Lines) -> str:
     comes = [f"w{k} += {' + '.join(sent)}" for k, sent in lines.owed.items()]
     handed = [f"d{k} = {lines.error(slot)}" for k, slot in enumerate(one.carried.tolist())]
     holds = [(k, slot) for k, slot in enumerate(one.held.tolist()) if slot in lines.sent]
+    unsent = [slot for slot in one.held.tolist() if slot >= 0 and slot not in lines.sent]
     comes += [f"h{k} += {lines.error(slot)}" for k, slot in holds]
     rows = [
         f"own[{slot} * lanes + lane] = {lines.error(slot)}"
@@ -417,6 +418,7 @@ def _backward(i: Loop, back: Back, lines: _Lines) -> str:
         f"for k in range(known[{TO_FIRSTS}]):",
         "    send_one(to_first, k, found, errors, owed, lanes, lane)",
         *(f"own[{slot} * lanes + lane] = h{k}" for k, slot in holds),
+        *(f"own[{slot} * lanes + lane] = 0.0" for slot in unsent),
         f"for k in range(known[{TO_HELDS}]):",
         "    send_one(to_held, k, own, errors, owed, lanes, lane)",
     ]
