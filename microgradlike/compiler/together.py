@@ -73,6 +73,7 @@ class Told(NamedTuple):
             node, other = self.conditions[fork], run.steps[step]
             if node < 0 or ours[node] != holds:
                 return False
+            node = self._taken_as(run.tape.nodes[other], node, ours)
             if self.tape.nodes[node] == run.tape.nodes[other]:
                 sides = (self.tape.left, run.tape.left), (self.tape.right, run.tape.right)
                 for here, there in sides[: ARITIES[run.tape.nodes[other]]]:
@@ -80,6 +81,17 @@ class Told(NamedTuple):
                     if not _is_same(a, _number(run.tape, there[other], theirs)):
                         return False
         return self._agree(run, ours, theirs, made)
+
+    def _taken_as(self, code: int, node: int, ours: list[float]) -> int:
+        """Of a condition that is one or another one, that which this row takes; see ``_made``."""
+        assert self.tape
+        nodes, left, right = self.tape.nodes, self.tape.left, self.tape.right
+        while nodes[node] != code and NAMES[nodes[node]] == "or":
+            both = left[node], right[node]
+            if any(NAMES[nodes[each]] != "and" for each in both):
+                break
+            node = right[both[0] if ours[left[both[0]]] else both[1]]
+        return node
 
     def _decisions(self, run: Run) -> list[tuple[int, int, bool]] | None:
         """The forks of a trace, its steps, and how it decided; None if no trace decided so."""
