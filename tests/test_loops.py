@@ -305,6 +305,11 @@ def test_what_is_asked_about_a_few_rows_is_not_that_of_other_ones(f: Callable[..
             assert ours == pytest.approx(theirs, rel=1e-10, abs=1e-12)
 
 
+def test_what_is_decided_before_rounds_are_traced_apart_is_decided_again() -> None:
+    """It was numbered like other conditions: the function seemed to do something else."""
+    assert list(random_loops.differences(1000463)) == []
+
+
 def test_through_a_loop_by_many_values_its_rounds_are_traced_apart() -> None:
     def f(*x: Any) -> Any:
         return sum(grad(lambda *x: loop(lambda s, r: s * r, 1.0, list(x)))(*x))

@@ -108,6 +108,7 @@ class Tape:
         written: the node that is computed as the engine does, for each that stands for it here.
         places: for each node the place in the code where it was made, if places are kept.
         decided: the guards in order, if places are kept.
+        tried: how conditions were decided within rounds, also of such as were traced apart then.
         integers: the nodes of the inputs that were given as integers.
         compares_integers: whether ``a == b`` of two Values compared their numbers, as integers.
         needs_integers: whether anything relied on that they are.
@@ -119,9 +120,12 @@ class Tape:
         follow: how conditions are decided, by their node, instead of by their numbers; or what
             decides them, given their place in the code and what their numbers say.
         places: whether they are kept.
+        tried: how conditions within rounds were decided by a tape that did the same.
     """
 
-    def __init__(self, follow: Follow | None = None, places: bool = False) -> None:
+    def __init__(
+        self, follow: Follow | None = None, places: bool = False, tried: Sequence[bool] = ()
+    ) -> None:
         self.code: Any = bytearray()
         self.left: array[int] = _Placed("i") if places else array("i")
         self.right = array("i")
@@ -143,6 +147,7 @@ class Tape:
         self.loops = rounds.Loops()
         self.refused: TracingError | None = None
         self.follow = follow or {}
+        self.tried, self._tried_before = list[bool](), iter(tried)
         self.places: list[int] = []
         self.decided: list[Decided] = []
         self._constants: dict[float | str, int] = {}
@@ -407,6 +412,9 @@ class Tape:
     def _decide(self, condition: Condition, place: int) -> bool:
         if callable(self.follow):
             return self.follow(place, condition.number)
+        if self.loops.open:  # it may be undone, and then its node is another one's
+            self.tried.append(bool(next(self._tried_before, condition.number)))
+            return self.tried[-1]
         return self.follow.get(condition.node, condition.number)
 
     # ---- The end ----
@@ -935,6 +943,7 @@ def trace(
     example: Sequence[object],
     follow: Follow | None = None,
     places: bool = False,
+    tried: Sequence[bool] = (),
 ) -> Tape:
     """Run a function once on traced inputs, and return its tape.
 
@@ -944,6 +953,7 @@ def trace(
             in all rows.
         follow: how its conditions are decided, if not by the numbers of that row; see ``Tape``.
         places: whether the tape tells where in the code each node was made.
+        tried: see ``Tape``.
 
     Raises:
         TracingError: ``f`` needs the number of a Value, keeps one, or returns something else.
@@ -953,7 +963,7 @@ def trace(
     ['input', 'mul', 'add']
     """
     _install()
-    tape = Tape(follow, places)
+    tape = Tape(follow, places, tried)
     try:
         return _traced(f, example, tape)
     except derivatives.Unrolled:

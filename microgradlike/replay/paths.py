@@ -326,7 +326,8 @@ class Paths:
     def _again(self, origin: Origin, places: bool = False) -> Tape:
         """The same trace once more, with places if it is to be lined up with others."""
         decided = {node: holds for node, (holds, _) in origin.tape.guards.items()}
-        return trace(self.function, origin.arguments.example(0), decided, places)
+        row = origin.arguments.example(0)
+        return trace(self.function, row, decided, places, origin.tape.tried)
 
     def _check_reach(self) -> None:
         """What the function finds outside of itself must be what it found when it was traced."""
