@@ -312,22 +312,7 @@ class Tape:
 
     def custom(self, value: object, parents: tuple[Value, ...], slopes: Any, name: str) -> Value:
         """A node of the user's own: the number of one Value, and slopes that are others."""
-        if not callable(slopes) and not all(isinstance(s, Value) for s in slopes or [None]):
-            self._refuse(
-                f"the slopes of {name!r} are plain numbers, at {line_of_user_code()}, which would "
-                "be those of the first row for all; give a function of its parents that gives "
-                "Values, such as custom(value, (x,), lambda x: 2 * x)"
-            )
-        if not isinstance(value, Value):
-            self._refuse(
-                f"the value of {name!r} is a plain number, at {line_of_user_code()}, which would "
-                "be that of the first row for all; compute it from Values: their slopes are left "
-                "out"
-            )
-        out = self.detach(value)
-        for parent, slope in zip(parents, CustomRule(name, parents, slopes).values(), strict=True):
-            out = out + self.share(parent, slope)
-        return out
+        return _custom(self, value, parents, slopes, name)
 
     def written_as(self, short: Traced, written: Traced) -> None:
         """The engine computes another formula than the one that a program is made from.
@@ -356,7 +341,7 @@ class Tape:
         """Refuse a count of rounds that may be a fraction in some row."""
         rounds.need_whole(self, count)
 
-    def counts(self, value: Traced | int) -> None:
+    def counts(self, value: object) -> None:
         """Note that a Value is a whole number in all rows, such as that of a round."""
         if isinstance(value, Traced):
             self.loops.counted.add(value.node)
@@ -1008,6 +993,26 @@ def _traced(f: Callable[..., object], example: Sequence[object], tape: Tape) -> 
         del result, outputs  # what the function has kept of its own Values is found out now
         tape.close()
     return tape
+
+
+def _custom(tape: Tape, value: object, parents: tuple[Value, ...], slopes: Any, name: str) -> Value:
+    """See ``Tape.custom``."""
+    if not callable(slopes) and not all(isinstance(s, Value) for s in slopes or [None]):
+        tape._refuse(
+            f"the slopes of {name!r} are plain numbers, at {line_of_user_code()}, which would "
+            "be those of the first row for all; give a function of its parents that gives "
+            "Values, such as custom(value, (x,), lambda x: 2 * x)"
+        )
+    if not isinstance(value, Value):
+        tape._refuse(
+            f"the value of {name!r} is a plain number, at {line_of_user_code()}, which would "
+            "be that of the first row for all; compute it from Values: their slopes are left "
+            "out"
+        )
+    out = tape.detach(value)
+    for parent, slope in zip(parents, CustomRule(name, parents, slopes).values(), strict=True):
+        out = out + tape.share(parent, slope)
+    return out
 
 
 def wider(tape: Tape) -> Tape:
