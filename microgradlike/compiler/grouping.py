@@ -222,8 +222,7 @@ class _List:
         return common | {"outs": nodes, "nodes": self.parts.node_of[nodes]}
 
     def _only(self, nodes: Ints) -> bool | Truths:
-        """Whether they are needed under their conditions alone; see ``Mask``."""
-        found = (self.parts.reach[nodes] >= 0) & (self.parts.elsewhere[nodes] == 0)
+        found = self.parts.only(nodes)
         return found if found.any() else False
 
     def _kind_of_mask(self, conditions: Ints) -> Ints:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy
 
-from microgradlike.compiler.arrays import Floats, Ints
+from microgradlike.compiler.arrays import Floats, Ints, Truths
 from microgradlike.compiler.forms import BIAS, FORM, GONE, PLAIN, UNIT, WEIGHTED, Forms
 from microgradlike.compiler.graph import ONCE, ROWS, Graph
 from microgradlike.compiler.loops import loop
@@ -55,6 +55,11 @@ class Parts(NamedTuple):
     bias_sign: Floats
     constants: list[float]
     zero: int
+
+    def only(self, nodes: Ints) -> Truths:
+        """Whether they are needed under their conditions alone; see ``Mask``."""
+        found: Truths = (self.reach[nodes] >= 0) & (self.elsewhere[nodes] == 0)
+        return found
 
     def of_constants(self) -> tuple[Ints, Ints]:
         """The constants of the graph, and those of our own."""
@@ -192,13 +197,13 @@ def find(parts: Parts) -> Levels:
     op, left, right = (numpy.concatenate([x, pad]) for x in (graph.op, graph.left, graph.right))
     level = numpy.zeros(total, numpy.int32)
     # What takes long and is needed under a condition alone comes after that.
-    waits = SLOW[op] & (parts.reach >= 0) & ~parts.elsewhere.astype(bool)
+    waits = SLOW[op] & parts.only(numpy.arange(total))
     waits &= parts.stage[parts.reach] == parts.stage
-    after: Ints = numpy.where(waits, parts.reach, -1)
-    for node in (none, after) if waits.any() else (none,):  # conditions never wait
+    conditions: Ints = numpy.where(waits, parts.reach, -1)
+    for after in (none, conditions) if waits.any() else (none,):  # conditions never wait
         find_levels(
             *(op, left, right, ARITY, parts.stage, parts.role),
-            *(start, operand[order].astype(numpy.int32), parts.order, node, level),
+            *(start, operand[order].astype(numpy.int32), parts.order, after, level),
         )
     computed = numpy.flatnonzero((parts.role != GONE) & (level > 0))
     computed = computed[numpy.argsort(level[computed], kind="stable")]

@@ -854,7 +854,8 @@ def _operation_back(self: _Lanes, back: Back) -> Action:
 
     def backward() -> None:
         x, y = first(), second()
-        if reached is not None and not reached().any():
+        active = None if reached is None else reached()
+        if active is not None and not active.any():
             for *_, add in senders:
                 add(numpy.zeros_like(errors))
             return
@@ -862,8 +863,8 @@ def _operation_back(self: _Lanes, back: Back) -> Action:
             sent = sends(errors, x, y, out, into)
             if arrives is not None:
                 sent = numpy.where(arrives(x, y, out), sent, 0.0)
-            elif reached is not None:
-                sent = numpy.where(reached(), sent, 0.0)
+            elif active is not None:
+                sent = numpy.where(active, sent, 0.0)
             add(sent)
 
     return backward

@@ -512,11 +512,11 @@ def _elementwise_back(code: Code, back: Back) -> None:
     for send in back.sends:
         here = fields | {ASSIGN: int(send.assigns)}
         row = code.single(i.operation, kinds, here, by=send.name, mask=mask)
-        side = "xy".index(send.name)
-        calls = kernels.elementwise(code.number, i.operation, kinds, send.name, mask)[2]
-        if calls and mask == "v" and (i.mask.slots == i.mask.slots[0]).all():
+        if mask == "v" and (i.mask.slots == i.mask.slots[0]).all():
+            side = "xy".index(send.name)
+            calls = kernels.elementwise(code.number, i.operation, kinds, send.name, mask)[2]
             writes = (X, Y)[side] if kinds[side] == "v" else 0
-            row = _left_out(code, row, int(i.mask.slots[0]), writes)
+            row = _left_out(code, row, int(i.mask.slots[0]), writes) if calls else row
         code.backward.append(row)
 
 
