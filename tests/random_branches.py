@@ -128,11 +128,11 @@ def agree(ours: float, theirs: float, size: float = 1.0) -> bool:
     return abs(ours - theirs) <= 1e-9 * max(size, abs(theirs))
 
 
-def differences(seed: int, rows: int = 40) -> Iterator[str]:
+def differences(seed: int, rows: int = 40, on: str = "auto") -> Iterator[str]:
     """Where a program, compiled, differs from the engine."""
     f, w, _ = program(seed)
     draw = numpy.random.default_rng(seed)
-    c = compile(f)
+    c = compile(f, on=on)
     for part in ("first", "second"):
         X, expected = [], []
         for row in draw.normal(size=(rows, INPUTS)).round(2).tolist():

@@ -214,6 +214,8 @@ def compare(found: Found, expected: Expected) -> None:
 
 
 EXECUTORS = ("machine code", "NumPy", "plain Python")
+#: What runs where ``compile`` is told to; see ``tests/test_jax.py``.
+BY_JAX = "jax"
 #: NumPy once more, on a processor where the last digits of exp and others are not Python's.
 ELSEWHERE = "NumPy elsewhere"
 
@@ -249,7 +251,7 @@ def check(program: Program, *points: Points, executors: Sequence[str] = EXECUTOR
     for executor in executors:
         try:
             with on(executor):
-                c = compile(program)
+                c = compile(program, on=BY_JAX if executor == BY_JAX else "auto")
                 for columns, target, bent, expected in asked:
                     compare(Found(c, program, columns, target, bent), expected)
         except Exception as error:

@@ -21,17 +21,23 @@ def executor_of(
     Args:
         program: to be run.
         places: for each input of the program, its argument and its column there.
-        on: "machine", as machine code; "numpy"; "floats", in plain Python; or "auto", the first
-            where numba is installed, else the second.
-        number: "float64" or "float32": in which machine code computes.
+        on: "machine", as machine code; "numpy"; "floats", in plain Python; "jax", by JAX; or
+            "auto", the first where numba is installed, else the second.
+        number: "float64" or "float32": in which machine code, or JAX, computes.
 
     Raises:
-        ImportError: machine code is asked for, and numba is not installed.
+        ImportError: machine code is asked for, and numba is not installed; or JAX likewise.
     """
     if on == "numpy":
         return NumpyExecutor(program)
     if on == "floats":
         return FloatsExecutor(program)
+    if on == "jax":
+        try:
+            from microgradlike.executors.on_jax import JaxExecutor
+        except ImportError:
+            raise ImportError('on="jax" needs JAX: pip install "microgradlike[jax]"') from None
+        return JaxExecutor(program, number)
     try:
         from microgradlike.executors.machine.executor import NumbaExecutor
     except ImportError:

@@ -12,7 +12,7 @@ import numpy
 from microgradlike.compiler.arrays import Floats, Ints
 
 #: The ways to run a program, by name; see ``choose.py``.
-WAYS = ("auto", "machine", "numpy", "floats")
+WAYS = ("auto", "machine", "numpy", "floats", "jax")
 
 
 class Rows(Protocol):

@@ -41,12 +41,18 @@ class Replay:
         program: what to run.
         arguments: rows such as it will be given.
         dtype: in which numbers it computes, if not in those of the arguments.
+        decides: whether it finds out how rows are to be run: then it computes in the engine's
+            numbers, to their last digit.
     """
 
-    def __init__(self, program: Program, arguments: Arguments, dtype: str = "") -> None:
+    def __init__(
+        self, program: Program, arguments: Arguments, dtype: str = "", decides: bool = False
+    ) -> None:
         self.program, self.dtype = program, dtype
         self.columns = arguments.columns(program.inputs)
         how = arguments.how
+        if decides:
+            dtype, how = "float64", how._replace(on="auto" if how.on == "jax" else how.on)
         self.executor = executor_of(program, self.columns.places, how.on, dtype or how.dtype)
         self.take: slice | Places = slice(0)
         self.whole = False
@@ -97,7 +103,7 @@ class Indices:
         self.lengths = list(computed.values())
         self.computed: Replay | None = None
         if computed:
-            self.computed = Replay(build(Graph(tape, list(computed), 0)), arguments, "float64")
+            self.computed = Replay(build(Graph(tape, list(computed), 0)), arguments, decides=True)
 
     def check(self, theta: Floats, arguments: Arguments, rows: Places | None) -> None:
         """Refuse a row that takes what is not there.
@@ -196,7 +202,7 @@ class Ways:
         for condition in conditions:  # the sum of all is a whole number that a float holds
             own = further.constant(float(draw.randrange(2**53 // len(conditions))))
             number = further.append("add", number, further.append("keep", condition, own))
-        self.replay = Replay(build(Graph(further, [number], 0)), arguments, dtype="float64")
+        self.replay = Replay(build(Graph(further, [number], 0)), arguments, decides=True)
         self._known = numpy.array([math.inf])  # in their order
         self.begin_anew()
 
@@ -291,7 +297,7 @@ class Path:
             if near is not None:
                 guards = build(Graph(near[0], [*tape.guards, near[1]], 0))
             # A row takes the path that it takes when it is traced, in the numbers of the engine.
-            self.guards = Replay(guards, arguments, dtype="float64")
+            self.guards = Replay(guards, arguments, decides=True)
         self.of_few: Replay | None = None  # what runs few rows, once they were asked for often
         self.often = 0
         self.ties: Replay | None = None
@@ -301,7 +307,7 @@ class Path:
             near = near_ties(tape, tape.outputs, graph.in_order)
             if near is not None:
                 ties = build(Graph(near[0], [near[1]], 0))
-                self.ties = Replay(ties, arguments, dtype="float64")
+                self.ties = Replay(ties, arguments, decides=True)
         self.indices = Indices(tape, arguments) if tape.indices else None
         self._written: dict[int, Exact] = {}
         self.taken = 0  # in which call a row has last taken it

@@ -12,6 +12,7 @@ import copy
 import functools
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy
 import numpy.typing
@@ -23,6 +24,9 @@ from microgradlike.engine import Value, is_recording, is_traced
 from microgradlike.replay.arguments import How
 from microgradlike.replay.derived import Derivatives
 from microgradlike.words import counted
+
+if TYPE_CHECKING:
+    from microgradlike.writers.arrays import Array
 
 
 def compile(
@@ -52,7 +56,8 @@ def compile(
             and refuse what differs. It costs a few runs of ``f``, and what ``f`` changes or prints
             happens again; gradients, parameters and the shared random generators stay as they are.
         on: what runs it: "machine", machine code by the extra ``compile``; "numpy"; or "auto", the
-            first of these that is there. "floats" is plain Python: slow, and easy to read.
+            first of these that is there. "jax" is JAX, by the extra ``jax``, on a GPU where JAX has
+            one. "floats" is plain Python: slow, and easy to read.
         parameters: all Values that ``f`` may close over, in the order that ``theta`` is to have,
             such as ``model.parameters()``: functions that are given one list share one ``theta``,
             and one optimiser. Those that ``f`` does not use have the gradient 0; one that it uses
@@ -246,6 +251,39 @@ class Compiled(Derivatives):
             )
         results, ran = self._run(theta, arguments, numpy.array([[*seeds, *rest]]), PARAMETERS)
         return results, ran.errors
+
+    # ---- Written for others ----
+
+    def to_jax(self, rounds: int = 10_000) -> Callable[..., Array]:
+        """This function as a pure function of JAX, to be differentiated and compiled by it.
+
+        It computes in the numbers that it is given, and so in float32 unless ``jax_enable_x64`` is
+        set. Its gradients are the engine's, also at a kink.
+
+        Args:
+            rounds: of a loop that ends by itself, so many are done at most.
+
+        Returns:
+            A function of ``theta``, an array of shape (parameters,), and an array for each
+            argument, which returns what a call does: shape (rows,), or (rows, outputs) if the
+            function returns a list. Rows that it cannot compute are NaN, and so are their
+            gradients: such as take a branch that was not traced, or need more rounds.
+
+        Raises:
+            ImportError: JAX is not installed.
+            ValueError: the function was not traced yet.
+
+        >>> import jax
+        >>> w = Value(3.0)
+        >>> f = compile(lambda x: (w * x).relu()).trace([1.0]).to_jax()
+        >>> jax.grad(lambda theta, x: f(theta, x).sum())(jax.numpy.array([3.0]), [1.0, -1.0, 0.5])
+        Array([1.5], dtype=float32)
+        """
+        try:
+            from microgradlike.writers.jax import to_jax
+        except ImportError:
+            raise ImportError('to_jax() needs JAX: pip install "microgradlike[jax]"') from None
+        return to_jax(self, rounds)
 
     def retrace(self) -> Compiled:
         """Forget all traces, and trace again: numbers that the function closes over are read anew.
