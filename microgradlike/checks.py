@@ -290,7 +290,7 @@ def _of_values(
     return out, abs(out)
 
 
-def partial(f: Callable[..., object], index: int, order: int) -> Callable[..., object]:
+def partial(f: Callable[..., object], index: int, order: int = 1) -> Callable[..., object]:
     """The derivative of that order by one argument, as a function of Values."""
 
     def derivative(*inputs: Value) -> object:

@@ -582,7 +582,9 @@ def test_what_is_refused_at_a_terminal(
 
 def test_a_page_says_where_another_number_takes_another_branch(tmp_path: Path) -> None:
     main(["x**2 if x > 1 else x", "x=2", "--out", str(tmp_path / "a.html")])
-    assert "What is shown is the old one. (x**2 if x " in (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "What is shown is the old one. (x**2 if x " in (tmp_path / "a.html").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_an_expression_may_begin_with_a_minus(tmp_path: Path) -> None:
