@@ -22,6 +22,7 @@ from microgradlike.checks import Difference, differences, partial, place
 from microgradlike.engine import Value
 from microgradlike.files import ending_in
 from microgradlike.flow import backward_steps, break_at, explain, named, nodes, value_formula
+from microgradlike.ops import INFIX, OPERATORS
 from microgradlike.typed import Typed, names_in, numbers_of, read_formula, typed
 from microgradlike.typeset import Symbol
 from microgradlike.words import counted, in_short
@@ -30,11 +31,16 @@ USAGE = 'microgradlike "EXPRESSION" NAME=NUMBER ... [-o FILE]'
 CHECK_USAGE = 'microgradlike check "FUNCTION" "DERIVATIVE" [--by NAME] [--domain LOW HIGH]'
 
 ABOUT = """\
-Computes an expression, and how its result changes with each name: the gradients. Then it derives
-each gradient by the chain rule, step by step, as one does by hand.
+Computes an expression, and how its result changes with each name: the
+gradients. Then it derives each gradient by the chain rule, step by step, as one
+does by hand.
 """
 
-EXAMPLES = """\
+_FUNCTIONS = textwrap.indent(
+    textwrap.fill(", ".join(name for name in OPERATORS if name not in INFIX), 76), "  "
+)
+
+EXAMPLES = f"""\
 examples:
   microgradlike "relu(w*x + b)**2" w=0.5 x=2 b=-1
   microgradlike "-x**2" x=-2
@@ -44,20 +50,24 @@ examples:
   microgradlike check "x**2" "2*x"
   microgradlike check --help
 
-An expression has numbers, names, + - * / // % **, comparisons, if-else, and functions such as
-tanh, relu, exp, log, sqrt, sin. A power is x**2, a product 2*x. pi and e are numbers, unless you
-give them others. Put the expression into quotes: else the shell would read it first.
+An expression has numbers, names, + - * / // % **, comparisons, if-else and
+functions. A power is x**2, a product 2*x. pi and e are numbers, unless you give
+them others. Put the expression into quotes: else the shell would read it first.
+
+functions:
+{_FUNCTIONS}
 
 more commands; all but warm have a --help:
-  python -m microgradlike.exercises   makes exercises, with answers
-  python -m microgradlike.grading     judges the engine that a student wrote
-  python -m microgradlike.compiler    shows what each pass of the compiler makes of a function
-  python -m microgradlike.warm        compiles machine code before anybody waits for it
+  python -m microgradlike.exercises  makes exercises, with answers
+  python -m microgradlike.grading    judges the engine that a student wrote
+  python -m microgradlike.compiler   shows what each pass of the compiler makes
+  python -m microgradlike.warm       compiles machine code before it is needed
 """
 
 ABOUT_CHECK = """\
-Judges a derivative that you worked out: compares it with the engine's at 100 random points. The
-exit status is 0 if it is right, 1 if it is wrong, 2 if it cannot be judged.
+Judges a derivative that you worked out: compares it with the engine's at 100
+random points. The exit status is 0 if it is right, 1 if it is wrong, 2 if it
+cannot be judged.
 """
 
 EXAMPLES_CHECK = """\
@@ -113,7 +123,7 @@ def main(words: Sequence[str]) -> int:
     try:
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
-            status, lines = _check(words[1:]) if words[:1] == ["check"] else _explain(words)
+            status, lines = _check(words[1:]) if words and words[0] == "check" else _explain(words)
     except (ImportError, OSError, ValueError) as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return 2
