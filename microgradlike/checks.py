@@ -7,17 +7,18 @@ import math
 import numbers
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 
 from microgradlike import ops
-from microgradlike.differences import Comparison, Report, numeric_derivative, read_formula
+from microgradlike.differences import Comparison, Report, numeric_derivative
 from microgradlike.engine import Value, differentiated, no_grad, recording, topological_order
 from microgradlike.functional import grad, handed, is_one, leaves_of, scalar
 from microgradlike.inputs import beside, describe, number, plain_array, unwrapped
 from microgradlike.rules import CustomRule
 from microgradlike.sweep import gradients
+from microgradlike.typed import read_formula
 from microgradlike.words import counted
 
 # ---- Checking against central differences ------------------------------------------------------
@@ -226,29 +227,55 @@ def assert_derivation(
         raise ValueError(f"tolerance is at least 0 and less than 1, but got {describe(tolerance)}")
     with recording():
         tried = _points(f, points, domain, names, seed)
-        # The last digits of x count as those of the largest x: at 0 it would have none.
-        widths = [max(map(abs, column)) or 1.0 for column in zip(*tried, strict=True)]
         for index, by_hand in enumerate(derivations):
             hand = _by_hand(by_hand, names)
-            differing = []
-            for point in tried:
-                expected, terms_expected = _of_values(hand, point, widths)
-                found, terms_found = _of_values(_partial(f, index, order), point, widths)
-                terms = max(terms_expected, terms_found)
-                gap = ops.divide(
-                    abs(expected - found), max(abs(expected), abs(found), 1e-3 * terms)
-                )
-                same = expected == found or (math.isnan(expected) and math.isnan(found))
-                if not same and not gap <= tolerance:
-                    differing.append((math.inf if math.isnan(gap) else gap, point, expected, found))
-            if differing:
-                _, point, expected, found = max(differing)
-                where = _place(names, point)
+            found = differences(partial(f, index, order), hand, tried, tolerance)
+            if found:
+                most = max(found)
                 raise AssertionError(
-                    f"the derivation {by_hand!r} differs at {len(differing)} of {len(tried)} "
-                    f"points, most at {where}:\n"
-                    f"  by hand     {expected!r}\n  the engine  {found!r}"
+                    f"the derivation {by_hand!r} differs at {len(found)} of {len(tried)} "
+                    f"points, most at {place(names, most.point)}:\n{most}"
                 )
+
+
+class Difference(NamedTuple):
+    """A point at which a derivative made by hand is another one than the engine's."""
+
+    gap: float
+    """How far they are apart, relative to the larger one."""
+    point: tuple[float, ...]
+    by_hand: float
+    engine: float
+
+    def __str__(self) -> str:
+        return f"  by hand     {self.by_hand!r}\n  the engine  {self.engine!r}"
+
+
+def differences(
+    derivative: Callable[..., object],
+    by_hand: Callable[..., object],
+    points: Sequence[tuple[float, ...]],
+    tolerance: float = 1e-9,
+) -> list[Difference]:
+    """Where a derivative made by hand is another one than the engine's, both functions of Values.
+
+    >>> [found] = differences(grad(lambda x: x**3), lambda x: 3 * x, [(0.0,), (1.0,), (2.0,)])
+    >>> found.point, found.by_hand, found.engine
+    ((2.0,), 6.0, 12.0)
+    """
+    # The last digits of x count as those of the largest x: at 0 it would have none.
+    widths = [max(map(abs, column)) or 1.0 for column in zip(*points, strict=True)]
+    differing = []
+    for point in points:
+        expected, terms_expected = _of_values(by_hand, point, widths)
+        found, terms_found = _of_values(derivative, point, widths)
+        terms = max(terms_expected, terms_found)
+        gap = ops.divide(abs(expected - found), max(abs(expected), abs(found), 1e-3 * terms))
+        same = expected == found or (math.isnan(expected) and math.isnan(found))
+        if not same and not gap <= tolerance:
+            gap = math.inf if math.isnan(gap) else gap
+            differing.append(Difference(gap, point, expected, found))
+    return differing
 
 
 def _of_values(
@@ -263,7 +290,7 @@ def _of_values(
     return out, abs(out)
 
 
-def _partial(f: Callable[..., object], index: int, order: int) -> Callable[..., object]:
+def partial(f: Callable[..., object], index: int, order: int = 1) -> Callable[..., object]:
     """The derivative of that order by one argument, as a function of Values."""
 
     def derivative(*inputs: Value) -> object:
@@ -338,7 +365,7 @@ def _required(f: Callable[..., object], otherwise: list[str]) -> list[str]:
     return [parameter.name for parameter in parameters if parameter.default is parameter.empty]
 
 
-def _place(names: Sequence[str], point: Sequence[float]) -> str:
+def place(names: Sequence[str], point: Sequence[float]) -> str:
     return ", ".join(f"{name} = {v}" for name, v in zip(names, point, strict=True))
 
 
@@ -367,7 +394,7 @@ def _points(
         point = tuple(draw.uniform(low, high) for low, high in pairs)
         if not math.isfinite(float(scalar(f(*map(Value, point))))):
             raise ValueError(
-                f"f is not finite at {_place(names, point)}; choose a domain where it is"
+                f"f is not finite at {place(names, point)}; choose a domain where it is"
             )
         drawn.append(point)
     return drawn

@@ -95,14 +95,17 @@ class Explanation:
         return style.lines([*note, *lines])
 
     def __str__(self) -> str:
-        return "\n".join([self.words, "", self.symbols, *self._whole()])
+        return "\n".join([self.words, "", self.symbols, *self.whole])
 
-    def _whole(self) -> Iterator[str]:
+    @property
+    def whole(self) -> list[str]:
+        """The derivative in one formula, in a sentence, and where it holds."""
         calling = ", ".join(f"{new} for {name}" for name, new in self.renamed.items())
         formula = self.formula or "too long to write in one line"
-        yield f"In one formula{f', with {calling}' if calling else ''}: {formula}"
+        told = [f"In one formula{f', with {calling}' if calling else ''}: {formula}"]
         if self.conditions:
-            yield f"This holds as long as {', '.join(self.conditions)}."
+            told.append(f"This holds as long as {', '.join(self.conditions)}.")
+        return told
 
 
 def explain(root: Value, leaf: Value, names: Mapping[str, object] | None = None) -> Explanation:

@@ -1,21 +1,13 @@
-"""What the checks are made of: central differences, a report, formulas as text."""
+"""What the checks are made of: central differences, and a report."""
 
 from __future__ import annotations
 
-import ast
 import math
-import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy
 from numpy.typing import NDArray
-
-from microgradlike.engine import Number
-from microgradlike.functions import FUNCTIONS
-from microgradlike.inputs import number
-from microgradlike.ops import INFIX
 
 # ---- Central differences -----------------------------------------------------------------------
 
@@ -235,94 +227,3 @@ class Report:
                 "by no_grad, or by what it keeps from one call to the next.",
             ]
         return "\n".join(lines)
-
-
-# ---- Text: parsed by ast, with the names of the operator table, and never evaluated by Python ---
-
-_OPERATORS: dict[type, Callable[..., Any]] = {
-    **{sign: FUNCTIONS[name] for name, sign in INFIX.items()},
-    ast.USub: FUNCTIONS["neg"],
-    ast.UAdd: operator.pos,
-    ast.Not: operator.not_,
-    ast.And: all,
-    ast.Or: any,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-}
-_CONSTANTS = {"pi": math.pi, "e": math.e, "inf": math.inf, "nan": math.nan}
-
-
-def read_formula(text: str, names: Sequence[str]) -> Callable[..., Any]:
-    """A formula as a function of the named numbers, or Values.
-
-    Args:
-        text: the formula, in Python's syntax; it may have line breaks.
-        names: what its variables are called, in the order of the function's arguments.
-
-    Returns:
-        The function; what it gives of Values is a Value.
-
-    Raises:
-        ValueError: the text cannot be read.
-
-    >>> read_formula("x**2 + y", ["x", "y"])(3.0, 1.0)
-    10.0
-    >>> read_formula("1 if 0 < x < 3 and not x == 2 else 0", ["x"])(1.0)
-    1.0
-    """
-    quoted = repr(text) if len(text) <= 200 else f"{text[:200]!r}..."
-
-    def evaluate(node: ast.AST, given: dict[str, Number]) -> Any:
-        def value(part: ast.AST) -> Any:
-            return evaluate(part, given)
-
-        match node:
-            case ast.Constant(value=constant) if type(constant) in (int, float):
-                return number(constant, f"the derivation {quoted}")
-            case ast.Name(id=name) if name in given:
-                return given[name]
-            case ast.Name(id=name) if name in _CONSTANTS:
-                return _CONSTANTS[name]
-            case ast.BinOp(left, op, right) if type(op) in _OPERATORS:
-                return _OPERATORS[type(op)](value(left), value(right))
-            case ast.UnaryOp(op, operand) if type(op) in _OPERATORS:
-                return _OPERATORS[type(op)](value(operand))
-            case ast.BoolOp(op, parts):
-                return _OPERATORS[type(op)](map(value, parts))
-            case ast.Compare(left, ops, others) if all(type(op) in _OPERATORS for op in ops):
-                pairs = zip(ops, [left, *others], others, strict=False)
-                return all(_OPERATORS[type(op)](value(x), value(y)) for op, x, y in pairs)
-            case ast.IfExp(test, body, orelse):
-                return value(body) if value(test) else value(orelse)
-            case ast.Call(ast.Name(id=name), arguments, []) if name in FUNCTIONS:
-                return FUNCTIONS[name](*map(value, arguments))
-        raise ValueError(
-            f"the derivation {quoted} contains {ast.unparse(node)!r}, which is none of the names "
-            f"{', '.join(names)}, a number, + - * / ** %, comparison, and, or, not, if-else or "
-            "function of microgradlike"
-        )
-
-    def formula(*point: Number) -> Any:
-        try:
-            return evaluate(tree, dict(zip(names, point, strict=True)))
-        except TypeError as error:
-            raise ValueError(f"the derivation {quoted} cannot be computed: {error}") from None
-        except RecursionError:
-            raise ValueError(too_long) from None
-
-    too_long = f"the derivation {quoted} has too many parts; write it as a function instead"
-    try:
-        # In one line, as what stands between parentheses may have line breaks.
-        tree = ast.parse(" ".join(text.split()), mode="eval").body
-    except SyntaxError as error:
-        raise ValueError(f"the derivation {quoted} is no formula: {error.msg}") from None
-    except (RecursionError, MemoryError):
-        raise ValueError(too_long) from None
-    except ValueError as error:  # a null character
-        raise ValueError(f"the derivation {quoted} is no formula: {error}") from None
-    formula(*[0.5] * len(names))  # complain now about what cannot be read
-    return formula

@@ -493,7 +493,7 @@ def test_a_derivation_that_is_nan_where_the_engine_is_not_is_refused() -> None:
     ],
 )
 def test_text_is_parsed_and_never_evaluated(text: str) -> None:
-    with pytest.raises(ValueError, match="the derivation"):
+    with pytest.raises(ValueError, match="the formula"):
         assert_derivation(lambda x: x, text)
 
 

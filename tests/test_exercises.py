@@ -618,7 +618,7 @@ def test_the_command_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFix
         (["--kind", "riddle"], "there is no kind 'riddle'; choose one of forward, sign, nudge"),
         (["--function", "1 + 2"], "exercises need a function with at least one input"),
         (["--function", "a"], "exercises need a function that computes something"),
-        (["--function", "a +"], "the derivation 'a +' is no formula"),
+        (["--function", "a +"], "the formula 'a +' cannot be read: invalid syntax"),
         (["--function", "+".join("a" * 60)], "this function has 59 operations, more than 40"),
         (["--function", "a*b", "--kind", "two_paths"], "no exercise of the kind 'two_paths'"),
         (["--out", "quiz.docx"], "the name of a file of exercises ends in .html, .xml, .ipynb"),

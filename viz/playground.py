@@ -21,6 +21,7 @@ from microgradlike import javascript, losses
 from microgradlike.files import ending_in
 from microgradlike.inputs import within
 from microgradlike.nn import MLP
+from microgradlike.typed import numbers_of, typed
 from microgradlike.words import counted
 from viz import style
 from viz.movie import moving_picture
@@ -40,7 +41,6 @@ from viz.page import SUFFIXES, legend_list, page, read
 from viz.practice import Practice
 from viz.stepper import Stepper
 from viz.style import short
-from viz.typed import number_of, typed
 from viz.view import Rendering, RenderingOptions, takes
 
 if TYPE_CHECKING:
@@ -403,7 +403,8 @@ def _asked_for(what: str, given: Sequence[str]) -> Playground | Stepper:
             raise ValueError(f"the company takes no numbers, but got {given[0]!r}")
         return company()
     text, numbers = EXPRESSIONS.get(what, (what, ()))
-    return Stepper(typed(text, dict(map(number_of, (*numbers, *given)))))
+    made = typed(text, numbers_of(numbers) | numbers_of(given))
+    return Stepper(made.result, decisions=made.decisions)
 
 
 if __name__ == "__main__":

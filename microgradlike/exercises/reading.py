@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import inspect
 import re
@@ -10,13 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from microgradlike.derivation import slope_formula, value_formula
-from microgradlike.differences import read_formula
 from microgradlike.engine import Value
 from microgradlike.exercises import nudged
 from microgradlike.exercises.numbers import shown
-from microgradlike.functions import FUNCTIONS
 from microgradlike.inputs import describe
 from microgradlike.sweep import Step, backward_steps, named, nodes
+from microgradlike.typed import names_in, read_formula
 from microgradlike.typeset import Line, Symbol, Tree
 from microgradlike.words import counted
 
@@ -28,9 +26,6 @@ LARGEST = 40
 
 #: An expression with more letters than this is told by the equations of its operations.
 LONGEST = 56
-
-#: A function as text may have these names for numbers, and they are no inputs.
-_CONSTANTS = ("pi", "e", "inf", "nan")
 
 
 def function_of(given: object) -> Callable[..., object]:
@@ -47,16 +42,8 @@ def function_of(given: object) -> Callable[..., object]:
             "exercises are made of a function of numbers, or of a text such as "
             f"'(a + b) * (b + 1)', but got {describe(given)}"
         )
-    try:
-        parts = ast.walk(ast.parse(given.strip(), mode="eval"))
-        found = [part for part in parts if isinstance(part, ast.Name)]
-    except (SyntaxError, ValueError):
-        found = []
-    found.sort(key=lambda part: (part.lineno, part.col_offset))
-    names = dict.fromkeys(
-        part.id for part in found if part.id not in FUNCTIONS and part.id not in _CONSTANTS
-    )
-    f = read_formula(given, list(names))
+    names = names_in(given)
+    f = read_formula(given, names)
     parameters = [inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in names]
     f.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return f
