@@ -84,7 +84,7 @@ def test_regressions_reach_all_certified_digits(name: str, start: int) -> None:
         method="lm",
         tol=1e-14,
     )
-    assert digits(found.x, of.certified) < 2
+    assert digits(found.x, of.certified) < 1
     assert digits(deviations(c, found.x, of.points), of.deviations) < 2
     assert [p.data for p in c.parameters] == [1.0] * len(of.certified)
 
