@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 else:
     globals().update(functions.FUNCTIONS)
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Compiled",
     "History",

@@ -12,7 +12,7 @@ from pathlib import Path
 from microgradlike import files
 from microgradlike.check_table import faults
 from microgradlike.engine import Value
-from microgradlike.functions import FRIENDLIER, FUNCTIONS
+from microgradlike.functions import COMPOSED, FRIENDLIER, FUNCTIONS
 from microgradlike.ops import ALIASES, OPERATORS, Operator
 
 _ROOT = Path(__file__).parent.parent
@@ -75,6 +75,9 @@ def signatures() -> str:
         for name in (*own, *_aliases(row)):
             arguments = ("x",) if len(row.slopes) == 1 else ("x", "y")
             functions += _overloads(name, arguments)
+    for name, function in FUNCTIONS.items():
+        if function.__name__ in COMPOSED and name not in {function.__name__, *ALIASES, *OPERATORS}:
+            functions += _overloads(name, ("x",))
     return _STUB_HEAD + "".join(methods) + "\n" + "".join(functions)
 
 

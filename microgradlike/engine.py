@@ -410,7 +410,7 @@ class Value(Operations):
     def __ge__(self, other: Value | float) -> bool:
         return _compare(operator.ge, self, other)
 
-    __hash__ = object.__hash__
+    __hash__: ClassVar[Callable[[Value], int]] = object.__hash__
 
 
 def _refuse_copy(value: Value) -> None:

@@ -199,7 +199,8 @@ def rad2deg(x: X) -> X:
     return mul(x, 180 / math.pi)
 
 
-radians, degrees = deg2rad, rad2deg
+if not TYPE_CHECKING:  # which reads in a stub what these are
+    radians, degrees = deg2rad, rad2deg
 
 
 def sinc(x: Any) -> Any:
@@ -399,8 +400,8 @@ _OTHERS = (where, round, sum, prod, mean, dot, logsumexp, softmax)
 COMPOSED = {function.__name__: function for function in _UNARY + _OTHERS}
 FUNCTIONS |= COMPOSED
 FUNCTIONS |= {"radians": radians, "degrees": degrees, "rint": round}
-rint = round
 if not TYPE_CHECKING:  # a type checker cannot compute a list of names, and needs none here
+    rint = round
     # Without Python's own: ``import *`` must not put another ``sum`` or ``round`` in their place.
     __all__ = sorted(name for name in FUNCTIONS if not hasattr(builtins, name))
 

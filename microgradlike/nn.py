@@ -257,7 +257,7 @@ class Structure:
                 self._arrays.append(part)
                 waiting += part.flat
         every = dict.fromkeys(v for v in values if isinstance(v, Value))
-        self.group = Group([v for v in every if not v.is_result])
+        self.group: Group = Group([v for v in every if not v.is_result])
         self._copies = [row.copy() for row in self._rows]
         self._things = list(itertools.chain.from_iterable(self._spaces))
         # Of all but these another one may be equal: a list, or a number, which a Value is by now.
@@ -376,10 +376,12 @@ class Neuron(Module):
         draw = _generator(seed)
         prefix = f"{name}." if name else ""
         size = _size(nin, "a neuron", "inputs")
-        self.w = [Value(draw.uniform(-scale, scale), f"{prefix}w.{i}") for i in range(size)]
-        self.b = Value(0.0, f"{prefix}b")
-        self.activation = _activation(activation) if nonlin else "linear"
-        self.nonlin = self.activation != "linear"
+        self.w: list[Value] = [
+            Value(draw.uniform(-scale, scale), f"{prefix}w.{i}") for i in range(size)
+        ]
+        self.b: Value = Value(0.0, f"{prefix}b")
+        self.activation: str = _activation(activation) if nonlin else "linear"
+        self.nonlin: bool = self.activation != "linear"
         self.name = name
 
     def __call__(self, x: Iterable[object]) -> Value:
@@ -450,7 +452,7 @@ class Layer(Module):
         init = init or ("he" if relu_like else "glorot")
         variance = 2 / nin if init == "he" else 2 / (nin + nout)
         draw = _generator(seed)
-        self.neurons = [
+        self.neurons: list[Neuron] = [
             Neuron(
                 nin,
                 nonlin,
@@ -523,7 +525,7 @@ class MLP(Module):
                 "give one for each layer, or a single one for all but the last"
             )
         draw = _generator(seed)
-        self.layers = [
+        self.layers: list[Layer] = [
             Layer(n, m, activation=function, init=init, seed=draw, name=f"layers.{i}")
             for i, (n, m, function) in enumerate(
                 zip(sizes[:-1], sizes[1:], activation, strict=True)
@@ -573,7 +575,7 @@ class Embedding(Module):
     ) -> None:
         _size(count, "an embedding", "rows"), _size(size, "an embedding", "columns")
         draw, scale = _generator(seed), math.sqrt(3 / size)
-        self.table = Table(
+        self.table: Table = Table(
             Table(
                 Value(draw.uniform(-scale, scale), label=f"{name}.{i}.{k}" if name else "")
                 for k in range(size)

@@ -31,11 +31,13 @@ class Optimizer:
     """
 
     def __init__(self, parameters: Iterable[Value], lr: float | Schedule) -> None:
-        self.parameters = _each_once(parameters, "an optimiser takes a list of parameters")
+        self.parameters: list[Value] = _each_once(
+            parameters, "an optimiser takes a list of parameters"
+        )
         if not self.parameters:
             raise ValueError("an optimiser needs parameters, but the list of them is empty")
-        self.schedule = _schedule(lr)
-        self.steps = 0
+        self.schedule: Schedule = _schedule(lr)
+        self.steps: int = 0
         self._group = Group(list(self.parameters))
 
     def _together(self) -> Group:
@@ -241,8 +243,8 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(parameters, lr)
-        self.momentum = within("momentum", momentum, 0, 1)
-        self.weight_decay = within("weight_decay", weight_decay, 0, math.inf)
+        self.momentum: float = within("momentum", momentum, 0, 1)
+        self.weight_decay: float = within("weight_decay", weight_decay, 0, math.inf)
         if nesterov and not momentum:
             raise ValueError("nesterov looks ahead along the momentum, so give a momentum above 0")
         self.nesterov = nesterov
@@ -288,9 +290,12 @@ class Adam(Optimizer):
         super().__init__(parameters, lr)
         if not isinstance(betas, Sequence) or len(betas) != 2:
             raise TypeError(f"betas is a pair, such as (0.9, 0.999), but got {describe(betas)}")
-        self.betas = within("betas[0]", betas[0], 0, 1), within("betas[1]", betas[1], 0, 1)
-        self.eps = _above_zero("eps", eps)
-        self.weight_decay = within("weight_decay", weight_decay, 0, math.inf)
+        self.betas: tuple[float, float] = (
+            within("betas[0]", betas[0], 0, 1),
+            within("betas[1]", betas[1], 0, 1),
+        )
+        self.eps: float = _above_zero("eps", eps)
+        self.weight_decay: float = within("weight_decay", weight_decay, 0, math.inf)
         self.mean: Array | float = 0.0
         self.square: Array | float = 0.0
 
@@ -357,8 +362,8 @@ class RMSprop(Optimizer):
         eps: float = 1e-8,
     ) -> None:
         super().__init__(parameters, lr)
-        self.alpha = within("alpha", alpha, 0, 1)
-        self.eps = _above_zero("eps", eps)
+        self.alpha: float = within("alpha", alpha, 0, 1)
+        self.eps: float = _above_zero("eps", eps)
         self.square: Array | float = 0.0
 
     def direction(self, theta: Array, gradient: Array) -> Array:

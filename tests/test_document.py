@@ -54,6 +54,7 @@ def test_importing_the_engine_imports_no_pictures() -> None:
 # ---- README, the pages of docs/, and the site that is made of them ------------------------------
 
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+BESIDE = (ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md")
 
 
 def test_readme_fits_on_a_page() -> None:
@@ -67,7 +68,7 @@ def test_the_examples_of_all_pages_are_run() -> None:
     assert "--doctest-glob=*.md" in settings["tool:pytest"]["addopts"]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, *BESIDE], ids=lambda page: page.name)
 def test_every_link_leads_to_a_file(page: Path) -> None:
     text = re.sub(r"^ *```.*?^ *```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
     links = re.findall(r"\]\(([^)\s#]+)(?:#[^)\s]*)?\)", re.sub(r"`[^`]*`", "", text))

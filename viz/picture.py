@@ -36,7 +36,7 @@ class Picture:
         titles: Mapping[str, str],
         rendering: Rendering = Rendering(),  # noqa: B008  # it is frozen
     ) -> None:
-        self.source = style.repainted(source, rendering.shades)
+        self.source: str = style.repainted(source, rendering.shades)
         self._title = title
         self._titles = titles
         self._rendering = rendering

@@ -151,9 +151,7 @@ class Compiled(Derivatives):
                 "a compiled function without arguments gives a number, which would be a constant "
                 "in the function that is traced; call c.function() there, which gives a Value"
             )
-        results, _ = self._run(None, self._arguments(columns))
-        found = results[:, 0] if self._single else results
-        return found if columns else found[0]
+        return self._outputs(None, self._arguments(columns))
 
     def value_and_jacobian(self, *columns: object) -> tuple[Floats, Floats]:
         """The outputs of each row, and their derivatives by that row's inputs, in one go.

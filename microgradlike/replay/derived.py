@@ -43,21 +43,18 @@ FEW, MANY = 16, 32
 LESS = 8
 
 
-class Derivatives(SentBack):
-    """A function that was traced, and its derivatives."""
+class ByParameters(SentBack):
+    """A function that was traced, and its derivatives by its parameters."""
 
     def _forget(self) -> None:
         super()._forget()
         self._derived: dict[str, _OfTraces] = {}
-        self._sent_back = 0
 
     @property
     def programs(self) -> list[Program]:
         """The programs of all paths that were met, each once."""
         self._known()
         return list({id(p.replay): p.replay.program for p in self._paths}.values())
-
-    # ---- By the parameters ----
 
     def value_and_grad(
         self, theta: object, *columns: object, reduce: str = "mean"
@@ -85,6 +82,33 @@ class Derivatives(SentBack):
         """
         arguments = self._given(columns, reduce, "value_and_grad takes theta")
         return self._reduced(self._checked(theta), arguments, reduce)
+
+    def values(self, theta: object, *columns: object) -> Floats:
+        """What a call returns, for parameters that are given; it is pure.
+
+        Args:
+            theta, columns: as for ``value_and_grad``.
+
+        Returns:
+            The outputs, shape (rows,), or (rows, outputs) if the function returns a list. Of a
+            function without arguments there is no first axis. No Value changes.
+
+        Raises:
+            TypeError, ValueError: as for ``value_and_grad``.
+
+        >>> from microgradlike import compile
+        >>> w, b = Value(2.0), Value(1.0)
+        >>> c = compile(lambda x: (w * x + b) ** 2, parameters=[w, b])
+        >>> c.values([0.0, 3.0], [1.0, 2.0])
+        array([9., 9.])
+        """
+        arguments = self._after_theta(columns, "values takes theta")
+        return self._outputs(self._checked(theta), arguments)
+
+    def _outputs(self, theta: Floats | None, arguments: Arguments) -> Floats:
+        results, _ = self._run(theta, arguments)
+        found = results[:, 0] if self._single else results
+        return found if arguments.arrays else found[0]
 
     def hvp_by_parameters(
         self, theta: object, v: object, *columns: object, reduce: str = "mean"
@@ -192,7 +216,34 @@ class Derivatives(SentBack):
                [9., 1.]])
         """
         arguments = self._arguments(columns)
-        theta = self._met(None, arguments)
+        return self._by_parameters(self._now(arguments), arguments)
+
+    def jacobian_by_parameters(self, theta: object, *columns: object) -> Floats:
+        """The same derivatives, for parameters that are given; it is pure.
+
+        Ready for ``scipy.optimize.least_squares(c.values, start, c.jacobian_by_parameters,
+        args=(x, y))``, where the function returns the error of one row.
+
+        Args:
+            theta, columns: as for ``value_and_grad``.
+
+        Returns:
+            An array of shape (rows, parameters), as ``gradients`` does. No Value changes.
+
+        Raises:
+            TypeError, ValueError: as for ``value_and_grad``.
+
+        >>> from microgradlike import compile
+        >>> w, b = Value(2.0), Value(1.0)
+        >>> c = compile(lambda x: (w * x + b) ** 2, parameters=[w, b])
+        >>> c.jacobian_by_parameters([0.0, 3.0], [1.0, 2.0])
+        array([[ 6.,  6.],
+               [12.,  6.]])
+        """
+        arguments = self._after_theta(columns, "jacobian_by_parameters takes theta")
+        return self._by_parameters(self._met(theta, arguments), arguments)
+
+    def _by_parameters(self, theta: Floats, arguments: Arguments) -> Floats:
         shape: tuple[int, ...] = (arguments.rows, self._paths[0].outputs, len(theta))
         if not len(theta):
             found = numpy.empty(shape)
@@ -203,25 +254,31 @@ class Derivatives(SentBack):
             found = found[:, :, arguments.inputs :]
         if self._single:
             found = found[:, 0]
-        return found if columns else found[0]
+        return found if arguments.arrays else found[0]
 
-    def _met(self, theta: object, arguments: Arguments) -> Floats:
+    def _now(self, arguments: Arguments) -> Floats:
         """The numbers of the parameters, known after all paths have been traced that rows take."""
         for _ in self._split(None, arguments):
             pass
         self._compare_ways(None, arguments)
-        if theta is None:
-            return self.theta()
+        return self.theta()
+
+    def _met(self, theta: object, arguments: Arguments) -> Floats:
+        """The numbers that are given for them, likewise."""
+        self._now(arguments)
         numbers = self._checked(theta)
         for _ in self._split(numbers, arguments):
             pass
         return numbers
 
     def _given(self, columns: Sequence[object], reduce: str, takes: str) -> Arguments:
-        if not columns and not self._is_alone:
-            raise TypeError(f"{takes}, then an array for each argument")
         if reduce not in ("mean", "sum"):
             raise ValueError(f'reduce is "mean" or "sum", but got {describe(reduce)}')
+        return self._after_theta(columns, takes)
+
+    def _after_theta(self, columns: Sequence[object], takes: str) -> Arguments:
+        if not columns and not self._is_alone:
+            raise TypeError(f"{takes}, then an array for each argument")
         return self._arguments(columns)
 
     def _reduced(
@@ -256,7 +313,24 @@ class Derivatives(SentBack):
             )
         return found
 
-    # ---- By the inputs ----
+    def _take_apart(self, path: Path) -> None:
+        super()._take_apart(path)
+        self._derived.clear()  # they are those of a path that was wrong
+
+    def _derivative(self, name: str, f: Callable[..., object]) -> _OfTraces:
+        self.theta()  # a derivative is of the traces, which must be of the function as it is
+        found = self._derived.get(name)
+        if found is None:
+            found = self._derived[name] = _OfTraces(f, self._how)
+        return found
+
+
+class Derivatives(ByParameters):
+    """The same, and its derivatives by the inputs of each row."""
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._sent_back = 0
 
     def jacobian(self, *columns: object) -> Floats:
         """The derivatives of each row's outputs by that row's inputs.
@@ -377,17 +451,6 @@ class Derivatives(SentBack):
             products[doubtful], _ = again._run(None, some)
         return products
 
-    def _take_apart(self, path: Path) -> None:
-        super()._take_apart(path)
-        self._derived.clear()  # they are those of a path that was wrong
-
-    def _derivative(self, name: str, f: Callable[..., object]) -> _OfTraces:
-        self.theta()  # a derivative is of the traces, which must be of the function as it is
-        found = self._derived.get(name)
-        if found is None:
-            found = self._derived[name] = _OfTraces(f, self._how)
-        return found
-
 
 class _OfTraces(Derivatives):
     """A derivative of a traced function, which is compiled itself."""
@@ -409,7 +472,7 @@ class _Played:
     function, whatever has changed since.
     """
 
-    def __init__(self, of: Derivatives) -> None:
+    def __init__(self, of: ByParameters) -> None:
         self.of = of
 
     def __call__(self, *inputs: object) -> Any:
