@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 ORDER = """
 microgradlike: words inputs files ops
 microgradlike: recording rules copying leaving engine shelf functions tables loops
-microgradlike: sweep functional differences checks
+microgradlike: sweep typed functional differences checks
 microgradlike: nn losses optim
 microgradlike: typeset derivation flow
 microgradlike.exercises: numbers answers exercise nudged reading draft ladder kinds judgements
@@ -45,12 +45,12 @@ microgradlike: compiled learning training warm
 microgradlike: javascript
 microgradlike.grading: probes suspects verdict cases claims notes judge apart inside . __main__
 microgradlike.grading: plugin
-microgradlike: check_table document .
+microgradlike: check_table document __main__ .
 viz: slots style formula labels figure video render view picture page notebook scene graph whole
 viz: fold nudges shares story decisions live moments dot parts drawing blanks mistake animation
 viz: stepper
 viz: plots places network movie learner terms telling one_example chapters lesson
-viz: typed practice playground
+viz: practice playground
 viz.compiled: . names paths sheet scalars glyphs drawing
 viz.compiled: passes told places staged stages
 viz: .
