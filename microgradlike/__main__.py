@@ -57,7 +57,7 @@ them others. Put the expression into quotes: else the shell would read it first.
 functions:
 {_FUNCTIONS}
 
-more commands; all but warm have a --help:
+more commands; each has a --help:
   python -m microgradlike.exercises  makes exercises, with answers
   python -m microgradlike.grading    judges the engine that a student wrote
   python -m microgradlike.compiler   shows what each pass of the compiler makes

@@ -9,6 +9,7 @@ as in a container, run this command while the container is built.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -114,6 +115,10 @@ def _ways(name: str) -> Iterator[tuple[str, str, str]]:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(
+        prog="python -m microgradlike.warm",
+        description="Compiles all machine code beforehand: it is kept, and no program waits.",
+    ).parse_args()
     try:
         warm()
     except ImportError:
