@@ -1,6 +1,6 @@
-"""scikit-learn estimators: this package's networks, to be fitted, piped and searched like any other.
+"""scikit-learn estimators: networks of this package, fitted, piped and searched like any other.
 
-The parameters are those of ``sklearn.neural_network``, with the same meaning, and a ``random_state``
+The parameters are those of ``sklearn.neural_network``, with the same meaning; a ``random_state``
 gives the same first weights and the same batches. The gradients are the engine's: a network and its
 loss are compiled once in a process, and all estimators of that shape share them.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import threading
 import warnings
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 import numpy
 import numpy.typing
 
+from microgradlike import functions as f
 from microgradlike import losses, nn, optim
 from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.engine import Value
@@ -58,6 +60,8 @@ if TYPE_CHECKING:
 __all__ = ["MLPClassifier", "MLPRegressor"]
 
 ArrayLike: TypeAlias = "numpy.typing.ArrayLike"
+#: An array, nested lists, or a DataFrame.
+Data: TypeAlias = object
 #: Targets, or class labels of any type.
 Labels: TypeAlias = "numpy.typing.NDArray[numpy.generic]"
 #: The loss of one example, of the outputs of a network and the targets.
@@ -84,8 +88,19 @@ def _half_squares(outputs: list[Value], targets: list[Value]) -> Value:
     return _summed(losses.mse, outputs, targets) / 2
 
 
-def _of_class(outputs: list[Value], targets: list[Value]) -> Value:
-    found: Value = losses.cross_entropy(outputs, targets[0])
+# ``losses`` asks at each call whether targets can be those of classes, and here they are.
+
+
+def _right_class(outputs: list[Value], targets: list[Value]) -> Value:
+    """``losses.cross_entropy`` of targets that are 1 for the right class and 0 for the others."""
+    found: Value = f.logsumexp(outputs) - f.dot(targets, outputs)
+    return found
+
+
+def _right_sides(outputs: list[Value], targets: list[Value]) -> Value:
+    """``losses.binary_cross_entropy``, of targets 0 and 1, as the sum over the outputs."""
+    pairs = zip(outputs, targets, strict=True)
+    found: Value = f.sum([t * f.softplus(-z) + (1 - t) * f.softplus(z) for z, t in pairs])
     return found
 
 
@@ -96,8 +111,8 @@ REGRESSION: dict[str, Loss] = {
     "huber": functools.partial(_summed, losses.huber),
 }
 CLASSIFICATION: dict[str, Loss] = {
-    "log_loss": _of_class,
-    "binary_log_loss": functools.partial(_summed, losses.binary_cross_entropy),
+    "log_loss": _right_class,
+    "binary_log_loss": _right_sides,
 }
 
 #: The activation of the outputs, which is a part of the loss; the others have none.
@@ -113,7 +128,8 @@ class _Rows(NamedTuple):
     y: Labels
 
     def take(self, places: Ints) -> _Rows:
-        return _Rows(*(part[places] for part in self))
+        X, targets, weights, y = self
+        return _Rows(X[places], targets[places], weights[places], y[places])
 
 
 class Network:
@@ -132,36 +148,42 @@ class Network:
         inputs, *layers = sizes
         hidden = [ACTIVATIONS[activation]] * (len(layers) - 1)
         model = nn.MLP(inputs, layers, activation=[*hidden, "linear"], seed=0)
-        weights = [w for layer in model.layers for neuron in layer.neurons for w in neuron.w]
-        error_of, decay = (REGRESSION | CLASSIFICATION)[loss], Value(0.0, "decay")
+        error_of = (REGRESSION | CLASSIFICATION)[loss]
 
         def row(x: list[Value], targets: list[Value], weight: Value) -> list[Value]:
             out = model(x)
             outputs = out if isinstance(out, list) else [out]
-            error: Value = weight * error_of(outputs, targets) + decay * losses.l2(weights)
-            return [error, *outputs]
+            return [weight * error_of(outputs, targets), *outputs]
 
-        self.parameters = model.parameters()
-        self._targets = 1 if loss == "log_loss" else layers[-1]
-        self._row = Compiled(row, sending=1, parameters=[*self.parameters, decay])
+        self.parameters, self._outputs = model.parameters(), layers[-1]
+        self._row = Compiled(row, sending=1, parameters=self.parameters)
+        biases = {neuron.b for layer in model.layers for neuron in layer.neurons}
+        self._decays = numpy.array([float(p not in biases) for p in self.parameters])
         # Whoever gets it finds it traced, and compared with the engine.
         X = numpy.linspace(-1.0, 1.0, 2 * inputs).reshape(2, inputs)
-        self.loss(self._row.theta()[:-1], _Rows(X, numpy.eye(2, self._targets), X[:, 0] + 1, X), 1)
+        self.loss(self._row.theta(), _Rows(X, numpy.eye(2, self._outputs), numpy.ones(2), X), 0)
 
     def loss(self, theta: Floats, rows: _Rows, alpha: float) -> tuple[float, Floats]:
-        """The mean loss over rows by their weights, with alpha/2 x the squares of the network's
-        weights / the sum of the rows'; and its gradient by ``theta``."""
+        """What is made small, and its gradient.
+
+        Args:
+            theta: the parameters.
+            rows: the examples.
+            alpha: half of it times the squares of all weights is added to the loss of the rows.
+
+        Returns:
+            The mean over the rows by their weights; and the gradient, of the shape of ``theta``.
+        """
         count, total = len(rows.X), rows.weights.sum()
         columns = rows.X, rows.targets, rows.weights * (count / total)
-        theta = numpy.append(theta, alpha / 2 / total)
         results, gradient = self._row.run(theta, columns, [1 / count])
-        return float(results[:, 0].mean()), gradient[:-1]
+        decay = alpha / total * self._decays * theta  # as the weight_decay of an optimiser
+        return float(results[:, 0].mean() + decay @ theta / 2), gradient + decay
 
     def outputs(self, theta: Floats, X: Floats) -> Floats:
         """The outputs of all rows, shape (rows, outputs)."""
-        nothing = numpy.zeros((len(X), self._targets))
-        columns = X, nothing, nothing[:, 0]
-        return self._row.run(numpy.append(theta, 0.0), columns)[0][:, 1:]
+        columns = X, numpy.zeros((len(X), self._outputs)), numpy.zeros(len(X))
+        return self._row.run(theta, columns)[0][:, 1:]
 
 
 #: The networks of a process: so many stay compiled, those that were used last.
@@ -258,6 +280,17 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
 
+    n_iter_: int
+    t_: int
+    loss_: float
+    loss_curve_: list[float]
+    best_loss_: float | None
+    validation_scores_: list[float] | None
+    best_validation_score_: float | None
+    coefs_: list[Floats]
+    intercepts_: list[Floats]
+    _optimizer: optim.Optimizer | dict[str, object] | None
+
     # ---- What a subclass knows ----
 
     def _learned(self, y: Labels, is_new: bool) -> tuple[Floats, int]:
@@ -282,7 +315,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
 
     # ---- Fitting ----
 
-    def fit(self: Self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(self: Self, X: Data, y: Data, sample_weight: ArrayLike | None = None) -> Self:
         """Learn from examples, from new weights on; with ``warm_start``, from those that it has.
 
         Args:
@@ -300,7 +333,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
         return self._fit(X, y, sample_weight, incremental=False)
 
     def _fit(
-        self: Self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, incremental: bool
+        self: Self, X: Data, y: Data, sample_weight: ArrayLike | None, incremental: bool
     ) -> Self:
         self._validate_params()
         if incremental and self.early_stopping:
@@ -310,7 +343,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
             )
         is_new = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         if is_new:  # should this fit fail, nothing is left that looks fitted
-            vars(self).pop("coefs_", None)
+            self.__dict__.pop("coefs_", None)
         rows, outputs = self._rows(X, y, sample_weight, is_new, incremental)
         hidden: list[int] = numpy.atleast_1d(self.hidden_layer_sizes).tolist()
         sizes = (rows.X.shape[1], *hidden, outputs)
@@ -336,22 +369,24 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
         return self
 
     def _rows(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, is_new: bool,
-        incremental: bool,
-    ) -> tuple[_Rows, int]:  # fmt: skip
-        """The examples, checked, without those that count nothing; and how many outputs it takes."""
-        X, y = validate_data(
-            self, X, y, multi_output=True, y_numeric=isinstance(self, RegressorMixin),
-            dtype=numpy.float64, reset=is_new,
-        )  # fmt: skip
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        weights = _check_sample_weight(
-            sample_weight, X, dtype=numpy.float64, ensure_non_negative=True
+        self, X: Data, y: Data, sample_weight: ArrayLike | None, is_new: bool, incremental: bool
+    ) -> tuple[_Rows, int]:
+        """The examples, checked, and how many outputs they ask for."""
+        inputs, labels = validate_data(
+            *(self, X, y),
+            multi_output=True,
+            y_numeric=isinstance(self, RegressorMixin),
+            dtype=numpy.float64,
+            reset=is_new,
         )
-        targets, outputs = self._learned(y, is_new and not incremental)
-        rows = _Rows(X, targets, weights, y)
-        if not weights.all():
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            labels = column_or_1d(labels, warn=True)
+        weights = _check_sample_weight(
+            sample_weight, inputs, dtype=numpy.float64, ensure_non_negative=True
+        )
+        targets, outputs = self._learned(labels, is_new and not incremental)
+        rows = _Rows(inputs, targets, weights, labels)
+        if not weights.all():  # what counts nothing is as good as not there
             rows = rows.take(numpy.flatnonzero(weights))
         if not len(rows.X):
             raise ValueError("every sample weight is 0; give one above 0 to what is to be learned")
@@ -365,13 +400,10 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
         """
         self.n_layers_, self.n_outputs_ = len(sizes), sizes[-1]
         self.out_activation_ = OUT_ACTIVATIONS.get(self._loss_name(), "identity")
-        self.n_iter_ = self.t_ = self._unimproved = 0
+        self.n_iter_, self.t_ = 0, 0
+        self.loss_curve_ = []
+        self.validation_scores_ = self.best_loss_ = self.best_validation_score_ = None
         self._optimizer = None
-        if self.solver != "lbfgs":
-            self.loss_curve_: list[float] = []
-            self.best_loss_ = None if self.early_stopping else numpy.inf
-            self.validation_scores_: list[float] | None = [] if self.early_stopping else None
-            self.best_validation_score_ = -numpy.inf if self.early_stopping else None
         coefs, intercepts = [], []
         for inputs, neurons in itertools.pairwise(sizes):
             bound = numpy.sqrt((2 if self.activation == "logistic" else 6) / (inputs + neurons))
@@ -381,29 +413,41 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
 
     def _descend(self, network: Network, theta: Floats, rows: _Rows) -> Floats:
         """L-BFGS, on all rows at once."""
+        last = 0.0
+
+        def cost(theta: Floats) -> tuple[float, Floats]:
+            nonlocal last
+            last, gradient = network.loss(theta, rows, self.alpha)
+            return last, gradient
+
+        self.n_iter_ = 0
         found = scipy.optimize.minimize(
-            *(network.loss, theta, (rows, self.alpha)),
+            *(cost, theta),
             jac=True,
             method="L-BFGS-B",
+            callback=lambda _: self._note(last),
             options={"maxfun": self.max_fun, "maxiter": self.max_iter, "gtol": self.tol},
         )
         self.n_iter_ = _check_optimize_result("lbfgs", found, self.max_iter)
-        self.loss_ = float(found.fun)
-        if not numpy.isfinite(found.x).all():
-            raise FloatingPointError("it leads to NaN or infinity")
         best: Floats = found.x
+        self.loss_ = self.best_loss_ = float(found.fun)
+        if not numpy.isfinite([self.loss_, *best]).all():
+            raise FloatingPointError("it leads to NaN or infinity")
         return best
 
     def _train(self, network: Network, theta: Floats, rows: _Rows, incremental: bool) -> Floats:
         """Epochs of batches, until none is better than those before."""
         optimizer = self._stepping(network, incremental)
+        if not incremental or self.best_loss_ is None:
+            self._best, self._unimproved = -math.inf, 0
         measured = None
         if self.early_stopping:
             rows, measured = self._set_aside(rows)
         count = len(rows.X)
-        size = min(200 if self.batch_size == "auto" else self.batch_size, count)
-        if self.batch_size not in ("auto", size):
-            warn(f"batch_size={self.batch_size} is more than the {count} rows; all are one batch")
+        wanted = 200 if self.batch_size == "auto" else int(self.batch_size)
+        if self.batch_size != "auto" and wanted > count:
+            warn(f"batch_size={wanted} is more than there are rows; all {count} are one batch")
+        size = min(wanted, count)
         best, order = theta, numpy.arange(count)
         self.n_iter_ = 0
         try:
@@ -431,21 +475,23 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
         kept = self._optimizer if incremental else None
         if isinstance(kept, optim.Optimizer):
             return kept
+        made: optim.Optimizer
         if self.solver == "sgd":
-            self._optimizer = optim.SGD(
+            made = optim.SGD(
                 *(network.parameters, self.learning_rate_init),
                 momentum=self.momentum,
                 nesterov=self.nesterovs_momentum and self.momentum > 0,
             )
         else:
-            self._optimizer = optim.Adam(
+            made = optim.Adam(
                 *(network.parameters, self.learning_rate_init),
                 betas=(self.beta_1, self.beta_2),
                 eps=self.epsilon,
             )
         if kept is not None:  # a state, from a pickle
-            self._optimizer.load_state_dict(kept)
-        return self._optimizer
+            made.load_state_dict(kept)
+        self._optimizer = made
+        return made
 
     def _set_aside(self, rows: _Rows) -> tuple[_Rows, _Rows]:
         """Rows to learn from, and rows to measure by; classes have the same shares in both."""
@@ -473,26 +519,32 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
             loss, gradient = network.loss(theta, some, self.alpha)
             theta = optimizer.next_theta(theta, gradient)
             total += loss * len(some.X)
-        self.n_iter_ += 1
         self.t_ += count
-        self.loss_ = total / count
-        self.loss_curve_.append(self.loss_)
-        self._say(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
+        self._note(total / count)
         return theta
+
+    def _note(self, loss: float) -> None:
+        """An epoch is over, or an iteration."""
+        self.n_iter_ += 1
+        self.loss_ = loss
+        self.loss_curve_.append(loss)
+        self._say(f"Iteration {self.n_iter_}, loss = {loss:.8f}")
 
     def _is_better(self, network: Network, theta: Floats, measured: _Rows | None) -> bool:
         """Whether these parameters are better than all before; counts the epochs that are not."""
+        before = self._best
         if measured is None:
-            now, best = -self.loss_, -self.best_loss_
-            self.best_loss_ = min(self.loss_, self.best_loss_)
+            now = -self.loss_
+            self._best = max(before, now)
+            self.best_loss_ = -self._best
         else:
-            answers = self._answers(network.outputs(theta, measured.X))
-            now, best = self._right(measured, answers), self.best_validation_score_
-            self.validation_scores_.append(now)
-            self.best_validation_score_ = max(now, best)
+            now = self._right(measured, self._answers(network.outputs(theta, measured.X)))
+            self._best = max(before, now)
+            self.best_validation_score_ = self._best
+            self.validation_scores_ = [*(self.validation_scores_ or ()), now]
             self._say(f"Validation score: {now:f}")
-        self._unimproved = self._unimproved + 1 if now < best + self.tol else 0
-        return now > best
+        self._unimproved = self._unimproved + 1 if now < before + self.tol else 0
+        return now > before
 
     def _ends(self, optimizer: optim.Optimizer) -> bool:
         """Whether the training is over; else the next epoch has its learning rate."""
@@ -526,14 +578,14 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
         with _compiling:
             return _compiled(sizes, self.activation, self._loss_name())
 
-    def _outputs(self, X: ArrayLike) -> Floats:
+    def _outputs(self, X: Data) -> Floats:
         """Of the network, for rows that somebody asks about."""
-        check_is_fitted(self, "coefs_")
-        X = validate_data(self, X, dtype=numpy.float64, reset=False)
+        check_is_fitted(self)
+        inputs = validate_data(self, X, dtype=numpy.float64, reset=False)
         network = self._network(self._sizes())
-        return network.outputs(_packed(self.coefs_, self.intercepts_), X)
+        return network.outputs(_packed(self.coefs_, self.intercepts_), inputs)
 
-    def predict(self, X: ArrayLike) -> Labels:
+    def predict(self, X: Data) -> Labels:
         """What the network answers.
 
         Args:
@@ -546,6 +598,9 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
             ValueError: X has other features than those that it was fitted with, or NaN.
         """
         return self._answers(self._outputs(X))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "coefs_")
 
     def __getstate__(self) -> dict[str, object]:
         """A pickle has the numbers of the optimiser, and no network: that is compiled anew."""
@@ -640,11 +695,13 @@ class MLPClassifier(ClassifierMixin, _Perceptron):  # type: ignore[misc]
             )
         if self._has_many:
             return y.astype(float), y.shape[1]
-        places = numpy.searchsorted(self.classes_, y)[:, None].astype(float)
-        return places, len(classes) if len(classes) > 2 else 1
+        places = numpy.searchsorted(self.classes_, y)
+        if len(classes) == 2:
+            return places[:, None].astype(float), 1
+        return numpy.eye(len(classes))[places], len(classes)
 
     def _scores(self, outputs: Floats) -> Floats:
-        """A score for each class; with two of them the first one has 0."""
+        """A score for each class; of two classes the first one has 0."""
         both = numpy.column_stack([numpy.zeros(len(outputs)), outputs])
         return both if outputs.shape[1] == 1 else outputs
 
@@ -659,7 +716,7 @@ class MLPClassifier(ClassifierMixin, _Perceptron):  # type: ignore[misc]
 
     @available_if(_takes_batches)  # type: ignore[untyped-decorator]
     def partial_fit(
-        self: Self, X: ArrayLike, y: ArrayLike, *, classes: ArrayLike | None = None,
+        self: Self, X: Data, y: Data, *, classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:  # fmt: skip
         """One epoch more, with these rows; not for "lbfgs".
@@ -683,7 +740,20 @@ class MLPClassifier(ClassifierMixin, _Perceptron):  # type: ignore[misc]
         _check_partial_fit_first_call(self, classes)
         return self._fit(X, y, sample_weight, incremental=True)
 
-    def predict_proba(self, X: ArrayLike) -> Floats:
+    def decision_function(self, X: Data) -> Floats:
+        """The outputs of the network, from which probabilities are made.
+
+        Args:
+            X: as for ``predict``.
+
+        Returns:
+            Shape (rows, classes), in the order of ``classes_``; of two classes that of the second,
+            shape (rows,), which is above 0 where that one is predicted.
+        """
+        outputs = self._outputs(X)
+        return outputs[:, 0] if outputs.shape[1] == 1 else outputs
+
+    def predict_proba(self, X: Data) -> Floats:
         """The probability of each class.
 
         Args:
@@ -693,12 +763,14 @@ class MLPClassifier(ClassifierMixin, _Perceptron):  # type: ignore[misc]
             Shape (rows, classes), in the order of ``classes_``.
         """
         outputs = self._outputs(X)
-        many = scipy.special.expit if self._has_many else None
-        found: Floats = many(outputs) if many else scipy.special.softmax(self._scores(outputs), 1)
+        if self._has_many:
+            each: Floats = scipy.special.expit(outputs)
+            return each
+        found: Floats = scipy.special.softmax(self._scores(outputs), axis=1)
         return found
 
-    def predict_log_proba(self, X: ArrayLike) -> Floats:
-        """The logarithm of the probability of each class, also where that is too small for a float.
+    def predict_log_proba(self, X: Data) -> Floats:
+        """The logarithm of these probabilities, also of those that are too small for a float.
 
         Args:
             X: as for ``predict``.
@@ -707,10 +779,10 @@ class MLPClassifier(ClassifierMixin, _Perceptron):  # type: ignore[misc]
             Shape (rows, classes), in the order of ``classes_``.
         """
         outputs = self._outputs(X)
-        many = scipy.special.log_expit if self._has_many else None
-        found: Floats = (
-            many(outputs) if many else scipy.special.log_softmax(self._scores(outputs), 1)
-        )
+        if self._has_many:
+            each: Floats = scipy.special.log_expit(outputs)
+            return each
+        found: Floats = scipy.special.log_softmax(self._scores(outputs), axis=1)
         return found
 
     def __sklearn_tags__(self) -> Tags:
@@ -811,7 +883,7 @@ class MLPRegressor(RegressorMixin, _Perceptron):  # type: ignore[misc]
 
     @available_if(_takes_batches)  # type: ignore[untyped-decorator]
     def partial_fit(
-        self: Self, X: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
+        self: Self, X: Data, y: Data, *, sample_weight: ArrayLike | None = None
     ) -> Self:
         """One epoch more, with these rows; not for "lbfgs".
 
