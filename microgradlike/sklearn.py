@@ -39,6 +39,7 @@ try:
     from sklearn.utils.multiclass import (
         _check_partial_fit_first_call,
         check_classification_targets,
+        is_multilabel,
         unique_labels,
     )
     from sklearn.utils.optimize import _check_optimize_result
@@ -185,6 +186,9 @@ class Network:
         columns = X, numpy.zeros((len(X), self._outputs)), numpy.zeros(len(X))
         return self._row.run(theta, columns)[0][:, 1:]
 
+
+#: What weights add up to, at least: what is divided by less may be infinite.
+LEAST = 1e-300
 
 #: The networks of a process: so many stay compiled, those that were used last.
 _compiled = functools.lru_cache(maxsize=32)(Network)
@@ -345,8 +349,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
         if is_new:  # should this fit fail, nothing is left that looks fitted
             self.__dict__.pop("coefs_", None)
         rows, outputs = self._rows(X, y, sample_weight, is_new, incremental)
-        hidden: list[int] = numpy.atleast_1d(self.hidden_layer_sizes).tolist()
-        sizes = (rows.X.shape[1], *hidden, outputs)
+        sizes = (rows.X.shape[1], *self._hidden(), outputs)
         if not is_new and sizes != self._sizes():
             raise ValueError(
                 f"the weights that there are make layers of {self._sizes()}, but layers of {sizes} "
@@ -386,11 +389,26 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
         )
         targets, outputs = self._learned(labels, is_new and not incremental)
         rows = _Rows(inputs, targets, weights, labels)
+        with numpy.errstate(over="ignore"):
+            total = weights.sum()
+        if not LEAST < total < math.inf:
+            raise ValueError(
+                f"the sample weights add up to {total}, by which they cannot be divided; give "
+                "numbers such as 1.0 and 0.5, and 0 only to what is to be left out"
+            )
         if not weights.all():  # what counts nothing is as good as not there
             rows = rows.take(numpy.flatnonzero(weights))
-        if not len(rows.X):
-            raise ValueError("every sample weight is 0; give one above 0 to what is to be learned")
         return rows, outputs
+
+    def _hidden(self) -> list[int]:
+        given = numpy.atleast_1d(self.hidden_layer_sizes)
+        if given.ndim > 1:
+            raise ValueError(
+                "hidden_layer_sizes has a number of neurons for each hidden layer, such as "
+                f"(100, 50), but got {self.hidden_layer_sizes}"
+            )
+        hidden: list[int] = given.tolist()
+        return hidden
 
     def _begin(self, sizes: Sequence[int]) -> Floats:
         """Nothing is learned so far: random weights, drawn as scikit-learn does.
@@ -672,6 +690,11 @@ class MLPClassifier(ClassifierMixin, _Perceptron):  # type: ignore[misc]
 
     def _learned(self, y: Labels, is_new: bool) -> tuple[Floats, int]:
         check_classification_targets(y)
+        if y.ndim == 2 and not is_multilabel(y):
+            raise ValueError(
+                f"y has {y.shape[1]} columns, so each holds 0 or 1, whether a row has that label; "
+                "of a single label give one dimension"
+            )
         found = unique_labels(y)
         if is_new:
             self.classes_ = found
