@@ -39,7 +39,6 @@ try:
     from sklearn.utils.multiclass import (
         _check_partial_fit_first_call,
         check_classification_targets,
-        is_multilabel,
         unique_labels,
     )
     from sklearn.utils.optimize import _check_optimize_result
@@ -690,7 +689,7 @@ class MLPClassifier(ClassifierMixin, _Perceptron):  # type: ignore[misc]
 
     def _learned(self, y: Labels, is_new: bool) -> tuple[Floats, int]:
         check_classification_targets(y)
-        if y.ndim == 2 and not is_multilabel(y):
+        if y.ndim == 2 and not set(numpy.unique(y).tolist()) <= {0, 1}:
             raise ValueError(
                 f"y has {y.shape[1]} columns, so each holds 0 or 1, whether a row has that label; "
                 "of a single label give one dimension"
@@ -838,10 +837,10 @@ class MLPRegressor(RegressorMixin, _Perceptron):  # type: ignore[misc]
 
     def __init__(
         self,
-        loss: str = "squared_error",
         hidden_layer_sizes: int | Sequence[int] = (100,),
         activation: str = "relu",
         *,
+        loss: str = "squared_error",
         solver: str = "adam",
         alpha: float = 0.0001,
         batch_size: int | str = "auto",
