@@ -156,7 +156,7 @@ class Network:
             return [weight * error_of(outputs, targets), *outputs]
 
         self.parameters, self._outputs = model.parameters(), layers[-1]
-        self._row = Compiled(row, sending=1, parameters=self.parameters)
+        self._row = Compiled(row, sending=1, check=False, parameters=self.parameters)
         biases = {neuron.b for layer in model.layers for neuron in layer.neurons}
         self._decays = numpy.array([float(p not in biases) for p in self.parameters])
         # Whoever gets it finds it traced, and compared with the engine.

@@ -115,8 +115,8 @@ def test_the_same_random_state_gives_the_same_network(activation: str, y: Any) -
     for options, tolerance in (
         ({"solver": "sgd", "batch_size": 13}, 1e-12),
         ({"solver": "sgd", "nesterovs_momentum": False, "momentum": 0.5, "alpha": 3.0}, 1e-12),
-        # Theirs adds epsilon before the bias is undone.
-        ({"solver": "adam", "learning_rate_init": 0.01, "epsilon": 1e-14}, 1e-6),
+        # Theirs adds epsilon before the bias is undone, which counts where a slope is nearly 0.
+        ({"solver": "adam", "learning_rate_init": 0.01, "epsilon": 1e-14, "alpha": 0.0}, 1e-7),
         ({"solver": "lbfgs", "alpha": 0.1, "max_iter": 5}, 1e-8),
     ):
         if is_of_two and options["solver"] == "lbfgs":
