@@ -155,13 +155,15 @@ class Network:
             outputs = out if isinstance(out, list) else [out]
             return [weight * error_of(outputs, targets), *outputs]
 
-        self.parameters, self._outputs = model.parameters(), layers[-1]
+        neurons = [neuron for layer in model.layers for neuron in layer.neurons]
+        self.parameters = [p for neuron in neurons for p in (*neuron.w, neuron.b)]
+        self._decays = numpy.concatenate([[1.0] * len(neuron.w) + [0.0] for neuron in neurons])
+        self._outputs = layers[-1]
         self._row = Compiled(row, sending=1, check=False, parameters=self.parameters)
-        biases = {neuron.b for layer in model.layers for neuron in layer.neurons}
-        self._decays = numpy.array([float(p not in biases) for p in self.parameters])
-        # Whoever gets it finds it traced, and compared with the engine.
+        # Whoever gets it finds it traced: threads that share it have nothing left to make.
         X = numpy.linspace(-1.0, 1.0, 2 * inputs).reshape(2, inputs)
-        self.loss(self._row.theta(), _Rows(X, numpy.eye(2, self._outputs), numpy.ones(2), X), 0)
+        theta = numpy.linspace(-1.0, 1.0, len(self.parameters))
+        self.loss(theta, _Rows(X, numpy.eye(2, self._outputs), numpy.ones(2), X), 0)
 
     def loss(self, theta: Floats, rows: _Rows, alpha: float) -> tuple[float, Floats]:
         """What is made small, and its gradient.
