@@ -135,8 +135,9 @@ class _Rows(NamedTuple):
 class Network:
     """A network of a shape and its loss, compiled, for any numbers of its parameters.
 
-    It is one program: of each row the loss, and then the outputs. ``theta`` has the parameters of
-    layer after layer, and there of each neuron the weights and then the bias.
+    It is one program: of each row the loss, and then the outputs. ``theta`` has the parameters in
+    the order in which it reads them: of layer after layer the weights, neuron by neuron, and then
+    the biases.
 
     Args:
         sizes: the number of inputs, and of neurons in each layer.
@@ -155,10 +156,12 @@ class Network:
             outputs = out if isinstance(out, list) else [out]
             return [weight * error_of(outputs, targets), *outputs]
 
-        neurons = [neuron for layer in model.layers for neuron in layer.neurons]
-        self.parameters = [p for neuron in neurons for p in (*neuron.w, neuron.b)]
-        self._decays = numpy.concatenate([[1.0] * len(neuron.w) + [0.0] for neuron in neurons])
-        self._outputs = layers[-1]
+        self.parameters, decays = list[Value](), list[Floats]()
+        for neurons in (layer.neurons for layer in model.layers):
+            weights = [w for neuron in neurons for w in neuron.w]
+            self.parameters += weights + [neuron.b for neuron in neurons]
+            decays += [numpy.ones(len(weights)), numpy.zeros(len(neurons))]
+        self._decays, self._outputs = numpy.concatenate(decays), layers[-1]
         self._row = Compiled(row, sending=1, check=False, parameters=self.parameters)
         # Whoever gets it finds it traced: threads that share it have nothing left to make.
         X = numpy.linspace(-1.0, 1.0, 2 * inputs).reshape(2, inputs)
@@ -179,8 +182,10 @@ class Network:
         count, total = len(rows.X), rows.weights.sum()
         columns = rows.X, rows.targets, rows.weights * (count / total)
         results, gradient = self._row.run(theta, columns, [1 / count])
-        decay = alpha / total * self._decays * theta  # as the weight_decay of an optimiser
-        return float(results[:, 0].mean() + decay @ theta / 2), gradient + decay
+        decay = self._decays * theta  # as the weight_decay of an optimiser
+        decay *= alpha / total
+        gradient += decay
+        return float(results[:, 0].mean() + decay @ theta / 2), gradient
 
     def outputs(self, theta: Floats, X: Floats) -> Floats:
         """The outputs of all rows, shape (rows, outputs)."""
@@ -198,18 +203,16 @@ _compiling = threading.Lock()
 
 def _packed(coefs: Sequence[Floats], intercepts: Sequence[Floats]) -> Floats:
     """``theta`` of a network with these weights, of shape (inputs, neurons), and biases."""
-    layers = zip(coefs, intercepts, strict=True)
-    return numpy.concatenate([numpy.vstack(layer).T.ravel() for layer in layers])
+    layers = zip([coef.T.ravel() for coef in coefs], intercepts, strict=True)
+    return numpy.concatenate([part for layer in layers for part in layer])
 
 
 def _unpacked(theta: Floats, sizes: Sequence[int]) -> tuple[list[Floats], list[Floats]]:
-    coefs, intercepts, start = [], [], 0
+    coefs, intercepts, rest = [], [], theta
     for inputs, neurons in itertools.pairwise(sizes):
-        end = start + neurons * (inputs + 1)
-        layer = theta[start:end].reshape(neurons, inputs + 1)
-        coefs.append(layer[:, :-1].T.copy())
-        intercepts.append(layer[:, -1].copy())
-        start = end
+        weights, biases, rest = numpy.split(rest, [inputs * neurons, (inputs + 1) * neurons])
+        coefs.append(weights.reshape(neurons, inputs).T.copy())
+        intercepts.append(biases.copy())
     return coefs, intercepts
 
 

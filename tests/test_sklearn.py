@@ -223,16 +223,19 @@ def test_loss_and_gradient_are_those_of_the_engine(loss: str) -> None:
         value, gradient = network.loss(theta, rows, 0.7)
 
         model = MLP(3, [4, outputs], activation=[name, "linear"])
-        for parameter, number in zip(model.parameters(), theta.tolist(), strict=True):
+        parameters, weights = list[Value](), list[Value]()
+        for layer in model.layers:
+            weights += (here := [w for neuron in layer.neurons for w in neuron.w])
+            parameters += here + [neuron.b for neuron in layer.neurons]
+        for parameter, number in zip(parameters, theta.tolist(), strict=True):
             parameter.data = number
-        weights = [w for layer in model.layers for neuron in layer.neurons for w in neuron.w]
         found = 0.7 / 2 * losses.l2(weights)
         for x, target, weight in zip(*map(numpy.ndarray.tolist, rows[:3]), strict=True):
             found = found + weight * eager_loss(model, loss, model(x), target)
         found = found / float(rows.weights.sum())
         found.backward()
         assert value == pytest.approx(found.data, rel=1e-12)
-        expected = [parameter.grad for parameter in model.parameters()]
+        expected = [parameter.grad for parameter in parameters]
         numpy.testing.assert_allclose(gradient, expected, rtol=1e-10, atol=1e-13)
         numpy.testing.assert_allclose(
             network.outputs(theta, X[:8]), [[v.data for v in model(x)] for x in X[:8].tolist()]
