@@ -132,12 +132,25 @@ class _Rows(NamedTuple):
         return _Rows(X[places], targets[places], weights[places], y[places])
 
 
+def _model(sizes: Sequence[int], activation: str) -> tuple[nn.MLP, list[Value]]:
+    """A network, and its parameters in the order of ``theta``.
+
+    That is the order in which a compiled program reads them: of layer after layer the weights,
+    neuron by neuron, and then the biases.
+    """
+    inputs, *layers = sizes
+    hidden = [ACTIVATIONS[activation]] * (len(layers) - 1)
+    model, parameters = nn.MLP(inputs, layers, activation=[*hidden, "linear"], seed=0), []
+    for layer in model.layers:
+        parameters += [w for neuron in layer.neurons for w in neuron.w]
+        parameters += [neuron.b for neuron in layer.neurons]
+    return model, parameters
+
+
 class Network:
     """A network of a shape and its loss, compiled, for any numbers of its parameters.
 
-    It is one program: of each row the loss, and then the outputs. ``theta`` has the parameters in
-    the order in which it reads them: of layer after layer the weights, neuron by neuron, and then
-    the biases.
+    It is one program: of each row the loss, and then the outputs.
 
     Args:
         sizes: the number of inputs, and of neurons in each layer.
@@ -146,9 +159,7 @@ class Network:
     """
 
     def __init__(self, sizes: tuple[int, ...], activation: str, loss: str) -> None:
-        inputs, *layers = sizes
-        hidden = [ACTIVATIONS[activation]] * (len(layers) - 1)
-        model = nn.MLP(inputs, layers, activation=[*hidden, "linear"], seed=0)
+        model, self.parameters = _model(sizes, activation)
         error_of = (REGRESSION | CLASSIFICATION)[loss]
 
         def row(x: list[Value], targets: list[Value], weight: Value) -> list[Value]:
@@ -156,15 +167,11 @@ class Network:
             outputs = out if isinstance(out, list) else [out]
             return [weight * error_of(outputs, targets), *outputs]
 
-        self.parameters, decays = list[Value](), list[Floats]()
-        for neurons in (layer.neurons for layer in model.layers):
-            weights = [w for neuron in neurons for w in neuron.w]
-            self.parameters += weights + [neuron.b for neuron in neurons]
-            decays += [numpy.ones(len(weights)), numpy.zeros(len(neurons))]
-        self._decays, self._outputs = numpy.concatenate(decays), layers[-1]
+        ones = [(numpy.ones((a, b)), numpy.zeros(b)) for a, b in itertools.pairwise(sizes)]
+        self._decays, self._outputs = _packed(*zip(*ones, strict=True)), sizes[-1]
         self._row = Compiled(row, sending=1, check=False, parameters=self.parameters)
         # Whoever gets it finds it traced: threads that share it have nothing left to make.
-        X = numpy.linspace(-1.0, 1.0, 2 * inputs).reshape(2, inputs)
+        X = numpy.linspace(-1.0, 1.0, 2 * sizes[0]).reshape(2, -1)
         theta = numpy.linspace(-1.0, 1.0, len(self.parameters))
         self.loss(theta, _Rows(X, numpy.eye(2, self._outputs), numpy.ones(2), X), 0)
 
@@ -297,6 +304,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
     best_validation_score_: float | None
     coefs_: list[Floats]
     intercepts_: list[Floats]
+    _activation: str
     _optimizer: optim.Optimizer | dict[str, object] | None
 
     # ---- What a subclass knows ----
@@ -354,10 +362,13 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
             self.__dict__.pop("coefs_", None)
         rows, outputs = self._rows(X, y, sample_weight, is_new, incremental)
         sizes = (rows.X.shape[1], *self._hidden(), outputs)
-        if not is_new and sizes != self._sizes():
+        if is_new:
+            self._activation = self.activation
+        elif (sizes, self.activation) != (self._sizes(), self._activation):
             raise ValueError(
-                f"the weights that there are make layers of {self._sizes()}, but layers of {sizes} "
-                "are wanted; start anew with warm_start=False"
+                f"the weights that there are make layers of {self._sizes()} with "
+                f"{self._activation}, but layers of {sizes} with {self.activation} are wanted; "
+                "start anew with fit and warm_start=False"
             )
         network = self._network(sizes)
         self._random_state = check_random_state(self.random_state)
@@ -598,7 +609,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
 
     def _network(self, sizes: tuple[int, ...]) -> Network:
         with _compiling:
-            return _compiled(sizes, self.activation, self._loss_name())
+            return _compiled(sizes, self._activation, self._loss_name())
 
     def _outputs(self, X: Data) -> Floats:
         """Of the network, for rows that somebody asks about."""
@@ -620,6 +631,24 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
             ValueError: X has other features than those that it was fitted with, or NaN.
         """
         return self._answers(self._outputs(X))
+
+    def to_mlp(self) -> nn.MLP:
+        """The fitted network in Values: to look at, to draw, or to differentiate.
+
+        Returns:
+            A model of one example, whose outputs have no activation: they are what
+            ``decision_function`` gives, or ``predict`` of a regressor.
+
+        >>> model = MLPRegressor([3], solver="lbfgs", random_state=0).fit([[0], [1]], [0.0, 1.0])
+        >>> round(model.to_mlp()([0.0]).data, 3), round(model.to_mlp()([1.0]).data, 3)
+        (0.0, 1.0)
+        """
+        check_is_fitted(self)
+        model, parameters = _model(self._sizes(), self._activation)
+        theta = _packed(self.coefs_, self.intercepts_).tolist()
+        for parameter, number in zip(parameters, theta, strict=True):
+            parameter.data = number
+        return model
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "coefs_")

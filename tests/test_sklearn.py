@@ -259,6 +259,21 @@ def test_numpy_computes_the_same_without_machine_code(monkeypatch: pytest.Monkey
     assert apart(machine, plain) < 1e-12
 
 
+@pytest.mark.parametrize("y", [SIDES, THIRDS, NUMBERS])
+def test_the_network_in_values_is_the_one_that_was_fitted(y: Any) -> None:
+    estimator = MLPRegressor if y is NUMBERS else MLPClassifier
+    model = estimator([5, 4], activation="gelu", max_iter=5, random_state=0).fit(X, y)
+    outputs = model.predict(X) if y is NUMBERS else model.decision_function(X)
+    network = model.to_mlp()
+    for x, wanted in zip(X.tolist(), numpy.reshape(outputs, (60, -1)), strict=True):
+        found = network(x)
+        values = found if isinstance(found, list) else [found]
+        numpy.testing.assert_allclose([v.data for v in values], wanted, rtol=1e-12)
+    network.parameters()[0].data = 100.0  # it is a copy
+    again = model.predict(X) if y is NUMBERS else model.decision_function(X)
+    assert (outputs == again).all()
+
+
 # ---- What is compiled is shared ----------------------------------------------------------------
 
 
@@ -438,8 +453,17 @@ def test_warm_start_goes_on_and_plain_fits_start_anew() -> None:
     assert len(model.validation_scores_) == model.n_iter_
     again = MLPRegressor(**QUICK).fit(X, NUMBERS)
     assert apart(again.fit(X, NUMBERS), MLPRegressor(**QUICK).fit(X, NUMBERS)) == 0
-    with pytest.raises(ValueError, match=r"layers of \(3, 5, 1\), but layers of \(3, 6, 1\)"):
+    with pytest.raises(ValueError, match=r"layers of \(3, 5, 1\) with relu, but layers of \(3, 6,"):
         model.set_params(hidden_layer_sizes=[6]).fit(X, NUMBERS)
+
+
+def test_weights_belong_to_the_activation_that_they_were_fitted_with() -> None:
+    model = fitted(warm_start=True)
+    before = model.predict_proba(X)
+    model.set_params(activation="tanh")
+    assert (model.predict_proba(X) == before).all()
+    with pytest.raises(ValueError, match="with relu, but layers of .* with tanh are wanted"):
+        model.fit(X, SIDES)
 
 
 def test_the_training_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -552,7 +576,7 @@ def begun(y: Any = SIDES, **options: Any) -> Any:
             *(ValueError, "Input X contains NaN"),
         ),
         (
-            lambda: MLPRegressor().fit(X, NUMBERS * numpy.inf),
+            lambda: MLPRegressor().fit(X, numpy.where(X[:, 0] > 1, numpy.inf, NUMBERS)),
             *(ValueError, "Input y contains infinity"),
         ),
         (
