@@ -203,9 +203,22 @@ class Network:
 #: What weights add up to, at least: what is divided by less may be infinite.
 LEAST = 1e-300
 
-#: The networks of a process: so many stay compiled, those that were used last.
-_compiled = functools.lru_cache(maxsize=32)(Network)
+#: The networks of a process, the one that was used last at the end. They stay compiled as long as
+#: they have so many parameters together; each takes about 800 bytes.
+KEPT = 250_000
+_kept: dict[tuple[tuple[int, ...], str, str], Network] = {}
 _compiling = threading.Lock()
+
+
+def _network(sizes: tuple[int, ...], activation: str, loss: str) -> Network:
+    """One that was compiled before, if there is one."""
+    key = sizes, activation, loss
+    with _compiling:
+        network = _kept.pop(key, None) or Network(*key)
+        _kept[key] = network
+        while len(_kept) > 1 and sum(len(each.parameters) for each in _kept.values()) > KEPT:
+            del _kept[next(iter(_kept))]
+    return network
 
 
 def _packed(coefs: Sequence[Floats], intercepts: Sequence[Floats]) -> Floats:
@@ -370,7 +383,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
                 f"{self._activation}, but layers of {sizes} with {self.activation} are wanted; "
                 "start anew with fit and warm_start=False"
             )
-        network = self._network(sizes)
+        network = _network(sizes, self._activation, self._loss_name())
         self._random_state = check_random_state(self.random_state)
         theta = self._begin(sizes) if is_new else _packed(self.coefs_, self.intercepts_)
         try:
@@ -607,15 +620,11 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
     def _sizes(self) -> tuple[int, ...]:
         return (len(self.coefs_[0]), *map(len, self.intercepts_))
 
-    def _network(self, sizes: tuple[int, ...]) -> Network:
-        with _compiling:
-            return _compiled(sizes, self._activation, self._loss_name())
-
     def _outputs(self, X: Data) -> Floats:
         """Of the network, for rows that somebody asks about."""
         check_is_fitted(self)
         inputs = validate_data(self, X, dtype=numpy.float64, reset=False)
-        network = self._network(self._sizes())
+        network = _network(self._sizes(), self._activation, self._loss_name())
         return network.outputs(_packed(self.coefs_, self.intercepts_), inputs)
 
     def predict(self, X: Data) -> Labels:

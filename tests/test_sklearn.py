@@ -253,9 +253,9 @@ def test_weights_and_biases_come_out_of_theta_as_they_went_in() -> None:
 def test_numpy_computes_the_same_without_machine_code(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = MLPClassifier(**QUICK).fit(X, THIRDS)
     only_numpy(monkeypatch)
-    microgradlike.sklearn._compiled.cache_clear()
+    NETWORKS.clear()
     plain = MLPClassifier(**QUICK).fit(X, THIRDS)
-    microgradlike.sklearn._compiled.cache_clear()
+    NETWORKS.clear()
     assert apart(machine, plain) < 1e-12
 
 
@@ -277,9 +277,7 @@ def test_the_network_in_values_is_the_one_that_was_fitted(y: Any) -> None:
 # ---- What is compiled is shared ----------------------------------------------------------------
 
 
-def made() -> int:
-    """How many networks were compiled so far."""
-    return microgradlike.sklearn._compiled.cache_info().misses
+NETWORKS = microgradlike.sklearn._kept
 
 
 def test_a_grid_search_compiles_each_shape_once_and_processes_find_the_same() -> None:
@@ -288,20 +286,35 @@ def test_a_grid_search_compiles_each_shape_once_and_processes_find_the_same() ->
         "mlpclassifier__alpha": [1e-4, 10.0],
         "mlpclassifier__hidden_layer_sizes": [(7,), (7, 3)],
     }
-    before = made()
+    NETWORKS.clear()
     alone = GridSearchCV(pipeline, grid, cv=3).fit(X, THIRDS)
-    assert made() == before + 2
+    assert {sizes for sizes, *_ in NETWORKS} == {(3, 7, 3), (3, 7, 3, 3)}
+    first = list(NETWORKS.values())
     with joblib.parallel_backend("loky"):
         both = GridSearchCV(pipeline, grid, cv=3, n_jobs=2).fit(X, THIRDS)
+    assert set(map(id, NETWORKS.values())) == set(map(id, first))
     key = "mean_test_score"
     assert alone.cv_results_[key].tolist() == both.cv_results_[key].tolist()
     assert apart(alone.best_estimator_[-1], both.best_estimator_[-1]) == 0
 
 
+def test_what_was_not_used_for_longest_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    NETWORKS.clear()
+    monkeypatch.setattr(microgradlike.sklearn, "KEPT", 70)
+    models = [fitted(hidden_layer_sizes=[size]) for size in (5, 6)]  # of 26 and 31 parameters
+    assert len(NETWORKS) == 2
+    models[0].predict(X)
+    fitted(hidden_layer_sizes=[7])  # 36
+    assert [sizes for sizes, *_ in NETWORKS] == [(3, 5, 1), (3, 7, 1)]
+    fitted(hidden_layer_sizes=[99])
+    assert len(NETWORKS) == 1
+    assert (models[1].predict(X) == fitted(hidden_layer_sizes=[6]).predict(X)).all()
+
+
 def test_threads_that_share_a_network_find_the_same() -> None:
     models = [MLPRegressor(**QUICK | {"random_state": k, "max_iter": 20}) for k in range(4)]
     alone = [clone(model).fit(X, NUMBERS) for model in models]
-    microgradlike.sklearn._compiled.cache_clear()
+    NETWORKS.clear()
     both = joblib.Parallel(n_jobs=4, prefer="threads")(
         joblib.delayed(model.fit)(X, NUMBERS) for model in models
     )
@@ -462,7 +475,7 @@ def test_weights_belong_to_the_activation_that_they_were_fitted_with() -> None:
     before = model.predict_proba(X)
     model.set_params(activation="tanh")
     assert (model.predict_proba(X) == before).all()
-    with pytest.raises(ValueError, match="with relu, but layers of .* with tanh are wanted"):
+    with pytest.raises(ValueError, match=r"with relu, but layers of .* with tanh are wanted"):
         model.fit(X, SIDES)
 
 
