@@ -236,20 +236,11 @@ def _unpacked(theta: Floats, sizes: Sequence[int]) -> tuple[list[Floats], list[F
     return coefs, intercepts
 
 
-# ---- What both estimators share ----------------------------------------------------------------
+# ---- The training ------------------------------------------------------------------------------
 
 
-def _takes_batches(estimator: _Perceptron) -> bool:
-    if estimator.solver == "lbfgs":
-        raise AttributeError(
-            'partial_fit takes a step for each batch, and solver="lbfgs" has none; '
-            'use "adam" or "sgd"'
-        )
-    return True
-
-
-class _Perceptron(BaseEstimator):  # type: ignore[misc]
-    """A multi-layer perceptron; its subclasses know what it is to learn."""
+class _Training(BaseEstimator):  # type: ignore[misc]
+    """All parameters of an estimator, and how its network is trained."""
 
     _parameter_constraints = Theirs._parameter_constraints | {
         "activation": [StrOptions(set(ACTIVATIONS))],
@@ -322,15 +313,6 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
 
     # ---- What a subclass knows ----
 
-    def _learned(self, y: Labels, is_new: bool) -> tuple[Floats, int]:
-        """What the loss is told of each row, shape (rows, targets); and how many outputs it takes.
-
-        Args:
-            y: checked, of one or two dimensions.
-            is_new: whether nothing is known of the targets so far.
-        """
-        raise NotImplementedError
-
     def _loss_name(self) -> str:
         raise NotImplementedError
 
@@ -342,101 +324,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
         """How right answers are: 1 if all are."""
         raise NotImplementedError
 
-    # ---- Fitting ----
-
-    def fit(self: Self, X: Data, y: Data, sample_weight: ArrayLike | None = None) -> Self:
-        """Learn from examples, from new weights on; with ``warm_start``, from those that it has.
-
-        Args:
-            X: the inputs, shape (rows, features): an array or a DataFrame.
-            y: what is to be predicted, an entry for each row.
-            sample_weight: how much each row counts, from 0 up; by default all the same.
-
-        Returns:
-            Itself.
-
-        Raises:
-            ValueError: a parameter is out of range, nothing can be learned from the data, or the
-                training diverges.
-        """
-        return self._fit(X, y, sample_weight, incremental=False)
-
-    def _fit(
-        self: Self, X: Data, y: Data, sample_weight: ArrayLike | None, incremental: bool
-    ) -> Self:
-        self._validate_params()
-        if incremental and self.early_stopping:
-            raise ValueError(
-                "partial_fit takes all rows to learn from, so it does not support "
-                "early_stopping=True; use fit"
-            )
-        is_new = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-        if is_new:  # should this fit fail, nothing is left that looks fitted
-            self.__dict__.pop("coefs_", None)
-        rows, outputs = self._rows(X, y, sample_weight, is_new, incremental)
-        sizes = (rows.X.shape[1], *self._hidden(), outputs)
-        if is_new:
-            self._activation = self.activation
-        elif (sizes, self.activation) != (self._sizes(), self._activation):
-            raise ValueError(
-                f"the weights that there are make layers of {self._sizes()} with "
-                f"{self._activation}, but layers of {sizes} with {self.activation} are wanted; "
-                "start anew with fit and warm_start=False"
-            )
-        network = _network(sizes, self._activation, self._loss_name())
-        self._random_state = check_random_state(self.random_state)
-        theta = self._begin(sizes) if is_new else _packed(self.coefs_, self.intercepts_)
-        try:
-            if self.solver == "lbfgs":
-                theta = self._descend(network, theta, rows)
-            else:
-                theta = self._train(network, theta, rows, incremental)
-        except FloatingPointError as error:
-            raise ValueError(
-                f"the training diverged in epoch {self.n_iter_ + 1}; scale X and y, as "
-                "StandardScaler does, or lower learning_rate_init"
-            ) from error
-        self.coefs_, self.intercepts_ = _unpacked(theta, sizes)
-        return self
-
-    def _rows(
-        self, X: Data, y: Data, sample_weight: ArrayLike | None, is_new: bool, incremental: bool
-    ) -> tuple[_Rows, int]:
-        """The examples, checked, and how many outputs they ask for."""
-        inputs, labels = validate_data(
-            *(self, X, y),
-            multi_output=True,
-            y_numeric=isinstance(self, RegressorMixin),
-            dtype=numpy.float64,
-            reset=is_new,
-        )
-        if labels.ndim == 2 and labels.shape[1] == 1:
-            labels = column_or_1d(labels, warn=True)
-        weights = _check_sample_weight(
-            sample_weight, inputs, dtype=numpy.float64, ensure_non_negative=True
-        )
-        targets, outputs = self._learned(labels, is_new and not incremental)
-        rows = _Rows(inputs, targets, weights, labels)
-        with numpy.errstate(over="ignore"):
-            total = weights.sum()
-        if not LEAST < total < math.inf:
-            raise ValueError(
-                f"the sample weights add up to {total}, by which they cannot be divided; give "
-                "numbers such as 1.0 and 0.5, and 0 only to what is to be left out"
-            )
-        if not weights.all():  # what counts nothing is as good as not there
-            rows = rows.take(numpy.flatnonzero(weights))
-        return rows, outputs
-
-    def _hidden(self) -> list[int]:
-        given = numpy.atleast_1d(self.hidden_layer_sizes)
-        if given.ndim > 1:
-            raise ValueError(
-                "hidden_layer_sizes has a number of neurons for each hidden layer, such as "
-                f"(100, 50), but got {self.hidden_layer_sizes}"
-            )
-        hidden: list[int] = given.tolist()
-        return hidden
+    # ---- Solvers ----
 
     def _begin(self, sizes: Sequence[int]) -> Floats:
         """Nothing is learned so far: random weights, drawn as scikit-learn does.
@@ -615,6 +503,132 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
         if self.verbose:
             print(told)
 
+
+def warn(told: str, kind: type[Warning] = UserWarning) -> None:
+    """A warning at the line that called ``fit``."""
+    warnings.warn(told, kind, stacklevel=5)
+
+
+# ---- What both estimators share ----------------------------------------------------------------
+
+
+def _takes_batches(estimator: _Perceptron) -> bool:
+    if estimator.solver == "lbfgs":
+        raise AttributeError(
+            'partial_fit takes a step for each batch, and solver="lbfgs" has none; '
+            'use "adam" or "sgd"'
+        )
+    return True
+
+
+class _Perceptron(_Training):
+    """A multi-layer perceptron; its subclasses know what it is to learn."""
+
+    def _learned(self, y: Labels, is_new: bool) -> tuple[Floats, int]:
+        """What the loss is told of each row, shape (rows, targets); and how many outputs it takes.
+
+        Args:
+            y: checked, of one or two dimensions.
+            is_new: whether nothing is known of the targets so far.
+        """
+        raise NotImplementedError
+
+    # ---- Fitting ----
+
+    def fit(self: Self, X: Data, y: Data, sample_weight: ArrayLike | None = None) -> Self:
+        """Learn from examples, from new weights on; with ``warm_start``, from those that it has.
+
+        Args:
+            X: the inputs, shape (rows, features): an array or a DataFrame.
+            y: what is to be predicted, an entry for each row.
+            sample_weight: how much each row counts, from 0 up; by default all the same.
+
+        Returns:
+            Itself.
+
+        Raises:
+            ValueError: a parameter is out of range, nothing can be learned from the data, or the
+                training diverges.
+        """
+        return self._fit(X, y, sample_weight, incremental=False)
+
+    def _fit(
+        self: Self, X: Data, y: Data, sample_weight: ArrayLike | None, incremental: bool
+    ) -> Self:
+        self._validate_params()
+        if incremental and self.early_stopping:
+            raise ValueError(
+                "partial_fit takes all rows to learn from, so it does not support "
+                "early_stopping=True; use fit"
+            )
+        is_new = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        if is_new:  # should this fit fail, nothing is left that looks fitted
+            self.__dict__.pop("coefs_", None)
+        rows, outputs = self._rows(X, y, sample_weight, is_new, incremental)
+        sizes = (rows.X.shape[1], *self._hidden(), outputs)
+        if is_new:
+            self._activation = self.activation
+        elif (sizes, self.activation) != (self._sizes(), self._activation):
+            raise ValueError(
+                f"the weights that there are make layers of {self._sizes()} with "
+                f"{self._activation}, but layers of {sizes} with {self.activation} are wanted; "
+                "start anew with fit and warm_start=False"
+            )
+        network = _network(sizes, self._activation, self._loss_name())
+        self._random_state = check_random_state(self.random_state)
+        theta = self._begin(sizes) if is_new else _packed(self.coefs_, self.intercepts_)
+        try:
+            if self.solver == "lbfgs":
+                theta = self._descend(network, theta, rows)
+            else:
+                theta = self._train(network, theta, rows, incremental)
+        except FloatingPointError as error:
+            raise ValueError(
+                f"the training diverged in epoch {self.n_iter_ + 1}; scale X and y, as "
+                "StandardScaler does, or lower learning_rate_init"
+            ) from error
+        self.coefs_, self.intercepts_ = _unpacked(theta, sizes)
+        return self
+
+    def _rows(
+        self, X: Data, y: Data, sample_weight: ArrayLike | None, is_new: bool, incremental: bool
+    ) -> tuple[_Rows, int]:
+        """The examples, checked, and how many outputs they ask for."""
+        inputs, labels = validate_data(
+            *(self, X, y),
+            multi_output=True,
+            y_numeric=isinstance(self, RegressorMixin),
+            dtype=numpy.float64,
+            reset=is_new,
+        )
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            labels = column_or_1d(labels, warn=True)
+        weights = _check_sample_weight(
+            sample_weight, inputs, dtype=numpy.float64, ensure_non_negative=True
+        )
+        targets, outputs = self._learned(labels, is_new and not incremental)
+        rows = _Rows(inputs, targets, weights, labels)
+        with numpy.errstate(over="ignore"):
+            total = weights.sum()
+        if not LEAST < total < math.inf:
+            raise ValueError(
+                f"the sample weights add up to {total}, by which they cannot be divided; give "
+                "numbers such as 1.0 and 0.5, and 0 only to what is to be left out"
+            )
+        if not weights.all():  # what counts nothing is as good as not there
+            rows = rows.take(numpy.flatnonzero(weights))
+        return rows, outputs
+
+    def _hidden(self) -> list[int]:
+        given = numpy.atleast_1d(self.hidden_layer_sizes)
+        if given.ndim > 1:
+            raise ValueError(
+                "hidden_layer_sizes has a number of neurons for each hidden layer, such as "
+                f"(100, 50), but got {self.hidden_layer_sizes}"
+            )
+        hidden: list[int] = given.tolist()
+        return hidden
+
     # ---- What was fitted ----
 
     def _sizes(self) -> tuple[int, ...]:
@@ -668,11 +682,6 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]
         if isinstance(optimizer := state.get("_optimizer"), optim.Optimizer):
             state["_optimizer"] = optimizer.state_dict()
         return state
-
-
-def warn(told: str, kind: type[Warning] = UserWarning) -> None:
-    """A warning at the line that called ``fit``."""
-    warnings.warn(told, kind, stacklevel=5)
 
 
 # ---- The estimators ----------------------------------------------------------------------------
