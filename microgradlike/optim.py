@@ -521,12 +521,12 @@ def _each_once(parameters: object, wanted: str) -> list[Value]:
     """The parameters, each once; TypeError, in the words of what is wanted, if they are none."""
     if not isinstance(parameters, Iterable):
         raise TypeError(f"{wanted}, such as model.parameters(), but got {describe(parameters)}")
-    found: dict[Value, None] = {}
-    for parameter in parameters:
-        if not isinstance(parameter, Value):
-            raise TypeError(f"a parameter is a Value, but got {describe(parameter)}")
-        found[parameter] = None
-    return list(found)
+    found = list(parameters)
+    for kind in set(map(type, found)):  # there are many, and few kinds of them
+        if not issubclass(kind, Value):
+            other = next(parameter for parameter in found if type(parameter) is kind)
+            raise TypeError(f"a parameter is a Value, but got {describe(other)}")
+    return list(dict.fromkeys(found))
 
 
 def _refuse_infinite(parameters: Sequence[Value], gradient: Array) -> None:

@@ -41,7 +41,7 @@ microgradlike.executors: on_jax choose
 microgradlike: reach
 microgradlike.replay: . arguments as_written ties spot_check watch exploring parameters
 microgradlike.replay: branches paths traces sparse derived compiled
-microgradlike: compiled learning training warm
+microgradlike: compiled learning training sklearn warm
 microgradlike: javascript
 microgradlike.grading: probes suspects verdict cases claims notes judge apart inside . __main__
 microgradlike.grading: plugin
