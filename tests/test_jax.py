@@ -151,6 +151,15 @@ def test_other_rows_and_lists_of_outputs() -> None:
     assert f([3], [1]).dtype == jnp.float64  # whole numbers are numbers
 
 
+def test_it_computes_in_the_numbers_that_it_is_given() -> None:
+    c, f, x, y = network()
+    with on_jax._in_float64(False):
+        value, slopes = jax.value_and_grad(lambda t: f(t, x, y).mean())(jnp.asarray(c.theta()))
+        assert value.dtype == slopes.dtype == jnp.float32
+        ours = c.value_and_grad(c.theta(), x, y)
+        numpy.testing.assert_allclose(slopes, ours[1], rtol=1e-3, atol=1e-5)
+
+
 def test_a_function_without_rows() -> None:
     w = Value(2.0)
     f = compile(lambda: w * w).trace().to_jax()
