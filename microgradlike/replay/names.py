@@ -9,24 +9,9 @@ from typing import Any
 import numpy
 
 from microgradlike.engine import Value
-from microgradlike.inputs import describe
 from microgradlike.reach import is_theirs
 from microgradlike.replay.compiled import Compiled
 from microgradlike.words import literal
-
-
-def traced(c: Compiled, asked: str) -> Compiled:
-    """What is drawn, if it is a compiled function.
-
-    Raises:
-        TypeError: it is none.
-    """
-    if not isinstance(c, Compiled):
-        raise TypeError(
-            f"{asked}(c) draws what compile(f) made of a function, but got "
-            f"{describe(c)}; pass compile(f), traced on some rows"
-        )
-    return c
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,14 @@
+"""A compiled function in other languages.
+
+``c``            ``to_c``: one file of C, that needs ``math.h`` alone
+``c_formulas``   the formulas of the operator table in C
+``c_code``       statements, each of which gives a name to what it computes
+``c_reading``    a program read as names in C, one number after the other
+``c_arrays``     instructions of many numbers as loops
+``c_loops``      loops stay loops
+``c_functions``  what a path is in C: its value, its gradients, its Jacobian
+"""
+
+from microgradlike.writers.c import to_c
+
+__all__ = ["to_c"]
