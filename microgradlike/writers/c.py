@@ -161,7 +161,7 @@ class _Writer:
             if len(self.paths) > 1:
                 functions += [*self._choice(kind), ""]
         lines = [*self._comment(all(as_written)), "", *self._head(), *self._theta()]
-        lines += [*self.file.text(), *functions]
+        lines += [*self.file.used_by(functions), *functions]
         return "\n".join(lines).rstrip() + "\n"
 
     # ---- Functions ----

@@ -24,6 +24,7 @@ from microgradlike.writers.c_formulas import (
 )
 
 _NAMES = re.compile(r"\b[a-z]\d+\b")
+_WORD = re.compile(r"\w+")
 _ENTRY = re.compile(r"(\w+)\[(\d+)\]")
 #: So many numbers stand in a line of a table.
 _IN_A_LINE = 4
@@ -48,13 +49,11 @@ class File:
         prefix: of all its names.
 
     Attributes:
-        helpers: those that are used.
         rounds: whether there is a loop that ends by itself.
     """
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
-        self.helpers: set[str] = set()
         self.rounds = False
         self._tables: dict[tuple[str, tuple[str, ...]], str] = {}
         self._count = 0
@@ -69,14 +68,16 @@ class File:
         key = kind, tuple(numbers)
         return self._tables.setdefault(key, f"{self.prefix}_t{len(self._tables)}")
 
-    def text(self) -> list[str]:
-        """The helpers and the tables, for the beginning of the file."""
-        lines = []
+    def used_by(self, functions: Sequence[str]) -> list[str]:
+        """The helpers and the tables that these lines use, for the beginning of the file."""
+        used = {name for line in functions for name in _WORD.findall(line)}
+        lines: list[str] = []
         for name, body in HELPERS.items():
-            if name in self.helpers:
-                lines += f"static double {self.prefix}_{name}{body}".splitlines() + [""]
+            if (full := f"{self.prefix}_{name}") in used:
+                lines += [*f"static double {full}{body}".splitlines(), ""]
         for (kind, numbers), name in self._tables.items():
-            lines += array_of(f"static const {kind} {name}", numbers) + [""]
+            if name in used:
+                lines += [*array_of(f"static const {kind} {name}", numbers), ""]
         return lines
 
 
@@ -134,7 +135,7 @@ class Code:
         def bind(text: str) -> str:
             return self.define(Said(text, False, False))
 
-        return Speaker(names, self.file.prefix, self.file.helpers, None if inline else bind)
+        return Speaker(names, self.file.prefix, None if inline else bind)
 
     def plus(self, *terms: str) -> str:
         """The name of a sum."""

@@ -174,7 +174,6 @@ class Speaker:
     Args:
         names: the operand that each name of the formula is.
         prefix: of the names of helpers.
-        helpers: where those that are used are noted.
         bind: what gives a part of the expression a name of its own, so that it is computed once
             wherever it occurs; None to leave all in one expression.
     """
@@ -183,10 +182,9 @@ class Speaker:
         self,
         names: Mapping[str, str],
         prefix: str,
-        helpers: set[str],
         bind: Callable[[str], str] | None = None,
     ) -> None:
-        self._names, self._prefix, self._helpers, self._bind = names, prefix, helpers, bind
+        self._names, self._prefix, self._bind = names, prefix, bind
         self._chosen = 0  # how many choices the part is in: there nothing is computed beforehand
 
     def say(self, text: str) -> Said:
@@ -279,7 +277,8 @@ class Speaker:
         if name == "round_to":
             return round_to(given[0], numbers[1], self._called)
         if all(x is not None for x in numbers):
-            return Said(literal(float(getattr(ops, name)(*numbers))))
+            known = ops.on_floats(f"{name}({', '.join('xy'[: len(given)])})")
+            return Said(literal(float(known(*[*numbers, None][:2], 0, 0))))
         if name == "power" and numbers[1] == 1.0:
             return given[0]
         if name == "power" and numbers[1] == 2.0:
@@ -295,7 +294,6 @@ class Speaker:
         if called is None:
             if name not in HELPERS:
                 raise CannotWrite(f"{name}() of the operator table has no function in C")
-            self._helpers.add(name)
             called = f"{self._prefix}_{name}"
         return self._bound(Said(f"{called}({', '.join(x.text for x in given)})"))
 
