@@ -34,12 +34,12 @@ class Statement(NamedTuple):
     """Lines of C.
 
     Attributes:
-        made: the names that they define; none of what is done in any case.
-        lines: their text.
+        made: the names that they define, or write to; none of what is done in any case.
+        lines: their text, or the statements within a loop.
     """
 
     made: tuple[str, ...]
-    lines: tuple[str, ...]
+    lines: tuple[str | Code, ...]
 
 
 class File:
@@ -144,11 +144,11 @@ class Code:
             first = self.define(self.say("x + y", x=first, y=term))
         return first
 
-    def block(self, made: Iterable[str], lines: Iterable[str]) -> None:
-        """Lines that define these names."""
+    def block(self, made: Iterable[str], lines: Iterable[str | Code]) -> None:
+        """Lines that define these names, or write to them."""
         self.statements.append(Statement(tuple(made), tuple(lines)))
 
-    def do(self, *lines: str) -> None:
+    def do(self, *lines: str | Code) -> None:
         """Lines that are kept in any case."""
         self.statements.append(Statement((), lines))
 
@@ -156,16 +156,29 @@ class Code:
         """The same, before statements that are there."""
         self.statements.insert(place, Statement((), lines))
 
-    def text(self) -> list[str]:
-        """The lines that somebody needs."""
-        needed: set[str] = set()
-        kept: list[Statement] = []
-        for statement in reversed(self.statements):
-            if not statement.made or needed.intersection(statement.made):
-                kept.append(statement)
-                for line in statement.lines:
-                    needed.update(_NAMES.findall(line))
-        return [line for statement in reversed(kept) for line in statement.lines]
+    def text(self, wanted: Iterable[str] = ()) -> list[str]:
+        """The lines that somebody needs, who wants these names afterwards."""
+        needed = set(wanted)
+        kept: list[list[str]] = []
+        for made, parts in reversed(self.statements):
+            if made and needed.isdisjoint(made):
+                continue
+            lines: list[str] = []
+            for part in parts:
+                lines += [part] if isinstance(part, str) else part.within(needed)
+            kept.append(lines)
+            for line in lines:
+                needed.update(_NAMES.findall(line))
+        return [line for lines in reversed(kept) for line in lines]
+
+    def within(self, needed: set[str]) -> list[str]:
+        """The lines of a loop: what one round writes, the next one may read."""
+        seen, known = set(needed), -1
+        lines: list[str] = []
+        while len(seen) > known:
+            known, lines = len(seen), self.text(seen)
+            seen.update(name for line in lines for name in _NAMES.findall(line))
+        return [f"    {line}" for line in lines]
 
     # ---- Many numbers as an array ----
 

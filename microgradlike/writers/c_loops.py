@@ -33,10 +33,6 @@ def _zeros(name: str, count: object, kind: str = "double") -> str:
     return f"{kind} {name}[{count}] = {{0}};"
 
 
-def _indented(lines: Sequence[str]) -> list[str]:
-    return [f"    {line}" for line in lines]
-
-
 def _round(
     self: Reading, i: Loop, code: Code, state: Sequence[str], row: str, keeps: bool
 ) -> Reading:
@@ -74,7 +70,7 @@ def _forward(self: Reading, i: Loop) -> None:
     code = Code(file, self.code)
     handed = _handed(code, state, "", width)
     found = _round(self, i, code, handed, row, keeps=False)
-    lines = [_array(state, self.operand(i.first.once, i.first.slots)), f"int {row} = 0;"]
+    self.code.block([state], [_array(state, self.operand(i.first.once, i.first.slots))])
     if one.going:
         file.rounds = True
         code.do(
@@ -82,18 +78,19 @@ def _forward(self: Reading, i: Loop) -> None:
             f"if ({row} == {most}) return {file.prefix.upper()}_TOO_MANY_ROUNDS;",
         )
     if len(one.watched):
-        lines.append(f"double {watched} = 0.0;")
+        self.code.block([watched], [f"double {watched} = 0.0;"])
         squares = [found.values[slot] for slot in one.watched.tolist()]
-        code.do(*(f"{watched} += {name} * {name};" for name in squares))
+        code.block([watched], [f"{watched} += {name} * {name};" for name in squares])
     if self.keeps:
-        lines.append(f"double {kept}[{most} * {width}];")
-        code.do(*(f"{kept}[{width} * {row} + {k}] = {name};" for k, name in enumerate(handed)))
+        self.code.block([kept], [f"double {kept}[{most} * {width}];"])
+        for k, name in enumerate(handed):
+            code.block([kept], [f"{kept}[{width} * {row} + {k}] = {name};"])
         self.states[id(i)] = kept, row
-    results = enumerate(found.operand(*one.results))
-    code.do(*(f"{state}[{k}] = {name};" for k, name in results))
+    for k, name in enumerate(found.operand(*one.results)):
+        code.block([state], [f"{state}[{k}] = {name};"])
     test = "" if one.going else f"{row} < {most}"
-    lines += [f"for (; {test}; ++{row}) {{", *_indented(code.text()), "}"]
-    self.code.block([state, row, kept, watched], lines)
+    going = f"for (; {test}; ++{row}) {{"
+    self.code.block([state, row, kept, watched], [f"int {row} = 0;", going, code, "}"])
     self.values[int(i.outs[0])] = watched if len(one.watched) else "0.0"
     for out, k in zip(i.outs[1:].tolist(), i.gives.tolist(), strict=True):
         self.values[out] = f"{state}[{k}]"
@@ -111,21 +108,19 @@ class _Sums:
         self.count, self.flags = count, reading.as_written
         self.size = f"{most} * {count}" if most else str(count)
 
-    def begun(self) -> list[str]:
-        if not self.count:
-            return []
-        flags = [_zeros(self.came, self.size, "int")] if self.flags else []
-        return [_zeros(self.sums, self.size), *flags]
+    def begin(self, code: Code) -> None:
+        """Zeros."""
+        if self.count:
+            code.block([self.sums], [_zeros(self.sums, self.size)])
+            code.block([self.came], [_zeros(self.came, self.size, "int")])
 
     def add(self, found: Reading, slots: Sequence[int], before: str = "") -> None:
         """What a round adds to it."""
         for k, slot in enumerate(slots):
             if slot >= 0 and found.has(slot):
-                lines = [f"{self.sums}[{before}{k}] += {found.error(slot)};"]
-                if self.flags:
-                    came = found.errors.arrived[slot] or "1"
-                    lines.append(f"{self.came}[{before}{k}] |= {_flag(came)};")
-                found.code.do(*lines)
+                sent, came = found.error(slot), _flag(found.errors.arrived[slot])
+                found.code.block([self.sums], [f"{self.sums}[{before}{k}] += {sent};"])
+                found.code.block([self.came], [f"{self.came}[{before}{k}] |= {came};"])
 
     def entry(self, code: Code, k: int) -> tuple[str, str]:
         """An error, and the condition under which it has arrived."""
@@ -178,24 +173,25 @@ def _backward(self: Reading, i: Loop) -> None:
     found.backward(one.instructions)
     for k, slot in enumerate(one.carried.tolist()):
         there = slot >= 0 and found.has(slot)
-        code.do(f"{state.sums}[{k}] = {found.error(slot) if there else '0.0'};")
-        if self.as_written:
-            came = found.errors.arrived[slot] if there else "0.0"
-            code.do(f"{state.came}[{k}] = {_flag(came)};")
+        error, came = (found.error(slot), found.errors.arrived[slot]) if there else ("0.0", "0.0")
+        code.block([state.sums], [f"{state.sums}[{k}] = {error};"])
+        code.block([state.came], [f"{state.came}[{k}] = {_flag(came)};"])
     held.add(found, one.held.tolist())
     rows.add(found, one.given.tolist() if i.rounds else [], f"{rows.count} * {row} + ")
     owed, slots = file.fresh("o"), list(found.owed.sums)
     for k, slot in enumerate(slots):
-        code.do(f"{owed}[{k}] += {found.owed.sums[slot]};")
+        code.block([owed], [f"{owed}[{k}] += {found.owed.sums[slot]};"])
 
-    lines = [_array(state.sums, [seeds.sums.get(k, "0.0") for k in range(width)])]
-    if self.as_written:
-        came = [_flag(seeds.arrived.get(k, "0.0")) for k in range(width)]
-        lines.append(_array(state.came, came, "int"))
-    lines += [*held.begun(), *rows.begun(), *([_zeros(owed, len(slots))] if slots else [])]
+    sums = [seeds.sums.get(k, "0.0") for k in range(width)]
+    flags = [_flag(seeds.arrived.get(k, "0.0")) for k in range(width)]
+    self.code.block([state.sums], [_array(state.sums, sums)])
+    self.code.block([state.came], [_array(state.came, flags, "int")])
+    held.begin(self.code)
+    rows.begin(self.code)
+    self.code.block([owed], [_zeros(owed, len(slots))])
     going_back = f"for (int {row} = {count} - 1; {row} >= 0; --{row}) {{"
-    lines += [] if arrives == ALWAYS else [f"if ({arrives})"]
-    lines += [going_back, *_indented(code.text()), "}"]
+    test = [] if arrives == ALWAYS else [f"if ({arrives})"]
+    lines = [*test, going_back, code, "}"]
     if found.owed.is_added:
         self.owed.is_added = True
         self.code.do(*lines)
