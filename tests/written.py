@@ -57,9 +57,7 @@ class Library:
         self._library = ctypes.CDLL(str(library))
         return self
 
-    def call(
-        self, name: str, kind: str, row: Any, theta: Any = None, weights: Any = None
-    ) -> Found:
+    def call(self, name: str, kind: str, row: Any, theta: Any = None, weights: Any = None) -> Found:
         """One of the functions in C, on one row."""
         c = self.functions[name]
         row = numpy.array(row, float)
@@ -70,7 +68,9 @@ class Library:
         if kind in ("by_parameters", "by_inputs"):
             size = len(theta) if kind == "by_parameters" else len(row)
             if not single:
-                given.append(numpy.array(numpy.ones(outputs) if weights is None else weights, float))
+                given.append(
+                    numpy.array(numpy.ones(outputs) if weights is None else weights, float)
+                )
         if kind == "jacobian":
             size = outputs * len(row)
         found = numpy.full(size, -7.0)

@@ -6,7 +6,6 @@ that no trace has shown gets a status, never a wrong number.
 
 from __future__ import annotations
 
-import keyword
 import os
 import re
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from microgradlike.files import as_path, write
 from microgradlike.inputs import describe
 from microgradlike.replay import branches
+from microgradlike.replay.as_written import program_as_written
 from microgradlike.replay.compiled import Compiled
 from microgradlike.replay.names import Names
 from microgradlike.words import counted
@@ -30,7 +30,6 @@ from microgradlike.writers.c_functions import (
     Sizes,
     operations,
 )
-from microgradlike.replay.as_written import program_as_written
 
 #: The statuses that a function returns, with what each says.
 STATUSES = {
@@ -49,9 +48,42 @@ _NAMED = 64
 
 #: The words of C that are no names.
 _WORDS = frozenset(
-    "auto break case char const continue default do double else enum extern float for goto if "
-    "inline int long register restrict return short signed sizeof static struct switch typedef "
-    "union unsigned void volatile while".split()
+    [
+        "auto",
+        "break",
+        "case",
+        "char",
+        "const",
+        "continue",
+        "default",
+        "do",
+        "double",
+        "else",
+        "enum",
+        "extern",
+        "float",
+        "for",
+        "goto",
+        "if",
+        "inline",
+        "int",
+        "long",
+        "register",
+        "restrict",
+        "return",
+        "short",
+        "signed",
+        "sizeof",
+        "static",
+        "struct",
+        "switch",
+        "typedef",
+        "union",
+        "unsigned",
+        "void",
+        "volatile",
+        "while",
+    ]
 )
 _WIDTH = 96
 
@@ -186,7 +218,9 @@ class _Writer:
         head = self._declared(kind, name)
         if len(self.paths) > 1:
             head = "static " + self._declared(kind, f"{name}_{place}")
-        unused = ", ".join(f"(void){a}" for a in self._arguments(kind) if a in ("x", "theta", "weights"))
+        unused = ", ".join(
+            f"(void){a}" for a in self._arguments(kind) if a in ("x", "theta", "weights")
+        )
         return [f"{head} {{", f"    {unused};", *(f"    {line}" for line in lines), "}"]
 
     def _choice(self, kind: str) -> list[str]:
@@ -194,9 +228,7 @@ class _Writer:
         name, given = f"{self.prefix}_{kind}", ", ".join(self._arguments(kind))
         lines = [f"{self._declared(kind, name)} {{", f"    int status = {name}_0({given});"]
         for k in range(1, len(self.paths)):
-            lines.append(
-                f"    if (status == {self.upper}_UNTRACED) status = {name}_{k}({given});"
-            )
+            lines.append(f"    if (status == {self.upper}_UNTRACED) status = {name}_{k}({given});")
         return [*lines, "    return status;", "}"]
 
     # ---- What comes before ----

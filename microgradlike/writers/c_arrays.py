@@ -7,7 +7,6 @@ as well, which has a place for each number that they are sent to.
 from __future__ import annotations
 
 import re
-
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -179,7 +178,9 @@ def _sum(self: Reading, i: OfTerms) -> None:
         ])  # fmt: skip
         added = f" + {' * '.join(bias)}" if bias else ""
         for k in range(count):
-            lines.append(f"{_shifted(f'{array}[{at}]', column, k)} = sum{k}{_shifted(added, column, k)};")
+            lines.append(
+                f"{_shifted(f'{array}[{at}]', column, k)} = sum{k}{_shifted(added, column, k)};"
+            )
         return [f"    {line}" for line in lines]
 
     lines = [f"int {column} = 0;"]

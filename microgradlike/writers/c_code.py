@@ -18,7 +18,6 @@ from microgradlike.writers.c_formulas import (
     HELPERS,
     Said,
     Speaker,
-    literal,
     number_of,
     number_of_atom,
 )
@@ -26,8 +25,8 @@ from microgradlike.writers.c_formulas import (
 _NAMES = re.compile(r"\b[a-z]\d+\b")
 _WORD = re.compile(r"\w+")
 _ENTRY = re.compile(r"(\w+)\[(\d+)\]")
-#: So many numbers stand in a line of a table.
-_IN_A_LINE = 4
+#: So many numbers stand in a line of a table; so many statements become a loop.
+_IN_A_LINE, _MANY = 4, 8
 
 
 class Statement(NamedTuple):
@@ -107,6 +106,8 @@ class Code:
         text = said.text
         if number_of_atom(said):
             return f"{text}.0" if said.is_truth and text in ("0", "1") else text
+        if said.is_negative:
+            return f"-{self.define(said.negated())}"
         if (name := self._name_of(text)) is None:
             name = self._known[text] = self.file.fresh("k" if said.is_truth else "v")
             kind = "int" if said.is_truth else "double"
@@ -210,14 +211,14 @@ class Code:
 
     def stretches(self, atoms: Sequence[str]) -> list[tuple[int, str]]:
         """Numbers as stretches: how many there are, and what the one at the place ``i`` is."""
-        sources = [
-            "" if number_of(atom) is not None else (m[1] if (m := _ENTRY.fullmatch(atom)) else atom)
-            for atom in atoms
-        ]
+        sources = [m[1] if (m := _ENTRY.fullmatch(atom)) else atom for atom in atoms]
+        known = [number_of(atom) is not None for atom in atoms]
+        if all(known) and len(set(sources)) > 1:
+            sources = [""] * len(atoms)
         ends = [k for k in range(1, len(atoms)) if sources[k] != sources[k - 1]]
         found = []
         for start, end in zip([0, *ends], [*ends, len(atoms)], strict=True):
-            if end - start < _IN_A_LINE:
+            if end - start < _MANY:
                 found += [(1, atom) for atom in atoms[start:end]]
             else:
                 entry = self.grid(atoms[start:end], [end - start], ["i"])

@@ -40,7 +40,7 @@ def number_of(text: str) -> float | None:
     """
     if text in _SPECIAL:
         return _SPECIAL[text]
-    return float(text) if text[0].isdigit() or text[0] == "-" else None
+    return float(text) if text.lstrip("-")[0].isdigit() else None
 
 
 def is_truth(text: str) -> bool:
@@ -64,6 +64,17 @@ class Said(NamedTuple):
     @property
     def number(self) -> float | None:
         return number_of(self.text) if self.is_atom else None
+
+    @property
+    def is_negative(self) -> bool:
+        """Whether it has a minus sign, which is one of all that follows."""
+        return self.text[0] == "-"
+
+    def negated(self) -> Said:
+        """The same with the other sign, if it has one."""
+        text = self.text[1:]
+        is_bracketed = text[0] == "(" and not text.startswith("(double)")
+        return Said(text[1:-1] if is_bracketed else text, False, not is_bracketed)
 
     def as_number(self) -> Said:
         decided = _decided(self) if self.is_truth else None
@@ -154,8 +165,7 @@ def round_to(x: Said, digits: float | None, call: Callable[[str, list[Said]], Sa
     if digits is None or not 0 <= digits <= _MOST_DIGITS:
         raise CannotWrite(
             "round(x, n) is written in C for a plain number n of digits from 0 to "
-            f"{_MOST_DIGITS}, but here it is "
-            + ("a Value" if digits is None else f"{digits:g}")
+            f"{_MOST_DIGITS}, but here it is " + ("a Value" if digits is None else f"{digits:g}")
         )
     return call("round_to", [x, Said(literal(10.0 ** int(digits)))])
 
@@ -218,12 +228,13 @@ class Speaker:
     def _name(self, name: str) -> Said:
         if name in self._names:
             text = self._names[name]
-            return Said(text, is_truth(text))
+            return Said(text, is_truth(text), number_of(text) is not None or text[0] != "-")
         return Said(literal(ops.NUMBERS[name]))
 
     def _minus(self, x: Said) -> Said:
-        known = x.number
-        return Said(f"-{x.inside}", False, False) if known is None else Said(literal(-known))
+        if x.number is not None:
+            return Said(literal(-x.number))
+        return x.negated() if x.is_negative else Said(f"-{self._bound(x).inside}", False, False)
 
     def _not(self, truth: Said) -> Said:
         decided = _decided(truth)
@@ -239,7 +250,20 @@ class Speaker:
                     return other
                 if one.number == -1.0:
                     return self._minus(other)
+            return self._factors("*", x, y)
+        # A sum is rounded alike whether a term has a minus sign or is taken away.
+        if y.is_negative:
+            op, y = (ast.Sub() if isinstance(op, ast.Add) else ast.Add()), y.negated()
+        if x.is_negative and isinstance(op, ast.Add):
+            return Said(f"{y.inside} - {x.negated().inside}", False, False)
         return Said(f"{x.inside} {_SIGNS[type(op)]} {y.inside}", False, False)
+
+    def _factors(self, sign: str, x: Said, y: Said) -> Said:
+        """A product, or a quotient; a minus sign of a factor is one of the whole."""
+        negative = x.is_negative != y.is_negative
+        x, y = (side.negated() if side.is_negative else side for side in (x, y))
+        whole = Said(f"{x.inside} {sign} {y.inside}", False, False)
+        return self._minus(whole) if negative else whole
 
     def _compare(self, op: ast.cmpop, x: Said, y: Said) -> Said:
         a, b = x.number, y.number
@@ -285,8 +309,7 @@ class Speaker:
             x = self._bound(given[0])
             return Said(f"{x.inside} * {x.inside}", False, False)
         if name == "divide":
-            x, y = given
-            return self._bound(Said(f"{x.inside} / {y.inside}", False, False))
+            return self._bound(self._factors("/", *given))
         return self._called(name, given)
 
     def _called(self, name: str, given: list[Said]) -> Said:
@@ -301,6 +324,8 @@ class Speaker:
         """What takes long is computed once for all who need it."""
         if self._bind is None or self._chosen or number_of_atom(part):
             return part
+        if part.is_negative:
+            return Said(f"-{self._bound(part.negated()).inside}", False, False)
         return Said(self._bind(part.text))
 
 

@@ -67,9 +67,7 @@ class Function:
         as_written: whether it is written as the engine computes.
     """
 
-    def __init__(
-        self, file: File, path: Path, sizes: Sizes, kind: str, as_written: bool
-    ) -> None:
+    def __init__(self, file: File, path: Path, sizes: Sizes, kind: str, as_written: bool) -> None:
         self.code, self.path, self.sizes, self.kind = Code(file), path, sizes, kind
         self.as_written = as_written
         self.status = f"{file.prefix.upper()}_"
@@ -164,9 +162,7 @@ class Function:
         """A row with a fraction where an integer is."""
         tape = self.path.tape
         for node in tape.integers if tape.needs_integers else ():
-            whole = self.code.say(
-                f"x == floor(x) and abs(x) <= {2**53}", x=f"x[{tape.left[node]}]"
-            )
+            whole = self.code.say(f"x == floor(x) and abs(x) <= {2**53}", x=f"x[{tape.left[node]}]")
             self._refuse(f"!{self.code.define(whole)}", "NOT_WHOLE")
 
     def _check_safe(self, names: Sequence[str]) -> None:
@@ -216,9 +212,7 @@ class Function:
         """What a row takes from a table of leaves; it was checked before that there is one."""
         code, entries = self.code, taken.entries
         _, place = index_in(code, f"x[{taken.number}]", len(entries))
-        atoms = [
-            self._parameter(e) if e >= 0 else literal(tape.constants[~e]) for e in entries
-        ]
+        atoms = [self._parameter(e) if e >= 0 else literal(tape.constants[~e]) for e in entries]
         return code.define(Said(code.grid(atoms, [len(entries)], [place])))
 
     def _compiled(self, program: Program, mode: int, keeps: bool = False) -> Ran:
@@ -336,7 +330,7 @@ class Function:
     def _send_taken(self, taken: Taken, error: str, found: Errors) -> None:
         """The error of what a row takes from a table, sent to each entry that it may be."""
         code = self.code
-        there, place = index_in(code, f"x[{taken.number}]", len(taken.entries))
+        _, place = index_in(code, f"x[{taken.number}]", len(taken.entries))
         targets: dict[int, list[int]] = {}
         for at, entry in enumerate(taken.entries):
             if entry >= 0 and self.path.places[entry] >= 0:
@@ -360,9 +354,7 @@ class Function:
             if adds and entry == "0.0":
                 pass
             elif count > 1:
-                self.code.do(
-                    f"for (int i = 0; i < {count}; ++i) {array}[{at} + i] {sign} {entry};"
-                )
+                self.code.do(f"for (int i = 0; i < {count}; ++i) {array}[{at} + i] {sign} {entry};")
             else:
                 self.code.do(f"{array}[{at}] {sign} {entry};")
             at += count

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy
-
 from microgradlike.compiler.instructions import ALWAYS as EVERYWHERE
 from microgradlike.compiler.instructions import BY_ERROR, Loop
 from microgradlike.writers.c_code import Code
@@ -191,7 +189,7 @@ def _backward(self: Reading, i: Loop) -> None:
     self.code.block([owed], [_zeros(owed, len(slots))])
     going_back = f"for (int {row} = {count} - 1; {row} >= 0; --{row}) {{"
     test = [] if arrives == ALWAYS else [f"if ({arrives})"]
-    lines = [*test, going_back, code, "}"]
+    lines: list[str | Code] = [*test, going_back, code, "}"]
     if found.owed.is_added:
         self.owed.is_added = True
         self.code.do(*lines)

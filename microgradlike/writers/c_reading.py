@@ -15,7 +15,7 @@ import numpy
 
 from microgradlike.compiler import instructions as of
 from microgradlike.compiler.arrays import Ints
-from microgradlike.compiler.operations import NAMES, SENDS_TO
+from microgradlike.compiler.operations import NAMES
 from microgradlike.executors.on_floats import OfTable, OfTerms, terms_of
 from microgradlike.writers.c_code import Code
 from microgradlike.writers.c_formulas import Said, literal, number_of, sends_of, value_of
@@ -51,7 +51,9 @@ class Errors:
 
 def either(code: Code, a: str, b: str) -> str:
     """The condition that one of two holds."""
-    return ALWAYS if ALWAYS in (a, b) else a if a == b else code.define(code.say("x or y", x=a, y=b))
+    return (
+        ALWAYS if ALWAYS in (a, b) else a if a == b else code.define(code.say("x or y", x=a, y=b))
+    )
 
 
 def both(code: Code, a: str, b: str) -> str:
@@ -155,7 +157,10 @@ class Reading:
 def _sum(self: Reading, i: OfTerms) -> None:
     for slot, terms in zip(i.outs.tolist(), terms_of(i), strict=True):
         self.values[slot] = self.code.plus(
-            *(_product(self, sign, [self.value(*f[1:]) for f in factors]) for sign, factors in terms)
+            *(
+                _product(self, sign, [self.value(*f[1:]) for f in factors])
+                for sign, factors in terms
+            )
         )
 
 
@@ -174,7 +179,7 @@ def _sum_back(self: Reading, i: OfTerms) -> None:
         error = self.where(self.arrives(i, k), self.error(out))
         for sign, factors in terms:
             for factor in factors:
-                name, once, slot = factor
+                _, once, slot = factor
                 if once and self.mode != of.PARAMETERS:
                     continue
                 others = [self.value(*f[1:]) for f in factors if f is not factor]
@@ -186,8 +191,10 @@ def _sum_back(self: Reading, i: OfTerms) -> None:
 
 def _operations(self: Reading, i: OfTable) -> Iterator[tuple[str, list[tuple[bool, int]]]]:
     """For each output the operation, and where its operands are."""
-    singles = isinstance(i, of.Singles)
-    names = [NAMES[c] for c in i.operations] if singles else [i.operation] * i.count
+    if isinstance(i, of.Singles):
+        names = [NAMES[code] for code in i.operations]
+    else:
+        names = [i.operation] * i.count
     once = [numpy.broadcast_to(x.once, i.count).tolist() for x in i.operands]
     slots = [x.slots.tolist() for x in i.operands]
     for k, name in enumerate(names):
@@ -264,9 +271,7 @@ def _fold(self: Reading, i: of.Fold) -> None:
         x = [self.values[at] for at in slots]
         if i.operation == "logaddexp":
             largest, total, _ = _shares(self, x)
-            self.values[slot] = self.code.define(
-                self.code.say("x + log(y)", x=largest, y=total)
-            )
+            self.values[slot] = self.code.define(self.code.say("x + log(y)", x=largest, y=total))
         else:
             self.values[slot] = _along(self, i, x)[-1]
 
