@@ -7,6 +7,7 @@
 ``c_arrays``     instructions of many numbers as loops
 ``c_loops``      loops stay loops
 ``c_functions``  what a path is in C: its value, its gradients, its Jacobian
+``c_file``       the file as a whole: its first comment, its names, its functions
 """
 
 from microgradlike.writers.c import to_c

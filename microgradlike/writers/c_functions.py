@@ -56,6 +56,20 @@ def operations(instructions: Sequence[Instruction]) -> int:
     )
 
 
+class Programs:
+    """The programs that compute outputs of tapes as they were written, each made once."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[int, ...], tuple[Program, list[Taken]]] = {}
+
+    def of(self, tape: Tape, outputs: list[int]) -> tuple[Program, list[Taken]]:
+        """The program of these outputs; see ``program_as_written``."""
+        key = (id(tape), *outputs)
+        if key not in self._made:
+            self._made[key] = program_as_written(tape, outputs)
+        return self._made[key]
+
+
 class Function:
     """One function in C, of one path.
 
@@ -64,14 +78,17 @@ class Function:
         path: whose rows it is for.
         sizes: of the whole function.
         kind: what it gives.
+        programs: as they were written.
         as_written: whether it is written as the engine computes.
     """
 
-    def __init__(self, file: File, path: Path, sizes: Sizes, kind: str, as_written: bool) -> None:
+    def __init__(
+        self, file: File, path: Path, sizes: Sizes, kind: str, programs: Programs, as_written: bool
+    ) -> None:
         self.code, self.path, self.sizes, self.kind = Code(file), path, sizes, kind
         self.as_written = as_written
         self.status = f"{file.prefix.upper()}_"
-        self._programs: dict[tuple[int, ...], tuple[Program, list[Taken]]] = {}
+        self.programs = programs
 
     def lines(self) -> list[str]:
         """Its statements."""
@@ -99,7 +116,7 @@ class Function:
 
     def _check_path(self) -> None:
         """A row of another path, or one that decides in a way that was never compared."""
-        path, code = self.path, self.code
+        path = self.path
         if path.guards is not None:
             conditions = list(path.tape.guards)
             expected = path.expected.tolist()
@@ -118,7 +135,6 @@ class Function:
             else:
                 (number,) = self._compiled(ways.replay.program, 0).found
             self._refuse_unknown(number, ways.known())
-        assert code is self.code
 
     def _refuse_unknown(self, number: str, known: list[float]) -> None:
         """Refuse a row whose number is not among these, which are in their order."""
@@ -184,10 +200,7 @@ class Function:
 
     def _written(self, tape: Tape, outputs: list[int], keeps: bool = False) -> Ran:
         """Outputs of a tape, computed as they were written."""
-        key = (id(tape), *outputs)
-        if key not in self._programs:
-            self._programs[key] = program_as_written(tape, outputs)
-        program, taken = self._programs[key]
+        program, taken = self.programs.of(tape, outputs)
         given = len(tape.numbers)
         known = given + len(tape.parameters)
         atoms, leaves = [], []
