@@ -64,7 +64,7 @@ class _Target(NamedTuple):
 
 def _target(self: Reading, once: bool, slots: Ints) -> _Target:
     flat = slots.ravel()
-    into = self.owed.into if once else None
+    into = (self.owed if once else self.errors).into
     if into is not None and all(slot in into[1] for slot in flat.tolist()):
         return _Target(into[0], [], numpy.array([into[1][slot] for slot in flat.tolist()]))
     unique, at = numpy.unique(flat, return_inverse=True)
@@ -74,7 +74,7 @@ def _target(self: Reading, once: bool, slots: Ints) -> _Target:
 def _send(self: Reading, once: bool, target: _Target, lines: Sequence[str]) -> None:
     """Loops that add errors to a target; who is sent them is told where they are."""
     if not target.slots:
-        self.owed.is_added = True
+        (self.owed if once else self.errors).is_added = True
         self.code.do(*lines)
         return
     begun = f"double {target.array}[{len(target.slots)}] = {{0}};"

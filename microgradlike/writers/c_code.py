@@ -114,6 +114,15 @@ class Code:
             self.statements.append(Statement((name,), (f"const {kind} {name} = {text};",)))
         return name
 
+    def copies(self, array: str, count: int, before: str = "") -> list[str]:
+        """Names for what the entries of an array are by now."""
+        if count < _MANY:
+            return [self.copy(f"{array}[{before}{k}]") for k in range(count)]
+        own = self.file.fresh("h")
+        loop = f"for (int i = 0; i < {count}; ++i) {own}[i] = {array}[{before}i];"
+        self.block([own], [f"double {own}[{count}];", loop])
+        return [f"{own}[{k}]" for k in range(count)]
+
     def copy(self, entry: str) -> str:
         """A name for what an entry of an array is by now."""
         if entry not in self._known:
@@ -198,16 +207,28 @@ class Code:
         if found is not None:
             name, numbers = found
             return f"{name}[{self.places(numbers, shape, at)}]"
-        array, start = self.file.fresh("h"), 0
-        lines = [f"double {array}[{len(atoms)}];"]
-        for count, entry in self.stretches(atoms):
-            if count > 1:
-                lines.append(f"for (int i = 0; i < {count}; ++i) {array}[{start} + i] = {entry};")
+        unique = list(dict.fromkeys(atoms))
+        where = {atom: k for k, atom in enumerate(unique)}
+        array = self.file.fresh("h")
+        self.block([array], [f"double {array}[{len(unique)}];", *self.stored(array, unique)])
+        numbers = numpy.array([where[atom] for atom in atoms])
+        return f"{array}[{self.places(numbers, shape, at)}]"
+
+    def stored(
+        self, array: str, names: Sequence[str], sign: str = "=", before: str = ""
+    ) -> list[str]:
+        """Lines that write numbers to an array, or add them to it."""
+        lines, start = [], 0
+        for count, entry in self.stretches(names):
+            if sign != "=" and entry == "0.0":
+                pass
+            elif count > 1:
+                at = f"{before}{start} + i" if start else f"{before}i"
+                lines.append(f"for (int i = 0; i < {count}; ++i) {array}[{at}] {sign} {entry};")
             else:
-                lines.append(f"{array}[{start}] = {entry};")
+                lines.append(f"{array}[{before}{start}] {sign} {entry};")
             start += count
-        self.block([array], lines)
-        return f"{array}[{place}]"
+        return lines
 
     def stretches(self, atoms: Sequence[str]) -> list[tuple[int, str]]:
         """Numbers as stretches: how many there are, and what the one at the place ``i`` is."""

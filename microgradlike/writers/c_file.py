@@ -215,7 +215,7 @@ class Writer:
         lines = ["Compile it, for a processor or as WebAssembly, without -ffast-math:", "",
                  f"    cc -std=c99 -O2 -ffp-contract=off -c {prefix}.c      (link with -lm)",
                  "",
-                 "    python -m ziglang cc -target wasm32-wasi -mexec-model=reactor -O2 \\",
+                 "    python -m ziglang cc -target wasm32-wasi -mexec-model=reactor -O2 -s \\",
                  *(f"        {export} \\" for export in exports),
                  f"        -Wl,--export=__heap_base {prefix}.c -o {prefix}.wasm"]  # fmt: skip
         if self.file.rounds:

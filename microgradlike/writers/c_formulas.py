@@ -145,7 +145,7 @@ HELPERS: Mapping[str, str] = {
     # and of a half fma tells on which side the exact one is.
     "round_to": """(double x, double ten) {
     const double z = x * ten, m = rint(z), half = z - m;
-    if (!(fabs(z) < 4503599627370496.0)) return x;
+    if (!(fabs(z) < 9007199254740992.0)) return x;
     const double rest = fma(x, ten, -z);
     if (half == 0.5 && rest > 0) return (m + 1) / ten;
     if (half == -0.5 && rest < 0) return (m - 1) / ten;
@@ -160,14 +160,14 @@ class CannotWrite(ValueError):
     """What C is not written of, in a sentence."""
 
 
-def round_to(x: Said, digits: float | None, call: Callable[[str, list[Said]], Said]) -> Said:
-    """``round(x, n)`` with n known."""
+def _power_of_ten(digits: float | None) -> str:
+    """By what a number is multiplied before ``round(x, n)`` rounds it."""
     if digits is None or not 0 <= digits <= _MOST_DIGITS:
         raise CannotWrite(
-            "round(x, n) is written in C for a plain number n of digits from 0 to "
-            f"{_MOST_DIGITS}, but here it is " + ("a Value" if digits is None else f"{digits:g}")
+            f"round(x, n) is written in C for 0 to {_MOST_DIGITS} digits n, but here n is "
+            f"{digits:g}; write round(x * 10**n) / 10**n"
         )
-    return call("round_to", [x, Said(literal(10.0 ** int(digits)))])
+    return literal(10.0 ** int(digits))
 
 
 # ---- The reader --------------------------------------------------------------------------------
@@ -299,7 +299,7 @@ class Speaker:
     def _call(self, name: str, given: list[Said]) -> Said:
         numbers = [x.number for x in given]
         if name == "round_to":
-            return round_to(given[0], numbers[1], self._called)
+            return self._called(name, [given[0], Said(_power_of_ten(numbers[1]))])
         if all(x is not None for x in numbers):
             known = ops.on_floats(f"{name}({', '.join('xy'[: len(given)])})")
             return Said(literal(float(known(*[*numbers, None][:2], 0, 0))))

@@ -26,7 +26,7 @@ from microgradlike.writers.c_reading import Errors, Reading, Way, index_in
 #: A path of so many operations at most is written as the engine computes it.
 MOST_WRITTEN = 2_000
 #: An instruction of so many terms, or operations, at most is written out; others are loops in C.
-WRITTEN_OUT = 32
+WRITTEN_OUT = 8
 
 #: What a function gives, by the name of its function in C.
 VALUE, BY_PARAMETERS, BY_INPUTS, JACOBIAN = "value", "by_parameters", "by_inputs", "jacobian"
@@ -362,15 +362,7 @@ class Function:
 
     def _store(self, array: str, names: Sequence[str], adds: bool = False) -> None:
         """Write numbers where the caller wants them."""
-        at, sign = 0, "+=" if adds else "="
-        for count, entry in self.code.stretches(names):
-            if adds and entry == "0.0":
-                pass
-            elif count > 1:
-                self.code.do(f"for (int i = 0; i < {count}; ++i) {array}[{at} + i] {sign} {entry};")
-            else:
-                self.code.do(f"{array}[{at}] {sign} {entry};")
-            at += count
+        self.code.do(*self.code.stored(array, names, "+=" if adds else "="))
 
 
 class Ran(NamedTuple):

@@ -56,17 +56,11 @@ def _round(
     return found
 
 
-def _handed(code: Code, array: str, row: str, width: int) -> list[str]:
-    """The names of what a round is handed: they stay what they are while the array is written."""
-    before = f"{width} * {row} + " if row else ""
-    return [code.copy(f"{array}[{before}{k}]") for k in range(width)]
-
-
 def _forward(self: Reading, i: Loop) -> None:
     file, one, width, most = self.code.file, i.round, len(i.round.carried), _most(self, i)
     state, row, kept, watched = (file.fresh(letter) for letter in "srtq")
     code = Code(file, self.code)
-    handed = _handed(code, state, "", width)
+    handed = code.copies(state, width)
     found = _round(self, i, code, handed, row, keeps=False)
     self.code.block([state], [_array(state, self.operand(i.first.once, i.first.slots))])
     if one.going:
@@ -81,11 +75,9 @@ def _forward(self: Reading, i: Loop) -> None:
         code.block([watched], [f"{watched} += {name} * {name};" for name in squares])
     if self.keeps:
         self.code.block([kept], [f"double {kept}[{most} * {width}];"])
-        for k, name in enumerate(handed):
-            code.block([kept], [f"{kept}[{width} * {row} + {k}] = {name};"])
+        code.block([kept], code.stored(kept, handed, before=f"{width} * {row} + "))
         self.states[id(i)] = kept, row
-    for k, name in enumerate(found.operand(*one.results)):
-        code.block([state], [f"{state}[{k}] = {name};"])
+    code.block([state], code.stored(state, found.operand(*one.results)))
     test = "" if one.going else f"{row} < {most}"
     going = f"for (; {test}; ++{row}) {{"
     self.code.block([state, row, kept, watched], [f"int {row} = 0;", going, code, "}"])
@@ -114,10 +106,14 @@ class _Sums:
 
     def add(self, found: Reading, slots: Sequence[int], before: str = "") -> None:
         """What a round adds to it."""
-        for k, slot in enumerate(slots):
-            if slot >= 0 and found.has(slot):
-                sent, came = found.error(slot), _flag(found.errors.arrived[slot])
-                found.code.block([self.sums], [f"{self.sums}[{before}{k}] += {sent};"])
+        there = [slot >= 0 and found.has(slot) for slot in slots]
+        sent = [
+            found.error(slot) if known else "0.0" for slot, known in zip(slots, there, strict=True)
+        ]
+        found.code.block([self.sums], found.code.stored(self.sums, sent, "+=", before))
+        for k, (slot, known) in enumerate(zip(slots, there, strict=True)):
+            if known and self.flags:
+                came = _flag(found.errors.arrived[slot])
                 found.code.block([self.came], [f"{self.came}[{before}{k}] |= {came};"])
 
     def entry(self, code: Code, k: int) -> tuple[str, str]:
@@ -161,24 +157,28 @@ def _backward(self: Reading, i: Loop) -> None:
     held = _Sums(self, len(one.held))
     rows = _Sums(self, len(one.given) if i.rounds else 0, most)
     code = Code(file, self.code)
-    handed = _handed(code, kept, row, width)
+    handed = code.copies(kept, width, f"{width} * {row} + ")
     found = _round(self, i, code, handed, row, keeps=True)
+    sent = code.copies(state.sums, width)
     for k, (lower, slot) in enumerate(zip(*(x.tolist() for x in one.sending), strict=True)):
-        error, came = code.copy(f"{state.sums}[{k}]"), ALWAYS
+        came = ALWAYS
         if self.as_written:
             came = code.define(Said(f"{state.came}[{k}] != 0", True, False))
-        found.send(lower, slot, error, came)
+        found.send(lower, slot, sent[k], came)
     found.backward(one.instructions)
-    for k, slot in enumerate(one.carried.tolist()):
-        there = slot >= 0 and found.has(slot)
-        error, came = (found.error(slot), found.errors.arrived[slot]) if there else ("0.0", "0.0")
-        code.block([state.sums], [f"{state.sums}[{k}] = {error};"])
-        code.block([state.came], [f"{state.came}[{k}] = {_flag(came)};"])
+    carried = one.carried.tolist()
+    there = [slot >= 0 and found.has(slot) for slot in carried]
+    sent = [
+        found.error(slot) if known else "0.0" for slot, known in zip(carried, there, strict=True)
+    ]
+    code.block([state.sums], code.stored(state.sums, sent))
+    for k, known in enumerate(there if self.as_written else ()):
+        came = _flag(found.errors.arrived[carried[k]] if known else "0.0")
+        code.block([state.came], [f"{state.came}[{k}] = {came};"])
     held.add(found, one.held.tolist())
     rows.add(found, one.given.tolist() if i.rounds else [], f"{rows.count} * {row} + ")
     owed, slots = file.fresh("o"), list(found.owed.sums)
-    for k, slot in enumerate(slots):
-        code.block([owed], [f"{owed}[{k}] += {found.owed.sums[slot]};"])
+    code.block([owed], code.stored(owed, list(found.owed.sums.values()), "+="))
 
     sums = [seeds.sums.get(k, "0.0") for k in range(width)]
     flags = [_flag(seeds.arrived.get(k, "0.0")) for k in range(width)]
