@@ -132,7 +132,9 @@ class Compared:
         ]
         assert not wrong, (name, k, wrong)
 
-    def _check_parameters(self, name: str, program: Program, row: Any, found: Found) -> None:
+    def _check_parameters(
+        self, name: str, program: Program, row: tuple[Any, Any], found: Found
+    ) -> None:
         if found.status:
             return
         parameters = self.library.functions[name].parameters

@@ -72,15 +72,21 @@ def _target(self: Reading, once: bool, slots: Ints) -> _Target:
 
 
 def _send(self: Reading, once: bool, target: _Target, lines: Sequence[str]) -> None:
-    """Loops that add errors to a target; who is sent them is told where they are."""
+    """Loops that add errors to a target, which begins with what has arrived there before."""
+    errors = self.owed if once else self.errors
     if not target.slots:
-        (self.owed if once else self.errors).is_added = True
+        errors.is_added = True
         self.code.do(*lines)
         return
-    begun = f"double {target.array}[{len(target.slots)}] = {{0}};"
-    self.code.block([target.array], [begun, *lines])
+    array, before = target.array, [errors.sums.get(slot, "0.0") for slot in target.slots]
+    if set(before) == {"0.0"}:
+        begun = [f"double {array}[{len(before)}] = {{0}};"]
+    else:
+        begun = [f"double {array}[{len(before)}];", *self.code.stored(array, before)]
+    self.code.block([array], [*begun, *lines])
     for place, slot in enumerate(target.slots):
-        self.send(once, slot, f"{target.array}[{place}]")
+        errors.sums.pop(slot, None)
+        self.send(once, slot, f"{array}[{place}]")
 
 
 def _errors(self: Reading, i: of.Instruction) -> list[str]:

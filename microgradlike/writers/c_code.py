@@ -57,8 +57,12 @@ class File:
         self._tables: dict[tuple[str, tuple[str, ...]], str] = {}
         self._count = 0
 
+    def begin(self) -> None:
+        """Another function: its names begin anew."""
+        self._count = 0
+
     def fresh(self, letter: str) -> str:
-        """A name that nothing has yet."""
+        """A name that nothing in the function has yet."""
         self._count += 1
         return f"{letter}{self._count}"
 

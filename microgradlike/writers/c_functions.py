@@ -85,6 +85,7 @@ class Function:
     def __init__(
         self, file: File, path: Path, sizes: Sizes, kind: str, programs: Programs, as_written: bool
     ) -> None:
+        file.begin()
         self.code, self.path, self.sizes, self.kind = Code(file), path, sizes, kind
         self.as_written = as_written
         self.status = f"{file.prefix.upper()}_"
