@@ -469,7 +469,7 @@ def test_what_has_no_inputs_or_no_parameters(library: Library) -> None:
 
 
 def test_the_comment_tells_what_each_number_is(tmp_path: Path) -> None:
-    slope, other = Value(2.0, "slope */"), Value(float("nan"))
+    slope, other = Value(2.0, "slope */ /*"), Value(float("nan"))
 
     def model(speed: Any, place: Any) -> Any:
         return slope * speed + other * place[1]
@@ -477,7 +477,7 @@ def test_the_comment_tells_what_each_number_is(tmp_path: Path) -> None:
     text = to_c(compile(model).trace([1.0], [[1.0, 2.0]]), tmp_path / "model.c").read_text()
     comment = text.partition("*/")[0]
     assert "[0] speed [1] place[0] [2] place[1]" in comment
-    assert "[0] slope * / [1] other" in comment
+    assert "[0] slope * / / * [1] other" in comment
     for said in (
         "model_by_parameters(const double *x",
         "0 MODEL_OK",

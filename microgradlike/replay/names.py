@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import Any
 
 import numpy
 
@@ -54,12 +53,12 @@ def _arguments(c: Compiled) -> list[str]:
     return [*names, *(f"argument {place + 1}" for place in range(len(names), count))][:count]
 
 
-def _variables(function: Any) -> dict[Value, str]:
+def _variables(function: object) -> dict[Value, str]:
     """The variables in which a function, or one that it calls, finds Values, or lists of them."""
     found: dict[str, Value] = {}
     named: set[Value] = set()
 
-    def name(value: Any, called: str) -> None:
+    def name(value: object, called: str) -> None:
         if isinstance(value, Value):
             if value not in named and called not in found:  # one name is for one Value
                 found[called] = value

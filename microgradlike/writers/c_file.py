@@ -231,7 +231,7 @@ class Writer:
 
 def _harmless(name: str) -> str:
     """A name that ends no comment."""
-    return name.replace("*/", "* /").replace("\\", "/")
+    return name.replace("\\", "/").replace("*/", "* /").replace("/*", "/ *")
 
 
 def _is_short(path: Path, programs: Programs) -> bool:

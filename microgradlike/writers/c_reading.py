@@ -9,7 +9,7 @@ send, whatever its slope is. Of others the masks of the instructions tell.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy
 
@@ -66,8 +66,8 @@ def both(code: Code, a: str, b: str) -> str:
 class Way(NamedTuple):
     """How a kind of instruction is written."""
 
-    compute: Callable[[Reading, Any], None]
-    send: Callable[[Reading, Any], None]
+    compute: Callable[..., None]
+    send: Callable[..., None]
 
 
 class Reading:
