@@ -40,7 +40,8 @@ microgradlike.writers: . arrays jax
 microgradlike.executors: on_jax choose
 microgradlike: reach
 microgradlike.replay: . arguments as_written ties spot_check watch exploring parameters
-microgradlike.replay: branches paths traces sparse derived compiled
+microgradlike.replay: branches paths traces sparse derived compiled names
+microgradlike.writers: c_formulas c_code c_reading c_arrays c_loops c_functions c_file c
 microgradlike: compiled learning training sklearn warm
 microgradlike: javascript
 microgradlike.grading: probes suspects verdict cases claims notes judge apart inside . __main__
@@ -51,7 +52,7 @@ viz: fold nudges shares story decisions live moments dot parts drawing blanks mi
 viz: stepper
 viz: plots places network movie learner terms telling one_example chapters lesson
 viz: practice playground
-viz.compiled: . names paths sheet scalars glyphs drawing
+viz.compiled: . paths sheet scalars glyphs drawing
 viz.compiled: passes told places staged stages
 viz: .
 """

@@ -15,9 +15,9 @@ from microgradlike import Compiled, Value, compile, dot, exp, losses, softmax, t
 from microgradlike.compiler.operations import ARITY
 from microgradlike.executors.on_numpy import NumpyExecutor
 from microgradlike.nn import MLP
+from microgradlike.replay.names import Names
 from tests.programs import Program
 from viz import draw_compiled, style
-from viz.compiled.names import Names
 from viz.compiled.paths import Path
 from viz.compiled.scalars import Tree
 

@@ -21,10 +21,10 @@ from microgradlike.compiler.plan import plan
 from microgradlike.executors.on_numpy import NumpyExecutor
 from microgradlike.functions import logsumexp, softmax
 from microgradlike.nn import MLP
+from microgradlike.replay.names import Names
 from tests.browser import CONTRAST, VIEWS, Tab, Visit
 from tests.programs import Program
 from viz import save_stages, style
-from viz.compiled.names import Names
 from viz.compiled.passes import Passes
 from viz.compiled.places import ASIDE, NODE, Places, operands_of, spaced
 from viz.compiled.staged import MOST_SCALARS, STAGES, Staged

@@ -2,6 +2,7 @@
 
 ``arguments``   the rows that it is given, checked
 ``compiled``    ``compile`` and ``Compiled``: values of rows, and their derivatives
+``names``       what its inputs and its parameters are called
 ``parameters``  the Values that it closes over, and their numbers
 ``paths``       its traces, which become one where they meet; is it still the same function?
 ``traces``      the rows that it is given, each run on its path

@@ -32,6 +32,7 @@ from microgradlike.compiler.operations import (
     TAKE,
 )
 from microgradlike.compiler.passes import build
+from microgradlike.compiler.program import Program
 from microgradlike.compiler.tables import chosen, entries_of
 from microgradlike.compiler.tape import Tape
 from microgradlike.executors.executor import Call
@@ -64,8 +65,7 @@ class Exact:
     """
 
     def __init__(self, tape: Tape, outputs: list[int]) -> None:
-        tape, outputs, taken = without_tables(tape, outputs)
-        self._program = build(Graph(tape, outputs, as_written=True))
+        self._program, taken = program_as_written(tape, outputs)
         self._taken = [(index, numpy.array(entries)) for index, entries in taken]
         self._constants = numpy.array(tape.constants, float)
         self._outputs = len(outputs)
@@ -121,6 +121,15 @@ class Exact:
         both = numpy.concatenate([theta, self._constants[::-1]])  # the place of ~k is from the end
         found: Floats = both[numpy.array(entries).T]
         return found
+
+
+def program_as_written(tape: Tape, outputs: Sequence[int]) -> tuple[Program, list[Taken]]:
+    """The program that computes outputs of a tape as they were written.
+
+    Its inputs are those of a row, then the parameters, then what is taken from tables.
+    """
+    tape, outputs, taken = without_tables(tape, outputs)
+    return build(Graph(tape, outputs, as_written=True)), taken
 
 
 # ---- Tables as further inputs, and as choices ---------------------------------------------------

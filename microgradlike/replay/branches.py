@@ -189,6 +189,9 @@ class Ways:
     Args:
         tape: of the path.
         arguments: one of its rows.
+
+    Attributes:
+        tape, number: where the number of a way is computed, and its node.
     """
 
     def __init__(self, tape: Tape, arguments: Arguments) -> None:
@@ -202,9 +205,15 @@ class Ways:
         for condition in conditions:  # the sum of all is a whole number that a float holds
             own = further.constant(float(draw.randrange(2**53 // len(conditions))))
             number = further.append("add", number, further.append("keep", condition, own))
+        self.tape, self.number = further, number
         self.replay = Replay(build(Graph(further, [number], 0)), arguments, decides=True)
         self._known = numpy.array([math.inf])  # in their order
         self.begin_anew()
+
+    def known(self) -> list[float]:
+        """The numbers of the ways that were met, in their order."""
+        found: list[float] = self._known[:-1].tolist()
+        return found
 
     def begin_anew(self) -> None:
         """Rows may come that another path has run until now: find out in the next calls."""

@@ -221,7 +221,9 @@ class Compiled(Derivatives):
         Args:
             columns: as for a call.
         """
-        self._run(None, self._arguments(columns), None, PARAMETERS)
+        arguments = self._arguments(columns)
+        self._run(None, arguments, None, PARAMETERS)
+        self._compare_ways(None, arguments)  # of rows that ran before their path met another one
         return self
 
     def run(

@@ -1,4 +1,15 @@
-"""Compiled functions, written for others: as functions of JAX and PyTorch, as files of C and ONNX.
+"""Compiled functions, written for others: as functions of JAX, as files of C.
 
 Each writer reads the same programs as the executors do, and says them in another language.
+
+``arrays``       a program as a function of arrays, for libraries that differentiate them
+``jax``          how JAX says that
+``c_formulas``   the formulas of the operator table in C
+``c_code``       statements, each of which gives a name to what it computes
+``c_reading``    a program read as names in C, one number after the other
+``c_arrays``     instructions of many numbers as loops
+``c_loops``      loops stay loops
+``c_functions``  what a path is in C: its value, its gradients, its Jacobian
+``c_file``       the file as a whole: its first comment, its names, its functions
+``c``            ``to_c``: one file of C, that needs ``math.h`` alone
 """

@@ -1,6 +1,5 @@
 """Pictures of a compiled function: the scalars that were written, and the matrices found in them.
 
-``names``    what inputs and parameters are called
 ``paths``    a program, read: which operations became which instruction
 ``sheet``    DOT text in which every node has its place
 ``scalars``  operations as a small graph, or, where there are many, as rows of symbols

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from microgradlike.compiler.operations import NAMES
 from microgradlike.replay.compiled import Compiled
+from microgradlike.replay.names import Names
 from microgradlike.words import counted
 from viz import labels, style
 from viz.compiled import glyphs
 from viz.compiled.glyphs import words_of
-from viz.compiled.names import Names, traced
-from viz.compiled.paths import MOST_PATHS, Path, shown_of
+from viz.compiled.paths import MOST_PATHS, Path, shown_of, traced
 from viz.compiled.scalars import (
     Key,
     Tree,

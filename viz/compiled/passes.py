@@ -19,7 +19,7 @@ from microgradlike.compiler.plan import Plan, Send
 from microgradlike.compiler.program import Program
 from microgradlike.compiler.show import way_back
 from microgradlike.compiler.tape import Tape
-from viz.compiled.names import Names
+from microgradlike.replay.names import Names
 from viz.compiled.paths import Path
 
 #: A slot: whether it is of ``once``, and its number.

@@ -13,7 +13,9 @@ from microgradlike.compiler.graph import ONCE, ROWS, Graph
 from microgradlike.compiler.instructions import Instruction, Sums, parts_of
 from microgradlike.compiler.operations import ARITY
 from microgradlike.compiler.program import Program, Stage
-from viz.compiled.names import Names
+from microgradlike.inputs import describe
+from microgradlike.replay.compiled import Compiled
+from microgradlike.replay.names import Names
 
 #: A path with more operations and leaves than this shows its operations as rows of symbols.
 MOST_NODES = 40
@@ -23,6 +25,20 @@ MOST_BOXES, FIRST_BOXES, LAST_BOXES = 40, 24, 8
 
 #: Of a function with more paths the first ones are shown.
 MOST_PATHS = 4
+
+
+def traced(c: Compiled, asked: str) -> Compiled:
+    """What is drawn, if it is a compiled function.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(c, Compiled):
+        raise TypeError(
+            f"{asked}(c) draws what compile(f) made of a function, but got "
+            f"{describe(c)}; pass compile(f), traced on some rows"
+        )
+    return c
 
 
 @dataclass

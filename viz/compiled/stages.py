@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from microgradlike.compiler.show import WHAT, listed
 from microgradlike.files import ending_in, write
 from microgradlike.replay.compiled import Compiled
+from microgradlike.replay.names import Names
 from microgradlike.words import counted
 from viz import labels
-from viz.compiled.names import Names, traced
 from viz.compiled.passes import Passes
-from viz.compiled.paths import MOST_PATHS
+from viz.compiled.paths import MOST_PATHS, traced
 from viz.compiled.staged import STAGES, Staged
 from viz.dot import SHAPES
 from viz.page import SUFFIXES, legend_list, page, read

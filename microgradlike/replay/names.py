@@ -4,29 +4,13 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import Any
 
 import numpy
 
 from microgradlike.engine import Value
-from microgradlike.inputs import describe
 from microgradlike.reach import is_theirs
 from microgradlike.replay.compiled import Compiled
 from microgradlike.words import literal
-
-
-def traced(c: Compiled, asked: str) -> Compiled:
-    """What is drawn, if it is a compiled function.
-
-    Raises:
-        TypeError: it is none.
-    """
-    if not isinstance(c, Compiled):
-        raise TypeError(
-            f"{asked}(c) draws what compile(f) made of a function, but got "
-            f"{describe(c)}; pass compile(f), traced on some rows"
-        )
-    return c
 
 
 @dataclass(frozen=True)
@@ -69,12 +53,12 @@ def _arguments(c: Compiled) -> list[str]:
     return [*names, *(f"argument {place + 1}" for place in range(len(names), count))][:count]
 
 
-def _variables(function: Any) -> dict[Value, str]:
+def _variables(function: object) -> dict[Value, str]:
     """The variables in which a function, or one that it calls, finds Values, or lists of them."""
     found: dict[str, Value] = {}
     named: set[Value] = set()
 
-    def name(value: Any, called: str) -> None:
+    def name(value: object, called: str) -> None:
         if isinstance(value, Value):
             if value not in named and called not in found:  # one name is for one Value
                 found[called] = value
