@@ -6,9 +6,10 @@ import numpy
 import pytest
 
 from microgradlike import compile
-from microgradlike.compiler.instructions import Instruction
+from microgradlike.compiler.instructions import Instruction, Singles
 from microgradlike.executors import executor, on_floats, on_numpy
 from microgradlike.executors.machine import encode
+from microgradlike.writers import arrays
 from tests import corpus
 from tests.programs import Program
 
@@ -30,6 +31,7 @@ def test_every_executor_knows_every_instruction(kind: type[Instruction]) -> None
     assert callable(forward) and callable(backward)
     for module in (on_numpy, encode):
         assert kind in module._FORWARD and kind in module._BACKWARD, module.__name__
+    assert kind in arrays._KINDS or kind is Singles  # which it takes one by one
 
 
 @pytest.mark.parametrize("on", executor.WAYS)
@@ -40,7 +42,7 @@ def test_an_executor_may_be_chosen(on: str) -> None:
 
 
 def test_an_executor_that_there_is_not() -> None:
-    with pytest.raises(ValueError, match='on is one of "auto", "machine", "numpy", "floats", but'):
+    with pytest.raises(ValueError, match='on is one of "auto", "machine", "numpy", "floats", "jax", but'):
         compile(lambda x: x, on="gpu")
 
 
