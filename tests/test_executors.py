@@ -42,7 +42,7 @@ def test_an_executor_may_be_chosen(on: str) -> None:
 
 
 def test_an_executor_that_there_is_not() -> None:
-    with pytest.raises(ValueError, match='on is one of .*"floats", "jax", but'):
+    with pytest.raises(ValueError, match=r'on is one of .*"floats", "jax", but'):
         compile(lambda x: x, on="gpu")
 
 
