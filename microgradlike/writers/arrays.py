@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import numpy
@@ -81,8 +81,8 @@ class Library(Protocol):
     def largest(self, x: Array) -> Array:
         """The largest numbers along the second axis, which is gone."""
 
-    def truths(self, found: Sequence[Array]) -> Array:
-        """Some truths as an array."""
+    def truths(self, found: Sequence[Array], like: Array) -> Array:
+        """Some truths as an array, on the device of another one."""
 
     def ones(self, count: int, like: Array) -> Array:
         """An array of ones, in the numbers and on the device of another one."""
@@ -92,6 +92,9 @@ class Library(Protocol):
 
     def operation(self, name: str) -> Operation:
         """An operation, with the value and the slopes of the operator table."""
+
+    def formula(self, text: str) -> Operation:
+        """A formula of the operator table, of x, y, out and tie; its operations have slopes."""
 
     def rounds(self, step: Step, state: Array, given: Array) -> Array:
         """The state after one round for each entry of ``given``, which is not empty."""
@@ -120,35 +123,39 @@ class Result(NamedTuple):
 
 
 def slope_times(
-    library: Library, slope: str, tie: float, names: Mapping[str, object],
-    operands: Sequence[Array], error: Array,
-) -> Array:  # fmt: skip
+    library: Library, slope: str, tie: float
+) -> Callable[[Sequence[Array], Array], Array]:
     """A slope of the operator table times an error, where it lets that pass.
 
     Each branch of the formula is computed for the rows that take it: elsewhere its own slopes, such
     as 1 / 0, are multiplied by nothing.
 
     Args:
+        library: whose arrays are multiplied.
         slope, tie: see ``ops.py``.
-        names: what the names in the formula mean.
-        operands: x, y, which may be None, and out.
-        error: that is multiplied, one for each row.
+
+    Returns:
+        A function of the operands, which are x, y, or None, and out; and of the error that is
+        multiplied, one for each row.
     """
     branches, which = ops.branches(ops.spelt_tie(slope, tie))
-    if branches == ["1"]:
-        return error
-    if len(branches) == 1:
-        return error * ops.formula(slope, names, element_by_element=True)(*operands, tie)
-    chosen = ops.formula(which, names, element_by_element=True)(*operands, tie)
-    whole = library.where(chosen < 0, error, 0.0)
-    for k, branch in enumerate(branches):
-        if branch != "0":
-            here = chosen == k
-            some = [x if x is None else library.where(here, x, library.held(x)) for x in operands]
-            factor = ops.formula(branch, names, element_by_element=True)(*some, tie)
-            passing = library.where(here, error, 0.0)
-            whole = library.where(here, passing * factor, whole)
-    return whole
+    chosen_by, *factors = map(library.formula, (which, *branches))
+    where, held = library.where, library.held
+
+    def times(operands: Sequence[Array], error: Array) -> Array:
+        if len(branches) == 1:
+            return error if branches == ["1"] else error * factors[0](*operands, tie)
+        chosen = chosen_by(*operands, tie)
+        whole = where(chosen < 0, error, 0.0)
+        for k, branch in enumerate(branches):
+            if branch != "0":
+                here = chosen == k
+                some = [x if x is None else where(here, x, held(x)) for x in operands]
+                passing = where(here, error, 0.0)
+                whole = where(here, passing * factors[k](*some, tie), whole)
+        return whole
+
+    return times
 
 
 class Slots:
@@ -204,8 +211,8 @@ class Slots:
 class Reach:
     """Whether what is computed once is used in any row: its error arrives only then."""
 
-    def __init__(self, library: Library) -> None:
-        self._library = library
+    def __init__(self, library: Library, like: Array) -> None:
+        self._library, self._like = library, like
         self._users: dict[int, list[Array | None]] = {}
 
     def use(self, slots: Ints, arrives: Array | None) -> None:
@@ -225,7 +232,7 @@ class Reach:
         users = [self._users.get(slot, []) for slot in slots.tolist()]
         if all(any(user is None for user in some) for some in users):
             return None
-        return self._library.truths([_any(some) for some in users])[:, None]
+        return self._library.truths([_any(some) for some in users], self._like)[:, None]
 
 
 def _any(users: Sequence[Array | None]) -> Array | bool:
@@ -353,7 +360,7 @@ class _Numbers:
 
     def reach(self) -> Reach:
         """What any row uses of that which is computed once."""
-        found = Reach(self.library)
+        found = Reach(self.library, self.one)
         for once, slot in self.of.program.outputs:
             if once:
                 found.use(numpy.array([slot]), self.takes)
@@ -596,7 +603,10 @@ class Function:
             columns: an array of floats for each argument, with an entry for each row.
         """
         library = self.library
-        flat = [column.reshape(len(column), -1).swapaxes(0, 1) for column in columns]
+        flat = [
+            column.reshape(len(column), math.prod(shape)).swapaxes(0, 1)
+            for column, shape in zip(columns, self.shapes, strict=True)
+        ]
         inputs = library.joined(flat) if flat else theta[:0, None].reshape(0, 1)
         left = library.ones(inputs.shape[1], inputs) != 0
         found, lost = library.held(inputs[:1].sum(0)), ~left
