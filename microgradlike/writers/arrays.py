@@ -194,12 +194,16 @@ class Slots:
         cuts = numpy.flatnonzero((of[1:] != of[:-1]) | (at[1:] != at[:-1] + 1)) + 1
         if len(cuts) < FEW:
             ends = zip([0, *cuts.tolist()], [*cuts.tolist(), len(slots)], strict=True)
-            return self._joined([self._pieces[of[a]][at[a] : at[a] + b - a] for a, b in ends])
+            return self._joined([self._part(of[a], at[a], at[a] + b - a) for a, b in ends])
         names, of = numpy.unique(of, return_inverse=True)
         pieces = [self._pieces[name] for name in names]
         begins = numpy.cumsum([0, *map(len, pieces)])[of]
         whole = self._joined(pieces)
         return whole[self.library.places(begins + at, whole)]
+
+    def _part(self, of: int, start: int, end: int) -> Array:
+        piece = self._pieces[of]
+        return piece if end - start == len(piece) else piece[start:end]
 
     def _joined(self, parts: Sequence[Array]) -> Array:
         if len(parts) == 1:
@@ -608,28 +612,32 @@ class Function:
             for column, shape in zip(columns, self.shapes, strict=True)
         ]
         inputs = library.joined(flat) if flat else theta[:0, None].reshape(0, 1)
-        left = library.ones(inputs.shape[1], inputs) != 0
-        found, lost = library.held(inputs[:1].sum(0)), ~left
+        found, left, lost = library.held(inputs[:1].sum(0)), None, None  # all are left, none is lost
         for path in self.paths:
             numbers, of_guards = (theta[library.places(x, theta)] for x in path.parameters)
-            takes = left
+            takes = None
             if path.takes is not None:
                 guards, expected = path.takes
                 given = library.held(inputs[library.places(guards.inputs, inputs)])
                 met = guards(library.held(of_guards), given).outputs[: len(expected)]
-                takes = left & (met == library.numbers(expected[:, None], met)).all(0)
+                takes = (met == library.numbers(expected[:, None], met)).all(0)
+                takes = takes if left is None else left & takes
+                left = ~takes if left is None else left & ~takes
             given = inputs[library.places(path.program.inputs, inputs)]
             outputs, _, unfinished = path.program(
-                numbers, given, takes[None] if path.takes is not None else None
+                numbers, given, None if takes is None else takes[None]
             )
             for wrong in (unfinished, *(inputs[number] % 1 != 0 for number in path.integers)):
                 if wrong is not None:
-                    lost = lost | (takes & wrong)
-            found, left = library.where(takes, outputs, found), left & ~takes
-        lost = lost | left
-        nothing = library.where(lost, theta.sum() + inputs.sum(0), 0.0)
-        nothing = nothing * library.where(lost, math.nan, 1.0)  # and so is its gradient
-        found = library.where(lost, nothing, found)
+                    wrong = wrong if takes is None else takes & wrong
+                    lost = wrong if lost is None else lost | wrong
+            found = outputs if takes is None else library.where(takes, outputs, found)
+        if left is not None:
+            lost = left if lost is None else lost | left
+        if lost is not None:
+            nothing = library.where(lost, theta.sum() + inputs.sum(0), 0.0)
+            nothing = nothing * library.where(lost, math.nan, 1.0)  # and so is its gradient
+            found = library.where(lost, nothing, found)
         if self.is_alone:
             return found[0, 0] if self.single else found[:, 0]
         return found[0] if self.single else found.swapaxes(0, 1)

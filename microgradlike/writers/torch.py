@@ -58,7 +58,8 @@ def _sign(x: Array) -> Array:
 
 def _round_to(x: Array, y: Array) -> Array:
     """Decimal digits are found by Python: no library of arrays rounds to them exactly."""
-    found = numpy.frompyfunc(ops.round_to, 2, 1)(x.cpu().numpy(), y.cpu().numpy())
+    with numpy.errstate(all="ignore"):
+        found = numpy.frompyfunc(ops.round_to, 2, 1)(x.cpu().numpy(), y.cpu().numpy())
     return torch.from_numpy(numpy.asarray(found, float)).to(x)
 
 
@@ -166,6 +167,8 @@ def operate(name: str, *operands: Array) -> Array:
         else torch.full((), x, dtype=like.dtype, device=like.device)
         for x in operands
     ]
+    if len(tensors) == 2 and tensors[0] is tensors[1]:  # torch.compile takes no tensor twice
+        tensors[1] = like.view_as(like)
     function = _FUNCTIONS[name, not torch.compiler.is_compiling()]
     return function.apply(*torch.broadcast_tensors(*tensors))
 
@@ -257,8 +260,10 @@ class Recorder(TorchFunctionMode):
         """What was written down, as a module that returns some tensors."""
         found = tuple(map(self._written, outputs))
         self.graph.output(found[0] if len(found) == 1 else found)
-        self.graph.eliminate_dead_code()
-        return fx.GraphModule(self.root, self.graph)
+        module = fx.GraphModule(self.root, self.graph)
+        module.graph.eliminate_dead_code()
+        module.recompile()
+        return module
 
     def _written(self, value: Array) -> Array:
         """An argument: tensors, and the number of rows, are what nodes give."""
