@@ -14,8 +14,8 @@ from microgradlike import (
     Value,
     compile,
     functions,
-    losses,
     loop,
+    losses,
     maximum,
     nn,
     sqrt,
@@ -84,7 +84,8 @@ def test_random_branches(seed: int, native: bool) -> None:
     f, w, _ = random_branches.program(seed)
     rows = numpy.random.default_rng(seed).normal(size=(30, random_branches.INPUTS)).round(2)
     rows, expected = of_engine(f, w, rows)
-    c = compile(f).trace(*rows.T)
+    c = compile(f)
+    c(*rows.T)
     given = tensors(c, *rows.T)
     out = c.to_torch(native)(*given)
     of_theta, *slopes = gradients(out.sum(), given)
@@ -108,7 +109,7 @@ def of_engine(f: Any, w: Value, rows: Any) -> tuple[Any, list[Any]]:
 
 
 @WAYS
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, 1, 139, 158])  # loops of what has one row, loops in loops
 def test_random_loops(seed: int, native: bool) -> None:
     f, parameters, _ = random_loops.program(seed)
     columns = random_loops.columns(2 * seed, 4)
@@ -340,7 +341,10 @@ def test_float32_is_enough_for_seven_digits(native: bool) -> None:
 
 WRONG: list[tuple[Any, str]] = [
     (lambda f, x: f(x([1.0, 2.0]), x([1.0])), r"theta has the shape \(1,\).*got \(2,\)"),
-    (lambda f, x: f(x([1]), x([1.0])), "theta is a tensor of float64 or float32, but got torch.int"),
+    (
+        lambda f, x: f(x([1]), x([1.0])),
+        "theta is a tensor of float64 or float32, but got torch.int",
+    ),
     (lambda f, x: f([1.0], x([1.0])), "theta is a tensor, but got .*list"),
     (lambda f, x: f(x([1.0]), [1.0]), "argument 1 is a tensor, but got .*list"),
     (lambda f, x: f(x([1.0]), x([1j])), "argument 1 is a tensor of float64.*got torch.complex"),
@@ -385,4 +389,6 @@ def test_pytorch_is_loaded_only_where_it_is_asked_for() -> None:
         "try:\n    c.to_torch()\nexcept ImportError as error:\n    print(error)\n"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert ran.stdout == 'to_torch() needs PyTorch: pip install "microgradlike[torch]"\n', ran.stderr
+    assert ran.stdout == 'to_torch() needs PyTorch: pip install "microgradlike[torch]"\n', (
+        ran.stderr
+    )

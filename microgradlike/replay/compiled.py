@@ -307,7 +307,9 @@ class Compiled(Derivatives):
         try:
             from microgradlike.writers.torch_functions import to_torch
         except ImportError:
-            raise ImportError('to_torch() needs PyTorch: pip install "microgradlike[torch]"') from None
+            raise ImportError(
+                'to_torch() needs PyTorch: pip install "microgradlike[torch]"'
+            ) from None
         return to_torch(self, native)
 
     def retrace(self) -> Compiled:

@@ -569,7 +569,9 @@ class _Played:
     def weighted(self, known: Sequence[Value], *given: object) -> Value:
         """The sum of its outputs, each times a weight; these are given after the inputs."""
         *inputs, weights = given
-        return dot(flat(self._played(inputs, list(map(copied, known)))), flat(weights))
+        outputs = flat(self._played(inputs, list(map(copied, known))))
+        weighted: Value = dot(outputs, flat(weights))
+        return weighted
 
     def slope_by_parameters(
         self, known: Sequence[Value], directions: Sequence[Value], *inputs: object

@@ -161,8 +161,8 @@ def slope_times(
 class Slots:
     """The numbers of a list of instructions, by slot: pieces, as they were computed."""
 
-    def __init__(self, library: Library, count: int) -> None:
-        self.library = library
+    def __init__(self, library: Library, count: int, is_once: bool = False) -> None:
+        self.library, self.is_once = library, is_once  # what is computed once has one row
         self._pieces: list[Array] = []
         self._piece, self._place = numpy.zeros((2, count), numpy.int64)
 
@@ -173,7 +173,7 @@ class Slots:
 
     def copy(self) -> Slots:
         """The same numbers, to which others are added."""
-        found = Slots(self.library, 0)
+        found = Slots(self.library, 0, self.is_once)
         found._pieces = list(self._pieces)
         found._piece, found._place = self._piece.copy(), self._place.copy()
         return found
@@ -333,7 +333,7 @@ class _Numbers:
         program, known = of.program, len(of.program.parameters)
         self.one = self.library.ones(inputs.shape[1], inputs)[None]
         self.unfinished: Array | None = None
-        self.once = Slots(self.library, program.once.slots)
+        self.once = Slots(self.library, program.once.slots, is_once=True)
         self.once.write(numpy.arange(known), theta[:, None])
         constants = self.library.numbers(program.constants[:, None], inputs)
         self.once.write(numpy.arange(known, known + len(constants)), constants)
@@ -414,7 +414,7 @@ class _Numbers:
         lower, at = numpy.broadcast_to(operand.once, operand.slots.shape), operand.slots
         if slots is self.once:
             lower = numpy.zeros(at.shape, bool)
-        rows = self.one.shape[1] if slots is not self.once else 1
+        rows = 1 if slots.is_once else self.one.shape[1]
         if not at.size:
             return self.one[:0, :rows].reshape(*at.shape, rows)
         whole = Slots(self.library, at.size)
@@ -500,11 +500,12 @@ def _loop(n: _Numbers, i: Loop, slots: Slots, arrives: Array | None) -> Array:
     is_told = _is_told(instructions)
     first = n.mixed(i.first, slots)
     held: Array = slots.read(i.held) if len(i.held) else None
-    ones = first[:1] * 0.0 + 1.0 if count else n.one
+    ones = n.one[:, :1] if slots.is_once else n.one
     active = ones if arrives is None else n.library.where(arrives, ones, 0.0)
 
     def step(state: Array, given: Array = None) -> Array:
-        own = Slots(n.library, one.slots)
+        own = Slots(n.library, one.slots, slots.is_once)
+        before, n.unfinished = n.unfinished, None
         for at, numbers in ((one.carried, state), (one.given, given), (one.held, held)):
             there = at >= 0
             if there.any():
@@ -521,6 +522,9 @@ def _loop(n: _Numbers, i: Loop, slots: Slots, arrives: Array | None) -> Array:
         for inner in instructions:
             n.run(inner, own, n.arrives(inner, told))
         found = [n.mixed(Operand(*one.results), own)]
+        if n.unfinished is not None:  # a loop within this one
+            found = [n.library.where(n.unfinished, math.nan, found[0])]
+        n.unfinished = before
         squares = (own.read(one.watched) ** 2).sum(0, keepdims=True) if len(one.watched) else 0.0
         going = ones
         if one.going:
@@ -612,7 +616,11 @@ class Function:
             for column, shape in zip(columns, self.shapes, strict=True)
         ]
         inputs = library.joined(flat) if flat else theta[:0, None].reshape(0, 1)
-        found, left, lost = library.held(inputs[:1].sum(0)), None, None  # all are left, none is lost
+        found, left, lost = (
+            library.held(inputs[:1].sum(0)),
+            None,
+            None,
+        )  # all are left, none is lost
         for path in self.paths:
             numbers, of_guards = (theta[library.places(x, theta)] for x in path.parameters)
             takes = None

@@ -95,6 +95,15 @@ def _with_slopes() -> Mapping[str, object]:
     return found
 
 
+def _of_one(compute: Operation) -> Operation:
+    """The same with one operand: torch.compile counts those of a function."""
+    return lambda x: compute(x)
+
+
+def _of_two(compute: Operation) -> Operation:
+    return lambda x, y: compute(x, y)
+
+
 def _function(name: str, goes_forward: bool) -> type[torch.autograd.Function]:
     """An operation with the value and the slopes of the operator table.
 
@@ -119,10 +128,7 @@ def _function(name: str, goes_forward: bool) -> type[torch.autograd.Function]:
 
     class Backward(torch.autograd.Function):
         generate_vmap_rule = True
-        # torch.compile counts its operands.
-        forward = staticmethod(
-            (lambda x, y: compute(x, y)) if len(slopes) == 2 else (lambda x: compute(x))
-        )
+        forward = staticmethod(_of_one(compute) if len(slopes) == 1 else _of_two(compute))
 
         @staticmethod
         def setup_context(ctx: Array, inputs: Sequence[Array], output: Array) -> None:
@@ -221,10 +227,12 @@ class Recorder(TorchFunctionMode):
         """Write down that a call gave a tensor."""
         given = tuple(map(self._written, args))
         named = {name: self._written(value) for name, value in kwargs.items()}
+        names = func.__name__, f"__{func.__name__}__"
+        method = next((n for n in names if getattr(torch.Tensor, n, None) is func), "")
         if func is torch.Tensor.__getitem__:
             node = self.graph.call_function(operator.getitem, given)
-        elif getattr(torch.Tensor, func.__name__, None) is func:
-            node = self.graph.call_method(func.__name__, given, named)
+        elif method:
+            node = self.graph.call_method(method, given, named)
         else:
             node = self.graph.call_function(func, given, named)
         self.name(found, node)
@@ -395,9 +403,11 @@ class TorchLibrary:
         """A loop, of which a round is written down by itself."""
         outer = self.recorder
         self.recorder = inner = Recorder(outer)
+        with _unseen():
+            one = [rows[0] for rows in given]
         with inner:
-            rows = [inner.placeholder("given", rows[0]) for rows in given]
-            after = step(inner.placeholder("state", state), *rows)
+            before = inner.placeholder("state", state)
+            after = step(before, *(inner.placeholder("given", row) for row in one))
         with _unseen():
             found = torch.empty_like(state)
         self.recorder = outer
