@@ -166,7 +166,12 @@ def _function(name: str, goes_forward: bool) -> type[torch.autograd.Function]:
 
 def operate(name: str, *operands: Array) -> Array:
     """An operation on tensors and numbers, with the value and slopes of the operator table."""
-    like = next(x for x in operands if isinstance(x, torch.Tensor))
+    like = next((x for x in operands if isinstance(x, torch.Tensor)), None)
+    if like is None:
+        raise TypeError(
+            "a module of to_torch() cannot be read from a pickle: keep theta, and make the module "
+            "again by c.to_torch(native=True)"
+        )
     tensors = [
         x
         if isinstance(x, torch.Tensor)
