@@ -20,6 +20,7 @@ from playwright.sync_api import sync_playwright
 from microgradlike.compiler import verify
 from tests.browser import VIEWS, Tab
 from tests.executors import only_numpy
+from tests.packages import NEEDED
 
 #: What each pass of the compiler makes is checked in all tests.
 verify.CHECKING = True
@@ -40,9 +41,6 @@ def pytest_collection() -> Iterator[None]:
     gc.enable()
 
 
-#: A browser is no Python package: where none is installed its tests are skipped, and say so. Where
-#: this variable is set, that is a failure.
-NEEDED = "MICROGRADLIKE_NEEDS_BROWSER"
 #: The first one has no windows, not even unseen ones: it opens pages four times as fast.
 BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome")
 

@@ -228,6 +228,21 @@ def test_a_loop_that_ends_by_itself_is_nan_where_its_rounds_do_not_suffice() -> 
     numpy.testing.assert_allclose(c.to_jax()([1.0], x), c(x))
 
 
+def test_loops_within_loops_that_need_more_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    def halvings(x: Any) -> Any:
+        return while_loop(lambda s: s > 1, lambda s: s / 2, x)
+
+    def twice(x: Any, n: Any) -> Any:
+        return loop(lambda s, _: halvings(s * 8) + x, x, n)
+
+    x, n = [2.0, 1e9], [2, 3]
+    c = compile(twice).trace(x, n)
+    few = numpy.asarray(c.to_jax(rounds=9)(NOTHING, x, n))
+    numpy.testing.assert_allclose(few, [c(x, n)[0], numpy.nan])
+    monkeypatch.setattr(on_jax, "ROUNDS", 4)
+    numpy.testing.assert_allclose(compile(twice, on="jax")(x, n), c(x, n), rtol=1e-12)
+
+
 def test_rows_of_a_path_that_was_not_traced_are_nan() -> None:
     w = Value(2.0)
     c = compile(lambda x: w * x if x > 0 else x.sin(), check=False, parameters=[w]).trace([1.0])

@@ -41,7 +41,7 @@ from microgradlike import sum as total
 from microgradlike.ops import OPERATORS
 from microgradlike.writers import c_file, c_functions
 from tests import random_branches, random_loops
-from tests.conftest import NEEDED
+from tests.packages import NEEDED
 from tests.programs import Program, agree, flat, groups
 from tests.random_programs import bounded, by_parameters
 from tests.written import Found, Library

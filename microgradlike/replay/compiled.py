@@ -286,6 +286,35 @@ class Compiled(Derivatives):
             raise ImportError('to_jax() needs JAX: pip install "microgradlike[jax]"') from None
         return to_jax(self, rounds)
 
+    def to_torch(self, native: bool = False) -> Callable[..., Array]:
+        """This function as one of PyTorch, with gradients by parameters and by arguments.
+
+        It computes in the numbers that it is given, float64 or float32. Its gradients are the
+        engine's, also at a kink, and may be differentiated again. Examples are in docs/pytorch.md.
+
+        Args:
+            native: False: what runs this function runs it, on the CPU, and new branches are traced
+                when a row takes one. True: PyTorch runs it, as a module of its own operations: on
+                a GPU, by ``torch.compile``, under ``torch.func``.
+
+        Returns:
+            A function of ``theta``, a tensor of shape (parameters,), and a tensor for each
+            argument, which returns what a call does: shape (rows,), or (rows, outputs) if the
+            function returns a list. Of a native one, rows that it cannot compute are NaN, and so
+            are their gradients: such as take a branch that was not traced.
+
+        Raises:
+            ImportError: PyTorch is not installed.
+            ValueError: the function was not traced yet.
+        """
+        try:
+            from microgradlike.writers.torch_functions import to_torch
+        except ImportError:
+            raise ImportError(
+                'to_torch() needs PyTorch: pip install "microgradlike[torch]"'
+            ) from None
+        return to_torch(self, native)
+
     def retrace(self) -> Compiled:
         """Forget all traces, and trace again: numbers that the function closes over are read anew.
 

@@ -317,6 +317,36 @@ class ByParameters(SentBack):
         super()._take_apart(path)
         self._derived.clear()  # they are those of a path that was wrong
 
+    def _weighted(
+        self, theta: object, errors: Floats, columns: Sequence[object], mode: int
+    ) -> Floats:
+        """What arrives of errors of the outputs, which differ from row to row.
+
+        Args:
+            theta, columns: as for ``values``.
+            errors: of each row's outputs, of the shape of ``values``.
+            mode: PARAMETERS or INPUTS, at which they arrive.
+
+        Returns:
+            The errors of all parameters, or of each row's inputs, shape (rows, inputs).
+        """
+        arguments = self._arguments(columns)
+        numbers = self._met(theta, arguments)
+        known = list(self._parameters.values)
+        key = f"weighted, of {len(known)}"
+        if key not in self._derived:
+            f = functools.partial(_Played(self).weighted, known)
+            self._derived[key] = _OfTraces(f, self._how, known)
+        weighted = self._derived[key]
+        weights = errors.reshape(arguments.rows, self._paths[0].outputs)
+        given = weighted._arguments([*arguments.arrays, weights])
+        if mode == PARAMETERS:
+            return weighted._run(numbers, given, each(1), PARAMETERS)[1].errors
+        found = numpy.zeros((1, arguments.rows, given.inputs))
+        weighted._run(numbers, given, each(1), INPUTS, found)
+        by_inputs: Floats = found[0, :, : arguments.inputs]
+        return by_inputs
+
     def _derivative(self, name: str, f: Callable[..., object]) -> _OfTraces:
         self.theta()  # a derivative is of the traces, which must be of the function as it is
         found = self._derived.get(name)
@@ -535,6 +565,13 @@ class _Played:
         """The function of its inputs, and of a list of all its parameters."""
         *inputs, theta = given
         return self._played(inputs, flat(theta))
+
+    def weighted(self, known: Sequence[Value], *given: object) -> Value:
+        """The sum of its outputs, each times a weight; these are given after the inputs."""
+        *inputs, weights = given
+        outputs = flat(self._played(inputs, list(map(copied, known))))
+        weighted: Value = dot(outputs, flat(weights))
+        return weighted
 
     def slope_by_parameters(
         self, known: Sequence[Value], directions: Sequence[Value], *inputs: object

@@ -1,9 +1,10 @@
-"""Compiled functions, written for others: as functions of JAX, as files of C.
+"""Compiled functions, written for others: as functions of JAX and PyTorch, as files of C.
 
 Each writer reads the same programs as the executors do, and says them in another language.
 
 ``arrays``       a program as a function of arrays, for libraries that differentiate them
 ``jax``          how JAX says that
+``torch``        how PyTorch says it; ``torch_functions``: a compiled function as one of PyTorch
 ``c_formulas``   the formulas of the operator table in C
 ``c_code``       statements, each of which gives a name to what it computes
 ``c_reading``    a program read as names in C, one number after the other

@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import numpy
@@ -81,8 +81,8 @@ class Library(Protocol):
     def largest(self, x: Array) -> Array:
         """The largest numbers along the second axis, which is gone."""
 
-    def truths(self, found: Sequence[Array]) -> Array:
-        """Some truths as an array."""
+    def truths(self, found: Sequence[Array], like: Array) -> Array:
+        """Some truths as an array, on the device of another one."""
 
     def ones(self, count: int, like: Array) -> Array:
         """An array of ones, in the numbers and on the device of another one."""
@@ -92,6 +92,9 @@ class Library(Protocol):
 
     def operation(self, name: str) -> Operation:
         """An operation, with the value and the slopes of the operator table."""
+
+    def formula(self, text: str) -> Operation:
+        """A formula of the operator table, of x, y, out and tie; its operations have slopes."""
 
     def rounds(self, step: Step, state: Array, given: Array) -> Array:
         """The state after one round for each entry of ``given``, which is not empty."""
@@ -120,42 +123,46 @@ class Result(NamedTuple):
 
 
 def slope_times(
-    library: Library, slope: str, tie: float, names: Mapping[str, object],
-    operands: Sequence[Array], error: Array,
-) -> Array:  # fmt: skip
+    library: Library, slope: str, tie: float
+) -> Callable[[Sequence[Array], Array], Array]:
     """A slope of the operator table times an error, where it lets that pass.
 
     Each branch of the formula is computed for the rows that take it: elsewhere its own slopes, such
     as 1 / 0, are multiplied by nothing.
 
     Args:
+        library: whose arrays are multiplied.
         slope, tie: see ``ops.py``.
-        names: what the names in the formula mean.
-        operands: x, y, which may be None, and out.
-        error: that is multiplied, one for each row.
+
+    Returns:
+        A function of the operands, which are x, y, or None, and out; and of the error that is
+        multiplied, one for each row.
     """
     branches, which = ops.branches(ops.spelt_tie(slope, tie))
-    if branches == ["1"]:
-        return error
-    if len(branches) == 1:
-        return error * ops.formula(slope, names, element_by_element=True)(*operands, tie)
-    chosen = ops.formula(which, names, element_by_element=True)(*operands, tie)
-    whole = library.where(chosen < 0, error, 0.0)
-    for k, branch in enumerate(branches):
-        if branch != "0":
-            here = chosen == k
-            some = [x if x is None else library.where(here, x, library.held(x)) for x in operands]
-            factor = ops.formula(branch, names, element_by_element=True)(*some, tie)
-            passing = library.where(here, error, 0.0)
-            whole = library.where(here, passing * factor, whole)
-    return whole
+    chosen_by, *factors = map(library.formula, (which, *branches))
+    where, held = library.where, library.held
+
+    def times(operands: Sequence[Array], error: Array) -> Array:
+        if len(branches) == 1:
+            return error if branches == ["1"] else error * factors[0](*operands, tie)
+        chosen = chosen_by(*operands, tie)
+        whole = where(chosen < 0, error, 0.0)
+        for k, branch in enumerate(branches):
+            if branch != "0":
+                here = chosen == k
+                some = [x if x is None else where(here, x, held(x)) for x in operands]
+                passing = where(here, error, 0.0)
+                whole = where(here, passing * factors[k](*some, tie), whole)
+        return whole
+
+    return times
 
 
 class Slots:
     """The numbers of a list of instructions, by slot: pieces, as they were computed."""
 
-    def __init__(self, library: Library, count: int) -> None:
-        self.library = library
+    def __init__(self, library: Library, count: int, is_once: bool = False) -> None:
+        self.library, self.is_once = library, is_once  # what is computed once has one row
         self._pieces: list[Array] = []
         self._piece, self._place = numpy.zeros((2, count), numpy.int64)
 
@@ -166,7 +173,7 @@ class Slots:
 
     def copy(self) -> Slots:
         """The same numbers, to which others are added."""
-        found = Slots(self.library, 0)
+        found = Slots(self.library, 0, self.is_once)
         found._pieces = list(self._pieces)
         found._piece, found._place = self._piece.copy(), self._place.copy()
         return found
@@ -187,12 +194,16 @@ class Slots:
         cuts = numpy.flatnonzero((of[1:] != of[:-1]) | (at[1:] != at[:-1] + 1)) + 1
         if len(cuts) < FEW:
             ends = zip([0, *cuts.tolist()], [*cuts.tolist(), len(slots)], strict=True)
-            return self._joined([self._pieces[of[a]][at[a] : at[a] + b - a] for a, b in ends])
+            return self._joined([self._part(of[a], at[a], at[a] + b - a) for a, b in ends])
         names, of = numpy.unique(of, return_inverse=True)
         pieces = [self._pieces[name] for name in names]
         begins = numpy.cumsum([0, *map(len, pieces)])[of]
         whole = self._joined(pieces)
         return whole[self.library.places(begins + at, whole)]
+
+    def _part(self, of: int, start: int, end: int) -> Array:
+        piece = self._pieces[of]
+        return piece if end - start == len(piece) else piece[start:end]
 
     def _joined(self, parts: Sequence[Array]) -> Array:
         if len(parts) == 1:
@@ -204,8 +215,8 @@ class Slots:
 class Reach:
     """Whether what is computed once is used in any row: its error arrives only then."""
 
-    def __init__(self, library: Library) -> None:
-        self._library = library
+    def __init__(self, library: Library, like: Array) -> None:
+        self._library, self._like = library, like
         self._users: dict[int, list[Array | None]] = {}
 
     def use(self, slots: Ints, arrives: Array | None) -> None:
@@ -225,7 +236,7 @@ class Reach:
         users = [self._users.get(slot, []) for slot in slots.tolist()]
         if all(any(user is None for user in some) for some in users):
             return None
-        return self._library.truths([_any(some) for some in users])[:, None]
+        return self._library.truths([_any(some) for some in users], self._like)[:, None]
 
 
 def _any(users: Sequence[Array | None]) -> Array | bool:
@@ -322,7 +333,7 @@ class _Numbers:
         program, known = of.program, len(of.program.parameters)
         self.one = self.library.ones(inputs.shape[1], inputs)[None]
         self.unfinished: Array | None = None
-        self.once = Slots(self.library, program.once.slots)
+        self.once = Slots(self.library, program.once.slots, is_once=True)
         self.once.write(numpy.arange(known), theta[:, None])
         constants = self.library.numbers(program.constants[:, None], inputs)
         self.once.write(numpy.arange(known, known + len(constants)), constants)
@@ -353,7 +364,7 @@ class _Numbers:
 
     def reach(self) -> Reach:
         """What any row uses of that which is computed once."""
-        found = Reach(self.library)
+        found = Reach(self.library, self.one)
         for once, slot in self.of.program.outputs:
             if once:
                 found.use(numpy.array([slot]), self.takes)
@@ -403,7 +414,7 @@ class _Numbers:
         lower, at = numpy.broadcast_to(operand.once, operand.slots.shape), operand.slots
         if slots is self.once:
             lower = numpy.zeros(at.shape, bool)
-        rows = self.one.shape[1] if slots is not self.once else 1
+        rows = 1 if slots.is_once else self.one.shape[1]
         if not at.size:
             return self.one[:0, :rows].reshape(*at.shape, rows)
         whole = Slots(self.library, at.size)
@@ -483,17 +494,19 @@ def _elementwise(n: _Numbers, i: Elementwise, slots: Slots, arrives: Array | Non
 
 
 def _loop(n: _Numbers, i: Loop, slots: Slots, arrives: Array | None) -> Array:
-    """Its state has what is handed on, then what is watched, then whether there is more to do."""
+    """Its state has what is handed on; then what is watched, whether a loop within it had too few
+    rounds, and whether there is more to do."""
     one, count = i.round, len(i.first.slots)
     instructions = _apart(one.instructions)
     is_told = _is_told(instructions)
     first = n.mixed(i.first, slots)
     held: Array = slots.read(i.held) if len(i.held) else None
-    ones = first[:1] * 0.0 + 1.0 if count else n.one
+    ones = n.one[:, :1] if slots.is_once else n.one
     active = ones if arrives is None else n.library.where(arrives, ones, 0.0)
 
     def step(state: Array, given: Array = None) -> Array:
-        own = Slots(n.library, one.slots)
+        own = Slots(n.library, one.slots, slots.is_once)
+        before, n.unfinished = n.unfinished, None
         for at, numbers in ((one.carried, state), (one.given, given), (one.held, held)):
             there = at >= 0
             if there.any():
@@ -509,22 +522,28 @@ def _loop(n: _Numbers, i: Loop, slots: Slots, arrives: Array | None) -> Array:
             told = told.held()
         for inner in instructions:
             n.run(inner, own, n.arrives(inner, told))
-        found = [n.mixed(Operand(*one.results), own)]
         squares = (own.read(one.watched) ** 2).sum(0, keepdims=True) if len(one.watched) else 0.0
         going = ones
         if one.going:
             going = n.mixed(Operand(*(numpy.array([x]) for x in one.going)), own)
             going = n.library.where(going != 0, ones, 0.0)
-        found += [state[count : count + 1] + going * squares, going]
+        lost = state[count + 1 : count + 2]
+        if n.unfinished is not None:
+            lost = n.library.where(n.unfinished & (going != 0), ones, lost)
+        n.unfinished = before
+        found = [n.mixed(Operand(*one.results), own)]
+        found += [state[count : count + 1] + going * squares, lost, going]
         whole = n.library.joined(found)
         return n.library.where(going != 0, whole, n.library.joined([state[:-1], going]))
 
-    state = n.library.joined([first, ones * 0.0, ones])
+    nothing = ones * 0.0
+    state = n.library.joined([first, nothing, nothing, ones])
     if not one.going:
         state = n.library.rounds(step, state, n.mixed(i.rows, slots))
     else:
         state = n.library.rounds_while(step, state)
-        more = n.library.held(state[-1] != 0)
+    if one.going or any(isinstance(inner, Loop) for inner in instructions):
+        more = n.library.held(state[-2] + state[-1] if one.going else state[-2]) != 0
         n.unfinished = more if n.unfinished is None else n.unfinished | more
     gives = n.library.places(numpy.append(count, i.gives), state)
     return n.under(arrives, state[gives])
@@ -596,30 +615,39 @@ class Function:
             columns: an array of floats for each argument, with an entry for each row.
         """
         library = self.library
-        flat = [column.reshape(len(column), -1).swapaxes(0, 1) for column in columns]
+        flat = [
+            column.reshape(len(column), math.prod(shape)).swapaxes(0, 1)
+            for column, shape in zip(columns, self.shapes, strict=True)
+        ]
         inputs = library.joined(flat) if flat else theta[:0, None].reshape(0, 1)
-        left = library.ones(inputs.shape[1], inputs) != 0
-        found, lost = library.held(inputs[:1].sum(0)), ~left
+        found = library.held(inputs[:1].sum(0))
+        left: Array = None  # which means all rows
+        lost: Array = None  # and this none
         for path in self.paths:
             numbers, of_guards = (theta[library.places(x, theta)] for x in path.parameters)
-            takes = left
+            takes = None
             if path.takes is not None:
                 guards, expected = path.takes
                 given = library.held(inputs[library.places(guards.inputs, inputs)])
                 met = guards(library.held(of_guards), given).outputs[: len(expected)]
-                takes = left & (met == library.numbers(expected[:, None], met)).all(0)
+                takes = (met == library.numbers(expected[:, None], met)).all(0)
+                takes = takes if left is None else left & takes
+                left = ~takes if left is None else left & ~takes
             given = inputs[library.places(path.program.inputs, inputs)]
             outputs, _, unfinished = path.program(
-                numbers, given, takes[None] if path.takes is not None else None
+                numbers, given, None if takes is None else takes[None]
             )
             for wrong in (unfinished, *(inputs[number] % 1 != 0 for number in path.integers)):
                 if wrong is not None:
-                    lost = lost | (takes & wrong)
-            found, left = library.where(takes, outputs, found), left & ~takes
-        lost = lost | left
-        nothing = library.where(lost, theta.sum() + inputs.sum(0), 0.0)
-        nothing = nothing * library.where(lost, math.nan, 1.0)  # and so is its gradient
-        found = library.where(lost, nothing, found)
+                    wrong = wrong if takes is None else takes & wrong
+                    lost = wrong if lost is None else lost | wrong
+            found = outputs if takes is None else library.where(takes, outputs, found)
+        if left is not None:
+            lost = left if lost is None else lost | left
+        if lost is not None:
+            nothing = library.where(lost, theta.sum() + inputs.sum(0), 0.0)
+            nothing = nothing * library.where(lost, math.nan, 1.0)  # and so is its gradient
+            found = library.where(lost, nothing, found)
         if self.is_alone:
             return found[0, 0] if self.single else found[:, 0]
         return found[0] if self.single else found.swapaxes(0, 1)

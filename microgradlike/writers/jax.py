@@ -94,8 +94,12 @@ def _with_slopes() -> Mapping[str, object]:
     for row in OPERATORS.values():
         name, _, operands = ops.spell(row.value, str).partition("(")
         if name in found and operands in ("x)", "x, y)"):
-            found[name] = operation(row.name)
+            found[name] = functools.partial(_operate, row.name)
     return found
+
+
+def _operate(name: str, *operands: Array) -> Array:
+    return operation(name)(*operands)
 
 
 @functools.cache
@@ -104,6 +108,7 @@ def operation(name: str) -> Operation:
     row, tie = row_of(name)
     assert row is not None
     value = ops.formula(row.value, NAMES, element_by_element=True)
+    times_slopes = [slope_times(_LIBRARY, slope, tie) for slope in row.slopes]
 
     @jax.custom_jvp
     def compute(*operands: Array) -> Array:
@@ -113,12 +118,12 @@ def operation(name: str) -> Operation:
 
     @functools.partial(compute.defjvp, symbolic_zeros=True)
     def sends(operands: Sequence[Array], errors: Sequence[Array]) -> tuple[Array, Array]:
-        out, names = compute(*operands), _with_slopes()
+        out = compute(*operands)
         x, y = (*operands, None)[:2]
         whole = jnp.zeros_like(out)
-        for slope, error in zip(row.slopes, errors, strict=True):
+        for slope, times_slope, error in zip(row.slopes, times_slopes, errors, strict=True):
             if slope != "0" and not isinstance(error, SymbolicZero):
-                whole = whole + slope_times(_LIBRARY, slope, tie, names, (x, y, out), error)
+                whole = whole + times_slope((x, y, out), error)
         return out, whole
 
     def of(*operands: Array) -> Array:
@@ -169,7 +174,7 @@ class JaxLibrary:
     def largest(self, x: Array) -> Array:
         return x.max(1)
 
-    def truths(self, found: Sequence[Array]) -> Array:
+    def truths(self, found: Sequence[Array], like: Array) -> Array:
         return jnp.stack([jnp.asarray(truth) for truth in found])
 
     def ones(self, count: int, like: Array) -> Array:
@@ -180,6 +185,9 @@ class JaxLibrary:
 
     def operation(self, name: str) -> Operation:
         return operation(name)
+
+    def formula(self, text: str) -> Operation:
+        return ops.formula(text, _with_slopes(), element_by_element=True)
 
     def rounds(self, step: Step, state: Array, given: Array) -> Array:
         # What a round computes is computed again in the backward pass: only states are kept.

@@ -1,0 +1,167 @@
+"""A compiled function as one of PyTorch: run by its own executor, or by PyTorch itself."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy
+import torch
+
+from microgradlike.compiler.instructions import INPUTS, PARAMETERS
+from microgradlike.inputs import describe
+from microgradlike.writers.arrays import Array, Function
+from microgradlike.writers.torch import ROWS, TorchLibrary
+
+if TYPE_CHECKING:
+    from microgradlike.replay.derived import Derivatives
+
+#: In which numbers it computes.
+FLOATS = (torch.float64, torch.float32)
+
+
+def to_torch(c: Derivatives, native: bool) -> Callable[..., Array]:
+    """A compiled function as one of PyTorch; see ``Compiled.to_torch``."""
+    if native:
+        return Native(c)
+    found = Executed(c)
+    c.theta()  # raises if it was not traced
+    return functools.update_wrapper(
+        torch.compiler.disable(lambda theta, *columns: found(theta, *columns)), c.function
+    )
+
+
+def checked(theta: Array, columns: Sequence[Array]) -> torch.dtype:
+    """In which numbers tensors are computed with.
+
+    Raises:
+        TypeError, ValueError: they are no tensors, of other numbers, or on several devices.
+    """
+    named = [("theta", theta), *((f"argument {k}", x) for k, x in enumerate(columns, 1))]
+    for name, x in named:
+        if not isinstance(x, torch.Tensor):
+            raise TypeError(
+                f"{name} is a tensor, but got {describe(x)}; torch.tensor(x) makes one of numbers"
+            )
+        if x.dtype not in FLOATS and (name == "theta" or x.is_floating_point() or x.is_complex()):
+            wanted = "float64 or float32" + (", or of integers" if name != "theta" else "")
+            raise TypeError(f"{name} is a tensor of {wanted}, but got {x.dtype}")
+        if x.device != theta.device:
+            raise ValueError(
+                f"all tensors are on one device, but theta is on {theta.device} and {name} on "
+                f"{x.device}; x.to(theta.device) moves one"
+            )
+        if x.ndim and not len(x) and name != "theta":
+            raise ValueError(f"there are no rows: {name} is empty")
+    return functools.reduce(
+        torch.promote_types, [x.dtype for _, x in named if x.is_floating_point()]
+    )
+
+
+# ---- Run by PyTorch ----------------------------------------------------------------------------
+
+
+class Native(torch.nn.Module):
+    """A compiled function as a module of PyTorch's own operations.
+
+    Args:
+        c: the function.
+    """
+
+    def __init__(self, c: Derivatives) -> None:
+        super().__init__()
+        library = TorchLibrary()
+        self._function = function = Function(c, library)
+        self.__name__ = getattr(c.function, "__name__", "function")
+        self.__doc__ = c.function.__doc__
+        theta = torch.empty(function.parameters, dtype=torch.float64, device="meta")
+        columns = [
+            torch.empty((ROWS, *shape), dtype=torch.float64, device="meta")
+            for shape in function.shapes
+        ]
+        recorder = library.recorder
+        given = [recorder.placeholder("theta", theta)]
+        given += [recorder.placeholder(f"argument_{k}", x) for k, x in enumerate(columns, 1)]
+        recorder.takes(*given)
+        with recorder:
+            found = function(given[0], given[1:])
+        self.calls = recorder.module(found)
+
+    def forward(self, theta: Array, *columns: Array) -> Array:
+        """The outputs of all rows."""
+        dtype = checked(theta, columns)
+        self._function.check(theta, columns)
+        return self.calls(*(x.to(dtype) for x in (theta, *columns)))
+
+
+# ---- Run by its executor -----------------------------------------------------------------------
+
+
+class Executed:
+    """A compiled function that its executor runs, as one operation of PyTorch.
+
+    Args:
+        c: the function.
+    """
+
+    def __init__(self, c: Derivatives) -> None:
+        self.c = c
+        self._native: tuple[list[object], Native] | None = None
+
+    def __call__(self, theta: Array, *columns: Array) -> Array:
+        """The outputs of all rows."""
+        dtype = checked(theta, columns)
+        if theta.device.type != "cpu":
+            raise ValueError(
+                f"this function runs on the CPU, but the tensors are on {theta.device}; "
+                "c.to_torch(native=True) runs there"
+            )
+        return _Operation.apply(self, dtype, theta, *columns)
+
+    def native(self) -> Native:
+        """The same by PyTorch, on all paths that are known."""
+        paths: list[object] = list(self.c._paths)
+        if self._native is None or self._native[0] != paths:
+            self._native = paths, Native(self.c)
+        return self._native[1]
+
+
+class _Operation(torch.autograd.Function):
+    """Its derivatives are those of the executor; second ones are those of PyTorch's operations."""
+
+    @staticmethod
+    def forward(of: Executed, dtype: torch.dtype, theta: Array, *columns: Array) -> Array:
+        numbers = [x.detach().numpy() for x in (theta, *columns)]
+        return torch.from_numpy(numpy.asarray(of.c.values(*numbers))).to(dtype)
+
+    @staticmethod
+    def setup_context(ctx: Array, inputs: Sequence[Array], output: Array) -> None:
+        ctx.of, _, *tensors = inputs
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Array, error: Array) -> Array:
+        wanted = [k for k, needed in enumerate(ctx.needs_input_grad[2:]) if needed]
+        found: list[Array] = [None] * len(ctx.saved_tensors)
+        if torch.is_grad_enabled():  # somebody differentiates once more
+            out = ctx.of.native()(*ctx.saved_tensors)
+            inputs = [ctx.saved_tensors[k] for k in wanted]
+            slopes = torch.autograd.grad(
+                out, inputs, error, create_graph=True, materialize_grads=True
+            )
+            for k, slope in zip(wanted, slopes, strict=True):
+                found[k] = slope
+            return None, None, *found
+        theta, *columns = (x.detach().numpy() for x in ctx.saved_tensors)
+        send = functools.partial(ctx.of.c._weighted, theta, error.numpy(), columns)
+        if wanted[:1] == [0]:
+            found[0] = torch.from_numpy(send(PARAMETERS)).to(ctx.saved_tensors[0])
+        if wanted[-1:] > [0]:
+            by_inputs, start = torch.from_numpy(send(INPUTS)), 0
+            for k, column in enumerate(ctx.saved_tensors[1:], 1):
+                end = start + column[0].numel()
+                if k in wanted:
+                    found[k] = by_inputs[:, start:end].reshape(column.shape).to(column)
+                start = end
+        return None, None, *found
