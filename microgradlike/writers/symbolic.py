@@ -249,7 +249,8 @@ class Tensor:
         self, nodes: Nodes, source: Made | Places | Constant, shape: Shape, kind: str = FLOAT,
         thin: bool = False, sends: Sequence[Send] = (), is_leaf: bool = False,
     ) -> None:  # fmt: skip
-        self.nodes, self.source, self.shape, self.kind = nodes, source, shape, kind
+        self.source = source if isinstance(source, tuple) else numpy.asarray(source)
+        self.nodes, self.shape, self.kind = nodes, shape, kind
         self.thin = thin and ROWS in shape
         self.sends = tuple(send for send in sends if send.to.is_sent)
         self.is_sent = is_leaf or bool(self.sends)
@@ -280,9 +281,8 @@ class Tensor:
             return self.nodes.constant(self.source.reshape(shape))
         if isinstance(self.source, Places):
             assert self.nodes.parameters
-            name, own = self.nodes.parameters(self.source.places), self.source.places.shape
-        else:
-            name, own = self.source
+            return self.nodes.parameters(self.source.places.reshape(shape))
+        name, own = self.source
         return name if own == shape else self.nodes.reshaped(name, shape)
 
     def like(
@@ -460,25 +460,25 @@ class Tensor:
         return self - written("Floor", self) if other == 1 else NotImplemented
 
     def __lt__(self, other: Number) -> Tensor:
-        return written("Less", *lifted(self.nodes, self, other), kind=TRUTH)
+        return written("Less", *lifted(self.nodes, self, other), gives=TRUTH)
 
     def __le__(self, other: Number) -> Tensor:
-        return written("LessOrEqual", *lifted(self.nodes, self, other), kind=TRUTH)
+        return written("LessOrEqual", *lifted(self.nodes, self, other), gives=TRUTH)
 
     def __gt__(self, other: Number) -> Tensor:
-        return written("Greater", *lifted(self.nodes, self, other), kind=TRUTH)
+        return written("Greater", *lifted(self.nodes, self, other), gives=TRUTH)
 
     def __ge__(self, other: Number) -> Tensor:
-        return written("GreaterOrEqual", *lifted(self.nodes, self, other), kind=TRUTH)
+        return written("GreaterOrEqual", *lifted(self.nodes, self, other), gives=TRUTH)
 
     def __eq__(self, other: Number) -> Tensor:  # type: ignore[override]
-        return written("Equal", *lifted(self.nodes, self, other), kind=TRUTH)
+        return written("Equal", *lifted(self.nodes, self, other), gives=TRUTH)
 
     def __ne__(self, other: Number) -> Tensor:  # type: ignore[override]
         return ~(self == other)
 
     def __invert__(self) -> Tensor:
-        return written("Not", truth(self), kind=TRUTH)
+        return written("Not", truth(self), gives=TRUTH)
 
     def __and__(self, other: Number) -> Tensor:
         return _both("And", self, other, True)
@@ -619,16 +619,15 @@ _KNOWN: dict[str, Callable[..., Constant]] = {
 }
 
 
-def written(kind: str, *operands: Tensor, **attributes: str | int) -> Tensor:
+def written(kind: str, *operands: Tensor, gives: str = "", **attributes: int) -> Tensor:
     """What a node gives that computes number by number; its error goes nowhere.
 
     Args:
         kind: of the node.
-        operands: of it.
-        attributes: of it; but ``kind`` is that of the result, if it is not that of the first one.
+        operands, attributes: of it.
+        gives: the kind of the results; by default that of the last operand.
     """
-    nodes, gives = operands[0].nodes, str(attributes.pop("kind", operands[0].kind))
-    gives = operands[1].kind if kind == "Where" else gives
+    nodes, gives = operands[0].nodes, gives or operands[-1].kind
     shape = broadcast_shape(*(x.shape for x in operands))
     known = [x.known for x in operands]
     own = broadcast_shape(*(x.own_shape for x in operands))
@@ -657,7 +656,7 @@ def _both(kind: str, x: Tensor, other: Number, neutral: bool) -> Tensor:
             shape = broadcast_shape(x.shape, y.shape)
             is_neutral = bool(known.item()) == neutral
             return (other if is_neutral else _number(x.nodes, not neutral)).broadcast(shape)
-    return written(kind, x, y, kind=TRUTH)
+    return written(kind, x, y, gives=TRUTH)
 
 
 def where(condition: Number, x: Number, y: Number) -> Tensor:
