@@ -172,7 +172,7 @@ def _by_size(x: Number, y: Number) -> tuple[Tensor, Tensor, Tensor]:
     p, q = map(abs, _two(x, y))
     large, small = where(p > q, p, q), where(p > q, q, p)
     ratio = where((large == math.inf) & (small == math.inf), 1.0, _divide(small, large))
-    return large, small, where(large == 0, 0.0, ratio)
+    return large, small, where((large == 0) & (small == 0), 0.0, ratio)
 
 
 def _atan2(x: Number, y: Number) -> Tensor:
@@ -512,32 +512,46 @@ class _Parameters:
 
     def __init__(self, nodes: Nodes, theta: Floats, labels: Sequence[str], given: str) -> None:
         self.nodes, self.theta, self.labels, self.given = nodes, theta, labels, given
-        self._names: dict[tuple[object, ...], str] = {}
+        self._known: dict[tuple[object, ...], str] = {}
+        #: In which piece each of them stands, and where there.
+        self._pieces: list[Tensor] = []
+        self._piece, self._place = numpy.full((2, len(theta)), -1)
+        if given:
+            self._stands(numpy.arange(len(theta)), given, theta.shape)
 
     def __call__(self, places: Ints) -> str:
         """The name of the numbers at these places, in the shape of these."""
         key = places.tobytes(), places.shape
-        if key not in self._names:
-            self._names[key] = self._found(places)
-        return self._names[key]
+        if key not in self._known:
+            self._known[key] = self._found(places)
+        return self._known[key]
+
+    def _stands(self, places: Ints, name: str, shape: tuple[int, ...]) -> None:
+        self._piece[places], self._place[places] = len(self._pieces), numpy.arange(len(places))
+        self._pieces.append(Tensor(self.nodes, Made(name, shape), shape).reshape(len(places)))
 
     def _found(self, places: Ints) -> str:
+        """Each number stands in the model once: what is used otherwise, too, is taken from there."""
         flat = places.ravel()
-        if self.given:
-            whole = Tensor(self.nodes, Made(self.given, self.theta.shape), self.theta.shape)
-            return whole[flat].name(places.shape)
-        own = flat.tobytes()
-        for (other, shape), name in list(self._names.items()):
-            if other == own:
-                return self.nodes.reshaped(name, places.shape)
-        return self.nodes.initializer(self._name(flat), self.theta[flat].reshape(places.shape))
+        new = numpy.unique(flat[self._piece[flat] < 0])
+        if len(new) == len(flat):
+            name = self.nodes.initializer(self._name(flat), self.theta[places])
+            self._stands(flat, name, places.shape)
+            return name
+        if len(new):
+            self._stands(new, self.nodes.initializer(self._name(new), self.theta[new]), new.shape)
+        used = numpy.unique(self._piece[flat])
+        pieces = [self._pieces[piece] for piece in used.tolist()]
+        begins = dict(zip(used.tolist(), numpy.cumsum([0, *map(len, pieces)]).tolist(), strict=False))
+        at = numpy.array([begins[piece] for piece in self._piece[flat].tolist()]) + self._place[flat]
+        return concat(pieces)[at].name(places.shape)
 
     def _name(self, places: Ints) -> str:
         """What is common to the names of some parameters."""
         parts = [self.labels[place].split(".") for place in places.tolist()]
         if len(set(map(len, parts))) > 1:
-            parts = [part[:1] for part in parts]
-        return ".".join(some[0] for some in zip(*parts, strict=True) if len(set(some)) == 1) or "w"
+            return "parameters"
+        return ".".join(some[0] for some in zip(*parts, strict=True) if len(set(some)) == 1) or "parameters"
 
 
 class _Model:
@@ -555,7 +569,7 @@ class _Model:
         self.arguments = _names_of(c, len(self.function.shapes))
         self.nodes = Nodes(numpy.dtype(dtype), self.arguments)
         self.given = self.nodes.unique("theta") if theta_as_input else ""
-        labels = [v.label or "w" for v in c.parameters]
+        labels = [v.label or "parameters" for v in c.parameters]
         self.nodes.parameters = _Parameters(self.nodes, self.numbers, labels, self.given)
         self.nodes.theta = None if theta_as_input else self.numbers
         self.inputs: list[onnx.ValueInfoProto] = []

@@ -73,6 +73,7 @@ class Nodes:
         self._taken = dict.fromkeys(taken, 1)
         self._known: dict[object, str] = {}
         self._depth: dict[str, int] = {}
+        self._turned: dict[tuple[object, ...], str] = {}
 
     def unique(self, name: str) -> str:
         """A name like this that nothing else has."""
@@ -137,6 +138,12 @@ class Nodes:
     def reshaped(self, name: str, shape: Shape) -> str:
         """The same numbers in another shape."""
         return self.node("Reshape", name, self.whole(*(-1 if n == ROWS else n for n in shape)))
+
+    def turned(self, name: str, order: Sequence[int]) -> str:
+        """The same numbers with two axes exchanged; what is exchanged twice is as it was."""
+        found = self._turned.get((name, *order)) or self.node("Transpose", name, perm=order)
+        self._turned[found, *order] = name
+        return found
 
     def shape(self, shape: Shape) -> str:
         """A shape, as numbers of the model."""
@@ -347,6 +354,8 @@ class Tensor:
 
     def swapaxes(self, a: int, b: int) -> Tensor:
         """The same numbers with two axes exchanged."""
+        if a == b:
+            return self
         order = list(range(len(self.shape)))
         order[a], order[b] = order[b], order[a]
         shape = tuple(self.shape[axis] for axis in order)
@@ -359,7 +368,7 @@ class Tensor:
             source = Places(source.places.transpose(order))
         else:
             own = _narrow(shape) if self.thin else shape
-            source = Made(self.nodes.node("Transpose", self.name(), perm=order), own)
+            source = Made(self.nodes.turned(self.name(), order), own)
         return self.like(source, shape, Send(self, lambda error: error.swapaxes(a, b)))
 
     def __getitem__(self, key: Key) -> Tensor:
@@ -671,12 +680,16 @@ def where(condition: Number, x: Number, y: Number) -> Tensor:
     known = condition.known
     if known is not None and known.size == 1:
         return (x if known.item() else y).broadcast(shape)
-    alike = x.source is y.source and x.shape == shape
-    found = x.held() if alike else written("Where", condition, x, y)
+    alike = x.own_shape == y.own_shape and _is_same(x.source, y.source)
+    found = x.held().broadcast(shape) if alike else written("Where", condition, x, y)
     return found.sending(
         Send(x, lambda error: where(condition, error, 0.0)),
         Send(y, lambda error: where(condition, 0.0, error)),
     )
+
+
+def _is_same(a: Made | Places | Constant, b: Made | Places | Constant) -> bool:
+    return a is b or (isinstance(a, Made) and isinstance(b, Made) and a == b)
 
 
 def concat(parts: Sequence[Tensor]) -> Tensor:
@@ -696,6 +709,9 @@ def concat(parts: Sequence[Tensor]) -> Tensor:
     known = [part.known for part in parts]
     if all(x is not None for x in known):
         return parts[0].like(numpy.concatenate(known), shape, *sends)  # type: ignore[arg-type]
+    if all(isinstance(part.source, Places) for part in parts):
+        places = numpy.concatenate([part.source.places for part in parts])  # type: ignore[union-attr]
+        return parts[0].like(Places(places), shape, *sends)
     if wide:
         parts = [part.full() for part in parts]
     name = parts[0].nodes.node("Concat", *(part.name() for part in parts), axis=0)
@@ -801,14 +817,16 @@ def sent_back(out: Tensor, error: Tensor, before: int = 0) -> dict[Tensor, Tenso
             found[tensor] = total
             continue
         for send in tensor.sends:
-            to = send.to
+            to, part = send.to, send.error(total)
+            if part.known is not None and not part.known.any():
+                continue  # nothing passes, so nothing is multiplied by what may be infinite
             if to.number not in tensors:
                 tensors[to.number], arrived[to.number] = to, _Arrived([], [])
                 heapq.heappush(waiting, -to.number)
             if send.places is None:
-                arrived[to.number].whole.append(send.error(total))
+                arrived[to.number].whole.append(part)
             else:
-                arrived[to.number].some.append((send.places, send.error(total)))
+                arrived[to.number].some.append((send.places, part))
     return found
 
 
