@@ -444,8 +444,8 @@ class _Loop:
         most, truth = self.nodes.constant(numpy.array(self.rounds)), self.nodes.constant(numpy.array(True))
         inputs = [most, truth, self.first.name()]
         name, *self._kept = self.nodes.nodes("Loop", inputs, 1 + sends, body=body)
-        last = self._made(name, self.first)
-        return last.sending(*(self._send(x) for x in (*own, *found)))
+        sent = (self._send(x) for x in (*own, *found))
+        return self.first.like(Made(name, self.first.shape), self.first.shape, *sent, thin=False)
 
     def _number(self, name: str) -> onnx.ValueInfoProto:
         return helper.make_tensor_value_info(name, onnx.TensorProto.INT64, ())

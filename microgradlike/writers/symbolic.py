@@ -101,14 +101,14 @@ class Nodes:
         if array.dtype.kind == FLOAT:
             with numpy.errstate(over="ignore"):
                 array = array.astype(self.float_type)
-        self.initializers.append(numpy_helper.from_array(numpy.ascontiguousarray(array), name))
+        self.initializers.append(numpy_helper.from_array(array.copy(order="C"), name))
         return name
 
     def constant(self, array: Constant) -> str:
         """The name of numbers that are known."""
         key = array.tobytes(), array.dtype.str, array.shape
         if key not in self._known:
-            self._known[key] = self.initializer("constant", array.reshape(array.shape))
+            self._known[key] = self.initializer("constant", array)
         return self._known[key]
 
     def whole(self, *numbers: int) -> str:
@@ -128,7 +128,9 @@ class Nodes:
         """The names of all that a node gives."""
         body = attributes.get("body")
         read = [*inputs, *(_read(body.node) if isinstance(body, onnx.GraphProto) else ())]
-        depth = max((self._depth.get(name, 0) for name in read), default=0)
+        depths = [self._depth.get(name, 0) for name in read]
+        # What a loop reads of itself is nobody else's.
+        depth = max((d for d in depths if d < len(self.written)), default=0)
         own = self.unique(self.doing or kind.lower())
         names = [own, *(self.unique(own) for _ in range(outputs - 1))]
         self._depth.update(dict.fromkeys(names, depth))
@@ -387,7 +389,10 @@ class Tensor:
                 continue
             length = found.shape[axis]
             if not (isinstance(part, slice) and part.indices(length) == (0, length, 1)):
-                places = numpy.atleast_1d(numpy.arange(length)[part])  # type: ignore[index]
+                if isinstance(part, slice):
+                    places = numpy.arange(*part.indices(length))
+                else:
+                    places = numpy.atleast_1d(part) % length  # type: ignore[call-overload]
                 found = found.swapaxes(0, axis)._some(places).swapaxes(0, axis)
             if isinstance(part, int):
                 found = found.reshape(*found.shape[:axis], *found.shape[axis + 1 :])
