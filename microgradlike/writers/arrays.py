@@ -153,10 +153,16 @@ def slope_times(
 
 
 class Slots:
-    """The numbers of a list of instructions, by slot: pieces, as they were computed."""
+    """The numbers of a list of instructions, by slot: pieces, as they were computed.
 
-    def __init__(self, library: Library, count: int) -> None:
-        self.library = library
+    Args:
+        library: of the numbers.
+        count: of the slots.
+        is_once: whether what they hold is computed once, for all rows.
+    """
+
+    def __init__(self, library: Library, count: int, is_once: bool = False) -> None:
+        self.library, self.is_once = library, is_once
         self._pieces: list[Array] = []
         self._piece, self._place = numpy.zeros((2, count), numpy.int64)
 
@@ -167,7 +173,7 @@ class Slots:
 
     def copy(self) -> Slots:
         """The same numbers, to which others are added."""
-        found = Slots(self.library, 0)
+        found = Slots(self.library, 0, self.is_once)
         found._pieces = list(self._pieces)
         found._piece, found._place = self._piece.copy(), self._place.copy()
         return found
@@ -323,7 +329,7 @@ class _Numbers:
         program, known = of.program, len(of.program.parameters)
         self.one = self.library.ones(inputs.shape[1], inputs)[None]
         self.unfinished: Array | None = None
-        self.once = Slots(self.library, program.once.slots)
+        self.once = Slots(self.library, program.once.slots, is_once=True)
         self.once.write(numpy.arange(known), theta[:, None])
         constants = self.library.numbers(program.constants[:, None], inputs)
         self.once.write(numpy.arange(known, known + len(constants)), constants)
@@ -423,7 +429,7 @@ class _Numbers:
         lower, at = numpy.broadcast_to(operand.once, operand.slots.shape), operand.slots
         if slots is self.once:
             lower = numpy.zeros(at.shape, bool)
-        rows = self.one.shape[1] if slots is not self.once else 1
+        rows = 1 if slots.is_once else self.one.shape[1]
         if not at.size:
             return self.one[:0, :rows].reshape(*at.shape, rows)
         whole = Slots(self.library, at.size)
@@ -502,18 +508,25 @@ def _elementwise(n: _Numbers, i: Elementwise, slots: Slots, arrives: Array | Non
     return found
 
 
+def _may_last(i: Instruction) -> bool:
+    """Whether it goes on for nobody knows how long."""
+    return isinstance(i, Loop) and (bool(i.round.going) or any(map(_may_last, i.round.instructions)))
+
+
 def _loop(n: _Numbers, i: Loop, slots: Slots, arrives: Array | None) -> Array:
-    """Its state has what is handed on, then what is watched, then whether there is more to do."""
+    """Its state has what is handed on, then what is watched, whether the rounds of a loop within it
+    did not suffice, if it has one that ends by itself, and whether there is more to do."""
     one, count = i.round, len(i.first.slots)
     instructions = _apart(one.instructions)
-    is_told = _is_told(instructions)
+    is_told, may_last = _is_told(instructions), any(map(_may_last, instructions))
     first = n.mixed(i.first, slots)
     held: Array = slots.read(i.held) if len(i.held) else None
-    ones = first[:1] * 0.0 + 1.0 if count else n.one
+    ones = first[:1] * 0.0 + 1.0 if count else n.one[:, : 1 if slots.is_once else n.one.shape[1]]
     active = ones if arrives is None else n.library.where(arrives, ones, 0.0)
 
     def step(state: Array, given: Array = None) -> Array:
-        own = Slots(n.library, one.slots)
+        own, before = Slots(n.library, one.slots, slots.is_once), n.unfinished
+        n.unfinished = None
         for at, numbers in ((one.carried, state), (one.given, given), (one.held, held)):
             there = at >= 0
             if there.any():
@@ -535,16 +548,21 @@ def _loop(n: _Numbers, i: Loop, slots: Slots, arrives: Array | None) -> Array:
         if one.going:
             going = n.mixed(Operand(*(numpy.array([x]) for x in one.going)), own)
             going = n.library.where(going != 0, ones, 0.0)
-        found += [state[count : count + 1] + going * squares, going]
+        found += [state[count : count + 1] + going * squares]
+        if may_last:
+            found.append(n.library.where(n.unfinished, 1.0, state[count + 1 : count + 2]))
+        found.append(going)
+        n.unfinished = before
         whole = n.library.joined(found)
         return n.library.where(going != 0, whole, n.library.joined([state[:-1], going]))
 
-    state = n.library.joined([first, ones * 0.0, ones])
+    state = n.library.joined([first, ones * 0.0, *([ones * 0.0] if may_last else []), ones])
     if not one.going:
         state = n.library.rounds(step, state, n.mixed(i.rows, slots))
     else:
         state = n.library.rounds_while(step, state)
-        more = n.library.held(state[-1] != 0)
+    for at in (*([-1] if one.going else []), *([count + 1] if may_last else [])):
+        more = n.library.held(state[at] != 0)
         n.unfinished = more if n.unfinished is None else n.unfinished | more
     gives = n.library.places(numpy.append(count, i.gives), state)
     return n.under(arrives, state[gives])

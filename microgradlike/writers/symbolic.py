@@ -429,9 +429,7 @@ class Tensor:
         name = self.nodes.node("Gather", self.name(), index.name(), axis=0)
 
         def back(error: Tensor) -> Tensor:
-            at, error = index.full().reshape(-1, 1), error.full()
-            error = error.reshape(at.shape[0], *self.shape[1:])
-            return _added(self, at, error)
+            return _added(self, index.full()[..., None], error)
 
         return self.like(Made(name, own), shape, Send(self, back), thin=index.thin)
 
