@@ -17,6 +17,7 @@ from microgradlike.grading import check_engine
 from microgradlike.loops import loop, while_loop
 from microgradlike.tables import take
 from microgradlike.training import History, evaluate, fit
+from microgradlike.writers import to_onnx
 
 if TYPE_CHECKING:
     from microgradlike.functions import *  # noqa: F403
@@ -45,6 +46,7 @@ __all__ = [
     "optim",
     "recorded_decisions",
     "take",
+    "to_onnx",
     "while_loop",
     *vars(functions)["__all__"],
 ]

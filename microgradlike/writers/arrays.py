@@ -510,7 +510,9 @@ def _elementwise(n: _Numbers, i: Elementwise, slots: Slots, arrives: Array | Non
 
 def _may_last(i: Instruction) -> bool:
     """Whether it goes on for nobody knows how long."""
-    return isinstance(i, Loop) and (bool(i.round.going) or any(map(_may_last, i.round.instructions)))
+    return isinstance(i, Loop) and (
+        bool(i.round.going) or any(map(_may_last, i.round.instructions))
+    )
 
 
 def _loop(n: _Numbers, i: Loop, slots: Slots, arrives: Array | None) -> Array:

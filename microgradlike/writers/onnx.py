@@ -15,7 +15,9 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,10 +25,10 @@ import numpy
 import onnx
 from onnx import helper
 
-import microgradlike
 from microgradlike import files, ops
 from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.compiler.operations import row_of
+from microgradlike.inputs import describe
 from microgradlike.writers.arrays import Function, Operation, Step, slope_times
 from microgradlike.writers.symbolic import (
     FLOAT,
@@ -47,7 +49,6 @@ from microgradlike.writers.symbolic import (
     product,
     reached,
     sent_back,
-    truth,
     value,
     where,
     written,
@@ -62,7 +63,7 @@ OPSET, FORMAT = 16, 8
 # ---- Functions of formulas ---------------------------------------------------------------------
 
 
-def _node(kind: str) -> Operation:
+def _node(kind: str) -> Callable[[Tensor], Tensor]:
     return lambda x: written(kind, x)
 
 
@@ -271,8 +272,8 @@ def _floor_divide(x: Number, y: Number) -> Tensor:
 
 def _round_to(x: Number, y: Number) -> Tensor:
     raise ValueError(
-        "ONNX has no operator that rounds to decimal digits, so round(x, digits) cannot be written; "
-        "round to whole numbers, or leave it to who reads the results"
+        "ONNX has no operator that rounds to decimal digits, so round(x, digits) cannot be "
+        "written; round to whole numbers, or leave it to who reads the results"
     )
 
 
@@ -303,8 +304,8 @@ def operation(name: str) -> Operation:
     compute = ops.formula(row.value, NAMES, element_by_element=True)
 
     def of(*operands: Tensor) -> Tensor:
-        x, y = ([v.held() for v in operands] + [None])[:2]
-        nodes = operands[0].nodes
+        x, y = operands[0].held(), operands[1].held() if len(operands) == 2 else None
+        nodes = x.nodes
         with nodes.named(name.split()[0]):
             found = written("Relu", x) if name == "relu" else compute(x, y, None, tie)
         (found,) = lifted(nodes, found)
@@ -441,11 +442,13 @@ class _Loop:
             "rounds", [self._number(number), value(goes_on, going), value(state.name(), state)],
             [more, after, *([state] if sends else [])],
         )  # fmt: skip
-        most, truth = self.nodes.constant(numpy.array(self.rounds)), self.nodes.constant(numpy.array(True))
-        inputs = [most, truth, self.first.name()]
+        inputs = [self._known(self.rounds), self._known(True), self.first.name()]
         name, *self._kept = self.nodes.nodes("Loop", inputs, 1 + sends, body=body)
         sent = (self._send(x) for x in (*own, *found))
         return self.first.like(Made(name, self.first.shape), self.first.shape, *sent, thin=False)
+
+    def _known(self, number: int) -> str:
+        return self.nodes.constant(numpy.array(number))
 
     def _number(self, name: str) -> onnx.ValueInfoProto:
         return helper.make_tensor_value_info(name, onnx.TensorProto.INT64, ())
@@ -463,8 +466,8 @@ class _Loop:
         nodes, kept = self.nodes, self._kept[0]
         number, goes_on = self._begin()
         error_of_round = self._made(nodes.given("error"), self.first)
-        count = nodes.node("Gather", nodes.node("Shape", kept), nodes.constant(numpy.array(0)))
-        one = nodes.constant(numpy.array(1))
+        count = nodes.node("Gather", nodes.node("Shape", kept), self._known(0))
+        one = self._known(1)
         turned = nodes.node("Sub", nodes.node("Sub", count, one), number)
         row = nodes.node("Gather", kept, turned, axis=0)
         state, given, after = self._run(turned, self._made(row, self.first))
@@ -482,7 +485,7 @@ class _Loop:
         body = nodes.body("rounds_back", inputs, outputs)
         starts = [error.name(), *(_zeros(x).full().name() for x in others)]
         names = nodes.nodes(
-            "Loop", [count, nodes.constant(numpy.array(True)), *starts], len(outputs) - 1, body=body
+            "Loop", [count, self._known(True), *starts], len(outputs) - 1, body=body
         )
         errors = {self.first: self._made(names[0], self.first)}
         for x, name in zip(others, names[1:], strict=False):
@@ -531,7 +534,7 @@ class _Parameters:
         self._pieces.append(Tensor(self.nodes, Made(name, shape), shape).reshape(len(places)))
 
     def _found(self, places: Ints) -> str:
-        """Each number stands in the model once: what is used otherwise, too, is taken from there."""
+        """A number stands in the model once; where it is used otherwise, it is taken from there."""
         flat = places.ravel()
         new = numpy.unique(flat[self._piece[flat] < 0])
         if len(new) == len(flat):
@@ -542,8 +545,12 @@ class _Parameters:
             self._stands(new, self.nodes.initializer(self._name(new), self.theta[new]), new.shape)
         used = numpy.unique(self._piece[flat])
         pieces = [self._pieces[piece] for piece in used.tolist()]
-        begins = dict(zip(used.tolist(), numpy.cumsum([0, *map(len, pieces)]).tolist(), strict=False))
-        at = numpy.array([begins[piece] for piece in self._piece[flat].tolist()]) + self._place[flat]
+        begins = dict(
+            zip(used.tolist(), numpy.cumsum([0, *map(len, pieces)]).tolist(), strict=False)
+        )
+        at = (
+            numpy.array([begins[piece] for piece in self._piece[flat].tolist()]) + self._place[flat]
+        )
         return concat(pieces)[at].name(places.shape)
 
     def _name(self, places: Ints) -> str:
@@ -551,7 +558,10 @@ class _Parameters:
         parts = [self.labels[place].split(".") for place in places.tolist()]
         if len(set(map(len, parts))) > 1:
             return "parameters"
-        return ".".join(some[0] for some in zip(*parts, strict=True) if len(set(some)) == 1) or "parameters"
+        return (
+            ".".join(some[0] for some in zip(*parts, strict=True) if len(set(some)) == 1)
+            or "parameters"
+        )
 
 
 class _Model:
@@ -599,7 +609,7 @@ class _Model:
         graph = nodes.graph(name, self.inputs, self.outputs, inspect.getdoc(c.function) or "")
         model = helper.make_model(
             graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=FORMAT,
-            producer_name="microgradlike", producer_version=microgradlike.__version__,
+            producer_name="microgradlike", producer_version=metadata.version("microgradlike"),
         )  # fmt: skip
         onnx.checker.check_model(model, full_check=True)
         return model
@@ -635,10 +645,24 @@ def _names_of(c: Derivatives, count: int) -> list[str]:
 
 
 def to_onnx(
-    c: Derivatives, path: Path, gradient: bool, reduce: str, dtype: str, theta_as_input: bool,
-    rounds: int,
-) -> None:  # fmt: skip
+    c: Derivatives, path: str | os.PathLike[str], gradient: bool, reduce: str, dtype: str,
+    theta_as_input: bool, rounds: int,
+) -> Path:  # fmt: skip
     """Write a compiled function as an ONNX file; see ``microgradlike.to_onnx``."""
+    if not hasattr(c, "_paths"):
+        raise TypeError(
+            f"to_onnx takes a function that was compiled, as by compile(f), but got {describe(c)}"
+        )
+    named = files.ending_in(path, "an ONNX model", ".onnx")
+    if reduce not in ("mean", "sum"):
+        raise ValueError(f'reduce is "mean" or "sum", but got {describe(reduce)}')
+    if dtype not in ("float64", "float32"):
+        raise ValueError(f'dtype is "float64" or "float32", but got {describe(dtype)}')
+    if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
+        raise ValueError(f"rounds is a whole number, at least 1, but got {describe(rounds)}")
+    c.theta()  # raises if it was not traced
+    if gradient:
+        c._need_single("a gradient")
     with numpy.errstate(all="ignore"):
         model = _Model(c, dtype, theta_as_input, rounds).write(gradient, reduce)
-    files.write(path, model.SerializeToString())
+    return files.write(named, model.SerializeToString())

@@ -15,25 +15,28 @@ import contextlib
 import functools
 import heapq
 import math
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from types import EllipsisType
 from typing import NamedTuple, TypeAlias
 
 import numpy
+import numpy.typing
 import onnx
 from onnx import helper, numpy_helper
 
-from microgradlike.compiler.arrays import Floats, Ints, Truths
+from microgradlike.compiler.arrays import Floats, Ints
 
 #: The number of rows, in a shape: no other axis is as long.
 ROWS = 2**40
 Shape: TypeAlias = "tuple[int, ...]"
-Constant: TypeAlias = "Floats | Ints | Truths"
+Constant: TypeAlias = "numpy.typing.NDArray[numpy.generic]"
 #: What stands beside a tensor.
 Number: TypeAlias = "Tensor | float"
 Attribute: TypeAlias = "int | float | str | Sequence[int] | onnx.TensorProto | onnx.GraphProto"
 Key: TypeAlias = "Tensor | Part | tuple[Part, ...]"
-Part: TypeAlias = "int | slice | Ints | None | object"
+Part: TypeAlias = "int | slice | Ints | EllipsisType | None"
 
 #: What the numbers of a tensor are: floats of the model's type, truths, and indices.
 FLOAT, TRUTH, INDEX = "f", "b", "i"
@@ -134,7 +137,9 @@ class Nodes:
         own = self.unique(self.doing or kind.lower())
         names = [own, *(self.unique(own) for _ in range(outputs - 1))]
         self._depth.update(dict.fromkeys(names, depth))
-        self.written[depth].append(helper.make_node(kind, inputs, names, name=own, **attributes))
+        made = helper.make_node(kind, inputs, names, name=own)
+        made.attribute.extend(helper.make_attribute(*one) for one in sorted(attributes.items()))
+        self.written[depth].append(made)
         return names
 
     def reshaped(self, name: str, shape: Shape) -> str:
@@ -144,7 +149,8 @@ class Nodes:
     def turned(self, name: str, order: Sequence[int]) -> str:
         """The same numbers with two axes exchanged; what is exchanged twice is as it was."""
         found = self._turned.get((name, *order)) or self.node("Transpose", name, perm=order)
-        self._turned[found, *order] = name
+        back = (found, *order)
+        self._turned[back] = name
         return found
 
     def shape(self, shape: Shape) -> str:
@@ -262,7 +268,7 @@ class Tensor:
         self.nodes, self.shape, self.kind = nodes, shape, kind
         self.thin = thin and ROWS in shape
         self.sends = tuple(send for send in sends if send.to.is_sent)
-        self.is_sent = is_leaf or bool(self.sends)
+        self.is_sent: bool = is_leaf or bool(self.sends)
         self.number = nodes.tensors
         nodes.tensors += 1
 
@@ -390,9 +396,8 @@ class Tensor:
             length = found.shape[axis]
             if not (isinstance(part, slice) and part.indices(length) == (0, length, 1)):
                 if isinstance(part, slice):
-                    places = numpy.arange(*part.indices(length))
-                else:
-                    places = numpy.atleast_1d(part) % length  # type: ignore[call-overload]
+                    part = numpy.arange(*part.indices(length))
+                places: Ints = numpy.array(part, numpy.int64, ndmin=1) % length
                 found = found.swapaxes(0, axis)._some(places).swapaxes(0, axis)
             if isinstance(part, int):
                 found = found.reshape(*found.shape[:axis], *found.shape[axis + 1 :])
@@ -656,8 +661,11 @@ def written(kind: str, *operands: Tensor, gives: str = "", **attributes: int) ->
 
 def _sum(nodes: Nodes, kind: str, *operands: Number) -> Tensor:
     x, y = lifted(nodes, *operands)
-    sign = (lambda error: -error) if kind == "Sub" else (lambda error: error)
-    return written(kind, x, y).sending(Send(x, lambda error: error), Send(y, sign))
+
+    def to_second(error: Tensor) -> Tensor:
+        return -error if kind == "Sub" else error
+
+    return written(kind, x, y).sending(Send(x, lambda error: error), Send(y, to_second))
 
 
 def _both(kind: str, x: Tensor, other: Number, neutral: bool) -> Tensor:
@@ -706,7 +714,7 @@ def concat(parts: Sequence[Tensor]) -> Tensor:
     shape = (sum(map(len, parts)), *parts[0].shape[1:])
     begins = numpy.cumsum([0, *map(len, parts)])
     sends = [
-        Send(part, lambda error, a=a, b=b: error[a:b])
+        Send(part, operator.itemgetter(slice(a, b)))
         for part, a, b in zip(parts, begins[:-1].tolist(), begins[1:].tolist(), strict=True)
     ]
     known = [part.known for part in parts]
