@@ -579,6 +579,8 @@ class _Model:
         self.arguments = _names_of(c, len(self.function.shapes))
         self.nodes = Nodes(numpy.dtype(dtype), self.arguments)
         self.given = self.nodes.unique("theta") if theta_as_input else ""
+        outputs = ("output", "mean", "sum", "gradient", *map("gradient_{}".format, self.arguments))
+        self.names = {name: self.nodes.unique(name) for name in outputs}  # before a node has one
         labels = [v.label or "parameters" for v in c.parameters]
         self.nodes.parameters = _Parameters(self.nodes, self.numbers, labels, self.given)
         self.nodes.theta = None if theta_as_input else self.numbers
@@ -602,7 +604,7 @@ class _Model:
         if self.given:
             self.inputs.append(value(self.given, theta))
         found = self.function(theta, columns)
-        self.outputs[nodes.unique("output")] = found
+        self.outputs[self.names["output"]] = found
         if gradient:
             self._write_gradient(found, theta, columns, reduce)
         name = str(getattr(c.function, "__name__", "")).strip("<>") or "function"
@@ -628,11 +630,11 @@ class _Model:
                 rows = nodes.node("Cast", nodes.rows, to=nodes.types[FLOAT])
                 count = Tensor(nodes, Made(rows, (1,)), (1,)).reshape()
                 total, by_theta = _divide(total, count), _divide(by_theta, count)
-            self.outputs[nodes.unique(reduce)] = total
-        self.outputs[nodes.unique("gradient")] = by_theta
+            self.outputs[self.names[reduce]] = total
+        self.outputs[self.names["gradient"]] = by_theta
         for name, column in zip(self.arguments, columns, strict=True):
             own = errors.get(column, _zeros(column))
-            self.outputs[nodes.unique(f"gradient_{name}")] = own
+            self.outputs[self.names[f"gradient_{name}"]] = own
 
 
 def _names_of(c: Derivatives, count: int) -> list[str]:
