@@ -16,8 +16,8 @@ import functools
 import inspect
 import math
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ from microgradlike import files, ops
 from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.compiler.operations import row_of
 from microgradlike.inputs import describe
+from microgradlike.words import counted
 from microgradlike.writers.arrays import Function, Operation, Step, slope_times
 from microgradlike.writers.symbolic import (
     FLOAT,
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
 
 #: The lowest version of the operators that adds where it scatters, and of the format that has it.
 OPSET, FORMAT = 16, 8
+#: A file has so many bytes at most.
+MOST = 2**31 - 1
 
 # ---- Functions of formulas ---------------------------------------------------------------------
 
@@ -406,7 +409,9 @@ class _Loop:
 
     def __init__(self, step: Step, first: Tensor, given: Tensor | None, rounds: int) -> None:
         self.step, self.nodes, self.rounds = step, first.nodes, rounds
-        self.first, self.given = first.full(), None if given is None else given.full()
+        # As tensors of their own: a round may read the same from outside, too.
+        self.first = first.full().reshape(*first.shape)
+        self.given = None if given is None else given.full().reshape(*given.shape)
         self.before = self.nodes.tensors
         self._sent: dict[int, dict[Tensor, Tensor]] = {}
 
@@ -457,7 +462,7 @@ class _Loop:
         def back(error: Tensor) -> Tensor:
             if error.number not in self._sent:
                 self._sent[error.number] = self._sent_back(error.full())
-            return self._sent[error.number][to]
+            return self._sent[error.number].get(to, _zeros(to))
 
         return Send(to, back)
 
@@ -575,6 +580,12 @@ class _Model:
 
     def __init__(self, c: Derivatives, dtype: str, theta_as_input: bool, rounds: int) -> None:
         self.c, self.numbers = c, c.theta()
+        if not theta_as_input and len(self.numbers) * numpy.dtype(dtype).itemsize > MOST:
+            many = counted(len(self.numbers), "parameter")
+            raise ValueError(
+                f"an ONNX file holds 2 GB at most, less than {many} in {dtype}; make them an input "
+                "by theta_as_input=True"
+            )
         self.function = Function(c, OnnxLibrary(rounds))
         self.arguments = _names_of(c, len(self.function.shapes))
         self.nodes = Nodes(numpy.dtype(dtype), self.arguments)
@@ -611,7 +622,7 @@ class _Model:
         graph = nodes.graph(name, self.inputs, self.outputs, inspect.getdoc(c.function) or "")
         model = helper.make_model(
             graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=FORMAT,
-            producer_name="microgradlike", producer_version=metadata.version("microgradlike"),
+            producer_name="microgradlike", producer_version=_version(),
         )  # fmt: skip
         onnx.checker.check_model(model, full_check=True)
         return model
@@ -635,6 +646,10 @@ class _Model:
         for name, column in zip(self.arguments, columns, strict=True):
             own = errors.get(column, _zeros(column))
             self.outputs[self.names[f"gradient_{name}"]] = own
+
+
+def _version() -> str:
+    return str(sys.modules[__name__.partition(".")[0]].__version__)
 
 
 def _names_of(c: Derivatives, count: int) -> list[str]:

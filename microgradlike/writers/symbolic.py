@@ -456,8 +456,6 @@ class Tensor:
 
     def __mul__(self, other: Number) -> Tensor:
         x, y = lifted(self.nodes, self, other)
-        if y.known is not None and y.known.size == 1 and y.known.item() == 1.0:
-            return x.broadcast(broadcast_shape(x.shape, y.shape))
         return written("Mul", x, y).sending(
             Send(x, lambda error: error * y.held()), Send(y, lambda error: error * x.held())
         )
@@ -638,6 +636,12 @@ _KNOWN: dict[str, Callable[..., Constant]] = {
 }
 
 
+#: Which operand changes nothing, and if it is which number. Versions of onnxruntime that leave out
+#: such a node themselves lose what is before it.
+_NEUTRAL = {"Add": ((0, 0.0), (1, 0.0)), "Sub": ((1, 0.0),), "Mul": ((0, 1.0), (1, 1.0)),
+            "Div": ((1, 1.0),)}  # fmt: skip
+
+
 def written(kind: str, *operands: Tensor, gives: str = "", **attributes: int) -> Tensor:
     """What a node gives that computes number by number; its error goes nowhere.
 
@@ -654,6 +658,10 @@ def written(kind: str, *operands: Tensor, gives: str = "", **attributes: int) ->
     if kind in _KNOWN and all(x is not None for x in known):
         with numpy.errstate(all="ignore"):
             return Tensor(nodes, numpy.asarray(_KNOWN[kind](*known)), shape, gives, thin)
+    for side, number in _NEUTRAL.get(kind, ()):
+        neutral = known[side]
+        if neutral is not None and (neutral == number).all():
+            return operands[1 - side].held().broadcast(shape)
     # Axes of length 1 in front are left out: a layer at one place is a product of two matrices.
     rank = next((len(own) - k for k, n in enumerate(own) if n != 1), min(len(own), 1))
     names = [x.name(x.own_shape[-rank:] if rank else ()) for x in operands]
