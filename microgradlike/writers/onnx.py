@@ -336,10 +336,11 @@ class OnnxLibrary:
 
     Args:
         rounds: of a loop that ends by itself, so many are done at most.
+        nodes: of the model; None for who needs neither loops nor truths.
     """
 
-    def __init__(self, rounds: int) -> None:
-        self._rounds = rounds
+    def __init__(self, rounds: int, nodes: Nodes | None = None) -> None:
+        self._rounds, self._nodes = rounds, nodes
 
     def numbers(self, array: Floats, like: Tensor) -> Tensor:
         return Tensor(like.nodes, numpy.asarray(array, float), array.shape)
@@ -370,8 +371,8 @@ class OnnxLibrary:
         return x.max(1)
 
     def truths(self, found: Sequence[Tensor | bool]) -> Tensor:
-        nodes = next(x.nodes for x in found if isinstance(x, Tensor))
-        return concat([x.reshape(1) for x in lifted(nodes, *found)])
+        assert self._nodes
+        return concat([x.reshape(1) for x in lifted(self._nodes, *found)])
 
     def ones(self, count: int, like: Tensor) -> Tensor:
         return Tensor(like.nodes, numpy.ones(1 if count == ROWS else count), (count,), thin=True)
@@ -586,9 +587,9 @@ class _Model:
                 f"an ONNX file holds 2 GB at most, less than {many} in {dtype}; make them an input "
                 "by theta_as_input=True"
             )
-        self.function = Function(c, OnnxLibrary(rounds))
-        self.arguments = _names_of(c, len(self.function.shapes))
+        self.arguments = _names_of(c, len(c._shapes))
         self.nodes = Nodes(numpy.dtype(dtype), self.arguments)
+        self.function = Function(c, OnnxLibrary(rounds, self.nodes))
         self.given = self.nodes.unique("theta") if theta_as_input else ""
         outputs = ("output", "mean", "sum", "gradient", *map("gradient_{}".format, self.arguments))
         self.names = {name: self.nodes.unique(name) for name in outputs}  # before a node has one
