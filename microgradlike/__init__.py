@@ -18,6 +18,7 @@ from microgradlike.loops import loop, while_loop
 from microgradlike.tables import take
 from microgradlike.training import History, evaluate, fit
 from microgradlike.writers.c import to_c
+from microgradlike.writers.onnx_file import to_onnx
 
 if TYPE_CHECKING:
     from microgradlike.functions import *  # noqa: F403
@@ -47,6 +48,7 @@ __all__ = [
     "recorded_decisions",
     "take",
     "to_c",
+    "to_onnx",
     "while_loop",
     *vars(functions)["__all__"],
 ]

@@ -33,6 +33,7 @@ from microgradlike.compiler.instructions import (
     Mask,
     Operand,
     Products,
+    Read,
     Singles,
     Sums,
     Take,
@@ -159,10 +160,16 @@ def slope_times(
 
 
 class Slots:
-    """The numbers of a list of instructions, by slot: pieces, as they were computed."""
+    """The numbers of a list of instructions, by slot: pieces, as they were computed.
+
+    Args:
+        library: of the numbers.
+        count: of the slots.
+        is_once: whether what they hold is computed once, for all rows.
+    """
 
     def __init__(self, library: Library, count: int, is_once: bool = False) -> None:
-        self.library, self.is_once = library, is_once  # what is computed once has one row
+        self.library, self.is_once = library, is_once
         self._pieces: list[Array] = []
         self._piece, self._place = numpy.zeros((2, count), numpy.int64)
 
@@ -370,8 +377,9 @@ class _Numbers:
                 found.use(numpy.array([slot]), self.takes)
         for instructions, slots in ((self.of.rows, self.slots), (self.of.once[::-1], self.once)):
             for i in instructions:
-                arrives = self.arrives(i, slots, found if slots is self.once else None)
+                at_outputs = self.arrives(i, slots, found if slots is self.once else None)
                 for read in i.reads():
+                    arrives = self._passing(i, read, slots, at_outputs)
                     is_once = True if slots is self.once else read.once
                     lower: Truths = numpy.broadcast_to(is_once, read.slots.shape)
                     if lower.size and lower.all():
@@ -379,6 +387,24 @@ class _Numbers:
                     elif lower.any():
                         found.use(read.slots[lower][None], arrives)
         return found
+
+    def _passing(
+        self, i: Instruction, read: Read, slots: Slots, arrives: Array | None
+    ) -> Array | None:
+        """Where the error arrives at an operand: not at an entry of a table that no row takes."""
+        if isinstance(i, Take) and read.name == "table":
+            index, entries = slots.read(i.index)[:, None], numpy.arange(float(len(i.table)))
+            found = index == self.library.numbers(entries[:, None], index)
+            if arrives is not None:
+                if len(arrives) > 1:
+                    arrives = arrives.reshape(len(index), -1, arrives.shape[-1]).any(1)
+                found = found & arrives[:, None]
+            return found.any(0)
+        if isinstance(i, Elementwise) and i.operation in ("keep", "reach") and read.name == "y":
+            once, at = i.operands[0]
+            holds = (self.once if once else slots).read(at) != 0
+            return holds if arrives is None else holds & arrives
+        return arrives
 
     def result(self) -> Result:
         """What was found."""
