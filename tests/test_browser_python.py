@@ -174,7 +174,7 @@ def test_in_a_browser_each_refusal_says_what_to_do(page: ModuleType, tmp_path: P
         draw(neuron(), engine="dot").svg()
     assert drawn.save(tmp_path / "a.dot").read_text(encoding="utf-8") == drawn.source
     (tmp_path / "student.py").write_text("class Value: pass", encoding="utf-8")
-    with pytest.raises(OSError, match="a browser starts none: .* check_engine"):
+    with pytest.raises(OSError, match=r"a browser starts none: .* check_engine"):
         grading.check_file(tmp_path / "student.py")
 
 
@@ -266,7 +266,7 @@ except viz.RenderError as error:
 
 # The lines of docs/browser.md for a notebook.
 from pyodide.code import run_js
-await run_js("load(vizJs).then(async (it) => { globalThis.viz = await it.instance(); })")
+await run_js("import(vizJs).then(async (it) => { globalThis.viz = await it.instance(); })")
 print("<svg>" + picture.svg() + "</svg>")
 print(len(viz.Stepper(out, lr=0.1).html()) > 50_000)
 print(picture.save("/tmp/neuron.svg").stat().st_size > 10_000)
@@ -286,21 +286,18 @@ print("freed")
 """
 
 
-def test_pyodide_installs_computes_and_draws(wheels: dict[str, Path], tmp_path: Path) -> None:
+def test_pyodide_installs_computes_and_draws(wheels: dict[str, Path]) -> None:
     kept("node_modules/pyodide"), kept("node_modules/@viz-js/viz")
-    here = wheels["microgradlike"]
     code = IN_PYODIDE.replace("VERSION", importlib.metadata.version("microgradlike"))
-    content = here.read_bytes().hex()
-    placed = f"open('/{here.name}', 'wb').write(bytes.fromhex('{content}'))\n"
     zips = [kept("micropip-*.whl"), wheels["numpy"], wheels["graphviz"]]
-    said = node("pyodide.mjs", MODULES, *zips, text=placed + code)
+    said = node("pyodide.mjs", MODULES, wheels["microgradlike"], *zips, text=code)
     before, rest = said.split("<svg>")
     svg, after = rest.split("</svg>\n</svg>")
     assert "out = 0.4621, d out / d w1 = 1.5729, d out / d b = 0.7864" in before
     assert "globalThis.viz = await Viz.instance()" in before
     theirs = ElementTree.fromstring(f"{svg}</svg>")
     assert structure(theirs) == structure(draw(neuron()).element())
-    assert after.split() == ["True", "True", "100001.0"[:0] or "2.0", "50002.0", "freed"]
+    assert after.split() == ["True", "True", "2.0", "50002.0", "freed"]
 
 
 # ---- The page, in a real browser ----------------------------------------------------------------
@@ -331,6 +328,9 @@ def site(wheels: dict[str, Path], tmp_path: Path) -> Iterator[tuple[Path, str]]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield tmp_path, f"http://127.0.0.1:{server.server_address[1]}/"
         server.shutdown()
+
+
+USUAL = "import viz\nfrom microgradlike import Value\n"
 
 
 def opened(browser: Any, address: str) -> tuple[Any, list[str]]:
@@ -393,7 +393,7 @@ def test_the_page_runs_its_lines_and_shows_the_picture(
         tab.click("#run")
         tab.wait_for_selector("#run:enabled")
         assert words in tab.inner_text("#printed")
-    tab.fill("#lines", "import viz\nfrom microgradlike import Value\nviz.Stepper(Value(2.0) * 3)")
+    tab.fill("#lines", f"{USUAL}viz.Stepper(Value(2.0) * 3)")
     tab.click("#run")
     tab.wait_for_selector("#picture iframe")
     assert tab.frames[1].wait_for_selector(".stepper svg")
