@@ -7,6 +7,7 @@ const [runtime, root, file] = process.argv.slice(2);
 const wasi = new WASI({
   version: "preview1",
   args: ["python", "-c", `exec(compile(open("/root/${file}").read(), "/root/${file}", "exec"))`],
+  env: { LANG: "C.UTF-8" }, // with none at all, Python does not begin
   preopens: { "/usr/local/lib": join(runtime, "lib"), "/root": root },
 });
 const module = await WebAssembly.compile(readFileSync(join(runtime, "python.wasm")));
