@@ -485,13 +485,13 @@ def _take_apart(node: Node) -> None:
             part._x = part._y = 0.0
 
 
-def _references() -> int:
+def _count_of_one() -> int:
     part = object()
     return sys.getrefcount(part)
 
 
 #: How many references Python counts to what one variable alone refers to: its versions differ.
-_ALONE = _references()
+_ALONE = _count_of_one()
 if sys.platform == "emscripten":  # elsewhere it would only cost time
     Node.__del__ = _take_apart
 
