@@ -7,10 +7,12 @@ nothing, and what needs NumPy is tested with NumPy in another Python in WebAssem
 from __future__ import annotations
 
 import functools
+import gc
 import hashlib
 import http.server
 import importlib.metadata
 import json
+import math
 import os
 import re
 import shutil
@@ -29,7 +31,7 @@ import pytest
 from packaging.requirements import Requirement
 from playwright._impl._driver import compute_driver_executable
 
-from microgradlike import Value, compile, grading, nn, tanh
+from microgradlike import Value, compile, engine, grading, nn, tanh
 from tests.conftest import NEEDED
 from viz import Picture, RenderError, draw, draw_compiled, draw_network, render
 from viz.render import SVG
@@ -195,6 +197,30 @@ def test_what_has_no_build_for_a_browser_is_not_asked_for_there() -> None:
                 names.add(requirement.name)
     assert needed["emscripten"] == {"graphviz", "numpy"}
     assert needed["linux"] - needed["emscripten"] == {"graphviz-pure"}
+
+
+def test_a_graph_is_taken_apart_but_for_what_others_keep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In Pyodide this is how each graph is freed; here Python does it by itself."""
+    monkeypatch.setattr(engine.Node, "__del__", engine._take_apart, raising=False)
+
+    def nodes() -> int:
+        return sum(type(thing) is engine.Node for thing in gc.get_objects())
+
+    before = nodes()
+    x = Value(2.0)
+    end = middle = x * x
+    for _ in range(1000):
+        end = end + x * 1.0
+    middle_and_more = [end.parents[0], tanh(middle)]
+    assert nodes() - before == 2002
+    del end
+    assert nodes() - before == 2000
+    middle_and_more.pop().backward()
+    middle_and_more.pop().backward()
+    assert x.grad == pytest.approx(4 * (1 - math.tanh(4.0) ** 2) + 4 + 999)
+    assert nodes() - before == 1 and middle.data == 4.0
+    del middle
+    assert nodes() == before
 
 
 # ---- Pyodide ------------------------------------------------------------------------------------
