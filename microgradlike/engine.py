@@ -468,6 +468,34 @@ class Node(Value, has_own_operators=True):
 Leaf.__name__ = Node.__name__ = Value.__name__  # that is what users call them
 
 
+def _take_apart(node: Node) -> None:
+    """Free all that only this node has kept, one after the other.
+
+    Python frees a chain by calls within calls, more of them than the stack of a browser has room
+    for: there a chain of 5,000 operations would end Python itself.
+    """
+    below: list[Any] = [node._x, node._y]
+    node._x = node._y = 0.0
+    while below:
+        part = below.pop()
+        if type(part) is tuple:
+            below += part
+        elif type(part) is Node and sys.getrefcount(part) == _ALONE:
+            below += part._x, part._y
+            part._x = part._y = 0.0
+
+
+def _count_of_one() -> int:
+    part = object()
+    return sys.getrefcount(part)
+
+
+#: How many references Python counts to what one variable alone refers to: its versions differ.
+_ALONE = _count_of_one()
+if sys.platform == "emscripten":  # elsewhere it would only cost time
+    Node.__del__ = _take_apart
+
+
 class _Drawn(float):
     """A number beside a Value that was shown as a Value of its own."""
 

@@ -15,7 +15,7 @@ from typing import Any
 from microgradlike.files import ending_in, write
 from microgradlike.inputs import within
 from viz import style
-from viz.render import DPI, FORMATS, finish, layout, pdf, text
+from viz.render import DPI, FORMATS, finish, in_browser, layout, pdf, text
 from viz.view import Rendering
 
 
@@ -142,7 +142,9 @@ class Picture:
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         """What a notebook shows: SVG, and PNG for readers that show none."""
+        bundle = {"image/svg+xml": self.svg(), "text/plain": repr(self)}
+        if in_browser():  # it shows SVG
+            return bundle
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the SVG beside it has all
-            png = self.pipe("png")
-        return {"image/svg+xml": self.svg(), "image/png": png, "text/plain": repr(self)}
+            return {**bundle, "image/png": self.pipe("png")}

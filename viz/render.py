@@ -1,18 +1,21 @@
 """From DOT text to a finished picture: the layout program, and the SVG for the reader.
 
 The layout program comes with the installed package graphviz-pure. The system's ``dot`` serves on
-request, for PDF, and where graphviz-pure has no build.
+request, for PDF, and where graphviz-pure has no build. In a browser, where no program can be
+started, it is viz-js: the same Graphviz, which the page has loaded.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.metadata
 import io
 import math
 import re
 import shutil
 import subprocess
+import sys
 import warnings
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping
@@ -59,14 +62,16 @@ def layout(
     Args:
         source: DOT text.
         format: "svg", "png", "jpg", "pdf", "json", or "dot" for the text itself.
-        engine: which program lays out; by default graphviz-pure, and ``dot`` where that cannot.
+        engine: which program lays out; by default graphviz-pure, and ``dot`` where that cannot. In
+            a browser there is viz-js alone.
         dpi: the pixels of a PNG or JPG to an inch; None leaves it to the text. There are fewer
             where the picture had more than 16 million, and a warning says so.
         background: the colour behind a PNG or JPG; None leaves it to the text.
 
     Raises:
         ValueError: the format is none of those above.
-        RenderError: no program is installed that can, or it failed.
+        RenderError: no program is installed that can, or it failed. In a browser: the page has not
+            loaded viz-js, or the format is none that it draws.
 
     >>> layout("digraph { a -> b }")[:5]
     b'<?xml'
@@ -75,6 +80,8 @@ def layout(
         raise ValueError(f"no picture format {format!r}; choose one of {', '.join(FORMATS)}")
     if format == "dot":
         return source.encode()
+    if in_browser():
+        return _by_viz_js(source, format, engine)
     if format == "jpg":
         return _jpg(layout(source, "png", engine, dpi, background or "white"))
     command = [_program(format, engine), f"-T{format}"]
@@ -176,6 +183,45 @@ def _run(command: list[str], source: str) -> bytes:
         said = error.stderr.decode(errors="replace").strip() or f"exit status {error.returncode}"
         raise RenderError(f"{command[0]} could not draw this graph: {said}") from error
     return done.stdout
+
+
+# ---- In a browser ------------------------------------------------------------------------------
+
+
+def in_browser() -> bool:
+    """Whether this Python is Pyodide: WebAssembly, where no program can be started."""
+    return sys.platform == "emscripten"
+
+
+def _by_viz_js(source: str, format: str, engine: Engine | None) -> bytes:
+    """Laid out by the viz-js of the page; ``js`` is what Pyodide calls the page's own names."""
+    if engine is not None:
+        raise RenderError(
+            f"a browser cannot start the program {engine}: leave engine out, and viz-js lays out"
+        )
+    if format not in ("svg", "json"):
+        raise RenderError(
+            f"no program in a browser draws {format}: save the picture with the suffix .svg, which "
+            "others can turn into it, or .json or .dot"
+        )
+    viz_js = getattr(importlib.import_module("js"), "viz", None)
+    if viz_js is None or not hasattr(viz_js, "render"):  # an element may have this name, too
+        raise RenderError(
+            "the page has loaded no layout program: load viz-js, and let its JavaScript say "
+            "globalThis.viz = await Viz.instance(), as docs/browser.md shows; or save the picture "
+            "with the suffix .dot, which needs no program"
+        )
+    try:
+        done = viz_js.render(source, format=format)
+    except Exception as error:  # whatever JavaScript throws, such as a RangeError of its stack
+        raise RenderError(
+            f"viz-js broke off ({error}): this graph is too deep for the stack of a browser; "
+            "draw a part of it, or save the picture with the suffix .dot"
+        ) from error
+    if done.status != "success":
+        said = "; ".join(str(error.message) for error in done.errors) or "it gave no reason"
+        raise RenderError(f"viz-js could not draw this graph: {said}")
+    return str(done.output).encode()
 
 
 # ---- The SVG that a reader gets ----------------------------------------------------------------

@@ -52,7 +52,7 @@ def check_file(
         The verdict, as of ``check_engine``.
 
     Raises:
-        OSError: there is no such file.
+        OSError: there is no such file; or this Python runs in a browser, which starts no process.
         TypeError, ValueError: an argument is of another kind.
 
     >>> import tempfile
@@ -76,6 +76,11 @@ def check_file(
 
 def _run(settings: Line, folder: Path, timeout: float) -> tuple[list[Line], str]:
     """What the process told, and how it was ended, if it did not end by itself."""
+    if sys.platform in ("emscripten", "wasi"):
+        raise OSError(
+            "check_file judges a file in a process of its own, and a browser starts none: import "
+            "the file, and give its class to check_engine"
+        )
     home = str(Path(__file__).parents[2])
     with tempfile.TemporaryDirectory() as scratch:
         settings["scratch"] = scratch

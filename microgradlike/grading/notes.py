@@ -70,8 +70,9 @@ def _limit(case: Case) -> Iterator[str]:
             yield f"relu has the slope {slope:g} at 0; most engines say 0."
     elif "RecursionError" in seen.error:
         yield (
-            "A chain of 10,000 operations ends in RecursionError, because a function calls itself "
-            "once for each operation; a list of the nodes still to be visited has no such limit."
+            f"A chain of {probes.DEPTH:,} operations ends in RecursionError, because a function "
+            "calls itself once for each operation; a list of the nodes still to be visited has no "
+            "such limit."
         )
     elif case.broke:
         yield f"{where}{f'raises {seen.error}' if seen.error else seen.stopped}."
