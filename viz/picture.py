@@ -15,11 +15,15 @@ from typing import Any
 from microgradlike.files import ending_in, write
 from microgradlike.inputs import within
 from viz import style
+from viz.frame import Framed
 from viz.render import DPI, FORMATS, finish, layout, pdf, text
 from viz.view import Rendering
 
+#: The pixels of a PNG to an inch in a notebook, which keeps it beside all other formats.
+CELL = 96
 
-class Picture:
+
+class Picture(Framed):
     """A drawn graph: shown in a notebook as it is, or written to a file with ``save``.
 
     Args:
@@ -141,8 +145,21 @@ class Picture:
         return f"<Picture: {self._title}>"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        """What a notebook shows: SVG, and PNG for readers that show none."""
+        """What a notebook shows: a frame, or SVG, or PNG for readers that show neither."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the SVG beside it has all
-            png = self.pipe("png")
-        return {"image/svg+xml": self.svg(), "image/png": png, "text/plain": repr(self)}
+            png = self.pipe("png", dpi=CELL)
+        return {
+            "text/html": self._repr_html_(),
+            "image/svg+xml": self.svg(),
+            "image/png": png,
+            "text/plain": repr(self),
+        }
+
+    @property
+    def title(self) -> str:
+        """What it shows, in a sentence."""
+        return self._title
+
+    def _as_svg(self) -> str:
+        return self.svg()
