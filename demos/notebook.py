@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
+import hashlib
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,9 @@ from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from demos import out_folder
-from demos.cells import cells, docstring, source
+from demos.cells import HERE, cells, docstring, source
 from demos.page import STOPS, about, title
-from microgradlike.files import write
+from microgradlike.files import make_folder, write
 
 #: The demos are in the clone, beside the package, wherever the notebook is.
 START = """\
@@ -30,6 +33,12 @@ sys.path.insert(0, str(Path(microgradlike.__file__).parents[1]))"""
 
 #: What Jupyter must know to start a kernel.
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
+#: Whose files decide what a notebook shows.
+PACKAGES = ("demos", "microgradlike", "viz")
+
+#: Kernels that run at the same time: some cells measure how long something takes.
+AT_A_TIME = 2
 
 #: What an output has that is a widget.
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -45,7 +54,11 @@ def notebook(name: str) -> Any:
     ['markdown', 'code', 'code', 'markdown', 'code']
     """
     told = docstring(name)
-    parts = [new_markdown_cell(f"# {title(told)}\n\n{about(told)}"), new_code_cell(START)]
+    folded = {"tags": ["hide-input"]}
+    parts = [
+        new_markdown_cell(f"# {title(told)}\n\n{about(told)}"),
+        new_code_cell(START, metadata=folded),
+    ]
     for cell in cells(source(name)):
         new = new_markdown_cell if cell.is_markdown else new_code_cell
         parts.append(new(cell.text))
@@ -79,6 +92,37 @@ def executed(name: str, folder: Path) -> Any:
             # A bar is for who waits, and a widget without its kernel is dead.
             cell.outputs = [one for one in cell.outputs if WIDGET not in one.get("data", {})]
     return made
+
+
+def run_all(folder: Path) -> None:
+    """Write the notebooks of the tour with all that they show, if anything changed since then.
+
+    Args:
+        folder: for the notebooks; it is made.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: a cell raised an error.
+    """
+    make_folder(folder)
+    scripts = hashlib.sha256()
+    for package in PACKAGES:
+        for path in sorted((HERE.parent / package).rglob("*.*")):
+            if path.suffix in (".py", ".js", ".css", ".html"):
+                scripts.update(path.read_bytes())
+    mark, now = folder / ".made_of", scripts.hexdigest()
+    there = [mark, *(folder / f"{name}.ipynb" for name in STOPS)]
+    if all(path.exists() for path in there) and mark.read_text(encoding="ascii") == now:
+        return
+    with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
+        for name, made in zip(STOPS, pool.map(_executed_alone, STOPS), strict=True):
+            save(made, folder / f"{name}.ipynb")
+    write(mark, now.encode())
+
+
+def _executed_alone(name: str) -> Any:
+    """The notebook of a demo, run in a folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        return executed(name, Path(folder))
 
 
 def save(made: Any, path: Path) -> Path:
