@@ -351,7 +351,8 @@ def test_marimo_shows_each_kind_as_wide_as_its_cell(browser: Any, marimo: str) -
     # What is changed in the page, Python hears of.
     [frame] = [one for one in page.frames if one.title().startswith("Backpropagation")]
     frame.locator(".node[data-node]").first.click()
-    frame.locator(".live input[type=text]").first.fill("2.5")
+    frame.locator(".field").fill("2.5")
+    frame.locator(".field").press("Enter")
     page.wait_for_timeout(500)
     page.get_by_role("button", name="ask").click()
     page.get_by_text("told {").wait_for(timeout=20_000)
