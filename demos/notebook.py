@@ -22,6 +22,8 @@ from demos.cells import HERE, cells, docstring, source
 from demos.page import STOPS, about, title
 from microgradlike.files import make_folder, write
 
+NEEDS = 'It needs a clone of microgradlike, installed by `pip install -e ".[demos,notebook]"`.'
+
 #: The demos are in the clone, beside the package, wherever the notebook is.
 START = """\
 import sys
@@ -56,7 +58,7 @@ def notebook(name: str) -> Any:
     told = docstring(name)
     folded = {"tags": ["hide-input"]}
     parts = [
-        new_markdown_cell(f"# {title(told)}\n\n{about(told)}"),
+        new_markdown_cell(f"# {title(told)}\n\n{about(told)}\n\n{NEEDS}"),
         new_code_cell(START, metadata=folded),
     ]
     for cell in cells(source(name)):

@@ -71,6 +71,16 @@ def test_a_notebook_has_the_cells_of_its_script_and_shows_each_picture(
     assert all(one.startswith(("<iframe ", "<img ")) for one in pictures)
 
 
+def test_nothing_that_a_notebook_shows_is_cut_on_its_page(site: Path, browser: Any) -> None:
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    for name in STOPS:
+        path = site / "tour" / f"{name}.html"
+        page.goto(path.as_uri())
+        settled(page, path.read_text("utf-8").count("<iframe "))
+        assert page.evaluate(CUT, ".output.text_html") == [], name
+    page.close()
+
+
 def test_an_error_in_a_cell_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(room, "source", lambda name: "# %%\n1 / 0\n")
     with pytest.raises(CellExecutionError, match="ZeroDivisionError"):
