@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import sys
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,14 @@ def test_a_widget_and_the_page_itself_for_who_cannot_run_it() -> None:
     assert shown.state == {}
     shown._shown.state = {"numbers": {"a": 2.5}}  # as the notebook does
     assert shown.state == {"numbers": {"a": 2.5}}
+
+
+def test_a_page_that_was_shown_can_be_copied_and_pickled() -> None:
+    shown = stepper()
+    shown._repr_mimebundle_()
+    for twin in (copy.copy(shown), copy.deepcopy(shown), pickle.loads(pickle.dumps(shown))):
+        assert twin.html() == shown.html()
+        assert twin._shown is None
 
 
 def test_without_anywidget_it_is_the_page(monkeypatch: pytest.MonkeyPatch) -> None:

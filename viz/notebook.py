@@ -58,6 +58,10 @@ class Shown:
         """
         return {} if self._shown is None else dict(self._shown.state)
 
+    def __getstate__(self) -> dict[str, object]:
+        """What a copy or a pickle has: the page, without the widget of this notebook."""
+        return {name: value for name, value in vars(self).items() if name != "_shown"}
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.title}>"
 
