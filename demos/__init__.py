@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import contextlib
+import html
 import re
 import sys
 import textwrap
@@ -17,6 +19,8 @@ import viz
 from demos.prose import plain
 from microgradlike.files import make_folder
 from microgradlike.words import decimal
+from viz.figure import DPI
+from viz.frame import page_frame, picture_frame
 
 # ---- What a demo shows ---------------------------------------------------------------------------
 
@@ -86,6 +90,11 @@ def three(value: float) -> str:
     return decimal(value).replace("-", "−")
 
 
+def png_width(path: Path) -> int:
+    """How many pixels of a page a picture by matplotlib takes: it is for 160 dots an inch."""
+    return round(int.from_bytes(path.read_bytes()[16:20], "big") / DPI * 96)
+
+
 # ---- The demo ----------------------------------------------------------------------------------
 
 
@@ -126,16 +135,19 @@ class Demo:
         )
 
     def wrote(self, path: Path, caption: str) -> None:
-        """Say that a picture or a page was written; in a notebook a picture appears as well."""
+        """Say that a picture or a page was written; in a notebook it appears."""
         album = _album.get()
         if album is not None:
             album.shown.append(Figure(path, caption))
-            return
-        print("wrote", path)
-        if _in_notebook() and path.suffix in (".svg", ".png"):
-            from IPython.display import SVG, Image, display
-
-            display(SVG(str(path)) if path.suffix == ".svg" else Image(str(path)))
+        elif not _in_notebook():
+            print("wrote", path)
+        elif path.suffix == ".png":
+            coded = base64.b64encode(path.read_bytes()).decode()
+            source = f'src="data:image/png;base64,{coded}" alt="{html.escape(plain(caption))}"'
+            self._display(f'<img {source} width="{png_width(path)}">', caption)
+        else:
+            framed = picture_frame if path.suffix == ".svg" else page_frame
+            self._display(framed(path.read_text("utf-8"), plain(caption)), caption)
 
     def equation(self, mathml: str, caption: str) -> None:
         """Show a typeset formula in the tour, and in a notebook; a terminal cannot.
@@ -148,9 +160,14 @@ class Demo:
         if album is not None:
             album.shown.append(Figure(mathml, caption))
         elif _in_notebook():
-            from IPython.display import HTML, display
+            self._display(f'<div style="overflow-x:auto">{mathml}</div>', caption)
 
-            display(HTML(mathml))
+    def _display(self, shown: str, caption: str) -> None:
+        """Show something in a notebook, and below it what to see there."""
+        from IPython.display import display
+
+        display({"text/html": shown, "text/plain": plain(caption)}, raw=True)
+        display({"text/markdown": caption, "text/plain": plain(caption)}, raw=True)
 
     def facts(self, **numbers: str) -> None:
         """Numbers that the introduction of the tour quotes."""

@@ -60,10 +60,10 @@ class Stop:
 
 def docstring(name: str) -> str:
     """The docstring of a demo, which is not run."""
-    return ast.get_docstring(ast.parse(_source(name))) or ""
+    return ast.get_docstring(ast.parse(source(name))) or ""
 
 
-def cells(source: str) -> list[Cell]:
+def cells(script: str) -> list[Cell]:
     r"""The cells of a script; what comes before the first of them is its docstring.
 
     >>> for cell in cells("# %% [markdown]\n# A *sum*.\n\n# %%\nprint(1 + 1)\n"):
@@ -71,28 +71,28 @@ def cells(source: str) -> list[Cell]:
     Cell(text='A *sum*.', is_markdown=True, first_line=2)
     Cell(text='print(1 + 1)', is_markdown=False, first_line=5)
     """
-    begins = list(_BEGIN.finditer(source))
-    ends = [begin.start() for begin in begins[1:]] + [len(source)]
+    begins = list(_BEGIN.finditer(script))
+    ends = [begin.start() for begin in begins[1:]] + [len(script)]
     found = []
     for begin, end in zip(begins, ends, strict=True):
-        text = source[begin.end() + 1 : end]
+        text = script[begin.end() + 1 : end]
         if begin[1]:
             comments = (line for line in text.splitlines() if line.startswith("#"))
             text = "\n".join(line[1:].removeprefix(" ") for line in comments)
-        found.append(Cell(text.strip("\n"), bool(begin[1]), 2 + source.count("\n", 0, begin.end())))
+        found.append(Cell(text.strip("\n"), bool(begin[1]), 2 + script.count("\n", 0, begin.end())))
     return found
 
 
 def run(name: str, out: Path, seed: int) -> Stop:
     """Run a demo as ``python -m`` does, cell after cell."""
     begun = time.perf_counter()
-    source, file = _source(name), str(HERE / f"{name}.py")
-    tree = ast.parse(source, file)
+    text, file = source(name), str(HERE / f"{name}.py")
+    tree = ast.parse(text, file)
     module = types.ModuleType("__main__", ast.get_docstring(tree))
     module.__file__ = file
     arguments, sys.argv = sys.argv, [file, "--out", str(out), "--seed", str(seed)]
-    found = cells(source)
-    ends = [cell.first_line for cell in found[1:]] + [source.count("\n") + 2]
+    found = cells(text)
+    ends = [cell.first_line for cell in found[1:]] + [text.count("\n") + 2]
     try:
         with collected() as album, contextlib.redirect_stdout(_Printed(album)):
             for cell, end in zip(found, ends, strict=True):
@@ -135,5 +135,6 @@ def _tidy(shown: Iterable[Prose | Output | Figure]) -> Iterator[Prose | Output |
             yield part
 
 
-def _source(name: str) -> str:
+def source(name: str) -> str:
+    """The script of a demo."""
     return (HERE / f"{name}.py").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from demos import Figure, Output, Prose, prose
+from demos import Figure, Output, Prose, png_width, prose
 from demos.cells import Stop
 from microgradlike import Value
 from viz import style
@@ -75,6 +75,11 @@ SHORT, LONG = 12, 60
 def title(docstring: str) -> str:
     """The first line of a demo's docstring, as a title."""
     return docstring.partition("\n")[0].rstrip(".")
+
+
+def about(docstring: str) -> str:
+    """What a demo's docstring says below its title."""
+    return docstring.partition("\n")[2].partition("Run it with")[0].strip()
 
 
 def page(stops: list[Stop]) -> str:
@@ -196,7 +201,7 @@ def _counted(minutes: int) -> str:
 
 def _minutes(stop: Stop) -> int:
     """How long it takes to read a stop; most readers only glance at columns of numbers."""
-    words = len(_about(stop).split())
+    words = len(about(stop.docstring).split())
     for part in stop.shown:
         if isinstance(part, Prose):
             words += len(part.text.split())
@@ -210,16 +215,11 @@ def _minutes(stop: Stop) -> int:
 # ---- The stops ---------------------------------------------------------------------------------
 
 
-def _about(stop: Stop) -> str:
-    """What the docstring says below its title."""
-    return stop.docstring.partition("\n")[2].partition("Run it with")[0].strip()
-
-
 def _section(stop: Stop, minutes: int, following: Stop | None) -> str:
     """A stop: what it is for, what the demo showed, and where to go next."""
     sign = STOPS[stop.name]
     # The first sentence says what one can do or knows after this stop.
-    goal, rest = re.split(r"\.\s", _about(stop), maxsplit=1)
+    goal, rest = re.split(r"\.\s", about(stop.docstring), maxsplit=1)
     number = list(STOPS).index(stop.name) + 1
     needs = " and ".join(
         f'<a href="#{name}">{prose.inline(STOPS[name].name)}</a>' for name in sign.needs
@@ -308,5 +308,4 @@ def _width(path: Path, source: str) -> int:
         found = re.search(r'<svg[^>]*? width="([\d.]+)(pt)?"', source)
         assert found
         return round(float(found[1]) * (4 / 3 if found[2] else 1))
-    # The head of a PNG has its width; that of a picture by matplotlib is for 160 dots an inch.
-    return round(int.from_bytes(path.read_bytes()[16:20], "big") / 160 * 96)
+    return png_width(path)

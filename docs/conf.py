@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
 from typing import Any
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
 
 project = "microgradlike"
 html_title = "microgradlike"
@@ -15,7 +21,11 @@ html_static_path = [
     f"{_GALLERY}/playground.html",
 ]
 html_css_files = ["site.css"]
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+
+# The notebooks of the tour are run before, two at a time.
+nb_execution_mode = "off"
+nb_render_text_lexer = "none"
 
 # Links may point to headings, and are checked.
 myst_heading_anchors = 3
@@ -26,9 +36,29 @@ autodoc_typehints = "none"
 
 
 def setup(app: Any) -> None:
-    """Two small changes of what Sphinx reads."""
+    """The notebooks of the tour, and two small changes of what Sphinx reads."""
+    app.connect("builder-inited", with_notebooks)
+    app.connect("source-read", with_a_link)
     app.connect("source-read", without_last_line)
     app.connect("autodoc-process-docstring", as_a_sentence, priority=400)
+
+
+def with_notebooks(app: Any) -> None:
+    """Run the demos as notebooks, unless that was done since a script was changed."""
+    from demos.notebook import run_all
+
+    run_all(Path(app.srcdir) / "tour")
+
+
+def with_a_link(app: Any, page: str, source: list[str]) -> None:
+    """Let the page of a notebook offer the notebook itself."""
+    folder, _, name = page.rpartition("/")
+    if folder == "tour":
+        made = json.loads(source[0])
+        link = "Open it in JupyterLab: {download}`" + f"download this notebook <{name}.ipynb>`."
+        cell = {"cell_type": "markdown", "id": "download", "metadata": {}, "source": link}
+        made["cells"].insert(1, cell)
+        source[0] = json.dumps(made)
 
 
 def without_last_line(app: Any, page: str, source: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import html
 import keyword
 import math
 import sys
@@ -96,6 +97,15 @@ class Explanation:
 
     def __str__(self) -> str:
         return "\n".join([self.words, "", self.symbols, *self.whole])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the words, the equations typeset, and the formula."""
+
+        def told(lines: Sequence[str]) -> str:
+            return "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+
+        equations = f'<div style="overflow-x:auto">{self.mathml}</div>'
+        return f"{told(self.words.splitlines())}{equations}{told(self.whole)}"
 
     @property
     def whole(self) -> list[str]:

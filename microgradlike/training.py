@@ -6,6 +6,8 @@ import contextlib
 import functools
 import math
 import numbers
+import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Any
@@ -289,8 +291,18 @@ def _bar(epochs: int, progress: bool) -> Iterator[Callable[[History], None]]:
     if not progress:
         yield lambda history: None
         return
+    marimo = sys.modules.get("marimo")
+    if marimo is not None and marimo.running_in_notebook():
+        with marimo.status.progress_bar(total=epochs, title="Training") as ours:
+            yield lambda history: ours.update(subtitle=", ".join(map(" ".join, _newest(history))))
+        return
     try:
-        from tqdm import tqdm
+        from tqdm import TqdmWarning
+
+        with warnings.catch_warnings():
+            # Where Jupyter has no widgets the bar is a line of text, which is all right.
+            warnings.simplefilter("ignore", TqdmWarning)
+            from tqdm.auto import tqdm
     except ImportError:
         raise ImportError(
             'the progress bar needs tqdm: pip install "microgradlike[demos]", or progress=False'
@@ -298,13 +310,17 @@ def _bar(epochs: int, progress: bool) -> Iterator[Callable[[History], None]]:
     with tqdm(total=epochs, unit="epoch") as bar:
 
         def show(history: History) -> None:
-            newest = {"loss": history.loss[-1]}
-            if history.metric_name:
-                newest[history.metric_name] = history.metric[-1]
-            bar.set_postfix({name: f"{value:.4f}" for name, value in newest.items()}, refresh=False)
+            bar.set_postfix(dict(_newest(history)), refresh=False)
             bar.update()
 
         yield show
+
+
+def _newest(history: History) -> Iterator[tuple[str, str]]:
+    """What a bar says: the names and numbers of the last epoch."""
+    yield "loss", f"{history.loss[-1]:.4f}"
+    if history.metric_name:
+        yield history.metric_name, f"{history.metric[-1]:.4f}"
 
 
 def _accuracy(loss: Loss) -> Metric | None:

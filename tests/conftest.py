@@ -6,6 +6,7 @@ import functools
 import gc
 import os
 import shutil
+import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -55,6 +56,19 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> P
     """One folder for all workers of this run."""
     own = tmp_path_factory.getbasetemp()
     return own if worker_id == "master" else own.parent
+
+
+@pytest.fixture(scope="session")
+def site(shared_folder: Path) -> Path:
+    """The site, built by one worker; the others wait. Its build runs the notebooks of the tour."""
+    folder, root = shared_folder / "site", Path(__file__).parent.parent
+    with FileLock(folder.with_suffix(".lock")):
+        if not folder.exists():
+            command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "docs"]
+            built = subprocess.run([*command, folder], capture_output=True, text=True, cwd=root)
+            folder.with_suffix(".said").write_text(built.stderr if built.returncode else "")
+    assert folder.with_suffix(".said").read_text() == ""
+    return folder
 
 
 @pytest.fixture(scope="session", autouse=True)

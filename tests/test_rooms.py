@@ -47,7 +47,7 @@ microgradlike: javascript
 microgradlike.grading: probes suspects verdict cases claims notes judge apart inside . __main__
 microgradlike.grading: plugin
 microgradlike: check_table document __main__ .
-viz: slots style formula labels figure video render view picture page notebook scene graph whole
+viz: slots style formula labels figure video render view frame picture page notebook scene graph whole
 viz: fold nudges shares story decisions live moments dot parts drawing blanks mistake animation
 viz: stepper
 viz: plots places network movie learner terms telling one_example chapters lesson

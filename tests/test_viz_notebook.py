@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import pickle
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from viz import notebook as room
 #: What a notebook has: a model for the widget, and a cell to draw it in.
 NOTEBOOK = """<!doctype html><meta charset="utf-8"><div id="cell" style="width:900px"></div>
 <script type="module">
-const traits = {html: "<p style='height:1234px'>Hello</p>", title: "a page"};
+const traits = {html: %s, title: "a page"};
 window.kept = [];
 const model = {
     get: (name) => traits[name],
@@ -44,12 +47,20 @@ def test_a_widget_and_the_page_itself_for_who_cannot_run_it() -> None:
     assert shown.state == {"numbers": {"a": 2.5}}
 
 
+def test_a_page_that_was_shown_can_be_copied_and_pickled() -> None:
+    shown = stepper()
+    shown._repr_mimebundle_()
+    for twin in (copy.copy(shown), copy.deepcopy(shown), pickle.loads(pickle.dumps(shown))):
+        assert twin.html() == shown.html()
+        assert twin._shown is None
+
+
 def test_without_anywidget_it_is_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "anywidget", None)
-    room._widget.cache_clear()
+    room._widgets.cache_clear()
     shown = stepper()
     bundle = shown._repr_mimebundle_()
-    room._widget.cache_clear()
+    room._widgets.cache_clear()
     assert bundle.keys() == {"text/plain", "text/html"}
     assert shown.state == {}
 
@@ -57,10 +68,11 @@ def test_without_anywidget_it_is_the_page(monkeypatch: pytest.MonkeyPatch) -> No
 @once
 def test_the_widget_keeps_what_its_page_tells(visit: Visit, tmp_path: Path) -> None:
     path = tmp_path / "notebook.html"
-    script = room._widget()._esm
-    path.write_text(NOTEBOOK % str(script).replace("export default", "window.exported ="))
+    script = room._widgets()._esm
+    page = json.dumps(stepper().html()).replace("<", "\\u003c")
+    path.write_text(NOTEBOOK % (page, str(script).replace("export default", "window.exported =")))
     tab = visit(path)
-    tab.until("document.querySelector('iframe').clientHeight > 1234")
+    tab.until("document.querySelector('iframe').clientHeight !== 760")
     inner = tab.page.frames[1]
     inner.evaluate("parent.postMessage({microgradlike: {numbers: {a: 2.5}}}, '*')")
     tab.until("window.kept.length > 0")

@@ -4,12 +4,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from viz.animation import animate, frames
+    from viz.animation import Animation, animate, frames
     from viz.compiled.drawing import draw_compiled
-    from viz.compiled.stages import save_stages
+    from viz.compiled.stages import Stages, save_stages
     from viz.drawing import draw, draw_dot
-    from viz.lesson import save_lesson
-    from viz.movie import save_movie
+    from viz.lesson import Lesson, save_lesson
+    from viz.movie import Movie, save_movie
     from viz.network import draw_network
     from viz.picture import Picture
     from viz.playground import Playground, save_playground
@@ -18,9 +18,13 @@ if TYPE_CHECKING:
     from viz.stepper import Stepper, save_stepper
 
 __all__ = [
+    "Animation",
+    "Lesson",
+    "Movie",
     "Picture",
     "Playground",
     "RenderError",
+    "Stages",
     "Stepper",
     "animate",
     "draw",
@@ -39,12 +43,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    "animation": ("animate", "frames"),
+    "animation": ("Animation", "animate", "frames"),
     "compiled.drawing": ("draw_compiled",),
-    "compiled.stages": ("save_stages",),
+    "compiled.stages": ("Stages", "save_stages"),
     "drawing": ("draw", "draw_dot"),
-    "lesson": ("save_lesson",),
-    "movie": ("save_movie",),
+    "lesson": ("Lesson", "save_lesson"),
+    "movie": ("Movie", "save_movie"),
     "network": ("draw_network",),
     "picture": ("Picture",),
     "playground": ("Playground", "save_playground"),

@@ -20,9 +20,11 @@ from microgradlike.files import as_path, ending_in, make_folder, write
 from viz import style
 from viz.dot import Look
 from viz.drawing import picture, read_scene
+from viz.frame import Framed
 from viz.moments import at, known, moments, spread
 from viz.parts import Number, parts_of_arrow, parts_of_box
 from viz.render import DPI, SVG, text
+from viz.scene import Scene
 from viz.video import even, gif, mp4, on_slide, to_fill
 from viz.view import Options, Roots, View, takes
 
@@ -65,10 +67,60 @@ def animate(root: Roots, path: str | os.PathLike[str], **options: Unpack[Options
     >>> animate(a * b + a, getfixture("tmp_path") / "flow.svg").name
     'flow.svg'
     """
+    View.of(animate, options).must_show_gradients("animate")
     ending_in(path, "an animation", ".svg")
-    view = View.of(animate, options)
-    view.must_show_gradients("animate")
-    scene = read_scene(root, view, afresh=True)
+    return Animation(root, **options).save(path)
+
+
+class Animation(Framed):
+    """The SVG of ``animate``, which a notebook shows; a press on it plays it again.
+
+    Args:
+        root, options: as for ``animate``.
+
+    >>> from microgradlike import Value
+    >>> x = Value(3.0, label="x")
+    >>> Animation(x * x).svg()[:4]
+    '<svg'
+    """
+
+    @takes(View)
+    def __init__(self, root: Roots, **options: Unpack[Options]) -> None:
+        view = View.of(Animation, options)
+        view.must_show_gradients("Animation")
+        self._svg = _playing(read_scene(root, view, afresh=True), view)
+        self._title = self._svg.attrib["aria-label"]
+
+    def svg(self) -> str:
+        """The animation as text."""
+        return text(self._svg)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the animation to a file, whole or not at all.
+
+        Raises:
+            TypeError, ValueError: the name does not end in ``.svg``.
+            OSError: the file cannot be written.
+        """
+        return write(ending_in(path, "an animation", ".svg"), self.svg().encode())
+
+    def __repr__(self) -> str:
+        return f"<Animation: {self._title}>"
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """What a notebook shows: in a frame it can be pressed, and as a picture it plays once."""
+        return {
+            "text/html": self._repr_html_(),
+            "image/svg+xml": self.svg(),
+            "text/plain": repr(self),
+        }
+
+    def _as_svg(self) -> str:
+        return self.svg()
+
+
+def _playing(scene: Scene, view: View) -> ElementTree.Element:
+    """The finished picture with the marks and the sheet that let it play."""
     final = at(scene, len(scene.moves))
     svg = picture(final, view).element()
     look = Look.of(final, view.rankdir)
@@ -99,7 +151,7 @@ def animate(root: Roots, path: str | os.PathLike[str], **options: Unpack[Options
     sheet = svg.find(f"{SVG}style")
     assert sheet is not None
     sheet.text = f"{sheet.text}{_motion(svg.attrib['id'], beat, view)}"
-    return write(path, text(svg).encode())
+    return svg
 
 
 def _motion(picture: str, beat: float, view: View) -> str:

@@ -21,6 +21,7 @@ from microgradlike.words import literal
 from viz import style
 from viz.dot import digraph, legend
 from viz.fold import folded
+from viz.frame import Framed
 from viz.graph import Graph
 from viz.moments import at
 from viz.picture import Picture
@@ -162,7 +163,7 @@ def draw_dot(
     return _Dot("microgradlike", format=format, root=root, view=view)
 
 
-class _Dot(graphviz.Digraph):  # type: ignore[misc]  # graphviz is not typed
+class _Dot(Framed, graphviz.Digraph):  # type: ignore[misc]  # graphviz is not typed
     """A Digraph that is rendered as ``draw`` does it, with or without an installed Graphviz.
 
     What the caller adds comes after the picture's own lines, so that it decides.
@@ -173,6 +174,7 @@ class _Dot(graphviz.Digraph):  # type: ignore[misc]  # graphviz is not typed
         self._root = root
         self._how = view
         self._pictures = {view.rankdir: _drawn(root, view)}
+        self._title = self._pictures[view.rankdir].title
 
     def copy(self) -> _Dot:
         """A Digraph of its own that has the same lines."""
@@ -218,6 +220,13 @@ class _Dot(graphviz.Digraph):  # type: ignore[misc]  # graphviz is not typed
             own_ground="bgcolor=" in added,
         )
         return content.decode(encoding) if encoding else content
+
+    def _repr_mimebundle_(self, *asked: Any, **more: Any) -> dict[str, Any]:
+        found: dict[str, Any] = super()._repr_mimebundle_(*asked, **more)
+        return {"text/html": self._repr_html_(), **found}
+
+    def _as_svg(self) -> str:
+        return str(self.pipe("svg", encoding="utf-8"))
 
     def render(
         self,

@@ -102,6 +102,7 @@ class Learner:
         names: Sequence[Sequence[str] | None] | None,
         layers: Sequence[str] | None,
     ) -> None:
+        layers_of(model)  # refuses what is no network
         self.loss, self.lr, self.rounds = loss, lr, rounds
         self._layers, self._names = layers, names
         self._model = copy.deepcopy(model)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from microgradlike import losses
 from microgradlike.engine import Value, no_grad
-from microgradlike.files import ending_in, write
+from microgradlike.files import ending_in
 from microgradlike.inputs import within
 from microgradlike.words import counted
 from viz import style
@@ -23,6 +23,7 @@ from viz.chapters import chapters
 from viz.learner import Learner, Weight
 from viz.movie import drawn_curve, moving_picture, point
 from viz.network import Look, arrows, bias_words, biased, circles, face, legend
+from viz.notebook import Shown
 from viz.page import SUFFIXES, legend_list, page, read
 from viz.style import Scale, short, short_signed
 from viz.telling import Moment, Place
@@ -90,12 +91,57 @@ def save_lesson(
     >>> save_lesson(model, getfixture("tmp_path") / "lesson.html", [[0.0], [1.0]], [1.0, 3.0]).name
     'lesson.html'
     """
-    rendering = Rendering.of(save_lesson, options)
+    Rendering.of(save_lesson, options)
     ending_in(path, "a page", *SUFFIXES)
-    lr = within("lr, the learning rate,", lr, 0, math.inf)
-    learner = Learner(model, X, y, loss=loss, lr=lr, rounds=rounds, names=names, layers=layers)
-    document = _Page(learner, Terms(learner, words)).html(rendering, back)
-    return write(path, document.encode())
+    made = Lesson(
+        model,
+        X,
+        y,
+        loss=loss,
+        lr=lr,
+        rounds=rounds,
+        names=names,
+        layers=layers,
+        words=words,
+        back=back,
+        **options,
+    )
+    return made.save(path)
+
+
+class Lesson(Shown):
+    """The page of ``save_lesson``, which a notebook shows as it is.
+
+    Args:
+        model, X, y, loss, lr, rounds, names, layers, words, back, options: as for ``save_lesson``.
+
+    >>> from microgradlike.nn import MLP
+    >>> Lesson(MLP(1, [1], seed=0), [[0.0], [1.0]], [1.0, 3.0], rounds=2).html()[:15]
+    '<!doctype html>'
+    """
+
+    title = "a network that learns, one example at a time"
+
+    @takes(Rendering)
+    def __init__(
+        self,
+        model: Any,
+        X: Any,
+        y: Any,
+        *,
+        loss: Callable[[Any, Any], Any] = losses.mse,
+        lr: float = 0.1,
+        rounds: int = 100,
+        names: Sequence[Sequence[str] | None] | None = None,
+        layers: Sequence[str] | None = None,
+        words: Mapping[str, str] | None = None,
+        back: str | None = None,
+        **options: Unpack[RenderingOptions],
+    ) -> None:
+        rendering = Rendering.of(Lesson, options)
+        lr = within("lr, the learning rate,", lr, 0, math.inf)
+        learner = Learner(model, X, y, loss=loss, lr=lr, rounds=rounds, names=names, layers=layers)
+        self._html = _Page(learner, Terms(learner, words)).html(rendering, back)
 
 
 class _Page:

@@ -33,6 +33,7 @@ from viz.network import (
     recorded,
     rooms,
 )
+from viz.notebook import Shown
 from viz.page import SUFFIXES, drop, embedded, legend_list, page
 from viz.parts import outline
 from viz.picture import Picture
@@ -43,8 +44,8 @@ from viz.view import Rendering, RenderingOptions, takes
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # type checkers have it; no program needs it
 
-#: How long a GIF or MP4 shows each record.
-SECONDS = 0.25
+#: What the names of files end in that hold no page, and how long each record is shown there.
+VIDEOS, SECONDS = (".gif", ".mp4"), 0.25
 
 # Of the loss curve, in pixels.
 WIDTH, HEIGHT, LEFT, BOTTOM = 380, 200, 68, 24
@@ -92,43 +93,101 @@ def save_movie(
     >>> save_movie(history, getfixture("tmp_path") / "training.html").name
     'training.html'
     """
-    rendering = Rendering.of(save_movie, options)
-    named = ending_in(path, "a movie", *SUFFIXES, ".gif", ".mp4")
-    if not isinstance(history, History):
-        raise TypeError(
-            f"a movie is made of the history that fit returned, not {describe(history)}"
-        )
-    epochs, networks = [], []
-    for epoch, model in recorded(history):
-        epochs.append(epoch)
-        networks.append(
-            read_network(model, x, y, loss=loss, names=names, most=most_neurons, layers=layers)
-        )
-    look = Look.of(networks)
-    if (suffix := named.suffix.lower()) in (".gif", ".mp4"):
-        frames = [
-            _titled(networks, k, epochs, history.loss, look, rendering).pipe("png")
-            for k in range(len(networks))
-        ]
-        return write(path, (gif if suffix == ".gif" else mp4)(frames, SECONDS))
-    document = page(
-        "movie",
-        rendering,
-        headline="A training, step by step",
-        heading=f"{epochs[-1]} epochs, the loss ends at {style.number(history.loss[-1])}",
-        last=len(networks) - 1,
-        data={
-            "frames": [
-                _frame(networks, k, epochs, history.loss, look) for k in range(len(networks))
-            ]
-        },
-        slots={
-            "network": moving_picture(networks[-1], look, rendering, rooms(networks, "weights")),
-            "legend": legend_list(legend(networks[-1], "weights", look)),
-            "curve": drawn_curve(history.loss, "loss", "epoch 1", f"epoch {len(history.loss)}"),
-        },
+    Rendering.of(save_movie, options)
+    ending_in(path, "a movie", *SUFFIXES, *VIDEOS)
+    made = Movie(
+        history,
+        x=x,
+        y=y,
+        loss=loss,
+        names=names,
+        layers=layers,
+        most_neurons=most_neurons,
+        **options,
     )
-    return write(path, document.encode())
+    return made.save(path)
+
+
+class Movie(Shown):
+    """The movie of ``save_movie``, which a notebook shows as a page.
+
+    Args:
+        history, x, y, loss, names, layers, most_neurons, options: as for ``save_movie``.
+
+    >>> from microgradlike import fit
+    >>> from microgradlike.nn import MLP
+    >>> history = fit(MLP(1, [1], seed=0), [[0.0], [1.0]], [1.0, 3.0], loss=losses.mse, epochs=3,
+    ...               progress=False, record=1)
+    >>> Movie(history).html()[:15]
+    '<!doctype html>'
+    """
+
+    title = "a training, step by step"
+
+    @takes(Rendering)
+    def __init__(
+        self,
+        history: History,
+        *,
+        x: Any = None,
+        y: Any = None,
+        loss: Callable[[Any, Any], Any] = losses.mse,
+        names: Sequence[Sequence[str] | None] | None = None,
+        layers: Sequence[str] | None = None,
+        most_neurons: int = MOST_ROWS,
+        **options: Unpack[RenderingOptions],
+    ) -> None:
+        self._rendering = Rendering.of(Movie, options)
+        if not isinstance(history, History):
+            raise TypeError(
+                f"a movie is made of the history that fit returned, not {describe(history)}"
+            )
+        self._losses = list(history.loss)
+        self._epochs: list[int] = []
+        self._networks: list[Network] = []
+        for epoch, model in recorded(history):
+            self._epochs.append(epoch)
+            self._networks.append(
+                read_network(model, x, y, loss=loss, names=names, most=most_neurons, layers=layers)
+            )
+        self._look = Look.of(self._networks)
+
+    def html(self) -> str:
+        """The page as text."""
+        networks, curve, look = self._networks, self._losses, self._look
+        last = networks[-1]
+        frames = [_frame(networks, k, self._epochs, curve, look) for k in range(len(networks))]
+        return page(
+            "movie",
+            self._rendering,
+            headline="A training, step by step",
+            heading=f"{self._epochs[-1]} epochs, the loss ends at {style.number(curve[-1])}",
+            last=len(networks) - 1,
+            data={"frames": frames},
+            slots={
+                "network": moving_picture(last, look, self._rendering, rooms(networks, "weights")),
+                "legend": legend_list(legend(last, "weights", look)),
+                "curve": drawn_curve(curve, "loss", "epoch 1", f"epoch {len(curve)}"),
+            },
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the movie to a file, whole or not at all.
+
+        Raises:
+            TypeError, ValueError: the name does not end in ``.html``, ``.gif`` or ``.mp4``.
+            ImportError: a GIF needs Pillow, an MP4 the program ffmpeg.
+            OSError: the file cannot be written.
+        """
+        named = ending_in(path, "a movie", *SUFFIXES, *VIDEOS)
+        if (suffix := named.suffix.lower()) not in VIDEOS:
+            return super().save(named)
+        frames = [
+            _titled(self._networks, k, self._epochs, self._losses, self._look, self._rendering)
+            for k in range(len(self._networks))
+        ]
+        play = gif if suffix == ".gif" else mp4
+        return write(named, play([frame.pipe("png") for frame in frames], SECONDS))
 
 
 # ---- What each record shows --------------------------------------------------------------------

@@ -7,12 +7,12 @@ notebook shows the same page, and what is changed there stays there.
 from __future__ import annotations
 
 import functools
-import html
 import os
 from pathlib import Path
 from typing import Any
 
 from microgradlike.files import ending_in, write
+from viz.frame import PAGE, page_frame
 from viz.page import SUFFIXES, read
 
 
@@ -40,7 +40,7 @@ class Shown:
             TypeError, ValueError: the name does not end in ``.html``.
             OSError: the file cannot be written.
         """
-        return write(ending_in(path, "a page", *SUFFIXES), self._html.encode())
+        return write(ending_in(path, "a page", *SUFFIXES), self.html().encode())
 
     @property
     def state(self) -> dict[str, Any]:
@@ -58,39 +58,45 @@ class Shown:
         """
         return {} if self._shown is None else dict(self._shown.state)
 
+    def __getstate__(self) -> dict[str, object]:
+        """What a copy or a pickle has: the page, without the widget of this notebook."""
+        return {name: value for name, value in vars(self).items() if name != "_shown"}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.title}>"
+
     def _repr_mimebundle_(self, **_: object) -> Any:
+        """What Jupyter shows."""
         bundle = {"text/plain": repr(self), "text/html": self._repr_html_()}
-        kind = _widget()
-        if kind is None:
+        widget = self._widget()
+        if widget is None:
             return bundle
-        if self._shown is None:
-            self._shown = kind(html=self.html(), title=self.title)
-        found = self._shown._repr_mimebundle_()
+        found = widget._repr_mimebundle_()
         data, metadata = found if isinstance(found, tuple) else (found or {}, {})
         return {**data, **bundle}, metadata
 
+    def _mime_(self) -> tuple[str, str]:
+        """What marimo shows."""
+        widget = self._widget()
+        if widget is None:
+            return "text/html", self._repr_html_()
+        import marimo
+
+        shown: tuple[str, str] = marimo.as_html(widget)._mime_()
+        return shown
+
     def _repr_html_(self) -> str:
-        return frame(self.html(), self.title)
+        return page_frame(self.html(), self.title)
 
-
-def frame(document: str, title: str) -> str:
-    """A page inside a notebook: a frame of its own, as high as what it shows."""
-    return (
-        f'<iframe srcdoc="{html.escape(document)}" title="{html.escape(title)}" '
-        f'style="{_STYLE}" onload="{_GROW}"></iframe>'
-    )
-
-
-#: A frame is so high until its page needs more room, as its text grows.
-_STYLE = "width:100%;height:760px;border:0"
-_GROW = (
-    "const page = this.contentDocument; new ResizeObserver(() => { "
-    "this.style.height = page.documentElement.scrollHeight + 'px'; }).observe(page.body)"
-)
+    def _widget(self) -> Any:
+        """The one widget of this page, in however many cells; None where anywidget is missing."""
+        if self._shown is None and (kind := _widgets()) is not None:
+            self._shown = kind(html=self.html(), title=self.title)
+        return self._shown
 
 
 @functools.cache
-def _widget() -> Any:
+def _widgets() -> Any:
     """The class of widgets; None where anywidget is not installed."""
     try:
         import anywidget
@@ -101,7 +107,7 @@ def _widget() -> Any:
     class PageWidget(anywidget.AnyWidget):
         """A page in a frame, and what it told."""
 
-        _esm = read("notebook.js").replace("{{style}}", _STYLE).replace("{{grow}}", _GROW)
+        _esm = read("notebook.js").replace("{{style}}", PAGE)
         html = traitlets.Unicode().tag(sync=True)
         title = traitlets.Unicode().tag(sync=True)
         state = traitlets.Dict().tag(sync=True)

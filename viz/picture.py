@@ -15,11 +15,15 @@ from typing import Any
 from microgradlike.files import ending_in, write
 from microgradlike.inputs import within
 from viz import style
+from viz.frame import Framed
 from viz.render import DPI, FORMATS, finish, in_browser, layout, pdf, text
 from viz.view import Rendering
 
+#: The pixels of a PNG to an inch in a notebook, which keeps it beside all other formats.
+CELL = 96
 
-class Picture:
+
+class Picture(Framed):
     """A drawn graph: shown in a notebook as it is, or written to a file with ``save``.
 
     Args:
@@ -141,10 +145,22 @@ class Picture:
         return f"<Picture: {self._title}>"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        """What a notebook shows: SVG, and PNG for readers that show none."""
-        bundle = {"image/svg+xml": self.svg(), "text/plain": repr(self)}
-        if in_browser():  # it shows SVG
+        """What a notebook shows: a frame, or SVG, or PNG for readers that show neither."""
+        bundle = {
+            "text/html": self._repr_html_(),
+            "image/svg+xml": self.svg(),
+            "text/plain": repr(self),
+        }
+        if in_browser():  # which makes no PNG
             return bundle
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the SVG beside it has all
-            return {**bundle, "image/png": self.pipe("png")}
+            return {**bundle, "image/png": self.pipe("png", dpi=CELL)}
+
+    @property
+    def title(self) -> str:
+        """What it shows, in a sentence."""
+        return self._title
+
+    def _as_svg(self) -> str:
+        return self.svg()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from microgradlike.compiler.show import WHAT, listed
-from microgradlike.files import ending_in, write
+from microgradlike.files import ending_in
 from microgradlike.replay.compiled import Compiled
 from microgradlike.replay.names import Names
 from microgradlike.words import counted
@@ -20,6 +20,7 @@ from viz.compiled.passes import Passes
 from viz.compiled.paths import MOST_PATHS, traced
 from viz.compiled.staged import STAGES, Staged
 from viz.dot import SHAPES
+from viz.notebook import Shown
 from viz.page import SUFFIXES, legend_list, page, read
 from viz.view import Rendering, RenderingOptions, takes
 
@@ -57,34 +58,53 @@ def save_stages(
     >>> save_stages(c, getfixture("tmp_path") / "stages.html").name
     'stages.html'
     """
-    rendering = Rendering.of(save_stages, options)
-    named = ending_in(path, "a page", *SUFFIXES)
-    names = Names.of(traced(c, "save_stages"))
-    programs = c.programs
-    paths = [Passes.of(program, names) for program in programs[:MOST_PATHS]]
-    drawn = [Staged(passes, rendering) for passes in paths]
-    operations = sum(one.path.operations for one in paths)
-    instructions = sum(len(one.path.boxes) for one in paths)
-    more = f", {counted(len(programs), 'path')}" if len(programs) > 1 else ""
-    if len(programs) > len(paths):
-        more += f", of which the first {len(paths)} are shown"
-    seen = {role for one in drawn for role in one.sheet.seen}
-    document = page(
-        "stages",
-        rendering,
-        headline="From scalars to matrices",
-        heading=f"{counted(operations, 'scalar operation')} became "
-        f"{counted(instructions, 'instruction')}{more}",
-        last=len(paths) * len(STAGES) - 1,
-        data={"stages": len(STAGES)},
-        slots={
-            "views": "".join(f'<div class="view">{one.svg()}</div>' for one in drawn),
-            "passes": "".join(_listed(one, k, len(paths)) for k, one in enumerate(drawn)),
-            "legend": _legend(seen),
-        },
-        sheet=read("stages.css"),
-    )
-    return write(named, document.encode())
+    Rendering.of(save_stages, options)
+    ending_in(path, "a page", *SUFFIXES)
+    traced(c, "save_stages")
+    return Stages(c, **options).save(path)
+
+
+class Stages(Shown):
+    """The page of ``save_stages``, which a notebook shows as it is.
+
+    Args:
+        c, options: as for ``save_stages``.
+
+    >>> from microgradlike import compile
+    >>> Stages(compile(lambda x: x * x + 1).trace([3.0])).html()[:15]
+    '<!doctype html>'
+    """
+
+    title = "the compiler, stage by stage"
+
+    @takes(Rendering)
+    def __init__(self, c: Compiled, **options: Unpack[RenderingOptions]) -> None:
+        rendering = Rendering.of(Stages, options)
+        names = Names.of(traced(c, "Stages"))
+        programs = c.programs
+        paths = [Passes.of(program, names) for program in programs[:MOST_PATHS]]
+        drawn = [Staged(passes, rendering) for passes in paths]
+        operations = sum(one.path.operations for one in paths)
+        instructions = sum(len(one.path.boxes) for one in paths)
+        more = f", {counted(len(programs), 'path')}" if len(programs) > 1 else ""
+        if len(programs) > len(paths):
+            more += f", of which the first {len(paths)} are shown"
+        seen = {role for one in drawn for role in one.sheet.seen}
+        self._html = page(
+            "stages",
+            rendering,
+            headline="From scalars to matrices",
+            heading=f"{counted(operations, 'scalar operation')} became "
+            f"{counted(instructions, 'instruction')}{more}",
+            last=len(paths) * len(STAGES) - 1,
+            data={"stages": len(STAGES)},
+            slots={
+                "views": "".join(f'<div class="view">{one.svg()}</div>' for one in drawn),
+                "passes": "".join(_listed(one, k, len(paths)) for k, one in enumerate(drawn)),
+                "legend": _legend(seen),
+            },
+            sheet=read("stages.css"),
+        )
 
 
 # ---- The words beside it -----------------------------------------------------------------------

@@ -96,5 +96,20 @@ function addressed(root, place, recall) {
   return { remember, recall: read, key };
 }
 
+// In a notebook the page is in a frame, which it makes as high as it is: nothing is cut, and nothing
+// has a bar to scroll. The frame only grows, so that the cells below keep their place.
+function inNotebook() {
+  const frame = location.href === "about:srcdoc" ? window.frameElement : null;
+  if (!frame) return;
+  document.documentElement.classList.add("in-notebook");
+  let width = 0, height = 0;
+  new ResizeObserver(() => {
+    if (width !== innerWidth) [width, height] = [innerWidth, 0];
+    height = Math.max(height, Math.ceil(document.body.getBoundingClientRect().height));
+    frame.style.height = `${height}px`;
+  }).observe(document.body);
+}
+inNotebook();
+
 // Where keys are heard: a page that is alone has all of them.
 const keyboard = (root) => (all(".stepper").length === 1 ? document : root);

@@ -4,7 +4,6 @@ function render({ model, el }) {
   const frame = document.createElement("iframe");
   frame.title = model.get("title");
   frame.style.cssText = "{{style}}";
-  frame.setAttribute("onload", "{{grow}}");
   frame.srcdoc = model.get("html");
   const listen = ({ source, data }) => {
     if (source !== frame.contentWindow || !data?.microgradlike) return;
