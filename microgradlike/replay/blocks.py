@@ -1,0 +1,428 @@
+"""Compiled functions over Dask arrays: each block of rows goes to a worker, and sums come back.
+
+What has an entry for each row is a Dask array again, to be computed when somebody asks for it. What
+is summed over rows is computed at once: each block gives a sum of its own, and these are added up
+in a tree, so that nobody ever has more than a few blocks, or all sums.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import functools
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
+
+import dask
+import dask.array
+import numpy
+from dask.base import tokenize
+
+from microgradlike.compiler.arrays import Floats, Ints
+from microgradlike.compiler.instructions import PARAMETERS
+from microgradlike.compiler.tape import TracingError
+from microgradlike.engine import detect_anomaly, is_detecting, is_recording
+from microgradlike.inputs import NotInTable
+from microgradlike.replay.arguments import check_reduce, check_seeds, given_array
+from microgradlike.replay.shipping import Parcel, Shipment, shipment
+from microgradlike.words import counted
+
+if TYPE_CHECKING:
+    from microgradlike.replay.compiled import Compiled
+
+#: A column: an array in blocks.
+Array: TypeAlias = "dask.array.Array"
+
+#: What a worker does with a copy of the function, what goes with it, and a block of each column.
+Work: TypeAlias = "Callable[[Compiled, Any, list[Any]], Floats]"
+
+#: The sums of so many blocks are added up at a time.
+AT_A_TIME = 8
+
+
+# ---- Columns -----------------------------------------------------------------------------------
+
+
+def aligned(columns: Sequence[object]) -> list[Array]:
+    """Columns as Dask arrays whose rows are cut at the same places, and along no other axis.
+
+    They are cut as the one with the most numbers is, so that this one stays where it is.
+
+    Raises:
+        TypeError, ValueError: one is no array of numbers with an entry for each row, or nobody
+            knows how many rows its blocks have, or they differ in how many there are.
+    """
+    found = [_column(column, place) for place, column in enumerate(columns, 1)]
+    if len({len(column) for column in found}) > 1:
+        raise ValueError(
+            "all arguments have one entry for each row, but got "
+            f"{', '.join(str(len(column)) for column in found)} entries"
+        )
+    if not len(found[0]):
+        raise ValueError("there are no rows: all arguments are empty")
+    rows = max((c for c in found if is_spread(c)), key=lambda c: c.size).chunks[0]
+    whole = [{0: rows, **{axis: -1 for axis in range(1, column.ndim)}} for column in found]
+    return [
+        column.rechunk(cut)
+        if is_spread(column)
+        else dask.array.from_array(column, (rows, *column.shape[1:]))
+        for column, cut in zip(found, whole, strict=True)
+    ]
+
+
+def is_spread(column: object) -> bool:
+    """Whether it is a Dask array."""
+    return isinstance(column, dask.array.Array)
+
+
+def _column(column: Any, place: int) -> Any:
+    """A checked column, a NumPy array or a Dask one."""
+    if not is_spread(column):
+        if type(column).__module__.startswith("dask"):
+            raise TypeError(
+                f"argument {place} is an array of numbers, but got a {type(column).__name__} of "
+                "Dask; to_dask_array(lengths=True) of a table makes an array, and "
+                "dask.array.from_delayed of what is delayed"
+            )
+        return given_array(column, place)
+    if any(numpy.isnan(length) for length in column.shape):
+        raise ValueError(
+            f"argument {place} is a Dask array whose blocks have an unknown number of rows, as "
+            "after x[x > 0]; x.compute_chunk_sizes() finds out, x.to_dask_array(lengths=True) of "
+            "a table does"
+        )
+    given_array(column._meta, place)
+    return column
+
+
+# ---- On a worker -------------------------------------------------------------------------------
+
+
+def _on_block(
+    *given: Any, parcel: Parcel, theta: Floats, work: Work, empty: tuple[int, ...], detects: bool
+) -> Floats:
+    """What a worker does with a block: columns, and the number of its first row in the whole."""
+    *columns, start = given
+    if not len(columns[0]):
+        return numpy.zeros(empty)
+    for again in (True, False):
+        try:
+            with parcel.copy() as (copy, also), _detecting(detects):
+                copy.assign(theta)
+                return work(copy, also, columns)
+        except NotInTable as error:
+            # As any process knows it.
+            raise IndexError(str(error.in_row((error.row or 0) + int(start[0])))) from None
+        except (TypeError, ValueError, FloatingPointError) as error:
+            # What looks random can be another thread's: a worker draws numbers for itself.
+            if again and isinstance(error, TracingError):
+                continue
+            sentence = _in_the_whole(str(error), int(start[0]))
+            if sentence == str(error):
+                raise
+            raise type(error)(sentence) from error
+    raise AssertionError
+
+
+_detecting = functools.partial(lambda on: detect_anomaly() if on else contextlib.nullcontext())
+
+
+def _in_the_whole(sentence: str, start: int) -> str:
+    """The sentence about a row of a block, with the number that it has among all rows."""
+    return re.sub(
+        r"(\bin row |^row )(\d+)", lambda found: f"{found[1]}{int(found[2]) + start}", sentence
+    )
+
+
+def _rows(copy: Compiled, _: object, columns: list[Any], name: str) -> Floats:
+    """What has an entry for each row."""
+    found: Floats = getattr(copy, name)(*columns)
+    return found
+
+
+def _outputs(copy: Compiled, _: object, columns: list[Any]) -> Floats:
+    """All outputs, also of a function that returns one Value."""
+    found, _gradient = copy.run(copy.theta(), columns)
+    return found
+
+
+def _hvp(copy: Compiled, _: object, columns: list[Any]) -> Floats:
+    *columns, vectors = columns
+    return copy.hvp(*columns, v=vectors)
+
+
+def _values_and_jacobian(copy: Compiled, _: object, columns: list[Any]) -> Floats:
+    """Both side by side, (rows, outputs, 1 + inputs)."""
+    values, slopes = copy.value_and_jacobian(*columns)
+    return numpy.concatenate([values.reshape(*slopes.shape[:2], 1), slopes], axis=2)
+
+
+def _gradients(copy: Compiled, _: object, columns: list[Any], places: Ints) -> Floats:
+    """By the parameters that the caller's function knows."""
+    found = copy.gradients(*columns)
+    _refuse_unknown(numpy.setdiff1d(numpy.flatnonzero(met(copy)), places).size)
+    return found[..., places]
+
+
+def _totals(copy: Compiled, _: object, columns: list[Any], weight: float, slopes: bool) -> Floats:
+    """The sum, its gradient if it is wanted, each row's by its weight, and which were met."""
+    arguments = copy._arguments(columns)
+    seeds = numpy.array([[weight]]) if slopes else None
+    _, ran = copy._run(None, arguments, seeds, PARAMETERS if slopes else 0)
+    errors = ran.errors if slopes else numpy.empty(0)
+    return numpy.concatenate([[ran.total], errors, met(copy)])[None]
+
+
+def _weighted(copy: Compiled, _: object, columns: list[Any], seeds: list[float]) -> Floats:
+    """The gradient of the sum of all outputs, each weighted, and which were met."""
+    _, errors = copy.run(copy.theta(), columns, seeds)
+    return numpy.concatenate([errors, met(copy)])[None]
+
+
+def _second(copy: Compiled, _: object, columns: list[Any], v: Floats | None) -> Floats:
+    """The Hessian of the sum by the parameters, or its product with a vector."""
+    theta = copy.theta()
+    if v is None:
+        found = copy.hessian_by_parameters(theta, *columns, reduce="sum")
+    else:
+        found = copy.hvp_by_parameters(theta, v, *columns, reduce="sum")
+    return numpy.concatenate([found.ravel(), met(copy)])[None]
+
+
+def met(copy: Compiled) -> Floats:
+    """1 for each parameter that a path uses, else 0."""
+    found = numpy.zeros(len(copy.parameters))
+    for path in copy._paths:
+        found[path.places[path.used]] = 1.0
+    return found
+
+
+def _refuse_unknown(more: int) -> None:
+    if more:
+        raise TracingError(
+            f"a row takes a branch that uses {counted(more, 'parameter')} not met before; "
+            "take theta() anew and call again after c.trace(X, ...) with all rows, or list them: "
+            "compile(f, parameters=...)"
+        )
+
+
+# ---- At the caller's ---------------------------------------------------------------------------
+
+
+class Blocks:
+    """A compiled function and columns in blocks.
+
+    Args:
+        of: the function. If it was not traced yet, that is done now, on the first row.
+        columns: as for a call, one of them a Dask array at least.
+        theta: the numbers of its parameters; None for those that they have now.
+    """
+
+    def __init__(
+        self, of: Compiled, columns: Sequence[object], theta: object = None, also: object = None
+    ) -> None:
+        self.of, self.is_now = of, theta is None
+        self.columns = aligned(columns)
+        self.rows = len(self.columns[0])
+        first = [numpy.zeros((1, *c.shape[1:]), c.dtype) for c in self.columns]
+        if not of.traced:
+            first = computed([column[:1] for column in self.columns])
+        self.inputs = of._arguments(first).inputs
+        self.outputs = of._paths[0].outputs
+        self.theta = of.theta() if self.is_now else of._checked(theta)
+        self.shipment = shipment(of, also)
+        self.places = self.shipment.places(of)
+
+    @property
+    def count(self) -> int:
+        """How many parameters a copy has."""
+        return len(self.shipment.values)
+
+    def mapped(self, work: Work, shape: tuple[int, ...], sums: bool = False) -> Array:
+        """What the work gives for each row, or once for each block: an array of this shape each."""
+        lengths = self.columns[0].chunks[0]
+        starts = numpy.concatenate([[0], numpy.cumsum(lengths[:-1], dtype=int)])
+        given = [*self.columns, dask.array.from_array(starts, chunks=1)]
+        axes = iter(range(1, 1000))
+        pairs = [(c, (0, *(next(axes) for _ in c.shape[1:]))) for c in given]
+        own = {next(axes): length for length in shape}
+        theta = self.shipment.theta(self.theta, self.places)
+        return dask.array.blockwise(  # type: ignore[no-untyped-call]
+            *(_on_block, (0, *own), *(part for pair in pairs for part in pair)),
+            parcel=self.shipment.there(),
+            theta=dask.delayed(theta, name=f"theta-{tokenize(theta)}", traverse=False),
+            **{"work": work, "empty": (int(sums), *shape), "detects": is_detecting()},
+            **{"new_axes": own, "adjust_chunks": {0: 1} if sums else None},
+            **{"concatenate": True, "align_arrays": False, "dtype": float},
+            meta=numpy.empty((0,) * (1 + len(shape))),
+        )
+
+    def added(self, work: Work, size: int) -> Floats:
+        """The sum of what the work gives for each block, so many numbers.
+
+        After them it says which parameters were met: those that are new are known from now on.
+        """
+        every = self.mapped(work, (size + self.count,), sums=True)
+        try:
+            (found,) = computed([every.sum(axis=0, split_every=AT_A_TIME)])
+        except RuntimeError:
+            self.shipment.lost()
+            raise
+        used = numpy.flatnonzero(found[size:])
+        new = [self.shipment.values[place] for place in numpy.setdiff1d(used, self.places)]
+        self.of._parameters.add(new)
+        if new and not self.is_now:
+            _refuse_unknown(len(new))
+        self.places = self.shipment.places(self.of)
+        return numpy.asarray(found[:size])
+
+    def reduced(self, reduce: str, slopes: bool = True) -> tuple[float, Floats]:
+        """The mean or the sum, and its gradient by the parameters."""
+        self.of._need_single("a mean or a sum over rows")
+        count = self.rows if reduce == "mean" else 1
+        work = functools.partial(_totals, weight=1.0 / count, slopes=slopes)
+        total, *_ = found = self.added(work, 1 + self.count * slopes)
+        return float(total / count), found[1:][self.places] if slopes else numpy.empty(0)
+
+    def of_outputs(self, *more: int) -> tuple[int, ...]:
+        """Of what a row gives, for each output if the function returns a list."""
+        return more if self.of._single else (self.outputs, *more)
+
+
+def computed(arrays: Sequence[Array]) -> list[Any]:
+    """The arrays, computed by whatever computes for Dask.
+
+    Raises:
+        RuntimeError: the workers are gone.
+    """
+    try:
+        return list(dask.compute(*arrays))
+    except Exception as error:
+        if _is_of_cluster(error):
+            _refuse_cluster(error)
+        raise
+
+
+def _is_of_cluster(error: Exception) -> bool:
+    known = (concurrent.futures.CancelledError, concurrent.futures.BrokenExecutor)
+    return isinstance(error, known) or type(error).__module__.startswith("distributed")
+
+
+def _refuse_cluster(error: Exception) -> NoReturn:
+    raise RuntimeError(
+        f"the workers of Dask are gone, also after its retries ({type(error).__name__}); nothing "
+        "was changed here: start a cluster, connect a client to it, and call again"
+    ) from error
+
+
+# ---- What a compiled function is asked ---------------------------------------------------------
+
+# Each takes the function and what its method of that name was given.
+
+
+def __call__(of: Compiled, *columns: object) -> Array:
+    return values(of, None, *columns)
+
+
+def values(of: Compiled, theta: object, *columns: object) -> Array:
+    blocks = Blocks(of, columns, theta)
+    return blocks.mapped(functools.partial(_rows, name="__call__"), blocks.of_outputs())
+
+
+def jacobian(of: Compiled, *columns: object) -> Array:
+    blocks = Blocks(of, columns)
+    return blocks.mapped(functools.partial(_rows, name="jacobian"), (blocks.outputs, blocks.inputs))
+
+
+def value_and_jacobian(of: Compiled, *columns: object) -> tuple[Array, Array]:
+    blocks = Blocks(of, columns)
+    both = blocks.mapped(_values_and_jacobian, (blocks.outputs, 1 + blocks.inputs))
+    return both[:, 0, 0] if of._single else both[:, :, 0], both[:, :, 1:]
+
+
+def hessian(of: Compiled, *columns: object) -> Array:
+    blocks = Blocks(of, columns)
+    shape = blocks.of_outputs(blocks.inputs, blocks.inputs)
+    return blocks.mapped(functools.partial(_rows, name="hessian"), shape)
+
+
+def hvp(of: Compiled, *columns: object, v: object) -> Array:
+    blocks = Blocks(of, columns)
+    of._need_single("hvp")
+    *_, vectors = blocks.columns = aligned([*blocks.columns, v])
+    if vectors.shape != (blocks.rows, blocks.inputs):
+        raise ValueError(
+            f"v has a vector for each row, shape {(blocks.rows, blocks.inputs)}, "
+            f"but got {vectors.shape}"
+        )
+    return blocks.mapped(_hvp, (blocks.inputs,))
+
+
+def gradients(of: Compiled, *columns: object) -> Array:
+    return jacobian_by_parameters(of, None, *columns)
+
+
+def jacobian_by_parameters(of: Compiled, theta: object, *columns: object) -> Array:
+    blocks = Blocks(of, columns, theta)
+    work = functools.partial(_gradients, places=blocks.places)
+    return blocks.mapped(work, blocks.of_outputs(len(blocks.places)))
+
+
+def value_and_grad(
+    of: Compiled, theta: object, *columns: object, reduce: str = "mean"
+) -> tuple[float, Floats]:
+    check_reduce(reduce)
+    return Blocks(of, columns, theta).reduced(reduce)
+
+
+def _mean_or_sum(of: Compiled, reduce: str, *columns: object) -> tuple[float, Floats | None]:
+    value, gradient = Blocks(of, columns).reduced(reduce, is_recording())
+    return value, gradient if is_recording() else None
+
+
+def hvp_by_parameters(
+    of: Compiled, theta: object, v: object, *columns: object, reduce: str = "mean"
+) -> Floats:
+    return _by_parameters(of, theta, columns, reduce, v)
+
+
+def hessian_by_parameters(
+    of: Compiled, theta: object, *columns: object, reduce: str = "mean"
+) -> Floats:
+    return _by_parameters(of, theta, columns, reduce)
+
+
+def _by_parameters(
+    of: Compiled, theta: object, columns: Sequence[object], reduce: str, v: object = None
+) -> Floats:
+    check_reduce(reduce)
+    blocks = Blocks(of, columns, theta)
+    of._need_single("a mean or a sum over rows")
+    shape, vector = (blocks.count,) * (2 if v is None else 1), None
+    if v is not None:
+        vector = numpy.zeros(blocks.count)
+        vector[blocks.places] = of._checked(v, "v")
+    work = functools.partial(_second, v=vector)
+    found = blocks.added(work, math.prod(shape)).reshape(shape)
+    wanted = found[numpy.ix_(*[blocks.places] * len(shape))]
+    return wanted / blocks.rows if reduce == "mean" else wanted
+
+
+def _run_columns(
+    of: Compiled, theta: Floats, seeds: Sequence[float] | None, *columns: object
+) -> tuple[Array, Floats]:
+    blocks = Blocks(of, columns, theta)
+    outputs = blocks.mapped(_outputs, (blocks.outputs,))
+    if seeds is None:
+        return outputs, numpy.empty(0)
+    check_seeds(seeds, blocks.outputs)
+    work = functools.partial(_weighted, seeds=list(seeds))
+    return outputs, blocks.added(work, blocks.count)[blocks.places]
+
+
+def trace(of: Compiled, *columns: object) -> Compiled:
+    blocks = Blocks(of, columns)
+    blocks.added(functools.partial(_weighted, seeds=[]), blocks.count)
+    return of
