@@ -57,8 +57,8 @@ class Task(NamedTuple):
 class Examples(NamedTuple):
     """Checked data: as lists, and as arrays of floats."""
 
-    X: list[list[float]]
-    y: list[Target]
+    X: Sequence[list[float]]
+    y: Sequence[Target]
     columns: tuple[Array, Array]
 
 
@@ -159,8 +159,8 @@ class Eager:
         if state is not None:
             self.optimizer._assign(state)
 
-    def finish(self, last: Sequence[float]) -> None:
-        """The training is over, after an example."""
+    def finish(self, X: Sequence[list[float]], last: int) -> None:
+        """The training is over, after one of these examples."""
 
 
 def measure(model: Model, data: Examples, loss: Loss, metric: Metric | None) -> tuple[float, float]:
@@ -204,7 +204,7 @@ class Replayed(Own):
         self.flat = _is_ours(self.optimizer) and (
             eager.metric is None or reads_no_value(eager.metric)
         )
-        self.of_rows = next((f for known, f in _OF_ROWS.items() if known is eager.metric), None)
+        self.of_rows = of_rows(eager.metric)
         self.replaying = True
         self.keeps = False  # whether the model keeps results that it computed
         self.written = True  # whether the Values have the numbers of theta
@@ -314,23 +314,12 @@ class Replayed(Own):
 
     def learn(self, batch: Sequence[int]) -> Array:
         """One step of the optimiser; the sums of loss and metric over the batch."""
-        if not self.replaying:
+        found = self._of_batch(batch) if self.replaying else None
+        if found is None:
             return self.eager.learn(batch)
-        data, way = self.eager.data, self.learning
-        share = [1 / len(batch)] * (1 + self.penalised)
-        everything = isinstance(batch, range) and len(batch) == len(data.y)
-        rows = slice(None) if everything else numpy.array(batch)
-        columns = tuple(column[rows] for column in data.columns)
-        try:
-            results, errors = self._run(way, data, columns, share)
-        except Exception as error:
-            self._give_up(error)
-            return self.eager.learn(batch)
-        sums = self._sums(results, columns[1], (data.y[place] for place in batch))
-        if self.penalised:
-            sums[0] += results[:, 1].sum()
+        sums, errors = found
         _refuse_infinite(sums[0])
-        places = self._places(way)
+        places = self._places(self.learning)
         if places.others.size and (sent := errors[places.others]).any():
             self.eager.warn_of(places.values[k] for k in places.others[sent != 0].tolist())
         if self.watches and self.steady is None:
@@ -351,6 +340,23 @@ class Replayed(Own):
                 what = done or "keeps a result in the model"
                 self._give_up(TracingError(f"the optimizer, or its schedule, {what}"))
         return sums
+
+    def _of_batch(self, batch: Sequence[int]) -> tuple[Array, Array] | None:
+        """The sums of loss and metric, and the gradient; None where it cannot be replayed."""
+        data, way = self.eager.data, self.learning
+        share = [1 / len(batch)] * (1 + self.penalised)
+        everything = isinstance(batch, range) and len(batch) == len(data.y)
+        rows = slice(None) if everything else numpy.array(batch)
+        columns = tuple(column[rows] for column in data.columns)
+        try:
+            results, errors = self._run(way, data, columns, share)
+        except Exception as error:
+            self._give_up(error)
+            return None
+        sums = self._sums(results, columns[1], (data.y[place] for place in batch))
+        if self.penalised:
+            sums[0] += results[:, 1].sum()
+        return sums, errors
 
     def _step(self, places: _Places, errors: Array) -> None:
         """A step on flat arrays."""
@@ -409,16 +415,8 @@ class Replayed(Own):
 
     def _sums(self, results: Array, targets: Array, y: Iterable[Target]) -> Array:
         """The sums of loss and metric over rows, whose targets are given in two ways."""
-        metric, scores = self.eager.metric, results[:, 1 + self.penalised :]
-        if metric is None:
-            return numpy.array([results[:, 0].sum(), math.nan])
-        if self.of_rows and _is_row(self.way.shape):
-            found = self.of_rows(scores, targets.reshape(len(targets), -1))
-        else:  # a metric of the user's own may work with Values
-            rows = [[Value(number) for number in row] for row in scores.tolist()]
-            outputs = [_put_together(self.way.shape, iter(row)) for row in rows]
-            found = numpy.array([measured(metric, *pair) for pair in zip(outputs, y, strict=True)])
-        return numpy.array([results[:, 0].sum(), found.sum()])
+        measuring = Measuring(self.eager.metric, self.of_rows, self.way.shape, self.penalised)
+        return measuring.sums(results, targets, y)
 
     # ---- Where the parameters are ----
 
@@ -440,11 +438,11 @@ class Replayed(Own):
             self.written = True
         self.eager.write(state)
 
-    def finish(self, last: Sequence[float]) -> None:
-        """The training is over, after an example: what a model keeps of its results is of that."""
+    def finish(self, X: Sequence[list[float]], last: int) -> None:
+        """The training is over: what a model keeps of its results is of the last example."""
         if self.replaying and self.keeps:
             self.write()
-            self.eager.model(last)
+            self.eager.model(X[last])
 
     def _give_up(self, error: Exception) -> None:
         """Go on example by example, from the last whole step."""
@@ -471,6 +469,32 @@ class _Way(Own):
                 f"the model returns outputs of the shape {self.shape}, and then of {shape}"
             )
         self.shape = shape
+
+
+class Measuring(NamedTuple):
+    """How loss and metric are found in the outputs of rows."""
+
+    metric: Metric | None
+    of_rows: Callable[[Array, Array], Array] | None
+    """The same metric of many rows, if there is one."""
+    shape: object
+    """Of an output of the model, with holes for its Values."""
+    penalised: bool
+    """Whether the penalty comes after the loss."""
+
+    def sums(self, results: Array, targets: Array, y: Iterable[Target]) -> Array:
+        """The sums of loss and metric over rows, whose targets are given in two ways."""
+        scores = results[:, 1 + self.penalised :]
+        if self.metric is None:
+            return numpy.array([results[:, 0].sum(), math.nan])
+        if self.of_rows and _is_row(self.shape):
+            found = self.of_rows(scores, targets.reshape(len(targets), -1))
+        else:  # a metric of the user's own may work with Values
+            rows = [[Value(number) for number in row] for row in scores.tolist()]
+            outputs = [_put_together(self.shape, iter(row)) for row in rows]
+            pairs = zip(outputs, y, strict=True)
+            found = numpy.array([measured(self.metric, *pair) for pair in pairs])
+        return numpy.array([results[:, 0].sum(), found.sum()])
 
 
 class _Places:
@@ -574,6 +598,9 @@ class _Hole:
 
     def __repr__(self) -> str:
         return "Value"
+
+    def __reduce__(self) -> str:
+        return "_HOLE"  # there is only one
 
 
 _HOLE = _Hole()
@@ -773,6 +800,12 @@ def _accuracy(of_rows: Callable[[Array, Array], Array]) -> Metric:
 #: Metrics that are made for many rows as well.
 _OF_ROWS = {_accuracy(of_rows): of_rows for of_rows in (_signs_right, _class_right)}
 _of_signs, _of_class = _OF_ROWS
+
+
+def of_rows(metric: Metric | None) -> Callable[[Array, Array], Array] | None:
+    """The same metric of many rows, if there is one."""
+    return next((f for known, f in _OF_ROWS.items() if known is metric), None)
+
 
 #: For the losses that take class labels.
 ACCURACY: dict[Loss, Metric] = {

@@ -211,7 +211,7 @@ class _Training:
                     if self._is_enough(work):
                         self.history.stopped = f"no better loss in {self.patience} epochs"
                         break
-                work.finish(last)
+                work.finish(*last)
         except KeyboardInterrupt:
             self.history.stopped = "interrupted from the keyboard"
         finally:
@@ -221,17 +221,19 @@ class _Training:
                     model.eval()
         return self.history
 
-    def _epoch(self, work: Eager | Replayed, batches: Iterable[Sequence[int]]) -> list[float]:
-        """Learn from all examples, and measure the others; the last example that was looked at."""
+    def _epoch(
+        self, work: Eager | Replayed, batches: Iterable[Sequence[int]]
+    ) -> tuple[Sequence[list[float]], int]:
+        """Learn from all examples, and measure the others; which was looked at last."""
         sums = numpy.zeros(2)
         for batch in batches:
             sums += work.learn(batch)
         _record(self.history, "", sums / len(self.data.X))
         if self.held_out is None:
-            return self.data.X[batch[-1]]
+            return self.data.X, batch[-1]
         with mode(self.task.model, training=False):
             _record(self.history, "validation_", work.measure(self.held_out))
-        return self.held_out.X[-1]
+        return self.held_out.X, -1
 
     def _keep_record(self, work: Eager | Replayed) -> None:
         """Keep the parameters, if this is an epoch of which they are wanted."""

@@ -13,7 +13,7 @@ import functools
 import math
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import dask
 import dask.array
@@ -26,7 +26,7 @@ from microgradlike.compiler.tape import TracingError
 from microgradlike.engine import detect_anomaly, is_detecting, is_recording
 from microgradlike.inputs import NotInTable
 from microgradlike.replay.arguments import check_reduce, check_seeds, given_array
-from microgradlike.replay.shipping import Parcel, Shipment, shipment
+from microgradlike.replay.shipping import Parcel, shipment
 from microgradlike.words import counted
 
 if TYPE_CHECKING:
@@ -45,16 +45,21 @@ AT_A_TIME = 8
 # ---- Columns -----------------------------------------------------------------------------------
 
 
-def aligned(columns: Sequence[object]) -> list[Array]:
+def aligned(columns: Sequence[object], names: Sequence[str] = ()) -> list[Array]:
     """Columns as Dask arrays whose rows are cut at the same places, and along no other axis.
 
     They are cut as the one with the most numbers is, so that this one stays where it is.
+
+    Args:
+        columns: NumPy arrays and Dask arrays.
+        names: what a message calls them.
 
     Raises:
         TypeError, ValueError: one is no array of numbers with an entry for each row, or nobody
             knows how many rows its blocks have, or they differ in how many there are.
     """
-    found = [_column(column, place) for place, column in enumerate(columns, 1)]
+    named = zip(columns, names or [f"argument {k + 1}" for k in range(len(columns))], strict=True)
+    found = [_column(column, place, name) for place, (column, name) in enumerate(named, 1)]
     if len({len(column) for column in found}) > 1:
         raise ValueError(
             "all arguments have one entry for each row, but got "
@@ -62,8 +67,9 @@ def aligned(columns: Sequence[object]) -> list[Array]:
         )
     if not len(found[0]):
         raise ValueError("there are no rows: all arguments are empty")
-    rows = max((c for c in found if is_spread(c)), key=lambda c: c.size).chunks[0]
-    whole = [{0: rows, **{axis: -1 for axis in range(1, column.ndim)}} for column in found]
+    cut = max((c for c in found if is_spread(c)), key=lambda c: c.size, default=None)
+    rows = (len(found[0]),) if cut is None else cut.chunks[0]
+    whole = [{0: rows, **dict.fromkeys(range(1, column.ndim), -1)} for column in found]
     return [
         column.rechunk(cut)
         if is_spread(column)
@@ -72,24 +78,29 @@ def aligned(columns: Sequence[object]) -> list[Array]:
     ]
 
 
+def starts(column: Array) -> Ints:
+    """The number of the first row of each block."""
+    return numpy.cumsum((0, *column.chunks[0][:-1]), dtype=int)
+
+
 def is_spread(column: object) -> bool:
     """Whether it is a Dask array."""
     return isinstance(column, dask.array.Array)
 
 
-def _column(column: Any, place: int) -> Any:
+def _column(column: Any, place: int, name: str) -> Any:
     """A checked column, a NumPy array or a Dask one."""
     if not is_spread(column):
         if type(column).__module__.startswith("dask"):
             raise TypeError(
-                f"argument {place} is an array of numbers, but got a {type(column).__name__} of "
+                f"{name} is an array of numbers, but got a {type(column).__name__} of "
                 "Dask; to_dask_array(lengths=True) of a table makes an array, and "
                 "dask.array.from_delayed of what is delayed"
             )
         return given_array(column, place)
     if any(numpy.isnan(length) for length in column.shape):
         raise ValueError(
-            f"argument {place} is a Dask array whose blocks have an unknown number of rows, as "
+            f"{name} is a Dask array whose blocks have an unknown number of rows, as "
             "after x[x > 0]; x.compute_chunk_sizes() finds out, x.to_dask_array(lengths=True) of "
             "a table does"
         )
@@ -103,10 +114,16 @@ def _column(column: Any, place: int) -> Any:
 def _on_block(
     *given: Any, parcel: Parcel, theta: Floats, work: Work, empty: tuple[int, ...], detects: bool
 ) -> Floats:
-    """What a worker does with a block: columns, and the number of its first row in the whole."""
-    *columns, start = given
+    """What a worker does with a block: columns, the rows that are wanted, and where it begins."""
+    *columns, rows, start = given
+    if len(rows):
+        columns = [column[rows] for column in columns]
     if not len(columns[0]):
         return numpy.zeros(empty)
+
+    def in_whole(row: int) -> int:
+        return int(rows[row] if len(rows) else row) + int(start[0])
+
     for again in (True, False):
         try:
             with parcel.copy() as (copy, also), _detecting(detects):
@@ -114,12 +131,12 @@ def _on_block(
                 return work(copy, also, columns)
         except NotInTable as error:
             # As any process knows it.
-            raise IndexError(str(error.in_row((error.row or 0) + int(start[0])))) from None
+            raise IndexError(str(error.in_row(in_whole(error.row or 0)))) from None
         except (TypeError, ValueError, FloatingPointError) as error:
             # What looks random can be another thread's: a worker draws numbers for itself.
             if again and isinstance(error, TracingError):
                 continue
-            sentence = _in_the_whole(str(error), int(start[0]))
+            sentence = _ROW.sub(lambda row: f"{row[1]}{in_whole(int(row[2]))}", str(error))
             if sentence == str(error):
                 raise
             raise type(error)(sentence) from error
@@ -129,11 +146,8 @@ def _on_block(
 _detecting = functools.partial(lambda on: detect_anomaly() if on else contextlib.nullcontext())
 
 
-def _in_the_whole(sentence: str, start: int) -> str:
-    """The sentence about a row of a block, with the number that it has among all rows."""
-    return re.sub(
-        r"(\bin row |^row )(\d+)", lambda found: f"{found[1]}{int(found[2]) + start}", sentence
-    )
+#: Where a sentence names the row of a block.
+_ROW = re.compile(r"(\bin row |^row )(\d+)")
 
 
 def _rows(copy: Compiled, _: object, columns: list[Any], name: str) -> Floats:
@@ -218,6 +232,13 @@ class Blocks:
         of: the function. If it was not traced yet, that is done now, on the first row.
         columns: as for a call, one of them a Dask array at least.
         theta: the numbers of its parameters; None for those that they have now.
+        also: what goes with the function.
+
+    Attributes:
+        rows: how many there are.
+        inputs, outputs: the numbers of a row, and what the function gives for it.
+        starts: for each block the number of its first row.
+        wanted: for each block the rows that are wanted of it; all of them, if that is empty.
     """
 
     def __init__(
@@ -234,6 +255,8 @@ class Blocks:
         self.theta = of.theta() if self.is_now else of._checked(theta)
         self.shipment = shipment(of, also)
         self.places = self.shipment.places(of)
+        self.starts = starts(self.columns[0])
+        self.wanted = [numpy.empty(0, int)] * len(self.starts)
 
     @property
     def count(self) -> int:
@@ -242,9 +265,9 @@ class Blocks:
 
     def mapped(self, work: Work, shape: tuple[int, ...], sums: bool = False) -> Array:
         """What the work gives for each row, or once for each block: an array of this shape each."""
-        lengths = self.columns[0].chunks[0]
-        starts = numpy.concatenate([[0], numpy.cumsum(lengths[:-1], dtype=int)])
-        given = [*self.columns, dask.array.from_array(starts, chunks=1)]
+        lengths = tuple(map(len, self.wanted))
+        wanted = dask.array.from_array(numpy.concatenate(self.wanted), (lengths,))
+        given = [*self.columns, wanted, dask.array.from_array(self.starts, chunks=1)]
         axes = iter(range(1, 1000))
         pairs = [(c, (0, *(next(axes) for _ in c.shape[1:]))) for c in given]
         own = {next(axes): length for length in shape}

@@ -21,7 +21,7 @@ from microgradlike.compiler.tape import play
 from microgradlike.engine import Value, copied, is_traced, recorder_of
 from microgradlike.functional import grad, gradient_graphs
 from microgradlike.functions import dot
-from microgradlike.inputs import describe
+from microgradlike.inputs import describe, of_dask
 from microgradlike.replay.arguments import FLOAT, Arguments, Given, How, check_reduce, floats
 from microgradlike.replay.sparse import Passes, SentBack, each, passes
 from microgradlike.replay.traces import flat
@@ -52,17 +52,16 @@ def over_blocks(method: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(method)
     def either(*given: P.args, **named: P.kwargs) -> T:
-        for column in (*given, *named.values()) if named else given:
-            if type(column) is not numpy.ndarray and type(column).__module__.startswith("dask"):
-                try:
-                    from microgradlike.replay import blocks
-                except ImportError:
-                    raise ImportError(
-                        'Dask arrays need all of Dask: pip install "microgradlike[dask]"'
-                    ) from None
-                found: T = getattr(blocks, method.__name__)(*given, **named)
-                return found
-        return method(*given, **named)
+        if not of_dask(*given, *named.values()):
+            return method(*given, **named)
+        try:
+            from microgradlike.replay import blocks
+        except ImportError:
+            raise ImportError(
+                'columns of Dask need all of it: pip install "microgradlike[dask]"'
+            ) from None
+        found: T = getattr(blocks, method.__name__)(*given, **named)
+        return found
 
     return either
 

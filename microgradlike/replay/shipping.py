@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy
 
 from microgradlike.compiler.arrays import Floats, Ints
-from microgradlike.engine import Value
 from microgradlike.replay.watch import modules_within, within_reach
 
 if TYPE_CHECKING:
