@@ -128,9 +128,16 @@ def array_of_numbers(given: object, name: str) -> numpy.typing.NDArray[Any]:
         raise TypeError(f"{name} is an array of numbers, but its lists differ in length") from None
 
 
+#: Dask is there, but something that comes with the extra is not.
+NEEDS_DASK = 'columns of Dask need all of it: pip install "microgradlike[dask]"'
+
+
 def of_dask(*given: object) -> bool:
     """Whether one of these is a collection of Dask, such as an array in blocks."""
-    return any(type(column).__module__.startswith("dask") for column in given)
+    for column in given:  # quick, as it is asked at each call
+        if type(column) is not numpy.ndarray and type(column).__module__.startswith("dask"):
+            return True
+    return False
 
 
 def _refuse_masked(given: object, name: str) -> None:

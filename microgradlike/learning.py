@@ -252,7 +252,7 @@ class Replayed(Own):
                 self.met.setdefault(numbers, told(error))
             if self.eager.metric is not None:
                 outputs: list[Value] = []
-                self.way.shape_of(_take_apart(output, outputs))
+                self.way.meet(shape_of(output, outputs))
                 found += outputs
             return found
 
@@ -462,7 +462,7 @@ class _Way(Own):
         self.shape: object = None
         self.places: _Places | None = None
 
-    def shape_of(self, shape: object) -> None:
+    def meet(self, shape: object) -> None:
         """Outputs have this shape, as all of them must."""
         if self.shape is not None and repr(shape) != repr(self.shape):
             raise TracingError(
@@ -548,7 +548,7 @@ def trial(output: object, target: Target, loss: object) -> list[Trial]:
     """A trial, or none, if only this loss knows to read the output."""
     values: list[Value] = []
     try:
-        shape = _take_apart(output, values)
+        shape = shape_of(output, values)
     except TracingError:
         return []
     return [Trial(shape, [v.data for v in values], target, told(loss))]
@@ -618,21 +618,21 @@ def _is_row(shape: object) -> bool:
 _PLAIN = (bool, int, float, str, type(None), numpy.number)
 
 
-def _take_apart(output: Any, values: list[Value]) -> object:
+def shape_of(output: Any, values: list[Value]) -> object:
     """The same with holes, and its Values in their order."""
     if isinstance(output, Value):
         values.append(output)
         return _HOLE
     if type(output) is dict:
-        return {key: _take_apart(part, values) for key, part in output.items()}
+        return {key: shape_of(part, values) for key, part in output.items()}
     if type(output) is list:
-        return [_take_apart(part, values) for part in output]
+        return [shape_of(part, values) for part in output]
     if type(output) is tuple or hasattr(output, "_fields"):
-        return _of_type(output, [_take_apart(part, values) for part in output])
+        return _of_type(output, [shape_of(part, values) for part in output])
     if type(output) is numpy.ndarray:
         parts = numpy.empty(output.shape, object)
         for place, part in enumerate(output.flat):
-            parts.flat[place] = _take_apart(part, values)
+            parts.flat[place] = shape_of(part, values)
         return parts
     if isinstance(output, _PLAIN):
         return output

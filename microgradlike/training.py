@@ -8,14 +8,14 @@ import math
 import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy
 import numpy.typing
 
 from microgradlike import optim
 from microgradlike.engine import Value, is_detecting, no_grad, recording
-from microgradlike.inputs import array_of_numbers, describe, function
+from microgradlike.inputs import NEEDS_DASK, array_of_numbers, describe, function, of_dask
 from microgradlike.learning import (
     ACCURACY,
     Array,
@@ -35,6 +35,9 @@ from microgradlike.learning import (
 )
 from microgradlike.nn import Module
 from microgradlike.reach import Held, is_ours
+
+if TYPE_CHECKING:
+    from microgradlike.spread import Spread
 
 
 @dataclass(frozen=True)
@@ -128,8 +131,10 @@ def fit(
     >>> history.loss[-1] < history.loss[0]
     True
     """
-    data = _examples(X, y)
-    held_out = None if validation is None else _examples(*_pair(validation), "validation ")
+    others = None if validation is None else _pair(validation)
+    far = of_dask(X, y, *(others or ()))
+    data = _examples(X, y, far=far)
+    held_out = None if others is None else _examples(*others, "validation ", far=far)
     _check_functions(model=model, loss=loss, metric=metric, penalty=penalty)
     _check_count("epochs", epochs)
     _check_count("batch_size", batch_size)
@@ -137,7 +142,15 @@ def fit(
     _check_optimizer(model, optimizer)
     task = Task(model, loss, metric or _accuracy(loss), penalty)
     shuffle = None if seed is None else numpy.random.default_rng(seed)
-    batches = functools.partial(_batches, len(data.X), batch_size, shuffle)
+    if isinstance(data, Examples):
+        batches = functools.partial(_batches, len(data.X), batch_size, shuffle)
+    elif compiled and not is_detecting():
+        batches = functools.partial(data.batches, batch_size, shuffle)
+    else:
+        raise ValueError(
+            "examples in blocks are learned from by a compiled function: leave compiled=False and "
+            "detect_anomaly() away, or give NumPy arrays"
+        )
     training = _Training(task, data, held_out, clip_norm, patience, record)
     return training.run(optimizer, epochs, batches, progress, compiled)
 
@@ -165,8 +178,8 @@ class _Training:
     def __init__(
         self,
         task: Task,
-        data: Examples,
-        held_out: Examples | None,
+        data: Examples | Spread,
+        held_out: Examples | Spread | None,
         clip_norm: float | None,
         patience: int | None,
         record: int | None,
@@ -194,15 +207,18 @@ class _Training:
         known = _parameters(model)  # one that the optimizer lacks stays as it is on purpose
         compiled = compiled and not is_detecting()  # which is about the operations of the engine
         try:
-            trials, changes = _rehearse(self.task, parts, compiled)
+            near = [part if isinstance(part, Examples) else part.near for part in parts]
+            trials, changes = _rehearse(self.task, near, compiled)
             if optimizer is None:  # what the model makes at its first call is trained, too
                 optimizer = optim.Adam(_of_the_model(model), lr=3e-3)
-            self.work = eager = Eager(self.task, self.clip_norm, optimizer, self.data, known)
+            self.work = eager = Eager(self.task, self.clip_norm, optimizer, near[0], known)
             self._keep_record(eager)
             with _bar(epochs, progress) as show, mode(model, training=True), recording():
                 work: Eager | Replayed = eager
-                if compiled:
-                    work = self.work = Replayed(eager, parts, trials, changes)
+                if not isinstance(self.data, Examples):
+                    work = self.work = self.data.learning(eager, parts, trials, changes)
+                elif compiled:
+                    work = self.work = Replayed(eager, near, trials, changes)
                 self.best = work.state()
                 for _ in range(epochs):
                     last = self._epoch(work, batches())
@@ -273,10 +289,12 @@ def evaluate(
     >>> evaluate(lambda x: Value(x[0]), [[1.0], [-2.0]], [1, 1], losses.hinge)
     (1.5, 0.5)
     """
-    data = _examples(X, y)
+    data = _examples(X, y, far=of_dask(X, y))
     _check_functions(model=model, loss=loss, metric=metric)
     with mode(model, training=False):
-        return measure(model, data, loss, metric or _accuracy(loss))
+        if isinstance(data, Examples):
+            return measure(model, data, loss, metric or _accuracy(loss))
+        return data.measured(Task(model, loss, metric or _accuracy(loss), None))
 
 
 def _record(history: History, prefix: str, means: Sequence[float] | Array) -> None:
@@ -317,8 +335,18 @@ def _accuracy(loss: Loss) -> Metric | None:
 # ---- Bad input ---------------------------------------------------------------------------------
 
 
-def _examples(X: object, y: object, prefix: str = "") -> Examples:
-    """X and y as lists of one length, checked to be finite numbers."""
+@overload
+def _examples(X: object, y: object, prefix: str = ..., far: Literal[False] = ...) -> Examples: ...
+@overload
+def _examples(X: object, y: object, prefix: str = ..., far: bool = ...) -> Examples | Spread: ...
+def _examples(X: object, y: object, prefix: str = "", far: bool = False) -> Examples | Spread:
+    """X and y of one length, checked to be finite numbers: as lists, or far away in blocks."""
+    if far:
+        try:
+            from microgradlike.spread import spread
+        except ImportError:
+            raise ImportError(NEEDS_DASK) from None
+        return spread(X, y, prefix, _examples)
     X = _array(X, f"{prefix}X", "turn categories into numbers")
     y = _array(y, f"{prefix}y", "number the classes: numpy.unique(y, return_inverse=True)[1]")
     if not X.size:

@@ -21,7 +21,7 @@ from microgradlike.compiler.tape import play
 from microgradlike.engine import Value, copied, is_traced, recorder_of
 from microgradlike.functional import grad, gradient_graphs
 from microgradlike.functions import dot
-from microgradlike.inputs import describe, of_dask
+from microgradlike.inputs import NEEDS_DASK, describe, of_dask
 from microgradlike.replay.arguments import FLOAT, Arguments, Given, How, check_reduce, floats
 from microgradlike.replay.sparse import Passes, SentBack, each, passes
 from microgradlike.replay.traces import flat
@@ -57,9 +57,7 @@ def over_blocks(method: Callable[P, T]) -> Callable[P, T]:
         try:
             from microgradlike.replay import blocks
         except ImportError:
-            raise ImportError(
-                'columns of Dask need all of it: pip install "microgradlike[dask]"'
-            ) from None
+            raise ImportError(NEEDS_DASK) from None
         found: T = getattr(blocks, method.__name__)(*given, **named)
         return found
 
