@@ -10,9 +10,9 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn, overload
 
-import dask
 import dask.array
 import numpy
+from dask.base import persist
 
 from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.compiler.tape import TracingError
@@ -69,13 +69,15 @@ class Spread(NamedTuple):
         """How many examples each block has."""
         return tuple(self.columns[0].chunks[0])
 
-    def batches(self, size: int, shuffle: numpy.random.Generator | None) -> Iterator[Ints]:
+    def batches(self, size: int, shuffle: numpy.random.Generator | None) -> Iterator[list[int]]:
         """The places of all examples, batch after batch."""
         return batches(self.lengths, size, shuffle)
 
-    def learning(self, eager: Eager, parts: Sequence[Any], *rehearsed: Any) -> Learning:
+    def learning(
+        self, eager: Eager, parts: Sequence[Any], trials: Sequence[Sequence[Trial]], changes: str
+    ) -> Learning:
         """What learns from these examples and measures the others; see ``Learning``."""
-        return Learning(eager, parts, *rehearsed)
+        return Learning(eager, parts, trials, changes)
 
     def measured(self, task: Task) -> tuple[float, float]:
         """The means of loss and metric."""
@@ -94,7 +96,7 @@ def spread(
 
 def batches(
     lengths: Sequence[int], size: int, shuffle: numpy.random.Generator | None
-) -> Iterator[Ints]:
+) -> Iterator[list[int]]:
     """The places of all examples, batch after batch: blocks in a new order, and the rows of each.
 
     What is left of a block begins the next batch, so that a batch has rows of few blocks.
@@ -108,10 +110,10 @@ def batches(
             own = shuffle.permutation(lengths[block])
         left = numpy.append(left, starts[block] + own)
         while len(left) >= size:
-            yield left[:size]
+            yield left[:size].tolist()
             left = left[size:]
     if len(left):
-        yield left
+        yield left.tolist()
 
 
 class Learning(Replayed):
@@ -168,7 +170,7 @@ class Learning(Replayed):
         some = {block for block, n in zip(met, counts, strict=True) if n < lengths[block]}
         self.kept = {block: kept for block, kept in self.kept.items() if block in some}
         for block in some - self.kept.keys():
-            self.kept[block] = list(dask.persist(*(column.blocks[block] for column in both)))
+            self.kept[block] = list(persist(*(column.blocks[block] for column in both)))
         found = [self.kept.get(b) or [column.blocks[b] for column in both] for b in met]
         return [dask.array.concatenate(of_each) for of_each in zip(*found, strict=True)]
 

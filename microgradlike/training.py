@@ -142,6 +142,7 @@ def fit(
     _check_optimizer(model, optimizer)
     task = Task(model, loss, metric or _accuracy(loss), penalty)
     shuffle = None if seed is None else numpy.random.default_rng(seed)
+    batches: Callable[[], Iterable[Sequence[int]]]
     if isinstance(data, Examples):
         batches = functools.partial(_batches, len(data.X), batch_size, shuffle)
     elif compiled and not is_detecting():
@@ -248,7 +249,7 @@ class _Training:
         if self.held_out is None:
             return self.data.X, batch[-1]
         with mode(self.task.model, training=False):
-            _record(self.history, "validation_", work.measure(self.held_out))
+            _record(self.history, "validation_", work.measure(self.held_out))  # type: ignore[arg-type]
         return self.held_out.X, -1
 
     def _keep_record(self, work: Eager | Replayed) -> None:
@@ -532,7 +533,7 @@ def _with_another_first(part: Examples) -> Examples:
     other = next((place for place, x in enumerate(part.X) if x != first), None)
     if other is None:
         return part._replace(X=[[v + 1.0 for v in first] for _ in part.X])
-    return part._replace(X=part.X[other:] + part.X[:other])
+    return part._replace(X=[*part.X[other:], *part.X[:other]])
 
 
 def _tried(task: Task, part: Examples, compiled: bool) -> list[Trial]:

@@ -15,10 +15,10 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
-import dask
 import dask.array
 import numpy
-from dask.base import tokenize
+from dask.base import compute, tokenize
+from dask.delayed import delayed
 
 from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.compiler.instructions import PARAMETERS
@@ -58,7 +58,7 @@ def aligned(columns: Sequence[object], names: Sequence[str] = ()) -> list[Array]
         TypeError, ValueError: one is no array of numbers with an entry for each row, or nobody
             knows how many rows its blocks have, or they differ in how many there are.
     """
-    named = zip(columns, names or [f"argument {k + 1}" for k in range(len(columns))], strict=True)
+    named = zip(columns, names or _names(columns), strict=True)
     found = [_column(column, place, name) for place, (column, name) in enumerate(named, 1)]
     if len({len(column) for column in found}) > 1:
         raise ValueError(
@@ -76,6 +76,10 @@ def aligned(columns: Sequence[object], names: Sequence[str] = ()) -> list[Array]
         else dask.array.from_array(column, (rows, *column.shape[1:]))
         for column, cut in zip(found, whole, strict=True)
     ]
+
+
+def _names(columns: Sequence[object]) -> list[str]:
+    return [f"argument {place}" for place in range(1, len(columns) + 1)]
 
 
 def starts(column: Array) -> Ints:
@@ -138,7 +142,8 @@ def _on_block(
                 continue
             sentence = _ROW.sub(lambda row: f"{row[1]}{in_whole(int(row[2]))}", str(error))
             if sentence == str(error):
-                raise
+                first, last = (in_whole(row) for row in (0, len(columns[0]) - 1))
+                sentence += f" (in a block with rows {first} to {last})"
             raise type(error)(sentence) from error
     raise AssertionError
 
@@ -272,15 +277,18 @@ class Blocks:
         pairs = [(c, (0, *(next(axes) for _ in c.shape[1:]))) for c in given]
         own = {next(axes): length for length in shape}
         theta = self.shipment.theta(self.theta, self.places)
-        return dask.array.blockwise(  # type: ignore[no-untyped-call]
-            *(_on_block, (0, *own), *(part for pair in pairs for part in pair)),
+        found: Array = dask.array.blockwise(
+            _on_block,
+            (0, *own),
+            *(part for pair in pairs for part in pair),
             parcel=self.shipment.there(),
-            theta=dask.delayed(theta, name=f"theta-{tokenize(theta)}", traverse=False),
+            theta=delayed(theta, name=f"theta-{tokenize(theta)}", traverse=False),
             **{"work": work, "empty": (int(sums), *shape), "detects": is_detecting()},
             **{"new_axes": own, "adjust_chunks": {0: 1} if sums else None},
             **{"concatenate": True, "align_arrays": False, "dtype": float},
             meta=numpy.empty((0,) * (1 + len(shape))),
         )
+        return found
 
     def added(self, work: Work, size: int) -> Floats:
         """The sum of what the work gives for each block, so many numbers.
@@ -321,7 +329,7 @@ def computed(arrays: Sequence[Array]) -> list[Any]:
         RuntimeError: the workers are gone.
     """
     try:
-        return list(dask.compute(*arrays))
+        return list(compute(*arrays))
     except Exception as error:
         if _is_of_cluster(error):
             _refuse_cluster(error)
@@ -372,14 +380,15 @@ def hessian(of: Compiled, *columns: object) -> Array:
 
 
 def hvp(of: Compiled, *columns: object, v: object) -> Array:
-    blocks = Blocks(of, columns)
+    *cut, vectors = aligned([*columns, v], [*_names(columns), "v"])
+    blocks = Blocks(of, cut)
     of._need_single("hvp")
-    *_, vectors = blocks.columns = aligned([*blocks.columns, v])
     if vectors.shape != (blocks.rows, blocks.inputs):
         raise ValueError(
             f"v has a vector for each row, shape {(blocks.rows, blocks.inputs)}, "
             f"but got {vectors.shape}"
         )
+    blocks.columns.append(vectors)
     return blocks.mapped(_hvp, (blocks.inputs,))
 
 

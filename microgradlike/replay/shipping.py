@@ -106,19 +106,19 @@ class Shipment:
     def theta(self, theta: Floats, places: Ints) -> Floats:
         """The numbers of the copies' parameters, from those of the caller's function."""
         if len(places) == len(self.values) and (places == numpy.arange(len(places))).all():
-            return theta.copy()
-        found = numpy.array([v.data for v in self.values])
+            return theta
+        found: Floats = numpy.array([v.data for v in self.values])
         found[places] = theta
         return found
 
     def there(self) -> Any:
         """The parcel where it is unpacked: it goes to a cluster once and is copied from there."""
-        import dask
-        from dask.base import get_scheduler
+        from dask.base import get_scheduler, persist
+        from dask.delayed import delayed
 
         if self._there is None or get_scheduler() != self._scheduler:
-            parcel = dask.delayed(self.parcel, name=f"function-{self.parcel.token}", traverse=False)
-            (self._there,) = dask.persist(parcel)
+            parcel = delayed(self.parcel, name=f"function-{self.parcel.token}", traverse=False)
+            (self._there,) = persist(parcel)
             self._scheduler = get_scheduler()
         return self._there
 

@@ -1,0 +1,66 @@
+"""A step over blocks on one worker process and on two: ``python -m tests.benchmarks.dask_workers``.
+
+A step is the mean loss of a network over all rows and its gradient by all parameters, in float64.
+Each worker computes on one thread. Both clusters are there all the time, and steps are run in turn.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from contextlib import ExitStack
+from typing import Any
+
+import dask.array
+import numpy
+from distributed import Client, LocalCluster
+
+from microgradlike import compile, losses
+from microgradlike.nn import MLP
+from tests.benchmarks.timing import compare
+
+#: Inputs, and neurons of each layer; rows, and how many of them are in a block.
+SIZES, ROWS, BLOCK = (64, 128, 10), 400_000, 25_000
+
+
+def step(c: Any, columns: tuple[Any, Any], client: Client) -> object:
+    with client.as_current():
+        return c.value_and_grad(c.theta(), *columns)
+
+
+def main() -> None:
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # of the workers that are started now
+    model = MLP(SIZES[0], list(SIZES[1:]), activation="tanh", seed=0)
+    draw = numpy.random.default_rng(0)
+    X, y = draw.normal(size=(ROWS, SIZES[0])), draw.integers(0, SIZES[-1], ROWS)
+    works = []
+    with ExitStack() as stack:
+        for count in (1, 2):
+            cluster = stack.enter_context(
+                LocalCluster(
+                    n_workers=count,
+                    threads_per_worker=1,
+                    host="127.0.0.1",
+                    scheduler_kwargs={"dashboard": False},
+                    silence_logs=logging.ERROR,
+                )
+            )
+            client = stack.enter_context(Client(cluster, set_as_default=False))
+            columns = tuple(
+                client.persist(dask.array.from_array(column, chunks=(BLOCK, *column.shape[1:])))
+                for column in (X, y)
+            )
+            c = compile(lambda x, k: losses.cross_entropy(model(x), k))
+            works.append(functools.partial(step, c, columns, client))
+        small = compile(lambda x, k: losses.cross_entropy(model(x), k)).trace(X[:9], y[:9])
+        works.append(lambda: small.value_and_grad(small.theta(), X, y))
+        one, two, here = compare(works, runs=5)
+    print(f"{ROWS:,} rows in blocks of {BLOCK:,}, {len(small.theta()):,} parameters")
+    print(f"without Dask   {here:.2f} s")
+    print(f"1 worker       {one:.2f} s")
+    print(f"2 workers      {two:.2f} s, {one / two:.2f} times as fast")
+
+
+if __name__ == "__main__":
+    main()
