@@ -217,8 +217,8 @@ class Replayed(Own):
         # Of numbers that were traced: their loss.
         self.met: dict[tuple[tuple[float, ...], Target], float] = {}
         example = self._example(eager.model, eager.loss, eager.penalty)
-        self.learning = _Way(Compiled(example, sending=1 + self.penalised))
-        self.using = _Way(Compiled(example, sending=0))  # a model may be another one then
+        self.learning = Way(Compiled(example, sending=1 + self.penalised))
+        self.using = Way(Compiled(example, sending=0))  # a model may be another one then
         self.way = self.learning
         try:
             if changes:
@@ -265,7 +265,7 @@ class Replayed(Own):
             self.write()
             self.held = Held([self.eager.model, self.eager.loss, self.eager.penalty])
 
-    def _traced(self, way: _Way, part: Examples, work: Callable[[], T]) -> T:
+    def _traced(self, way: Way, part: Examples, work: Callable[[], T]) -> T:
         """Do what may trace the example once more, and leave no trace of that.
 
         Raises:
@@ -391,7 +391,7 @@ class Replayed(Own):
 
     def _run(
         self,
-        way: _Way,
+        way: Way,
         part: Examples,
         columns: tuple[Array, ...],
         seeds: Sequence[float] | None = None,
@@ -408,7 +408,7 @@ class Replayed(Own):
 
         return self._traced(way, part, run)
 
-    def _places(self, way: _Way) -> _Places:
+    def _places(self, way: Way) -> _Places:
         if way.places is None:
             way.places = _Places(way.compiled, self.optimizer.parameters)
         return way.places
@@ -454,7 +454,7 @@ class Replayed(Own):
         warn(f"fit {what} example by example, which is slow, since it cannot compile this: {words}")
 
 
-class _Way(Own):
+class Way(Own):
     """A compiled function for a model that is trained, or one that is used."""
 
     def __init__(self, compiled: Compiled) -> None:

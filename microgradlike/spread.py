@@ -26,12 +26,14 @@ from microgradlike.learning import (
     Replayed,
     Task,
     Trial,
+    Way,
     as_value,
     mode,
     of_rows,
     shape_of,
 )
 from microgradlike.replay import blocks
+from microgradlike.replay.arguments import Given
 from microgradlike.replay.compiled import Compiled
 
 #: So many examples are tried here before the others are shown to the workers.
@@ -74,9 +76,10 @@ class Spread(NamedTuple):
         return batches(self.lengths, size, shuffle)
 
     def learning(
-        self, eager: Eager, parts: Sequence[Any], trials: Sequence[Sequence[Trial]], changes: str
+        self, eager: Eager, others: object, trials: Sequence[Sequence[Trial]], changes: str
     ) -> Learning:
         """What learns from these examples and measures the others; see ``Learning``."""
+        parts = [self, others] if isinstance(others, Spread) else [self]
         return Learning(eager, parts, trials, changes)
 
     def measured(self, task: Task) -> tuple[float, float]:
@@ -90,7 +93,8 @@ def spread(
     """Examples in blocks, of which the first ones are checked by what checks those in memory."""
     names = (f"{prefix}X", f"{prefix}y")
     columns = blocks.aligned([X, y], names)
-    near = checked(*blocks.computed([column[:TRIED] for column in columns]), prefix)
+    first = blocks.computed([column[:TRIED] for column in columns])
+    near = checked(first[0], first[1], prefix)
     return Spread(Rows(columns[0]), Rows(columns[1]), (columns[0], columns[1]), near)
 
 
@@ -174,30 +178,31 @@ class Learning(Replayed):
         found = [self.kept.get(b) or [column.blocks[b] for column in both] for b in met]
         return [dask.array.concatenate(of_each) for of_each in zip(*found, strict=True)]
 
-    def measure(self, data: Any) -> tuple[float, float]:
+    def measure(self, data: Spread) -> tuple[float, float]:  # type: ignore[override]
         """The means of loss and metric."""
         (loss, metric, _), _ = self._summed(self.using, list(data.columns))
         return loss / len(data.X), metric / len(data.X)
 
     def _summed(
         self,
-        way: Any,
+        way: Way,
         columns: list[blocks.Array],
         share: Sequence[float] | None = None,
         look: bool = False,
-        **cut: Any,
+        starts: Ints | None = None,
+        wanted: list[Ints] | None = None,
     ) -> tuple[list[float], Array]:
         """The sums of loss, metric and penalty, and the gradient."""
         known = self._places(way)
         measuring = Measuring(self.eager.metric, self.of_rows, self.learning.shape, self.penalised)
         theta = known.theta(self.theta, self.flat)
         try:
-            return summed(way.compiled, columns, measuring, theta, share, look, **cut)
+            return summed(way.compiled, columns, measuring, theta, share, look, starts, wanted)
         except TracingError:  # a path that was met just now may have parameters of its own
             way.places = None
             if len(self._places(way).values) == len(known.values):
                 raise
-            return self._summed(way, columns, share, look, **cut)
+            return self._summed(way, columns, share, look, starts, wanted)
 
     def _give_up(self, error: Exception) -> NoReturn:
         """Nobody goes on example by example where they are on other machines."""
@@ -269,7 +274,7 @@ def summed(
 def _on_block(
     copy: Compiled,
     measuring: Measuring,
-    columns: list[Any],
+    columns: list[Given],
     share: Sequence[float] | None,
     look: bool,
 ) -> Floats:
@@ -288,7 +293,7 @@ def _on_block(
     penalty = results[:, 1].sum() if measuring.penalised else 0.0
     if share is None:
         errors = numpy.zeros(len(copy.theta()))
-    return numpy.concatenate([[loss, metric, penalty], errors, blocks.met(copy)])[None]
+    return numpy.concatenate([[loss, metric, penalty], errors])
 
 
 def measured(task: Task, data: Spread) -> tuple[float, float]:

@@ -217,7 +217,7 @@ class _Training:
             with _bar(epochs, progress) as show, mode(model, training=True), recording():
                 work: Eager | Replayed = eager
                 if not isinstance(self.data, Examples):
-                    work = self.work = self.data.learning(eager, parts, trials, changes)
+                    work = self.work = self.data.learning(eager, self.held_out, trials, changes)
                 elif compiled:
                     work = self.work = Replayed(eager, near, trials, changes)
                 self.best = work.state()

@@ -37,10 +37,10 @@ from microgradlike.engine import is_traced
 from microgradlike.replay import shipping
 from microgradlike.spread import batches
 
-#: A cluster without a page to look at.
+#: A cluster that only this machine can reach.
 QUIET: Any = {
     "threads_per_worker": 1,
-    "scheduler_kwargs": {"dashboard": False},
+    "dashboard_address": "127.0.0.1:0",
     "silence_logs": logging.CRITICAL,
 }
 
@@ -536,6 +536,24 @@ def test_a_cluster_and_a_worker_that_is_killed() -> None:
         _, ours, _ = train(columns[0], LABELS, seed=0, batch_size=25)
         assert deaths.killed
         assert ours == trained
+
+
+def test_other_threads_may_draw_numbers_while_a_function_is_traced() -> None:
+    import random
+
+    w = Value(2.0)
+
+    def f(x: Any) -> Any:
+        random.random()  # as another thread may at this moment
+        return w * x
+
+    of = compile(lambda x: w * x)
+    of.trace([1.0]).function = f
+    assert of.mean(da.ones(4, chunks=2)).item() == 2.0
+    of = compile(lambda x: w * x * 2)
+    of.trace([1.0]).function = lambda x: w * x * random.random()
+    with pytest.raises(TracingError, match=r"draws random numbers|has changed"):
+        of.mean(da.ones(4, chunks=2))
 
 
 def copies() -> int:

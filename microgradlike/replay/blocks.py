@@ -13,7 +13,7 @@ import functools
 import math
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 import dask.array
 import numpy
@@ -25,7 +25,7 @@ from microgradlike.compiler.instructions import PARAMETERS
 from microgradlike.compiler.tape import TracingError
 from microgradlike.engine import detect_anomaly, is_detecting, is_recording
 from microgradlike.inputs import NotInTable
-from microgradlike.replay.arguments import check_reduce, check_seeds, given_array
+from microgradlike.replay.arguments import Given, check_reduce, check_seeds, given_array
 from microgradlike.replay.shipping import Parcel, shipment
 from microgradlike.words import counted
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Array: TypeAlias = "dask.array.Array"
 
 #: What a worker does with a copy of the function, what goes with it, and a block of each column.
-Work: TypeAlias = "Callable[[Compiled, Any, list[Any]], Floats]"
+Work: TypeAlias = "Callable[..., Floats]"
 
 #: The sums of so many blocks are added up at a time.
 AT_A_TIME = 8
@@ -92,7 +92,7 @@ def is_spread(column: object) -> bool:
     return isinstance(column, dask.array.Array)
 
 
-def _column(column: Any, place: int, name: str) -> Any:
+def _column(column: Array, place: int, name: str) -> Array:
     """A checked column, a NumPy array or a Dask one."""
     if not is_spread(column):
         if type(column).__module__.startswith("dask"):
@@ -116,9 +116,18 @@ def _column(column: Any, place: int, name: str) -> Any:
 
 
 def _on_block(
-    *given: Any, parcel: Parcel, theta: Floats, work: Work, empty: tuple[int, ...], detects: bool
+    *given: Given,
+    parcel: Parcel,
+    theta: Floats,
+    work: Work,
+    unmet: Ints | None,
+    empty: tuple[int, ...],
+    detects: bool,
 ) -> Floats:
-    """What a worker does with a block: columns, the rows that are wanted, and where it begins."""
+    """What a worker does with a block: columns, the rows that are wanted, and where it begins.
+
+    What is summed over rows is one row of numbers, and 1 for each unmet parameter that was met.
+    """
     *columns, rows, start = given
     if len(rows):
         columns = [column[rows] for column in columns]
@@ -128,24 +137,20 @@ def _on_block(
     def in_whole(row: int) -> int:
         return int(rows[row] if len(rows) else row) + int(start[0])
 
-    for again in (True, False):
-        try:
-            with parcel.copy() as (copy, also), _detecting(detects):
-                copy.assign(theta)
-                return work(copy, also, columns)
-        except NotInTable as error:
-            # As any process knows it.
-            raise IndexError(str(error.in_row(in_whole(error.row or 0)))) from None
-        except (TypeError, ValueError, FloatingPointError) as error:
-            # What looks random can be another thread's: a worker draws numbers for itself.
-            if again and isinstance(error, TracingError):
-                continue
-            sentence = _ROW.sub(lambda row: f"{row[1]}{in_whole(int(row[2]))}", str(error))
-            if sentence == str(error):
-                first, last = (in_whole(row) for row in (0, len(columns[0]) - 1))
-                sentence += f" (in a block with rows {first} to {last})"
-            raise type(error)(sentence) from error
-    raise AssertionError
+    try:
+        with parcel.copy() as (copy, also), _detecting(detects):
+            copy.assign(theta)
+            found = work(copy, also, columns)
+            return found if unmet is None else numpy.append(found, _met(copy)[unmet])[None]
+    except NotInTable as error:
+        # As any process knows it.
+        raise IndexError(str(error.in_row(in_whole(error.row or 0)))) from None
+    except (TypeError, ValueError, FloatingPointError) as error:
+        sentence = _ROW.sub(lambda row: f"{row[1]}{in_whole(int(row[2]))}", str(error))
+        if sentence == str(error):
+            first, last = (in_whole(row) for row in (0, len(columns[0]) - 1))
+            sentence += f" (in a block with rows {first} to {last})"
+        raise type(error)(sentence) from error
 
 
 _detecting = functools.partial(lambda on: detect_anomaly() if on else contextlib.nullcontext())
@@ -155,62 +160,58 @@ _detecting = functools.partial(lambda on: detect_anomaly() if on else contextlib
 _ROW = re.compile(r"(\bin row |^row )(\d+)")
 
 
-def _rows(copy: Compiled, _: object, columns: list[Any], name: str) -> Floats:
+def _rows(copy: Compiled, _: object, columns: list[Given], name: str) -> Floats:
     """What has an entry for each row."""
     found: Floats = getattr(copy, name)(*columns)
     return found
 
 
-def _outputs(copy: Compiled, _: object, columns: list[Any]) -> Floats:
+def _outputs(copy: Compiled, _: object, columns: list[Given]) -> Floats:
     """All outputs, also of a function that returns one Value."""
     found, _gradient = copy.run(copy.theta(), columns)
     return found
 
 
-def _hvp(copy: Compiled, _: object, columns: list[Any]) -> Floats:
+def _hvp(copy: Compiled, _: object, columns: list[Given]) -> Floats:
     *columns, vectors = columns
     return copy.hvp(*columns, v=vectors)
 
 
-def _values_and_jacobian(copy: Compiled, _: object, columns: list[Any]) -> Floats:
+def _values_and_jacobian(copy: Compiled, _: object, columns: list[Given]) -> Floats:
     """Both side by side, (rows, outputs, 1 + inputs)."""
     values, slopes = copy.value_and_jacobian(*columns)
     return numpy.concatenate([values.reshape(*slopes.shape[:2], 1), slopes], axis=2)
 
 
-def _gradients(copy: Compiled, _: object, columns: list[Any], places: Ints) -> Floats:
+def _gradients(copy: Compiled, _: object, columns: list[Given], places: Ints) -> Floats:
     """By the parameters that the caller's function knows."""
     found = copy.gradients(*columns)
-    _refuse_unknown(numpy.setdiff1d(numpy.flatnonzero(met(copy)), places).size)
+    _refuse_unknown(numpy.setdiff1d(numpy.flatnonzero(_met(copy)), places).size)
     return found[..., places]
 
 
-def _totals(copy: Compiled, _: object, columns: list[Any], weight: float, slopes: bool) -> Floats:
-    """The sum, its gradient if it is wanted, each row's by its weight, and which were met."""
+def _totals(copy: Compiled, _: object, columns: list[Given], weight: float, slopes: bool) -> Floats:
+    """The sum, and its gradient if it is wanted, each row's by its weight."""
     arguments = copy._arguments(columns)
     seeds = numpy.array([[weight]]) if slopes else None
     _, ran = copy._run(None, arguments, seeds, PARAMETERS if slopes else 0)
-    errors = ran.errors if slopes else numpy.empty(0)
-    return numpy.concatenate([[ran.total], errors, met(copy)])[None]
+    return numpy.append(ran.total, ran.errors if slopes else ())
 
 
-def _weighted(copy: Compiled, _: object, columns: list[Any], seeds: list[float]) -> Floats:
-    """The gradient of the sum of all outputs, each weighted, and which were met."""
-    _, errors = copy.run(copy.theta(), columns, seeds)
-    return numpy.concatenate([errors, met(copy)])[None]
+def _weighted(copy: Compiled, _: object, columns: list[Given], seeds: list[float]) -> Floats:
+    """The gradient of the sum of all outputs, each weighted."""
+    return copy.run(copy.theta(), columns, seeds)[1]
 
 
-def _second(copy: Compiled, _: object, columns: list[Any], v: Floats | None) -> Floats:
+def _second(copy: Compiled, _: object, columns: list[Given], v: Floats | None) -> Floats:
     """The Hessian of the sum by the parameters, or its product with a vector."""
     theta = copy.theta()
     if v is None:
-        found = copy.hessian_by_parameters(theta, *columns, reduce="sum")
-    else:
-        found = copy.hvp_by_parameters(theta, v, *columns, reduce="sum")
-    return numpy.concatenate([found.ravel(), met(copy)])[None]
+        return copy.hessian_by_parameters(theta, *columns, reduce="sum").ravel()
+    return copy.hvp_by_parameters(theta, v, *columns, reduce="sum")
 
 
-def met(copy: Compiled) -> Floats:
+def _met(copy: Compiled) -> Floats:
     """1 for each parameter that a path uses, else 0."""
     found = numpy.zeros(len(copy.parameters))
     for path in copy._paths:
@@ -268,9 +269,9 @@ class Blocks:
         """How many parameters a copy has."""
         return len(self.shipment.values)
 
-    def mapped(self, work: Work, shape: tuple[int, ...], sums: bool = False) -> Array:
-        """What the work gives for each row, or once for each block: an array of this shape each."""
-        lengths = tuple(map(len, self.wanted))
+    def mapped(self, work: Work, shape: tuple[int, ...], unmet: Ints | None = None) -> Array:
+        """What the work gives for each row; or, with ``unmet``, a sum for each block."""
+        sums, lengths = unmet is not None, tuple(map(len, self.wanted))
         wanted = dask.array.from_array(numpy.concatenate(self.wanted), (lengths,))
         given = [*self.columns, wanted, dask.array.from_array(self.starts, chunks=1)]
         axes = iter(range(1, 1000))
@@ -283,7 +284,8 @@ class Blocks:
             *(part for pair in pairs for part in pair),
             parcel=self.shipment.there(),
             theta=delayed(theta, name=f"theta-{tokenize(theta)}", traverse=False),
-            **{"work": work, "empty": (int(sums), *shape), "detects": is_detecting()},
+            **{"work": work, "unmet": unmet, "empty": (int(sums), *shape)},
+            detects=is_detecting(),
             **{"new_axes": own, "adjust_chunks": {0: 1} if sums else None},
             **{"concatenate": True, "align_arrays": False, "dtype": float},
             meta=numpy.empty((0,) * (1 + len(shape))),
@@ -293,16 +295,16 @@ class Blocks:
     def added(self, work: Work, size: int) -> Floats:
         """The sum of what the work gives for each block, so many numbers.
 
-        After them it says which parameters were met: those that are new are known from now on.
+        Parameters that were met by a worker for the first time are known from now on.
         """
-        every = self.mapped(work, (size + self.count,), sums=True)
+        unmet = numpy.setdiff1d(numpy.arange(self.count), self.places)
+        every = self.mapped(work, (size + len(unmet),), unmet)
         try:
             (found,) = computed([every.sum(axis=0, split_every=AT_A_TIME)])
         except RuntimeError:
             self.shipment.lost()
             raise
-        used = numpy.flatnonzero(found[size:])
-        new = [self.shipment.values[place] for place in numpy.setdiff1d(used, self.places)]
+        new = [self.shipment.values[place] for place in unmet[found[size:] > 0]]
         self.of._parameters.add(new)
         if new and not self.is_now:
             _refuse_unknown(len(new))
@@ -322,7 +324,7 @@ class Blocks:
         return more if self.of._single else (self.outputs, *more)
 
 
-def computed(arrays: Sequence[Array]) -> list[Any]:
+def computed(arrays: Sequence[Array]) -> list[Given]:
     """The arrays, computed by whatever computes for Dask.
 
     Raises:

@@ -16,19 +16,23 @@ import types
 import uuid
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy
 
 from microgradlike.compiler.arrays import Floats, Ints
+from microgradlike.engine import Value
 from microgradlike.replay.watch import modules_within, within_reach
 
 if TYPE_CHECKING:
     from microgradlike.replay.compiled import Compiled
 
 #: What makes a compiled function: its class, and what that takes; the parameters are last.
-Made: TypeAlias = "tuple[type[Compiled], tuple[Any, ...]]"
+Made: TypeAlias = "tuple[type[Compiled], tuple[object, ...]]"
+
+#: What a parcel holds: the function, and what goes with it.
+Copy: TypeAlias = "tuple[Compiled, Any]"
 
 #: A worker keeps copies of so many functions: those that it ran last.
 MOST_FUNCTIONS = 16
@@ -48,7 +52,7 @@ class Parcel:
         return self.token
 
     @contextlib.contextmanager
-    def copy(self) -> Iterator[tuple[Compiled, Any]]:
+    def copy(self) -> Iterator[Copy]:
         """A copy that nobody else uses meanwhile, kept for the next block unless this one fails."""
         with _lock:
             kept = _copies.setdefault(self.token, [])
@@ -60,11 +64,12 @@ class Parcel:
         except IndexError:
             (kind, given), also = pickle.loads(self.content)
             copy = kind(*given), also
+            copy[0]._has_company = True
         yield copy
         kept.append(copy)
 
 
-_copies: OrderedDict[str, list[tuple[Compiled, Any]]] = OrderedDict()
+_copies: OrderedDict[str, list[Copy]] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -90,9 +95,9 @@ class Shipment:
         self._places = {v: place for place, v in enumerate(self.values)}
         self._parameters = of._parameters
         made = type(of), (of.function, of._sending, of._how, of._check, self.values)
-        self.parcel = Parcel(uuid.uuid4().hex, _pickled(made, also, of.function))
+        self.parcel = Parcel(uuid.uuid4().hex, _pickled(made, also, self.values))
         self._scheduler: object = None
-        self._there: Any = None
+        self._there: object = None
 
     def fits(self, of: Compiled) -> bool:
         """Whether the function is as it was: not traced anew, and with no parameter from beyond."""
@@ -111,7 +116,7 @@ class Shipment:
         found[places] = theta
         return found
 
-    def there(self) -> Any:
+    def there(self) -> object:
         """The parcel where it is unpacked: it goes to a cluster once and is copied from there."""
         from dask.base import get_scheduler, persist
         from dask.delayed import delayed
@@ -141,13 +146,13 @@ def shipment(of: Compiled, also: object = None) -> Shipment:
 # ---- Pickles -----------------------------------------------------------------------------------
 
 
-def _pickled(made: Made, also: object, f: object) -> bytes:
+def _pickled(made: Made, also: object, values: Sequence[Value]) -> bytes:
     """A pickle of what makes a compiled function, and of the other object, which share Values.
 
     Raises:
         TypeError: something in it cannot be pickled, or its Values are found by name.
     """
-    values, modules = set(made[1][-1]), set[types.ModuleType]()
+    f, modules = made[1][0], set[types.ModuleType]()
     for _ in range(2):
         try:
             content = _dumped((made, also), modules)
@@ -159,7 +164,7 @@ def _pickled(made: Made, also: object, f: object) -> bytes:
                 "or give it as a column"
             ) from error
         # A function of a module is pickled as its name, and would find the Values of that module.
-        if values.isdisjoint(within_reach(copied)):
+        if set(values).isdisjoint(within_reach(copied)):
             return content
         modules |= {m for name in modules_within(f) if (m := sys.modules.get(name))}
     raise TypeError(
@@ -172,7 +177,7 @@ def _dumped(thing: object, by_value: Iterable[types.ModuleType]) -> bytes:
     import cloudpickle
 
     class Pickler(cloudpickle.CloudPickler):  # type: ignore[misc]
-        def reducer_override(self, found: Any) -> Any:
+        def reducer_override(self, found: object) -> object:
             """A decorated function has its name in a module, where a copy would find another."""
             if isinstance(reduced := getattr(found, "_remade", None), types.MethodType):
                 return reduced()

@@ -9,11 +9,12 @@ from __future__ import annotations
 import functools
 import logging
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
+import dask
 import dask.array
-import numpy
 from distributed import Client, LocalCluster
 
 from microgradlike import compile, losses
@@ -32,9 +33,16 @@ def step(c: Any, columns: tuple[Any, Any], client: Client) -> object:
 def main() -> None:
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # of the workers that are started now
     model = MLP(SIZES[0], list(SIZES[1:]), activation="tanh", seed=0)
-    draw = numpy.random.default_rng(0)
-    X, y = draw.normal(size=(ROWS, SIZES[0])), draw.integers(0, SIZES[-1], ROWS)
-    works = []
+    draw = dask.array.random.default_rng(0)
+    data = (
+        draw.normal(size=(ROWS, SIZES[0]), chunks=(BLOCK, -1)),
+        draw.integers(0, SIZES[-1], ROWS, chunks=BLOCK),
+    )
+
+    def loss(x: Any, k: Any) -> Any:
+        return losses.cross_entropy(model(x), k)
+
+    works: list[Callable[[], object]] = []
     with ExitStack() as stack:
         for count in (1, 2):
             cluster = stack.enter_context(
@@ -42,21 +50,19 @@ def main() -> None:
                     n_workers=count,
                     threads_per_worker=1,
                     host="127.0.0.1",
-                    scheduler_kwargs={"dashboard": False},
+                    dashboard_address="127.0.0.1:0",
                     silence_logs=logging.ERROR,
                 )
             )
             client = stack.enter_context(Client(cluster, set_as_default=False))
-            columns = tuple(
-                client.persist(dask.array.from_array(column, chunks=(BLOCK, *column.shape[1:])))
-                for column in (X, y)
-            )
-            c = compile(lambda x, k: losses.cross_entropy(model(x), k))
+            columns = client.persist(data)
+            c = compile(loss, parameters=model.parameters())
             works.append(functools.partial(step, c, columns, client))
-        small = compile(lambda x, k: losses.cross_entropy(model(x), k)).trace(X[:9], y[:9])
-        works.append(lambda: small.value_and_grad(small.theta(), X, y))
+        X, y = dask.compute(*data, scheduler="threads")
+        c = compile(loss, parameters=model.parameters())
+        works.append(functools.partial(c.value_and_grad, c.theta(), X, y))
         one, two, here = compare(works, runs=5)
-    print(f"{ROWS:,} rows in blocks of {BLOCK:,}, {len(small.theta()):,} parameters")
+    print(f"{ROWS:,} rows in blocks of {BLOCK:,}, {len(c.theta()):,} parameters")
     print(f"without Dask   {here:.2f} s")
     print(f"1 worker       {one:.2f} s")
     print(f"2 workers      {two:.2f} s, {one / two:.2f} times as fast")
