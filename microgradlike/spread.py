@@ -92,7 +92,8 @@ def spread(
 ) -> Spread:
     """Examples in blocks, of which the first ones are checked by what checks those in memory."""
     names = (f"{prefix}X", f"{prefix}y")
-    columns = blocks.aligned([X, y], names)
+    given = blocks.aligned([X, y], names)
+    columns = [column.astype(int) if column.dtype == bool else column for column in given]
     first = blocks.computed([column[:TRIED] for column in columns])
     near = checked(first[0], first[1], prefix)
     return Spread(Rows(columns[0]), Rows(columns[1]), (columns[0], columns[1]), near)

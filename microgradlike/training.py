@@ -8,7 +8,7 @@ import math
 import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy
 import numpy.typing
@@ -92,7 +92,7 @@ def fit(
     Args:
         model: a ``Module`` that takes one example (a list of numbers) and gives a Value or a list.
         X: the examples, shape (examples, inputs). Integers arrive as such, so that they may take
-            from tables: see ``take`` and ``nn.Embedding``.
+            from tables: see ``take`` and ``nn.Embedding``. A Dask array: see docs/dask.md.
         y: a target or class label for each example, or a list of targets; True and False are 1, 0.
         loss: a function of one output and one target, e.g. ``losses.cross_entropy``.
         optimizer: of the model's parameters; default ``Adam(model.parameters(), lr=3e-3)``. Of
@@ -131,29 +131,31 @@ def fit(
     >>> history.loss[-1] < history.loss[0]
     True
     """
-    others = None if validation is None else _pair(validation)
-    far = of_dask(X, y, *(others or ()))
-    data = _examples(X, y, far=far)
-    held_out = None if others is None else _examples(*others, "validation ", far=far)
+    data, held_out = _parts(X, y, validation)
     _check_functions(model=model, loss=loss, metric=metric, penalty=penalty)
     _check_count("epochs", epochs)
     _check_count("batch_size", batch_size)
     _check_options(model, patience, record, seed, clip_norm)
     _check_optimizer(model, optimizer)
     task = Task(model, loss, metric or _accuracy(loss), penalty)
+    batches = _batches_of(data, batch_size, seed, compiled)
+    training = _Training(task, data, held_out, clip_norm, patience, record)
+    return training.run(optimizer, epochs, batches, progress, compiled)
+
+
+def _batches_of(
+    data: Examples | Spread, size: int, seed: int | None, compiled: bool
+) -> Callable[[], Iterable[Sequence[int]]]:
+    """What gives the places of all examples, batch after batch, anew for each epoch."""
     shuffle = None if seed is None else numpy.random.default_rng(seed)
-    batches: Callable[[], Iterable[Sequence[int]]]
     if isinstance(data, Examples):
-        batches = functools.partial(_batches, len(data.X), batch_size, shuffle)
-    elif compiled and not is_detecting():
-        batches = functools.partial(data.batches, batch_size, shuffle)
-    else:
+        return functools.partial(_batches, len(data.X), size, shuffle)
+    if not compiled or is_detecting():
         raise ValueError(
             "examples in blocks are learned from by a compiled function: leave compiled=False and "
             "detect_anomaly() away, or give NumPy arrays"
         )
-    training = _Training(task, data, held_out, clip_norm, patience, record)
-    return training.run(optimizer, epochs, batches, progress, compiled)
+    return functools.partial(data.batches, size, shuffle)
 
 
 def _batches(
@@ -290,7 +292,7 @@ def evaluate(
     >>> evaluate(lambda x: Value(x[0]), [[1.0], [-2.0]], [1, 1], losses.hinge)
     (1.5, 0.5)
     """
-    data = _examples(X, y, far=of_dask(X, y))
+    data, _ = _parts(X, y, None)
     _check_functions(model=model, loss=loss, metric=metric)
     with mode(model, training=False):
         if isinstance(data, Examples):
@@ -336,18 +338,26 @@ def _accuracy(loss: Loss) -> Metric | None:
 # ---- Bad input ---------------------------------------------------------------------------------
 
 
-@overload
-def _examples(X: object, y: object, prefix: str = ..., far: Literal[False] = ...) -> Examples: ...
-@overload
-def _examples(X: object, y: object, prefix: str = ..., far: bool = ...) -> Examples | Spread: ...
-def _examples(X: object, y: object, prefix: str = "", far: bool = False) -> Examples | Spread:
-    """X and y of one length, checked to be finite numbers: as lists, or far away in blocks."""
-    if far:
-        try:
-            from microgradlike.spread import spread
-        except ImportError:
-            raise ImportError(NEEDS_DASK) from None
-        return spread(X, y, prefix, _examples)
+def _parts(
+    X: object, y: object, validation: object
+) -> tuple[Examples | Spread, Examples | Spread | None]:
+    """The examples to learn from, and those to measure; all are far away if one is."""
+    others = None if validation is None else _pair(validation)
+    read = _far if of_dask(X, y, *(others or ())) else _examples
+    return read(X, y), None if others is None else read(*others, "validation ")
+
+
+def _far(X: object, y: object, prefix: str = "") -> Spread:
+    """X and y in blocks, checked where they are."""
+    try:
+        from microgradlike.spread import spread
+    except ImportError:
+        raise ImportError(NEEDS_DASK) from None
+    return spread(X, y, prefix, _examples)
+
+
+def _examples(X: object, y: object, prefix: str = "") -> Examples:
+    """X and y as lists of one length, checked to be finite numbers."""
     X = _array(X, f"{prefix}X", "turn categories into numbers")
     y = _array(y, f"{prefix}y", "number the classes: numpy.unique(y, return_inverse=True)[1]")
     if not X.size:

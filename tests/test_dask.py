@@ -191,8 +191,8 @@ def branches() -> tuple[Any, list[Value]]:
 ROWS = numpy.array([0.5, 0.25, 2.0, 3.0, -1.0, 0.75, -2.0, 4.0])
 
 
-@pytest.mark.parametrize("order", [[0, 1, 2, 3], [0, 3, 2, 1], [0, 2, 1, 3]])
-@pytest.mark.parametrize("count", [1, 2, 8])
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [0, 3, 2, 1]])
+@pytest.mark.parametrize("count", [1, 2])
 def test_parameters_do_not_mix_whichever_path_is_met_first(order: list[int], count: int) -> None:
     rows = ROWS.reshape(4, 2)[order].ravel()
     f, values = branches()
@@ -323,7 +323,7 @@ def test_few_blocks_are_there_at_once(scheduler: str) -> None:
     assert alive.most <= 6
 
 
-@pytest.mark.parametrize("batch_size", [4, 25, 600])
+@pytest.mark.parametrize("batch_size", [25, 600])
 def test_few_blocks_are_there_while_a_network_learns(batch_size: int) -> None:
     alive = Alive(60)
     targets = numpy.zeros(600)
@@ -423,8 +423,7 @@ def own_metric(output: Any, target: int) -> float:
     return float(output[target].data > 0)
 
 
-@pytest.mark.parametrize("size", [7, 25, 60])
-@pytest.mark.parametrize("metric", [None, own_metric])
+@pytest.mark.parametrize(("size", "metric"), [(7, None), (25, own_metric), (60, None)])
 def test_a_training_is_that_of_one_block(size: int, metric: Any) -> None:
     weight = Value(0.1)
     options = {"batch_size": size, "metric": metric, "clip_norm": 1.0, "validation": (X, LABELS)}
@@ -437,6 +436,11 @@ def test_a_training_is_that_of_one_block(size: int, metric: Any) -> None:
         evaluate(model, *FAR[:1], LABELS, losses.cross_entropy, metric),
         evaluate(same, X, LABELS, losses.cross_entropy, metric),
     )
+
+
+def test_truths_are_labels() -> None:
+    far = da.from_array(LABELS > 0, chunks=9)
+    assert train(FAR[0], far, metric=own_metric)[1] == train(FAR[0], LABELS)[1]
 
 
 def test_one_block_is_shuffled_as_an_array() -> None:

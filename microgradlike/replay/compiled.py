@@ -137,10 +137,12 @@ class Compiled(Derivatives):
         Args:
             columns: an array for each argument of the function, with one entry (a number, or an
                 array) for each row. Given Values, or lists of Values, it is the function itself.
+                Given a Dask array it works block by block; docs/dask.md tells how.
 
         Returns:
             The outputs, shape (rows,), or (rows, outputs) if the function returns a list. Of a
-            function without arguments there is no first axis: the output is one number.
+            function without arguments there is no first axis: the output is one number. Of Dask
+            arrays it is one, too, computed when somebody asks for it.
 
         Raises:
             TypeError, ValueError: the arrays are not of numbers, differ in their number of rows, or

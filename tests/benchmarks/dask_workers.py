@@ -24,6 +24,9 @@ from tests.benchmarks.timing import compare
 #: Inputs, and neurons of each layer; rows, and how many of them are in a block.
 SIZES, ROWS, BLOCK = (64, 128, 10), 400_000, 25_000
 
+#: So many blocks of one row show what a block costs.
+TINY = 200
+
 
 def step(c: Any, columns: tuple[Any, Any], client: Client) -> object:
     with client.as_current():
@@ -61,11 +64,14 @@ def main() -> None:
         X, y = dask.compute(*data, scheduler="threads")
         c = compile(loss, parameters=model.parameters())
         works.append(functools.partial(c.value_and_grad, c.theta(), X, y))
-        one, two, here = compare(works, runs=5)
+        tiny = dask.array.ones((TINY, SIZES[0]), chunks=(1, -1)), dask.array.zeros(TINY, chunks=1)
+        works.append(functools.partial(step, c, tiny, client))
+        one, two, here, blocks = compare(works, runs=5)
     print(f"{ROWS:,} rows in blocks of {BLOCK:,}, {len(c.theta()):,} parameters")
     print(f"without Dask   {here:.2f} s")
     print(f"1 worker       {one:.2f} s")
     print(f"2 workers      {two:.2f} s, {one / two:.2f} times as fast")
+    print(f"a block of one row costs {blocks / TINY * 1e3:.1f} ms of 2 workers and their scheduler")
 
 
 if __name__ == "__main__":
