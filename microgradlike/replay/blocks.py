@@ -10,15 +10,17 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import functools
+import itertools
 import math
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import dask.array
 import numpy
 from dask.base import compute, tokenize
 from dask.delayed import delayed
+from dask.layers import ArrayValuesDep
 
 from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.compiler.instructions import PARAMETERS
@@ -116,7 +118,7 @@ def _column(column: Array, place: int, name: str) -> Array:
 
 
 def _on_block(
-    *given: Given,
+    *given: Any,
     parcel: Parcel,
     theta: Floats,
     work: Work,
@@ -128,14 +130,14 @@ def _on_block(
 
     What is summed over rows is one row of numbers, and 1 for each unmet parameter that was met.
     """
-    *columns, rows, start = given
+    *columns, (start, rows) = given
     if len(rows):
         columns = [column[rows] for column in columns]
     if not len(columns[0]):
         return numpy.zeros(empty)
 
     def in_whole(row: int) -> int:
-        return int(rows[row] if len(rows) else row) + int(start[0])
+        return int(rows[row] if len(rows) else row) + start
 
     try:
         with parcel.copy() as (copy, also), _detecting(detects):
@@ -271,17 +273,16 @@ class Blocks:
 
     def mapped(self, work: Work, shape: tuple[int, ...], unmet: Ints | None = None) -> Array:
         """What the work gives for each row; or, with ``unmet``, a sum for each block."""
-        sums, lengths = unmet is not None, tuple(map(len, self.wanted))
-        wanted = dask.array.from_array(numpy.concatenate(self.wanted), (lengths,))
-        given = [*self.columns, wanted, dask.array.from_array(self.starts, chunks=1)]
-        axes = iter(range(1, 1000))
-        pairs = [(c, (0, *(next(axes) for _ in c.shape[1:]))) for c in given]
+        sums, axes = unmet is not None, itertools.count(1)
+        pairs = [(c, (0, *(next(axes) for _ in c.shape[1:]))) for c in self.columns]
+        cuts = enumerate(zip(self.starts.tolist(), self.wanted, strict=True))
+        cut = ArrayValuesDep(((1,) * len(self.starts),), {(block,): own for block, own in cuts})
         own = {next(axes): length for length in shape}
         theta = self.shipment.theta(self.theta, self.places)
         found: Array = dask.array.blockwise(
             _on_block,
             (0, *own),
-            *(part for pair in pairs for part in pair),
+            *(part for pair in (*pairs, (cut, (0,))) for part in pair),
             parcel=self.shipment.there(),
             theta=delayed(theta, name=f"theta-{tokenize(theta)}", traverse=False),
             **{"work": work, "unmet": unmet, "empty": (int(sums), *shape)},

@@ -22,10 +22,10 @@ from microgradlike.nn import MLP
 from tests.benchmarks.timing import compare
 
 #: Inputs, and neurons of each layer; rows, and how many of them are in a block.
-SIZES, ROWS, BLOCK = (64, 128, 10), 400_000, 25_000
+SIZES, ROWS, BLOCK = (64, 128, 10), 200_000, 12_500
 
 #: So many blocks of one row show what a block costs.
-TINY = 200
+TINY = 100
 
 
 def step(c: Any, columns: tuple[Any, Any], client: Client) -> object:
@@ -66,7 +66,7 @@ def main() -> None:
         works.append(functools.partial(c.value_and_grad, c.theta(), X, y))
         tiny = dask.array.ones((TINY, SIZES[0]), chunks=(1, -1)), dask.array.zeros(TINY, chunks=1)
         works.append(functools.partial(step, c, tiny, client))
-        one, two, here, blocks = compare(works, runs=5)
+        one, two, here, blocks = compare(works, runs=3)
     print(f"{ROWS:,} rows in blocks of {BLOCK:,}, {len(c.theta()):,} parameters")
     print(f"without Dask   {here:.2f} s")
     print(f"1 worker       {one:.2f} s")
