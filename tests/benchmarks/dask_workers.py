@@ -22,7 +22,7 @@ from microgradlike.nn import MLP
 from tests.benchmarks.timing import compare
 
 #: Inputs, and neurons of each layer; rows, and how many of them are in a block.
-SIZES, ROWS, BLOCK = (64, 128, 10), 200_000, 12_500
+SIZES, ROWS, BLOCK = (64, 128, 10), 400_000, 25_000
 
 #: So many blocks of one row show what a block costs.
 TINY = 100
