@@ -112,7 +112,11 @@ def test_it_has_the_parameters_of_the_moment_when_it_was_asked_for() -> None:
     found = c(da.ones(4, chunks=2))
     w.data = 5.0
     assert found.compute().tolist() == [2.0] * 4
-    assert c(da.ones(4, chunks=2)).compute().tolist() == [5.0] * 4
+    assert numpy.asarray(c(da.ones(4, chunks=2))).tolist() == [5.0] * 4
+    theta = numpy.array([3.0])
+    found = c.values(theta, da.ones(4, chunks=2))
+    theta[:] = 7.0
+    assert numpy.asarray(found).tolist() == [3.0] * 4
 
 
 # ---- What is summed over rows ------------------------------------------------------------------
