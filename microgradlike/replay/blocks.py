@@ -137,7 +137,7 @@ def _on_block(
         return numpy.zeros(empty)
 
     def in_whole(row: int) -> int:
-        return int(rows[row] if len(rows) else row) + start
+        return int((rows[row] if len(rows) else row) + start)
 
     try:
         with parcel.copy() as (copy, also), _detecting(detects):

@@ -111,8 +111,8 @@ class Shipment:
     def theta(self, theta: Floats, places: Ints) -> Floats:
         """The numbers of the copies' parameters, from those of the caller's function."""
         if len(places) == len(self.values) and (places == numpy.arange(len(places))).all():
-            return theta.copy()  # the caller may write into it later
-        found: Floats = numpy.array([v.data for v in self.values])
+            return numpy.array(theta)  # the caller may write into it later
+        found = numpy.array([v.data for v in self.values])
         found[places] = theta
         return found
 
