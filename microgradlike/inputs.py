@@ -87,7 +87,7 @@ class NotInTable(IndexError):
     """
 
     def __init__(self, index: float, count: int, row: int | None = None) -> None:
-        self.index, self.count = index, count
+        self.index, self.count, self.row = index, count, row
         super().__init__(
             f"the index of take is a whole number from 0 to {count - 1}, for a table of length "
             f"{count}, but got {index:.17g}{'' if row is None else f' in row {row}'}"
@@ -126,6 +126,18 @@ def array_of_numbers(given: object, name: str) -> numpy.typing.NDArray[Any]:
         return numpy.asarray(given)
     except ValueError:
         raise TypeError(f"{name} is an array of numbers, but its lists differ in length") from None
+
+
+#: Dask is there, but something that comes with the extra is not.
+NEEDS_DASK = 'columns of Dask need all of it: pip install "microgradlike[dask]"'
+
+
+def of_dask(*given: object) -> bool:
+    """Whether one of these is a collection of Dask, such as an array in blocks."""
+    for column in given:  # quick, as it is asked at each call
+        if type(column) is not numpy.ndarray and type(column).__module__.startswith("dask"):
+            return True
+    return False
 
 
 def _refuse_masked(given: object, name: str) -> None:

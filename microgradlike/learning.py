@@ -57,8 +57,8 @@ class Task(NamedTuple):
 class Examples(NamedTuple):
     """Checked data: as lists, and as arrays of floats."""
 
-    X: list[list[float]]
-    y: list[Target]
+    X: Sequence[list[float]]
+    y: Sequence[Target]
     columns: tuple[Array, Array]
 
 
@@ -159,8 +159,8 @@ class Eager:
         if state is not None:
             self.optimizer._assign(state)
 
-    def finish(self, last: Sequence[float]) -> None:
-        """The training is over, after an example."""
+    def finish(self, X: Sequence[list[float]], last: int) -> None:
+        """The training is over, after one of these examples."""
 
 
 def measure(model: Model, data: Examples, loss: Loss, metric: Metric | None) -> tuple[float, float]:
@@ -204,7 +204,7 @@ class Replayed(Own):
         self.flat = _is_ours(self.optimizer) and (
             eager.metric is None or reads_no_value(eager.metric)
         )
-        self.of_rows = next((f for known, f in _OF_ROWS.items() if known is eager.metric), None)
+        self.of_rows = of_rows(eager.metric)
         self.replaying = True
         self.keeps = False  # whether the model keeps results that it computed
         self.written = True  # whether the Values have the numbers of theta
@@ -217,8 +217,8 @@ class Replayed(Own):
         # Of numbers that were traced: their loss.
         self.met: dict[tuple[tuple[float, ...], Target], float] = {}
         example = self._example(eager.model, eager.loss, eager.penalty)
-        self.learning = _Way(Compiled(example, sending=1 + self.penalised))
-        self.using = _Way(Compiled(example, sending=0))  # a model may be another one then
+        self.learning = Way(Compiled(example, sending=1 + self.penalised))
+        self.using = Way(Compiled(example, sending=0))  # a model may be another one then
         self.way = self.learning
         try:
             if changes:
@@ -252,7 +252,7 @@ class Replayed(Own):
                 self.met.setdefault(numbers, told(error))
             if self.eager.metric is not None:
                 outputs: list[Value] = []
-                self.way.shape_of(_take_apart(output, outputs))
+                self.way.meet(shape_of(output, outputs))
                 found += outputs
             return found
 
@@ -265,7 +265,7 @@ class Replayed(Own):
             self.write()
             self.held = Held([self.eager.model, self.eager.loss, self.eager.penalty])
 
-    def _traced(self, way: _Way, part: Examples, work: Callable[[], T]) -> T:
+    def _traced(self, way: Way, part: Examples, work: Callable[[], T]) -> T:
         """Do what may trace the example once more, and leave no trace of that.
 
         Raises:
@@ -314,23 +314,12 @@ class Replayed(Own):
 
     def learn(self, batch: Sequence[int]) -> Array:
         """One step of the optimiser; the sums of loss and metric over the batch."""
-        if not self.replaying:
+        found = self._of_batch(batch) if self.replaying else None
+        if found is None:
             return self.eager.learn(batch)
-        data, way = self.eager.data, self.learning
-        share = [1 / len(batch)] * (1 + self.penalised)
-        everything = isinstance(batch, range) and len(batch) == len(data.y)
-        rows = slice(None) if everything else numpy.array(batch)
-        columns = tuple(column[rows] for column in data.columns)
-        try:
-            results, errors = self._run(way, data, columns, share)
-        except Exception as error:
-            self._give_up(error)
-            return self.eager.learn(batch)
-        sums = self._sums(results, columns[1], (data.y[place] for place in batch))
-        if self.penalised:
-            sums[0] += results[:, 1].sum()
+        sums, errors = found
         _refuse_infinite(sums[0])
-        places = self._places(way)
+        places = self._places(self.learning)
         if places.others.size and (sent := errors[places.others]).any():
             self.eager.warn_of(places.values[k] for k in places.others[sent != 0].tolist())
         if self.watches and self.steady is None:
@@ -351,6 +340,23 @@ class Replayed(Own):
                 what = done or "keeps a result in the model"
                 self._give_up(TracingError(f"the optimizer, or its schedule, {what}"))
         return sums
+
+    def _of_batch(self, batch: Sequence[int]) -> tuple[Array, Array] | None:
+        """The sums of loss and metric, and the gradient; None where it cannot be replayed."""
+        data, way = self.eager.data, self.learning
+        share = [1 / len(batch)] * (1 + self.penalised)
+        everything = isinstance(batch, range) and len(batch) == len(data.y)
+        rows = slice(None) if everything else numpy.array(batch)
+        columns = tuple(column[rows] for column in data.columns)
+        try:
+            results, errors = self._run(way, data, columns, share)
+        except Exception as error:
+            self._give_up(error)
+            return None
+        sums = self._sums(results, columns[1], (data.y[place] for place in batch))
+        if self.penalised:
+            sums[0] += results[:, 1].sum()
+        return sums, errors
 
     def _step(self, places: _Places, errors: Array) -> None:
         """A step on flat arrays."""
@@ -385,7 +391,7 @@ class Replayed(Own):
 
     def _run(
         self,
-        way: _Way,
+        way: Way,
         part: Examples,
         columns: tuple[Array, ...],
         seeds: Sequence[float] | None = None,
@@ -402,23 +408,15 @@ class Replayed(Own):
 
         return self._traced(way, part, run)
 
-    def _places(self, way: _Way) -> _Places:
+    def _places(self, way: Way) -> _Places:
         if way.places is None:
             way.places = _Places(way.compiled, self.optimizer.parameters)
         return way.places
 
     def _sums(self, results: Array, targets: Array, y: Iterable[Target]) -> Array:
         """The sums of loss and metric over rows, whose targets are given in two ways."""
-        metric, scores = self.eager.metric, results[:, 1 + self.penalised :]
-        if metric is None:
-            return numpy.array([results[:, 0].sum(), math.nan])
-        if self.of_rows and _is_row(self.way.shape):
-            found = self.of_rows(scores, targets.reshape(len(targets), -1))
-        else:  # a metric of the user's own may work with Values
-            rows = [[Value(number) for number in row] for row in scores.tolist()]
-            outputs = [_put_together(self.way.shape, iter(row)) for row in rows]
-            found = numpy.array([measured(metric, *pair) for pair in zip(outputs, y, strict=True)])
-        return numpy.array([results[:, 0].sum(), found.sum()])
+        measuring = Measuring(self.eager.metric, self.of_rows, self.way.shape, self.penalised)
+        return measuring.sums(results, targets, y)
 
     # ---- Where the parameters are ----
 
@@ -440,11 +438,11 @@ class Replayed(Own):
             self.written = True
         self.eager.write(state)
 
-    def finish(self, last: Sequence[float]) -> None:
-        """The training is over, after an example: what a model keeps of its results is of that."""
+    def finish(self, X: Sequence[list[float]], last: int) -> None:
+        """The training is over: what a model keeps of its results is of the last example."""
         if self.replaying and self.keeps:
             self.write()
-            self.eager.model(last)
+            self.eager.model(X[last])
 
     def _give_up(self, error: Exception) -> None:
         """Go on example by example, from the last whole step."""
@@ -456,7 +454,7 @@ class Replayed(Own):
         warn(f"fit {what} example by example, which is slow, since it cannot compile this: {words}")
 
 
-class _Way(Own):
+class Way(Own):
     """A compiled function for a model that is trained, or one that is used."""
 
     def __init__(self, compiled: Compiled) -> None:
@@ -464,13 +462,39 @@ class _Way(Own):
         self.shape: object = None
         self.places: _Places | None = None
 
-    def shape_of(self, shape: object) -> None:
+    def meet(self, shape: object) -> None:
         """Outputs have this shape, as all of them must."""
         if self.shape is not None and repr(shape) != repr(self.shape):
             raise TracingError(
                 f"the model returns outputs of the shape {self.shape}, and then of {shape}"
             )
         self.shape = shape
+
+
+class Measuring(NamedTuple):
+    """How loss and metric are found in the outputs of rows."""
+
+    metric: Metric | None
+    of_rows: Callable[[Array, Array], Array] | None
+    """The same metric of many rows, if there is one."""
+    shape: object
+    """Of an output of the model, with holes for its Values."""
+    penalised: bool
+    """Whether the penalty comes after the loss."""
+
+    def sums(self, results: Array, targets: Array, y: Iterable[Target]) -> Array:
+        """The sums of loss and metric over rows, whose targets are given in two ways."""
+        scores = results[:, 1 + self.penalised :]
+        if self.metric is None:
+            return numpy.array([results[:, 0].sum(), math.nan])
+        if self.of_rows and _is_row(self.shape):
+            found = self.of_rows(scores, targets.reshape(len(targets), -1))
+        else:  # a metric of the user's own may work with Values
+            rows = [[Value(number) for number in row] for row in scores.tolist()]
+            outputs = [_put_together(self.shape, iter(row)) for row in rows]
+            pairs = zip(outputs, y, strict=True)
+            found = numpy.array([measured(self.metric, *pair) for pair in pairs])
+        return numpy.array([results[:, 0].sum(), found.sum()])
 
 
 class _Places:
@@ -524,7 +548,7 @@ def trial(output: object, target: Target, loss: object) -> list[Trial]:
     """A trial, or none, if only this loss knows to read the output."""
     values: list[Value] = []
     try:
-        shape = _take_apart(output, values)
+        shape = shape_of(output, values)
     except TracingError:
         return []
     return [Trial(shape, [v.data for v in values], target, told(loss))]
@@ -575,6 +599,9 @@ class _Hole:
     def __repr__(self) -> str:
         return "Value"
 
+    def __reduce__(self) -> str:
+        return "_HOLE"  # there is only one
+
 
 _HOLE = _Hole()
 
@@ -591,21 +618,21 @@ def _is_row(shape: object) -> bool:
 _PLAIN = (bool, int, float, str, type(None), numpy.number)
 
 
-def _take_apart(output: Any, values: list[Value]) -> object:
+def shape_of(output: Any, values: list[Value]) -> object:
     """The same with holes, and its Values in their order."""
     if isinstance(output, Value):
         values.append(output)
         return _HOLE
     if type(output) is dict:
-        return {key: _take_apart(part, values) for key, part in output.items()}
+        return {key: shape_of(part, values) for key, part in output.items()}
     if type(output) is list:
-        return [_take_apart(part, values) for part in output]
+        return [shape_of(part, values) for part in output]
     if type(output) is tuple or hasattr(output, "_fields"):
-        return _of_type(output, [_take_apart(part, values) for part in output])
+        return _of_type(output, [shape_of(part, values) for part in output])
     if type(output) is numpy.ndarray:
         parts = numpy.empty(output.shape, object)
         for place, part in enumerate(output.flat):
-            parts.flat[place] = _take_apart(part, values)
+            parts.flat[place] = shape_of(part, values)
         return parts
     if isinstance(output, _PLAIN):
         return output
@@ -773,6 +800,12 @@ def _accuracy(of_rows: Callable[[Array, Array], Array]) -> Metric:
 #: Metrics that are made for many rows as well.
 _OF_ROWS = {_accuracy(of_rows): of_rows for of_rows in (_signs_right, _class_right)}
 _of_signs, _of_class = _OF_ROWS
+
+
+def of_rows(metric: Metric | None) -> Callable[[Array, Array], Array] | None:
+    """The same metric of many rows, if there is one."""
+    return next((f for known, f in _OF_ROWS.items() if known is metric), None)
+
 
 #: For the losses that take class labels.
 ACCURACY: dict[Loss, Metric] = {

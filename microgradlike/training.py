@@ -10,14 +10,14 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
 import numpy.typing
 
 from microgradlike import optim
 from microgradlike.engine import Value, is_detecting, no_grad, recording
-from microgradlike.inputs import array_of_numbers, describe, function
+from microgradlike.inputs import NEEDS_DASK, array_of_numbers, describe, function, of_dask
 from microgradlike.learning import (
     ACCURACY,
     Array,
@@ -37,6 +37,9 @@ from microgradlike.learning import (
 )
 from microgradlike.nn import Module
 from microgradlike.reach import Held, is_ours
+
+if TYPE_CHECKING:
+    from microgradlike.spread import Spread
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def fit(
     Args:
         model: a ``Module`` that takes one example (a list of numbers) and gives a Value or a list.
         X: the examples, shape (examples, inputs). Integers arrive as such, so that they may take
-            from tables: see ``take`` and ``nn.Embedding``.
+            from tables: see ``take`` and ``nn.Embedding``. A Dask array: see docs/dask.md.
         y: a target or class label for each example, or a list of targets; True and False are 1, 0.
         loss: a function of one output and one target, e.g. ``losses.cross_entropy``.
         optimizer: of the model's parameters; default ``Adam(model.parameters(), lr=3e-3)``. Of
@@ -130,18 +133,31 @@ def fit(
     >>> history.loss[-1] < history.loss[0]
     True
     """
-    data = _examples(X, y)
-    held_out = None if validation is None else _examples(*_pair(validation), "validation ")
+    data, held_out = _parts(X, y, validation)
     _check_functions(model=model, loss=loss, metric=metric, penalty=penalty)
     _check_count("epochs", epochs)
     _check_count("batch_size", batch_size)
     _check_options(model, patience, record, seed, clip_norm)
     _check_optimizer(model, optimizer)
     task = Task(model, loss, metric or _accuracy(loss), penalty)
-    shuffle = None if seed is None else numpy.random.default_rng(seed)
-    batches = functools.partial(_batches, len(data.X), batch_size, shuffle)
+    batches = _batches_of(data, batch_size, seed, compiled)
     training = _Training(task, data, held_out, clip_norm, patience, record)
     return training.run(optimizer, epochs, batches, progress, compiled)
+
+
+def _batches_of(
+    data: Examples | Spread, size: int, seed: int | None, compiled: bool
+) -> Callable[[], Iterable[Sequence[int]]]:
+    """What gives the places of all examples, batch after batch, anew for each epoch."""
+    shuffle = None if seed is None else numpy.random.default_rng(seed)
+    if isinstance(data, Examples):
+        return functools.partial(_batches, len(data.X), size, shuffle)
+    if not compiled or is_detecting():
+        raise ValueError(
+            "examples in blocks are learned from by a compiled function: leave compiled=False and "
+            "detect_anomaly() away, or give NumPy arrays"
+        )
+    return functools.partial(data.batches, size, shuffle)
 
 
 def _batches(
@@ -167,8 +183,8 @@ class _Training:
     def __init__(
         self,
         task: Task,
-        data: Examples,
-        held_out: Examples | None,
+        data: Examples | Spread,
+        held_out: Examples | Spread | None,
         clip_norm: float | None,
         patience: int | None,
         record: int | None,
@@ -196,15 +212,18 @@ class _Training:
         known = _parameters(model)  # one that the optimizer lacks stays as it is on purpose
         compiled = compiled and not is_detecting()  # which is about the operations of the engine
         try:
-            trials, changes = _rehearse(self.task, parts, compiled)
+            near = [part if isinstance(part, Examples) else part.near for part in parts]
+            trials, changes = _rehearse(self.task, near, compiled)
             if optimizer is None:  # what the model makes at its first call is trained, too
                 optimizer = optim.Adam(_of_the_model(model), lr=3e-3)
-            self.work = eager = Eager(self.task, self.clip_norm, optimizer, self.data, known)
+            self.work = eager = Eager(self.task, self.clip_norm, optimizer, near[0], known)
             self._keep_record(eager)
             with _bar(epochs, progress) as show, mode(model, training=True), recording():
                 work: Eager | Replayed = eager
-                if compiled:
-                    work = self.work = Replayed(eager, parts, trials, changes)
+                if not isinstance(self.data, Examples):
+                    work = self.work = self.data.learning(eager, self.held_out, trials, changes)
+                elif compiled:
+                    work = self.work = Replayed(eager, near, trials, changes)
                 self.best = work.state()
                 for _ in range(epochs):
                     last = self._epoch(work, batches())
@@ -213,7 +232,7 @@ class _Training:
                     if self._is_enough(work):
                         self.history.stopped = f"no better loss in {self.patience} epochs"
                         break
-                work.finish(last)
+                work.finish(*last)
         except KeyboardInterrupt:
             self.history.stopped = "interrupted from the keyboard"
         finally:
@@ -223,17 +242,19 @@ class _Training:
                     model.eval()
         return self.history
 
-    def _epoch(self, work: Eager | Replayed, batches: Iterable[Sequence[int]]) -> list[float]:
-        """Learn from all examples, and measure the others; the last example that was looked at."""
+    def _epoch(
+        self, work: Eager | Replayed, batches: Iterable[Sequence[int]]
+    ) -> tuple[Sequence[list[float]], int]:
+        """Learn from all examples, and measure the others; which was looked at last."""
         sums = numpy.zeros(2)
         for batch in batches:
             sums += work.learn(batch)
         _record(self.history, "", sums / len(self.data.X))
         if self.held_out is None:
-            return self.data.X[batch[-1]]
+            return self.data.X, batch[-1]
         with mode(self.task.model, training=False):
-            _record(self.history, "validation_", work.measure(self.held_out))
-        return self.held_out.X[-1]
+            _record(self.history, "validation_", work.measure(self.held_out))  # type: ignore[arg-type]
+        return self.held_out.X, -1
 
     def _keep_record(self, work: Eager | Replayed) -> None:
         """Keep the parameters, if this is an epoch of which they are wanted."""
@@ -273,10 +294,12 @@ def evaluate(
     >>> evaluate(lambda x: Value(x[0]), [[1.0], [-2.0]], [1, 1], losses.hinge)
     (1.5, 0.5)
     """
-    data = _examples(X, y)
+    data, _ = _parts(X, y, None)
     _check_functions(model=model, loss=loss, metric=metric)
     with mode(model, training=False):
-        return measure(model, data, loss, metric or _accuracy(loss))
+        if isinstance(data, Examples):
+            return measure(model, data, loss, metric or _accuracy(loss))
+        return data.measured(Task(model, loss, metric or _accuracy(loss), None))
 
 
 def _record(history: History, prefix: str, means: Sequence[float] | Array) -> None:
@@ -329,6 +352,24 @@ def _accuracy(loss: Loss) -> Metric | None:
 
 
 # ---- Bad input ---------------------------------------------------------------------------------
+
+
+def _parts(
+    X: object, y: object, validation: object
+) -> tuple[Examples | Spread, Examples | Spread | None]:
+    """The examples to learn from, and those to measure; all are far away if one is."""
+    others = None if validation is None else _pair(validation)
+    read = _far if of_dask(X, y, *(others or ())) else _examples
+    return read(X, y), None if others is None else read(*others, "validation ")
+
+
+def _far(X: object, y: object, prefix: str = "") -> Spread:
+    """X and y in blocks, checked where they are."""
+    try:
+        from microgradlike.spread import spread
+    except ImportError:
+        raise ImportError(NEEDS_DASK) from None
+    return spread(X, y, prefix, _examples)
 
 
 def _examples(X: object, y: object, prefix: str = "") -> Examples:
@@ -518,7 +559,7 @@ def _with_another_first(part: Examples) -> Examples:
     other = next((place for place, x in enumerate(part.X) if x != first), None)
     if other is None:
         return part._replace(X=[[v + 1.0 for v in first] for _ in part.X])
-    return part._replace(X=part.X[other:] + part.X[:other])
+    return part._replace(X=[*part.X[other:], *part.X[:other]])
 
 
 def _tried(task: Task, part: Examples, compiled: bool) -> list[Trial]:

@@ -32,7 +32,7 @@ from packaging.requirements import Requirement
 from playwright._impl._driver import compute_driver_executable
 
 from microgradlike import Value, compile, engine, grading, nn, tanh
-from tests.conftest import NEEDED
+from tests.packages import NEEDED
 from viz import Picture, RenderError, draw, draw_compiled, draw_network, render
 from viz.render import SVG
 

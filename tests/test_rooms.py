@@ -39,16 +39,16 @@ microgradlike.executors.machine: executor
 microgradlike.writers: . arrays jax torch torch_functions symbolic onnx onnx_file
 microgradlike.executors: on_jax choose
 microgradlike: reach
-microgradlike.replay: . arguments as_written ties spot_check watch exploring parameters
-microgradlike.replay: branches paths traces sparse derived compiled names
+microgradlike.replay: . arguments as_written ties spot_check watch shipping exploring parameters
+microgradlike.replay: branches paths traces sparse blocks derived compiled names
 microgradlike.writers: c_formulas c_code c_reading c_arrays c_loops c_functions c_file c
-microgradlike: compiled learning training sklearn warm
+microgradlike: compiled learning spread training sklearn warm
 microgradlike: javascript
 microgradlike.grading: probes suspects verdict cases claims notes judge apart inside . __main__
 microgradlike.grading: plugin
 microgradlike: check_table document __main__ .
-viz: slots style formula labels figure video render view frame picture page notebook scene graph whole
-viz: fold nudges shares story decisions live moments dot parts drawing blanks mistake animation
+viz: slots style formula labels figure video render view frame picture page notebook scene graph
+viz: whole fold nudges shares story decisions live moments dot parts drawing blanks mistake animation
 viz: stepper
 viz: plots places network movie learner terms telling one_example chapters lesson
 viz: practice playground

@@ -17,6 +17,7 @@ import numpy.typing
 from microgradlike.compiler.arrays import Floats
 from microgradlike.executors.executor import WAYS
 from microgradlike.inputs import array_of_numbers, describe
+from microgradlike.words import counted
 
 Given: TypeAlias = "numpy.typing.NDArray[Any]"  # of numbers of any kind
 Places: TypeAlias = "numpy.typing.NDArray[numpy.intp]"
@@ -78,7 +79,7 @@ class Arguments:
             if type(column) is not numpy.ndarray or column.dtype is not FLOAT or not column.ndim:
                 if _is_file(column):
                     self.files.append(column._mmap)
-                column = _array(column, place)
+                column = given_array(column, place)
             self.arrays.append(column)
             self.shapes.append(column.shape[1:])
         self.rows = len(self.arrays[0]) if columns else 1
@@ -243,6 +244,21 @@ def floats(given: object, wanted: str) -> Floats:
     return as_floats
 
 
+def check_reduce(reduce: str) -> None:
+    """ValueError unless it is a way to make one number of all rows."""
+    if reduce not in ("mean", "sum"):
+        raise ValueError(f'reduce is "mean" or "sum", but got {describe(reduce)}')
+
+
+def check_seeds(seeds: Sequence[float], outputs: int) -> None:
+    """ValueError if there are more weights than outputs."""
+    if len(seeds) > outputs:
+        raise ValueError(
+            f"seeds has a number for each of {counted(outputs, 'output')} at "
+            f"most, but got {len(seeds)}"
+        )
+
+
 def _is_file(column: Any) -> bool:
     """Whether it is an array in a file, whose pages come back when they are asked for again."""
     shared = isinstance(column, numpy.memmap) and column.mode != "c"
@@ -261,7 +277,8 @@ _KINDS = {
 }
 
 
-def _array(column: object, place: int) -> Given:
+def given_array(column: object, place: int) -> Given:
+    """The argument at a place as an array; TypeError if it is none of numbers for each row."""
     array = array_of_numbers(column, f"argument {place}")
     if array.dtype.kind not in "biuf":
         given = "" if isinstance(column, numpy.ndarray) else f"{describe(column)}, "

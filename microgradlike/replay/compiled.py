@@ -21,9 +21,8 @@ from microgradlike.compiler.arrays import Floats
 from microgradlike.compiler.instructions import PARAMETERS
 from microgradlike.compiler.tape import TracingError
 from microgradlike.engine import Value, is_recording, is_traced
-from microgradlike.replay.arguments import How
-from microgradlike.replay.derived import Derivatives
-from microgradlike.words import counted
+from microgradlike.replay.arguments import How, check_seeds
+from microgradlike.replay.derived import Derivatives, over_blocks
 
 if TYPE_CHECKING:
     from microgradlike.writers.arrays import Array
@@ -114,6 +113,10 @@ class Compiled(Derivatives):
         name = getattr(self, "__qualname__", "")
         if name and getattr(module, name, None) is self:
             return name  # a decorated function is found by its name, as every function is
+        return self._remade()
+
+    def _remade(self) -> tuple[object, ...]:
+        """What makes a copy of a function that cannot be found by its name."""
         return Compiled, (self.function, self._sending, self._how, self._check, self._listed)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Compiled:
@@ -127,16 +130,19 @@ class Compiled(Derivatives):
 
     # ---- Values of rows ----
 
+    @over_blocks
     def __call__(self, *columns: object) -> Floats:
         """The output of each row.
 
         Args:
             columns: an array for each argument of the function, with one entry (a number, or an
                 array) for each row. Given Values, or lists of Values, it is the function itself.
+                Given a Dask array it works block by block; docs/dask.md tells how.
 
         Returns:
             The outputs, shape (rows,), or (rows, outputs) if the function returns a list. Of a
-            function without arguments there is no first axis: the output is one number.
+            function without arguments there is no first axis: the output is one number. Of Dask
+            arrays it is one, too, computed when somebody asks for it.
 
         Raises:
             TypeError, ValueError: the arrays are not of numbers, differ in their number of rows, or
@@ -153,6 +159,7 @@ class Compiled(Derivatives):
             )
         return self._outputs(None, self._arguments(columns))
 
+    @over_blocks
     def value_and_jacobian(self, *columns: object) -> tuple[Floats, Floats]:
         """The outputs of each row, and their derivatives by that row's inputs, in one go.
 
@@ -199,9 +206,12 @@ class Compiled(Derivatives):
         return self._total(columns, "sum")
 
     def _total(self, columns: Sequence[object], reduce: str) -> Total:
-        arguments = self._arguments(columns)
-        value, gradient = self._reduced(None, arguments, reduce, is_recording())
-        return Total(self, value, gradient if is_recording() else None)
+        return Total(self, *self._mean_or_sum(reduce, *columns))
+
+    @over_blocks
+    def _mean_or_sum(self, reduce: str, *columns: object) -> tuple[float, Floats | None]:
+        value, gradient = self._reduced(None, self._arguments(columns), reduce, is_recording())
+        return value, gradient if is_recording() else None
 
     # ---- Derivatives by the parameters ----
 
@@ -215,6 +225,7 @@ class Compiled(Derivatives):
 
     # ---- Tracing ----
 
+    @over_blocks
     def trace(self, *columns: object) -> Compiled:
         """Trace all paths that these rows take, so that ``parameters`` are known; returns itself.
 
@@ -239,16 +250,18 @@ class Compiled(Derivatives):
         Returns:
             The outputs, shape (rows, outputs), and the gradient, of the shape of ``theta``.
         """
+        return self._run_columns(theta, seeds, *columns)
+
+    @over_blocks
+    def _run_columns(
+        self, theta: Floats, seeds: Sequence[float] | None, *columns: object
+    ) -> tuple[Floats, Floats]:
         arguments = self._arguments(columns)
         theta = self._checked(theta)
         if seeds is None:
             return self._run(theta, arguments)[0], numpy.empty(0)
+        check_seeds(seeds, self._paths[0].outputs)
         rest = [0.0] * (self._paths[0].outputs - len(seeds))
-        if len(seeds) > self._paths[0].outputs:
-            raise ValueError(
-                f"seeds has a number for each of {counted(self._paths[0].outputs, 'output')} at "
-                f"most, but got {len(seeds)}"
-            )
         results, ran = self._run(theta, arguments, numpy.array([[*seeds, *rest]]), PARAMETERS)
         return results, ran.errors
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy
 import numpy.typing
@@ -21,8 +21,8 @@ from microgradlike.compiler.tape import play
 from microgradlike.engine import Value, copied, is_traced, recorder_of
 from microgradlike.functional import grad, gradient_graphs
 from microgradlike.functions import dot
-from microgradlike.inputs import describe
-from microgradlike.replay.arguments import FLOAT, Arguments, Given, How, floats
+from microgradlike.inputs import NEEDS_DASK, describe, of_dask
+from microgradlike.replay.arguments import FLOAT, Arguments, Given, How, check_reduce, floats
 from microgradlike.replay.sparse import Passes, SentBack, each, passes
 from microgradlike.replay.traces import flat
 from microgradlike.words import counted
@@ -43,6 +43,27 @@ FEW, MANY = 16, 32
 LESS = 8
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def over_blocks(method: Callable[P, T]) -> Callable[P, T]:
+    """The same method; where a column is a Dask array, ``blocks`` does it, block by block."""
+
+    @functools.wraps(method)
+    def either(*given: P.args, **named: P.kwargs) -> T:
+        if not of_dask(*given, *named.values()):
+            return method(*given, **named)
+        try:
+            from microgradlike.replay import blocks
+        except ImportError:
+            raise ImportError(NEEDS_DASK) from None
+        found: T = getattr(blocks, method.__name__)(*given, **named)
+        return found
+
+    return either
+
+
 class ByParameters(SentBack):
     """A function that was traced, and its derivatives by its parameters."""
 
@@ -56,6 +77,7 @@ class ByParameters(SentBack):
         self._known()
         return list({id(p.replay): p.replay.program for p in self._paths}.values())
 
+    @over_blocks
     def value_and_grad(
         self, theta: object, *columns: object, reduce: str = "mean"
     ) -> tuple[float, Floats]:
@@ -83,6 +105,7 @@ class ByParameters(SentBack):
         arguments = self._given(columns, reduce, "value_and_grad takes theta")
         return self._reduced(self._checked(theta), arguments, reduce)
 
+    @over_blocks
     def values(self, theta: object, *columns: object) -> Floats:
         """What a call returns, for parameters that are given; it is pure.
 
@@ -110,6 +133,7 @@ class ByParameters(SentBack):
         found = results[:, 0] if self._single else results
         return found if arguments.arrays else found[0]
 
+    @over_blocks
     def hvp_by_parameters(
         self, theta: object, v: object, *columns: object, reduce: str = "mean"
     ) -> Floats:
@@ -138,6 +162,7 @@ class ByParameters(SentBack):
         product: Floats = self._times(numbers, self._checked(v, "v")[None], arguments, reduce)[0]
         return product
 
+    @over_blocks
     def hessian_by_parameters(
         self, theta: object, *columns: object, reduce: str = "mean"
     ) -> Floats:
@@ -198,6 +223,7 @@ class ByParameters(SentBack):
             self._derived[key] = _OfTraces(f, self._how, listed)
         return self._derived[key]
 
+    @over_blocks
     def gradients(self, *columns: object) -> Floats:
         """The derivatives of each row's outputs by the parameters, as they are now.
 
@@ -218,6 +244,7 @@ class ByParameters(SentBack):
         arguments = self._arguments(columns)
         return self._by_parameters(self._now(arguments), arguments)
 
+    @over_blocks
     def jacobian_by_parameters(self, theta: object, *columns: object) -> Floats:
         """The same derivatives, for parameters that are given; it is pure.
 
@@ -272,8 +299,7 @@ class ByParameters(SentBack):
         return numbers
 
     def _given(self, columns: Sequence[object], reduce: str, takes: str) -> Arguments:
-        if reduce not in ("mean", "sum"):
-            raise ValueError(f'reduce is "mean" or "sum", but got {describe(reduce)}')
+        check_reduce(reduce)
         return self._after_theta(columns, takes)
 
     def _after_theta(self, columns: Sequence[object], takes: str) -> Arguments:
@@ -362,6 +388,7 @@ class Derivatives(ByParameters):
         super()._forget()
         self._sent_back = 0
 
+    @over_blocks
     def jacobian(self, *columns: object) -> Floats:
         """The derivatives of each row's outputs by that row's inputs.
 
@@ -409,6 +436,7 @@ class Derivatives(ByParameters):
         found = numpy.where(along.depends, found[:, :, along.of_input], 0.0)
         return self._with_huge(arguments, found, numpy.array(ran.unsafe, int) // max(count, 1))
 
+    @over_blocks
     def hessian(self, *columns: object) -> Floats:
         """The second derivatives of each row's outputs by that row's inputs.
 
@@ -441,6 +469,7 @@ class Derivatives(ByParameters):
         slopes = self._derivative("hessian", _Played(self).gradients)
         return slopes.jacobian(*columns).reshape(shape)
 
+    @over_blocks
     def hvp(self, *columns: object, v: object) -> Floats:
         """Each row's Hessian by its inputs times a vector, without the Hessian.
 

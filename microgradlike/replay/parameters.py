@@ -59,14 +59,18 @@ class Parameters:
                 f"the function uses {name}, a parameter that is not in the list that "
                 "compile(f, parameters=...) was given; add it to that list, or leave the list out"
             )
+        self.add(new)
+        path.find(self.places)
+        for place in path.places[path.used].tolist():
+            self._held[place] = (self._held[place] or self._own) + 1  # the tape holds it
+
+    def add(self, new: Sequence[Value]) -> None:
+        """Take in those that were met, by a path of this function or by one of a copy elsewhere."""
         self.places.update(zip(new, itertools.count(len(self.values))))
         self.values += new
-        path.find(self.places)
         if new:
             self.group, self._seen = Group(self.values), None
         self._held += [0] * len(new)
-        for place in path.places[path.used].tolist():
-            self._held[place] = (self._held[place] or self._own) + 1  # the tape holds it
 
     def leave(self, path: Path) -> None:
         """The tape of a path is used no more; what it holds stays known."""

@@ -71,7 +71,7 @@ class Paths:
         self._sending, self._check = sending, check
         self._listed = None if parameters is None else listed_parameters(parameters)
         self._is_alone = not _takes_rows(f)
-        self._repeatable = False
+        self._repeatable = self._has_company = False
         self._shapes: list[tuple[int, ...]] = []
         self._example: Arguments | None = None
         self._forget()
@@ -172,7 +172,9 @@ class Paths:
             tape = trace(self.function, one.example(0), places=self._meets and bool(self._paths))
         except NotInTable as error:
             raise error.in_row(int(rows[0])) from None
-        if dice.changed():
+        origin = Origin(tape, list(map(id, tape.parameters)), one)
+        # In a worker other threads draw numbers, too: there it is asked whether this function did.
+        if dice.changed() and not (self._has_company and self._again(origin).same_as(tape)):
             self._refuse_what_changes()
         if not self._paths:
             self._single = tape.single
@@ -181,7 +183,6 @@ class Paths:
                 f"the function returns {self._paths[0].outputs} Values on one path and "
                 f"{len(tape.outputs)} on another; return as many on each"
             )
-        origin = Origin(tape, list(map(id, tape.parameters)), one)
         path = None
         few = arguments.rows < FEW_ROWS and len(self._paths) < FEW_PATHS
         if self._meets and self._paths and not few and not tape.loops.rounds:

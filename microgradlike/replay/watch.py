@@ -179,6 +179,14 @@ def within_reach(f: object) -> Iterator[Value]:
     return (step.found for step in _walk(f, sys.maxsize) if isinstance(step.found, Value))
 
 
+def modules_within(f: object) -> set[str]:
+    """The names of the modules with functions and classes of the user's that a function reaches."""
+    found = (step.found for step in _walk(f, sys.maxsize))
+    return {
+        v.__module__ for v in found if isinstance(v, types.FunctionType | type) and is_theirs(v)
+    }
+
+
 def name_within(f: object, value: Value) -> str:
     """By which name a function finds a Value outside of it; "" if nobody knows."""
     return next((step.name for step in _walk(f, sys.maxsize) if step.found is value), "")
