@@ -104,6 +104,19 @@ def test_float32_is_float32() -> None:
     assert c([1.1])[0] == float(numpy.float32(1.1) * numpy.float32(1.1))
 
 
+def test_a_chain_of_operations_is_compiled_so_that_each_is_computed_once() -> None:
+    def chain(x: Any, y: Any) -> Any:
+        for k in range(20):
+            x, y = sqrt(x * x + k) * y, x / (y * y + 2.0)
+        return x
+
+    c, by_us = compile(chain, on="jax"), compile(chain)
+    x, y = numpy.random.default_rng(0).normal(size=(2, 3))
+    numpy.testing.assert_allclose(c.jacobian(x, y), by_us.jacobian(x, y), rtol=1e-9)
+    if jax.default_backend() == "cpu":
+        assert on_jax._options()  # JAX of today knows the option
+
+
 def test_networks_are_trained_by_it() -> None:
     found: list[Any] = []
     for on in ("jax", "auto"):
