@@ -91,8 +91,13 @@ def executed(name: str, folder: Path) -> Any:
     client.execute(env=os.environ | {"TQDM_DISABLE": "1"})
     for cell in made.cells:
         if cell.cell_type == "code":
-            # A bar is for who waits, and a widget without its kernel is dead.
-            cell.outputs = [one for one in cell.outputs if WIDGET not in one.get("data", {})]
+            # A bar is for who waits, and a widget without its kernel is dead; so is it for who
+            # waits that machine code is compiled, once on this machine.
+            cell.outputs = [
+                one for one in cell.outputs
+                if WIDGET not in one.get("data", {})
+                and not (one.get("name") == "stderr" and one["text"].startswith("compil"))
+            ]  # fmt: skip
     return made
 
 

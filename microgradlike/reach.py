@@ -22,7 +22,7 @@ import numpy
 import numpy.typing
 
 from microgradlike.compiler.choosing import names_in
-from microgradlike.engine import Choice, Value
+from microgradlike.engine import Choice, Value, recorder_of
 from microgradlike.nn import Module
 
 _HERE = os.path.dirname(__file__) + os.sep
@@ -176,7 +176,8 @@ class Held(Own):
         things = list(contents.values()) if isinstance(contents, dict) else contents
         kinds = set(map(type, things))  # quick: lists of numbers and of parameters are long
         if any(issubclass(kind, Value) for kind in kinds):
-            self.values.update(dict.fromkeys(v for v in things if isinstance(v, Value)))
+            found = (v for v in things if isinstance(v, Value) and not recorder_of(v))
+            self.values.update(dict.fromkeys(found))
         if all(issubclass(kind, _LEAVES) for kind in kinds):
             return []
         return [(_named(name, holder, key), thing) for key, thing in _by_key(contents).items()]

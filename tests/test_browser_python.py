@@ -183,8 +183,9 @@ def test_in_a_browser_each_refusal_says_what_to_do(page: ModuleType, tmp_path: P
 
 
 @pytest.mark.usefixtures("with_viz_js")
-def test_a_notebook_in_a_browser_gets_the_svg_alone() -> None:
-    assert set(draw(neuron())._repr_mimebundle_()) == {"image/svg+xml", "text/plain"}
+def test_a_notebook_in_a_browser_gets_no_png() -> None:
+    shown = set(draw(neuron())._repr_mimebundle_())
+    assert shown == {"text/html", "image/svg+xml", "text/plain"}
 
 
 def test_what_has_no_build_for_a_browser_is_not_asked_for_there() -> None:

@@ -14,6 +14,8 @@ import numpy
 import pytest
 
 from microgradlike import Value, detect_anomaly, evaluate, fit, losses, no_grad, optim, sqrt
+from microgradlike import compile as compiled_function
+from microgradlike.engine import recorder_of
 from microgradlike.nn import MLP, Module
 
 X = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
@@ -530,3 +532,15 @@ def test_within_detect_anomaly_the_operation_is_named() -> None:
 
     with detect_anomaly(), pytest.raises(FloatingPointError, match=r"log\(0\.0\) gave -inf"):
         fit(MLP(1, [1], seed=0), [[1.0]], [1.0], loss=loss, epochs=1, progress=False)
+
+
+def test_a_traced_value_that_somebody_has_kept_does_not_matter() -> None:
+    kept: list[Any] = []
+    compiled_function(lambda x: (kept.append(x), x * 2)[1])([1.0])
+    assert any(recorder_of(v) for v in kept)
+
+    def metric(output: Any, target: float) -> float:
+        return float(output) * len(kept)
+
+    history = train(MLP(2, [1], seed=0), metric=metric, epochs=1)
+    assert len(history.metric) == 1
