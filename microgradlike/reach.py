@@ -234,17 +234,24 @@ class _Attributes:
 
     def contents(self) -> dict[Any, object]:
         in_slots = {name: getattr(self.thing, name, _EMPTY) for name in self.slots}
-        return {**getattr(self.thing, "__dict__", {}), **in_slots}
+        return {**_dict_of(self.thing), **in_slots}
 
     def fill(self, contents: dict[Any, object]) -> None:
-        if hasattr(self.thing, "__dict__"):
-            vars(self.thing).clear()
-            vars(self.thing).update({k: v for k, v in contents.items() if k not in self.slots})
+        found = _dict_of(self.thing)
+        if found or contents.keys() - self.slots:
+            found.clear()
+            found.update({k: v for k, v in contents.items() if k not in self.slots})
         for name, slot in self.slots.items():
             if contents[name] is not _EMPTY:
                 slot.__set__(self.thing, contents[name])
             elif hasattr(self.thing, name):
                 slot.__delete__(self.thing)
+
+
+def _dict_of(thing: object) -> dict[str, object]:
+    """The attributes of an object; where somebody else's ``__dict__`` is none, there are none."""
+    found = getattr(thing, "__dict__", None)
+    return found if isinstance(found, dict) else {}
 
 
 @functools.lru_cache(maxsize=1024)
@@ -360,7 +367,7 @@ def _led_to(thing: object) -> Iterable[object]:
         return thing.fget, thing.fset
     if isinstance(thing, type):
         return thing.__bases__ if is_theirs(thing) else ()
-    wrapped = getattr(thing, "__dict__", {}).get("__wrapped__")
+    wrapped = _dict_of(thing).get("__wrapped__")
     return type(thing), getattr(type(thing), "__call__", None), wrapped  # noqa: B004
 
 

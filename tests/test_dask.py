@@ -423,7 +423,8 @@ def train(X: Any, y: Any, **options: Any) -> tuple[Any, list[float], nn.MLP]:
 
 
 def own_metric(output: Any, target: int) -> float:
-    assert isinstance(target, int)
+    if not isinstance(target, int):
+        raise TypeError("a label is an integer")
     return float(output[target].data > 0)
 
 

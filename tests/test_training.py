@@ -549,3 +549,20 @@ def test_a_traced_value_that_somebody_has_kept_does_not_matter() -> None:
 
     history = train(MLP(2, [1], seed=0), metric=metric, epochs=1)
     assert len(history.metric) == 1
+
+
+class Odd:
+    """As some objects of C libraries are: its ``__dict__`` is no dict."""
+
+    @property
+    def __dict__(self) -> Any:  # type: ignore[override]
+        return len
+
+
+def test_an_object_without_a_dict_does_not_matter() -> None:
+    odd = Odd()
+
+    def metric(output: Any, target: float) -> float:
+        return float(output) if odd else 0.0
+
+    assert len(train(MLP(2, [1], seed=0), metric=metric, epochs=1).metric) == 1
