@@ -127,7 +127,10 @@ def main(words: Sequence[str]) -> int:
     except (ImportError, OSError, ValueError) as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return 2
-    print("\n".join(lines))
+    try:
+        print("\n".join(lines), flush=True)
+    except BrokenPipeError:  # who reads has seen enough; the status is told all the same
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     for warning in told:
         print(warning.message, file=sys.stderr)
     return status

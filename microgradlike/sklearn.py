@@ -483,7 +483,7 @@ class _Training(BaseEstimator):  # type: ignore[misc]
     def _ends(self, optimizer: optim.Optimizer) -> bool:
         """Whether the training is over; else the next epoch has its learning rate."""
         if self.solver == "sgd" and self.learning_rate == "invscaling":
-            optimizer.lr = self.learning_rate_init / (self.t_ + 1) ** self.power_t
+            _change_rate(optimizer, self.learning_rate_init / (self.t_ + 1) ** self.power_t)
         if self._unimproved <= self.n_iter_no_change:
             return False
         what = "Validation score" if self.early_stopping else "Training loss"
@@ -493,7 +493,7 @@ class _Training(BaseEstimator):  # type: ignore[misc]
         )
         if self.solver == "sgd" and self.learning_rate == "adaptive" and optimizer.lr > 1e-6:
             self._unimproved = 0
-            optimizer.lr = optimizer.lr / 5
+            _change_rate(optimizer, optimizer.lr / 5)
             self._say(f"{told} Setting learning rate to {optimizer.lr:f}")
             return False
         self._say(f"{told} Stopping.")
@@ -519,6 +519,14 @@ def _takes_batches(estimator: _Perceptron) -> bool:
             'use "adam" or "sgd"'
         )
     return True
+
+
+def _change_rate(optimizer: optim.Optimizer, rate: float) -> None:
+    """Give an optimiser another learning rate. In scikit-learn's momentum are steps, each of the
+    rate that it was taken with; in ours are gradients, so the older ones are weighted anew."""
+    if isinstance(optimizer, optim.SGD) and optimizer.velocity is not None:
+        optimizer.velocity = optimizer.velocity * (optimizer.lr / rate)
+    optimizer.lr = rate
 
 
 class _Perceptron(_Training):

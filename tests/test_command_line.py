@@ -328,6 +328,13 @@ def test_who_reads_only_the_beginning_hears_no_complaint(words: list[str]) -> No
     assert done.stderr == "" and done.stdout.splitlines()[-1] == "0"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell with pipes")
+def test_what_is_wrong_is_told_to_who_reads_only_the_beginning() -> None:
+    words = [str(SCRIPT), "check", "cos(x)", "sin(x)"]
+    done = ran("bash", "-c", f"{shlex.join(words)} | grep -q wrong; echo ${{PIPESTATUS[0]}}")
+    assert done.stderr == "" and done.stdout == "1\n"
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_output_that_cannot_be_written_is_told() -> None:
     done = ran("sh", "-c", f"{shlex.join([str(SCRIPT), *NEURON])} > /dev/full")

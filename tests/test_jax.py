@@ -276,6 +276,26 @@ def test_tables() -> None:
     assert numpy.isnan(f(c.theta(), [1.0], [0.5])[0])
 
 
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x, j: take([x, x * x], j),
+        lambda x, j: take([x, 1.0], j * 1.0) + x,
+        lambda x, j: where(x > 9, take([x, x * x], j), x),
+    ],
+)
+def test_what_is_taken_from_outside_a_table_is_nan_and_so_is_its_gradient(
+    f: Callable[..., Any],
+) -> None:
+    w = Value(2.0)
+    c = compile(lambda x, j: f(w * x, j), parameters=[w]).trace([3.0], [0])
+    of_jax, x, bad = c.to_jax(), jnp.full(5, 3.0), jnp.array([0.0, 1.0, -1.0, 2.0, 0.5])
+    numpy.testing.assert_allclose(of_jax([2.0], x[:2], bad[:2]), c([3.0, 3.0], [0, 1]))
+    assert numpy.isnan(of_jax([2.0], x, bad)).tolist() == [False, False, True, True, True]
+    assert numpy.isnan(gradient(of_jax, [2.0], x, bad, by=0)).all()
+    assert numpy.isnan(gradient(of_jax, [2.0], x, bad, by=1)).tolist()[2:] == [True] * 3
+
+
 def test_rows_on_four_devices_are_the_same() -> None:
     program = """
 import jax, numpy

@@ -477,3 +477,16 @@ def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ImportError, match=r'pip install "microgradlike\[onnx\]"'):
         to_onnx(compile(lambda x: x).trace([1.0]), "model.onnx")
+
+
+def test_what_is_taken_from_outside_a_table_is_nan_and_so_is_each_gradient(tmp_path: Path) -> None:
+    w = Value(2.0)
+    tables: list[Callable[[Any], list[Any]]] = [
+        lambda x: [x, x * x], lambda x: [w * 2, w * w], lambda x: [w, 5.0],
+    ]  # fmt: skip
+    for table in tables:
+        c = compile(lambda x, j, of=table: take(of(x), j) + w * x, parameters=[w])
+        model = written(c.trace([3.0], [0]), tmp_path, gradient=True)
+        found = model(numpy.full(4, 3.0), [0, 1, -1, 2])
+        assert numpy.isnan(found["output"]).tolist() == [False, False, True, True]
+        assert numpy.isnan(found["gradient"]).all() and numpy.isnan(found["gradient_x"][2:]).all()

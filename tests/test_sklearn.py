@@ -163,11 +163,12 @@ def test_as_good_as_scikit_learn_within_a_standard_error(load: str) -> None:
     assert abs(ours.mean() - theirs.mean()) <= error
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("rate", ["invscaling", "adaptive"])
-def test_learning_rates_change_as_scikit_learn_changes_them(rate: str) -> None:
+def test_learning_rates_change_as_scikit_learn_changes_them(rate: str, momentum: float) -> None:
     options = {
-        **{"solver": "sgd", "momentum": 0.0, "learning_rate": rate, "random_state": 0},
-        **{"hidden_layer_sizes": [5], "tol": 1e-3, "learning_rate_init": 0.5, "max_iter": 80},
+        **{"solver": "sgd", "momentum": momentum, "learning_rate": rate, "random_state": 0},
+        **{"hidden_layer_sizes": [5], "tol": 1e-3, "learning_rate_init": 0.1, "max_iter": 80},
     }
     ours, theirs = (
         module.MLPRegressor(**options).fit(X, NUMBERS)

@@ -80,6 +80,8 @@ class Arguments:
                 if _is_file(column):
                     self.files.append(column._mmap)
                 column = given_array(column, place)
+                if column.dtype.kind in "iu" and column.dtype.itemsize == 8:
+                    _refuse_rounded(column, place)
             self.arrays.append(column)
             self.shapes.append(column.shape[1:])
         self.rows = len(self.arrays[0]) if columns else 1
@@ -257,6 +259,25 @@ def check_seeds(seeds: Sequence[float], outputs: int) -> None:
             f"seeds has a number for each of {counted(outputs, 'output')} at "
             f"most, but got {len(seeds)}"
         )
+
+
+def _refuse_rounded(column: Given, place: int) -> None:
+    """Refuse integers that a float does not hold: the program would compute with others.
+
+    Raises:
+        ValueError: there is one.
+    """
+    if column.size and (column.max() > _LARGEST or column.min() < -_LARGEST):
+        flat = column.ravel()
+        with numpy.errstate(invalid="ignore"):  # the largest ones, as floats, are no integers here
+            wrong = flat.astype(float).astype(column.dtype) != flat
+        if wrong.any():
+            raise ValueError(
+                f"argument {place} is {flat[wrong.argmax()]} in row "
+                f"{wrong.argmax() // max(flat.size // len(column), 1)}, beyond 2**53, where floats "
+                "do not hold each one; number what there is by numpy.unique(x, "
+                "return_inverse=True)[1], or take the first one away from all"
+            )
 
 
 def _is_file(column: Any) -> bool:

@@ -590,13 +590,17 @@ class WrittenPath(NamedTuple):
     Attributes:
         takes: its guards, and what they are in the rows that take it; None if all rows do.
         program: what it computes for them.
-        parameters: where its parameters stand in ``theta``, and those of the guards.
+        indices: computed numbers of a row that take from tables, and how long these are; or None.
+        parameters: where its parameters, those of the guards, and of the indices are in ``theta``.
+        given: the numbers of a row that take from tables, and how long these are.
         integers: the numbers of a row that must be whole.
     """
 
     takes: tuple[Written, Floats] | None
     program: Written
+    indices: tuple[Written, list[int]] | None
     parameters: list[Ints]
+    given: list[tuple[int, int]]
     integers: list[int]
 
 
@@ -615,17 +619,23 @@ class Function:
         self.is_alone = c._is_alone
         self.paths = []
         for path in c._paths:
-            parameters = [path.replay.program.parameters, []]
-            takes = None
+            parameters = [path.replay.program.parameters, [], []]
+            takes = indices = None
             if path.guards is not None:
                 takes = Written(path.guards.program, library), path.expected
                 parameters[1] = path.guards.program.parameters
+            if path.indices is not None and path.indices.computed is not None:
+                computed = path.indices.computed.program
+                indices = Written(computed, library), path.indices.lengths
+                parameters[2] = computed.parameters
             integers = [path.tape.left[node] for node in path.tape.integers]
             self.paths.append(
                 WrittenPath(
                     takes,
                     Written(path.replay.program, library),
+                    indices,
                     [path.places[numpy.array(some, int)] for some in parameters],
+                    list(path.indices.given.items()) if path.indices else [],
                     integers if path.tape.needs_integers else [],
                 )
             )
@@ -650,7 +660,9 @@ class Function:
         left: Array = None  # which means all rows
         lost: Array = None  # and this none
         for path in self.paths:
-            numbers, of_guards = (theta[library.places(x, theta)] for x in path.parameters)
+            numbers, of_guards, of_indices = (
+                theta[library.places(x, theta)] for x in path.parameters
+            )
             takes = None
             if path.takes is not None:
                 guards, expected = path.takes
@@ -663,7 +675,14 @@ class Function:
             outputs, _, unfinished = path.program(
                 numbers, given, None if takes is None else takes[None]
             )
-            for wrong in (unfinished, *(inputs[number] % 1 != 0 for number in path.integers)):
+            outside = [_is_outside(inputs[number], length) for number, length in path.given]
+            if path.indices is not None:
+                computed, lengths = path.indices
+                given = library.held(inputs[library.places(computed.inputs, inputs)])
+                asked = computed(library.held(of_indices), given).outputs
+                outside += [_is_outside(asked[k], length) for k, length in enumerate(lengths)]
+            fractions = (inputs[number] % 1 != 0 for number in path.integers)
+            for wrong in (unfinished, *outside, *fractions):
                 if wrong is not None:
                     wrong = wrong if takes is None else takes & wrong
                     lost = wrong if lost is None else lost | wrong
@@ -706,3 +725,8 @@ class Function:
                 "all arguments have one entry for each row, but got "
                 f"{', '.join(str(column.shape[0]) for column in columns)} entries"
             )
+
+
+def _is_outside(index: Array, length: int) -> Array:
+    """Where an index names no entry of a table."""
+    return ~((index >= 0) & (index < length) & (index % 1 == 0))

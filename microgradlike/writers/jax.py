@@ -20,6 +20,7 @@ from jax.custom_derivatives import SymbolicZero
 from microgradlike import ops
 from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.compiler.operations import row_of
+from microgradlike.inputs import describe
 from microgradlike.ops import OPERATORS
 from microgradlike.writers.arrays import Array, Function, Operation, Step, slope_times
 
@@ -221,6 +222,8 @@ def _same(state: Array) -> Array:
 
 def to_jax(c: Derivatives, rounds: int) -> Callable[..., Array]:
     """A compiled function as a pure function of JAX; see ``Compiled.to_jax``."""
+    if not isinstance(rounds, int) or rounds < 1:
+        raise ValueError(f"rounds is a whole number, at least 1, but got {describe(rounds)}")
     found = Function(c, JaxLibrary(rounds))
 
     def function(theta: Array, *columns: Array) -> Array:
