@@ -241,6 +241,15 @@ def test_a_loop_that_ends_by_itself_is_nan_where_its_rounds_do_not_suffice() -> 
     numpy.testing.assert_allclose(c.to_jax()([1.0], x), c(x))
 
 
+def test_rounds_that_are_not_done_send_nothing_back() -> None:
+    w = Value(0.5)
+    c = compile(lambda x: while_loop(lambda s: s * s > x, lambda s: s * w / x, x)).trace([4.0])
+    x = [4.0, numpy.nan, numpy.inf, 0.25]
+    f = c.to_jax()
+    numpy.testing.assert_allclose(gradient(f, [0.5], x), c.jacobian(x)[:, 0, 0], rtol=1e-12)
+    assert gradient(f, [0.5], x[1:], by=0).tolist() == [0.0]
+
+
 def test_loops_within_loops_that_need_more_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     def halvings(x: Any) -> Any:
         return while_loop(lambda s: s > 1, lambda s: s / 2, x)

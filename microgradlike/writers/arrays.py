@@ -530,6 +530,10 @@ def _loop(n: _Numbers, i: Loop, slots: Slots, arrives: Array | None) -> Array:
     ones = n.one[:, :1] if slots.is_once else n.one
     active = ones if arrives is None else n.library.where(arrives, ones, 0.0)
 
+    def is_going(of: Slots) -> Array:
+        assert one.going
+        return n.mixed(Operand(*(numpy.array([x]) for x in one.going)), of) != 0
+
     def step(state: Array, given: Array = None) -> Array:
         own = Slots(n.library, one.slots, slots.is_once)
         before, n.unfinished = n.unfinished, None
@@ -540,19 +544,26 @@ def _loop(n: _Numbers, i: Loop, slots: Slots, arrives: Array | None) -> Array:
                 own.write(at[there], numbers[some])
         if one.active >= 0:
             own.write(numpy.array([one.active]), active)
-        told = own
-        if is_told:
+        told, takes = own, n.takes
+        if is_told or one.going:
             told = own.copy()
             for inner in instructions:
                 n.run(inner, told, None)
             told = told.held()
+        if slots.is_once:
+            n.takes = None
+        if one.going:  # what is over sends nothing back
+            goes_on = is_going(told)
+            n.takes = goes_on if n.takes is None else n.takes & goes_on
         for inner in instructions:
             n.run(inner, own, n.arrives(inner, told))
-        squares = (own.read(one.watched) ** 2).sum(0, keepdims=True) if len(one.watched) else 0.0
+        n.takes = takes
+        squares: Array = 0.0
+        if len(one.watched):
+            squares = (n.library.held(own.read(one.watched)) ** 2).sum(0, keepdims=True)
         going = ones
         if one.going:
-            going = n.mixed(Operand(*(numpy.array([x]) for x in one.going)), own)
-            going = n.library.where(going != 0, ones, 0.0)
+            going = n.library.where(is_going(own), ones, 0.0)
         lost = state[count + 1 : count + 2]
         if n.unfinished is not None:
             lost = n.library.where(n.unfinished & (going != 0), ones, lost)
