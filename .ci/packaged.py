@@ -29,9 +29,13 @@ def of_sdist(folder: Path) -> set[str]:
 
 
 def of_tree(*folders: str) -> set[str]:
-    """All files below them but what Python has made."""
+    """All files below them but what Python, or the site with its notebooks, has made."""
     every = (path for folder in folders for path in Path(folder).rglob("*") if path.is_file())
-    return {path.as_posix() for path in every if "__pycache__" not in path.parts}
+    return {
+        path.as_posix()
+        for path in every
+        if "__pycache__" not in path.parts and path.parts[:2] != ("docs", "tour")
+    }
 
 
 def main() -> None:
