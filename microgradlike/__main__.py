@@ -130,7 +130,7 @@ def main(words: Sequence[str]) -> int:
     try:
         print("\n".join(lines), flush=True)
     except BrokenPipeError:  # who reads has seen enough; the status is told all the same
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_of_output()
     for warning in told:
         print(warning.message, file=sys.stderr)
     return status
@@ -391,6 +391,11 @@ def _alike(numbers: Sequence[float]) -> bool:
 # ---- The process -------------------------------------------------------------------------------
 
 
+def _let_go_of_output() -> None:
+    """Nobody reads on: what is written at the end of the process goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def run() -> NoReturn:
     """The console script: ``main`` on the words of the process."""
     for stream in (sys.stdout, sys.stderr):
@@ -405,7 +410,7 @@ def run() -> NoReturn:
         if not isinstance(error, BrokenPipeError):  # which says that head has seen enough
             print(f"the output cannot be written ({error.strerror})", file=sys.stderr)
             status = 2
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_of_output()
     except KeyboardInterrupt:
         status = 130
     raise SystemExit(status)

@@ -41,7 +41,7 @@ from microgradlike import sum as total
 from microgradlike.ops import OPERATORS
 from microgradlike.writers import c_file, c_functions
 from tests import random_branches, random_loops
-from tests.packages import NEEDED
+from tests.packages import NEEDED, needed
 from tests.programs import Program, agree, flat, groups
 from tests.random_programs import bounded, by_parameters
 from tests.written import Found, Library
@@ -573,7 +573,7 @@ console.log(JSON.stringify(found));
 
 def test_the_same_file_as_webassembly(tmp_path: Path) -> None:
     """By the command that the file tells of; the first time on a machine it takes half a minute."""
-    pytest.importorskip("ziglang")
+    needed("ziglang")
     if not shutil.which("node") and not os.environ.get(NEEDED):
         pytest.skip("there is no node")
     w = [Value(0.5), Value(-1.25)]

@@ -76,6 +76,7 @@ class JaxExecutor(Executor):
         theta = jax.numpy.asarray(call.theta, self.number)
         errors, total, safe = numpy.zeros(len(call.theta)), 0.0, True
         sends = call.seeds is not None and call.mode == PARAMETERS
+        is_tiny = _is_tiny(call.theta).any()
         for start in range(0, call.rows.count, self.most):
             end = min(start + self.most, call.rows.count)
             loaded = numpy.zeros((max(len(self.program.inputs), 1), end - start))
@@ -83,9 +84,7 @@ class JaxExecutor(Executor):
             inputs = jax.numpy.asarray(loaded[: len(self.program.inputs)], self.number)
             found = self._results(theta, inputs)
             outputs, squares = (numpy.array(x, float) for x in found[:2])
-            squares[_is_tiny(loaded).any(axis=0)] = math.inf
-            if _is_tiny(call.theta).any():
-                squares[:] = math.inf
+            squares[is_tiny | _is_tiny(loaded).any(axis=0)] = math.inf
             total += float(outputs[0].sum())
             if call.results is not None:
                 call.results[start:end] = outputs.T
