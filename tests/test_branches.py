@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from microgradlike import TracingError, Value, compile, exp, log, nn, sin, sqrt, take, where
 from microgradlike.compiler.instructions import Elementwise
 from microgradlike.executors.machine.executor import NumbaExecutor
+from microgradlike.replay import branches
 from tests import random_branches
 from tests.executors import all_singles, together
 
@@ -374,6 +376,16 @@ def test_each_way_is_compared_once() -> None:
     for _ in range(5):
         c(*draw)
     assert len(asked) == count
+
+
+def test_columns_with_infinities_are_told_apart() -> None:
+    """A new way was not looked for where other rows had the same infinity beside them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for one in ([math.inf, 1.0], [math.inf, -math.inf, 1.0], [math.nan, 1.0]):
+            mark = branches._mark(numpy.array(one))
+            assert mark == branches._mark(numpy.array(one))
+            assert mark != branches._mark(numpy.array([*one[:-1], 2.0]))
 
 
 # ---- A side that no row takes --------------------------------------------------------------------

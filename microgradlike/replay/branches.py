@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import random
+import zlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -257,8 +258,9 @@ def _weights() -> Floats:
 def _mark(array: Given) -> float:
     """A number that other numbers would not have."""
     some, weights = array[:: 1 + array.size // SOME_NUMBERS].reshape(-1), _weights()
-    found: float = some[: len(weights)].dot(weights[: len(some)])
-    return found
+    with numpy.errstate(invalid="ignore", over="ignore"):
+        found: float = some[: len(weights)].dot(weights[: len(some)])
+    return found if math.isfinite(found) else zlib.crc32(some.tobytes())
 
 
 class Path:
