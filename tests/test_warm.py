@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -95,3 +97,13 @@ def test_who_waits_for_machine_code_is_told_why_and_how_long_it_took(
     assert capsys.readouterr().err.startswith("compiled 2 pieces of machine code in 12.0 seconds")
     waiting.tell()
     assert capsys.readouterr().err == ""
+
+
+def test_kept_code_is_loaded_without_what_numba_compiles_by() -> None:
+    code = (
+        "import sys; from microgradlike import compile; print(compile(lambda x: x * x)([3.0]));"
+        "print('numba.cpython.printimpl' in sys.modules)"
+    )
+    for _ in range(2):  # what is not kept so far is compiled in the first one
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert ran.stdout.decode().split() == ["[9.]", "False"]

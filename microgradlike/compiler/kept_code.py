@@ -14,7 +14,10 @@ import time
 import zlib
 from pathlib import Path
 
-from numba.core.caching import Cache, IndexDataCacheFile
+from numba.core.base import BaseContext
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.runtime import rtsys
+from numba.core.typing import Signature
 
 # To tell whether kept code is still right, numba looks at the file of the function alone. But a
 # loop has numbers and functions of other files in it, such as the codes of operations. What they
@@ -116,7 +119,20 @@ class _Files(IndexDataCacheFile):  # type: ignore[misc]
             return {}
 
 
-def keep(cache: Cache) -> None:
+class _Kept(FunctionCache):  # type: ignore[misc]
+    """The kept code of one function."""
+
+    def load_overload(self, signature: Signature, context: BaseContext) -> object:
+        """Load it by numba's runtime alone: it needs none of the types and functions, whose import
+        takes numba 0.2 seconds. Where something is to be compiled, numba imports them by itself."""
+        rtsys.initialize(context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(signature, context)
+        return None  # the file could not be opened
+
+
+def keep(cache: FunctionCache) -> None:
     """Let a cache of numba, which was just made, have such files."""
+    cache.__class__ = _Kept
     made = cache._cache_file
     made.__class__, made._source_stamp = _Files, STAMP
