@@ -137,17 +137,18 @@ class Value(Operations):
     ) -> None:
         if isinstance(_children, str):  # Value(2.0, "a")
             label, _children = _children, ()
-        if label:
-            self.label = label
         if data is not self:
             self._number = number(data._number if isinstance(data, Value) else data, "Value(data)")
             self._grad = 0.0
+            self._label = ""
             self._rule = self._y = None
             self._x = 0.0
             if _watching and _mode.tape is not None:
                 _mode.tape.made(self)
             if _children:
                 _give_rule(self, _children, *_slopes_and_name(_op))
+        if label:
+            self.label = label
 
     def __init_subclass__(cls, has_own_operators: bool = False, **options: Any) -> None:
         super().__init_subclass__(**options)
