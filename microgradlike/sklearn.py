@@ -12,7 +12,7 @@ import itertools
 import math
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
@@ -27,6 +27,7 @@ from microgradlike.replay.compiled import Compiled
 
 try:
     import scipy.optimize
+    import scipy.sparse
     import scipy.special
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
     from sklearn.exceptions import ConvergenceWarning
@@ -591,9 +592,11 @@ class _Perceptron(_Training):
             else:
                 theta = self._train(network, theta, rows, incremental)
         except FloatingPointError as error:
+            of_all = self.solver == "lbfgs"
             raise ValueError(
-                f"the training diverged in epoch {self.n_iter_ + 1}; scale X and y, as "
-                "StandardScaler does, or lower learning_rate_init"
+                f"the training diverged in {'iteration' if of_all else 'epoch'} "
+                f"{self.n_iter_ + 1}; scale X and y, as StandardScaler does"
+                f"{'' if of_all else ', or lower learning_rate_init'}"
             ) from error
         self.coefs_, self.intercepts_ = _unpacked(theta, sizes)
         return self
@@ -602,12 +605,13 @@ class _Perceptron(_Training):
         self, X: Data, y: Data, sample_weight: ArrayLike | None, is_new: bool, incremental: bool
     ) -> tuple[_Rows, int]:
         """The examples, checked, and how many outputs they ask for."""
+        if scipy.sparse.issparse(y):
+            raise TypeError(
+                "Sparse data was passed for y, but dense data is required. Use '.toarray()' to "
+                "convert to a dense numpy array."
+            )
         inputs, labels = validate_data(
-            *(self, X, y),
-            multi_output=True,
-            y_numeric=isinstance(self, RegressorMixin),
-            dtype=numpy.float64,
-            reset=is_new,
+            self, X, y, multi_output=True, dtype=numpy.float64, reset=is_new
         )
         if labels.ndim == 2 and labels.shape[1] == 1:
             labels = column_or_1d(labels, warn=True)
@@ -628,8 +632,8 @@ class _Perceptron(_Training):
         return rows, outputs
 
     def _hidden(self) -> list[int]:
-        given = numpy.atleast_1d(self.hidden_layer_sizes)
-        if given.ndim > 1:
+        given = numpy.atleast_1d(numpy.array(self.hidden_layer_sizes, object))
+        if given.ndim > 1 or any(isinstance(size, Iterable) for size in given):
             raise ValueError(
                 "hidden_layer_sizes has a number of neurons for each hidden layer, such as "
                 f"(100, 50), but got {self.hidden_layer_sizes}"
@@ -954,8 +958,16 @@ class MLPRegressor(RegressorMixin, _Perceptron):  # type: ignore[misc]
         return self.loss
 
     def _learned(self, y: Labels, is_new: bool) -> tuple[Floats, int]:
-        targets = y.astype(float).reshape(len(y), -1)
-        return targets, targets.shape[1]
+        try:
+            # Texts and moments have numbers, too, but nobody meant them.
+            targets = y.astype(float, casting="unsafe" if y.dtype == object else "same_kind")
+        except (TypeError, ValueError):
+            wrong = next((each for each in y.flat if not isinstance(each, Real)), y.dtype)
+            raise ValueError(
+                f"y holds the numbers that are to be predicted, but got {wrong!r}; "
+                "MLPClassifier tells classes apart"
+            ) from None
+        return targets.reshape(len(y), -1), targets[0].size
 
     def _answers(self, outputs: Floats) -> Labels:
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs

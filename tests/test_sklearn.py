@@ -547,6 +547,22 @@ def begun(y: Any = SIDES, **options: Any) -> Any:
             *(TypeError, "Sparse data was passed for X, but dense data is required"),
         ),
         (
+            lambda: MLPClassifier().fit(X, scipy.sparse.csr_matrix(LABELS)),
+            *(TypeError, "Sparse data was passed for y, but dense data is required"),
+        ),
+        (
+            lambda: MLPRegressor().fit(X, numpy.array(["low", "high"])[SIDES]),
+            *(ValueError, r"y holds the numbers that are .* got .*'high'.*; MLPClassifier tells"),
+        ),
+        (
+            lambda: MLPRegressor().fit(X, numpy.array([1.0, "x"], object)[SIDES]),
+            *(ValueError, "numbers that are to be predicted, but got 'x'"),
+        ),
+        (
+            lambda: MLPRegressor().fit(X, pandas.date_range("2020", periods=60)),
+            *(ValueError, r"numbers that are to be predicted, but got .*datetime64\('2020-01-01"),
+        ),
+        (
             lambda: MLPClassifier().fit(X, numpy.full(60, "a")),
             *(ValueError, "tells classes apart, but there is only one class, 'a'; give examples"),
         ),
@@ -617,6 +633,10 @@ def begun(y: Any = SIDES, **options: Any) -> Any:
             *(TypeError, r"the number of inputs and neurons of an MLP is an int, but got 5\.5"),
         ),
         (
+            lambda: fitted(hidden_layer_sizes=[[5, 4], 6]),
+            *(ValueError, r"a number of neurons for each hidden layer, such as \(100, 50\)"),
+        ),
+        (
             lambda: fitted(hidden_layer_sizes=[[5], [6]]),
             *(ValueError, r"a number of neurons for each hidden layer, such as \(100, 50\)"),
         ),
@@ -634,7 +654,7 @@ def begun(y: Any = SIDES, **options: Any) -> Any:
         ),
         (
             lambda: MLPRegressor(solver="lbfgs").fit(1e200 * X, NUMBERS),
-            *(ValueError, "the training diverged in epoch 1; scale X and y"),
+            *(ValueError, "the training diverged in iteration 1; scale X and y, .* does$"),
         ),
         (
             lambda: MLPRegressor(solver="sgd", learning_rate_init=1e10).fit(X, NUMBERS),
