@@ -29,6 +29,7 @@ try:
     import scipy.optimize
     import scipy.sparse
     import scipy.special
+    import sklearn
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.metrics import accuracy_score, r2_score
@@ -587,10 +588,12 @@ class _Perceptron(_Training):
         self._random_state = check_random_state(self.random_state)
         theta = self._begin(sizes) if is_new else _packed(self.coefs_, self.intercepts_)
         try:
-            if self.solver == "lbfgs":
-                theta = self._descend(network, theta, rows)
-            else:
-                theta = self._train(network, theta, rows, incremental)
+            # In each epoch a score would check its parameters: those of here are known to be right.
+            with sklearn.config_context(skip_parameter_validation=True):
+                if self.solver == "lbfgs":
+                    theta = self._descend(network, theta, rows)
+                else:
+                    theta = self._train(network, theta, rows, incremental)
         except FloatingPointError as error:
             of_all = self.solver == "lbfgs"
             raise ValueError(
