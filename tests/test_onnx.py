@@ -39,9 +39,11 @@ from microgradlike import (
 )
 from microgradlike.compiled import Compiled
 from microgradlike.ops import OPERATORS
+from microgradlike.writers.refused import MOST_DIGITS
 from tests import random_loops
 from tests.programs import Program, groups
 from tests.random_programs import Expected
+from tests.written import points_to_round
 
 onnxruntime.set_default_logger_severity(4)
 
@@ -216,6 +218,19 @@ def test_operators_everywhere(tmp_path: Path, name: str) -> None:
     close(ours[usual], slopes[usual], 1e-9, 1e-3)
 
 
+def test_round_to_digits(tmp_path: Path) -> None:
+    for n in (0, 1, 2, 15, MOST_DIGITS, -1, -2, -15, -MOST_DIGITS):
+        c = compile(lambda x, n=n: round(x, n), check=False).trace([0.3])
+        x = [*points_to_round(n), math.inf, -math.inf, math.nan]
+        found = written(c, tmp_path, gradient=True)(x)
+        theirs = [builtins.round(v, n) if math.isfinite(v) else v for v in x]
+        numpy.testing.assert_array_equal(found["output"], theirs)
+        assert not found["gradient_x"].any()
+    wide = X[:, :1] + numpy.arange(10) * 30
+    c = compile(lambda x: [round(v, k % 5 - 2) for k, v in enumerate(x)]).trace(wide)
+    agrees(written(c, tmp_path), c, wide)
+
+
 def test_what_is_not_asked_of_onnx_in_float64_is_exact_enough(tmp_path: Path) -> None:
     import mpmath
 
@@ -384,11 +399,12 @@ def test_random_loops(tmp_path: Path, seeds: Sequence[int]) -> None:
 def test_refusals_are_one_sentence_and_touch_no_file(tmp_path: Path) -> None:
     path = tmp_path / "kept.onnx"
     path.write_bytes(b"as it was")
-    c = compile(lambda x: x * 2.0)
+    c, w = compile(lambda x: x * 2.0), Value(2.0)
     refused: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
         (c, {}, ValueError, "not traced yet"),
         (lambda x: x, {}, TypeError, "was compiled, as by compile"),
-        (compile(lambda x: round(x, 2)).trace([1.0]), {}, ValueError, r"round\(x, digits\)"),
+        (compile(lambda x: round(x, 23)).trace([1.0]), {}, ValueError, r"n is 23, at .*x, 23"),
+        (compile(lambda x: x.round_to(w)).trace([1.0]), {}, ValueError, "n is a Value, at .*w"),
         (compile(lambda x: [x, x]).trace([1.0]), {"gradient": True}, TypeError, "a list"),
     ]
     for f, how, kind, sentence in refused:

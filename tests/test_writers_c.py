@@ -40,11 +40,12 @@ from microgradlike import round as rounded
 from microgradlike import sum as total
 from microgradlike.ops import OPERATORS
 from microgradlike.writers import c_file, c_functions
+from microgradlike.writers.refused import MOST_DIGITS
 from tests import random_branches, random_loops
 from tests.packages import NEEDED, needed
 from tests.programs import Program, agree, flat, groups
 from tests.random_programs import bounded, by_parameters
-from tests.written import Found, Library
+from tests.written import Found, Library, points_to_round
 
 OK, UNTRACED, OUTSIDE_TABLE, NOT_WHOLE, TOO_MANY_ROUNDS, NOT_SAFE = range(6)
 
@@ -285,16 +286,27 @@ def _infix(name: str) -> Callable[..., Any]:
     return found
 
 
-@pytest.mark.parametrize("digits", [0, 1, 2, 5, 15])
-def test_round_to_digits(library: Library, digits: int) -> None:
-    library.add("f", compile(lambda x: rounded(x, digits)).trace([0.3]))
-    library.build()
-    draw = numpy.random.default_rng(0)
-    halves = (draw.integers(-(10**6), 10**6, 200) + 0.5) / 10**digits
-    sizes = 10.0 ** draw.integers(-10, 300, 200) * draw.normal(size=200)
-    for x in (*halves.tolist(), *sizes.tolist(), 2.675, 1.005, 0.125, -0.0, 5e-324, 1e22, 2.0**53):
-        ours, theirs = library.call("f", "value", [x]).value[0], round(x, digits)
-        assert ours == theirs and math.copysign(1, ours) == math.copysign(1, theirs), x
+def test_round_to_digits(library: Library) -> None:
+    every = range(-MOST_DIGITS, MOST_DIGITS + 1)
+    for n in every:
+        name = f"{'behind' if n >= 0 else 'before'}_{abs(n)}"
+        library.add(name, compile(lambda x, n=n: rounded(x, n), check=False).trace([0.3]))
+    library.build("-O1")
+    for n, name in zip(every, library.functions, strict=True):
+        for x in points_to_round(n):
+            ours, theirs = library.call(name, "value", [x]).value[0], round(x, n)
+            assert ours == theirs and math.copysign(1, ours) == math.copysign(1, theirs), (n, x)
+        assert math.isnan(library.call(name, "value", [math.nan]).value[0])
+        assert library.call(name, "value", [-math.inf]).value[0] == -math.inf
+
+
+def test_each_number_is_rounded_to_digits_of_its_own(library: Library, as_loops: None) -> None:
+    c = compile(lambda x: [rounded(v, k % 5 - 2) for k, v in enumerate(x)])
+    x = numpy.random.default_rng(0).normal(size=20) * 100
+    library.add("f", c.trace([x]))
+    library.build("-O1")
+    theirs = [round(v, k % 5 - 2) for k, v in enumerate(x.tolist())]
+    assert library.call("f", "value", x).value.tolist() == theirs
 
 
 # ---- Networks, tables and loops of some size ---------------------------------------------------
@@ -517,11 +529,11 @@ def _untraced() -> Compiled:
         (_untraced().trace([1.0]), "f.c", {"name": "double"}, ValueError, "but got 'double'"),
         (_untraced().trace([1.0]), "f.c", {"name": 3}, TypeError, "name is text"),
         (
-            compile(lambda x: rounded(x, -2)).trace([1.0]),
+            compile(lambda x: rounded(x, -30)).trace([1.0]),
             "f.c",
             {},
             ValueError,
-            "but here n is -2",
+            r"but n is -30, at .*test_writers_c.py, line \d+: compile\(lambda x: rounded\(x, -30",
         ),
     ],
 )

@@ -31,6 +31,7 @@ from microgradlike.compiler.operations import row_of
 from microgradlike.inputs import describe
 from microgradlike.words import counted
 from microgradlike.writers.arrays import Function, Operation, Step, slope_times
+from microgradlike.writers.refused import naming_the_line, power_of_ten
 from microgradlike.writers.symbolic import (
     FLOAT,
     INDEX,
@@ -274,10 +275,38 @@ def _floor_divide(x: Number, y: Number) -> Tensor:
 
 
 def _round_to(x: Number, y: Number) -> Tensor:
-    raise ValueError(
-        "ONNX has no operator that rounds to decimal digits, so round(x, digits) cannot be "
-        "written; round to whole numbers, or leave it to who reads the results"
-    )
+    """As ``round_to`` and ``round_to_tens`` in C, without ``fma``: the error of a product is found
+    by halves of its factors (T. J. Dekker, A floating-point technique for extending the available
+    precision, Numerische Mathematik 18 (1971), 224-242)."""
+    x, y = _two(x, y)
+    digits = [None] if y.known is None else y.known.ravel().tolist()
+    powers = numpy.array(list(map(power_of_ten, digits))).reshape(y.own_shape)
+    ten = Tensor(y.nodes, powers, y.shape, thin=y.thin)
+    whole = written("Round", _divide(x, ten))
+    rest = x - whole * ten - _lost(whole, ten)
+    tens = (whole + as_float(rest > 0.5 * ten) - as_float(rest < -0.5 * ten)) * ten
+    z = x * ten
+    whole, lost = written("Round", z), _lost(x, ten)
+    half = z - whole
+    up, down = (half == 0.5) & (lost > 0), (half == -0.5) & (lost < 0)
+    near = _divide(whole + as_float(up) - as_float(down), ten)
+    most = 2.0 / float(numpy.finfo(x.nodes.float_type).eps)
+    before = y < 0
+    found = where(abs(where(before, _divide(x, ten), z)) < most, where(before, tens, near), x)
+    return _signed(abs(found), x)
+
+
+def _lost(x: Tensor, y: Tensor) -> Tensor:
+    """What a product loses by rounding."""
+    factor = 2.0 ** math.ceil(-math.log2(float(numpy.finfo(x.nodes.float_type).eps)) / 2 + 0.5) + 1
+
+    def halves(v: Tensor) -> tuple[Tensor, Tensor]:
+        far = factor * v
+        high = far - (far - v)
+        return high, v - high
+
+    (a, b), (c, d) = halves(x), halves(y)
+    return b * d - (x * y - a * c - b * c - a * d)
 
 
 #: What the names in formulas mean.
@@ -685,6 +714,6 @@ def to_onnx(
     c.theta()  # raises if it was not traced
     if gradient:
         c._need_single("a gradient")
-    with numpy.errstate(all="ignore"):
+    with naming_the_line(c), numpy.errstate(all="ignore"):
         model = _Model(c, dtype, theta_as_input, rounds).write(gradient, reduce)
     return files.write(named, model.SerializeToString())
