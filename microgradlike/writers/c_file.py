@@ -205,6 +205,11 @@ class Writer:
                                    initial_indent=8 * " ", subsequent_indent=8 * " ")  # fmt: skip
         if as_written:
             lines += ["", "Sums are added up as they were written, so NOT_SAFE is never returned."]
+        elif len(self.kinds) > 1:
+            lines += [
+                "",
+                "Each looks at its own numbers: a slope may be NOT_SAFE where no value is.",
+            ]
         return [*lines, ""]
 
     def _how_told(self) -> list[str]:
