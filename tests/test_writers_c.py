@@ -45,7 +45,7 @@ from tests import random_branches, random_loops
 from tests.packages import NEEDED, needed
 from tests.programs import Program, agree, flat, groups
 from tests.random_programs import bounded, by_parameters
-from tests.written import Found, Library, points_to_round
+from tests.written import Found, Library, compiler, points_to_round
 
 OK, UNTRACED, OUTSIDE_TABLE, NOT_WHOLE, TOO_MANY_ROUNDS, NOT_SAFE = range(6)
 
@@ -510,6 +510,14 @@ def test_the_comment_tells_what_each_number_is(tmp_path: Path) -> None:
     assert "2.0, NAN," in text
     assert text.count("#include") == 1 and "#include <math.h>" in text
     assert max(map(len, comment.splitlines())) <= 110
+
+
+def test_in_cpp_the_file_says_what_to_do(tmp_path: Path) -> None:
+    file = to_c(compile(lambda x: x * x).trace([1.0]), tmp_path / "f.c")
+    run = subprocess.run(
+        [*compiler(), "-xc++", "-fsyntax-only", file], capture_output=True, text=True
+    )
+    assert "compile as C; declare the functions extern" in run.stderr
 
 
 def test_a_second_name_and_the_same_file_again(tmp_path: Path) -> None:
