@@ -19,7 +19,7 @@ import sysconfig
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import (
@@ -1075,6 +1075,11 @@ def detect_anomaly() -> Iterator[None]:
         if not _mode.checked:
             _mode.created = None
         _watch(-1)
+
+
+def lines_of_nodes() -> Mapping[Value, str]:
+    """The nodes made within ``detect_anomaly()``, each with the line of user code."""
+    return {} if _mode.created is None else _mode.created
 
 
 class Decision(NamedTuple):

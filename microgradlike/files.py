@@ -68,6 +68,8 @@ def _way_out(error: OSError) -> str:
     """What to do about a name under which nothing can be written."""
     if error.errno == errno.ENAMETOOLONG:
         return "choose a shorter name"
+    if error.errno == errno.EISDIR:
+        return "choose another name: this is the one of a folder"
     if error.errno == errno.ELOOP:
         return "choose a name that is no link, or a link that leads to a file"
     if error.errno == errno.EEXIST:

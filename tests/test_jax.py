@@ -274,6 +274,12 @@ def test_rows_of_a_path_that_was_not_traced_are_nan() -> None:
     numpy.testing.assert_allclose(c.trace([-1.0]).to_jax()([2.0], [1.0, -1.0]), c([1.0, -1.0]))
 
 
+def test_rows_that_decide_in_a_way_which_was_not_traced_are_nan() -> None:
+    some = random_branches.Some(random_branches.OTHER_WAYS[-1])
+    found = numpy.asarray(jax.jit(some.c.to_jax())(some.c.theta(), *some.columns))
+    assert not some.wrong(found, within=1e-4)
+
+
 def test_tables() -> None:
     table = [Value(v) for v in (1.0, 2.0, 4.0)]
     c = compile(lambda x, k: x * take(table, k), parameters=table).trace([1.0], [0])

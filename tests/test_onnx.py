@@ -22,6 +22,7 @@ from microgradlike import (
     abs,
     compile,
     exp,
+    log,
     logsumexp,
     loop,
     losses,
@@ -39,9 +40,11 @@ from microgradlike import (
 )
 from microgradlike.compiled import Compiled
 from microgradlike.ops import OPERATORS
-from tests import random_loops
+from microgradlike.writers.refused import MOST_DIGITS
+from tests import random_branches, random_loops
 from tests.programs import Program, groups
 from tests.random_programs import Expected
+from tests.written import points_to_round
 
 onnxruntime.set_default_logger_severity(4)
 
@@ -85,13 +88,15 @@ def agrees(model: Model, c: Compiled, *columns: Array, within: float = 1e-9) -> 
     close(found["output"], c(*columns), within)
     if "gradient" in found:
         reduce = "mean" if "mean" in found else "sum"
-        value, gradient = c.value_and_grad(c.theta(), *columns, reduce=reduce)
-        size = numpy.nanmax(numpy.abs(c.gradients(*columns)), initial=1.0)
-        close(found[reduce], value, within)
-        close(found["gradient"], gradient, within, size)
-        rows = len(columns[0])
-        slopes = [found[f"gradient_{name}"].reshape(rows, -1) for name in model.inputs]
-        close(numpy.concatenate(slopes, 1), c.jacobian(*columns)[:, 0], within)
+        outputs = c(*columns).reshape(len(columns[0]), -1)
+        each = c.jacobian_by_parameters(c.theta(), *columns)
+        each = each.reshape(*outputs.shape, len(c.parameters))
+        sums = getattr(numpy, reduce)
+        size = numpy.nanmax(numpy.abs(each), initial=1.0)
+        close(found[reduce].ravel(), sums(outputs, 0), within)
+        close(numpy.atleast_2d(found["gradient"]), sums(each, 0), within, size)
+        slopes = [found[f"gradient_{name}"].reshape(*outputs.shape, -1) for name in model.inputs]
+        close(numpy.concatenate(slopes, 2), c.jacobian(*columns), within)
     return found
 
 
@@ -179,6 +184,18 @@ def test_losses(tmp_path: Path) -> None:
         agrees(model, c, X[:3], target[:3])
 
 
+def test_of_the_error_of_one_output_nothing_arrives_at_another(tmp_path: Path) -> None:
+    w = Value(2.0, label="w")
+
+    def f(x: Any) -> Any:
+        return [w * x[0], log(x[1])] if x[0] > 0 else [x[1], w * sqrt(x[0] + x[1])]
+
+    at = numpy.array([[1.0, 0.0], [-1.0, 1.0], [-2.0, 3.0]])
+    c = compile(f).trace(at)
+    found = agrees(written(c, tmp_path, gradient=True), c, at)
+    assert found["gradient_x"][0].tolist() == [[2.0, 0.0], [0.0, math.inf]]
+
+
 # ---- Operations --------------------------------------------------------------------------------
 
 SPECIAL = (
@@ -214,6 +231,19 @@ def test_operators_everywhere(tmp_path: Path, name: str) -> None:
         usual = numpy.isfinite(values) & (numpy.abs(values) < 1e290)
     close(found["output"], values, 1e-9, 1e-3)
     close(ours[usual], slopes[usual], 1e-9, 1e-3)
+
+
+def test_round_to_digits(tmp_path: Path) -> None:
+    for n in (0, 1, 2, 15, MOST_DIGITS, -1, -2, -15, -MOST_DIGITS):
+        c = compile(lambda x, n=n: round(x, n), check=False).trace([0.3])
+        x = [*points_to_round(n), math.inf, -math.inf, math.nan]
+        found = written(c, tmp_path, gradient=True)(x)
+        theirs = [builtins.round(v, n) if math.isfinite(v) else v for v in x]
+        numpy.testing.assert_array_equal(found["output"], theirs)
+        assert not found["gradient_x"].any()
+    wide = X[:, :1] + numpy.arange(10) * 30
+    c = compile(lambda x: [round(v, k % 5 - 2) for k, v in enumerate(x)]).trace(wide)
+    agrees(written(c, tmp_path), c, wide)
 
 
 def test_what_is_not_asked_of_onnx_in_float64_is_exact_enough(tmp_path: Path) -> None:
@@ -349,19 +379,22 @@ def test_random_programs(tmp_path: Path, seeds: Sequence[int]) -> None:
         columns, target = program.examples(3, special=seed % 2 == 1)
         expected = Expected(program, columns, target, bent=False)
         c = compile(program, on="numpy").trace(columns, target)
-        single = program.outputs == 1
-        model = written(c, tmp_path, gradient=single, reduce="sum")
-        found = model(columns, target)
+        found = written(c, tmp_path, gradient=True, reduce="sum")(columns, target)
         for ours, theirs in zip(found["output"].reshape(3, -1), expected.values, strict=True):
             assert all(map(near, ours, theirs)), (seed, ours, theirs)
-        if single:
-            by_inputs = [found[f"gradient_{name}"].reshape(3, -1) for name in "xy"]
-            for ours, (slopes,) in zip(numpy.hstack(by_inputs), expected.slopes, strict=True):
-                assert all(map(near, ours, slopes)), (seed, ours, slopes)
+        by_inputs = [found[f"gradient_{name}"].reshape(3, program.outputs, -1) for name in "xy"]
+        for ours, by_output in zip(numpy.concatenate(by_inputs, 2), expected.slopes, strict=True):
+            for each, slopes in zip(ours, by_output, strict=True):
+                assert all(map(near, each, slopes)), (seed, each, slopes)
+        if program.outputs == 1:
             own = dict(zip(c.parameters, found["gradient"], strict=True))
             ours = [own.get(p, 0.0) for p in program.parameters]
             bounded = list(zip(*expected.gradient, strict=True))
             assert all(map(near, ours, bounded)), (seed, ours, bounded)
+        else:
+            close(
+                found["gradient"], c.jacobian_by_parameters(c.theta(), columns, target).sum(0), 1e-9
+            )
 
 
 @pytest.mark.parametrize("seeds", [range(100, 103), (32, 110, 718)], ids=str)
@@ -373,9 +406,21 @@ def test_random_loops(tmp_path: Path, seeds: Sequence[int]) -> None:
         for _ in range(2):
             for part in parts:
                 c.trace(*part)
-        model = written(c, tmp_path, gradient=c._single, reduce="sum")
+        model = written(c, tmp_path, gradient=True, reduce="sum")
         for part in parts:
             agrees(model, c, *part)
+
+
+@pytest.mark.parametrize("seed", random_branches.OTHER_WAYS)
+def test_random_branches(tmp_path: Path, seed: int) -> None:
+    """A row that decides in a way which was not traced has no number."""
+    some = random_branches.Some(seed)
+    found = written(some.c, tmp_path, gradient=True)(*some.columns)
+    slopes = numpy.stack([found[f"gradient_{name}"] for name in "xyzt"], 1)
+    assert not some.wrong(found["output"], slopes)
+    assert numpy.isnan(found["output"]).sum() < len(some.values) - some.traced
+    narrow = written(some.c, tmp_path, dtype="float32")(*some.columns, dtype="float32")["output"]
+    assert numpy.array_equal(numpy.isnan(narrow), numpy.isnan(found["output"]))
 
 
 # ---- What is refused, and files ----------------------------------------------------------------
@@ -384,12 +429,12 @@ def test_random_loops(tmp_path: Path, seeds: Sequence[int]) -> None:
 def test_refusals_are_one_sentence_and_touch_no_file(tmp_path: Path) -> None:
     path = tmp_path / "kept.onnx"
     path.write_bytes(b"as it was")
-    c = compile(lambda x: x * 2.0)
+    c, w = compile(lambda x: x * 2.0), Value(2.0)
     refused: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
         (c, {}, ValueError, "not traced yet"),
         (lambda x: x, {}, TypeError, "was compiled, as by compile"),
-        (compile(lambda x: round(x, 2)).trace([1.0]), {}, ValueError, r"round\(x, digits\)"),
-        (compile(lambda x: [x, x]).trace([1.0]), {"gradient": True}, TypeError, "a list"),
+        (compile(lambda x: round(x, 23)).trace([1.0]), {}, ValueError, r"n is 23, at .*x, 23"),
+        (compile(lambda x: x.round_to(w)).trace([1.0]), {}, ValueError, "n is a Value, at .*w"),
     ]
     for f, how, kind, sentence in refused:
         with pytest.raises(kind, match=sentence) as caught:
@@ -443,6 +488,11 @@ def test_functions_of_all_shapes(tmp_path: Path) -> None:
     several = compile(lambda x: [x[0][1], w, x[1][0] * w]).trace(numpy.ones((2, 2, 2)))
     cube = DRAW.normal(size=(5, 2, 2))
     assert numpy.array_equal(written(several, tmp_path)(cube)["output"], several(cube))
+    found = agrees(written(several, tmp_path, gradient=True), several, cube)
+    assert found["mean"].shape == (3,) and found["gradient"].shape == (3, 1)
+    assert found["gradient_x"].shape == (5, 3, 2, 2)
+    alone = compile(lambda: [w, w * w])
+    close(written(alone, tmp_path, gradient=True)()["gradient"], [[1.0], [4.0]], 1e-12)
     taken = compile(lambda output, gradient: output * gradient).trace([1.0], [2.0])
     model = written(taken, tmp_path, gradient=True)
     assert model.outputs[0] == "output_1" and len(set(model.outputs + model.inputs)) == 7

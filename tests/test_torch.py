@@ -85,7 +85,7 @@ def test_random_branches(seed: int, native: bool) -> None:
     rows = numpy.random.default_rng(seed).normal(size=(30, random_branches.INPUTS)).round(2)
     rows, expected = of_engine(f, w, rows)
     c = compile(f)
-    c(*rows.T)
+    c.trace(*rows.T)
     given = tensors(c, *rows.T)
     out = c.to_torch(native)(*given)
     of_theta, *slopes = gradients(out.sum(), given)
@@ -94,6 +94,14 @@ def test_random_branches(seed: int, native: bool) -> None:
         assert all(map(random_branches.agree, [s[k].item() for s in slopes], by_inputs))
     total = sum(by_parameter for *_, by_parameter in expected)
     assert random_branches.agree(of_theta.sum().item(), total, sum(abs(v) for *_, v in expected))
+
+
+def test_rows_that_decide_in_a_way_which_was_not_traced_are_nan() -> None:
+    some = random_branches.Some(random_branches.OTHER_WAYS[-1])
+    module = some.c.to_torch(native=True)
+    for dtype in (torch.float64, torch.float32):
+        given = (torch.tensor(x, dtype=dtype) for x in (some.c.theta(), *some.columns))
+        assert not some.wrong(module(*given).detach().double().numpy(), within=1e-4)
 
 
 def of_engine(f: Any, w: Value, rows: Any) -> tuple[Any, list[Any]]:

@@ -79,3 +79,15 @@ class Library:
         status = getattr(self._library, f"{name}_{kind}")(*pointers)
         shaped = found.reshape(outputs, -1) if kind == "jacobian" else found
         return Found(status, value, shaped)
+
+
+def points_to_round(digits: int) -> list[float]:
+    """Numbers half-way between two of so many digits, beside that, and of all sizes."""
+    draw, step = numpy.random.default_rng(0), 10.0 ** abs(digits)
+    count = draw.integers(-(10**6), 10**6, 40) + 0.5
+    halves = count / step if digits >= 0 else count * step
+    large = draw.normal(size=20) * 2.0**54 * (1 / step if digits >= 0 else step)
+    sizes = 10.0 ** draw.integers(-10, 300, 40) * draw.normal(size=40)
+    special = [2.675, 1.005, 0.125, 50.0, 250.0, -30.0, -0.0, 5e-324, 1e22, 2.0**53, 2.0**60]
+    beside = (numpy.nextafter(halves, numpy.inf), numpy.nextafter(halves, -numpy.inf))
+    return numpy.concatenate([halves, *beside, large, sizes, special]).tolist()  # type: ignore[no-any-return]

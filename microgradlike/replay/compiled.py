@@ -25,6 +25,7 @@ from microgradlike.replay.arguments import How, check_seeds
 from microgradlike.replay.derived import Derivatives, over_blocks
 
 if TYPE_CHECKING:
+    from microgradlike.replay.branches import Path
     from microgradlike.writers.arrays import Array
 
 
@@ -234,7 +235,10 @@ class Compiled(Derivatives):
         """
         arguments = self._arguments(columns)
         self._run(None, arguments, None, PARAMETERS)
-        self._compare_ways(None, arguments)  # of rows that ran before their path met another one
+        known: list[Path] = []
+        while known != self._paths:  # rows of a path that was taken apart need one of their own
+            known = list(self._paths)
+            self._compare_ways(None, arguments)  # also of rows that ran before their path met
         return self
 
     def run(

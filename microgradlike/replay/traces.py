@@ -125,10 +125,9 @@ class Traces(Paths):
 
     def _compare_ways(self, theta: Floats | None, arguments: Arguments) -> None:
         """Compare the ways of rows that only derivatives of their paths will run; see ``_run``."""
-        if not self._check or is_detecting():
-            return
+        compares = self._check and not is_detecting()
         for path, rows in self._split(theta, arguments):
-            if path.ways is None:
+            if path.ways is None or not compares:
                 continue
             try:
                 numbers = self.theta() if theta is None else theta

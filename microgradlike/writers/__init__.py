@@ -13,6 +13,7 @@ Each writer reads the same programs as the executors do, and says them in anothe
 ``c_functions``  what a path is in C: its value, its gradients, its Jacobian
 ``c_file``       the file as a whole: its first comment, its names, its functions
 ``c``            ``to_c``: one file of C, that needs ``math.h`` alone
+``refused``      what no file can say, refused with the line of user code
 ``symbolic``     arrays that are written, not computed: nodes of an ONNX graph
 ``onnx``         how ONNX says what a program does; ``onnx_file``: ``to_onnx``
 """

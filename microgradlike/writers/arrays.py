@@ -43,6 +43,7 @@ from microgradlike.compiler.program import Program
 from microgradlike.words import counted
 
 if TYPE_CHECKING:
+    from microgradlike.replay.branches import Path, Replay
     from microgradlike.replay.derived import Derivatives
 
 #: An array of the library; whole numbers of it, truths, and functions of it.
@@ -105,6 +106,8 @@ class Library(Protocol):
         rounds do not suffice it is still 1 in the end."""
 
 
+#: The number of a way is whole and exact in float64; in float32 it is off by less than this.
+COARSE = 2.0**35
 #: Numbers of so many pieces are joined; those of more are taken one by one.
 FEW = 8
 
@@ -595,22 +598,43 @@ _KINDS: dict[type[Instruction], Callable[[_Numbers, Array, Slots, Array | None],
 # ---- A compiled function -----------------------------------------------------------------------
 
 
+class Decides(NamedTuple):
+    """What decides about rows, and sends no error back.
+
+    Attributes:
+        program: that computes it.
+        places: where its parameters are in ``theta``.
+    """
+
+    program: Written
+    places: Ints
+
+    def __call__(self, theta: Array, inputs: Array) -> Array:
+        """What it finds, shape (outputs, rows)."""
+        held, places = self.program.library.held, self.program.library.places
+        numbers = held(theta[places(self.places, theta)])
+        return self.program(numbers, held(inputs[places(self.program.inputs, inputs)])).outputs
+
+
 class WrittenPath(NamedTuple):
     """A path of a compiled function.
 
     Attributes:
         takes: its guards, and what they are in the rows that take it; None if all rows do.
+        ways: of a path of several traces the number of the way in which a row decides, and those of
+            the ways that were compared with the function; else None.
         program: what it computes for them.
         indices: computed numbers of a row that take from tables, and how long these are; or None.
-        parameters: where its parameters, those of the guards, and of the indices are in ``theta``.
+        places: where the parameters of the program are in ``theta``.
         given: the numbers of a row that take from tables, and how long these are.
         integers: the numbers of a row that must be whole.
     """
 
-    takes: tuple[Written, Floats] | None
+    takes: tuple[Decides, Floats] | None
+    ways: tuple[Decides, Floats] | None
     program: Written
-    indices: tuple[Written, list[int]] | None
-    parameters: list[Ints]
+    indices: tuple[Decides, list[int]] | None
+    places: Ints
     given: list[tuple[int, int]]
     integers: list[int]
 
@@ -630,22 +654,27 @@ class Function:
         self.is_alone = c._is_alone
         self.paths = []
         for path in c._paths:
-            parameters = [path.replay.program.parameters, [], []]
-            takes = indices = None
+
+            def decides(replay: Replay, of: Path = path) -> Decides:
+                program = replay.program
+                return Decides(Written(program, library), of.places[program.parameters])
+
+            takes = ways = indices = None
             if path.guards is not None:
-                takes = Written(path.guards.program, library), path.expected
-                parameters[1] = path.guards.program.parameters
+                takes = decides(path.guards), path.expected
+            if path.ways is not None:
+                ways = decides(path.ways.replay), numpy.array(path.ways.known())
             if path.indices is not None and path.indices.computed is not None:
-                computed = path.indices.computed.program
-                indices = Written(computed, library), path.indices.lengths
-                parameters[2] = computed.parameters
+                indices = decides(path.indices.computed), path.indices.lengths
             integers = [path.tape.left[node] for node in path.tape.integers]
+            program = path.replay.program
             self.paths.append(
                 WrittenPath(
                     takes,
-                    Written(path.replay.program, library),
+                    ways,
+                    Written(program, library),
                     indices,
-                    [path.places[numpy.array(some, int)] for some in parameters],
+                    path.places[program.parameters],
                     list(path.indices.given.items()) if path.indices else [],
                     integers if path.tape.needs_integers else [],
                 )
@@ -671,17 +700,22 @@ class Function:
         left: Array = None  # which means all rows
         lost: Array = None  # and this none
         for path in self.paths:
-            numbers, of_guards, of_indices = (
-                theta[library.places(x, theta)] for x in path.parameters
-            )
-            takes = None
+            takes: Array = None
             if path.takes is not None:
                 guards, expected = path.takes
-                given = library.held(inputs[library.places(guards.inputs, inputs)])
-                met = guards(library.held(of_guards), given).outputs[: len(expected)]
+                met = guards(theta, inputs)[: len(expected)]
                 takes = (met == library.numbers(expected[:, None], met)).all(0)
+            if path.ways is not None:  # what was never compared could be another number
+                way, known = path.ways
+                number = way(theta, inputs)
+                far = abs(number - library.numbers(known[:, None], number))
+                is_coarse = library.numbers(numpy.array([[1.0 + 2.0**-30]]), number) == 1.0
+                compared = ((far == 0) | ((far < COARSE) & is_coarse)).any(0)
+                takes = compared if takes is None else takes & compared
+            if takes is not None:
                 takes = takes if left is None else left & takes
                 left = ~takes if left is None else left & ~takes
+            numbers = theta[library.places(path.places, theta)]
             given = inputs[library.places(path.program.inputs, inputs)]
             outputs, _, unfinished = path.program(
                 numbers, given, None if takes is None else takes[None]
@@ -689,8 +723,7 @@ class Function:
             outside = [_is_outside(inputs[number], length) for number, length in path.given]
             if path.indices is not None:
                 computed, lengths = path.indices
-                given = library.held(inputs[library.places(computed.inputs, inputs)])
-                asked = computed(library.held(of_indices), given).outputs
+                asked = computed(theta, inputs)
                 outside += [_is_outside(asked[k], length) for k, length in enumerate(lengths)]
             fractions = (inputs[number] % 1 != 0 for number in path.integers)
             for wrong in (unfinished, *outside, *fractions):

@@ -13,6 +13,7 @@ from pathlib import Path
 from microgradlike.files import as_path, write
 from microgradlike.inputs import describe
 from microgradlike.replay.compiled import Compiled
+from microgradlike.writers.refused import naming_the_line
 
 #: The words of C that are no names.
 _WORDS = frozenset(
@@ -75,7 +76,7 @@ def to_c(
     Raises:
         TypeError: ``c`` is no compiled function.
         ValueError: it was not traced, the name is none in C, or something in the function cannot be
-            written in C; the sentence says what. Nothing was written.
+            written in C; the sentence says what, and in which line. Nothing was written.
         OSError: the file cannot be written there.
 
     >>> import tempfile
@@ -107,7 +108,9 @@ def to_c(
     prefix = _prefix(c, name)
     from microgradlike.writers.c_file import Writer  # and numba: only who writes waits for it
 
-    return write(target, Writer(c, prefix, jacobian).text().encode())
+    with naming_the_line(c):
+        text = Writer(c, prefix, jacobian).text()
+    return write(target, text.encode())
 
 
 def _prefix(c: Compiled, name: object) -> str:

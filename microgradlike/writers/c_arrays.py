@@ -15,7 +15,8 @@ import numpy
 from microgradlike.compiler import instructions as of
 from microgradlike.compiler.arrays import Ints
 from microgradlike.executors.on_floats import OfTerms
-from microgradlike.writers.c_formulas import sends_of, value_of
+from microgradlike.writers import c_reading
+from microgradlike.writers.c_formulas import number_of, sends_of, value_of
 from microgradlike.writers.c_reading import Reading, Way
 
 #: So many outputs are summed up side by side: one addition need not wait for the one before.
@@ -248,8 +249,12 @@ def _operands(self: Reading, i: of.Elementwise) -> dict[str, str]:
 
 
 def _operation(self: Reading, i: of.Elementwise) -> None:
+    names = _operands(self, i)
+    if i.operation == "round_to" and number_of(names["y"]) is None:
+        c_reading.WAYS[of.Elementwise].compute(self, i)  # each to digits of its own
+        return
     code, array = self.code, self.code.file.fresh("h")
-    said = code.speaker(_operands(self, i), inline=True).say(value_of(i.operation))
+    said = code.speaker(names, inline=True).say(value_of(i.operation))
     asked = i.waits_for()
     text = said.text
     if asked[0] >= 0:

@@ -41,6 +41,17 @@ _NAMED = 64
 
 #: What a function is given, and does not write to.
 GIVEN = ("x", "theta", "weights")
+#: How the file is compiled.
+_CONDITIONS = """\
+#ifdef __cplusplus
+#error compile as C; declare the functions extern "C" in C++
+#endif
+#ifdef __FAST_MATH__
+#error compile without -ffast-math: infinities and NaN are numbers here
+#endif
+#ifdef __clang__
+#pragma STDC FP_CONTRACT OFF
+#endif""".splitlines()
 #: So wide are the lines of the comment.
 _WIDTH = 96
 
@@ -120,10 +131,7 @@ class Writer:
 
     def _head(self) -> list[str]:
         upper, sizes = self.upper, self.sizes
-        lines = ["#include <math.h>", ""]
-        lines += ["#ifdef __FAST_MATH__", "#error compile without -ffast-math: infinities and NaN "
-                  "are numbers here", "#endif", "#ifdef __clang__",
-                  "#pragma STDC FP_CONTRACT OFF", "#endif", ""]  # fmt: skip
+        lines = ["#include <math.h>", "", *_CONDITIONS, ""]
         lines += [
             f"#define {upper}_INPUTS {sizes.inputs}",
             f"#define {upper}_PARAMETERS {sizes.parameters}",
@@ -205,6 +213,11 @@ class Writer:
                                    initial_indent=8 * " ", subsequent_indent=8 * " ")  # fmt: skip
         if as_written:
             lines += ["", "Sums are added up as they were written, so NOT_SAFE is never returned."]
+        elif len(self.kinds) > 1:
+            lines += [
+                "",
+                "Each looks at its own numbers: a slope may be NOT_SAFE where no value is.",
+            ]
         return [*lines, ""]
 
     def _how_told(self) -> list[str]:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from microgradlike import ops
 from microgradlike.compiler.operations import row_of
+from microgradlike.writers.refused import power_of_ten
 
 # ---- Numbers and names -------------------------------------------------------------------------
 
@@ -142,7 +143,7 @@ HELPERS: Mapping[str, str] = {
     return q - whole > 0.5 ? whole + 1 : whole;
 }""",
     # To digits behind the point, the nearest decimal: the product with a power of ten is rounded,
-    # and of a half fma tells on which side the exact one is.
+    # and of a half fma tells on which side the exact one is. Before the point fma has what is left.
     "round_to": """(double x, double ten) {
     const double z = x * ten, m = rint(z), half = z - m;
     if (!(fabs(z) < 9007199254740992.0)) return x;
@@ -151,23 +152,12 @@ HELPERS: Mapping[str, str] = {
     if (half == -0.5 && rest < 0) return (m - 1) / ten;
     return copysign(m / ten, x);
 }""",
+    "round_to_tens": """(double x, double ten) {
+    const double m = rint(x / ten), rest = fma(-m, ten, x);
+    if (!(fabs(m) < 9007199254740992.0)) return x;
+    return copysign((rest > ten / 2 ? m + 1 : rest < -ten / 2 ? m - 1 : m) * ten, x);
+}""",
 }
-#: So many digits behind the point: ten to that power is a float exactly.
-_MOST_DIGITS = 22
-
-
-class CannotWrite(ValueError):
-    """What C is not written of, in a sentence."""
-
-
-def _power_of_ten(digits: float | None) -> str:
-    """By what a number is multiplied before ``round(x, n)`` rounds it."""
-    if digits is None or not 0 <= digits <= _MOST_DIGITS:
-        raise CannotWrite(
-            f"round(x, n) is written in C for 0 to {_MOST_DIGITS} digits n, but here n is "
-            f"{digits:g}; write round(x * 10**n) / 10**n"
-        )
-    return literal(10.0 ** int(digits))
 
 
 # ---- The reader --------------------------------------------------------------------------------
@@ -223,7 +213,9 @@ class Speaker:
                 return self._choice(self._of(test).as_truth(), body, orelse)
             case ast.Call(ast.Name(name), arguments):
                 return self._call(name, [self._of(part).as_number() for part in arguments])
-        raise CannotWrite(f"{ast.unparse(node)!r} in the operator table has no spelling in C")
+        raise NotImplementedError(
+            f"{ast.unparse(node)!r} in the operator table has no spelling in C"
+        )
 
     def _name(self, name: str) -> Said:
         if name in self._names:
@@ -299,7 +291,8 @@ class Speaker:
     def _call(self, name: str, given: list[Said]) -> Said:
         numbers = [x.number for x in given]
         if name == "round_to":
-            return self._called(name, [given[0], Said(_power_of_ten(numbers[1]))])
+            ten, digits = literal(power_of_ten(numbers[1])), numbers[1] or 0.0
+            return self._called(name if digits >= 0 else "round_to_tens", [given[0], Said(ten)])
         if all(x is not None for x in numbers):
             known = ops.on_floats(f"{name}({', '.join('xy'[: len(given)])})")
             return Said(literal(float(known(*[*numbers, None][:2], 0, 0))))
@@ -316,7 +309,7 @@ class Speaker:
         called = _RENAMED.get(name)
         if called is None:
             if name not in HELPERS:
-                raise CannotWrite(f"{name}() of the operator table has no function in C")
+                raise NotImplementedError(f"{name}() of the operator table has no function in C")
             called = f"{self._prefix}_{name}"
         return self._bound(Said(f"{called}({', '.join(x.text for x in given)})"))
 

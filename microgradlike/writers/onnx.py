@@ -31,6 +31,7 @@ from microgradlike.compiler.operations import row_of
 from microgradlike.inputs import describe
 from microgradlike.words import counted
 from microgradlike.writers.arrays import Function, Operation, Step, slope_times
+from microgradlike.writers.refused import naming_the_line, power_of_ten
 from microgradlike.writers.symbolic import (
     FLOAT,
     INDEX,
@@ -274,10 +275,38 @@ def _floor_divide(x: Number, y: Number) -> Tensor:
 
 
 def _round_to(x: Number, y: Number) -> Tensor:
-    raise ValueError(
-        "ONNX has no operator that rounds to decimal digits, so round(x, digits) cannot be "
-        "written; round to whole numbers, or leave it to who reads the results"
-    )
+    """As ``round_to`` and ``round_to_tens`` in C, without ``fma``: the error of a product is found
+    by halves of its factors (T. J. Dekker, A floating-point technique for extending the available
+    precision, Numerische Mathematik 18 (1971), 224-242)."""
+    x, y = _two(x, y)
+    digits = [None] if y.known is None else y.known.ravel().tolist()
+    powers = numpy.array(list(map(power_of_ten, digits))).reshape(y.own_shape)
+    ten = Tensor(y.nodes, powers, y.shape, thin=y.thin)
+    whole = written("Round", _divide(x, ten))
+    rest = x - whole * ten - _lost(whole, ten)
+    tens = (whole + as_float(rest > 0.5 * ten) - as_float(rest < -0.5 * ten)) * ten
+    z = x * ten
+    whole, lost = written("Round", z), _lost(x, ten)
+    half = z - whole
+    up, down = (half == 0.5) & (lost > 0), (half == -0.5) & (lost < 0)
+    near = _divide(whole + as_float(up) - as_float(down), ten)
+    most = 2.0 / float(numpy.finfo(x.nodes.float_type).eps)
+    before = y < 0
+    found = where(abs(where(before, _divide(x, ten), z)) < most, where(before, tens, near), x)
+    return _signed(abs(found), x)
+
+
+def _lost(x: Tensor, y: Tensor) -> Tensor:
+    """What a product loses by rounding."""
+    factor = 2.0 ** math.ceil(-math.log2(float(numpy.finfo(x.nodes.float_type).eps)) / 2 + 0.5) + 1
+
+    def halves(v: Tensor) -> tuple[Tensor, Tensor]:
+        far = factor * v
+        high = far - (far - v)
+        return high, v - high
+
+    (a, b), (c, d) = halves(x), halves(y)
+    return b * d - (x * y - a * c - b * c - a * d)
 
 
 #: What the names in formulas mean.
@@ -345,13 +374,23 @@ class OnnxLibrary:
         self._rounds = rounds
 
     def numbers(self, array: Floats, like: Tensor) -> Tensor:
-        return Tensor(like.nodes, numpy.asarray(array, float), array.shape)
+        rounded = array.astype(like.nodes.float_type)  # as the model holds them
+        return Tensor(like.nodes, rounded.astype(float), array.shape)
 
     def places(self, array: Ints, like: Tensor) -> Ints:
         return array
 
     def where(self, condition: Tensor, x: Number, y: Number) -> Tensor:
-        return where(condition, x, y)
+        many = [v for v in (x, y) if isinstance(v, Tensor) and len(v.shape) == 2]
+        if not (many and len(many[0]) > 1 and len(condition.shape) == 1 and condition.nodes.sends):
+            return where(condition, x, y)
+
+        def one(v: Number, k: int) -> Number:
+            return v[k : k + 1] if isinstance(v, Tensor) and len(v.shape) == 2 else v
+
+        # Output by output: of the error of one nothing arrives at another one, not even 0.
+        places = range(len(many[0]))
+        return concat([where(condition, one(x, k), one(y, k)) for k in places])
 
     def held(self, x: Tensor) -> Tensor:
         return x.held()
@@ -635,11 +674,21 @@ class _Model:
     def _write_gradient(
         self, found: Tensor, theta: Tensor, columns: Sequence[Tensor], reduce: str
     ) -> None:
-        nodes = self.nodes
-        one = Tensor(nodes, numpy.ones([1] * len(found.shape)), found.shape, thin=True)
+        """The backward pass; if the function returns a list, one for each output."""
+        nodes, single = self.nodes, self.function.single
+        seeds = numpy.ones((1, 1)) if single else numpy.eye(found.shape[-1])
+        own = tuple(1 if n == ROWS else n for n in found.shape)
         with nodes.named("back"):
-            errors = sent_back(found, one)
-        by_theta = errors.get(theta, _zeros(theta))
+            errors = [
+                sent_back(found, Tensor(nodes, seed.reshape(own), found.shape, thin=True))
+                for seed in seeds
+            ]
+
+        def gradient(leaf: Tensor) -> Tensor:
+            parts = [found.get(leaf, _zeros(leaf)) for found in errors]
+            return parts[0] if single else concat([part[None] for part in parts])
+
+        by_theta = gradient(theta)
         if columns:
             total = found.held().sum(0)
             if reduce == "mean":
@@ -649,8 +698,8 @@ class _Model:
             self.outputs[self.names[reduce]] = total
         self.outputs[self.names["gradient"]] = by_theta
         for name, column in zip(self.arguments, columns, strict=True):
-            own = errors.get(column, _zeros(column))
-            self.outputs[self.names[f"gradient_{name}"]] = own
+            each = gradient(column)
+            self.outputs[self.names[f"gradient_{name}"]] = each if single else each.swapaxes(0, 1)
 
 
 def _version() -> str:
@@ -683,8 +732,6 @@ def to_onnx(
     if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
         raise ValueError(f"rounds is a whole number, at least 1, but got {describe(rounds)}")
     c.theta()  # raises if it was not traced
-    if gradient:
-        c._need_single("a gradient")
-    with numpy.errstate(all="ignore"):
+    with naming_the_line(c), numpy.errstate(all="ignore"):
         model = _Model(c, dtype, theta_as_input, rounds).write(gradient, reduce)
     return files.write(named, model.SerializeToString())

@@ -27,7 +27,9 @@ def to_onnx(
         gradient: whether the model gives derivatives, too: ``mean`` or ``sum``, that of the rows;
             ``gradient``, of that by the parameters, shape (parameters,), in the order of
             ``c.parameters``; and for each argument ``x`` ``gradient_x``, of each row's output by
-            that row's input, of the input's shape.
+            that row's input, of the input's shape. If the function returns a list, these are of
+            each output: shapes (outputs,), (outputs, parameters) and (rows, outputs, ...), and
+            there is a backward pass for each.
         reduce: "mean" or "sum": of which the gradient by the parameters is.
         dtype: "float64" or "float32", of all inputs, outputs and parameters.
         theta_as_input: whether the parameters are an input ``theta``, shape (parameters,). By
@@ -39,8 +41,8 @@ def to_onnx(
 
     Raises:
         ImportError: the library ``onnx`` is not installed.
-        TypeError, ValueError: the function was not traced yet, or returns a list of which the
-            gradient is asked for, or ONNX cannot say it; no file was touched.
+        TypeError, ValueError: the function was not traced yet, or ONNX cannot say it; no file was
+            touched.
         OSError: the file cannot be written there; what was there is there still.
 
     >>> import tempfile

@@ -134,7 +134,7 @@ class Nodes:
         depths = [self._depth.get(name, 0) for name in read]
         # What a loop reads of itself is nobody else's.
         depth = max((d for d in depths if d < len(self.written)), default=0)
-        own = self.unique(self.doing or kind.lower())
+        own = self.unique(kind.lower() if kind == "Reshape" else self.doing or kind.lower())
         names = [own, *(self.unique(own) for _ in range(outputs - 1))]
         self._depth.update(dict.fromkeys(names, depth))
         made = helper.make_node(kind, inputs, names, name=own)
@@ -269,6 +269,9 @@ class Tensor:
         self.thin = thin and ROWS in shape
         self.sends = tuple(send for send in sends if send.to.is_sent)
         self.is_sent: bool = is_leaf or bool(self.sends)
+        #: What it was put together from, along its first axis; or of what it is a part, and where.
+        self.parts: tuple[Tensor, ...] = ()
+        self.cut: tuple[Tensor, int] | None = None
         self.number = nodes.tensors
         nodes.tensors += 1
 
@@ -309,7 +312,11 @@ class Tensor:
 
     def held(self) -> Tensor:
         """The same numbers, whose error goes nowhere."""
-        return self.like(self.source, self.shape) if self.is_sent else self
+        if not self.is_sent:
+            return self
+        found = self.like(self.source, self.shape)
+        found.parts = tuple(part.held() for part in self.parts)
+        return found
 
     def leaf(self) -> Tensor:
         """The same numbers, whose own error is wanted."""
@@ -413,22 +420,30 @@ class Tensor:
         source = self.source
         if not count:
             return self.like(numpy.zeros(_narrow(shape)), shape, thin=True)
+        begin = int(places[0])
+        is_cut = bool((places == numpy.arange(begin, begin + count)).all())
+        if is_cut and count == len(self):
+            return self
+        end = 0
+        for part in self.parts:
+            start, end = end, end + len(part)
+            if start <= places.min() and places.max() < end:
+                return part._some(places - start)
         if isinstance(source, numpy.ndarray):
             source = source[places]
         elif isinstance(source, Places):
             source = Places(source.places[places])
         else:
             own = (count, *self.own_shape[1:])
-            begin = int(places[0])
-            if (places == numpy.arange(begin, begin + count)).all():
-                if count == len(self):
-                    return self
+            if is_cut:
                 ends = [self.nodes.whole(n) for n in (begin, begin + count, 0)]
                 source = Made(self.nodes.node("Slice", self.name(), *ends), own)
             else:
                 at = self.nodes.whole(*places.tolist())
                 source = Made(self.nodes.node("Gather", self.name(), at, axis=0), own)
-        return self.like(source, shape, Send(self, lambda error: error, places))
+        found = self.like(source, shape, Send(self, lambda error: error, places))
+        found.cut = (self, begin) if is_cut else None
+        return found
 
     def _taken(self, index: Tensor) -> Tensor:
         """The entries of the first axis that another tensor names."""
@@ -715,7 +730,7 @@ def _is_same(a: Made | Places | Constant, b: Made | Places | Constant) -> bool:
 
 def concat(parts: Sequence[Tensor]) -> Tensor:
     """Tensors one after the other, along the first axis."""
-    parts = [part for part in parts if len(part)] or list(parts[:1])
+    parts = _together([part for part in parts if len(part)]) or list(parts[:1])
     if len(parts) == 1:
         return parts[0]
     kind = FLOAT if any(part.kind == FLOAT for part in parts) else parts[0].kind
@@ -737,7 +752,23 @@ def concat(parts: Sequence[Tensor]) -> Tensor:
         parts = [part.full() for part in parts]
     name = parts[0].nodes.node("Concat", *(part.name() for part in parts), axis=0)
     own = shape if wide else _narrow(shape)
-    return parts[0].like(Made(name, own), shape, *sends, thin=not wide)
+    found = parts[0].like(Made(name, own), shape, *sends, thin=not wide)
+    found.parts = tuple(parts)
+    return found
+
+
+def _together(parts: Sequence[Tensor]) -> list[Tensor]:
+    """The same, where neighbours of one tensor are one part."""
+    found: list[Tensor] = []
+    for part in parts:
+        before = found[-1] if found else None
+        if before is not None and before.cut and part.cut and before.cut[0] is part.cut[0]:
+            whole, begin = before.cut
+            if part.cut[1] == begin + len(before):
+                found[-1] = whole[begin : begin + len(before) + len(part)]
+                continue
+        found.append(part)
+    return found
 
 
 def product(weights: Tensor, values: Tensor) -> Tensor:
