@@ -36,7 +36,7 @@ microgradlike.compiler: slots plan passes dependence show __main__
 microgradlike.executors: . executor formulas on_floats on_numpy
 microgradlike.executors.machine: . emit addresses gemm kernels looping fused merged drive encode
 microgradlike.executors.machine: executor
-microgradlike.writers: . arrays jax torch torch_functions symbolic onnx onnx_file
+microgradlike.writers: . arrays jax torch torch_functions refused symbolic onnx onnx_file
 microgradlike.executors: on_jax choose
 microgradlike: reach
 microgradlike.replay: . arguments as_written ties spot_check watch shipping exploring parameters
