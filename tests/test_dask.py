@@ -631,7 +631,6 @@ def test_a_cluster_and_a_worker_that_is_killed() -> None:
         ):
             compile(lambda x: w * x).mean(fatal).backward()
         assert w.grad == 0.0
-        assert c.value_and_grad(c.theta(), *columns)[0] == expected[0]
 
 
 def ends_the_process(block: Any) -> Any:
