@@ -94,7 +94,8 @@ def spread(
     names = (f"{prefix}X", f"{prefix}y")
     given = blocks.aligned([X, y], names)
     columns = [column.astype(int) if column.dtype == bool else column for column in given]
-    near = checked(*blocks.first(columns, names, TRIED), prefix)
+    inputs, targets = blocks.first(columns, names, TRIED)
+    near = checked(inputs, targets, prefix)
     return Spread(Rows(columns[0]), Rows(columns[1]), (columns[0], columns[1]), near)
 
 

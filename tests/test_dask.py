@@ -370,7 +370,8 @@ def test_rows_of_another_shape_are_refused_before_they_are_computed() -> None:
 
 def told_as(shape: Any, *blocks: Any) -> da.Array:
     """Blocks of 1.0 that have these shapes, but whose array says that each has the first one."""
-    made = [dask.delayed(numpy.ones)(block) for block in blocks]
+    delayed: Any = dask.delayed
+    made = [delayed(numpy.ones)(block) for block in blocks]
     return da.concatenate([da.from_delayed(one, shape, dtype=float) for one in made])
 
 
@@ -415,7 +416,8 @@ def test_blocks_have_the_shape_that_was_told(blocks: Any, traced: bool, chunks: 
 
 def test_a_block_may_be_a_list() -> None:
     blocks = [da.from_delayed(dask.delayed([1, 2]), (2,), dtype=float)] * 2
-    assert compile(lambda x: x * 2)(da.concatenate(blocks)).compute().tolist() == [2, 4, 2, 4]
+    c: Any = compile(lambda x: x * 2)
+    assert c(da.concatenate(blocks)).compute().tolist() == [2, 4, 2, 4]
 
 
 @pytest.mark.parametrize("method", ["__call__", "mean", "jacobian"])

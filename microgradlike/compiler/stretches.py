@@ -76,7 +76,9 @@ def _kinds(parts: Parts, nodes: Ints, most_terms: int) -> tuple[Ints, Ints]:
     short = numpy.flatnonzero(terms <= most_terms)
     for k in range(most_terms):
         longer = short[terms[short] > k]
-        second = parts.second[start[longer] + k].astype(numpy.int64)  # int has 32 bits in WebAssembly
+        second = parts.second[start[longer] + k].astype(
+            numpy.int64
+        )  # int has 32 bits in WebAssembly
         values[sums[longer]] += second * 2654435761 % 2**32
     if len(folds):
         length = numpy.bincount(parts.forms.operands.of, minlength=len(parts.stage))

@@ -95,7 +95,8 @@ def _cut(column: Array, rows: tuple[int, ...], name: str) -> Array:
 
 def _as_declared(column: Array, name: str) -> Array:
     """The same, but computing it fails where a block has another shape than the array says."""
-    shapes = dict(zip(numpy.ndindex(*column.numblocks), itertools.product(*column.chunks)))
+    blocks = numpy.ndindex(*column.numblocks)
+    shapes = dict(zip(blocks, itertools.product(*column.chunks), strict=True))
     axes, said = range(column.ndim), ArrayValuesDep(column.chunks, shapes)
     found: Array = dask.array.blockwise(
         *(_checked, axes, column, axes, said, axes),
@@ -164,7 +165,8 @@ def _on_block(
 ) -> Floats:
     """What a worker does with a block: columns, where it begins, its length, the rows that count.
 
-    Of each column its name and the shape of a row are given, too. What is summed over rows is one row of numbers, and 1 for each unmet parameter that was met.
+    Of each column its name and the shape of a row are given, too. What is summed over rows is one
+    row of numbers, and 1 for each unmet parameter that was met.
     """
     *columns, (start, length, rows) = given
     for place, (name, shape) in enumerate(of_rows):
@@ -399,7 +401,7 @@ def _refuse_cluster(error: Exception) -> NoReturn:
     kind = type(error).__name__
     if kind == "KilledWorker":
         raise RuntimeError(
-            f"Dask gave a block up ({kind}): each worker that took it died, so most likely it needs "
+            f"Dask gave a block up ({kind}): each worker that took it died; most likely it needs "
             "more memory than they have, or ends their process; nothing was changed here: take "
             "smaller blocks, x.rechunk(...), or workers with more memory, and call again"
         ) from error
