@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import dask
@@ -370,9 +370,8 @@ def test_rows_of_another_shape_are_refused_before_they_are_computed() -> None:
 
 def told_as(shape: Any, *blocks: Any) -> da.Array:
     """Blocks of 1.0 that have these shapes, but whose array says that each has the first one."""
-    delayed: Any = dask.delayed
-    made = [delayed(numpy.ones)(block) for block in blocks]
-    return da.concatenate([da.from_delayed(one, shape, dtype=float) for one in made])
+    ones: Any = dask.delayed(numpy.ones)
+    return da.concatenate([da.from_delayed(ones(block), shape, dtype=float) for block in blocks])
 
 
 @pytest.mark.parametrize("chunks", [3, 2])  # at the same rows, or cut anew
@@ -394,7 +393,7 @@ def test_blocks_have_the_shape_that_was_told(blocks: Any, traced: bool, chunks: 
     c: Any = compile(lambda x, y: w * x[0] * x[1] + y[0], parameters=[w])
     if traced:
         c.trace([[1.0, 2.0]], [[1.0, 2.0, 3.0]])
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: c.mean(*columns),
         lambda: c.value_and_grad([2.0], *columns),
         lambda: c.hessian_by_parameters([2.0], *columns),
@@ -402,7 +401,8 @@ def test_blocks_have_the_shape_that_was_told(blocks: Any, traced: bool, chunks: 
         lambda: c.jacobian(*columns).compute(),
         lambda: c.hvp(*columns, v=da.ones((6, 5), chunks=(6, 5))).compute(),
         lambda: c.trace(*columns),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(ValueError, match=r"argument 1 is a Dask array that says .*\(3, 2\)"):
             call()
     for call in (
