@@ -593,7 +593,7 @@ class Deaths(SchedulerPlugin):  # type: ignore[misc]
         self.pids, self.left, self.killed = pids, after, 0
 
     def transition(self, key: Any, start: str, finish: str, *args: Any, **more: Any) -> None:
-        self.left -= finish == "memory" and "on_block" in str(key)
+        self.left -= finish == "memory" and "sum-" in str(key)
         if not self.left and not self.killed:
             self.killed = self.pids[more["worker"]]
             os.kill(self.killed, signal.SIGKILL)

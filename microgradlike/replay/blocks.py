@@ -341,7 +341,7 @@ class Blocks:
             detects=is_detecting(),
             of_rows=[(name, c.shape[1:]) for name, c in zip(self.names, self.columns, strict=True)],
             **{"new_axes": own, "adjust_chunks": {0: 1} if sums else None},
-            **{"concatenate": False, "align_arrays": False, "dtype": float},
+            **{"concatenate": None, "align_arrays": False, "dtype": float},
             meta=numpy.empty((0,) * (1 + len(shape))),
         )
         return found
