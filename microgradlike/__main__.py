@@ -161,9 +161,13 @@ def _explain(words: Sequence[str]) -> tuple[int, list[str]]:
     if re.fullmatch(r"\w+ *=[^=].*", expression):
         parser.error(f"the expression comes first, and then {expression}")
     found = typed(expression, numbers_of(numbers))
+    try:
+        lines = list(_told(expression, found))
+    except RecursionError:
+        raise ValueError("the expression has too many parts to be derived step by step") from None
     if given.out:
         _save(found, given.out)
-    return 0, [*_told(expression, found), *(f"wrote {path}" for path in given.out)]
+    return 0, [*lines, *(f"wrote {path}" for path in given.out)]
 
 
 def _spaced(words: Sequence[str]) -> list[str]:
@@ -398,9 +402,11 @@ def _let_go_of_output() -> None:
 
 def run() -> NoReturn:
     """The console script: ``main`` on the words of the process."""
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as by >&-
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
         # A terminal that lacks a letter shows its number.
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        getattr(sys, name).reconfigure(errors="backslashreplace")
     status = 0
     try:
         with contextlib.suppress(SystemExit):  # after --help
@@ -408,8 +414,9 @@ def run() -> NoReturn:
         sys.stdout.flush()
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # which says that head has seen enough
-            print(f"the output cannot be written ({error.strerror})", file=sys.stderr)
             status = 2
+            with contextlib.suppress(OSError):  # where errors cannot be written either
+                print(f"the output cannot be written ({error.strerror})", file=sys.stderr)
         _let_go_of_output()
     except KeyboardInterrupt:
         status = 130

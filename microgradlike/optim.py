@@ -110,6 +110,8 @@ class Optimizer:
                 after = self.update(theta, gradient)
             if type(self).__module__ != __name__:
                 self._check(after)
+            elif not _TELLS_OVERFLOW:
+                _refuse_overflow(after, *vars(self).values())
         except BaseException as error:
             vars(self).update(before)
             if not isinstance(error, FloatingPointError):
@@ -128,8 +130,7 @@ class Optimizer:
                 f"update() of {type(self).__name__} returns an array with a number for each of the "
                 f"{len(self.parameters)} parameters, but got {given}"
             )
-        if not numpy.isfinite(after).all():
-            raise FloatingPointError("it leads to NaN or infinity")
+        _refuse_overflow(after)
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next steps depend on beside the parameters, as numbers and lists of them.
@@ -535,6 +536,26 @@ def _refuse_infinite(parameters: Sequence[Value], gradient: Array) -> None:
             f"the gradient of the parameter {parameters[place].label or f'number {place}'} is "
             f"{gradient[place]}; find the operation that sent it with detect_anomaly()"
         )
+
+
+def _tells_overflow() -> bool:
+    """Whether NumPy tells what no float can hold: in WebAssembly a processor has no such flag."""
+    try:
+        with numpy.errstate(over="raise"):
+            numpy.exp(numpy.array([1e3]))
+    except FloatingPointError:
+        return True
+    return False
+
+
+_TELLS_OVERFLOW = _tells_overflow()
+
+
+def _refuse_overflow(*after: object) -> None:
+    """What NumPy would have told: the parameters after a step, or a moment, are not finite."""
+    for array in after:
+        if isinstance(array, numpy.ndarray) and not numpy.isfinite(array).all():
+            raise FloatingPointError("it leads to NaN or infinity")
 
 
 def _above_zero(name: str, value: object) -> float:

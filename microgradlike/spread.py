@@ -94,8 +94,8 @@ def spread(
     names = (f"{prefix}X", f"{prefix}y")
     given = blocks.aligned([X, y], names)
     columns = [column.astype(int) if column.dtype == bool else column for column in given]
-    first = blocks.computed([column[:TRIED] for column in columns])
-    near = checked(first[0], first[1], prefix)
+    inputs, targets = blocks.first(columns, names, TRIED)
+    near = checked(inputs, targets, prefix)
     return Spread(Rows(columns[0]), Rows(columns[1]), (columns[0], columns[1]), near)
 
 
@@ -264,7 +264,7 @@ def summed(
         look: whether what cannot be learned from is looked for first.
         starts, wanted: as of ``blocks.Blocks``.
     """
-    there = blocks.Blocks(of, columns, theta, also=measuring)
+    there = blocks.Blocks(of, columns, theta, also=measuring, names=("X", "y"))
     if starts is not None and wanted is not None:
         there.starts, there.wanted = starts, wanted
     work = functools.partial(_on_block, share=share, look=look)

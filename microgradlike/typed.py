@@ -130,8 +130,9 @@ def _parsed(text: str) -> ast.expr:
         raise ValueError(f"{formula} cannot be read: {why}") from None
     except (RecursionError, MemoryError):
         raise ValueError(f"{formula} has too many parts; write it as a function instead") from None
-    except ValueError as error:  # a null character
-        raise ValueError(f"{formula} cannot be read: {error}") from None
+    except ValueError as error:  # a null character, or half of one that was cut into bytes
+        why = "it has a letter that is none" if isinstance(error, UnicodeError) else str(error)
+        raise ValueError(f"{formula} cannot be read: {why}") from None
 
 
 def _why(text: str) -> str:
@@ -141,6 +142,8 @@ def _why(text: str) -> str:
     for word in re.findall(r"[^\W\d]\w*", text):
         if keyword.iskeyword(word) and word not in ("if", "else", "and", "or", "not"):
             return _reserved(word)
+    if re.search(r"\d{4000}", text):
+        return "a number in it has thousands of digits; write it as 1e5000"
     if re.search(r"(?<![=<>!])=(?!=)", text):
         return "a formula has no sign ="
     if found := re.search(r"(?<![\w.])(\d+\.?\d*) ?([^\W\d]\w*)", text):
@@ -305,7 +308,7 @@ def numbers_of(words: Iterable[str]) -> dict[str, float]:
         # As Python reads names: the micro sign is the letter mu.
         name = unicodedata.normalize("NFKC", name.strip())
         if not name.isidentifier():
-            raise ValueError(f"{word!r} gives no name a number: write it as in b=-1.5")
+            raise ValueError(f"{_quoted(word)} gives no name a number: write it as in b=-1.5")
         if keyword.iskeyword(name):
             raise ValueError(_reserved(name))
         if name in numbers:
@@ -322,8 +325,8 @@ def _number(name: str, given: str, word: str) -> float:
             found = float(read_formula(given, [])())
         except ValueError:
             raise ValueError(
-                f"{word!r} gives no name a number: write it as in {name}=-1.5 or {name}=pi/2"
+                f"{_quoted(word)} gives no name a number: write it as in {name}=-1.5 or {name}=pi/2"
             ) from None
     if not math.isfinite(found):
-        raise ValueError(f"{name} is a finite number, but got {given}")
+        raise ValueError(f"{name} is a finite number, but got {_quoted(given)}")
     return found

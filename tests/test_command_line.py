@@ -210,6 +210,13 @@ def test_a_bad_expression_writes_no_file(
         (["w > 0", "w=1"], "'w > 0' is true or false, so there is no gradient"),
         (["2 + 3"], "'2 + 3' has no name in it, so there is no gradient"),
         (["w\n+", "w=1"], "the formula 'w\\n+' cannot be read"),
+        (
+            ["\udcff*w", "w=1"],
+            "the formula '\\udcff*w' cannot be read: it has a letter that is none",
+        ),
+        (["w*" + "9" * 5000, "w=1"], f"the formula 'w*{'9' * 198}'... cannot be read: a number in"),
+        (["w", "w=" + "9" * 5000], f"w is a finite number, but got '{'9' * 200}'..."),
+        (["w", "w=" + "a" * 5000], f"'w={'a' * 198}'... gives no name a number"),
         (["w", "w=1", "-o"], "argument -o/--out: expected one argument"),
         (["w", "w=1", "--ouput=a"], "unrecognized arguments: --ouput=a"),
         (["check", "x**2"], "check takes a function and its derivative, but got 1 expression;"),
@@ -231,6 +238,18 @@ def test_bad_words_are_one_sentence(
     words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert refused(capsys, *words).startswith(sentence)
+
+
+def test_what_is_too_deep_to_be_derived_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_deep(*_: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr("microgradlike.__main__.explain", too_deep)
+    said = refused(capsys, *NEURON, "-o", str(tmp_path / "a.svg"))
+    assert said == "the expression has too many parts to be derived step by step"
+    assert not list(tmp_path.iterdir())
 
 
 # ---- A derivative ------------------------------------------------------------------------------
@@ -336,10 +355,20 @@ def test_what_is_wrong_is_told_to_who_reads_only_the_beginning() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_output_that_cannot_be_written_is_told() -> None:
-    done = ran("sh", "-c", f"{shlex.join([str(SCRIPT), *NEURON])} > /dev/full")
-    assert done.returncode == 2
-    assert done.stderr == "the output cannot be written (No space left on device)\n"
+@pytest.mark.parametrize(
+    ("words", "to", "status", "told"),
+    [
+        (NEURON, "> /dev/full", 2, "the output cannot be written (No space left on device)\n"),
+        (["w"], "2> /dev/full", 2, ""),
+        (NEURON, ">&-", 0, ""),
+        (["w"], "2>&-", 2, ""),
+    ],
+)
+def test_output_that_cannot_be_written_is_told(
+    words: list[str], to: str, status: int, told: str
+) -> None:
+    done = ran("sh", "-c", f"{shlex.join([str(SCRIPT), *words])} {to}")
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", told)
 
 
 def test_the_help_has_examples_that_work(

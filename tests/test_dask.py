@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -10,7 +11,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import dask
@@ -367,6 +368,58 @@ def test_rows_of_another_shape_are_refused_before_they_are_computed() -> None:
         c(da.ones((4, 3), chunks=2), da.ones(4, chunks=2))
 
 
+def told_as(shape: Any, *blocks: Any) -> da.Array:
+    """Blocks of 1.0 that have these shapes, but whose array says that each has the first one."""
+    ones: Any = dask.delayed(numpy.ones)
+    return da.concatenate([da.from_delayed(ones(block), shape, dtype=float) for block in blocks])
+
+
+@pytest.mark.parametrize("chunks", [3, 2])  # at the same rows, or cut anew
+@pytest.mark.parametrize("traced", [False, True])
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        [(3, 3), (3, 2)],
+        [(3, 2), (3, 3)],
+        [(3, 2), (0, 2)],
+        [(3, 2), (6,)],
+        [(2, 2), (4, 2)],
+        [(4, 2), (2, 2)],
+    ],
+)
+def test_blocks_have_the_shape_that_was_told(blocks: Any, traced: bool, chunks: int) -> None:
+    columns = told_as((3, 2), *blocks), da.ones((6, 3), chunks=(chunks, 3))
+    w = Value(1.0)
+    c: Any = compile(lambda x, y: w * x[0] * x[1] + y[0], parameters=[w])
+    if traced:
+        c.trace([[1.0, 2.0]], [[1.0, 2.0, 3.0]])
+    calls: list[Callable[[], object]] = [
+        lambda: c.mean(*columns),
+        lambda: c.value_and_grad([2.0], *columns),
+        lambda: c.hessian_by_parameters([2.0], *columns),
+        lambda: c(*columns).compute(),
+        lambda: c.jacobian(*columns).compute(),
+        lambda: c.hvp(*columns, v=da.ones((6, 5), chunks=(6, 5))).compute(),
+        lambda: c.trace(*columns),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"argument 1 is a Dask array that says .*\(3, 2\)"):
+            call()
+    for call in (
+        lambda: train(columns[0], LABELS[:6]),
+        lambda: train(X, LABELS, validation=(columns[0], LABELS[:6])),
+        lambda: evaluate(network(), columns[0], numpy.zeros(6), losses.mse),
+    ):
+        with pytest.raises(ValueError, match=r"X is a Dask array that says .*\(3, 2\)"):
+            call()
+
+
+def test_a_block_may_be_a_list() -> None:
+    blocks = [da.from_delayed(dask.delayed([1, 2]), (2,), dtype=float)] * 2
+    c: Any = compile(lambda x: x * 2)
+    assert c(da.concatenate(blocks)).compute().tolist() == [2, 4, 2, 4]
+
+
 @pytest.mark.parametrize("method", ["__call__", "mean", "jacobian"])
 def test_a_row_that_is_refused_is_named_by_its_place_in_the_whole(method: str) -> None:
     i = numpy.zeros(40, int)
@@ -402,6 +455,33 @@ def test_an_error_of_the_user_arrives_as_it_is() -> None:
 
     with pytest.raises(OSError, match="no such disk"):
         compile(lambda x: x * 2).mean(da.ones(4, chunks=2).map_blocks(broken, dtype=float))
+
+
+class Own(ValueError):
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__(f"{first} and {second}")
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: ZeroDivisionError("mine"), "^mine$"),
+        (lambda: KeyError("mine"), "^'mine'$"),
+        (lambda: Own(1, 2), r"^1 and 2 \(in a block with rows 2 to 3\)$"),
+        (lambda: json.JSONDecodeError("mine", "{", 1), r"^mine: line 1 .*rows 2 to 3\)$"),
+        (lambda: UnicodeDecodeError("ascii", b"a", 0, 1, "mine"), "can't decode .* mine$"),
+    ],
+)
+def test_an_error_of_the_function_is_of_its_own_kind(make: Any, words: str) -> None:
+    def f(x: Any) -> Any:
+        if x > 2:
+            raise make()
+        return x * 2
+
+    with pytest.raises(type(make())):
+        compile(f).mean([1.0, 2.0, 3.0, 4.0])
+    with pytest.raises(type(make()), match=words):
+        compile(f).mean(da.arange(1.0, 5.0, chunks=2))
 
 
 def test_dask_is_loaded_by_nobody_who_does_not_use_it() -> None:
@@ -513,7 +593,7 @@ class Deaths(SchedulerPlugin):  # type: ignore[misc]
         self.pids, self.left, self.killed = pids, after, 0
 
     def transition(self, key: Any, start: str, finish: str, *args: Any, **more: Any) -> None:
-        self.left -= finish == "memory" and "on_block" in str(key)
+        self.left -= finish == "memory" and "sum-" in str(key)
         if not self.left and not self.killed:
             self.killed = self.pids[more["worker"]]
             os.kill(self.killed, signal.SIGKILL)
@@ -545,6 +625,18 @@ def test_a_cluster_and_a_worker_that_is_killed() -> None:
         _, ours, _ = train(columns[0], LABELS, seed=0, batch_size=25)
         assert deaths.killed
         assert ours == trained
+        cluster.scheduler.allowed_failures = 0  # as if each worker had taken it and died
+        fatal = da.zeros(4, chunks=2).map_blocks(ends_the_process, meta=numpy.empty(0))
+        w = Value(1.0)
+        with pytest.raises(
+            RuntimeError, match=r"gave a block up \(KilledWorker\): each worker that"
+        ):
+            compile(lambda x: w * x).mean(fatal).backward()
+        assert w.grad == 0.0
+
+
+def ends_the_process(block: Any) -> Any:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_other_threads_may_draw_numbers_while_a_function_is_traced() -> None:

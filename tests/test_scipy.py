@@ -303,7 +303,13 @@ def test_no_result_is_written_over_by_the_next_call() -> None:
         (1.0, r"but got 1\.0 \(float\)"),
         (None, "theta is an array of 2 numbers, but got None"),
         ("ab", "theta is an array of 2 numbers, but got 'ab'"),
-        ([1j, 2.0], "theta is an array of 2 numbers"),
+        (numpy.array(1.0), r"but got \(\)"),
+        ([1j, 2.0], r"but got \[1j, 2\.0\] \(list\), an array of complex numbers; x\.real"),
+        (numpy.array([1j, 2.0]), "but got an array of complex numbers; x.real and x.imag"),
+        (numpy.array([1.0, None]), r"an array of objects, .*; numpy\.asarray\(x, float\)"),
+        (["1", "2"], r"\(list\), an array of text; numpy\.asarray"),
+        ([Value(1.0), Value(2.0)], r"but got \[Value.*\(list\), an array of objects"),
+        (numpy.ma.ones(2), "but got a masked array"),
     ],
 )
 def test_what_is_no_theta_is_told_in_one_sentence(theta: object, sentence: str) -> None:
@@ -313,6 +319,10 @@ def test_what_is_no_theta_is_told_in_one_sentence(theta: object, sentence: str) 
             call(theta, X, Y)
     with pytest.raises((TypeError, ValueError), match=sentence):
         c.hvp_by_parameters(theta, [1.0, 1.0], X, Y)
+    with pytest.raises((TypeError, ValueError), match=sentence.replace("theta", "v")):
+        c.hvp_by_parameters([1.0, 1.0], theta, X, Y)
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        c.assign(theta)
 
 
 def test_rows_that_are_missing_are_asked_for() -> None:

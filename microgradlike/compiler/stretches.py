@@ -65,7 +65,7 @@ def _kinds(parts: Parts, nodes: Ints, most_terms: int) -> tuple[Ints, Ints]:
     Nodes of a level that are of one kind are likely to share an instruction; -1 is the kind of
     what is worth one of its own.
     """
-    kinds, values = parts.graph.op[parts.node_of[nodes]], numpy.zeros(len(nodes), int)
+    kinds, values = parts.graph.op[parts.node_of[nodes]], numpy.zeros(len(nodes), numpy.int64)
     kinds[numpy.isin(kinds, _OWN)] = -1
     roles = parts.role[nodes]
     sums, folds = numpy.flatnonzero(roles == FORM), numpy.flatnonzero(roles == FOLD)
@@ -76,7 +76,10 @@ def _kinds(parts: Parts, nodes: Ints, most_terms: int) -> tuple[Ints, Ints]:
     short = numpy.flatnonzero(terms <= most_terms)
     for k in range(most_terms):
         longer = short[terms[short] > k]
-        values[sums[longer]] += parts.second[start[longer] + k].astype(int) * 2654435761 % 2**32
+        second = parts.second[start[longer] + k].astype(
+            numpy.int64
+        )  # int has 32 bits in WebAssembly
+        values[sums[longer]] += second * 2654435761 % 2**32
     if len(folds):
         length = numpy.bincount(parts.forms.operands.of, minlength=len(parts.stage))
         kinds[folds[length[nodes[folds]] > most_terms]] = -1

@@ -237,11 +237,11 @@ def floats(given: object, wanted: str) -> Floats:
     """What was given as an array of floats; TypeError if it is not what is wanted."""
     try:
         found = array_of_numbers(given, "it")
-        if found.dtype.kind not in "biuf":
-            raise TypeError
     except TypeError:
         kind = "a masked array" if isinstance(given, numpy.ma.MaskedArray) else describe(given)
         raise TypeError(f"{wanted}, but got {kind}") from None
+    if found.dtype.kind not in NUMBERS:
+        raise TypeError(f"{wanted}, but got {_no_numbers(given, found)}")
     as_floats: Floats = found.astype(float, copy=False)
     return as_floats
 
@@ -286,27 +286,40 @@ def _is_file(column: Any) -> bool:
     return shared and hasattr(mmap, "MADV_DONTNEED") and column._mmap is not None
 
 
+#: NumPy's letters for truths, integers and floats.
+NUMBERS = "biuf"
+
 _AS_FLOATS = "numpy.asarray(x, float) makes numbers of what can be one"
 
 #: What is no real number, by NumPy's letter for it, and what to do about it.
 _KINDS = {
     **dict.fromkeys("US", ("text", f"{_AS_FLOATS}, and one-hot rows of categories")),
     "O": ("objects, such as None or text", _AS_FLOATS),
-    "c": ("complex numbers", "give x.real and x.imag as two arguments"),
+    "c": ("complex numbers", "x.real and x.imag are two arrays of numbers"),
     "M": ("dates", "give the time since one of them: (x - x[0]) / numpy.timedelta64(1, 'D')"),
     "m": ("spans of time", "divide by a unit: x / numpy.timedelta64(1, 'D')"),
 }
 
 
+def _no_numbers(given: object, array: numpy.typing.NDArray[Any]) -> str:
+    """What was given, of which that array was made, and what to do about it."""
+    if isinstance(given, numpy.ndarray):
+        told = []
+    elif array.ndim:
+        told = [describe(given)]
+    else:
+        return describe(given)
+    kind, instead = _KINDS.get(array.dtype.kind, (str(array.dtype), _AS_FLOATS))
+    return ", ".join([*told, f"an array of {kind}; {instead}"])
+
+
 def given_array(column: object, place: int) -> Given:
     """The argument at a place as an array; TypeError if it is none of numbers for each row."""
     array = array_of_numbers(column, f"argument {place}")
-    if array.dtype.kind not in "biuf":
-        given = "" if isinstance(column, numpy.ndarray) else f"{describe(column)}, "
-        kind, instead = _KINDS.get(array.dtype.kind, (str(array.dtype), _AS_FLOATS))
+    if array.dtype.kind not in NUMBERS:
         raise TypeError(
-            f"argument {place} is an array of numbers, one entry for each row, but got {given}an "
-            f"array of {kind}; {instead}"
+            f"argument {place} is an array of numbers, one entry for each row, but got "
+            f"{_no_numbers(column, array)}"
         )
     if array.ndim == 0:
         raise TypeError(

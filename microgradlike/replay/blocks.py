@@ -26,7 +26,7 @@ from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.compiler.instructions import PARAMETERS
 from microgradlike.compiler.tape import TracingError
 from microgradlike.engine import detect_anomaly, is_detecting, is_recording
-from microgradlike.inputs import NotInTable
+from microgradlike.inputs import NotInTable, array_of_numbers
 from microgradlike.replay.arguments import Given, check_reduce, check_seeds, given_array
 from microgradlike.replay.shipping import Parcel, shipment
 from microgradlike.words import counted
@@ -60,7 +60,8 @@ def aligned(columns: Sequence[object], names: Sequence[str] = ()) -> list[Array]
         TypeError, ValueError: one is no array of numbers with an entry for each row, or nobody
             knows how many rows its blocks have, or they differ in how many there are.
     """
-    named = zip(columns, names or _names(columns), strict=True)
+    names = names or _names(columns)
+    named = zip(columns, names, strict=True)
     found = [_column(column, place, name) for place, (column, name) in enumerate(named, 1)]
     if len({len(column) for column in found}) > 1:
         raise ValueError(
@@ -71,13 +72,48 @@ def aligned(columns: Sequence[object], names: Sequence[str] = ()) -> list[Array]
         raise ValueError("there are no rows: all arguments are empty")
     cut = max((c for c in found if is_spread(c)), key=lambda c: c.size, default=None)
     rows = (len(found[0]),) if cut is None else cut.chunks[0]
-    whole = [{0: rows, **dict.fromkeys(range(1, column.ndim), -1)} for column in found]
     return [
-        column.rechunk(cut)
+        _cut(column, rows, name)
         if is_spread(column)
         else dask.array.from_array(column, (rows, *column.shape[1:]))
-        for column, cut in zip(found, whole, strict=True)
+        for column, name in zip(found, names, strict=True)
     ]
+
+
+def first(columns: Sequence[Array], names: Sequence[str], count: int) -> list[Given]:
+    """The first rows of columns, computed."""
+    whole = map(_as_declared, columns, names)
+    return computed([column[:count] for column in whole])
+
+
+def _cut(column: Array, rows: tuple[int, ...], name: str) -> Array:
+    """A column with blocks of so many rows. Rows of a block that is too long would get lost."""
+    cut = {0: rows, **dict.fromkeys(range(1, column.ndim), -1)}
+    found: Array = column.rechunk(cut)
+    return found if found is column else _as_declared(column, name).rechunk(cut)
+
+
+def _as_declared(column: Array, name: str) -> Array:
+    """The same, but computing it fails where a block has another shape than the array says."""
+    blocks = numpy.ndindex(*column.numblocks)
+    shapes = dict(zip(blocks, itertools.product(*column.chunks), strict=True))
+    axes, said = range(column.ndim), ArrayValuesDep(column.chunks, shapes)
+    found: Array = dask.array.blockwise(
+        *(_checked, axes, column, axes, said, axes),
+        **{"name_of": name, "align_arrays": False, "dtype": column.dtype, "meta": column._meta},
+    )
+    return found
+
+
+def _checked(block: object, said: tuple[int, ...], name_of: str) -> Given:
+    """A block as an array; ValueError unless it has the shape that Dask was told."""
+    found = array_of_numbers(block, name_of)
+    if found.shape != said:
+        raise ValueError(
+            f"{name_of} is a Dask array that says a block has the shape {said}, but the block has "
+            f"{found.shape}; say the right one, as in dask.array.from_delayed(x, shape)"
+        )
+    return found
 
 
 def _names(columns: Sequence[object]) -> list[str]:
@@ -125,12 +161,18 @@ def _on_block(
     unmet: Ints | None,
     empty: tuple[int, ...],
     detects: bool,
+    of_rows: Sequence[tuple[str, tuple[int, ...]]],
 ) -> Floats:
-    """What a worker does with a block: columns, the rows that are wanted, and where it begins.
+    """What a worker does with a block: columns, where it begins, its length, the rows that count.
 
-    What is summed over rows is one row of numbers, and 1 for each unmet parameter that was met.
+    Of each column its name and the shape of a row are given, too. What is summed over rows is one
+    row of numbers, and 1 for each unmet parameter that was met.
     """
-    *columns, (start, rows) = given
+    *columns, (start, length, rows) = given
+    for place, (name, shape) in enumerate(of_rows):
+        for _ in shape:  # nothing is cut along these axes: a list of one
+            columns[place] = columns[place][0]
+        columns[place] = _checked(columns[place], (length, *shape), name)
     if len(rows):
         columns = [column[rows] for column in columns]
     if not len(columns[0]):
@@ -152,7 +194,9 @@ def _on_block(
         if sentence == str(error):
             first, last = (in_whole(row) for row in (0, len(columns[0]) - 1))
             sentence += f" (in a block with rows {first} to {last})"
-        raise type(error)(sentence) from error
+        if error.args == (str(error),):  # one of the user's own may be made of other things
+            error.args = (sentence,)
+        raise
 
 
 _detecting = functools.partial(lambda on: detect_anomaly() if on else contextlib.nullcontext())
@@ -241,6 +285,7 @@ class Blocks:
         columns: as for a call, one of them a Dask array at least.
         theta: the numbers of its parameters; None for those that they have now.
         also: what goes with the function.
+        names: what a message calls the columns.
 
     Attributes:
         rows: how many there are.
@@ -250,15 +295,21 @@ class Blocks:
     """
 
     def __init__(
-        self, of: Compiled, columns: Sequence[object], theta: object = None, also: object = None
+        self,
+        of: Compiled,
+        columns: Sequence[object],
+        theta: object = None,
+        also: object = None,
+        names: Sequence[str] = (),
     ) -> None:
         self.of, self.is_now = of, theta is None
-        self.columns = aligned(columns)
+        self.names = list(names or _names(columns))
+        self.columns = aligned(columns, self.names)
         self.rows = len(self.columns[0])
-        first = [numpy.zeros((1, *c.shape[1:]), c.dtype) for c in self.columns]
+        row = [numpy.zeros((1, *c.shape[1:]), c.dtype) for c in self.columns]
         if not of.traced:
-            first = computed([column[:1] for column in self.columns])
-        self.inputs = of._arguments(first).inputs
+            row = first(self.columns, self.names, 1)
+        self.inputs = of._arguments(row).inputs
         self.outputs = of._paths[0].outputs
         self.theta = of.theta() if self.is_now else of._checked(theta)
         self.shipment = shipment(of, also)
@@ -275,7 +326,8 @@ class Blocks:
         """What the work gives for each row; or, with ``unmet``, a sum for each block."""
         sums, axes = unmet is not None, itertools.count(1)
         pairs = [(c, (0, *(next(axes) for _ in c.shape[1:]))) for c in self.columns]
-        cuts = enumerate(zip(self.starts.tolist(), self.wanted, strict=True))
+        lengths = self.columns[0].chunks[0]
+        cuts = enumerate(zip(self.starts.tolist(), lengths, self.wanted, strict=True))
         cut = ArrayValuesDep(((1,) * len(self.starts),), {(block,): own for block, own in cuts})
         own = {next(axes): length for length in shape}
         theta = self.shipment.theta(self.theta, self.places)
@@ -287,8 +339,9 @@ class Blocks:
             theta=delayed(theta, name=f"theta-{tokenize(theta)}", traverse=False),
             **{"work": work, "unmet": unmet, "empty": (int(sums), *shape)},
             detects=is_detecting(),
+            of_rows=[(name, c.shape[1:]) for name, c in zip(self.names, self.columns, strict=True)],
             **{"new_axes": own, "adjust_chunks": {0: 1} if sums else None},
-            **{"concatenate": True, "align_arrays": False, "dtype": float},
+            **{"concatenate": None, "align_arrays": False, "dtype": float},
             meta=numpy.empty((0,) * (1 + len(shape))),
         )
         return found
@@ -345,9 +398,16 @@ def _is_of_cluster(error: Exception) -> bool:
 
 
 def _refuse_cluster(error: Exception) -> NoReturn:
+    kind = type(error).__name__
+    if kind == "KilledWorker":
+        raise RuntimeError(
+            f"Dask gave a block up ({kind}): each worker that took it died; most likely it needs "
+            "more memory than they have, or ends their process; nothing was changed here: take "
+            "smaller blocks, x.rechunk(...), or workers with more memory, and call again"
+        ) from error
     raise RuntimeError(
-        f"the workers of Dask are gone, also after its retries ({type(error).__name__}); nothing "
-        "was changed here: start a cluster, connect a client to it, and call again"
+        f"the workers of Dask are gone, also after its retries ({kind}); nothing was changed here: "
+        "start a cluster, connect a client to it, and call again"
     ) from error
 
 
@@ -392,6 +452,7 @@ def hvp(of: Compiled, *columns: object, v: object) -> Array:
             f"but got {vectors.shape}"
         )
     blocks.columns.append(vectors)
+    blocks.names.append("v")
     return blocks.mapped(_hvp, (blocks.inputs,))
 
 

@@ -333,9 +333,10 @@ class ByParameters(SentBack):
                 return checked
         found = floats(theta, f"{name} is an array of {counted(count, 'number')}")
         if found.shape != (count,):
+            is_array = found.ndim or isinstance(theta, numpy.ndarray)
             raise ValueError(
                 f"{name} has the shape ({count},), a number for each parameter, "
-                f"but got {found.shape if found.ndim else describe(theta)}"
+                f"but got {found.shape if is_array else describe(theta)}"
             )
         return found
 
