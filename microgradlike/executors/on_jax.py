@@ -13,11 +13,11 @@ import sys
 import jax
 import numpy
 
-from microgradlike.compiler.arrays import Floats, Truths
+from microgradlike.compiler.arrays import Array, Floats, Truths
 from microgradlike.compiler.instructions import PARAMETERS
 from microgradlike.compiler.program import Program
 from microgradlike.executors.executor import Call, Executor, Ran, is_small
-from microgradlike.writers.arrays import Array, Result, Written
+from microgradlike.writers.arrays import Result, Written
 from microgradlike.writers.jax import JaxLibrary
 
 #: Older versions have it elsewhere.

@@ -13,13 +13,13 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 import numpy
 
 from microgradlike import ops
-from microgradlike.compiler.arrays import Floats, Ints, Truths
+from microgradlike.compiler.arrays import Array, Floats, Ints, Truths
 from microgradlike.compiler.instructions import (
     BY_ERROR,
     HERE,
@@ -45,8 +45,7 @@ from microgradlike.words import counted
 if TYPE_CHECKING:
     from microgradlike.replay.derived import Derivatives
 
-#: An array of the library; whole numbers of it, truths, and functions of it.
-Array: TypeAlias = Any
+#: A function of arrays of the library.
 Operation: TypeAlias = "Callable[..., Array]"
 #: From the state of a round, and from what it reads, to the state of the next one.
 Step: TypeAlias = "Callable[..., Array]"
@@ -157,6 +156,24 @@ def slope_times(
         return whole
 
     return times
+
+
+def with_slopes(
+    names: Mapping[str, object], operation: Callable[[str], Operation]
+) -> Mapping[str, object]:
+    """What names mean in formulas of slopes: where one is an operation, it has slopes itself."""
+    found = dict(names)
+    for row in ops.OPERATORS.values():
+        name, _, operands = ops.spell(row.value, str).partition("(")
+        if name in found and operands in ("x)", "x, y)"):
+            found[name] = operation(row.name)
+    return found
+
+
+def round_to(x: Floats, y: Floats) -> Floats:
+    """Rounded to so many decimal digits by Python: no library of arrays does so exactly."""
+    with numpy.errstate(all="ignore"):
+        return numpy.asarray(numpy.frompyfunc(ops.round_to, 2, 1)(x, y), x.dtype)
 
 
 class Slots:

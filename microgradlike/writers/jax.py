@@ -13,16 +13,22 @@ from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
-import numpy
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
 from microgradlike import ops
-from microgradlike.compiler.arrays import Floats, Ints
+from microgradlike.compiler.arrays import Array, Floats, Ints
 from microgradlike.compiler.operations import row_of
+from microgradlike.executors.formulas import names_in
 from microgradlike.inputs import describe
-from microgradlike.ops import OPERATORS
-from microgradlike.writers.arrays import Array, Function, Operation, Step, slope_times
+from microgradlike.writers.arrays import (
+    Function,
+    Operation,
+    Step,
+    round_to,
+    slope_times,
+    with_slopes,
+)
 
 if TYPE_CHECKING:
     from microgradlike.replay.derived import Derivatives
@@ -40,67 +46,17 @@ def _divide(x: Array, y: Array) -> Array:
     return _rounded(jnp.divide(x, y))
 
 
-def _maximum(x: Array, y: Array) -> Array:
-    return jnp.where(x >= y, x, jnp.maximum(x, y))  # of 0.0 and -0.0 the first
-
-
-def _minimum(x: Array, y: Array) -> Array:
-    return jnp.where(x <= y, x, jnp.minimum(x, y))
-
-
-def _sigmoid(x: Array) -> Array:
-    e = jnp.exp(-abs(x))
-    return jnp.where(x >= 0, 1.0, e) / (1.0 + e)
-
-
-def _softplus(x: Array) -> Array:
-    return jnp.maximum(x, 0.0) + jnp.log1p(jnp.exp(-abs(x)))
-
-
-def _sign(x: Array) -> Array:
-    return jnp.where(x > 0, 1.0, jnp.where(x < 0, -1.0, x))
-
-
 def _round_to(x: Array, y: Array) -> Array:
-    """Decimal digits are found by Python: no library of arrays rounds to them exactly."""
-    of = numpy.frompyfunc(ops.round_to, 2, 1)
-    return jax.pure_callback(
-        lambda x, y: numpy.asarray(of(x, y), x.dtype), x, x, y, vmap_method="broadcast_all"
-    )
+    return jax.pure_callback(round_to, x, x, y, vmap_method="broadcast_all")
 
 
 #: What the names in formulas mean.
 NAMES: Mapping[str, object] = {
     **ops.NUMBERS,
-    **{
-        name: getattr(jnp, name)
-        for name in (
-            *("exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sqrt", "cbrt", "hypot"),
-            *("sin", "cos", "tan", "sinh", "cosh", "tanh", "logaddexp", "where", "power"),
-            *("asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh", "floor", "ceil", "trunc"),
-            *("rint", "floor_divide", "remainder", "abs"),
-            *("logical_and", "logical_or", "logical_not"),
-        )
-    },
+    **names_in(jnp),
+    **{"cbrt": jnp.cbrt, "rint": jnp.rint, "power": jnp.power, "divide": _divide},
     **{"erf": jax.scipy.special.erf, "erfc": jax.scipy.special.erfc, "round_to": _round_to},
-    **{"maximum": _maximum, "minimum": _minimum, "sigmoid": _sigmoid, "softplus": _softplus},
-    **{"sign": _sign, "divide": _divide},
 }
-
-
-@functools.cache
-def _with_slopes() -> Mapping[str, object]:
-    """The names again: in slopes, what is an operation has slopes itself."""
-    found = dict(NAMES)
-    for row in OPERATORS.values():
-        name, _, operands = ops.spell(row.value, str).partition("(")
-        if name in found and operands in ("x)", "x, y)"):
-            found[name] = functools.partial(_operate, row.name)
-    return found
-
-
-def _operate(name: str, *operands: Array) -> Array:
-    return operation(name)(*operands)
 
 
 @functools.cache
@@ -188,7 +144,7 @@ class JaxLibrary:
         return operation(name)
 
     def formula(self, text: str) -> Operation:
-        return ops.formula(text, _with_slopes(), element_by_element=True)
+        return ops.formula(text, _NAMES_WITH_SLOPES, element_by_element=True)
 
     def rounds(self, step: Step, state: Array, given: Array) -> Array:
         # What a round computes is computed again in the backward pass: only states are kept.
@@ -211,6 +167,9 @@ class JaxLibrary:
 
 #: For whom loops do not matter.
 _LIBRARY = JaxLibrary(rounds=1)
+
+#: What names mean in slopes, whose operations have slopes themselves.
+_NAMES_WITH_SLOPES = with_slopes(NAMES, lambda name: lambda *operands: operation(name)(*operands))
 
 
 def _same(state: Array) -> Array:

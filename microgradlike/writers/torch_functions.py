@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy
 import torch
 
+from microgradlike.compiler.arrays import Array
 from microgradlike.compiler.instructions import INPUTS, PARAMETERS
 from microgradlike.inputs import describe
-from microgradlike.writers.arrays import Array, Function
+from microgradlike.writers.arrays import Function
 from microgradlike.writers.torch import ROWS, TorchLibrary
 
 if TYPE_CHECKING:
