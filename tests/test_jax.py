@@ -31,7 +31,9 @@ from microgradlike import (
     while_loop,
 )
 from microgradlike.executors import on_jax
+from microgradlike.writers.jax import operation
 from tests import random_branches, random_loops
+from tests.operators import OF_ENGINE, OF_PROGRAMS, differing, expected
 from tests.programs import Program
 from tests.random_programs import BY_JAX, Points, check
 
@@ -126,6 +128,27 @@ def test_networks_are_trained_by_it() -> None:
         c.mean(x, numpy.arange(20) % 3).backward()
         found.append([p.grad for p in net.parameters()])
     numpy.testing.assert_allclose(found[0], found[1], rtol=1e-12)
+
+
+# ---- Operations ----------------------------------------------------------------------------------
+
+
+def test_each_operation_has_the_derivatives_of_the_table_at_special_points() -> None:
+    """But of numbers below 2.2e-308, which JAX takes for 0: see the page."""
+    for name in OF_PROGRAMS:
+        operate, given = operation(name), list(map(jnp.asarray, expected(name).operands))
+
+        def all_of(*given: Any, operate: Any = operate) -> Any:
+            def slope(k: int) -> Callable[..., Any]:
+                return lambda *x: jax.vjp(operate, *x)[1](jnp.ones_like(x[0]))[k]
+
+            slopes = [jax.vjp(slope(k), *given) for k in range(len(given))]
+            bent = [back(jnp.ones_like(by)) for by, back in slopes]
+            return operate(*given), [by for by, _ in slopes], bent
+
+        out, slopes, bent = jax.tree.map(numpy.asarray, jax.jit(all_of)(*given))
+        second = bent if name in OF_ENGINE else None
+        assert not list(differing(name, out, slopes, second, smallest=sys.float_info.min))
 
 
 # ---- Functions of JAX ----------------------------------------------------------------------------

@@ -38,7 +38,7 @@ from microgradlike.compiler.instructions import (
     Sums,
     Take,
 )
-from microgradlike.compiler.operations import ARITY, NAMES
+from microgradlike.compiler.operations import ARITY, NAMES, row_of
 from microgradlike.compiler.program import Program
 from microgradlike.words import counted
 
@@ -122,24 +122,30 @@ class Result(NamedTuple):
     unfinished: Array | None
 
 
-def slope_times(
-    library: Library, slope: str, tie: float
-) -> Callable[[Sequence[Array], Array], Array]:
-    """A slope of the operator table times an error, where it lets that pass.
-
-    Each branch of the formula is computed for the rows that take it: elsewhere its own slopes, such
-    as 1 / 0, are multiplied by nothing.
+def slopes_times(library: Library, name: str) -> list[Callable[[Sequence[Array], Array], Array]]:
+    """The slopes of an operation, each times an error, where it lets that pass.
 
     Args:
         library: whose arrays are multiplied.
-        slope, tie: see ``ops.py``.
+        name: of the operation.
 
     Returns:
-        A function of the operands, which are x, y, or None, and out; and of the error that is
-        multiplied, one for each row.
+        For each operand a function of the operands, which are x, y, or None, and out; and of the
+        error that is multiplied, one for each row.
+    """
+    row, tie = row_of(name)
+    assert row is not None
+    return [_slope_times(library, slope, row.value, tie) for slope in row.slopes]
+
+
+def _slope_times(
+    library: Library, slope: str, value: str, tie: float
+) -> Callable[[Sequence[Array], Array], Array]:
+    """Each branch of the formula is computed for the rows that take it: elsewhere its own slopes,
+    such as 1 / 0, are multiplied by nothing. What it is a slope of is one of its operations, too.
     """
     branches, which = ops.branches(ops.spelt_tie(slope, tie))
-    chosen_by, *factors = map(library.formula, (which, *branches))
+    chosen_by, of_value, *factors = map(library.formula, (which, value, *branches))
     where, held = library.where, library.held
 
     def times(operands: Sequence[Array], error: Array) -> Array:
@@ -150,9 +156,10 @@ def slope_times(
         for k, branch in enumerate(branches):
             if branch != "0":
                 here = chosen == k
-                some = [x if x is None else where(here, x, held(x)) for x in operands]
+                x, y = (v if v is None else where(here, v, held(v)) for v in operands[:2])
+                out = of_value(x, y, None, tie) if "out" in branch else None
                 passing = where(here, error, 0.0)
-                whole = where(here, passing * factors[k](*some, tie), whole)
+                whole = where(here, passing * factors[k](x, y, out, tie), whole)
         return whole
 
     return times

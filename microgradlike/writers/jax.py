@@ -26,7 +26,7 @@ from microgradlike.writers.arrays import (
     Operation,
     Step,
     round_to,
-    slope_times,
+    slopes_times,
     with_slopes,
 )
 
@@ -65,7 +65,7 @@ def operation(name: str) -> Operation:
     row, tie = row_of(name)
     assert row is not None
     value = ops.formula(row.value, NAMES, element_by_element=True)
-    times_slopes = [slope_times(_LIBRARY, slope, tie) for slope in row.slopes]
+    times_slopes = slopes_times(_LIBRARY, name)
 
     @jax.custom_jvp
     def compute(*operands: Array) -> Array:

@@ -27,7 +27,7 @@ from microgradlike.writers.arrays import (
     Operation,
     Step,
     round_to,
-    slope_times,
+    slopes_times,
     with_slopes,
 )
 
@@ -41,6 +41,28 @@ def _cbrt(x: Array) -> Array:
     return torch.where(torch.isfinite(better), better, root)
 
 
+def _sinh(x: Array) -> Array:
+    found = torch.sinh(x)
+    return torch.where(found.isinf(), torch.sign(x) * _half_exp(abs(x)), found)
+
+
+def _cosh(x: Array) -> Array:
+    found = torch.cosh(x)
+    return torch.where(found.isinf(), _half_exp(abs(x)), found)
+
+
+def _half_exp(x: Array) -> Array:
+    """``exp(x) / 2``, also where only that is finite."""
+    root = torch.exp(x / 2)
+    return 0.5 * root * root
+
+
+def _remainder(x: Array, y: Array) -> Array:
+    """In steps: PyTorch finds none where ``x / y`` overflows."""
+    far = y * 2.0**600
+    return torch.remainder(torch.fmod(torch.fmod(x, far * 2.0**600), far), y)
+
+
 def _round_to(x: Array, y: Array) -> Array:
     return torch.from_numpy(round_to(x.cpu().numpy(), y.cpu().numpy())).to(x)
 
@@ -51,6 +73,7 @@ NAMES: Mapping[str, object] = {
     **names_in(torch),
     **{"cbrt": _cbrt, "rint": torch.round, "power": torch.pow, "round_to": _round_to},
     **{"erf": torch.erf, "erfc": torch.erfc},
+    **{"sinh": _sinh, "cosh": _cosh, "remainder": _remainder},
     "where": lambda truth, x, y: torch.where(truth != 0, x, y),
     "logical_and": lambda x, y: (x != 0) & (y != 0),  # one of them may be a truth of Python
     "logical_or": lambda x, y: (x != 0) | (y != 0),
@@ -79,8 +102,7 @@ def _function(name: str, goes_forward: bool) -> type[torch.autograd.Function]:
     slopes = row.slopes
     value = ops.formula(row.value, NAMES, element_by_element=True)
     is_needed = [any(re.search(rf"\b{v}\b", slope) for slope in slopes) for v in ("x", "y", "out")]
-
-    times_slope = [slope_times(_LIBRARY, slope, tie) for slope in slopes]
+    times_slope = slopes_times(_LIBRARY, name)
 
     def compute(x: Array, y: Array = None) -> Array:
         found = value(x, y, None, tie)
@@ -96,13 +118,14 @@ def _function(name: str, goes_forward: bool) -> type[torch.autograd.Function]:
         def setup_context(ctx: Array, inputs: Sequence[Array], output: Array) -> None:
             operands = (*inputs, None)[:2]
             numbers = zip((*operands, output), is_needed, strict=True)
+            ctx.set_materialize_grads(False)  # what is flat sends nothing: not 0 times infinity
             ctx.save_for_backward(*(x if needed else None for x, needed in numbers))
 
         @staticmethod
         def backward(ctx: Array, error: Array) -> Array:
             return tuple(
                 times_slope[k](ctx.saved_tensors, error)
-                if ctx.needs_input_grad[k] and slope != "0"
+                if error is not None and ctx.needs_input_grad[k] and slope != "0"
                 else None
                 for k, slope in enumerate(slopes)
             )
