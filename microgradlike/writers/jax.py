@@ -38,8 +38,10 @@ if TYPE_CHECKING:
 
 def _rounded(x: Array) -> Array:
     """The same number. What is beyond it a compiler does not see: it would compute ``a * b + c``
-    without rounding the product, and ``a / b / c`` as ``a / (b * c)``, which overflows."""
-    return jnp.where(x == x, x, math.nan)
+    without rounding the product, and ``a / b / c`` as ``a / (b * c)``, which overflows. And nothing
+    before it is computed again wherever the number is used: in a chain, thousands of times."""
+    digits = jnp.finfo(x.dtype)
+    return lax.reduce_precision(jnp.where(x == x, x, math.nan), digits.nexp, digits.nmant)
 
 
 def _divide(x: Array, y: Array) -> Array:
