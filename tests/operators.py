@@ -53,15 +53,16 @@ def expected(name: str, more: tuple[float, ...] = ()) -> Found:
             values.append(out.data)
             slopes.append([v.grad for v in x])
         else:
-            x, y = (*point, None)[:2]
-            values.append(float(on_floats(row.value)(x, y, 0, tie)))
-            slopes.append([on_floats(sent(s, tie))(x, y, values[-1], tie, 1.0) for s in row.slopes])
+            a, b = (*point, None)[:2]
+            values.append(float(on_floats(row.value)(a, b, 0, tie)))
+            slopes.append([on_floats(sent(s, tie))(a, b, values[-1], tie, 1.0) for s in row.slopes])
     return Found(list(numpy.transpose(points)), numpy.array(values), list(numpy.transpose(slopes)))
 
 
 def bends(name: str) -> list[list[Any]]:
     """The slopes of each slope, by the engine."""
-    function, found = FUNCTIONS[name], []
+    function = FUNCTIONS[name]
+    found: list[list[list[float]]] = []
     for point in zip(*expected(name).operands, strict=True):
         x = list(map(Value, point))
         by_values = grad(function)(*x)

@@ -298,16 +298,22 @@ _KINDS = {
 }
 
 
-def given_array(column: object, place: int) -> Given:
-    """The argument at a place as an array; TypeError if it is none of numbers for each row."""
-    array = array_of_numbers(column, f"argument {place}")
+def real_array(given: object, name: str, each: str = "row") -> Given:
+    """What was given as an array of real numbers; TypeError if it is none."""
+    array = array_of_numbers(given, name)
     if array.dtype.kind not in "biuf":
-        given = "" if isinstance(column, numpy.ndarray) else f"{describe(column)}, "
+        told = "" if isinstance(given, numpy.ndarray) else f"{describe(given)}, "
         kind, instead = _KINDS.get(array.dtype.kind, (str(array.dtype), _AS_FLOATS))
         raise TypeError(
-            f"argument {place} is an array of numbers, one entry for each row, but got {given}an "
-            f"array of {kind}; {instead}"
+            f"{name} is an array of numbers, one entry for each {each}, but got {told}an array of "
+            f"{kind}; {instead}"
         )
+    return array
+
+
+def given_array(column: object, place: int) -> Given:
+    """The argument at a place as an array; TypeError if it is none of numbers for each row."""
+    array = real_array(column, f"argument {place}")
     if array.ndim == 0:
         raise TypeError(
             f"argument {place} has one entry for each row, but got {describe(column)}; "

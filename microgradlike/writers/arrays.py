@@ -687,7 +687,7 @@ class Function:
         """
         library = self.library
         flat = [
-            column.reshape(len(column), math.prod(shape)).swapaxes(0, 1)
+            column.reshape(column.shape[0], math.prod(shape)).swapaxes(0, 1)
             for column, shape in zip(columns, self.shapes, strict=True)
         ]
         inputs = library.joined(flat) if flat else theta[:0, None].reshape(0, 1)
@@ -755,7 +755,7 @@ class Function:
                     f"argument {place} has the shape ({wanted}), as when the function was traced, "
                     f"but got {tuple(column.shape)}"
                 )
-        if len({column.shape[0] for column in columns}) > 1:
+        if any(column.shape[0] != columns[0].shape[0] for column in columns):
             raise ValueError(
                 "all arguments have one entry for each row, but got "
                 f"{', '.join(str(column.shape[0]) for column in columns)} entries"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
+import numpy
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
@@ -21,6 +22,7 @@ from microgradlike.compiler.arrays import Array, Floats, Ints
 from microgradlike.compiler.operations import row_of
 from microgradlike.executors.formulas import names_in
 from microgradlike.inputs import describe
+from microgradlike.replay.arguments import real_array
 from microgradlike.writers.arrays import (
     Function,
     Operation,
@@ -33,6 +35,9 @@ from microgradlike.writers.arrays import (
 if TYPE_CHECKING:
     from microgradlike.replay.derived import Derivatives
 
+#: What kind of number an array has; JAX does not say their types.
+_finfo: Callable[..., Array] = jnp.finfo
+
 # ---- Operations --------------------------------------------------------------------------------
 
 
@@ -40,7 +45,7 @@ def _rounded(x: Array) -> Array:
     """The same number. What is beyond it a compiler does not see: it would compute ``a * b + c``
     without rounding the product, and ``a / b / c`` as ``a / (b * c)``, which overflows. And nothing
     before it is computed again wherever the number is used: in a chain, thousands of times."""
-    digits = jnp.finfo(x.dtype)
+    digits = _finfo(x.dtype)
     return lax.reduce_precision(jnp.where(x == x, x, math.nan), digits.nexp, digits.nmant)
 
 
@@ -181,6 +186,27 @@ def _same(state: Array) -> Array:
 # ---- A compiled function -----------------------------------------------------------------------
 
 
+def _array(given: object, name: str, each: str) -> Array:
+    """What was given as an array of real numbers, of NumPy or of JAX: TypeError if it is none."""
+    if not isinstance(given, jax.Array):
+        return real_array(given, name, each)
+    if any(jnp.issubdtype(given.dtype, kind) for kind in (jnp.floating, jnp.integer, bool)):
+        return given
+    raise TypeError(
+        f"{name} is an array of real numbers, one entry for each {each}, but got {given.dtype}"
+    )
+
+
+def _floats(x: Array, dtype: Array) -> Array:
+    """The same in these floats. An integer that they do not hold is NaN, not another integer."""
+    with numpy.errstate(invalid="ignore"):
+        found = x.astype(dtype)
+        if not jnp.issubdtype(x.dtype, jnp.integer):
+            return jnp.asarray(found)
+        is_held = (found < numpy.iinfo(x.dtype).max + 1.0) & (found.astype(x.dtype) == x)
+    return jnp.where(is_held, found, math.nan)
+
+
 def to_jax(c: Derivatives, rounds: int) -> Callable[..., Array]:
     """A compiled function as a pure function of JAX; see ``Compiled.to_jax``."""
     if not isinstance(rounds, int) or rounds < 1:
@@ -188,9 +214,10 @@ def to_jax(c: Derivatives, rounds: int) -> Callable[..., Array]:
     found = Function(c, JaxLibrary(rounds))
 
     def function(theta: Array, *columns: Array) -> Array:
-        arrays = [jnp.asarray(x) for x in (theta, *columns)]
-        dtype = jnp.result_type(float, *arrays) if arrays else float
-        theta, *given = (x.astype(dtype) for x in arrays)
+        arrays = [_array(theta, "theta", "parameter")]
+        arrays += [_array(x, f"argument {k}", "row") for k, x in enumerate(columns, 1)]
+        dtype = jnp.result_type(float, *arrays)
+        theta, *given = (_floats(x, dtype) for x in arrays)
         found.check(theta, given)
         return found(theta, given)
 
