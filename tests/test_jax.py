@@ -172,13 +172,15 @@ def test_all_derivatives_are_those_of_the_compiled_function() -> None:
     ours = c.value_and_grad(c.theta(), x, y)
     numpy.testing.assert_allclose(value, ours[0], rtol=1e-12)
     numpy.testing.assert_allclose(by_theta, ours[1], rtol=1e-10, atol=1e-14)
-    forward = jax.jacfwd(lambda t: f(t, x, y))(theta)
+    forward = jax.jit(jax.jacfwd(lambda t: f(t, x, y)))(theta)
     numpy.testing.assert_allclose(forward, c.gradients(x, y), rtol=1e-10, atol=1e-13)
-    bent = jax.vmap(jax.hessian(lambda x, y: f(theta, x[None], y[None])[0]))(x, jnp.asarray(y))
+    hessian = jax.hessian(lambda x, y: f(theta, x[None], y[None])[0])
+    bent = jax.jit(jax.vmap(hessian))(x, jnp.asarray(y))
     numpy.testing.assert_allclose(bent, c.hessian(x, y)[:, :3, :3], rtol=1e-9, atol=1e-11)
     each = jax.vmap(lambda x, y: f(theta, x[None], y[None])[0])(x, y)
     numpy.testing.assert_allclose(each, c(x, y), rtol=1e-12)
-    along = jax.jvp(jax.grad(lambda t: f(t, x, y).mean()), (theta,), (theta,))[1]
+    slopes = jax.grad(lambda t: f(t, x, y).mean())
+    along = jax.jit(lambda t: jax.jvp(slopes, (t,), (t,))[1])(theta)
     numpy.testing.assert_allclose(along, c.hvp_by_parameters(c.theta(), c.theta(), x, y), rtol=1e-9)
 
 
