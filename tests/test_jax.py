@@ -225,6 +225,15 @@ def test_gradients_at_special_points_are_the_engines(f: Callable[..., Any]) -> N
     numpy.testing.assert_allclose(c.to_jax()(NOTHING, x), c(x), rtol=1e-12)
 
 
+def test_rows_of_nan_have_the_gradients_of_the_engine() -> None:
+    w = [Value(0.5), Value(-2.0)]
+    x = numpy.array([[1.0, numpy.nan], [numpy.nan, 2.0], [numpy.inf, 2.0]])
+    for of in (lambda x: w[0] * x[0] - w[1] * x[1], lambda x: x[0] * x[1] - 3.0 * x[0]):
+        c = compile(of, parameters=w).trace(x)
+        slopes = gradient(c.to_jax(), c.theta(), x)
+        numpy.testing.assert_allclose(slopes, c.jacobian(x)[:, 0])
+
+
 def test_what_is_computed_once_has_no_error_where_no_row_uses_it() -> None:
     w = Value(0.0)
     c = compile(lambda x: where(x > 0, log(w) * x, x), parameters=[w]).trace([-1.0, -2.0])

@@ -41,12 +41,18 @@ _finfo: Callable[..., Array] = jnp.finfo
 # ---- Operations --------------------------------------------------------------------------------
 
 
+@jax.custom_jvp
 def _rounded(x: Array) -> Array:
     """The same number. What is beyond it a compiler does not see: it would compute ``a * b + c``
     without rounding the product, and ``a / b / c`` as ``a / (b * c)``, which overflows. And nothing
     before it is computed again wherever the number is used: in a chain, thousands of times."""
     digits = _finfo(x.dtype)
     return lax.reduce_precision(jnp.where(x == x, x, math.nan), digits.nexp, digits.nmant)
+
+
+@_rounded.defjvp
+def _same_slope(x: Sequence[Array], errors: Sequence[Array]) -> tuple[Array, Array]:
+    return _rounded(*x), errors[0]
 
 
 def _divide(x: Array, y: Array) -> Array:
