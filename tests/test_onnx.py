@@ -42,6 +42,7 @@ from microgradlike.compiled import Compiled
 from microgradlike.ops import OPERATORS
 from microgradlike.writers.refused import MOST_DIGITS
 from tests import random_branches, random_loops
+from tests.operators import POINTS
 from tests.programs import Program, groups
 from tests.random_programs import Expected
 from tests.written import points_to_round
@@ -198,21 +199,16 @@ def test_of_the_error_of_one_output_nothing_arrives_at_another(tmp_path: Path) -
 
 # ---- Operations --------------------------------------------------------------------------------
 
-SPECIAL = (
-    *(0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 3.0, 1e-5, -1e-5, 1e-300, 1e300, -1e300, 1e17, -3e18),
-    *(math.inf, -math.inf, math.nan, 709.5, -709.5, 720.0, -720.0, 1.4999, 1.5001, 26.0, 27.0),
-)
-
 
 @pytest.mark.parametrize("name", [name for name in OPERATORS if name != "round_to"])
 def test_operators_everywhere(tmp_path: Path, name: str) -> None:
     """Values and slopes of the table, at all magnitudes, infinity and NaN."""
     row = OPERATORS[name]
     two = len(row.slopes) == 2
-    x = numpy.array([*SPECIAL, *DRAW.normal(size=40) * 3])
+    x = numpy.array([*POINTS, *DRAW.normal(size=40) * 3])
     y = numpy.roll(x, 3)
     if two:
-        some = numpy.array(SPECIAL)
+        some = numpy.array(POINTS)
         x = numpy.concatenate([x, numpy.repeat(some, len(some))])
         y = numpy.concatenate([y, numpy.tile(some, len(some))])
     f = ops.on_floats(row.value)

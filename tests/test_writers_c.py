@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import operator
 import os
 import shutil
 import subprocess
@@ -38,10 +37,12 @@ from microgradlike import (
 )
 from microgradlike import round as rounded
 from microgradlike import sum as total
+from microgradlike.functions import FUNCTIONS
 from microgradlike.ops import OPERATORS
 from microgradlike.writers import c_file, c_functions
 from microgradlike.writers.refused import MOST_DIGITS
 from tests import random_branches, random_loops
+from tests.operators import OF_ENGINE, TINY, expected
 from tests.packages import NEEDED, needed
 from tests.programs import Program, agree, flat, groups
 from tests.random_programs import bounded, by_parameters
@@ -241,36 +242,22 @@ def test_random_branches(library: Library) -> None:
 
 # ---- Operators ---------------------------------------------------------------------------------
 
-POINTS = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.5, -3.0, 1e-320, 1e200, -1e308]
-POINTS += [math.inf, -math.inf, math.nan, 30.0, -745.0, 710.0]
-
 
 def test_each_operator_at_special_points(library: Library) -> None:
-    rows = [name for name in OPERATORS if name not in ("where", "round_to")]
-    for name in rows:
-        of = getattr(functions, name, None) or _infix(name)
-        two = len(OPERATORS[name].slopes) == 2
-        f = _of_two(of) if two else _of_one(of)
+    names = [name for name in OF_ENGINE if name != "round_to"]
+    for name in names:
+        of = FUNCTIONS[name]
+        f = _of_two(of) if len(OPERATORS[name].slopes) == 2 else _of_one(of)
         library.add(f"p_{name}", compile(f, on="numpy", check=False).trace([0.3], [0.4]))
     library.build()
-    for name in rows:
-        f = library.functions[f"p_{name}"].function
-        for a in POINTS:
-            for b in POINTS if len(OPERATORS[name].slopes) == 2 else POINTS[2:3]:
-                x, y = Value(a), Value(b)
-                out = f(x, y)
-                out.backward()
-                found = library.call(f"p_{name}", "by_inputs", [a, b])
-                assert found.status == OK
-                assert same(found.value, [out.data]), (name, a, b, found, out.data)
-                assert same(found.derivatives, [x.grad, y.grad]), (
-                    name,
-                    a,
-                    b,
-                    found,
-                    x.grad,
-                    y.grad,
-                )
+    for name in names:
+        operands, values, slopes = expected(name, TINY)
+        for k, point in enumerate(zip(*operands, strict=True)):
+            found = library.call(f"p_{name}", "by_inputs", [*point, 0.4][:2])
+            assert found.status == OK
+            assert same(found.value, [values[k]]), (name, point, found, values[k])
+            ours = [slope[k] for slope in slopes]
+            assert same(found.derivatives[: len(ours)], ours), (name, point, found, ours)
 
 
 def _of_two(of: Callable[..., Any]) -> Callable[[Any, Any], Any]:
@@ -279,11 +266,6 @@ def _of_two(of: Callable[..., Any]) -> Callable[[Any, Any], Any]:
 
 def _of_one(of: Callable[..., Any]) -> Callable[[Any, Any], Any]:
     return lambda x, y: of(x)
-
-
-def _infix(name: str) -> Callable[..., Any]:
-    found: Callable[..., Any] = getattr(operator, name)
-    return found
 
 
 def test_round_to_digits(library: Library) -> None:

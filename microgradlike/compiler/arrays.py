@@ -11,3 +11,5 @@ import numpy.typing
 Ints: TypeAlias = "numpy.typing.NDArray[numpy.integer[Any]]"
 Floats: TypeAlias = "numpy.typing.NDArray[numpy.float64]"
 Truths: TypeAlias = "numpy.typing.NDArray[numpy.bool_]"
+#: An array of any library, which has no type here; also of whole numbers, or of truths.
+Array: TypeAlias = Any

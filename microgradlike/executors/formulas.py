@@ -9,39 +9,59 @@ from __future__ import annotations
 import ast
 import functools
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy
 
 from microgradlike import ops
-from microgradlike.compiler.arrays import Floats
+from microgradlike.compiler.arrays import Array, Floats
 from microgradlike.compiler.operations import ALIKE, NAMES, row_of
+
+#: Functions that NumPy, JAX and PyTorch call as formulas do; others they call ``arc...``.
+_CALLED_ALIKE = (
+    *("exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sqrt", "hypot", "logaddexp"),
+    *("sin", "cos", "tan", "sinh", "cosh", "tanh", "floor", "ceil", "trunc", "abs", "where"),
+    *("divide", "remainder", "floor_divide", "logical_and", "logical_or", "logical_not"),
+)
+_OF_ARCS = ("asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh")
+
+
+def names_in(arrays: ModuleType) -> dict[str, Callable[..., Array]]:
+    """What names in formulas mean in a library of arrays, as far as libraries are alike.
+
+    Args:
+        arrays: the module ``numpy``, ``jax.numpy`` or ``torch``.
+    """
+    exp, where = arrays.exp, arrays.where
+
+    def maximum(x: Array, y: Array) -> Array:
+        return where(x >= y, x, arrays.maximum(x, y))  # of 0.0 and -0.0 the first
+
+    def minimum(x: Array, y: Array) -> Array:
+        return where(x <= y, x, arrays.minimum(x, y))
+
+    def sigmoid(x: Array) -> Array:
+        e = exp(-abs(x))
+        return where(x >= 0, 1.0, e) / (1.0 + e)
+
+    def softplus(x: Array) -> Array:
+        return where(x <= 0, 0.0, x) + arrays.log1p(exp(-abs(x)))
+
+    def sign(x: Array) -> Array:
+        return where(x > 0, 1.0, where(x < 0, -1.0, x))
+
+    own = (maximum, minimum, sigmoid, softplus, sign)
+    return {
+        **{name: getattr(arrays, name) for name in _CALLED_ALIKE},
+        **{name: getattr(arrays, f"arc{name[1:]}") for name in _OF_ARCS},
+        **{function.__name__: function for function in own},
+    }
 
 
 def _power(x: Floats, y: Floats) -> Floats:
     # Where one exponent of 0.5 is for all, NumPy takes the root, and that of -inf is NaN.
     return numpy.power(x, y + numpy.zeros_like(x))
-
-
-def _sigmoid(x: Floats) -> Floats:
-    e = numpy.exp(-numpy.abs(x))
-    return numpy.where(x >= 0, 1.0, e) / (1.0 + e)
-
-
-def _softplus(x: Floats) -> Floats:
-    return numpy.maximum(x, 0.0) + numpy.log1p(numpy.exp(-numpy.abs(x)))
-
-
-def _maximum(x: Floats, y: Floats) -> Floats:
-    return numpy.where(x >= y, x, numpy.maximum(x, y))  # of 0.0 and -0.0 the first
-
-
-def _minimum(x: Floats, y: Floats) -> Floats:
-    return numpy.where(x <= y, x, numpy.minimum(x, y))
-
-
-def _sign(x: Floats) -> Floats:
-    return numpy.where(x > 0, 1.0, numpy.where(x < 0, -1.0, x))
 
 
 try:
@@ -67,26 +87,9 @@ def _elementwise(function: Callable[..., float]) -> Callable[..., Floats]:
 
 
 ON_ARRAYS: dict[str, Callable[..., Floats]] = {
-    name: getattr(numpy, name)
-    for name in (
-        *("exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sqrt", "cbrt", "hypot"),
-        *("sin", "cos", "tan", "sinh", "cosh", "tanh", "logaddexp"),
-        *("floor", "ceil", "trunc", "rint", "floor_divide", "abs", "where", "divide", "remainder"),
-        *("logical_and", "logical_or", "logical_not"),
-    )
-}
-ON_ARRAYS |= {
-    **{"asin": numpy.arcsin, "acos": numpy.arccos, "atan": numpy.arctan, "atan2": numpy.arctan2},
-    **{"asinh": numpy.arcsinh, "acosh": numpy.arccosh, "atanh": numpy.arctanh},
-    **{
-        "maximum": _maximum,
-        "minimum": _minimum,
-        "power": _power,
-        "sigmoid": _sigmoid,
-        "softplus": _softplus,
-        "sign": _sign,
-    },
-    **{"erf": _erf, "erfc": _erfc, "signum": numpy.sign, "largest": numpy.maximum},
+    **names_in(numpy),
+    **{"cbrt": numpy.cbrt, "rint": numpy.rint, "power": _power, "erf": _erf, "erfc": _erfc},
+    **{"signum": numpy.sign, "largest": numpy.maximum},
 }
 
 

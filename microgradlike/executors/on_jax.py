@@ -6,18 +6,17 @@ written in ``writers/arrays.py``.
 
 from __future__ import annotations
 
-import functools
 import math
 import sys
 
 import jax
 import numpy
 
-from microgradlike.compiler.arrays import Floats, Truths
+from microgradlike.compiler.arrays import Array, Floats, Truths
 from microgradlike.compiler.instructions import PARAMETERS
 from microgradlike.compiler.program import Program
 from microgradlike.executors.executor import Call, Executor, Ran, is_small
-from microgradlike.writers.arrays import Array, Result, Written
+from microgradlike.writers.arrays import Result, Written
 from microgradlike.writers.jax import JaxLibrary
 
 #: Older versions have it elsewhere.
@@ -45,7 +44,7 @@ class JaxExecutor(Executor):
 
     def _write(self) -> None:
         written = Written(self.program, JaxLibrary(self.rounds))
-        self._forward = jax.jit(written, compiler_options=_options())
+        self._forward = jax.jit(written)
 
         def back(theta: Array, inputs: Array, seeds: Array, mode: int) -> Array:
             """The errors of the parameters, or of the inputs, of these errors of the outputs."""
@@ -56,7 +55,7 @@ class JaxExecutor(Executor):
             )
             return send(jax.numpy.broadcast_to(seeds[:, None], outputs.shape))[0]
 
-        self._back = jax.jit(back, static_argnums=3, compiler_options=_options())
+        self._back = jax.jit(back, static_argnums=3)
 
     def _results(self, theta: Array, inputs: Array) -> Result:
         """What a block of rows gives, with as many rounds as it needs."""
@@ -104,20 +103,6 @@ class JaxExecutor(Executor):
         if call.found is not None and call.sizes is not None:
             numpy.add(call.sizes, (call.found**2).sum(axis=(0, 2)), out=call.sizes)
         return Ran(errors, total, safe and is_small(errors if call.found is None else call.found))
-
-
-@functools.cache
-def _options() -> dict[str, bool] | None:
-    """How JAX compiles: on a CPU its newest way takes a chain of some hundred operations apart so
-    that the first ones are computed thousands of times."""
-    options = {"xla_cpu_use_fusion_emitters": False}
-    if jax.default_backend() != "cpu":
-        return None
-    try:
-        jax.jit(abs, compiler_options=options).lower(0.0).compile()
-    except (TypeError, ValueError, RuntimeError):  # a version that has another way, or no choice
-        return None
-    return options
 
 
 def _is_tiny(x: Floats) -> Truths:

@@ -313,14 +313,20 @@ def _no_numbers(given: object, array: numpy.typing.NDArray[Any]) -> str:
     return ", ".join([*told, f"an array of {kind}; {instead}"])
 
 
-def given_array(column: object, place: int) -> Given:
-    """The argument at a place as an array; TypeError if it is none of numbers for each row."""
-    array = array_of_numbers(column, f"argument {place}")
+def real_array(given: object, name: str, each: str = "row") -> Given:
+    """What was given as an array of real numbers; TypeError if it is none."""
+    array = array_of_numbers(given, name)
     if array.dtype.kind not in NUMBERS:
         raise TypeError(
-            f"argument {place} is an array of numbers, one entry for each row, but got "
-            f"{_no_numbers(column, array)}"
+            f"{name} is an array of numbers, one entry for each {each}, but got "
+            f"{_no_numbers(given, array)}"
         )
+    return array
+
+
+def given_array(column: object, place: int) -> Given:
+    """The argument at a place as an array; TypeError if it is none of numbers for each row."""
+    array = real_array(column, f"argument {place}")
     if array.ndim == 0:
         raise TypeError(
             f"argument {place} has one entry for each row, but got {describe(column)}; "

@@ -12,21 +12,17 @@ import copy
 import functools
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy
 import numpy.typing
 
-from microgradlike.compiler.arrays import Floats
+from microgradlike.compiler.arrays import Array, Floats
 from microgradlike.compiler.instructions import PARAMETERS
 from microgradlike.compiler.tape import TracingError
 from microgradlike.engine import Value, is_recording, is_traced
 from microgradlike.replay.arguments import How, check_seeds
+from microgradlike.replay.branches import Path
 from microgradlike.replay.derived import Derivatives, over_blocks
-
-if TYPE_CHECKING:
-    from microgradlike.replay.branches import Path
-    from microgradlike.writers.arrays import Array
 
 
 def compile(

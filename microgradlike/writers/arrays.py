@@ -13,13 +13,13 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 import numpy
 
 from microgradlike import ops
-from microgradlike.compiler.arrays import Floats, Ints, Truths
+from microgradlike.compiler.arrays import Array, Floats, Ints, Truths
 from microgradlike.compiler.instructions import (
     BY_ERROR,
     HERE,
@@ -38,7 +38,7 @@ from microgradlike.compiler.instructions import (
     Sums,
     Take,
 )
-from microgradlike.compiler.operations import ARITY, NAMES
+from microgradlike.compiler.operations import ARITY, NAMES, row_of
 from microgradlike.compiler.program import Program
 from microgradlike.words import counted
 
@@ -46,8 +46,7 @@ if TYPE_CHECKING:
     from microgradlike.replay.branches import Path, Replay
     from microgradlike.replay.derived import Derivatives
 
-#: An array of the library; whole numbers of it, truths, and functions of it.
-Array: TypeAlias = Any
+#: A function of arrays of the library.
 Operation: TypeAlias = "Callable[..., Array]"
 #: From the state of a round, and from what it reads, to the state of the next one.
 Step: TypeAlias = "Callable[..., Array]"
@@ -126,24 +125,30 @@ class Result(NamedTuple):
     unfinished: Array | None
 
 
-def slope_times(
-    library: Library, slope: str, tie: float
-) -> Callable[[Sequence[Array], Array], Array]:
-    """A slope of the operator table times an error, where it lets that pass.
-
-    Each branch of the formula is computed for the rows that take it: elsewhere its own slopes, such
-    as 1 / 0, are multiplied by nothing.
+def slopes_times(library: Library, name: str) -> list[Callable[[Sequence[Array], Array], Array]]:
+    """The slopes of an operation, each times an error, where it lets that pass.
 
     Args:
         library: whose arrays are multiplied.
-        slope, tie: see ``ops.py``.
+        name: of the operation.
 
     Returns:
-        A function of the operands, which are x, y, or None, and out; and of the error that is
-        multiplied, one for each row.
+        For each operand a function of the operands, which are x, y, or None, and out; and of the
+        error that is multiplied, one for each row.
+    """
+    row, tie = row_of(name)
+    assert row is not None
+    return [_slope_times(library, slope, row.value, tie) for slope in row.slopes]
+
+
+def _slope_times(
+    library: Library, slope: str, value: str, tie: float
+) -> Callable[[Sequence[Array], Array], Array]:
+    """Each branch of the formula is computed for the rows that take it: elsewhere its own slopes,
+    such as 1 / 0, are multiplied by nothing. What it is a slope of is one of its operations, too.
     """
     branches, which = ops.branches(ops.spelt_tie(slope, tie))
-    chosen_by, *factors = map(library.formula, (which, *branches))
+    chosen_by, of_value, *factors = map(library.formula, (which, value, *branches))
     where, held = library.where, library.held
 
     def times(operands: Sequence[Array], error: Array) -> Array:
@@ -154,12 +159,31 @@ def slope_times(
         for k, branch in enumerate(branches):
             if branch != "0":
                 here = chosen == k
-                some = [x if x is None else where(here, x, held(x)) for x in operands]
+                x, y = (v if v is None else where(here, v, held(v)) for v in operands[:2])
+                out = of_value(x, y, None, tie) if "out" in branch else None
                 passing = where(here, error, 0.0)
-                whole = where(here, passing * factors[k](*some, tie), whole)
+                whole = where(here, passing * factors[k](x, y, out, tie), whole)
         return whole
 
     return times
+
+
+def with_slopes(
+    names: Mapping[str, object], operation: Callable[[str], Operation]
+) -> Mapping[str, object]:
+    """What names mean in formulas of slopes: where one is an operation, it has slopes itself."""
+    found = dict(names)
+    for row in ops.OPERATORS.values():
+        name, _, operands = ops.spell(row.value, str).partition("(")
+        if name in found and operands in ("x)", "x, y)"):
+            found[name] = operation(row.name)
+    return found
+
+
+def round_to(x: Floats, y: Floats) -> Floats:
+    """Rounded to so many decimal digits by Python: no library of arrays does so exactly."""
+    with numpy.errstate(all="ignore"):
+        return numpy.asarray(numpy.frompyfunc(ops.round_to, 2, 1)(x, y), x.dtype)
 
 
 class Slots:
@@ -692,7 +716,7 @@ class Function:
         """
         library = self.library
         flat = [
-            column.reshape(len(column), math.prod(shape)).swapaxes(0, 1)
+            column.reshape(column.shape[0], math.prod(shape)).swapaxes(0, 1)
             for column, shape in zip(columns, self.shapes, strict=True)
         ]
         inputs = library.joined(flat) if flat else theta[:0, None].reshape(0, 1)
@@ -764,7 +788,7 @@ class Function:
                     f"argument {place} has the shape ({wanted}), as when the function was traced, "
                     f"but got {tuple(column.shape)}"
                 )
-        if len({column.shape[0] for column in columns}) > 1:
+        if any(column.shape[0] != columns[0].shape[0] for column in columns):
             raise ValueError(
                 "all arguments have one entry for each row, but got "
                 f"{', '.join(str(column.shape[0]) for column in columns)} entries"

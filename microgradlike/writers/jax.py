@@ -18,89 +18,58 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
 from microgradlike import ops
-from microgradlike.compiler.arrays import Floats, Ints
+from microgradlike.compiler.arrays import Array, Floats, Ints
 from microgradlike.compiler.operations import row_of
+from microgradlike.executors.formulas import names_in
 from microgradlike.inputs import describe
-from microgradlike.ops import OPERATORS
-from microgradlike.writers.arrays import Array, Function, Operation, Step, slope_times
+from microgradlike.replay.arguments import real_array
+from microgradlike.writers.arrays import (
+    Function,
+    Operation,
+    Step,
+    round_to,
+    slopes_times,
+    with_slopes,
+)
 
 if TYPE_CHECKING:
     from microgradlike.replay.derived import Derivatives
 
+#: What kind of number an array has; JAX does not say their types.
+_finfo: Callable[..., Array] = jnp.finfo
+
 # ---- Operations --------------------------------------------------------------------------------
 
 
+@jax.custom_jvp
 def _rounded(x: Array) -> Array:
     """The same number. What is beyond it a compiler does not see: it would compute ``a * b + c``
-    without rounding the product, and ``a / b / c`` as ``a / (b * c)``, which overflows."""
-    return jnp.where(x == x, x, math.nan)
+    without rounding the product, and ``a / b / c`` as ``a / (b * c)``, which overflows. And nothing
+    before it is computed again wherever the number is used: in a chain, thousands of times."""
+    digits = _finfo(x.dtype)
+    return lax.reduce_precision(jnp.where(x == x, x, math.nan), digits.nexp, digits.nmant)
+
+
+@_rounded.defjvp
+def _same_slope(x: Sequence[Array], errors: Sequence[Array]) -> tuple[Array, Array]:
+    return _rounded(*x), errors[0]
 
 
 def _divide(x: Array, y: Array) -> Array:
     return _rounded(jnp.divide(x, y))
 
 
-def _maximum(x: Array, y: Array) -> Array:
-    return jnp.where(x >= y, x, jnp.maximum(x, y))  # of 0.0 and -0.0 the first
-
-
-def _minimum(x: Array, y: Array) -> Array:
-    return jnp.where(x <= y, x, jnp.minimum(x, y))
-
-
-def _sigmoid(x: Array) -> Array:
-    e = jnp.exp(-abs(x))
-    return jnp.where(x >= 0, 1.0, e) / (1.0 + e)
-
-
-def _softplus(x: Array) -> Array:
-    return jnp.maximum(x, 0.0) + jnp.log1p(jnp.exp(-abs(x)))
-
-
-def _sign(x: Array) -> Array:
-    return jnp.where(x > 0, 1.0, jnp.where(x < 0, -1.0, x))
-
-
 def _round_to(x: Array, y: Array) -> Array:
-    """Decimal digits are found by Python: no library of arrays rounds to them exactly."""
-    of = numpy.frompyfunc(ops.round_to, 2, 1)
-    return jax.pure_callback(
-        lambda x, y: numpy.asarray(of(x, y), x.dtype), x, x, y, vmap_method="broadcast_all"
-    )
+    return jax.pure_callback(round_to, x, x, y, vmap_method="broadcast_all")
 
 
 #: What the names in formulas mean.
 NAMES: Mapping[str, object] = {
     **ops.NUMBERS,
-    **{
-        name: getattr(jnp, name)
-        for name in (
-            *("exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sqrt", "cbrt", "hypot"),
-            *("sin", "cos", "tan", "sinh", "cosh", "tanh", "logaddexp", "where", "power"),
-            *("asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh", "floor", "ceil", "trunc"),
-            *("rint", "floor_divide", "remainder", "abs"),
-            *("logical_and", "logical_or", "logical_not"),
-        )
-    },
+    **names_in(jnp),
+    **{"cbrt": jnp.cbrt, "rint": jnp.rint, "power": jnp.power, "divide": _divide},
     **{"erf": jax.scipy.special.erf, "erfc": jax.scipy.special.erfc, "round_to": _round_to},
-    **{"maximum": _maximum, "minimum": _minimum, "sigmoid": _sigmoid, "softplus": _softplus},
-    **{"sign": _sign, "divide": _divide},
 }
-
-
-@functools.cache
-def _with_slopes() -> Mapping[str, object]:
-    """The names again: in slopes, what is an operation has slopes itself."""
-    found = dict(NAMES)
-    for row in OPERATORS.values():
-        name, _, operands = ops.spell(row.value, str).partition("(")
-        if name in found and operands in ("x)", "x, y)"):
-            found[name] = functools.partial(_operate, row.name)
-    return found
-
-
-def _operate(name: str, *operands: Array) -> Array:
-    return operation(name)(*operands)
 
 
 @functools.cache
@@ -109,7 +78,7 @@ def operation(name: str) -> Operation:
     row, tie = row_of(name)
     assert row is not None
     value = ops.formula(row.value, NAMES, element_by_element=True)
-    times_slopes = [slope_times(_LIBRARY, slope, tie) for slope in row.slopes]
+    times_slopes = slopes_times(_LIBRARY, name)
 
     @jax.custom_jvp
     def compute(*operands: Array) -> Array:
@@ -188,7 +157,7 @@ class JaxLibrary:
         return operation(name)
 
     def formula(self, text: str) -> Operation:
-        return ops.formula(text, _with_slopes(), element_by_element=True)
+        return ops.formula(text, _NAMES_WITH_SLOPES, element_by_element=True)
 
     def rounds(self, step: Step, state: Array, given: Array) -> Array:
         # What a round computes is computed again in the backward pass: only states are kept.
@@ -212,12 +181,36 @@ class JaxLibrary:
 #: For whom loops do not matter.
 _LIBRARY = JaxLibrary(rounds=1)
 
+#: What names mean in slopes, whose operations have slopes themselves.
+_NAMES_WITH_SLOPES = with_slopes(NAMES, lambda name: lambda *operands: operation(name)(*operands))
+
 
 def _same(state: Array) -> Array:
     return state
 
 
 # ---- A compiled function -----------------------------------------------------------------------
+
+
+def _array(given: object, name: str, each: str) -> Array:
+    """What was given as an array of real numbers, of NumPy or of JAX: TypeError if it is none."""
+    if not isinstance(given, jax.Array):
+        return real_array(given, name, each)
+    if any(jnp.issubdtype(given.dtype, kind) for kind in (jnp.floating, jnp.integer, bool)):
+        return given
+    raise TypeError(
+        f"{name} is an array of real numbers, one entry for each {each}, but got {given.dtype}"
+    )
+
+
+def _floats(x: Array, dtype: Array) -> Array:
+    """The same in these floats. An integer that they do not hold is NaN, not another integer."""
+    with numpy.errstate(invalid="ignore"):
+        found = x.astype(dtype)
+        if not jnp.issubdtype(x.dtype, jnp.integer):
+            return jnp.asarray(found)
+        is_held = (found < numpy.iinfo(x.dtype).max + 1.0) & (found.astype(x.dtype) == x)
+    return jnp.where(is_held, found, math.nan)
 
 
 def to_jax(c: Derivatives, rounds: int) -> Callable[..., Array]:
@@ -227,9 +220,10 @@ def to_jax(c: Derivatives, rounds: int) -> Callable[..., Array]:
     found = Function(c, JaxLibrary(rounds))
 
     def function(theta: Array, *columns: Array) -> Array:
-        arrays = [jnp.asarray(x) for x in (theta, *columns)]
-        dtype = jnp.result_type(float, *arrays) if arrays else float
-        theta, *given = (x.astype(dtype) for x in arrays)
+        arrays = [_array(theta, "theta", "parameter")]
+        arrays += [_array(x, f"argument {k}", "row") for k, x in enumerate(columns, 1)]
+        dtype = jnp.result_type(float, *arrays)
+        theta, *given = (_floats(x, dtype) for x in arrays)
         found.check(theta, given)
         return found(theta, given)
 

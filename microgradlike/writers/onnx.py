@@ -30,7 +30,7 @@ from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.compiler.operations import row_of
 from microgradlike.inputs import describe
 from microgradlike.words import counted
-from microgradlike.writers.arrays import Function, Operation, Step, slope_times
+from microgradlike.writers.arrays import Function, Operation, Step, slopes_times
 from microgradlike.writers.refused import naming_the_line, power_of_ten
 from microgradlike.writers.symbolic import (
     FLOAT,
@@ -334,7 +334,7 @@ def operation(name: str) -> Operation:
     row, tie = row_of(name)
     assert row is not None
     compute = ops.formula(row.value, NAMES, element_by_element=True)
-    times_slopes = [slope_times(_LIBRARY, slope, tie) for slope in row.slopes]
+    times_slopes = slopes_times(_LIBRARY, name)
 
     def of(*operands: Tensor) -> Tensor:
         x, y = operands[0].held(), operands[1].held() if len(operands) == 2 else None

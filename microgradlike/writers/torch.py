@@ -20,10 +20,16 @@ from torch import fx
 from torch.overrides import TorchFunctionMode
 
 from microgradlike import ops
-from microgradlike.compiler.arrays import Floats, Ints
+from microgradlike.compiler.arrays import Array, Floats, Ints
 from microgradlike.compiler.operations import CODES, row_of
-from microgradlike.ops import OPERATORS
-from microgradlike.writers.arrays import Array, Operation, Step, slope_times
+from microgradlike.executors.formulas import names_in
+from microgradlike.writers.arrays import (
+    Operation,
+    Step,
+    round_to,
+    slopes_times,
+    with_slopes,
+)
 
 # ---- Operations --------------------------------------------------------------------------------
 
@@ -35,64 +41,43 @@ def _cbrt(x: Array) -> Array:
     return torch.where(torch.isfinite(better), better, root)
 
 
-def _maximum(x: Array, y: Array) -> Array:
-    return torch.where(x >= y, x, torch.maximum(x, y))  # of 0.0 and -0.0 the first
+def _sinh(x: Array) -> Array:
+    found = torch.sinh(x)
+    return torch.where(found.isinf(), torch.sign(x) * _half_exp(abs(x)), found)
 
 
-def _minimum(x: Array, y: Array) -> Array:
-    return torch.where(x <= y, x, torch.minimum(x, y))
+def _cosh(x: Array) -> Array:
+    found = torch.cosh(x)
+    return torch.where(found.isinf(), _half_exp(abs(x)), found)
 
 
-def _sigmoid(x: Array) -> Array:
-    e = torch.exp(-abs(x))
-    return torch.where(x >= 0, 1.0, e) / (1.0 + e)
+def _half_exp(x: Array) -> Array:
+    """``exp(x) / 2``, also where only that is finite."""
+    root = torch.exp(x / 2)
+    return 0.5 * root * root
 
 
-def _softplus(x: Array) -> Array:
-    return torch.clamp(x, min=0.0) + torch.log1p(torch.exp(-abs(x)))
-
-
-def _sign(x: Array) -> Array:
-    return torch.where(x > 0, 1.0, torch.where(x < 0, -1.0, x))
+def _remainder(x: Array, y: Array) -> Array:
+    """In steps: PyTorch finds none where ``x / y`` overflows."""
+    far = y * 2.0**600
+    return torch.remainder(torch.fmod(torch.fmod(x, far * 2.0**600), far), y)
 
 
 def _round_to(x: Array, y: Array) -> Array:
-    """Decimal digits are found by Python: no library of arrays rounds to them exactly."""
-    with numpy.errstate(all="ignore"):
-        found = numpy.frompyfunc(ops.round_to, 2, 1)(x.cpu().numpy(), y.cpu().numpy())
-    return torch.from_numpy(numpy.asarray(found, float)).to(x)
+    return torch.from_numpy(round_to(x.cpu().numpy(), y.cpu().numpy())).to(x)
 
 
 #: What the names in formulas mean.
 NAMES: Mapping[str, object] = {
     **ops.NUMBERS,
-    **{
-        name: getattr(torch, name)
-        for name in (
-            *("exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "sqrt", "hypot", "sin"),
-            *("cos", "tan", "sinh", "cosh", "tanh", "logaddexp", "asin", "acos", "atan", "atan2"),
-            *("asinh", "acosh", "atanh", "erf", "erfc", "floor", "ceil", "trunc", "divide"),
-            *("floor_divide", "remainder", "abs", "logical_not"),
-        )
-    },
-    **{"rint": torch.round, "power": torch.pow, "cbrt": _cbrt, "round_to": _round_to},
-    **{"maximum": _maximum, "minimum": _minimum, "sigmoid": _sigmoid, "softplus": _softplus},
-    "sign": _sign,
+    **names_in(torch),
+    **{"cbrt": _cbrt, "rint": torch.round, "power": torch.pow, "round_to": _round_to},
+    **{"erf": torch.erf, "erfc": torch.erfc},
+    **{"sinh": _sinh, "cosh": _cosh, "remainder": _remainder},
     "where": lambda truth, x, y: torch.where(truth != 0, x, y),
     "logical_and": lambda x, y: (x != 0) & (y != 0),  # one of them may be a truth of Python
     "logical_or": lambda x, y: (x != 0) | (y != 0),
 }
-
-
-@functools.cache
-def _with_slopes() -> Mapping[str, object]:
-    """The names again: in slopes, what is an operation has slopes itself."""
-    found = dict(NAMES)
-    for row in OPERATORS.values():
-        name, _, operands = ops.spell(row.value, str).partition("(")
-        if name in found and operands in ("x)", "x, y)"):
-            found[name] = functools.partial(operate, row.name)
-    return found
 
 
 def _of_one(compute: Operation) -> Operation:
@@ -117,8 +102,7 @@ def _function(name: str, goes_forward: bool) -> type[torch.autograd.Function]:
     slopes = row.slopes
     value = ops.formula(row.value, NAMES, element_by_element=True)
     is_needed = [any(re.search(rf"\b{v}\b", slope) for slope in slopes) for v in ("x", "y", "out")]
-
-    times_slope = [slope_times(_LIBRARY, slope, tie) for slope in slopes]
+    times_slope = slopes_times(_LIBRARY, name)
 
     def compute(x: Array, y: Array = None) -> Array:
         found = value(x, y, None, tie)
@@ -134,13 +118,14 @@ def _function(name: str, goes_forward: bool) -> type[torch.autograd.Function]:
         def setup_context(ctx: Array, inputs: Sequence[Array], output: Array) -> None:
             operands = (*inputs, None)[:2]
             numbers = zip((*operands, output), is_needed, strict=True)
+            ctx.set_materialize_grads(False)  # what is flat sends nothing: not 0 times infinity
             ctx.save_for_backward(*(x if needed else None for x, needed in numbers))
 
         @staticmethod
         def backward(ctx: Array, error: Array) -> Array:
             return tuple(
                 times_slope[k](ctx.saved_tensors, error)
-                if ctx.needs_input_grad[k] and slope != "0"
+                if error is not None and ctx.needs_input_grad[k] and slope != "0"
                 else None
                 for k, slope in enumerate(slopes)
             )
@@ -393,7 +378,7 @@ class TorchLibrary:
         return functools.partial(self.recorder.call, operate, name)
 
     def formula(self, text: str) -> Operation:
-        return ops.formula(text, _with_slopes(), element_by_element=True)
+        return ops.formula(text, _NAMES_WITH_SLOPES, element_by_element=True)
 
     def rounds(self, step: Step, state: Array, given: Array) -> Array:
         return self._looped(step, "rounds", Rounds, state, given)
@@ -423,6 +408,9 @@ class TorchLibrary:
 
 #: For whom nothing is written down.
 _LIBRARY = TorchLibrary()
+
+#: What names mean in slopes, whose operations have slopes themselves.
+_NAMES_WITH_SLOPES = with_slopes(NAMES, lambda name: functools.partial(operate, name))
 
 #: All operations, by their name, and by whether derivatives are carried forward, too.
 _FUNCTIONS = {

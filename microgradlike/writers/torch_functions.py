@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy
 import torch
 
+from microgradlike.compiler.arrays import Array
 from microgradlike.compiler.instructions import INPUTS, PARAMETERS
 from microgradlike.inputs import describe
-from microgradlike.writers.arrays import Array, Function
+from microgradlike.writers.arrays import Function
 from microgradlike.writers.torch import ROWS, TorchLibrary
 
 if TYPE_CHECKING:
@@ -47,12 +49,14 @@ def checked(theta: Array, columns: Sequence[Array]) -> torch.dtype:
         if x.dtype not in FLOATS and (name == "theta" or x.is_floating_point() or x.is_complex()):
             wanted = "float64 or float32" + (", or of integers" if name != "theta" else "")
             raise TypeError(f"{name} is a tensor of {wanted}, but got {x.dtype}")
+        if x.layout != torch.strided or x.is_quantized or x.is_nested:
+            raise TypeError(f"{name} is a dense tensor, but got another kind; x.to_dense() is one")
         if x.device != theta.device:
             raise ValueError(
                 f"all tensors are on one device, but theta is on {theta.device} and {name} on "
                 f"{x.device}; x.to(theta.device) moves one"
             )
-        if x.ndim and not len(x) and name != "theta":
+        if x.ndim and x.shape[0] == 0 and name != "theta":
             raise ValueError(f"there are no rows: {name} is empty")
     return functools.reduce(
         torch.promote_types, [x.dtype for _, x in named if x.is_floating_point()]
@@ -92,7 +96,21 @@ class Native(torch.nn.Module):
         """The outputs of all rows."""
         dtype = checked(theta, columns)
         self._function.check(theta, columns)
-        return self.calls(*(x.to(dtype) for x in (theta, *columns)))
+        return self.calls(*(_floats(x, dtype) for x in (theta, *columns)))
+
+    def _apply(self, fn: Callable[[Array], Array], recurse: bool = True) -> Native:
+        """Constants go to another device, and stay exact: ``half()`` would round them."""
+        super()._apply(lambda x: x.to(fn(x).device), recurse)
+        return self
+
+
+def _floats(x: Array, dtype: torch.dtype) -> Array:
+    """The same in these floats. An integer that they do not hold is NaN, not another integer."""
+    found = x.to(dtype)
+    if x.is_floating_point() or x.dtype == torch.bool:
+        return found
+    is_held = (found < torch.iinfo(x.dtype).max + 1.0) & (found.to(x.dtype) == x)
+    return torch.where(is_held, found, math.nan)
 
 
 # ---- Run by its executor -----------------------------------------------------------------------
