@@ -128,6 +128,44 @@ def array_of_numbers(given: object, name: str) -> numpy.typing.NDArray[Any]:
         raise TypeError(f"{name} is an array of numbers, but its lists differ in length") from None
 
 
+#: NumPy's letters for truths, integers and floats.
+REAL = "biuf"
+
+_AS_FLOATS = "numpy.asarray(x, float) makes numbers of what can be one"
+
+#: What is no real number, by NumPy's letter for it, and what to do about it.
+_KINDS = {
+    **dict.fromkeys("US", ("text", f"{_AS_FLOATS}, and one-hot rows of categories")),
+    "O": ("objects, such as None or text", _AS_FLOATS),
+    "c": ("complex numbers", "x.real and x.imag are two arrays of numbers"),
+    "M": ("dates", "give the time since one of them: (x - x[0]) / numpy.timedelta64(1, 'D')"),
+    "m": ("spans of time", "divide by a unit: x / numpy.timedelta64(1, 'D')"),
+}
+
+
+def no_numbers(given: object, array: numpy.typing.NDArray[Any]) -> str:
+    """What was given, of which that array was made, and what to do about it."""
+    if isinstance(given, numpy.ndarray):
+        told = []
+    elif array.ndim:
+        told = [describe(given)]
+    else:
+        return describe(given)
+    kind, instead = _KINDS.get(array.dtype.kind, (str(array.dtype), _AS_FLOATS))
+    return ", ".join([*told, f"an array of {kind}; {instead}"])
+
+
+def real_array(given: object, name: str, each: str = "row") -> numpy.typing.NDArray[Any]:
+    """What was given as an array of real numbers; TypeError if it is none."""
+    array = array_of_numbers(given, name)
+    if array.dtype.kind not in REAL:
+        raise TypeError(
+            f"{name} is an array of numbers, one entry for each {each}, but got "
+            f"{no_numbers(given, array)}"
+        )
+    return array
+
+
 #: Dask is there, but something that comes with the extra is not.
 NEEDS_DASK = 'columns of Dask need all of it: pip install "microgradlike[dask]"'
 

@@ -16,7 +16,7 @@ import numpy.typing
 
 from microgradlike.compiler.arrays import Floats
 from microgradlike.executors.executor import WAYS
-from microgradlike.inputs import array_of_numbers, describe
+from microgradlike.inputs import REAL, array_of_numbers, describe, no_numbers, real_array
 from microgradlike.words import counted
 
 Given: TypeAlias = "numpy.typing.NDArray[Any]"  # of numbers of any kind
@@ -240,8 +240,8 @@ def floats(given: object, wanted: str) -> Floats:
     except TypeError:
         kind = "a masked array" if isinstance(given, numpy.ma.MaskedArray) else describe(given)
         raise TypeError(f"{wanted}, but got {kind}") from None
-    if found.dtype.kind not in NUMBERS:
-        raise TypeError(f"{wanted}, but got {_no_numbers(given, found)}")
+    if found.dtype.kind not in REAL:
+        raise TypeError(f"{wanted}, but got {no_numbers(given, found)}")
     as_floats: Floats = found.astype(float, copy=False)
     return as_floats
 
@@ -284,44 +284,6 @@ def _is_file(column: Any) -> bool:
     """Whether it is an array in a file, whose pages come back when they are asked for again."""
     shared = isinstance(column, numpy.memmap) and column.mode != "c"
     return shared and hasattr(mmap, "MADV_DONTNEED") and column._mmap is not None
-
-
-#: NumPy's letters for truths, integers and floats.
-NUMBERS = "biuf"
-
-_AS_FLOATS = "numpy.asarray(x, float) makes numbers of what can be one"
-
-#: What is no real number, by NumPy's letter for it, and what to do about it.
-_KINDS = {
-    **dict.fromkeys("US", ("text", f"{_AS_FLOATS}, and one-hot rows of categories")),
-    "O": ("objects, such as None or text", _AS_FLOATS),
-    "c": ("complex numbers", "x.real and x.imag are two arrays of numbers"),
-    "M": ("dates", "give the time since one of them: (x - x[0]) / numpy.timedelta64(1, 'D')"),
-    "m": ("spans of time", "divide by a unit: x / numpy.timedelta64(1, 'D')"),
-}
-
-
-def _no_numbers(given: object, array: numpy.typing.NDArray[Any]) -> str:
-    """What was given, of which that array was made, and what to do about it."""
-    if isinstance(given, numpy.ndarray):
-        told = []
-    elif array.ndim:
-        told = [describe(given)]
-    else:
-        return describe(given)
-    kind, instead = _KINDS.get(array.dtype.kind, (str(array.dtype), _AS_FLOATS))
-    return ", ".join([*told, f"an array of {kind}; {instead}"])
-
-
-def real_array(given: object, name: str, each: str = "row") -> Given:
-    """What was given as an array of real numbers; TypeError if it is none."""
-    array = array_of_numbers(given, name)
-    if array.dtype.kind not in NUMBERS:
-        raise TypeError(
-            f"{name} is an array of numbers, one entry for each {each}, but got "
-            f"{_no_numbers(given, array)}"
-        )
-    return array
 
 
 def given_array(column: object, place: int) -> Given:
