@@ -128,6 +128,31 @@ def array_of_numbers(given: object, name: str) -> numpy.typing.NDArray[Any]:
         raise TypeError(f"{name} is an array of numbers, but its lists differ in length") from None
 
 
+_AS_FLOATS = "numpy.asarray(x, float) makes numbers of what can be one"
+
+#: What is no real number, by NumPy's letter for it, and what to do about it.
+_KINDS = {
+    **dict.fromkeys("US", ("text", f"{_AS_FLOATS}, and one-hot rows of categories")),
+    "O": ("objects, such as None or text", _AS_FLOATS),
+    "c": ("complex numbers", "give x.real and x.imag as two arguments"),
+    "M": ("dates", "give the time since one of them: (x - x[0]) / numpy.timedelta64(1, 'D')"),
+    "m": ("spans of time", "divide by a unit: x / numpy.timedelta64(1, 'D')"),
+}
+
+
+def real_array(given: object, name: str, each: str = "row") -> numpy.typing.NDArray[Any]:
+    """What was given as an array of real numbers; TypeError if it is none."""
+    array = array_of_numbers(given, name)
+    if array.dtype.kind not in "biuf":
+        told = "" if isinstance(given, numpy.ndarray) else f"{describe(given)}, "
+        kind, instead = _KINDS.get(array.dtype.kind, (str(array.dtype), _AS_FLOATS))
+        raise TypeError(
+            f"{name} is an array of numbers, one entry for each {each}, but got {told}an array of "
+            f"{kind}; {instead}"
+        )
+    return array
+
+
 #: Dask is there, but something that comes with the extra is not.
 NEEDS_DASK = 'columns of Dask need all of it: pip install "microgradlike[dask]"'
 

@@ -16,7 +16,7 @@ import numpy.typing
 
 from microgradlike.compiler.arrays import Floats
 from microgradlike.executors.executor import WAYS
-from microgradlike.inputs import array_of_numbers, describe
+from microgradlike.inputs import array_of_numbers, describe, real_array
 from microgradlike.words import counted
 
 Given: TypeAlias = "numpy.typing.NDArray[Any]"  # of numbers of any kind
@@ -284,31 +284,6 @@ def _is_file(column: Any) -> bool:
     """Whether it is an array in a file, whose pages come back when they are asked for again."""
     shared = isinstance(column, numpy.memmap) and column.mode != "c"
     return shared and hasattr(mmap, "MADV_DONTNEED") and column._mmap is not None
-
-
-_AS_FLOATS = "numpy.asarray(x, float) makes numbers of what can be one"
-
-#: What is no real number, by NumPy's letter for it, and what to do about it.
-_KINDS = {
-    **dict.fromkeys("US", ("text", f"{_AS_FLOATS}, and one-hot rows of categories")),
-    "O": ("objects, such as None or text", _AS_FLOATS),
-    "c": ("complex numbers", "give x.real and x.imag as two arguments"),
-    "M": ("dates", "give the time since one of them: (x - x[0]) / numpy.timedelta64(1, 'D')"),
-    "m": ("spans of time", "divide by a unit: x / numpy.timedelta64(1, 'D')"),
-}
-
-
-def real_array(given: object, name: str, each: str = "row") -> Given:
-    """What was given as an array of real numbers; TypeError if it is none."""
-    array = array_of_numbers(given, name)
-    if array.dtype.kind not in "biuf":
-        told = "" if isinstance(given, numpy.ndarray) else f"{describe(given)}, "
-        kind, instead = _KINDS.get(array.dtype.kind, (str(array.dtype), _AS_FLOATS))
-        raise TypeError(
-            f"{name} is an array of numbers, one entry for each {each}, but got {told}an array of "
-            f"{kind}; {instead}"
-        )
-    return array
 
 
 def given_array(column: object, place: int) -> Given:

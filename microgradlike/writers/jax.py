@@ -21,8 +21,7 @@ from microgradlike import ops
 from microgradlike.compiler.arrays import Array, Floats, Ints
 from microgradlike.compiler.operations import row_of
 from microgradlike.executors.formulas import names_in
-from microgradlike.inputs import describe
-from microgradlike.replay.arguments import real_array
+from microgradlike.inputs import describe, real_array
 from microgradlike.writers.arrays import (
     Function,
     Operation,
