@@ -217,6 +217,8 @@ def to_jax(c: Derivatives, rounds: int) -> Callable[..., Array]:
     if not isinstance(rounds, int) or rounds < 1:
         raise ValueError(f"rounds is a whole number, at least 1, but got {describe(rounds)}")
     found = Function(c, JaxLibrary(rounds))
+    # Who calls it outside of any jit waits for one compilation, not for one of each operation.
+    compute = jax.jit(found)
 
     def function(theta: Array, *columns: Array) -> Array:
         arrays = [_array(theta, "theta", "parameter")]
@@ -224,6 +226,7 @@ def to_jax(c: Derivatives, rounds: int) -> Callable[..., Array]:
         dtype = jnp.result_type(float, *arrays)
         theta, *given = (_floats(x, dtype) for x in arrays)
         found.check(theta, given)
-        return found(theta, given)
+        result: Array = compute(theta, given)
+        return result
 
     return functools.update_wrapper(function, c.function)
