@@ -1177,7 +1177,7 @@ def test_an_anomaly_is_named() -> None:
         (([], []), ValueError, "there are no rows"),
         ((["a"], [1.0]), TypeError, "argument 1 is an array of numbers, .* array of text; numpy"),
         (([1.0], [None]), TypeError, "argument 2 .* an array of objects, such as None"),
-        (([1j], [1.0]), TypeError, r"an array of complex numbers; give x\.real and x\.imag"),
+        (([1j], [1.0]), TypeError, r"an array of complex numbers; x\.real and x\.imag"),
         (([1.0], [[1.0], [2.0, 3.0]]), TypeError, "argument 2 .* its lists differ in length"),
         (([1.0], numpy.ma.array([1.0], mask=[1])), TypeError, r"argument 2 is a masked array"),
         ((1.0, 2.0), TypeError, r"argument 1 has one entry for each row, but got 1\.0"),

@@ -12,6 +12,7 @@ import copy
 import functools
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy
 import numpy.typing
@@ -21,8 +22,10 @@ from microgradlike.compiler.instructions import PARAMETERS
 from microgradlike.compiler.tape import TracingError
 from microgradlike.engine import Value, is_recording, is_traced
 from microgradlike.replay.arguments import How, check_seeds
-from microgradlike.replay.branches import Path
 from microgradlike.replay.derived import Derivatives, over_blocks
+
+if TYPE_CHECKING:
+    from microgradlike.replay.branches import Path
 
 
 def compile(
