@@ -98,9 +98,28 @@ class NotInTable(IndexError):
         return NotInTable(self.index, self.count, row)
 
 
-# That is what users call it.
+class NoWorkers(RuntimeError):
+    """Dask has no result, since its workers are gone.
+
+    Args:
+        what: happened.
+        advice: what to do now.
+        left: what was changed meanwhile.
+    """
+
+    def __init__(self, what: str, advice: str, left: str = "nothing was changed here") -> None:
+        self.what, self.advice = what, advice
+        super().__init__(f"{what}; {left}: {advice}")
+
+    def leaving(self, left: str) -> NoWorkers:
+        """The same, after something was changed."""
+        return NoWorkers(self.what, self.advice, left)
+
+
+# That is what users call them.
 NotInTable.__name__ = NotInTable.__qualname__ = "IndexError"
-NotInTable.__module__ = "builtins"
+NoWorkers.__name__ = NoWorkers.__qualname__ = "RuntimeError"
+NotInTable.__module__ = NoWorkers.__module__ = "builtins"
 
 
 def place_in_table(index: float, count: int) -> int:

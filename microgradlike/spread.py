@@ -175,7 +175,8 @@ class Learning(Replayed):
         some = {block for block, n in zip(met, counts, strict=True) if n < lengths[block]}
         self.kept = {block: kept for block, kept in self.kept.items() if block in some}
         for block in some - self.kept.keys():
-            self.kept[block] = list(persist(*(column.blocks[block] for column in both)))
+            with blocks.workers():
+                self.kept[block] = list(persist(*(column.blocks[block] for column in both)))
         found = [self.kept.get(b) or [column.blocks[b] for column in both] for b in met]
         return [dask.array.concatenate(of_each) for of_each in zip(*found, strict=True)]
 

@@ -17,7 +17,14 @@ import numpy.typing
 
 from microgradlike import optim
 from microgradlike.engine import Value, is_detecting, no_grad, recording
-from microgradlike.inputs import NEEDS_DASK, array_of_numbers, describe, function, of_dask
+from microgradlike.inputs import (
+    NEEDS_DASK,
+    NoWorkers,
+    array_of_numbers,
+    describe,
+    function,
+    of_dask,
+)
 from microgradlike.learning import (
     ACCURACY,
     Array,
@@ -37,6 +44,7 @@ from microgradlike.learning import (
 )
 from microgradlike.nn import Module
 from microgradlike.reach import Held, is_ours
+from microgradlike.words import counted
 
 if TYPE_CHECKING:
     from microgradlike.spread import Spread
@@ -124,6 +132,7 @@ def fit(
             against every target first.
         FloatingPointError: the loss or a gradient became NaN or infinite; the parameters are those
             of the last whole step or, with ``patience``, the best ones.
+        RuntimeError: the workers of Dask are gone; the parameters are as for a FloatingPointError.
         ImportError: ``progress`` without tqdm.
 
     >>> from microgradlike import losses
@@ -235,12 +244,24 @@ class _Training:
                 work.finish(*last)
         except KeyboardInterrupt:
             self.history.stopped = "interrupted from the keyboard"
+        except NoWorkers as error:
+            raise error.leaving(self._left()) from error.__cause__
         finally:
             if self.work is not None:
                 self.work.write(self.best if self.patience is not None else None)
                 if isinstance(model, Module):
                     model.eval()
         return self.history
+
+    def _left(self) -> str:
+        """What a training that broke off leaves behind."""
+        steps = self.work.steps if isinstance(self.work, Replayed) else 0
+        if not steps:
+            return "nothing was changed here"
+        epochs = counted(len(self.history.loss), "whole epoch")
+        if self.patience is not None:
+            return f"the parameters are the best ones of {epochs}"
+        return f"the parameters are those after {counted(steps, 'step')} ({epochs})"
 
     def _epoch(
         self, work: Eager | Replayed, batches: Iterable[Sequence[int]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import logging
 import os
@@ -32,6 +34,7 @@ from microgradlike import (
     nn,
     no_grad,
     optim,
+    spread,
     take,
 )
 from microgradlike.engine import is_traced
@@ -686,3 +689,47 @@ def test_a_cluster_that_goes_away() -> None:
     with dask.config.set(scheduler="synchronous"):  # elsewhere it goes on
         c.mean(da.ones(4, chunks=2)).backward()
     assert w.grad == 1.0
+
+
+@pytest.mark.parametrize(
+    ("before", "patience", "words"),
+    [
+        (0, None, "nothing was changed here: start a cluster"),
+        (5, None, r"the parameters are those after 5 steps \(1 whole epoch\): start a cluster"),
+        (5, 9, "the parameters are the best ones of 1 whole epoch: start a cluster"),
+    ],
+)
+def test_a_training_that_loses_its_cluster_says_what_it_leaves(
+    before: int, patience: int | None, words: str, monkeypatch: Any
+) -> None:
+    def trained(stop: Callable[[], None]) -> nn.MLP:
+        """What a training leaves when something stops it before this batch."""
+        count = itertools.count()
+
+        def stopping(*given: Any) -> Iterator[list[int]]:
+            for batch in batches(*given):
+                if next(count) == before:
+                    stop()
+                yield batch
+
+        monkeypatch.setattr(spread, "batches", stopping)
+        far, model = da.from_array(X, chunks=20), nn.MLP(2, [4, 2], activation="tanh", seed=0)
+        options: Any = {"batch_size": 20, "patience": patience, "progress": False}
+        said = pytest.raises(RuntimeError, match=words)
+        with contextlib.nullcontext() if stop is interrupt else said:
+            fit(model, far, LABELS, loss=losses.cross_entropy, **options)
+        return model
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    same = trained(interrupt)
+    with dask.config.set({"distributed.comm.timeouts.connect": "1s", "scheduler": None}):
+        cluster = LocalCluster(
+            n_workers=1, processes=False, **QUIET,
+        )  # fmt: skip
+        with Client(cluster, timeout=1):
+            model = trained(cluster.close)
+    for name in ("data", "grad"):
+        of_each = [[getattr(p, name) for p in m.parameters()] for m in (model, same)]
+        assert of_each[0] == of_each[1]

@@ -13,7 +13,7 @@ import functools
 import itertools
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import dask.array
@@ -26,7 +26,7 @@ from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.compiler.instructions import PARAMETERS
 from microgradlike.compiler.tape import TracingError
 from microgradlike.engine import detect_anomaly, is_detecting, is_recording
-from microgradlike.inputs import NotInTable, array_of_numbers
+from microgradlike.inputs import NotInTable, NoWorkers, array_of_numbers
 from microgradlike.replay.arguments import Given, check_reduce, check_seeds, given_array
 from microgradlike.replay.shipping import Parcel, shipment
 from microgradlike.words import counted
@@ -331,11 +331,13 @@ class Blocks:
         cut = ArrayValuesDep(((1,) * len(self.starts),), {(block,): own for block, own in cuts})
         own = {next(axes): length for length in shape}
         theta = self.shipment.theta(self.theta, self.places)
+        with workers():
+            parcel = self.shipment.there()
         found: Array = dask.array.blockwise(
             _on_block,
             (0, *own),
             *(part for pair in (*pairs, (cut, (0,))) for part in pair),
-            parcel=self.shipment.there(),
+            parcel=parcel,
             theta=delayed(theta, name=f"theta-{tokenize(theta)}", traverse=False),
             **{"work": work, "unmet": unmet, "empty": (int(sums), *shape)},
             detects=is_detecting(),
@@ -384,8 +386,15 @@ def computed(arrays: Sequence[Array]) -> list[Given]:
     Raises:
         RuntimeError: the workers are gone.
     """
-    try:
+    with workers():
         return list(compute(*arrays))
+
+
+@contextlib.contextmanager
+def workers() -> Iterator[None]:
+    """Within this block Dask is asked; a RuntimeError tells that its workers are gone."""
+    try:
+        yield
     except Exception as error:
         if _is_of_cluster(error):
             _refuse_cluster(error)
@@ -400,14 +409,14 @@ def _is_of_cluster(error: Exception) -> bool:
 def _refuse_cluster(error: Exception) -> NoReturn:
     kind = type(error).__name__
     if kind == "KilledWorker":
-        raise RuntimeError(
+        raise NoWorkers(
             f"Dask gave a block up ({kind}): each worker that took it died; most likely it needs "
-            "more memory than they have, or ends their process; nothing was changed here: take "
-            "smaller blocks, x.rechunk(...), or workers with more memory, and call again"
+            "more memory than they have, or ends their process",
+            "take smaller blocks, x.rechunk(...), or workers with more memory, and call again",
         ) from error
-    raise RuntimeError(
-        f"the workers of Dask are gone, also after its retries ({kind}); nothing was changed here: "
-        "start a cluster, connect a client to it, and call again"
+    raise NoWorkers(
+        f"the workers of Dask are gone, also after its retries ({kind})",
+        "start a cluster, connect a client to it, and call again",
     ) from error
 
 
