@@ -17,7 +17,7 @@ from dask.base import persist
 from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.compiler.tape import TracingError
 from microgradlike.engine import Value, is_traced
-from microgradlike.inputs import told
+from microgradlike.inputs import finite_rows, told
 from microgradlike.learning import (
     Array,
     Eager,
@@ -206,7 +206,7 @@ class Learning(Replayed):
                 raise
             return self._summed(way, columns, share, look, starts, wanted)
 
-    def _give_up(self, error: Exception) -> NoReturn:
+    def _give_up(self, error: Exception, batch: Sequence[int] = ()) -> NoReturn:
         """Nobody goes on example by example where they are on other machines."""
         self.write()
         refuse(error)
@@ -284,11 +284,7 @@ def _on_block(
     X, y = columns
     if look:
         for name, column in (("X", X), ("y", y)):
-            if (wrong := ~numpy.isfinite(column.reshape(len(column), -1)).all(axis=1)).any():
-                raise ValueError(
-                    f"{name} contains NaN or infinity in row {wrong.argmax()}; remove or replace "
-                    "those examples"
-                )
+            finite_rows(column, name)
     targets = y.astype(float)
     results, errors = copy.run(copy.theta(), (X, targets), share)
     loss, metric = measuring.sums(results, targets, y.tolist())
@@ -305,7 +301,7 @@ def measured(task: Task, data: Spread) -> tuple[float, float]:
     try:
         of.trace(*data.near.columns)
         measuring = Measuring(task.metric, of_rows(task.metric), shape, penalised=False)
-        (loss, metric, _), _ = summed(of, list(data.columns), measuring)
+        (loss, metric, _), _ = summed(of, list(data.columns), measuring, look=True)
     except TracingError as error:
         refuse(error)
     return loss / len(data.X), metric / len(data.X)

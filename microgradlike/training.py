@@ -22,7 +22,9 @@ from microgradlike.inputs import (
     NoWorkers,
     array_of_numbers,
     describe,
+    finite_rows,
     function,
+    name_row,
     of_dask,
 )
 from microgradlike.learning import (
@@ -427,8 +429,7 @@ def _array(data: object, name: str, otherwise: str) -> numpy.typing.NDArray[Any]
     if array.dtype.kind == "f":
         with numpy.errstate(over="ignore"):
             array = array.astype(float)  # a longer float may hold more than a float can
-    if not numpy.isfinite(array).all():
-        raise ValueError(f"{name} contains NaN or infinity; remove or replace those examples")
+    finite_rows(array, name)
     return array
 
 
@@ -591,8 +592,13 @@ def _tried(task: Task, part: Examples, compiled: bool) -> list[Trial]:
     trials = []
     output = model(part.X[0])
     for count, target in enumerate(targets):
-        error = as_value("the loss of one example", loss(output, target))
-        measured(metric, output, target)
+        try:
+            error = as_value("the loss of one example", loss(output, target))
+            measured(metric, output, target)
+        except (TypeError, ValueError) as wrong:
+            if len(targets) > 1:
+                name_row(wrong, part.y.index(target))
+            raise
         if compiled and count % every == 0:
             trials += trial(output, target, error)
     if compiled:

@@ -12,7 +12,6 @@ import contextlib
 import functools
 import itertools
 import math
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
@@ -26,7 +25,7 @@ from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.compiler.instructions import PARAMETERS
 from microgradlike.compiler.tape import TracingError
 from microgradlike.engine import detect_anomaly, is_detecting, is_recording
-from microgradlike.inputs import NotInTable, NoWorkers, array_of_numbers
+from microgradlike.inputs import NotInTable, NoWorkers, array_of_numbers, in_whole, names_row
 from microgradlike.replay.arguments import Given, check_reduce, check_seeds, given_array
 from microgradlike.replay.shipping import Parcel, shipment
 from microgradlike.words import counted
@@ -178,7 +177,7 @@ def _on_block(
     if not len(columns[0]):
         return numpy.zeros(empty)
 
-    def in_whole(row: int) -> int:
+    def in_all(row: int) -> int:
         return int((rows[row] if len(rows) else row) + start)
 
     try:
@@ -188,11 +187,11 @@ def _on_block(
             return found if unmet is None else numpy.append(found, _met(copy)[unmet])[None]
     except NotInTable as error:
         # As any process knows it.
-        raise IndexError(str(error.in_row(in_whole(error.row or 0)))) from None
+        raise IndexError(str(error.in_row(in_all(error.row or 0)))) from None
     except (TypeError, ValueError, FloatingPointError) as error:
-        sentence = _ROW.sub(lambda row: f"{row[1]}{in_whole(int(row[2]))}", str(error))
-        if sentence == str(error):
-            first, last = (in_whole(row) for row in (0, len(columns[0]) - 1))
+        sentence = in_whole(str(error), in_all)
+        if not names_row(sentence):
+            first, last = (in_all(row) for row in (0, len(columns[0]) - 1))
             sentence += f" (in a block with rows {first} to {last})"
         if error.args == (str(error),):  # one of the user's own may be made of other things
             error.args = (sentence,)
@@ -200,10 +199,6 @@ def _on_block(
 
 
 _detecting = functools.partial(lambda on: detect_anomaly() if on else contextlib.nullcontext())
-
-
-#: Where a sentence names the row of a block.
-_ROW = re.compile(r"(\bin row |^row )(\d+)")
 
 
 def _rows(copy: Compiled, _: object, columns: list[Given], name: str) -> Floats:
