@@ -161,10 +161,15 @@ class Learning(Replayed):
         wanted = [
             rows - starts[block] for block, rows in zip(met, numpy.split(places, cuts), strict=True)
         ]
+        lengths = [self.parts[0].lengths[block] for block in met]
         columns = self._columns(met, list(map(len, wanted)))
         share = [1 / len(batch)] * (1 + self.penalised)
         (loss, metric, penalty), errors = self._summed(
-            self.learning, columns, share, starts=starts[met], wanted=wanted
+            self.learning,
+            columns,
+            share,
+            starts=starts[met],
+            wanted=list(map(blocks.picked, wanted, lengths)),
         )
         return numpy.array([loss + penalty, metric]), errors
 
@@ -192,7 +197,7 @@ class Learning(Replayed):
         share: Sequence[float] | None = None,
         look: bool = False,
         starts: Ints | None = None,
-        wanted: list[Ints] | None = None,
+        wanted: list[blocks.Picked] | None = None,
     ) -> tuple[list[float], Array]:
         """The sums of loss, metric and penalty, and the gradient."""
         known = self._places(way)
@@ -252,7 +257,7 @@ def summed(
     share: Sequence[float] | None = None,
     look: bool = False,
     starts: Ints | None = None,
-    wanted: list[Ints] | None = None,
+    wanted: list[blocks.Picked] | None = None,
 ) -> tuple[list[float], Array]:
     """The sums of loss, metric and penalty over rows of blocks, and the gradient of their sum.
 

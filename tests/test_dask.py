@@ -38,6 +38,7 @@ from microgradlike import (
     take,
 )
 from microgradlike.engine import is_traced
+from microgradlike.replay import blocks as replay_blocks
 from microgradlike.replay import shipping
 from microgradlike.spread import batches
 
@@ -532,7 +533,20 @@ def test_truths_are_labels() -> None:
 
 
 def test_one_block_is_shuffled_as_an_array() -> None:
-    assert train(da.from_array(X, chunks=-1), LABELS, seed=3)[1] == train(X, LABELS, seed=3)[1]
+    agree(train(da.from_array(X, chunks=-1), LABELS, seed=3)[1], train(X, LABELS, seed=3)[1])
+
+
+def test_rows_of_a_batch_are_told_in_few_bytes() -> None:
+    order = DRAW.permutation(1_000_003)
+    whole, half, few = (replay_blocks.picked(order[:n], len(order)) for n in (len(order), 9**6, 99))
+    assert (len(whole), len(half)) == (0, 125_001)
+    assert len(few) == 99
+    # One of each: bits, places and whole blocks give the same sums.
+    rows = numpy.tile(X, (5, 1)), numpy.tile(LABELS, 5)
+    for size in (1, 100, 300):
+        far = da.from_array(rows[0], chunks=(300 if size == 1 else 60, 2))
+        options = {"batch_size": size, "epochs": 1}
+        agree(train(far, rows[1], **options)[1], train(*rows, **options)[1])
 
 
 def test_each_epoch_shows_each_example_once_and_few_blocks_at_a_time() -> None:

@@ -39,6 +39,9 @@ Array: TypeAlias = "dask.array.Array"
 #: What a worker does with a copy of the function, what goes with it, and a block of each column.
 Work: TypeAlias = "Callable[..., Floats]"
 
+#: Which rows of a block are wanted: their places, or a bit for each row; all of them, if empty.
+Picked: TypeAlias = "Ints | bytes"
+
 #: The sums of so many blocks are added up at a time.
 AT_A_TIME = 8
 
@@ -149,6 +152,17 @@ def _column(column: Array, place: int, name: str) -> Array:
     return column
 
 
+def picked(places: Ints, length: int) -> Picked:
+    """Rows of a block in as few bytes as they take; in a sum their order does not matter."""
+    if len(places) == length:
+        return b""
+    if 64 * len(places) < length:
+        return places
+    bits = numpy.zeros(length, bool)
+    bits[places] = True
+    return numpy.packbits(bits).tobytes()
+
+
 # ---- On a worker -------------------------------------------------------------------------------
 
 
@@ -168,6 +182,8 @@ def _on_block(
     row of numbers, and 1 for each unmet parameter that was met.
     """
     *columns, (start, length, rows) = given
+    if isinstance(rows, bytes):
+        rows = numpy.flatnonzero(numpy.unpackbits(numpy.frombuffer(rows, numpy.uint8)))
     for place, (name, shape) in enumerate(of_rows):
         for _ in shape:  # nothing is cut along these axes: a list of one
             columns[place] = columns[place][0]
@@ -286,7 +302,7 @@ class Blocks:
         rows: how many there are.
         inputs, outputs: the numbers of a row, and what the function gives for it.
         starts: for each block the number of its first row.
-        wanted: for each block the rows that are wanted of it; all of them, if that is empty.
+        wanted: for each block the rows that are wanted of it.
     """
 
     def __init__(
@@ -310,7 +326,7 @@ class Blocks:
         self.shipment = shipment(of, also)
         self.places = self.shipment.places(of)
         self.starts = starts(self.columns[0])
-        self.wanted = [numpy.empty(0, int)] * len(self.starts)
+        self.wanted: list[Picked] = [b""] * len(self.starts)
 
     @property
     def count(self) -> int:
