@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import numbers
+import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy
@@ -98,9 +100,28 @@ class NotInTable(IndexError):
         return NotInTable(self.index, self.count, row)
 
 
-# That is what users call it.
+class NoWorkers(RuntimeError):
+    """Dask has no result, since its workers are gone.
+
+    Args:
+        what: happened.
+        advice: what to do now.
+        left: what was changed meanwhile.
+    """
+
+    def __init__(self, what: str, advice: str, left: str = "nothing was changed here") -> None:
+        self.what, self.advice = what, advice
+        super().__init__(f"{what}; {left}: {advice}")
+
+    def leaving(self, left: str) -> NoWorkers:
+        """The same, after something was changed."""
+        return NoWorkers(self.what, self.advice, left)
+
+
+# That is what users call them.
 NotInTable.__name__ = NotInTable.__qualname__ = "IndexError"
-NotInTable.__module__ = "builtins"
+NoWorkers.__name__ = NoWorkers.__qualname__ = "RuntimeError"
+NotInTable.__module__ = NoWorkers.__module__ = "builtins"
 
 
 def place_in_table(index: float, count: int) -> int:
@@ -200,6 +221,43 @@ def told(value: object) -> Any:
     """What to say of a number in a message: of a Value the number, also where it is traced."""
     found = getattr(value, "number", None)
     return found if found is not None else getattr(value, "data", value)
+
+
+def numeral(number: object) -> str:
+    """A number in a message: that of a Value, too, and a whole one without a point.
+
+    >>> numeral(2.0), numeral(0.1), numeral(3)
+    ('2', '0.1', '3')
+    """
+    return str(told(number)).removesuffix(".0")
+
+
+def finite_rows(array: numpy.typing.NDArray[Any], name: str) -> None:
+    """ValueError unless all numbers are finite; it names the first row that has another one."""
+    wrong = numpy.argwhere(~numpy.isfinite(array))
+    if len(wrong):
+        row = f" in row {wrong[0][0]}" if array.ndim else ""
+        raise ValueError(f"{name} contains NaN or infinity{row}; remove or replace those examples")
+
+
+#: Where a sentence names a row.
+_ROW = re.compile(r"(\bin row |^row )(\d+)")
+
+
+def names_row(sentence: str) -> bool:
+    """Whether it says in which row something was met."""
+    return bool(_ROW.search(sentence))
+
+
+def name_row(error: Exception, row: int) -> None:
+    """Let the sentence of an error name the row, unless it does, or is made of other things."""
+    if error.args == (str(error),) and not names_row(str(error)):
+        error.args = (f"{error} (in row {row})",)
+
+
+def in_whole(sentence: str, place: Callable[[int], int]) -> str:
+    """A sentence about a row of a part, with its place in the whole."""
+    return _ROW.sub(lambda row: f"{row[1]}{place(int(row[2]))}", sentence)
 
 
 def describe(value: object) -> str:

@@ -24,7 +24,7 @@ from microgradlike import losses, optim
 from microgradlike.compiler.tape import Traced, TracingError, trace
 from microgradlike.engine import Value, is_traced, no_grad, topological_order
 from microgradlike.functional import slopes_kept
-from microgradlike.inputs import describe, told
+from microgradlike.inputs import describe, in_whole, name_row, told
 from microgradlike.nn import Module
 from microgradlike.reach import Held, Own, is_ours, reads_no_value
 from microgradlike.recording import FILENAME
@@ -167,10 +167,15 @@ def measure(model: Model, data: Examples, loss: Loss, metric: Metric | None) -> 
     """The means of loss and metric, without recording a graph."""
     sums = numpy.zeros(2)
     with no_grad():
-        for x, target in zip(data.X, data.y, strict=True):
-            output = model(x)
-            error = as_float("the loss of one example", loss(output, target))
-            sums += error, measured(metric, output, target)
+        for row, (x, target) in enumerate(zip(data.X, data.y, strict=True)):
+            try:
+                output = model(x)
+                error = as_float("the loss of one example", loss(output, target))
+                sums += error, measured(metric, output, target)
+            except (TypeError, ValueError) as wrong:
+                if row:  # else they may take no row at all
+                    name_row(wrong, row)
+                raise
     mean_loss, mean_metric = (sums / len(data.X)).tolist()
     return mean_loss, mean_metric
 
@@ -351,7 +356,7 @@ class Replayed(Own):
         try:
             results, errors = self._run(way, data, columns, share)
         except Exception as error:
-            self._give_up(error)
+            self._give_up(error, batch)
             return None
         sums = self._sums(results, columns[1], (data.y[place] for place in batch))
         if self.penalised:
@@ -444,13 +449,15 @@ class Replayed(Own):
             self.write()
             self.eager.model(X[last])
 
-    def _give_up(self, error: Exception) -> None:
-        """Go on example by example, from the last whole step."""
+    def _give_up(self, error: Exception, batch: Sequence[int] = ()) -> None:
+        """Go on example by example, from the last whole step, which rows of a batch ended."""
         self.write()
         self.replaying = False
         what = "goes on" if self.steps else "trains"
         known = isinstance(error, TypeError | ValueError)
         words = str(error) if known else f"{type(error).__name__}: {error}"
+        if batch:
+            words = in_whole(words, batch.__getitem__)
         warn(f"fit {what} example by example, which is slow, since it cannot compile this: {words}")
 
 

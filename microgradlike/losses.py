@@ -13,7 +13,7 @@ import numpy
 
 from microgradlike import functions as f
 from microgradlike.engine import Number, Value
-from microgradlike.inputs import describe, number, told, unwrapped
+from microgradlike.inputs import describe, number, numeral, told, unwrapped
 
 
 def _elementwise(
@@ -87,7 +87,7 @@ def hinge(score: object, label: object) -> Any:
     def loss(s: Number, label: Number) -> Number:
         if label not in (-1, 1):
             raise ValueError(
-                f"hinge takes the labels -1 and +1, but got {told(label)}; "
+                f"hinge takes the labels -1 and +1, but got {numeral(label)}; "
                 "turn 0 and 1 into 2 * y - 1"
             )
         return f.relu(f.sub(1.0, f.mul(label, s)))
@@ -112,7 +112,9 @@ def binary_cross_entropy(logit: object, target: object) -> Any:
 
     def loss(z: Number, t: Number) -> Number:
         if not 0 <= t <= 1:
-            raise ValueError(f"binary_cross_entropy takes targets from 0 to 1, but got {told(t)}")
+            raise ValueError(
+                f"binary_cross_entropy takes targets from 0 to 1, but got {numeral(t)}"
+            )
         if t in (0, 1) and not isinstance(t, Value):
             return f.softplus(z if t == 0 else f.neg(z))
         return f.add(f.mul(t, f.softplus(f.neg(z))), f.mul(f.sub(1.0, t), f.softplus(z)))
@@ -156,7 +158,9 @@ def cross_entropy(logits: Sequence[Any], label: Any) -> Any:
             f"the label of cross_entropy is an integer, but got {describe(told(label))}"
         )
     if not 0 <= label < len(logits):
-        raise ValueError(f"cross_entropy has {len(logits)} logits, but the label is {told(label)}")
+        raise ValueError(
+            f"cross_entropy has {len(logits)} logits, but the label is {numeral(label)}"
+        )
     if not isinstance(label, Value):
         return f.sub(f.logsumexp(logits), logits[int(label)])
     right = f.sum([f.where(label == k, logit, 0.0) for k, logit in enumerate(logits)])

@@ -17,7 +17,7 @@ from dask.base import persist
 from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.compiler.tape import TracingError
 from microgradlike.engine import Value, is_traced
-from microgradlike.inputs import told
+from microgradlike.inputs import finite_rows, told
 from microgradlike.learning import (
     Array,
     Eager,
@@ -161,10 +161,15 @@ class Learning(Replayed):
         wanted = [
             rows - starts[block] for block, rows in zip(met, numpy.split(places, cuts), strict=True)
         ]
+        lengths = [self.parts[0].lengths[block] for block in met]
         columns = self._columns(met, list(map(len, wanted)))
         share = [1 / len(batch)] * (1 + self.penalised)
         (loss, metric, penalty), errors = self._summed(
-            self.learning, columns, share, starts=starts[met], wanted=wanted
+            self.learning,
+            columns,
+            share,
+            starts=starts[met],
+            wanted=list(map(blocks.picked, wanted, lengths)),
         )
         return numpy.array([loss + penalty, metric]), errors
 
@@ -175,7 +180,8 @@ class Learning(Replayed):
         some = {block for block, n in zip(met, counts, strict=True) if n < lengths[block]}
         self.kept = {block: kept for block, kept in self.kept.items() if block in some}
         for block in some - self.kept.keys():
-            self.kept[block] = list(persist(*(column.blocks[block] for column in both)))
+            with blocks.workers():
+                self.kept[block] = list(persist(*(column.blocks[block] for column in both)))
         found = [self.kept.get(b) or [column.blocks[b] for column in both] for b in met]
         return [dask.array.concatenate(of_each) for of_each in zip(*found, strict=True)]
 
@@ -191,7 +197,7 @@ class Learning(Replayed):
         share: Sequence[float] | None = None,
         look: bool = False,
         starts: Ints | None = None,
-        wanted: list[Ints] | None = None,
+        wanted: list[blocks.Picked] | None = None,
     ) -> tuple[list[float], Array]:
         """The sums of loss, metric and penalty, and the gradient."""
         known = self._places(way)
@@ -205,7 +211,7 @@ class Learning(Replayed):
                 raise
             return self._summed(way, columns, share, look, starts, wanted)
 
-    def _give_up(self, error: Exception) -> NoReturn:
+    def _give_up(self, error: Exception, batch: Sequence[int] = ()) -> NoReturn:
         """Nobody goes on example by example where they are on other machines."""
         self.write()
         refuse(error)
@@ -251,7 +257,7 @@ def summed(
     share: Sequence[float] | None = None,
     look: bool = False,
     starts: Ints | None = None,
-    wanted: list[Ints] | None = None,
+    wanted: list[blocks.Picked] | None = None,
 ) -> tuple[list[float], Array]:
     """The sums of loss, metric and penalty over rows of blocks, and the gradient of their sum.
 
@@ -283,11 +289,7 @@ def _on_block(
     X, y = columns
     if look:
         for name, column in (("X", X), ("y", y)):
-            if (wrong := ~numpy.isfinite(column.reshape(len(column), -1)).all(axis=1)).any():
-                raise ValueError(
-                    f"{name} contains NaN or infinity in row {wrong.argmax()}; remove or replace "
-                    "those examples"
-                )
+            finite_rows(column, name)
     targets = y.astype(float)
     results, errors = copy.run(copy.theta(), (X, targets), share)
     loss, metric = measuring.sums(results, targets, y.tolist())
@@ -304,7 +306,7 @@ def measured(task: Task, data: Spread) -> tuple[float, float]:
     try:
         of.trace(*data.near.columns)
         measuring = Measuring(task.metric, of_rows(task.metric), shape, penalised=False)
-        (loss, metric, _), _ = summed(of, list(data.columns), measuring)
+        (loss, metric, _), _ = summed(of, list(data.columns), measuring, look=True)
     except TracingError as error:
         refuse(error)
     return loss / len(data.X), metric / len(data.X)

@@ -17,7 +17,16 @@ import numpy.typing
 
 from microgradlike import optim
 from microgradlike.engine import Value, is_detecting, no_grad, recording
-from microgradlike.inputs import NEEDS_DASK, array_of_numbers, describe, function, of_dask
+from microgradlike.inputs import (
+    NEEDS_DASK,
+    NoWorkers,
+    array_of_numbers,
+    describe,
+    finite_rows,
+    function,
+    name_row,
+    of_dask,
+)
 from microgradlike.learning import (
     ACCURACY,
     Array,
@@ -37,6 +46,7 @@ from microgradlike.learning import (
 )
 from microgradlike.nn import Module
 from microgradlike.reach import Held, is_ours
+from microgradlike.words import counted
 
 if TYPE_CHECKING:
     from microgradlike.spread import Spread
@@ -124,6 +134,7 @@ def fit(
             against every target first.
         FloatingPointError: the loss or a gradient became NaN or infinite; the parameters are those
             of the last whole step or, with ``patience``, the best ones.
+        RuntimeError: the workers of Dask are gone; the parameters are as for a FloatingPointError.
         ImportError: ``progress`` without tqdm.
 
     >>> from microgradlike import losses
@@ -235,12 +246,24 @@ class _Training:
                 work.finish(*last)
         except KeyboardInterrupt:
             self.history.stopped = "interrupted from the keyboard"
+        except NoWorkers as error:
+            raise error.leaving(self._left()) from error.__cause__
         finally:
             if self.work is not None:
                 self.work.write(self.best if self.patience is not None else None)
                 if isinstance(model, Module):
                     model.eval()
         return self.history
+
+    def _left(self) -> str:
+        """What a training that broke off leaves behind."""
+        steps = self.work.steps if isinstance(self.work, Replayed) else 0
+        if not steps:
+            return "nothing was changed here"
+        epochs = counted(len(self.history.loss), "whole epoch")
+        if self.patience is not None:
+            return f"the parameters are the best ones of {epochs}"
+        return f"the parameters are those after {counted(steps, 'step')} ({epochs})"
 
     def _epoch(
         self, work: Eager | Replayed, batches: Iterable[Sequence[int]]
@@ -406,8 +429,7 @@ def _array(data: object, name: str, otherwise: str) -> numpy.typing.NDArray[Any]
     if array.dtype.kind == "f":
         with numpy.errstate(over="ignore"):
             array = array.astype(float)  # a longer float may hold more than a float can
-    if not numpy.isfinite(array).all():
-        raise ValueError(f"{name} contains NaN or infinity; remove or replace those examples")
+    finite_rows(array, name)
     return array
 
 
@@ -570,8 +592,13 @@ def _tried(task: Task, part: Examples, compiled: bool) -> list[Trial]:
     trials = []
     output = model(part.X[0])
     for count, target in enumerate(targets):
-        error = as_value("the loss of one example", loss(output, target))
-        measured(metric, output, target)
+        try:
+            error = as_value("the loss of one example", loss(output, target))
+            measured(metric, output, target)
+        except (TypeError, ValueError) as wrong:
+            if len(targets) > 1:
+                name_row(wrong, part.y.index(target))
+            raise
         if compiled and count % every == 0:
             trials += trial(output, target, error)
     if compiled:

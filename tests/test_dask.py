@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import logging
 import os
@@ -32,9 +34,11 @@ from microgradlike import (
     nn,
     no_grad,
     optim,
+    spread,
     take,
 )
 from microgradlike.engine import is_traced
+from microgradlike.replay import blocks as replay_blocks
 from microgradlike.replay import shipping
 from microgradlike.spread import batches
 
@@ -467,8 +471,8 @@ class Own(ValueError):
     [
         (lambda: ZeroDivisionError("mine"), "^mine$"),
         (lambda: KeyError("mine"), "^'mine'$"),
-        (lambda: Own(1, 2), r"^1 and 2 \(in a block with rows 2 to 3\)$"),
-        (lambda: json.JSONDecodeError("mine", "{", 1), r"^mine: line 1 .*rows 2 to 3\)$"),
+        (lambda: Own(1, 2), r"^1 and 2 \(in row 2\)$"),
+        (lambda: json.JSONDecodeError("mine", "{", 1), r"^mine: line 1 .*in row 2\)$"),
         (lambda: UnicodeDecodeError("ascii", b"a", 0, 1, "mine"), "can't decode .* mine$"),
     ],
 )
@@ -529,7 +533,20 @@ def test_truths_are_labels() -> None:
 
 
 def test_one_block_is_shuffled_as_an_array() -> None:
-    assert train(da.from_array(X, chunks=-1), LABELS, seed=3)[1] == train(X, LABELS, seed=3)[1]
+    agree(train(da.from_array(X, chunks=-1), LABELS, seed=3)[1], train(X, LABELS, seed=3)[1])
+
+
+def test_rows_of_a_batch_are_told_in_few_bytes() -> None:
+    order = DRAW.permutation(1_000_003)
+    whole, half, few = (replay_blocks.picked(order[:n], len(order)) for n in (len(order), 9**6, 99))
+    assert (len(whole), len(half)) == (0, 125_001)
+    assert len(few) == 99
+    # One of each: bits, places and whole blocks give the same sums.
+    rows = numpy.tile(X, (5, 1)), numpy.tile(LABELS, 5)
+    for size in (1, 100, 300):
+        far = da.from_array(rows[0], chunks=(300 if size == 1 else 60, 2))
+        options = {"batch_size": size, "epochs": 1}
+        agree(train(far, rows[1], **options)[1], train(*rows, **options)[1])
 
 
 def test_each_epoch_shows_each_example_once_and_few_blocks_at_a_time() -> None:
@@ -561,8 +578,16 @@ def test_examples_that_cannot_be_learned_from_are_named() -> None:
         train(da.from_array(rows, chunks=40), many)
     many[101] = 2
     rows[93] = 0.0
-    with pytest.raises(ValueError, match=r"the label is 2.* \(in a block with rows 80 to 119\)"):
-        train(da.from_array(rows, chunks=40), many)
+    model = nn.MLP(2, [2], seed=0)
+    for x in (rows, da.from_array(rows, chunks=40)):
+        with pytest.raises(ValueError, match=r"the label is 2 \(in row 101\)$"):
+            train(x, many)
+        with pytest.raises(ValueError, match=r"the label is 2 \(in row 101\)$"):
+            evaluate(model, x, many, losses.cross_entropy)
+        x[93, 0] = numpy.inf
+        with pytest.raises(ValueError, match="X contains NaN or infinity in row 93"):
+            evaluate(model, x, many * 0, losses.cross_entropy)
+        rows[93, 0] = 0.0
     with pytest.raises(ValueError, match="X is a Dask array whose blocks have an unknown number"):
         train(FAR[0][FAR[0][:, 0] > 0], LABELS)
 
@@ -686,3 +711,47 @@ def test_a_cluster_that_goes_away() -> None:
     with dask.config.set(scheduler="synchronous"):  # elsewhere it goes on
         c.mean(da.ones(4, chunks=2)).backward()
     assert w.grad == 1.0
+
+
+@pytest.mark.parametrize(
+    ("before", "patience", "words"),
+    [
+        (0, None, "nothing was changed here: start a cluster"),
+        (5, None, r"the parameters are those after 5 steps \(1 whole epoch\): start a cluster"),
+        (5, 9, "the parameters are the best ones of 1 whole epoch: start a cluster"),
+    ],
+)
+def test_a_training_that_loses_its_cluster_says_what_it_leaves(
+    before: int, patience: int | None, words: str, monkeypatch: Any
+) -> None:
+    def trained(stop: Callable[[], None]) -> nn.MLP:
+        """What a training leaves when something stops it before this batch."""
+        count = itertools.count()
+
+        def stopping(*given: Any) -> Iterator[list[int]]:
+            for batch in batches(*given):
+                if next(count) == before:
+                    stop()
+                yield batch
+
+        monkeypatch.setattr(spread, "batches", stopping)
+        far, model = da.from_array(X, chunks=20), nn.MLP(2, [4, 2], activation="tanh", seed=0)
+        options: Any = {"batch_size": 20, "patience": patience, "progress": False}
+        said = pytest.raises(RuntimeError, match=words)
+        with contextlib.nullcontext() if stop is interrupt else said:
+            fit(model, far, LABELS, loss=losses.cross_entropy, **options)
+        return model
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    same = trained(interrupt)
+    with dask.config.set({"distributed.comm.timeouts.connect": "1s", "scheduler": None}):
+        cluster = LocalCluster(
+            n_workers=1, processes=False, **QUIET,
+        )  # fmt: skip
+        with Client(cluster, timeout=1):
+            model = trained(cluster.close)
+    for name in ("data", "grad"):
+        of_each = [[getattr(p, name) for p in m.parameters()] for m in (model, same)]
+        assert of_each[0] == of_each[1]

@@ -12,8 +12,7 @@ import contextlib
 import functools
 import itertools
 import math
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import dask.array
@@ -26,7 +25,7 @@ from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.compiler.instructions import PARAMETERS
 from microgradlike.compiler.tape import TracingError
 from microgradlike.engine import detect_anomaly, is_detecting, is_recording
-from microgradlike.inputs import NotInTable, array_of_numbers
+from microgradlike.inputs import NotInTable, NoWorkers, array_of_numbers, in_whole, names_row
 from microgradlike.replay.arguments import Given, check_reduce, check_seeds, given_array
 from microgradlike.replay.shipping import Parcel, shipment
 from microgradlike.words import counted
@@ -39,6 +38,9 @@ Array: TypeAlias = "dask.array.Array"
 
 #: What a worker does with a copy of the function, what goes with it, and a block of each column.
 Work: TypeAlias = "Callable[..., Floats]"
+
+#: Which rows of a block are wanted: their places, or a bit for each row; all of them, if empty.
+Picked: TypeAlias = "Ints | bytes"
 
 #: The sums of so many blocks are added up at a time.
 AT_A_TIME = 8
@@ -150,6 +152,17 @@ def _column(column: Array, place: int, name: str) -> Array:
     return column
 
 
+def picked(places: Ints, length: int) -> Picked:
+    """Rows of a block in as few bytes as they take; in a sum their order does not matter."""
+    if len(places) == length:
+        return b""
+    if 64 * len(places) < length:
+        return places
+    bits = numpy.zeros(length, bool)
+    bits[places] = True
+    return numpy.packbits(bits).tobytes()
+
+
 # ---- On a worker -------------------------------------------------------------------------------
 
 
@@ -169,6 +182,8 @@ def _on_block(
     row of numbers, and 1 for each unmet parameter that was met.
     """
     *columns, (start, length, rows) = given
+    if isinstance(rows, bytes):
+        rows = numpy.flatnonzero(numpy.unpackbits(numpy.frombuffer(rows, numpy.uint8)))
     for place, (name, shape) in enumerate(of_rows):
         for _ in shape:  # nothing is cut along these axes: a list of one
             columns[place] = columns[place][0]
@@ -178,7 +193,7 @@ def _on_block(
     if not len(columns[0]):
         return numpy.zeros(empty)
 
-    def in_whole(row: int) -> int:
+    def in_all(row: int) -> int:
         return int((rows[row] if len(rows) else row) + start)
 
     try:
@@ -188,11 +203,11 @@ def _on_block(
             return found if unmet is None else numpy.append(found, _met(copy)[unmet])[None]
     except NotInTable as error:
         # As any process knows it.
-        raise IndexError(str(error.in_row(in_whole(error.row or 0)))) from None
+        raise IndexError(str(error.in_row(in_all(error.row or 0)))) from None
     except (TypeError, ValueError, FloatingPointError) as error:
-        sentence = _ROW.sub(lambda row: f"{row[1]}{in_whole(int(row[2]))}", str(error))
-        if sentence == str(error):
-            first, last = (in_whole(row) for row in (0, len(columns[0]) - 1))
+        sentence = in_whole(str(error), in_all)
+        if not names_row(sentence):
+            first, last = (in_all(row) for row in (0, len(columns[0]) - 1))
             sentence += f" (in a block with rows {first} to {last})"
         if error.args == (str(error),):  # one of the user's own may be made of other things
             error.args = (sentence,)
@@ -200,10 +215,6 @@ def _on_block(
 
 
 _detecting = functools.partial(lambda on: detect_anomaly() if on else contextlib.nullcontext())
-
-
-#: Where a sentence names the row of a block.
-_ROW = re.compile(r"(\bin row |^row )(\d+)")
 
 
 def _rows(copy: Compiled, _: object, columns: list[Given], name: str) -> Floats:
@@ -291,7 +302,7 @@ class Blocks:
         rows: how many there are.
         inputs, outputs: the numbers of a row, and what the function gives for it.
         starts: for each block the number of its first row.
-        wanted: for each block the rows that are wanted of it; all of them, if that is empty.
+        wanted: for each block the rows that are wanted of it.
     """
 
     def __init__(
@@ -315,7 +326,7 @@ class Blocks:
         self.shipment = shipment(of, also)
         self.places = self.shipment.places(of)
         self.starts = starts(self.columns[0])
-        self.wanted = [numpy.empty(0, int)] * len(self.starts)
+        self.wanted: list[Picked] = [b""] * len(self.starts)
 
     @property
     def count(self) -> int:
@@ -331,11 +342,13 @@ class Blocks:
         cut = ArrayValuesDep(((1,) * len(self.starts),), {(block,): own for block, own in cuts})
         own = {next(axes): length for length in shape}
         theta = self.shipment.theta(self.theta, self.places)
+        with workers():
+            parcel = self.shipment.there()
         found: Array = dask.array.blockwise(
             _on_block,
             (0, *own),
             *(part for pair in (*pairs, (cut, (0,))) for part in pair),
-            parcel=self.shipment.there(),
+            parcel=parcel,
             theta=delayed(theta, name=f"theta-{tokenize(theta)}", traverse=False),
             **{"work": work, "unmet": unmet, "empty": (int(sums), *shape)},
             detects=is_detecting(),
@@ -384,8 +397,15 @@ def computed(arrays: Sequence[Array]) -> list[Given]:
     Raises:
         RuntimeError: the workers are gone.
     """
-    try:
+    with workers():
         return list(compute(*arrays))
+
+
+@contextlib.contextmanager
+def workers() -> Iterator[None]:
+    """Within this block Dask is asked; a RuntimeError tells that its workers are gone."""
+    try:
+        yield
     except Exception as error:
         if _is_of_cluster(error):
             _refuse_cluster(error)
@@ -400,14 +420,14 @@ def _is_of_cluster(error: Exception) -> bool:
 def _refuse_cluster(error: Exception) -> NoReturn:
     kind = type(error).__name__
     if kind == "KilledWorker":
-        raise RuntimeError(
+        raise NoWorkers(
             f"Dask gave a block up ({kind}): each worker that took it died; most likely it needs "
-            "more memory than they have, or ends their process; nothing was changed here: take "
-            "smaller blocks, x.rechunk(...), or workers with more memory, and call again"
+            "more memory than they have, or ends their process",
+            "take smaller blocks, x.rechunk(...), or workers with more memory, and call again",
         ) from error
-    raise RuntimeError(
-        f"the workers of Dask are gone, also after its retries ({kind}); nothing was changed here: "
-        "start a cluster, connect a client to it, and call again"
+    raise NoWorkers(
+        f"the workers of Dask are gone, also after its retries ({kind})",
+        "start a cluster, connect a client to it, and call again",
     ) from error
 
 

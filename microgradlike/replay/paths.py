@@ -14,7 +14,7 @@ from microgradlike.compiler.arrays import Floats
 from microgradlike.compiler.joined import DoNotMeet
 from microgradlike.compiler.tape import Tape, TracingError, trace
 from microgradlike.engine import Value
-from microgradlike.inputs import NotInTable, function
+from microgradlike.inputs import NotInTable, function, name_row
 from microgradlike.reach import Held
 from microgradlike.replay.arguments import Arguments, How, Places
 from microgradlike.replay.exploring import Exploration
@@ -172,6 +172,10 @@ class Paths:
             tape = trace(self.function, one.example(0), places=self._meets and bool(self._paths))
         except NotInTable as error:
             raise error.in_row(int(rows[0])) from None
+        except (TypeError, ValueError) as error:
+            if not isinstance(error, TracingError) and (self._paths or self._has_company):
+                name_row(error, int(rows[0]))  # the function itself was traced before
+            raise
         origin = Origin(tape, list(map(id, tape.parameters)), one)
         # In a worker other threads draw numbers, too: there it is asked whether this function did.
         if dice.changed() and not (self._has_company and self._again(origin).same_as(tape)):
