@@ -106,6 +106,8 @@ def test_numbers_and_options_may_come_in_any_order(capsys: pytest.CaptureFixture
     [
         (["relu(x)", "x=0"], "relu(0) has a kink (the slope is 0 below and 1 above): 0 is a conv"),
         (["1/x", "x=0"], "1 / 0 is inf: infinite."),
+        *(([of, "x=0"], "0**0 has a jump: 0 is a convention.") for of in ("x**x", "x**(x*2)")),
+        (["x/x", "x=0"], "0 / 0 is NaN: not a number."),
         (["log(x) + x", "x=-1"], "log(-1) is NaN: not a number."),
         (["sqrt(x)", "x=0"], "the slope of sqrt(0) by x is inf: infinite."),
         (["x if x > 0 else 0*x", "x=0"], "two numbers are equal in x if x > 0 else 0*x: this is"),

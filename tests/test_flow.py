@@ -478,6 +478,10 @@ def test_the_formula_says_where_it_holds(
         (lambda x: x.minimum(Value(1e15)), 1e15, "(the slope is 1 below and 0 above): 0.5 is a"),
         (lambda x: x.hypot(x * 0), 0.0, "a kink (the slope is -1 below and 1 above): 0 is a"),
         (lambda x: (x + 0.5).round(), 1e15, "a jump: 0 is a convention"),
+        (lambda x: x**x, 0.0, "a jump: 0 is a convention"),  # and no value below
+        (lambda x: x.atan2(x), 0.0, "a jump: 0 is a convention"),
+        (lambda x: x.hypot(x), 0.0, "a kink (the slope is -1.414 below and 1.414 above): 0 is a"),
+        (lambda x: x.leaky_relu(x), 0.0, "a kink (the slope is 0 below and 1 above): 0 is a"),
         *((lambda x: x.floor(), 10.0**n, "a jump: 0 is a convention") for n in range(16)),
         *((lambda x: x.ceil(), -(10.0**n), "a jump: 0 is a convention") for n in range(16)),
     ],
