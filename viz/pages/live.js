@@ -136,7 +136,7 @@ function recomputing(story) {
     // In x * x both operands move; but x**x has no value below 0, where one can still move alone.
     let [[low, below], [high, above]] = sides([x === parent, y === parent]);
     if (Number.isNaN(low + high)) [[low, below], [high, above]] = sides([side === 0, side === 1]);
-    const differ = (one, other) => Math.abs(one - other) > 1e-7 * Math.max(Math.abs(one), Math.abs(other), 1e-7);
+    const differ = (one, other) => Math.abs(one - other) > 1e-7 * Math.max(Math.min(Math.abs(one), Math.abs(other)), 1e-7);
     if (differ(low, high)) return words.jump;
     return differ(below, above) ? filled(words.kink, numbers.in_short(below), numbers.in_short(above)) : "";
   }
