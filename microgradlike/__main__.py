@@ -20,7 +20,7 @@ from typing import NoReturn
 from microgradlike import typeset
 from microgradlike.checks import Difference, differences, partial, place
 from microgradlike.engine import Value
-from microgradlike.files import ending_in
+from microgradlike.files import ending_in, write_all
 from microgradlike.flow import backward_steps, break_at, explain, named, nodes, value_formula
 from microgradlike.ops import INFIX, OPERATORS
 from microgradlike.typed import Typed, names_in, numbers_of, read_formula, typed
@@ -183,20 +183,22 @@ _MINUS = re.compile(r"-(?!o$|h$|-[a-z-]*(=|$))")
 
 
 def _save(found: Typed, paths: Sequence[str]) -> None:
-    """Write the graph as pages and pictures, if all of them have names that tell how."""
+    """Write the graph as pages and pictures: all of them, or none."""
     # This package needs no pictures: they are loaded when one is asked for.
     viz, render = importlib.import_module("viz"), importlib.import_module("viz.render")
     suffixes = ".html", *(f".{suffix}" for suffix in render.FORMATS)
     kinds = [ending_in(path, "a page or a picture", *suffixes).suffix.lower() for path in paths]
     found.result.backward()
     try:
-        for path, kind in zip(paths, kinds, strict=True):
-            if kind == ".html":
-                viz.Stepper(found.result, decisions=found.decisions).save(path)
-            else:
-                viz.draw(found.result).save(path)
+        contents = [
+            viz.Stepper(found.result, decisions=found.decisions).html().encode()
+            if kind == ".html"
+            else viz.draw(found.result).pipe(kind[1:])
+            for kind in kinds
+        ]
     except render.RenderError as error:
         raise OSError(str(error)) from None
+    write_all(zip(paths, contents, strict=True))
 
 
 def _told(expression: str, found: Typed) -> Iterator[str]:

@@ -177,14 +177,33 @@ def test_a_letter_that_a_png_has_not_is_told(
         ),
         (["a.svg", "b"], r"the name of a page or a picture ends in"),
         (["none/a.html"], r"cannot write '.*none.a\.html'"),
+        (["a.svg", "b.html", "none/c.svg"], r"cannot write '.*none.c\.svg'"),
+        (["a.svg", "b.pdf"], r"no program was found that draws pdf: install Graphviz"),
     ],
 )
 def test_what_cannot_be_written_leaves_nothing(
-    paths: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    paths: list[str],
+    sentence: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("shutil.which", lambda program: None)
+    monkeypatch.setattr("viz.picture.pdf", lambda svg: None)
     options = [word for path in paths for word in ("-o", str(tmp_path / path))]
     assert re.match(sentence, refused(capsys, *NEURON, *options))
     assert not list(tmp_path.iterdir())
+
+
+def test_where_one_file_is_a_folder_the_others_are_as_they_were(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture, folder = tmp_path / "a.svg", tmp_path / "b.svg"
+    picture.write_text("old")
+    folder.mkdir()
+    said = refused(capsys, *NEURON, "-o", str(picture), "-o", str(folder))
+    assert "choose another name: this is the one of a folder" in said
+    assert picture.read_text() == "old" and sorted(tmp_path.iterdir()) == [picture, folder]
 
 
 def test_a_bad_expression_writes_no_file(
