@@ -23,7 +23,7 @@ from microgradlike.engine import Value
 from microgradlike.files import ending_in, write_all
 from microgradlike.flow import backward_steps, break_at, explain, named, nodes, value_formula
 from microgradlike.ops import INFIX, OPERATORS
-from microgradlike.typed import Typed, names_in, numbers_of, read_formula, typed
+from microgradlike.typed import Typed, names_in, number_in, numbers_of, read_formula, typed
 from microgradlike.typeset import Symbol
 from microgradlike.words import counted, in_short
 
@@ -152,7 +152,7 @@ def _explain(words: Sequence[str]) -> tuple[int, list[str]]:
         default=[],
         metavar="FILE",
         help="write the graph: .html is a page to step through; .svg, .png, .jpg, .pdf, .dot and "
-        ".json are pictures",
+        ".json are pictures; .pdf needs Graphviz or CairoSVG",
     )
     given = parser.parse_intermixed_args(_spaced(words))
     if not given.words:
@@ -339,12 +339,14 @@ def _check(words: Sequence[str]) -> tuple[int, list[str]]:
 
 
 def _domain(given: Sequence[str]) -> tuple[float, float]:
-    numbers = numbers_of(
-        f"{side}={word}" for side, word in zip(("LOW", "HIGH"), given, strict=True)
-    )
-    low, high = numbers.values()
+    low = high = math.nan
+    with contextlib.suppress(ValueError):
+        low, high = map(number_in, given)
     if not 0 < high - low < math.inf:
-        raise ValueError(f"--domain is a lower and a higher number, but got {' '.join(given)}")
+        raise ValueError(
+            "--domain is a lower and a higher number, such as --domain 1 5, but got "
+            f"{' '.join(given)}"
+        )
     return low, high
 
 

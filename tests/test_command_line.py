@@ -252,7 +252,13 @@ def test_a_bad_expression_writes_no_file(
         (["check", "x", "1", "--domain", "2", "-2"], "--domain is a lower and a higher number"),
         (["check", "x", "1", "--domain", "-1e308", "1e308"], "--domain is a lower and a higher"),
         (["check", "x", "1", "--domain", "1"], "argument --domain: expected 2 arguments"),
-        (["check", "x", "1", "--domain", "0", "a"], "'HIGH=a' gives no name a number"),
+        (
+            ["check", "x", "1", "--domain", "a", "b"],
+            "--domain is a lower and a higher number, such as --domain 1 5, but got a b",
+        ),
+        (["check", "x", "1", "--domain", "0", "inf"], "--domain is a lower and a higher number"),
+        (["check", "sum(x)", "1"], "the formula 'sum(x)' contains sum(...), which takes a list"),
+        (["sum*x", "x=1"], "the name sum has no number: add one, such as sum=0.5"),
     ],
 )
 def test_bad_words_are_one_sentence(
