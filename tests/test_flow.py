@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import operator
 import random
 import re
+import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from typing import Any
@@ -534,6 +536,16 @@ def test_smooth_operations_have_no_kink_however_large_their_numbers(
     x = Value(point, label="x")
     assert not any(map(break_at, backward_steps(build(x))))
     assert "convention" not in explain(build(x), x).words
+
+
+def test_a_number_that_was_used_more_often_than_python_recurses_is_explained() -> None:
+    x = Value(0.5, label="x")
+    times = range(2, sys.getrecursionlimit() + 2)
+    found = explain(functions.sum([x * float(n) for n in times]), x)
+    assert found.gradient == sum(times) and found.formula is None
+    for style in (typeset.Plain(), typeset.Latex(), typeset.MathML()):
+        written = found.backward[-1].written(style)
+        assert written.count(style.signs[ast.Add]) == 2 * (len(times) - 1)  # symbols, and numbers
 
 
 @pytest.mark.parametrize("name", [name for name in OPERATORS if name != "where"])
