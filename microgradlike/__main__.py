@@ -20,10 +20,10 @@ from typing import NoReturn
 from microgradlike import typeset
 from microgradlike.checks import Difference, differences, partial, place
 from microgradlike.engine import Value
-from microgradlike.files import ending_in
+from microgradlike.files import ending_in, write_all
 from microgradlike.flow import backward_steps, break_at, explain, named, nodes, value_formula
 from microgradlike.ops import INFIX, OPERATORS
-from microgradlike.typed import Typed, names_in, numbers_of, read_formula, typed
+from microgradlike.typed import Typed, names_in, number_in, numbers_of, read_formula, typed
 from microgradlike.typeset import Symbol
 from microgradlike.words import counted, in_short
 
@@ -152,7 +152,7 @@ def _explain(words: Sequence[str]) -> tuple[int, list[str]]:
         default=[],
         metavar="FILE",
         help="write the graph: .html is a page to step through; .svg, .png, .jpg, .pdf, .dot and "
-        ".json are pictures",
+        ".json are pictures; .pdf needs Graphviz or CairoSVG",
     )
     given = parser.parse_intermixed_args(_spaced(words))
     if not given.words:
@@ -183,20 +183,22 @@ _MINUS = re.compile(r"-(?!o$|h$|-[a-z-]*(=|$))")
 
 
 def _save(found: Typed, paths: Sequence[str]) -> None:
-    """Write the graph as pages and pictures, if all of them have names that tell how."""
+    """Write the graph as pages and pictures: all of them, or none."""
     # This package needs no pictures: they are loaded when one is asked for.
     viz, render = importlib.import_module("viz"), importlib.import_module("viz.render")
     suffixes = ".html", *(f".{suffix}" for suffix in render.FORMATS)
     kinds = [ending_in(path, "a page or a picture", *suffixes).suffix.lower() for path in paths]
     found.result.backward()
     try:
-        for path, kind in zip(paths, kinds, strict=True):
-            if kind == ".html":
-                viz.Stepper(found.result, decisions=found.decisions).save(path)
-            else:
-                viz.draw(found.result).save(path)
+        contents = [
+            viz.Stepper(found.result, decisions=found.decisions).html().encode()
+            if kind == ".html"
+            else viz.draw(found.result).pipe(kind[1:])
+            for kind in kinds
+        ]
     except render.RenderError as error:
         raise OSError(str(error)) from None
+    write_all(zip(paths, contents, strict=True))
 
 
 def _told(expression: str, found: Typed) -> Iterator[str]:
@@ -337,12 +339,14 @@ def _check(words: Sequence[str]) -> tuple[int, list[str]]:
 
 
 def _domain(given: Sequence[str]) -> tuple[float, float]:
-    numbers = numbers_of(
-        f"{side}={word}" for side, word in zip(("LOW", "HIGH"), given, strict=True)
-    )
-    low, high = numbers.values()
+    low = high = math.nan
+    with contextlib.suppress(ValueError):
+        low, high = map(number_in, given)
     if not 0 < high - low < math.inf:
-        raise ValueError(f"--domain is a lower and a higher number, but got {' '.join(given)}")
+        raise ValueError(
+            "--domain is a lower and a higher number, such as --domain 1 5, but got "
+            f"{' '.join(given)}"
+        )
     return low, high
 
 

@@ -305,7 +305,12 @@ def break_at(step: Step) -> str:
         return ""
     if not all(map(math.isfinite, (*step.node.operands, step.node.data, step.slope))):
         return ""
-    (low, below), (high, above) = _beside(step, -1), _beside(step, 1)
+    # In x * x both operands move; but x**x has no value below 0, where one can still move alone.
+    together = [place for place, v in enumerate(step.node.operands) if v is step.parent]
+    for places in (together, [step.place]):
+        (low, below), (high, above) = (_beside(step, side, places) for side in (-1, 1))
+        if not math.isnan(low + high):
+            break
     if _differ(low, high, 4 * sys.float_info.epsilon):
         return JUMP
     if _differ(below, above, 1e-9):
@@ -313,21 +318,20 @@ def break_at(step: Step) -> str:
     return ""
 
 
-def _beside(step: Step, side: int) -> tuple[float, float]:
-    """The value of an operation, and its slope, as its operand comes near from one side.
+def _beside(step: Step, side: int, places: Sequence[int]) -> tuple[float, float]:
+    """The value of an operation, and its slope, as these operands come near from one side.
 
     Between two large floats there is room for much to happen, and a step that is not small beside
     a small number leads past zero: only a fraction comes near enough.
     """
     node, here = step.node, step.parent.data
     near = Fraction(here) + side * Fraction(min(abs(here), 1.0) or 1.0) / 2**1000
-    operands = [near if v is step.parent else Fraction(float(v)) for v in node.operands]
+    operands = [near if n in places else Fraction(float(v)) for n, v in enumerate(node.operands)]
     x, y = (*operands, Fraction(0))[:2]
     row, tie = node._rule.operator, node._rule.tie  # type: ignore[union-attr]
     out = float(on_fractions(row.value)(x, y, None, tie))
-    both = zip(node.operands, row.slopes, strict=False)  # in x * x each of them is moved
-    slopes = [on_fractions(text)(x, y, out, tie) for v, text in both if v is step.parent]
-    return out, float(sum(slopes))
+    slope = sum(on_fractions(row.slopes[place])(x, y, out, tie) for place in places)
+    return out, round(float(slope), 300)  # what is as small as the step is 0 where it ends
 
 
 def _differ(left: float, right: float, most: float) -> bool:

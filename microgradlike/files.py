@@ -7,6 +7,7 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from microgradlike.inputs import describe
@@ -91,34 +92,61 @@ def write(path: str | os.PathLike[str], content: bytes) -> Path:
     Raises:
         OSError: the file cannot be written there; the sentence says why and what to do.
     """
-    path = Path(path)
+    write_all([(path, content)])
+    return Path(path)
+
+
+def write_all(contents: Iterable[tuple[str | os.PathLike[str], bytes]]) -> None:
+    """Write several files as ``write`` does, and none where one of them cannot be written.
+
+    Args:
+        contents: paths, each with the bytes of its file.
+
+    Raises:
+        OSError: a file cannot be written there; the sentence says which, why and what to do.
+    """
+    renamed = []
+    with contextlib.ExitStack() as undone:
+        for path, content in contents:
+            with _telling_of(path):
+                target = Path(os.path.realpath(path))
+                mode = _permissions(target)
+                # Its own for every writer, and no longer than a name may be where the file's is.
+                temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.tmp")
+                undone.callback(_remove, temporary)  # after an interrupt from the keyboard, too
+                with open(temporary, "xb") as file:
+                    if mode is not None:
+                        os.chmod(temporary, mode)
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())  # else a crash could leave the new name without content
+            renamed.append((path, temporary, target))
+        for path, temporary, target in renamed:
+            with _telling_of(path):
+                os.replace(temporary, target)
+
+
+@contextlib.contextmanager
+def _telling_of(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
-        target = Path(os.path.realpath(path))
-        mode = _permissions(target)
-        # Its own for every writer, and not longer than a name may be where the file's is not.
-        temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.tmp")
-        try:
-            with open(temporary, "xb") as file:
-                if mode is not None:
-                    os.chmod(temporary, mode)
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())  # else a crash could leave the new name without content
-            os.replace(temporary, target)
-        except BaseException:  # an interrupt from the keyboard, too
-            with contextlib.suppress(OSError):  # where none could be made, there is none
-                temporary.unlink(missing_ok=True)
-            raise
+        yield
     except OSError as error:
         raise type(error)(
-            f"cannot write {str(path)!r} ({error.strerror or error}); {_way_out(error)}"
+            f"cannot write {os.fspath(path)!r} ({error.strerror or error}); {_way_out(error)}"
         ) from error
-    return path
+
+
+def _remove(temporary: Path) -> None:
+    with contextlib.suppress(OSError):  # where none could be made, there is none
+        temporary.unlink(missing_ok=True)
 
 
 def _permissions(target: Path) -> int | None:
     """Those of the file that is there, if there is one."""
     try:
-        return stat.S_IMODE(os.stat(target).st_mode)
+        mode = os.stat(target).st_mode
     except FileNotFoundError:
         return None
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    return stat.S_IMODE(mode)

@@ -27,6 +27,14 @@ CONSTANTS = {"pi": math.pi, "π": math.pi, "e": math.e, "inf": math.inf, "nan": 
 
 ALLOWED = "numbers, names, + - * / // % **, comparisons, if-else and functions such as tanh(x)"
 
+#: What takes a list, and a formula has none: how the same is written without one.
+_OF_LISTS = {
+    **{"sum": "x + y", "prod": "x * y", "mean": "(x + y) / 2", "dot": "x*u + y*v"},
+    **{"logsumexp": "logaddexp(x, y)", "softmax": "exp(x) / (exp(x) + exp(y))"},
+}
+
+_FUNCTIONS = {name: f for name, f in FUNCTIONS.items() if name not in _OF_LISTS}
+
 #: What people write on paper, or elsewhere, and how Python writes it.
 _INSTEAD = {
     "^": "**",
@@ -44,8 +52,8 @@ _INSTEAD = {
 _MEANT = {"ln": "log", "max": "maximum", "min": "minimum", "sgn": "sign"}
 
 _SIGNS: dict[type, Callable[..., Any]] = {
-    **{sign: FUNCTIONS[name] for name, sign in INFIX.items()},
-    ast.USub: FUNCTIONS["neg"],
+    **{sign: _FUNCTIONS[name] for name, sign in INFIX.items()},
+    ast.USub: _FUNCTIONS["neg"],
     ast.UAdd: operator.pos,
     ast.Not: operator.not_,
     ast.And: all,
@@ -109,7 +117,7 @@ def names_in(text: str) -> list[str]:
     >>> names_in("tanh(w * x + b) * 2 * pi + w")
     ['w', 'x', 'b']
     """
-    return [n for n in _names(_parsed(text)) if n not in FUNCTIONS and n not in CONSTANTS]
+    return [n for n in _names(_parsed(text)) if n not in _FUNCTIONS and n not in CONSTANTS]
 
 
 def _parsed(text: str) -> ast.expr:
@@ -170,13 +178,16 @@ def _refused(tree: ast.expr, names: Sequence[str]) -> Iterator[str]:
         match part:
             case ast.Name(id=name) if part in called or name in names or name in CONSTANTS:
                 pass
-            case ast.Name(id=name) if name in FUNCTIONS:
+            case ast.Name(id=name) if name in _FUNCTIONS:
                 yield f"has no number for {name}, a function: write {name}(...)"
             case ast.Name(id=name):
                 yield f"contains {name!r}, but its names are {', '.join(names) or 'none'}"
-            case ast.Call(ast.Name(id=name), arguments, []) if name in FUNCTIONS:
+            case ast.Call(ast.Name(id=name), arguments, []) if name in _FUNCTIONS:
                 yield from _miscounted(name, len(arguments))
-            case ast.Call(ast.Name(id=name)) if name not in (*names, *CONSTANTS, *FUNCTIONS):
+            case ast.Call(ast.Name(id=name)) if name in _OF_LISTS and name not in names:
+                instead = _OF_LISTS[name]
+                yield f"contains {name}(...), which takes a list: write it as in {instead}"
+            case ast.Call(ast.Name(id=name)) if name not in (*names, *CONSTANTS, *_FUNCTIONS):
                 yield f"contains {name}(...), but there is no such function{_similar(name)}"
             case ast.Call(ast.Name() | ast.Constant() | ast.BinOp() as left, [_], []):
                 yield f"lacks a * between {ast.unparse(left)!r} and the parenthesis behind it"
@@ -191,7 +202,7 @@ def _refused(tree: ast.expr, names: Sequence[str]) -> Iterator[str]:
 
 
 def _miscounted(name: str, given: int) -> Iterator[str]:
-    takes = inspect.signature(FUNCTIONS[name]).parameters.values()
+    takes = inspect.signature(_FUNCTIONS[name]).parameters.values()
     least, most = sum(p.default is p.empty for p in takes), len(takes)
     if not least <= given <= most:
         wanted = f"{least} to {most} numbers" if most > least else counted(least, "number")
@@ -199,7 +210,7 @@ def _miscounted(name: str, given: int) -> Iterator[str]:
 
 
 def _similar(name: str) -> str:
-    found = _MEANT.get(name) or next(iter(difflib.get_close_matches(name, FUNCTIONS, 1)), "")
+    found = _MEANT.get(name) or next(iter(difflib.get_close_matches(name, _FUNCTIONS, 1)), "")
     return f"; did you mean {found}(...)?" if found else ""
 
 
@@ -228,7 +239,7 @@ def _computed(node: ast.expr, given: Mapping[str, Number], formula: str) -> Any:
         case ast.IfExp(test, body, orelse):
             return value(body) if value(test) else value(orelse)
         case ast.Call(ast.Name(id=name), arguments):
-            return FUNCTIONS[name](*map(value, arguments))
+            return _FUNCTIONS[name](*map(value, arguments))
     raise AssertionError(node)  # it would have been refused
 
 
@@ -267,7 +278,7 @@ def typed(text: str, numbers: Mapping[str, float]) -> Typed:
     ValueError: the name b has no number: add one, such as b=0.5
     """
     found = _names(_parsed(text))
-    missing = [n for n in found if n not in (*numbers, *FUNCTIONS, *CONSTANTS)]
+    missing = [n for n in found if n not in (*numbers, *_FUNCTIONS, *CONSTANTS)]
     f = read_formula(text, [*numbers, *missing])
     if missing:
         one, *more = missing
@@ -319,14 +330,26 @@ def numbers_of(words: Iterable[str]) -> dict[str, float]:
 
 def _number(name: str, given: str, word: str) -> float:
     try:
-        found = float(given)
+        found = number_in(given)
     except ValueError:
-        try:
-            found = float(read_formula(given, [])())
-        except ValueError:
-            raise ValueError(
-                f"{_quoted(word)} gives no name a number: write it as in {name}=-1.5 or {name}=pi/2"
-            ) from None
+        raise ValueError(
+            f"{_quoted(word)} gives no name a number: write it as in {name}=-1.5 or {name}=pi/2"
+        ) from None
     if not math.isfinite(found):
         raise ValueError(f"{name} is a finite number, but got {_quoted(given)}")
     return found
+
+
+def number_in(text: str) -> float:
+    """A number as it is typed: a formula without names.
+
+    Raises:
+        ValueError: it is none.
+
+    >>> number_in("-1.5"), number_in("pi/2")
+    (-1.5, 1.5707963267948966)
+    """
+    try:
+        return float(text)
+    except ValueError:
+        return float(read_formula(text, [])())

@@ -7,6 +7,7 @@ that its user gave as a label. It is simplified as one does on paper, and then w
 from __future__ import annotations
 
 import ast
+import functools
 import html
 import math
 import textwrap
@@ -84,10 +85,7 @@ def product(left: Tree, right: Tree) -> Tree:
 
 def total(terms: list[Tree]) -> Tree:
     """The sum of one or more terms, simplified."""
-    tree, *rest = terms
-    for term in rest:
-        tree = simplified(ast.BinOp(tree, ast.Add(), term))
-    return tree
+    return functools.reduce(_add, map(simplified, terms))
 
 
 def filled(formula: str, trees: Mapping[str, Tree], numbers: Mapping[str, float]) -> Tree:
@@ -177,8 +175,12 @@ def evaluated(tree: Tree) -> Tree:
             return ast.Call(func, [evaluated(argument) for argument in arguments], [])
         case ast.UnaryOp(op, operand):
             return ast.UnaryOp(op, evaluated(operand))
-        case ast.BinOp(left, op, right):
-            return ast.BinOp(evaluated(left), op, evaluated(right))
+        case ast.BinOp():
+            rest = []
+            while isinstance(tree, ast.BinOp):  # no recursion: a sum may have thousands of terms
+                rest.append((tree.op, evaluated(tree.right)))
+                tree = tree.left
+            return functools.reduce(lambda x, y: ast.BinOp(x, *y), reversed(rest), evaluated(tree))
     return tree
 
 
@@ -330,19 +332,26 @@ class Plain:
                 return self.fraction(left, right)
             case ast.BinOp(left, ast.Pow(), right):
                 return self.power(left, right)
-            case ast.BinOp(left, op, right):
-                binding = SUM if isinstance(op, ast.Add | ast.Sub) else PRODUCT
-                loose = isinstance(op, ast.Add | ast.Mult) and not _is_negative(right)
-                tight = binding + (not loose or _is_fraction(right))
-                sign = self.signs[type(op)]
-                text = f"{self.within(left, binding)}{sign}{self.within(right, tight)}"
-                return Written(text, binding)
+            case ast.BinOp(op=ast.Add() | ast.Sub()):
+                return self.chain(tree, SUM, (ast.Add, ast.Sub))
+            case ast.BinOp():
+                return self.chain(tree, PRODUCT, (ast.Mult, ast.Mod, ast.FloorDiv))
             case ast.Compare(left, [op], [right]):
                 sides = (self.write(side).text for side in (left, right))
                 return Written(self.comparisons[type(op)].join(sides), TEST)
             case ast.BoolOp(ast.And(), tests):
                 return Written(" and ".join(self.write(test).text for test in tests), TEST)
         raise TypeError(f"{ast.dump(tree)} is no part of a formula")
+
+    def chain(self, tree: Tree, binding: int, signs: tuple[type[ast.operator], ...]) -> Written:
+        """Terms or factors, without recursion: a sum may have thousands of them."""
+        rest = []
+        while isinstance(tree, ast.BinOp) and isinstance(tree.op, signs):
+            loose = isinstance(tree.op, ast.Add | ast.Mult) and not _is_negative(tree.right)
+            tight = binding + (not loose or _is_fraction(tree.right))
+            rest.append(f"{self.signs[type(tree.op)]}{self.within(tree.right, tight)}")
+            tree = tree.left
+        return Written("".join([self.within(tree, binding), *reversed(rest)]), binding)
 
     def within(self, tree: Tree, binding: int) -> str:
         """The tree in a place that needs it to hold together so tightly."""

@@ -106,6 +106,8 @@ def test_numbers_and_options_may_come_in_any_order(capsys: pytest.CaptureFixture
     [
         (["relu(x)", "x=0"], "relu(0) has a kink (the slope is 0 below and 1 above): 0 is a conv"),
         (["1/x", "x=0"], "1 / 0 is inf: infinite."),
+        *(([of, "x=0"], "0**0 has a jump: 0 is a convention.") for of in ("x**x", "x**(x*2)")),
+        (["x/x", "x=0"], "0 / 0 is NaN: not a number."),
         (["log(x) + x", "x=-1"], "log(-1) is NaN: not a number."),
         (["sqrt(x)", "x=0"], "the slope of sqrt(0) by x is inf: infinite."),
         (["x if x > 0 else 0*x", "x=0"], "two numbers are equal in x if x > 0 else 0*x: this is"),
@@ -175,14 +177,33 @@ def test_a_letter_that_a_png_has_not_is_told(
         ),
         (["a.svg", "b"], r"the name of a page or a picture ends in"),
         (["none/a.html"], r"cannot write '.*none.a\.html'"),
+        (["a.svg", "b.html", "none/c.svg"], r"cannot write '.*none.c\.svg'"),
+        (["a.svg", "b.pdf"], r"no program was found that draws pdf: install Graphviz"),
     ],
 )
 def test_what_cannot_be_written_leaves_nothing(
-    paths: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    paths: list[str],
+    sentence: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("shutil.which", lambda program: None)
+    monkeypatch.setattr("viz.picture.pdf", lambda svg: None)
     options = [word for path in paths for word in ("-o", str(tmp_path / path))]
     assert re.match(sentence, refused(capsys, *NEURON, *options))
     assert not list(tmp_path.iterdir())
+
+
+def test_where_one_file_is_a_folder_the_others_are_as_they_were(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture, folder = tmp_path / "a.svg", tmp_path / "b.svg"
+    picture.write_text("old")
+    folder.mkdir()
+    said = refused(capsys, *NEURON, "-o", str(picture), "-o", str(folder))
+    assert "choose another name: this is the one of a folder" in said
+    assert picture.read_text() == "old" and sorted(tmp_path.iterdir()) == [picture, folder]
 
 
 def test_a_bad_expression_writes_no_file(
@@ -231,7 +252,13 @@ def test_a_bad_expression_writes_no_file(
         (["check", "x", "1", "--domain", "2", "-2"], "--domain is a lower and a higher number"),
         (["check", "x", "1", "--domain", "-1e308", "1e308"], "--domain is a lower and a higher"),
         (["check", "x", "1", "--domain", "1"], "argument --domain: expected 2 arguments"),
-        (["check", "x", "1", "--domain", "0", "a"], "'HIGH=a' gives no name a number"),
+        (
+            ["check", "x", "1", "--domain", "a", "b"],
+            "--domain is a lower and a higher number, such as --domain 1 5, but got a b",
+        ),
+        (["check", "x", "1", "--domain", "0", "inf"], "--domain is a lower and a higher number"),
+        (["check", "sum(x)", "1"], "the formula 'sum(x)' contains sum(...), which takes a list"),
+        (["sum*x", "x=1"], "the name sum has no number: add one, such as sum=0.5"),
     ],
 )
 def test_bad_words_are_one_sentence(

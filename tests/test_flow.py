@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import operator
 import random
 import re
+import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from typing import Any
@@ -478,6 +480,10 @@ def test_the_formula_says_where_it_holds(
         (lambda x: x.minimum(Value(1e15)), 1e15, "(the slope is 1 below and 0 above): 0.5 is a"),
         (lambda x: x.hypot(x * 0), 0.0, "a kink (the slope is -1 below and 1 above): 0 is a"),
         (lambda x: (x + 0.5).round(), 1e15, "a jump: 0 is a convention"),
+        (lambda x: x**x, 0.0, "a jump: 0 is a convention"),  # and no value below
+        (lambda x: x.atan2(x), 0.0, "a jump: 0 is a convention"),
+        (lambda x: x.hypot(x), 0.0, "a kink (the slope is -1.414 below and 1.414 above): 0 is a"),
+        (lambda x: x.leaky_relu(x), 0.0, "a kink (the slope is 0 below and 1 above): 0 is a"),
         *((lambda x: x.floor(), 10.0**n, "a jump: 0 is a convention") for n in range(16)),
         *((lambda x: x.ceil(), -(10.0**n), "a jump: 0 is a convention") for n in range(16)),
     ],
@@ -530,6 +536,16 @@ def test_smooth_operations_have_no_kink_however_large_their_numbers(
     x = Value(point, label="x")
     assert not any(map(break_at, backward_steps(build(x))))
     assert "convention" not in explain(build(x), x).words
+
+
+def test_a_number_that_was_used_more_often_than_python_recurses_is_explained() -> None:
+    x = Value(0.5, label="x")
+    times = range(2, sys.getrecursionlimit() + 2)
+    found = explain(functions.sum([x * float(n) for n in times]), x)
+    assert found.gradient == sum(times) and found.formula is None
+    for style in (typeset.Plain(), typeset.Latex(), typeset.MathML()):
+        written = found.backward[-1].written(style)
+        assert written.count(style.signs[ast.Add]) == 2 * (len(times) - 1)  # symbols, and numbers
 
 
 @pytest.mark.parametrize("name", [name for name in OPERATORS if name != "where"])

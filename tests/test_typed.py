@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 
@@ -139,7 +140,7 @@ def test_numbers_that_are_none(words: list[str], sentence: str) -> None:
         ("tanh(*w)", "contains '*w', which is not allowed"),
         ("tanh(w, 2)", "cannot be computed: tanh takes 1 number, but got 2"),
         ("clip()", "cannot be computed: clip takes 1 to 3 numbers, but got 0"),
-        ("sum(w)", "cannot be computed: sum takes a list of numbers or Values, but got 0.5"),
+        ("sum(w)", "contains sum(...), which takes a list: write it as in x + y"),
         ("w + tanh", "has no number for tanh, a function: write tanh(...)"),
         ("w * 1" + "0" * 320, "takes a number that a float can hold, up to 1.8e308"),
         ("(" * 250 + "w", "cannot be read: "),
@@ -152,6 +153,19 @@ def test_formulas_that_are_none(text: str, sentence: str) -> None:
         typed(text, {"w": 1.0})
     assert sentence in str(error.value)
     assert len(str(error.value)) < 1000 and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", functions.FUNCTIONS)
+def test_each_function_takes_numbers_or_is_refused_with_what_to_write(name: str) -> None:
+    takes = inspect.signature(functions.FUNCTIONS[name]).parameters.values()
+    given = ", ".join("xyu"[place] for place, one in enumerate(takes) if one.default is one.empty)
+    try:
+        found = read_formula(f"{name}({given})", "xyu")(0.5, 0.25, 0.125)
+        assert isinstance(found, float)
+    except ValueError as error:
+        instead = re.search(r"takes a list: write it as in (.+)$", str(error))
+        assert instead and isinstance(read_formula(instead[1], "xyuv")(1.0, 2.0, 3.0, 4.0), float)
+        assert name in ("sum", "prod", "mean", "dot", "logsumexp", "softmax")
 
 
 def test_a_formula_of_no_names_has_no_gradient() -> None:

@@ -115,6 +115,11 @@ def two_results(a: float, b: float) -> list[Value]:
     return [first, first * x - y]
 
 
+def operands_twice(a: float, b: float) -> Value:
+    x, y = Value(a, label="a"), Value(b, label="b")
+    return x**x + x.leaky_relu(x) + x.maximum(x) * y
+
+
 def network(a: float, b: float) -> Value:
     out = MLP(2, [3, 1], activation="tanh", seed=0)([Value(a, label="a"), Value(b, label="b")])
     loss: Value = (out - 1) ** 2
@@ -127,6 +132,7 @@ CHANGES: dict[str, tuple[Build, tuple[float, float], tuple[float, float]]] = {
     "branches": (used_often, (-2.0, 0.5), (1.25, 3.0)),
     "a kink": (used_often, (2.0, 0.5), (0.0, -2.0)),
     "a tie": (used_often, (2.0, 1.0), (-1.5, 1.0)),
+    "a jump, and no value below": (operands_twice, (2.0, 1.0), (0.0, 1.0)),
     "saturated": (used_often, (0.5, 0.5), (-30.0, 0.25)),
     "no number": (used_often, (1.5, 0.5), (0.5, -1e200)),
     "two results": (two_results, (2.0, -3.0), (-0.25, 12.0)),

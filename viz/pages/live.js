@@ -124,15 +124,19 @@ function recomputing(story) {
     const all = [a, b ?? 0, out, graph[node].slopes[side]];
     if (!limits.breaking.includes(op) || !all.every(Number.isFinite)) return "";
     const here = graph[parent].data;
-    const beside = (sign) => {
+    const beside = (sign, moved) => {
       const near = here + sign * (here === 0 ? 2 ** -1000 : Math.abs(here) * 2 ** -50);
-      const operands = [x === parent ? near : a, y === parent ? near : b];
+      const operands = [moved[0] ? near : a, moved[1] ? near : b];
       const value = operators[op].value(...operands);
-      const slopes = operators[op].slopes.map((slope, of) => ([x, y][of] === parent ? slope(...operands, value, tie) : 0));
-      return [value, slopes.reduce((sum, slope) => sum + slope)];
+      const slopes = operators[op].slopes.map((slope, of) => (moved[of] ? slope(...operands, value, tie) : 0));
+      const slope = slopes.reduce((sum, slope) => sum + slope);
+      return [value, Math.abs(slope) < 1e-300 ? 0 : slope]; // as small as the step: 0 where it ends
     };
-    const [[low, below], [high, above]] = [beside(-1), beside(1)];
-    const differ = (one, other) => Math.abs(one - other) > 1e-7 * Math.max(Math.abs(one), Math.abs(other), 1e-7);
+    const sides = (moved) => [beside(-1, moved), beside(1, moved)];
+    // In x * x both operands move; but x**x has no value below 0, where one can still move alone.
+    let [[low, below], [high, above]] = sides([x === parent, y === parent]);
+    if (Number.isNaN(low + high)) [[low, below], [high, above]] = sides([side === 0, side === 1]);
+    const differ = (one, other) => Math.abs(one - other) > 1e-7 * Math.max(Math.min(Math.abs(one), Math.abs(other)), 1e-7);
     if (differ(low, high)) return words.jump;
     return differ(below, above) ? filled(words.kink, numbers.in_short(below), numbers.in_short(above)) : "";
   }
