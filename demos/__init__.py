@@ -150,7 +150,7 @@ class Demo:
             self._display(picture_frame(path.read_text("utf-8"), plain(caption)), caption)
         else:
             page = path.read_text("utf-8")
-            [named] = re.findall("<title>(.*?)</title>", page)  # the caption comes below anyway
+            named = re.findall("<title>(.*?)</title>", page)[0]  # the caption comes below
             self._display(page_frame(page, html.unescape(named)), caption)
 
     def equation(self, mathml: str, caption: str) -> None:
