@@ -631,14 +631,14 @@ def in_cell(mathml: str, instead: str) -> str:
     """Equations for the cell of a notebook, and what it shows as long as it is not trusted.
 
     Jupyter then takes away the frame and leaves what is in it. Of the equations it would leave
-    letters that run together: it keeps ``hidden`` too, but not this ``display``, of which its list
-    does not know.
+    letters that run together: it keeps ``hidden="hidden"``, though not a bare ``hidden``, and drops
+    this ``display``, which its list does not know.
 
     Args:
         mathml: the equations.
         instead: HTML, of simple tags.
     """
-    shown = f'<div hidden style="display:flow-root;overflow-x:auto">{mathml}</div>'
+    shown = f'<div hidden="hidden" style="display:flow-root;overflow-x:auto">{mathml}</div>'
     return f"{shown}<iframe hidden>{instead}</iframe>"
 
 
