@@ -632,13 +632,15 @@ def in_cell(mathml: str, instead: str) -> str:
 
     Jupyter then takes away the frame and leaves what is in it. Of the equations it would leave
     letters that run together: it keeps ``hidden="hidden"``, though not a bare ``hidden``, and drops
-    this ``display``, which its list does not know.
+    this ``display``, which its list does not know. Without ``!important`` marimo would hide them.
 
     Args:
         mathml: the equations.
         instead: HTML, of simple tags.
     """
-    shown = f'<div hidden="hidden" style="display:flow-root;overflow-x:auto">{mathml}</div>'
+    shown = (
+        f'<div hidden="hidden" style="display:flow-root!important;overflow-x:auto">{mathml}</div>'
+    )
     return f"{shown}<iframe hidden>{instead}</iframe>"
 
 

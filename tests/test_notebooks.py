@@ -81,7 +81,7 @@ def test_nothing_that_a_notebook_shows_is_cut_on_its_page(site: Path, browser: A
     for name in STOPS:
         path = site / "tour" / f"{name}.html"
         page.goto(path.as_uri())
-        settled(page, path.read_text("utf-8").count("<iframe "))
+        settled(page, path.read_text("utf-8").count("<iframe srcdoc"))
         assert page.evaluate(CUT, ".output.text_html") == [], name
     page.close()
 
@@ -194,7 +194,7 @@ CUT = """(cells) => {
 #: The frames of a page: their titles, and how much higher they are than what is in them.
 FRAMES = """() => {
     const frames = (root) => [...root.querySelectorAll('*')].flatMap((element) => {
-        if (element.tagName === 'IFRAME') return [element];
+        if (element.tagName === 'IFRAME') return element.hidden ? [] : [element];
         return element.shadowRoot ? frames(element.shadowRoot) : [];
     });
     return frames(document).map((frame) => [frame.title, frame.clientHeight
@@ -388,6 +388,11 @@ def test_marimo_shows_each_kind_as_wide_as_its_cell(browser: Any, marimo: str) -
     settled(page, len(KINDS) - 1)
     assert page.evaluate(CUT, ".output-area") == []
     assert page.locator("[role=tablist]").count() == 0  # no choice of formats
+    assert page.locator("math").first.is_visible()
+    rows = page.evaluate(
+        "[...document.querySelectorAll('mtd')].map((e) => getComputedStyle(e).paddingTop)"
+    )
+    assert "0px" not in rows
     assert page.get_by_text("4 / 4").count() == 1
     # What is changed in the page, Python hears of.
     [frame] = [one for one in page.frames if one.title().startswith("Backpropagation")]
