@@ -631,16 +631,14 @@ def in_cell(mathml: str, instead: str) -> str:
     """Equations for the cell of a notebook, and what it shows as long as it is not trusted.
 
     Jupyter then takes away the frame and leaves what is in it. Of the equations it would leave
-    letters that run together: it keeps ``hidden="hidden"``, though not a bare ``hidden``, and drops
-    this ``display``, which its list does not know. Without ``!important`` marimo would hide them.
+    letters that run together: of the two kinds of ``display`` its list knows only ``none``. A
+    browser takes the last one.
 
     Args:
         mathml: the equations.
         instead: HTML, of simple tags.
     """
-    shown = (
-        f'<div hidden="hidden" style="display:flow-root!important;overflow-x:auto">{mathml}</div>'
-    )
+    shown = f'<div style="display:none;display:flow-root;overflow-x:auto">{mathml}</div>'
     return f"{shown}<iframe hidden>{instead}</iframe>"
 
 
