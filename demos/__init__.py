@@ -18,6 +18,7 @@ from typing import Any
 import viz
 from demos.prose import plain
 from microgradlike.files import make_folder
+from microgradlike.typeset import in_cell
 from microgradlike.words import decimal
 from viz.figure import DPI
 from viz.frame import page_frame, picture_frame
@@ -145,9 +146,12 @@ class Demo:
             coded = base64.b64encode(path.read_bytes()).decode()
             source = f'src="data:image/png;base64,{coded}" alt="{html.escape(plain(caption))}"'
             self._display(f'<img {source} width="{png_width(path)}">', caption)
+        elif path.suffix == ".svg":
+            self._display(picture_frame(path.read_text("utf-8"), plain(caption)), caption)
         else:
-            framed = picture_frame if path.suffix == ".svg" else page_frame
-            self._display(framed(path.read_text("utf-8"), plain(caption)), caption)
+            page = path.read_text("utf-8")
+            named = re.findall("<title>(.*?)</title>", page)[0]  # the caption comes below
+            self._display(page_frame(page, html.unescape(named)), caption)
 
     def equation(self, mathml: str, caption: str) -> None:
         """Show a typeset formula in the tour, and in a notebook; a terminal cannot.
@@ -160,7 +164,7 @@ class Demo:
         if album is not None:
             album.shown.append(Figure(mathml, caption))
         elif _in_notebook():
-            self._display(f'<div style="overflow-x:auto">{mathml}</div>', caption)
+            self._display(in_cell(mathml, "Run this cell to see the equation."), caption)
 
     def _display(self, shown: str, caption: str) -> None:
         """Show something in a notebook, and below it what to see there."""

@@ -42,7 +42,7 @@ class Line(NamedTuple):
         return style.line(self.sides)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation:
     """The derivative of a result by a leaf, as one derives it by hand; ``print`` shows it."""
 
@@ -98,13 +98,18 @@ class Explanation:
     def __str__(self) -> str:
         return "\n".join([self.words, "", self.symbols, *self.whole])
 
+    def __repr__(self) -> str:
+        slope = in_short(self.gradient)
+        return f"<Explanation: how {self.result} changes with {self.leaf}, slope {slope}>"
+
     def _repr_html_(self) -> str:
         """What a notebook shows: the words, the equations typeset, and the formula."""
 
         def told(lines: Sequence[str]) -> str:
             return "".join(f"<p>{html.escape(line)}</p>" for line in lines)
 
-        equations = f'<div style="overflow-x:auto">{self.mathml}</div>'
+        symbols = "<br>".join(map(html.escape, self.symbols.splitlines()))
+        equations = typeset.in_cell(self.mathml, symbols)
         return f"{told(self.words.splitlines())}{equations}{told(self.whole)}"
 
     @property

@@ -46,7 +46,7 @@ from microgradlike.learning import (
 )
 from microgradlike.nn import Module
 from microgradlike.reach import Held, is_ours
-from microgradlike.words import counted
+from microgradlike.words import counted, in_short
 
 if TYPE_CHECKING:
     from microgradlike.spread import Spread
@@ -60,7 +60,7 @@ class Record:
     state: dict[str, float]
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """What happened in each epoch.
 
@@ -78,6 +78,16 @@ class History:
     stopped: str = "all epochs done"
     model: Any = None
     records: list[Record] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        told = [f"{len(self.loss)} epochs"]
+        for name in ("loss", "metric", "validation_loss", "validation_metric"):
+            if entries := getattr(self, name):
+                called = name.replace("metric", self.metric_name or "metric").replace("_", " ")
+                told.append(f"{called} {in_short(entries[-1])}")
+        if self.records:
+            told.append(f"{len(self.records)} records")
+        return f"<History: {', '.join(told)}; {self.stopped}>"
 
 
 def fit(
@@ -353,13 +363,25 @@ def _bar(epochs: int, progress: bool) -> Iterator[Callable[[History], None]]:
         raise ImportError(
             'the progress bar needs tqdm: pip install "microgradlike[demos]", or progress=False'
         ) from None
-    with tqdm(total=epochs, unit="epoch") as bar:
+    # No smoothing: the first epoch compiles, and the rate is that of all.
+    options: dict[str, Any] = {"total": epochs, "unit": "epoch", "smoothing": 0}
+    if "tqdm_notebook" not in {kind.__name__ for kind in tqdm.__mro__}:
+        with tqdm(**options) as bar:
+            yield functools.partial(_advance, bar)
+        return
+    from IPython.display import display
 
-        def show(history: History) -> None:
-            bar.set_postfix(dict(_newest(history)), refresh=False)
-            bar.update()
+    with tqdm(**options, display=False) as bar:
+        shown = None if bar.disable else display(bar.container, display_id=True)
+        yield functools.partial(_advance, bar)
+    if shown is not None:
+        shown.update(bar.container)  # its text too, for those who see no widget
 
-        yield show
+
+def _advance(bar: Any, history: History) -> None:
+    """Show one more epoch."""
+    bar.set_postfix(dict(_newest(history)), refresh=False)
+    bar.update()
 
 
 def _newest(history: History) -> Iterator[tuple[str, str]]:

@@ -548,6 +548,10 @@ class Latex(Plain):
         return f"\\begin{{aligned}}\n{rows}\n\\end{{aligned}}"
 
 
+#: As browsers have it; marimo takes it from all that it shows.
+_ROOM = "padding:0.5ex 0.4em"
+
+
 class MathML(Plain):
     """MathML, which browsers show without any library."""
 
@@ -611,13 +615,13 @@ class MathML(Plain):
     def line(self, trees: list[Tree]) -> str:
         first, *rest = self.parts(trees)
         equals = "".join(f"<mo>=</mo>{part}" for part in rest)
-        right, left = (f'<mtd style="text-align:{side}">' for side in ("right", "left"))
+        right, left = (f'<mtd style="text-align:{side};{_ROOM}">' for side in ("right", "left"))
         cells = f"{right}<mrow>{first}</mrow></mtd>{left}<mrow>{equals}</mrow></mtd>"
         return f"<mtr>{cells}</mtr>"
 
     def note(self, text: str) -> str:
         words = html.escape(text, quote=False)
-        return f'<mtr><mtd columnspan="2"><mtext>{words}</mtext></mtd></mtr>'
+        return f'<mtr><mtd columnspan="2" style="{_ROOM}"><mtext>{words}</mtext></mtd></mtr>'
 
     def lines(self, lines: list[str]) -> str:
         rows = "\n".join(lines)
@@ -630,6 +634,21 @@ class MathML(Plain):
 def plain(tree: Tree) -> str:
     """The tree as plain text."""
     return Plain().write(tree).text
+
+
+def in_cell(mathml: str, instead: str) -> str:
+    """Equations for the cell of a notebook, and what it shows as long as it is not trusted.
+
+    Jupyter then takes away the frame and leaves what is in it. Of the equations it would leave
+    letters that run together: of the two kinds of ``display`` its list knows only ``none``. A
+    browser takes the last one.
+
+    Args:
+        mathml: the equations.
+        instead: HTML, of simple tags.
+    """
+    shown = f'<div style="display:none;display:flow-root;overflow-x:auto">{mathml}</div>'
+    return f"{shown}<iframe hidden>{instead}</iframe>"
 
 
 # ---- An equation with the numbers of its terms below them --------------------------------------
@@ -703,6 +722,6 @@ def _text(text: str) -> str:
 
 
 def _rows(rows: Iterable[list[str]]) -> str:
-    cells = ("".join(f"<mtd>{cell}</mtd>" for cell in row) for row in rows)
+    cells = ("".join(f'<mtd style="{_ROOM}">{cell}</mtd>' for cell in row) for row in rows)
     lines = "".join(f"<mtr>{row}</mtr>" for row in cells)
     return f'<mtable displaystyle="true">{lines}</mtable>'

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import html
+import io
 import os
+import pickle
 import re
 import socket
 import subprocess
@@ -19,12 +22,14 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_code_cell, new_notebook
+from tqdm import tqdm
 
+import demos
 import viz
 from demos import notebook as room
 from demos.cells import cells, source
 from demos.page import STOPS
-from microgradlike import Value, compile, fit, losses, nn, tanh
+from microgradlike import Value, compile, fit, losses, nn, tanh, training
 from microgradlike.flow import explain
 
 #: How wide the cell of a notebook is.
@@ -76,7 +81,7 @@ def test_nothing_that_a_notebook_shows_is_cut_on_its_page(site: Path, browser: A
     for name in STOPS:
         path = site / "tour" / f"{name}.html"
         page.goto(path.as_uri())
-        settled(page, path.read_text("utf-8").count("<iframe "))
+        settled(page, path.read_text("utf-8").count("<iframe srcdoc"))
         assert page.evaluate(CUT, ".output.text_html") == [], name
     page.close()
 
@@ -189,7 +194,7 @@ CUT = """(cells) => {
 #: The frames of a page: their titles, and how much higher they are than what is in them.
 FRAMES = """() => {
     const frames = (root) => [...root.querySelectorAll('*')].flatMap((element) => {
-        if (element.tagName === 'IFRAME') return [element];
+        if (element.tagName === 'IFRAME') return element.hidden ? [] : [element];
         return element.shadowRoot ? frames(element.shadowRoot) : [];
     });
     return frames(document).map((frame) => [frame.title, frame.clientHeight
@@ -263,10 +268,36 @@ def test_a_notebook_that_takes_frames_away_still_says_something(kind: str) -> No
     left = re.sub(r"</?iframe[^>]*>", "", shown)
     if kind in PAGES:
         assert left.startswith("Run this cell to see it: ")
+        assert left.endswith(".") and not left.endswith("..")
     elif kind == "explain":
-        assert left == shown
+        assert "dv2/dx = " in visible(left)
     else:
         assert left.startswith('<img src="data:image/svg+xml;base64,')
+
+
+def visible(shown: str) -> str:
+    """What is seen of HTML in JupyterLab, which drops what it does not know of a style."""
+    return re.sub('<div style="display:none;display:flow-root.*?</div>', "", shown, flags=re.DOTALL)
+
+
+def test_the_equations_of_the_tour_are_named_where_nobody_trusts_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(demos, "_in_notebook", lambda: True)
+    monkeypatch.setattr(demos.Demo, "_display", lambda self, shown, caption: told.append(shown))
+    demos.Demo(tmp_path, 0).equation("<math><mn>2</mn></math>", "two")
+    left = re.sub(r"</?(iframe|m)[^>]*>", "", told[0])
+    assert visible(left) == "Run this cell to see the equation."
+
+
+def test_what_is_printed_is_short() -> None:
+    history = trained()
+    assert repr(history).startswith("<History: 4 epochs, loss 0.9254, 5 records;")
+    assert pickle.loads(pickle.dumps(history)).loss == history.loss
+    assert copy.copy(history) == history
+    assert repr(derivation()) == "<Explanation: how v2 changes with x, slope 0.94>"
+    assert repr(viz.draw_dot(result())).startswith("<Digraph: How the gradient flows back")
 
 
 def test_a_derivation_is_shown_in_words_and_formulas() -> None:
@@ -357,6 +388,11 @@ def test_marimo_shows_each_kind_as_wide_as_its_cell(browser: Any, marimo: str) -
     settled(page, len(KINDS) - 1)
     assert page.evaluate(CUT, ".output-area") == []
     assert page.locator("[role=tablist]").count() == 0  # no choice of formats
+    assert page.locator("math").first.is_visible()
+    rows = page.evaluate(
+        "[...document.querySelectorAll('mtd')].map((e) => getComputedStyle(e).paddingTop)"
+    )
+    assert "0px" not in rows
     assert page.get_by_text("4 / 4").count() == 1
     # What is changed in the page, Python hears of.
     [frame] = [one for one in page.frames if one.title().startswith("Backpropagation")]
@@ -387,7 +423,20 @@ def outputs_of(text: str) -> list[Any]:
 
 def test_jupyter_shows_its_own_bar() -> None:
     [bar] = [one for one in outputs_of(TRAINING) if room.WIDGET in one.get("data", {})]
-    assert "/4 [" in bar.data["text/plain"]
+    assert "4/4 [" in bar.data["text/plain"]  # at its end, where no widget is shown
+
+
+def test_the_rate_of_the_bar_is_that_of_all_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, told = [0.0], io.StringIO()
+    monkeypatch.setattr(sys, "stderr", told)
+    with training._bar(30, True) as show:
+        [bar] = tqdm._instances
+        bar.start_t = bar.last_print_t = 0.0
+        bar._time = lambda: now[0]
+        for seconds in (10.0, *[0.1] * 29):  # the first one compiles
+            now[0] += seconds
+            show(training.History(loss=[1.0]))
+        assert "2.33epoch/s" in str(bar)
 
 
 def test_where_jupyter_has_no_widgets_the_bar_is_one_line() -> None:

@@ -176,6 +176,9 @@ class _Dot(Framed, graphviz.Digraph):  # type: ignore[misc]  # graphviz is not t
         self._pictures = {view.rankdir: _drawn(root, view)}
         self._title = self._pictures[view.rankdir].title
 
+    def __repr__(self) -> str:
+        return f"<Digraph: {self._title}>"
+
     def copy(self) -> _Dot:
         """A Digraph of its own that has the same lines."""
         twin = copy.copy(self)

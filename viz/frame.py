@@ -24,7 +24,7 @@ def page_frame(document: str, title: str) -> str:
     >>> page_frame("<p>&</p>", "a page")[:57]
     '<iframe srcdoc="&lt;p&gt;&amp;&lt;/p&gt;" title="a page" '
     """
-    instead = f"Run this cell to see it: {html.escape(title)}."
+    instead = f"Run this cell to see it: {html.escape(title.rstrip('.'))}."
     return _frame(document, title, instead, PAGE)
 
 

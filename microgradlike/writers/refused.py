@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from microgradlike.engine import Value, detect_anomaly, lines_of_nodes
 
@@ -74,7 +74,7 @@ def _line_of(c: Derivatives, operation: str) -> str:
     return ""
 
 
-def _as_values(given: Any) -> Any:
+def _as_values(given: object) -> object:
     """Floats of a row as Values; integers are counts, or labels."""
     if isinstance(given, list):
         return list(map(_as_values, given))
