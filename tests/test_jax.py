@@ -311,6 +311,16 @@ def test_rows_of_a_path_that_was_not_traced_are_nan() -> None:
     numpy.testing.assert_allclose(c.trace([-1.0]).to_jax()([2.0], [1.0, -1.0]), c([1.0, -1.0]))
 
 
+def test_one_function_computes_with_x64_and_without() -> None:
+    net = nn.MLP(2, [3, 1], seed=0)
+    c = compile(lambda x: net(x) ** 2, parameters=net.parameters())
+    x = numpy.ones((2, 2))
+    f = c.trace(x).to_jax()
+    for is_on, digits in ((True, 1e-12), (False, 1e-5), (True, 1e-12)):
+        with on_jax._in_float64(is_on):
+            numpy.testing.assert_allclose(jax.jit(f)(c.theta(), x), c(x), rtol=digits)
+
+
 def test_rows_that_decide_in_a_way_which_was_not_traced_are_nan() -> None:
     some = random_branches.Some(random_branches.OTHER_WAYS[-1])
     found = numpy.asarray(jax.jit(some.c.to_jax())(some.c.theta(), *some.columns))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import io
+import pickle
 import subprocess
 import sys
 from typing import Any
@@ -238,6 +241,12 @@ def test_rows_that_a_module_cannot_compute_are_nan() -> None:
     assert f(torch.tensor([1.0, 2.0]), torch.tensor([1, 2, 0])).isnan().tolist() == [0, 1, 0]
 
 
+def test_a_tensor_whose_sign_is_to_be_changed() -> None:
+    f = compile(lambda x: x * 3.0).trace([1.0]).to_torch()
+    x = torch.view_as_complex(torch.tensor([[1.0, 2.0]], dtype=torch.float64)).conj().imag
+    assert f(torch.empty(0, dtype=torch.float64), x).tolist() == [-6.0]
+
+
 def test_its_executor_traces_a_branch_that_is_new() -> None:
     w = Value(2.0)
     c = compile(lambda x: w * x if x > 0 else w * w * x).trace([1.0])
@@ -271,6 +280,12 @@ def test_a_loop_ends_where_no_row_goes_on() -> None:
     out = f(torch.empty(0, dtype=torch.float64), x)
     numpy.testing.assert_allclose(out.tolist(), [2.0, 1e3])
     numpy.testing.assert_allclose(gradients(out.sum(), [x])[0], [0.25, 5e-4])
+    # In float32 there is no number whose square is so near to 2.
+    given = torch.empty(0), torch.tensor([2.0, 4.0])
+    found = compile(root).trace([4.0]).to_torch(native=True, rounds=50)(*given)
+    assert found[0].isnan() and found[1] == 2.0
+    with pytest.raises(ValueError, match="rounds is a whole number, at least 1, but got 0"):
+        compile(root).trace([4.0]).to_torch(rounds=0)
 
 
 # ---- Where a module goes -----------------------------------------------------------------------
@@ -290,6 +305,41 @@ def test_a_module_is_compiled_whole() -> None:
         both = (gradients(out.sum(), given, again=False) for out in (ours, theirs))
         pairs = zip(*both, strict=True)
         assert all(torch.allclose(a, b, rtol=1e-12, atol=1e-14) for a, b in pairs)
+
+
+def test_each_module_is_compiled_by_itself() -> None:
+    for k in range(10):
+        c = compile(lambda x, k=k: x * x + k).trace([1.0])
+        compiled = torch.compile(c.to_torch(native=True), backend="eager", fullgraph=True)
+        assert compiled(torch.empty(0), torch.tensor([2.0])) == 4.0 + k
+
+
+class Network(torch.nn.Module):  # type: ignore[name-defined, misc, unused-ignore]
+    """A network of PyTorch, one part of which is a compiled function."""
+
+    def __init__(self, c: Compiled) -> None:
+        super().__init__()
+        self.theta = torch.nn.Parameter(torch.tensor(c.theta()))
+        self.f = c.to_torch(native=True)
+
+    def forward(self, x: Any) -> Any:
+        return self.f(self.theta, x)
+
+
+def test_what_is_saved_of_a_network_is_what_it_has_learned() -> None:
+    """The constants of the function, such as those of its paths, are not overwritten by others."""
+    p, q = Value(2.0), Value(3.0)
+    c = compile(lambda x: p * x if x > 2 else (q * x if x > 0 else p * x * x), parameters=[p, q])
+    x = torch.tensor([3.0, 1.0, -1.0], dtype=torch.float64)
+    whole = Network(c.trace([3.0, 1.0, -1.0]))
+    p.data = 20.0
+    other = Network(compile(c.function, parameters=[p, q]).trace([-1.0, 3.0]))
+    assert list(other.state_dict()) == ["theta"]
+    whole.load_state_dict(other.state_dict())
+    assert whole(x).tolist() == copy.deepcopy(whole)(x).tolist() == [60.0, 3.0, 20.0]
+    for write in (pickle.dumps, lambda it: torch.save(it, io.BytesIO())):
+        with pytest.raises(TypeError, match="keep theta, and make the module again"):
+            write(whole)
 
 
 def test_a_module_under_the_functions_of_torch_func() -> None:

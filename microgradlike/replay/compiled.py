@@ -302,7 +302,7 @@ class Compiled(Derivatives):
             raise ImportError('to_jax() needs JAX: pip install "microgradlike[jax]"') from None
         return to_jax(self, rounds)
 
-    def to_torch(self, native: bool = False) -> Callable[..., Array]:
+    def to_torch(self, native: bool = False, rounds: int = 10_000) -> Callable[..., Array]:
         """This function as one of PyTorch, with gradients by parameters and by arguments.
 
         It computes in the numbers that it is given, float64 or float32. Its gradients are the
@@ -312,12 +312,13 @@ class Compiled(Derivatives):
             native: False: what runs this function runs it, on the CPU, and new branches are traced
                 when a row takes one. True: PyTorch runs it, as a module of its own operations: on
                 a GPU, by ``torch.compile``, under ``torch.func``.
+            rounds: of a loop that ends by itself, PyTorch does so many at most.
 
         Returns:
             A function of ``theta``, a tensor of shape (parameters,), and a tensor for each
             argument, which returns what a call does: shape (rows,), or (rows, outputs) if the
             function returns a list. Of a native one, rows that it cannot compute are NaN, and so
-            are their gradients: such as take a branch that was not traced.
+            are their gradients: such as take a branch that was not traced, or need more rounds.
 
         Raises:
             ImportError: PyTorch is not installed.
@@ -329,7 +330,7 @@ class Compiled(Derivatives):
             raise ImportError(
                 'to_torch() needs PyTorch: pip install "microgradlike[torch]"'
             ) from None
-        return to_torch(self, native)
+        return to_torch(self, native, rounds)
 
     def retrace(self) -> Compiled:
         """Forget all traces, and trace again: numbers that the function closes over are read anew.

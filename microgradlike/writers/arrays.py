@@ -40,6 +40,7 @@ from microgradlike.compiler.instructions import (
 )
 from microgradlike.compiler.operations import ARITY, NAMES, row_of
 from microgradlike.compiler.program import Program
+from microgradlike.inputs import describe
 from microgradlike.words import counted
 
 if TYPE_CHECKING:
@@ -109,6 +110,12 @@ class Library(Protocol):
 COARSE = 2.0**35
 #: Numbers of so many pieces are joined; those of more are taken one by one.
 FEW = 8
+
+
+def check_rounds(rounds: object) -> None:
+    """ValueError unless so many rounds can be done at most, of a loop that ends by itself."""
+    if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
+        raise ValueError(f"rounds is a whole number, at least 1, but got {describe(rounds)}")
 
 
 class Result(NamedTuple):

@@ -21,11 +21,12 @@ from microgradlike import ops
 from microgradlike.compiler.arrays import Array, Floats, Ints
 from microgradlike.compiler.operations import row_of
 from microgradlike.executors.formulas import names_in
-from microgradlike.inputs import describe, real_array
+from microgradlike.inputs import real_array
 from microgradlike.writers.arrays import (
     Function,
     Operation,
     Step,
+    check_rounds,
     round_to,
     slopes_times,
     with_slopes,
@@ -120,7 +121,7 @@ class JaxLibrary:
         return jnp.asarray(array, like.dtype)
 
     def places(self, array: Ints, like: Array) -> Array:
-        return array
+        return numpy.asarray(array, numpy.int32)  # which JAX has with x64 and without
 
     def where(self, condition: Array, x: Array, y: Array) -> Array:
         return jnp.where(condition, x, y)
@@ -214,8 +215,7 @@ def _floats(x: Array, dtype: Array) -> Array:
 
 def to_jax(c: Derivatives, rounds: int) -> Callable[..., Array]:
     """A compiled function as a pure function of JAX; see ``Compiled.to_jax``."""
-    if not isinstance(rounds, int) or rounds < 1:
-        raise ValueError(f"rounds is a whole number, at least 1, but got {describe(rounds)}")
+    check_rounds(rounds)
     found = Function(c, JaxLibrary(rounds))
     # Who calls it outside of any jit waits for one compilation, not for one of each operation.
     compute = jax.jit(found)

@@ -261,6 +261,9 @@ class Recorder(TorchFunctionMode):
         module = fx.GraphModule(self.root, self.graph)
         module.graph.eliminate_dead_code()
         module.recompile()
+        for name, constant in module.named_buffers(recurse=False):
+            # They belong to the function, and none comes from a file of ``state_dict()``.
+            module.register_buffer(name, constant, persistent=False)
         return module
 
     def _written(self, value: Array) -> Array:
@@ -304,14 +307,16 @@ class Rounds(torch.nn.Module):
 
 
 class RoundsWhile(torch.nn.Module):
-    """A loop that ends where no row goes on."""
+    """A loop that ends where no row goes on, or after so many rounds."""
 
-    def __init__(self, step: fx.GraphModule) -> None:
+    def __init__(self, rounds: int, step: fx.GraphModule) -> None:
         super().__init__()
-        self.step = step
+        self.rounds, self.step = rounds, step
 
     def forward(self, state: Array, *captured: Array) -> Array:
-        while bool((state[-1] != 0).any()):
+        for _ in range(self.rounds):
+            if not bool((state[-1] != 0).any()):
+                break
             state = self.step(state, *captured)
         return state
 
@@ -322,12 +327,15 @@ class RoundsWhile(torch.nn.Module):
 class TorchLibrary:
     """How PyTorch says what a program computes.
 
+    Args:
+        rounds: of a loop that ends by itself, so many are done at most.
+
     Attributes:
         recorder: that writes the calls down.
     """
 
-    def __init__(self) -> None:
-        self.recorder = Recorder()
+    def __init__(self, rounds: int) -> None:
+        self.recorder, self._rounds = Recorder(), rounds
 
     def numbers(self, array: Floats, like: Array) -> Array:
         return self.recorder.constant(array).to(like)
@@ -384,7 +392,8 @@ class TorchLibrary:
         return self._looped(step, "rounds", Rounds, state, given)
 
     def rounds_while(self, step: Step, state: Array) -> Array:
-        return self._looped(step, "rounds_while", RoundsWhile, state)
+        kind = functools.partial(RoundsWhile, self._rounds)
+        return self._looped(step, "rounds_while", kind, state)
 
     def _looped(
         self, step: Step, name: str, kind: Callable[..., torch.nn.Module], state: Array,
@@ -406,8 +415,8 @@ class TorchLibrary:
         return found
 
 
-#: For whom nothing is written down.
-_LIBRARY = TorchLibrary()
+#: For whom nothing is written down, and loops do not matter.
+_LIBRARY = TorchLibrary(rounds=1)
 
 #: What names mean in slopes, whose operations have slopes themselves.
 _NAMES_WITH_SLOPES = with_slopes(NAMES, lambda name: functools.partial(operate, name))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
+import types
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy
 import torch
 
-from microgradlike.compiler.arrays import Array
+from microgradlike.compiler.arrays import Array, Floats
 from microgradlike.compiler.instructions import INPUTS, PARAMETERS
 from microgradlike.inputs import describe
-from microgradlike.writers.arrays import Function
+from microgradlike.writers.arrays import Function, check_rounds
 from microgradlike.writers.torch import ROWS, TorchLibrary
 
 if TYPE_CHECKING:
@@ -23,11 +25,12 @@ if TYPE_CHECKING:
 FLOATS = (torch.float64, torch.float32)
 
 
-def to_torch(c: Derivatives, native: bool) -> Callable[..., Array]:
+def to_torch(c: Derivatives, native: bool, rounds: int) -> Callable[..., Array]:
     """A compiled function as one of PyTorch; see ``Compiled.to_torch``."""
+    check_rounds(rounds)
     if native:
-        return Native(c)
-    found = Executed(c)
+        return Native(c, rounds)
+    found = Executed(c, rounds)
     c.theta()  # raises if it was not traced
     return functools.update_wrapper(
         torch.compiler.disable(lambda theta, *columns: found(theta, *columns)), c.function
@@ -71,11 +74,18 @@ class Native(torch.nn.Module):
 
     Args:
         c: the function.
+        rounds: of a loop that ends by itself, so many are done at most.
     """
 
-    def __init__(self, c: Derivatives) -> None:
+    def __new__(cls, *given: object) -> Native:
+        # torch.compile compiles a piece of code for eight modules at most: each has its own.
+        own = types.FunctionType(cls.forward.__code__.replace(), globals(), "forward")
+        found: Native = super().__new__(type(cls.__name__, (cls,), {"forward": own}))
+        return found
+
+    def __init__(self, c: Derivatives, rounds: int) -> None:
         super().__init__()
-        library = TorchLibrary()
+        library = TorchLibrary(rounds)
         self._function = function = Function(c, library)
         self.__name__ = getattr(c.function, "__name__", "function")
         self.__doc__ = c.function.__doc__
@@ -97,6 +107,17 @@ class Native(torch.nn.Module):
         dtype = checked(theta, columns)
         self._function.check(theta, columns)
         return self.calls(*(_floats(x, dtype) for x in (theta, *columns)))
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError(
+            "a module of to_torch() cannot be pickled: keep theta, and make the module again by "
+            "c.to_torch(native=True); state_dict() of a network that has it has what was learned"
+        )
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Native:
+        memo[id(self)] = found = Native.__new__(Native)
+        found.__dict__.update(copy.deepcopy(vars(self), memo))
+        return found
 
     def _apply(self, fn: Callable[[Array], Array], recurse: bool = True) -> Native:
         """Constants go to another device, and stay exact: ``half()`` would round them."""
@@ -121,10 +142,11 @@ class Executed:
 
     Args:
         c: the function.
+        rounds: see ``Native``, which finds second derivatives.
     """
 
-    def __init__(self, c: Derivatives) -> None:
-        self.c = c
+    def __init__(self, c: Derivatives, rounds: int) -> None:
+        self.c, self._rounds = c, rounds
         self._native: tuple[list[object], Native] | None = None
 
     def __call__(self, theta: Array, *columns: Array) -> Array:
@@ -141,8 +163,14 @@ class Executed:
         """The same by PyTorch, on all paths that are known."""
         paths: list[object] = list(self.c._paths)
         if self._native is None or self._native[0] != paths:
-            self._native = paths, Native(self.c)
+            self._native = paths, Native(self.c, self._rounds)
         return self._native[1]
+
+
+def _numbers(x: Array) -> Floats:
+    """A tensor as an array: also one that is another one with the sign to be changed."""
+    found: Floats = x.detach().resolve_neg().numpy()
+    return found
 
 
 class _Operation(torch.autograd.Function):
@@ -150,7 +178,7 @@ class _Operation(torch.autograd.Function):
 
     @staticmethod
     def forward(of: Executed, dtype: torch.dtype, theta: Array, *columns: Array) -> Array:
-        numbers = [x.detach().numpy() for x in (theta, *columns)]
+        numbers = list(map(_numbers, (theta, *columns)))
         return torch.from_numpy(numpy.asarray(of.c.values(*numbers))).to(dtype)
 
     @staticmethod
@@ -171,8 +199,8 @@ class _Operation(torch.autograd.Function):
             for k, slope in zip(wanted, slopes, strict=True):
                 found[k] = slope
             return None, None, *found
-        theta, *columns = (x.detach().numpy() for x in ctx.saved_tensors)
-        send = functools.partial(ctx.of.c._weighted, theta, error.numpy(), columns)
+        theta, *columns = map(_numbers, ctx.saved_tensors)
+        send = functools.partial(ctx.of.c._weighted, theta, _numbers(error), columns)
         if wanted[:1] == [0]:
             found[0] = torch.from_numpy(send(PARAMETERS)).to(ctx.saved_tensors[0])
         if wanted[-1:] > [0]:
