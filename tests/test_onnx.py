@@ -493,14 +493,19 @@ def test_functions_of_all_shapes(tmp_path: Path) -> None:
     taken = compile(lambda output, gradient: output * gradient).trace([1.0], [2.0])
     model = written(taken, tmp_path, gradient=True)
     assert model.outputs[0] == "output_1" and len(set(model.outputs + model.inputs)) == 7
+    taken = compile(lambda theta, *mean: w * theta * mean[0]).trace([1.0], [2.0])
+    model = written(taken, tmp_path, gradient=True, theta_as_input=True)
+    assert model.inputs == ["theta", "mean_0", "theta_1"] and "mean" in model.outputs
 
 
 def test_no_rows(tmp_path: Path) -> None:
     net = nn.MLP(3, [4, 1], seed=2)
     c = compile(lambda x: net(x)).trace(X)
+    mean = written(c, tmp_path, gradient=True)(X[:0])
+    assert numpy.isnan(mean["mean"]) and numpy.isnan(mean["gradient"]).all()
     found = written(c, tmp_path, gradient=True, reduce="sum")(X[:0])
     assert found["output"].shape == (0,) and found["gradient_x"].shape == (0, 3)
-    assert not found["gradient"].any()
+    assert not found["sum"] and not found["gradient"].any()
 
 
 @pytest.mark.parametrize("gradient", [False, True])

@@ -530,6 +530,12 @@ def test_a_second_name_and_the_same_file_again(tmp_path: Path) -> None:
     c = compile(lambda x: x * x).trace([1.0])
     first = to_c(c, tmp_path / "a.c").read_text()
     assert "int lambda_value(" in first
+
+    def double(x: Any) -> Any:
+        return x + x
+
+    named = to_c(compile(double).trace([1.0]), tmp_path / "a.c").read_text()
+    assert "int f_value(" in named and "double_value" not in named
     assert to_c(c, str(tmp_path / "a.c"), name="g").read_text() == first.replace(
         "lambda", "g"
     ).replace("LAMBDA", "G")
