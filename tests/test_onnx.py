@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import inspect
+import itertools
 import math
 import subprocess
 import sys
@@ -492,14 +493,41 @@ def test_functions_of_all_shapes(tmp_path: Path) -> None:
     taken = compile(lambda output, gradient: output * gradient).trace([1.0], [2.0])
     model = written(taken, tmp_path, gradient=True)
     assert model.outputs[0] == "output_1" and len(set(model.outputs + model.inputs)) == 7
+    taken = compile(lambda theta, *mean: w * theta * mean[0]).trace([1.0], [2.0])
+    model = written(taken, tmp_path, gradient=True, theta_as_input=True)
+    assert model.inputs == ["theta", "mean_0", "theta_1"] and "mean" in model.outputs
 
 
 def test_no_rows(tmp_path: Path) -> None:
     net = nn.MLP(3, [4, 1], seed=2)
     c = compile(lambda x: net(x)).trace(X)
+    mean = written(c, tmp_path, gradient=True)(X[:0])
+    assert numpy.isnan(mean["mean"]) and numpy.isnan(mean["gradient"]).all()
     found = written(c, tmp_path, gradient=True, reduce="sum")(X[:0])
     assert found["output"].shape == (0,) and found["gradient_x"].shape == (0, 3)
-    assert not found["gradient"].any()
+    assert not found["sum"] and not found["gradient"].any()
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+def test_columns_of_different_lengths_are_no_rows(tmp_path: Path, gradient: bool) -> None:
+    w = Value(2.0)
+    functions: list[Callable[..., Any]] = [
+        lambda x, y, z: w * x[0] + y[1] * z,
+        lambda x, y, z: [w * y[0], y[1]],  # what a column is not used for needs its rows, too
+        lambda x, y, z: w * 3.0,
+    ]
+    for f in functions:
+        c = compile(f, parameters=[w]).trace([[1.0, 2.0]], [[1.0, 2.0]], [2.0])
+        model = written(c, tmp_path, gradient=gradient)
+        for rows in itertools.product((0, 1, 3), repeat=3):
+            columns = [numpy.ones((n, 2)) for n in rows[:2]] + [numpy.ones(rows[2])]
+            if len(set(rows)) == 1:
+                assert len(model(*columns)["output"]) == rows[0]
+                continue
+            given = dict(zip(model.inputs, columns, strict=True))
+            for output in model.outputs:
+                with pytest.raises(Exception, match="all_arguments_have_one_entry_for_each_row"):
+                    model.session.run([output], given)
 
 
 def test_a_model_is_as_the_parameters_were(tmp_path: Path) -> None:

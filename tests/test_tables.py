@@ -265,6 +265,8 @@ def test_a_sum_of_integers_is_never_near_a_tie() -> None:
     assert ints(IDS * 1.0, OTHERS, X).tolist() == floats(IDS, OTHERS, X).tolist()
     with pytest.raises(ValueError, match=r"argument 1 was of integers .* 0\.5 in row 1; give int"):
         ints([1.0, 0.5], [1, 2], [1.0, 1.0])
+    relies_on_nothing = compile(lambda i, x: where(i == 1, 2 * x, x)).trace([0, 1], [1.0, 1.0])
+    assert relies_on_nothing([0.5, 1.0], [3.0, 3.0]).tolist() == [3.0, 6.0]
 
 
 def test_integers_that_floats_do_not_hold_are_refused() -> None:

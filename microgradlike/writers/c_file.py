@@ -46,8 +46,11 @@ _CONDITIONS = """\
 #ifdef __cplusplus
 #error compile as C; declare the functions extern "C" in C++
 #endif
-#ifdef __FAST_MATH__
-#error compile without -ffast-math: infinities and NaN are numbers here
+#if defined(__FAST_MATH__) || defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__
+#error compile without -ffast-math and -ffinite-math-only: infinities and NaN are numbers here
+#endif
+#if defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || defined(__NO_SIGNED_ZEROS__)
+#error compile without -funsafe-math-optimizations and its parts: they change numbers
 #endif
 #ifdef __clang__
 #pragma STDC FP_CONTRACT OFF
@@ -243,8 +246,9 @@ class Writer:
 
 
 def _harmless(name: str) -> str:
-    """A name that ends no comment."""
-    return name.replace("\\", "/").replace("*/", "* /").replace("/*", "/ *")
+    """A name that ends no comment, and no line of it: ``??/`` is a backslash in C."""
+    name = re.sub(r"\?(?=\?)", "? ", name.replace("\\", "/"))
+    return name.replace("*/", "* /").replace("/*", "/ *")
 
 
 def _is_short(path: Path, programs: Programs) -> bool:

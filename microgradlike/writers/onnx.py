@@ -648,14 +648,7 @@ class _Model:
         nodes.sends = gradient
         count = len(self.numbers)
         theta = Tensor(nodes, Places(numpy.arange(count)), (count,), is_leaf=gradient)
-        columns = []
-        for name, shape in zip(self.arguments, self.function.shapes, strict=True):
-            shape = (ROWS, *shape)
-            columns.append(Tensor(nodes, Made(name, shape), shape, is_leaf=gradient))
-            self.inputs.append(value(name, columns[-1]))
-        if columns:
-            first = nodes.node("Shape", self.arguments[0])
-            nodes.rows = nodes.node("Slice", first, nodes.whole(0), nodes.whole(1))
+        columns = self._columns(gradient)
         if self.given:
             self.inputs.append(value(self.given, theta))
         found = self.function(theta, columns)
@@ -670,6 +663,33 @@ class _Model:
         )  # fmt: skip
         onnx.checker.check_model(model, full_check=True)
         return model
+
+    def _columns(self, gradient: bool) -> list[Tensor]:
+        """The arguments, which become inputs of the model."""
+        nodes = self.nodes
+        shapes = [(ROWS, *shape) for shape in self.function.shapes]
+        for name, shape in zip(self.arguments, shapes, strict=True):
+            self.inputs.append(value(name, Tensor(nodes, Made(name, shape), shape)))
+        if not shapes:
+            return []
+        names, counts = self.arguments, [self._rows_of(name) for name in self.arguments]
+        if len(names) > 1:
+            # One row would be repeated for those of another argument. So each argument is read from
+            # entry 0 on of a list that has no other: where counts differ, that is not found.
+            differ = nodes.node("Sub", nodes.node("Max", *counts), nodes.node("Min", *counts))
+            with nodes.named("all_arguments_have_one_entry_for_each_row"):
+                begin = nodes.node("Gather", nodes.whole(0), differ, axis=0)
+            end = nodes.whole(ROWS)
+            names = [nodes.node("Slice", name, begin, end, nodes.whole(0)) for name in names]
+        nodes.rows = self._rows_of(names[0])
+        return [
+            Tensor(nodes, Made(name, shape), shape, is_leaf=gradient)
+            for name, shape in zip(names, shapes, strict=True)
+        ]
+
+    def _rows_of(self, name: str) -> str:
+        shape = self.nodes.node("Shape", name)
+        return self.nodes.node("Slice", shape, self.nodes.whole(0), self.nodes.whole(1))
 
     def _write_gradient(
         self, found: Tensor, theta: Tensor, columns: Sequence[Tensor], reduce: str
