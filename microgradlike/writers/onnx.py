@@ -30,7 +30,7 @@ from microgradlike.compiler.arrays import Floats, Ints
 from microgradlike.compiler.operations import row_of
 from microgradlike.inputs import describe
 from microgradlike.words import counted
-from microgradlike.writers.arrays import Function, Operation, Step, slopes_times
+from microgradlike.writers.arrays import Function, Operation, Step, check_rounds, slopes_times
 from microgradlike.writers.refused import naming_the_line, power_of_ten
 from microgradlike.writers.symbolic import (
     FLOAT,
@@ -749,8 +749,7 @@ def to_onnx(
         raise ValueError(f'reduce is "mean" or "sum", but got {describe(reduce)}')
     if dtype not in ("float64", "float32"):
         raise ValueError(f'dtype is "float64" or "float32", but got {describe(dtype)}')
-    if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
-        raise ValueError(f"rounds is a whole number, at least 1, but got {describe(rounds)}")
+    check_rounds(rounds)
     c.theta()  # raises if it was not traced
     with naming_the_line(c), numpy.errstate(all="ignore"):
         model = _Model(c, dtype, theta_as_input, rounds).write(gradient, reduce)
