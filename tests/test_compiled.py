@@ -565,6 +565,31 @@ def test_a_large_program_is_planned_for_what_is_asked_alone(
             asked(compile(lambda x: w * x if isinstance(x, float) else w * x * 2))
 
 
+def test_what_tells_numbers_from_values_is_said_of_nan_too() -> None:
+    """``x == x`` of a number asks its size, of a Value whether it is one: no dice are drawn."""
+    a = Value(2.0)
+    functions: list[Callable[[Any, Any], Any]] = [
+        lambda x, y: [x + y, where(x == x, 1.0 * a, x)],
+        lambda x, y: where(x == x, 1.0 * a, x),
+        lambda x, y: 1.0 * a if x == x else x,
+    ]
+    for f in functions:
+        for asked in (Compiled.__call__, Compiled.trace):
+            with pytest.raises(TracingError) as refused:
+                asked(compile(f), [math.nan], [1.0])
+            said = str(refused.value)
+            assert "is 2.0 compiled, and nan when it is run itself, but 2.0 when it is" in said
+            assert "whether they are the same one" in said
+            assert "once more" not in said
+
+
+def test_dice_are_dice_even_where_numbers_and_values_differ() -> None:
+    w = Value(2.0)
+    c = compile(lambda x: w * x * random.random() if isinstance(x, float) else w * x)
+    with pytest.raises(TracingError, match="draws random numbers"):
+        c([1.0])
+
+
 def test_slots_that_nobody_reads_any_more_are_used_again() -> None:
     def f(x: Any) -> Any:
         a, b = x

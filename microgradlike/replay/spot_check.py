@@ -86,13 +86,12 @@ def spot_check(asked: Question, compiled: Answer, digits: float) -> None:
         if _agree(compiled, eager, digits):
             return
         if asked.weights is not None and not asked.by_inputs:
+            _check_differences(asked, compiled, Answer(eager.outputs, None), digits)
             # The gradient that a function itself asks for is of floats a float, without slopes.
-            values = _asked(asked, values_first=True)
-            if values is not None and _close(compiled.outputs, eager.outputs, digits).all():
-                eager = values
-                if _agree(compiled, eager, digits):
-                    return
-        _check_differences(asked, compiled, eager, digits)
+            eager = _asked(asked, values_first=True) or eager
+            _check_differences(asked, compiled, eager, digits, values_first=True)
+        else:
+            _check_differences(asked, compiled, eager, digits)
 
 
 def _agree(compiled: Answer, eager: Answer, digits: float) -> bool:
@@ -105,12 +104,17 @@ def _pairs(compiled: Answer, eager: Answer) -> list[tuple[Floats, Floats]]:
             if ours is not None and theirs is not None]  # fmt: skip
 
 
-def _check_differences(asked: Question, compiled: Answer, eager: Answer, digits: float) -> None:
-    """Refuse a difference that rounding does not explain."""
-    pairs = _pairs(compiled, eager)
-    again = _asked(asked, values_first=len(pairs) > 1)
-    moved = [_asked(asked, sign, len(pairs) > 1) for sign in (1, -1)]
-    for place, (ours, theirs) in enumerate(pairs):
+def _check_differences(
+    asked: Question, compiled: Answer, eager: Answer, digits: float, values_first: bool = False
+) -> None:
+    """Refuse a difference that rounding does not explain.
+
+    It is asked again as it was the first time: of numbers it may give what it does not of Values.
+    """
+    if _agree(compiled, eager, digits):
+        return
+    again, *moved = [_asked(asked, sign, values_first) for sign in (0, 1, -1)]
+    for place, (ours, theirs) in enumerate(_pairs(compiled, eager)):
         same = again is not None and bool(_close(again[place], theirs, 1e-15).all())
         near = _close(ours, theirs, digits)
         for other in moved if same else ():
@@ -126,7 +130,21 @@ def _check_differences(asked: Question, compiled: Answer, eager: Answer, digits:
             near |= lost
         if not near.all():
             k = int(numpy.flatnonzero(~near)[0])
-            _refuse(asked, _named(asked, place, k, len(ours)), ours[k], theirs[k], same=same)
+            how = _of_values(asked, place, ours, k, digits) if same else _DRAWS
+            _refuse(asked, _named(asked, place, k, len(ours)), ours[k], theirs[k], how)
+
+
+def _of_values(asked: Question, place: int, ours: Floats, k: int, digits: float) -> str:
+    """What a sentence adds if the function does what its trace does, but only with Values."""
+    values = _asked(asked, values_first=True)
+    found = None if values is None else values[place]
+    if found is None or len(found) != len(ours) or not _close(found, ours, digits)[k]:
+        return ""
+    return (
+        f", but {_text(found[k])} when it is given Values: it tells them from numbers, by "
+        "isinstance perhaps, or by a == b, which asks of two Values whether they are the same one, "
+        "also where both are NaN"
+    )
 
 
 # ---- Asking ------------------------------------------------------------------------------------
@@ -308,6 +326,11 @@ _OTHERWISE = (
     "it all the same"
 )
 
+_DRAWS = (
+    ", and something else when it runs once more: it draws random numbers, or uses numbers that "
+    "change, which are to be drawn outside of the function and given to it as an argument"
+)
+
 
 def _named(asked: Question, place: int, k: int, count: int) -> str:
     if place == 0:
@@ -320,14 +343,7 @@ def _short(row: Sequence[object]) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _refuse(
-    asked: Question, what: str, ours: object, theirs: object, same: bool = True
-) -> NoReturn:
-    how = "" if same else ", and something else when it runs once more: it draws random numbers, or"
-    how += (
-        "" if same else " uses numbers that change, which are to be drawn outside of the function"
-    )
-    how += "" if same else " and given to it as an argument"
+def _refuse(asked: Question, what: str, ours: object, theirs: object, how: str = "") -> NoReturn:
     raise TracingError(
         f"the function {_where(asked.function)} does something else on plain numbers than its "
         f"trace: for the row {_short(asked.row)}, {what} is {_text(ours)} compiled, and "
