@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import io
 import pickle
 import subprocess
@@ -438,6 +439,28 @@ def test_what_does_not_fit_is_refused_in_a_sentence(call: Any, sentence: str, na
     with pytest.raises((TypeError, ValueError), match=sentence) as caught:
         call(f, torch.tensor)
     assert "\n" not in str(caught.value)
+
+
+def test_a_function_is_called_without_names_and_says_its_own() -> None:
+    w, t = Value(2.0), torch.tensor([3.0])
+
+    def area(x: Any) -> Any:
+        return w * x
+
+    f: Any = compile(area).trace([1.0]).to_torch()
+    ways: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
+        ((t,), {"x": t}, "an argument by name: x"),
+        ((), {"theta": t, "x": t}, "an argument by name: theta, x"),
+        ((), {}, "nothing"),
+    ]
+    for by_place, by_name, got in ways:
+        with pytest.raises(TypeError, match=rf"^area of to_torch\(\) takes theta, .*got {got}$"):
+            f(*by_place, **by_name)
+    assert f.__name__ == "area"
+    g: Any = compile(functools.partial(area)).trace([1.0]).to_torch()
+    with pytest.raises(TypeError, match=r"^partial of to_torch\(\) takes theta"):
+        g(x=t)
+    assert f(torch.tensor([2.0]), t).tolist() == g(torch.tensor([2.0]), t).tolist() == [6.0]
 
 
 def test_other_devices_are_for_modules() -> None:

@@ -32,9 +32,18 @@ def to_torch(c: Derivatives, native: bool, rounds: int) -> Callable[..., Array]:
         return Native(c, rounds)
     found = Executed(c, rounds)
     c.theta()  # raises if it was not traced
-    return functools.update_wrapper(
-        torch.compiler.disable(lambda theta, *columns: found(theta, *columns)), c.function
-    )
+    name = getattr(c.function, "__name__", type(c.function).__name__)
+
+    def by_place(*tensors: Array, **named: object) -> Array:
+        if named or not tensors:
+            got = f"an argument by name: {', '.join(named)}" if named else "nothing"
+            raise TypeError(
+                f"{name} of to_torch() takes theta, then a tensor for each argument, in their "
+                f"order and without names, but got {got}"
+            )
+        return found(*tensors)
+
+    return functools.update_wrapper(torch.compiler.disable(by_place), c.function)
 
 
 def checked(theta: Array, columns: Sequence[Array]) -> torch.dtype:
