@@ -7,6 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright._impl._driver import compute_driver_executable
+
+
+def node_program() -> str:
+    """Node, which comes with Playwright."""
+    program: str = compute_driver_executable()[0]
+    return program
 
 
 class Tab:

@@ -30,9 +30,9 @@ from typing import Any
 import graphviz
 import pytest
 from packaging.requirements import Requirement
-from playwright._impl._driver import compute_driver_executable
 
 from microgradlike import Value, compile, engine, grading, nn, tanh
+from tests.browser import node_program
 from tests.packages import NEEDED
 from viz import Picture, RenderError, draw, draw_compiled, draw_network, render
 from viz.render import SVG
@@ -57,9 +57,8 @@ def kept(pattern: str) -> Path:
 
 
 def node(script: str, *words: object, text: str) -> str:
-    """What Node says, which comes with Playwright."""
-    program, _ = compute_driver_executable()
-    command = [program, "--no-warnings", str(SCRIPTS / script), *map(str, words)]
+    """What Node says."""
+    command = [node_program(), "--no-warnings", str(SCRIPTS / script), *map(str, words)]
     done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=300)
     said = done.stdout.decode() + done.stderr.decode()
     assert done.returncode == 0, said[-3000:]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -42,8 +41,9 @@ from microgradlike.ops import OPERATORS
 from microgradlike.writers import c_file, c_functions
 from microgradlike.writers.refused import MOST_DIGITS
 from tests import random_branches, random_loops
+from tests.browser import node_program
 from tests.operators import OF_ENGINE, TINY, expected
-from tests.packages import NEEDED, needed
+from tests.packages import needed
 from tests.programs import Program, agree, flat, groups
 from tests.random_programs import bounded, by_parameters
 from tests.written import Found, Library, compiler, points_to_round
@@ -615,8 +615,6 @@ console.log(JSON.stringify(found));
 def test_the_same_file_as_webassembly(tmp_path: Path) -> None:
     """By the command that the file tells of; the first time on a machine it takes half a minute."""
     needed("ziglang")
-    if not shutil.which("node") and not os.environ.get(NEEDED):
-        pytest.skip("there is no node")
     w = [Value(0.5), Value(-1.25)]
 
     def f(x: Any) -> Any:
@@ -631,7 +629,7 @@ def test_the_same_file_as_webassembly(tmp_path: Path) -> None:
     subprocess.run(command, cwd=tmp_path, check=True)
     (tmp_path / "run.mjs").write_text(_SCRIPT)
     given = json.dumps([c.theta().tolist(), rows.tolist()])
-    run = ["node", str(tmp_path / "run.mjs"), str(tmp_path / "f.wasm"), given]
+    run = [node_program(), str(tmp_path / "run.mjs"), str(tmp_path / "f.wasm"), given]
     found = numpy.array(json.loads(subprocess.run(run, check=True, capture_output=True).stdout))
     values, slopes = c.value_and_jacobian(rows)
     assert found[:, 0].tolist() == [0.0] * 4

@@ -49,7 +49,7 @@ AT_A_TIME = 8
 # ---- Columns -----------------------------------------------------------------------------------
 
 
-def aligned(columns: Sequence[object], names: Sequence[str] = ()) -> list[Array]:
+def aligned(columns: Sequence[object], names: Sequence[str]) -> list[Array]:
     """Columns as Dask arrays whose rows are cut at the same places, and along no other axis.
 
     They are cut as the one with the most numbers is, so that this one stays where it is.
@@ -62,7 +62,6 @@ def aligned(columns: Sequence[object], names: Sequence[str] = ()) -> list[Array]
         TypeError, ValueError: one is no array of numbers with an entry for each row, or nobody
             knows how many rows its blocks have, or they differ in how many there are.
     """
-    names = names or _names(columns)
     named = zip(columns, names, strict=True)
     found = [_column(column, place, name) for place, (column, name) in enumerate(named, 1)]
     if len({len(column) for column in found}) > 1:
